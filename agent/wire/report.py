@@ -1,0 +1,54 @@
+"""What an agent says about its machine: body of ``POST /v1/report``."""
+
+from attrs import field, frozen
+
+from agent.wire.disk import Disk
+
+
+@frozen
+class Hardware:
+    """SMBIOS and network identity."""
+
+    macs: tuple[str, ...]
+    uuid: str
+    serial: str
+    vendor: str
+    product: str
+    cpus: int
+    memory: int
+    """Bytes."""
+    firmware: str
+    """``bios`` or ``uefi``."""
+    secure_boot: bool
+
+
+@frozen
+class InstalledSystem:
+    """Proof by the agent in the booted system; absent in the Deploy-OS."""
+
+    hostname: str
+    machine_id: str
+    addresses: tuple[str, ...]
+    """CIDR form, global scope only."""
+    ssh_host_keys: tuple[str, ...]
+    """SHA256 fingerprints as ``ssh-keygen -l`` prints them, sorted."""
+    os: str
+    """PRETTY_NAME of os-release."""
+    kernel: str
+    operation: str
+    """The op_id that installed this system, as the identity step left it."""
+
+
+@frozen
+class Report:
+    """One observation of a machine."""
+
+    environment: str
+    boot_id: str
+    uptime: int
+    """Seconds."""
+    agent_version: str
+    hardware: Hardware
+    disks: tuple[Disk, ...] = ()
+    installed: InstalledSystem | None = None
+    problems: tuple[str, ...] = field(factory=tuple)

@@ -1,0 +1,50 @@
+"""Work handed to an agent, and what the agent says while doing it."""
+
+from attrs import field, frozen, validators
+
+from agent.wire.step import Step
+
+EVENT_KINDS = ("step-started", "progress", "step-done", "failed", "done")
+
+
+@frozen
+class Work:
+    """One armed operation for this machine. ``GET /v1/work`` returns it, or 204.
+
+    Nothing may be done before ``POST /v1/operations/{operation}/claim`` was
+    answered with 204: the claim consumes the grant. ``attempt`` is the fencing
+    token: the server refuses (409) whatever comes from an older attempt.
+    """
+
+    operation: str
+    attempt: int
+    steps: tuple[Step, ...]
+
+
+@frozen
+class Claim:
+    """The agent is about to begin; body of ``…/claim``."""
+
+    attempt: int
+
+
+@frozen
+class OperationEvent:
+    """Body of ``POST /v1/operations/{operation}/events``; delivered at least once.
+
+    ``sequence`` counts from 1 within one attempt, so that a repeated delivery is
+    recognised. ``step`` is the index into ``Work.steps``. Bytes are of the step.
+    """
+
+    attempt: int
+    sequence: int = field(validator=validators.ge(1))
+    kind: str = field(validator=validators.in_(EVENT_KINDS))
+    step: int
+    bytes_done: int = 0
+    bytes_total: int = 0
+    message: str = field(default="", validator=validators.max_len(4000))
+    code: str = ""
+    """Error code of a ``failed`` event."""
+    action: str = field(default="", validator=validators.max_len(4000))
+    result: dict[str, str] = field(factory=dict)
+    """What the step found, for ``step-done``: ``manifest``, ``chunks-written`` …"""

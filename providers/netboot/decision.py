@@ -1,0 +1,103 @@
+"""The one decision: what does this machine boot next?
+
+Pure. DHCP, ProxyDHCP, TFTP, HTTP and boot media all call ``decide`` and nothing
+else; whatever is not a live grant for exactly this machine is the local disk.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Literal, Protocol
+
+Route = Literal["dhcp", "proxy-dhcp", "tftp", "http"]
+
+
+@dataclass(frozen=True, slots=True)
+class BootRequest:
+    """One sign of a machine that wants to boot.
+
+    ``mac`` is lower case with colons. ``uuid`` is the SMBIOS UUID from DHCP option
+    97, empty when the firmware did not say. ``arch`` is DHCP option 93 (RFC 4578),
+    None outside DHCP. ``detail`` is one line for the boot timeline.
+    """
+
+    route: Route
+    mac: str
+    uuid: str
+    arch: int | None
+    source: str
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """Leave for one machine to boot the Deploy-OS once, for one operation.
+
+    It names the machine by ``mac`` and, where known, ``uuid``; a request that
+    contradicts either does not use it.
+    """
+
+    operation: str
+    attempt: int
+    machine: str
+    macs: tuple[str, ...]
+    uuid: str
+    expires: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class LocalDisk:
+    """Boot what is installed. ``reason`` is for the timeline."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class DeployOS:
+    """Boot the RAM system for ``grant``."""
+
+    grant: Grant
+
+
+BootAnswer = LocalDisk | DeployOS
+
+
+def decide(request: BootRequest, grants: tuple[Grant, ...], now: datetime) -> BootAnswer:
+    """Return what the machine boots; the local disk unless exactly one live grant fits.
+
+    ``grants`` are all armed, unclaimed grants that name the request's MAC.
+    """
+    live = [grant for grant in grants if request.mac in grant.macs and now < grant.expires]
+    if not live:
+        return LocalDisk("no grant")
+    if len(live) > 1:
+        return LocalDisk("more than one grant names this MAC")
+    grant = live[0]
+    if request.uuid and grant.uuid and request.uuid != grant.uuid:
+        return LocalDisk(f"the MAC is granted, but UUID {request.uuid} is not {grant.uuid}")
+    return DeployOS(grant)
+
+
+@dataclass(frozen=True, slots=True)
+class BootTicket:
+    """What a boot script carries so that the RAM system can enrol: secrets of minutes.
+
+    ``server`` is the agents' base URL, ``pin`` the SHA-256 fingerprint of its
+    certificate in hex, ``token`` single-use.
+    """
+
+    server: str
+    pin: str
+    token: str
+
+
+class BootAuthority(Protocol):
+    """What netboot needs from the control plane."""
+
+    def decide(self, request: BootRequest) -> BootAnswer:
+        """Record the request in the boot timeline, reconcile, and decide by ``decide``."""
+
+    def ticket(self, grant: Grant) -> BootTicket | None:
+        """Mint the token for a boot script; an earlier unused one of the grant dies.
+
+        None when the grant is gone by now: the script then boots the local disk.
+        """

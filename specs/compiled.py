@@ -1,0 +1,170 @@
+"""The fleet compiled from one Git commit: groups resolved, every value with its origin.
+
+All of it is immutable data, in the order of names, so that two compilations of
+the same commit are equal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Literal
+
+from specs.position import Position
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was written, and the groups that it was inherited along, root first."""
+
+    position: Position
+    path: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AddressRange:
+    """First and last address that may be leased, both included."""
+
+    first: IPv4Address
+    last: IPv4Address
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledNetwork:
+    """One ``Network`` document."""
+
+    name: str
+    subnet: IPv4Network
+    gateway: IPv4Address | None
+    nameservers: tuple[IPv4Address, ...]
+    domain: str
+    dhcp_mode: Literal["server", "proxy", "off"]
+    """``server``: we lease addresses. ``proxy``: another server does, we add boot data."""
+    dhcp_range: AddressRange | None
+    lease_seconds: int
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class DiskRequest:
+    """Which disk a step means; at least ``role`` is given."""
+
+    role: str = "system"
+    wwn: str = ""
+    serial: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectDisksStep:
+    """Look at the disks."""
+
+
+@dataclass(frozen=True, slots=True)
+class BackupStep:
+    """Read a disk into an image."""
+
+    image: str
+    disk: DiskRequest
+
+
+@dataclass(frozen=True, slots=True)
+class RestoreStep:
+    """Write an image to a disk: destructive."""
+
+    image: str
+    disk: DiskRequest
+    identity: Literal["apply", "keep"]
+
+
+ScenarioStep = InspectDisksStep | BackupStep | RestoreStep
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledScenario:
+    """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
+
+    name: str
+    steps: tuple[ScenarioStep, ...]
+    reboot: Literal["force", "graceful", "never"]
+    """What to do with a machine that is running when its turn comes."""
+    after: Literal["reboot", "poweroff", "stay"]
+    timeout_seconds: int
+    digest: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledImage:
+    """One ``Image`` document. Its content is looked up in the store by name."""
+
+    name: str
+    description: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One scenario that a machine shall have run. A new run token means "run again"."""
+
+    scenario: str
+    run: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledMachine:
+    """One machine with all that its groups gave it.
+
+    ``macs`` are lower case with colons, the boot NIC first. ``origins`` has a key
+    for every field that was set, in the words of the document
+    (``identity.hostname``, ``network``, ``assign[0]``).
+    """
+
+    name: str
+    group: str
+    groups: tuple[str, ...]
+    """The group's ancestors and itself, root first."""
+    labels: Mapping[str, str]
+    macs: tuple[str, ...]
+    uuid: str
+    serial: str
+    network: str
+    hostname: str
+    addresses: tuple[IPv4Interface, ...]
+    """Empty means DHCP."""
+    power_driver: Literal["wake-on-lan", "manual"]
+    protect: bool
+    assignments: tuple[Assignment, ...]
+    origins: Mapping[str, Origin]
+    digest: str
+
+    @property
+    def hardware_identity(self) -> str:
+        """Return what names the hardware in operations: its UUID, else its boot NIC's MAC."""
+        return f"uuid:{self.uuid}" if self.uuid else f"mac:{self.macs[0]}"
+
+
+@dataclass(frozen=True, slots=True)
+class FleetSettings:
+    """The ``Fleet`` document: what holds for all."""
+
+    name: str
+    max_destructive_at_once: int
+    max_destructive_per_hour: int
+    observation_max_age_seconds: int
+    """An observation older than this is UNKNOWN, never "no change"."""
+    position: Position | None
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFleet:
+    """Everything that one revision says."""
+
+    revision: str
+    """Commit id, or ``worktree:<digest>`` for a working tree."""
+    settings: FleetSettings
+    networks: Mapping[str, CompiledNetwork] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    scenarios: Mapping[str, CompiledScenario] = field(default_factory=dict)
+    images: Mapping[str, CompiledImage] = field(default_factory=dict)
+    machines: Mapping[str, CompiledMachine] = field(default_factory=dict)

@@ -1,0 +1,16 @@
+"""Places in files."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Position:
+    """A place in a file of the repository; line and column count from 1."""
+
+    file: str
+    line: int
+    column: int
+
+    def __str__(self) -> str:
+        """Return ``file:line:column``, which terminals and editors can open."""
+        return f"{self.file}:{self.line}:{self.column}"
