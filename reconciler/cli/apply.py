@@ -1,0 +1,101 @@
+"""``rackwright apply``: carry out exactly one plan."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.options import (
+    boot_files_option,
+    format_option,
+    ref_option,
+    repo_option,
+    state_option,
+)
+
+if TYPE_CHECKING:
+    from reconciler.planning.plan import Plan
+
+
+@click.command()
+@click.argument("planfile", required=False, type=click.Path(dir_okay=False, path_type=Path))
+@repo_option
+@ref_option
+@state_option
+@boot_files_option
+@format_option
+@click.option(
+    "--yes",
+    is_flag=False,
+    flag_value=0,
+    type=click.IntRange(min=0),
+    default=None,
+    metavar="[COUNT]",
+    help="Do not ask. COUNT is the number of disks that you agree to overwrite "
+    "(`--yes=3`); without it destructive plans are refused.",
+)
+def apply(  # noqa: PLR0913, PLR0917 - one argument per option
+    planfile: Path | None,
+    repo: str,
+    ref: str | None,
+    state: Path,
+    boot_files: Path,
+    output_format: str,
+    yes: int | None,
+) -> int:
+    """Carry out exactly one plan and watch it to its end.
+
+    PLANFILE is what `plan --out` wrote: machines whose plan changed since are
+    refused one by one, the rest is carried out. Without it the plan of this moment
+    is shown and carried out. Where no `rackwright serve` runs on the state
+    directory, this command serves until the work has ended.
+
+    \b
+    Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.cli.approval import approve, select  # noqa: PLC0415
+    from reconciler.cli.follow import follow  # noqa: PLC0415
+    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
+    from reconciler.rendering.console import console  # noqa: PLC0415
+    from reconciler.rendering.plan_text import print_plan  # noqa: PLC0415
+
+    workspace = Workspace(repo, ref, state)
+    now = utc_now()
+    plan = workspace.plan(now)
+    screen = console(stderr=output_format == "json")
+    if planfile is None:
+        print_plan(screen, plan, workspace.source.describe, now)
+    chosen, refused = select(plan, planfile)
+    for machine, reason in refused:
+        screen.print(f"refused: {machine}: {reason}", style="yellow")
+    running = tuple(item for item in plan.items if item.running)
+    if not chosen and not running:
+        if not plan.empty:
+            screen.print("There is nothing that could be started now.")
+        return 1 if refused or not plan.empty else 0
+    _confirm(plan, sum(len(item.disks) for item in chosen), yes)
+    approve(workspace.database, plan, chosen, now)
+    watched = [item.operation.op_id for item in (*chosen, *running) if item.operation]
+    all_well = follow(workspace, boot_files, watched, output_format)
+    return 0 if all_well and not refused else 1
+
+
+def _confirm(plan: "Plan", disks: int, yes: int | None) -> None:
+    from reconciler.errors import ReconcilerError  # noqa: PLC0415
+
+    if yes is not None:
+        if yes != disks:
+            raise ReconcilerError(
+                "RW905",
+                f"the plan overwrites {disks} disk(s), the agreement is for {yes}",
+                f"Review plan {plan.digest[:12]}; to agree, say `--yes={disks}`",
+            )
+        return
+    if disks:
+        question = f"\nType {disks} to overwrite {disks} disk(s)"
+        answer = click.prompt(question, default="", show_default=False, err=True)
+        agreed = answer.strip() == str(disks)
+    else:
+        agreed = click.confirm("\nCarry out this plan?", err=True)
+    if not agreed:
+        raise click.Abort

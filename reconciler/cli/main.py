@@ -1,0 +1,74 @@
+"""``rackwright``: the entry point. Commands are imported when they are asked for."""
+
+import sys
+from importlib import import_module
+
+import click
+
+from reconciler.cli.refusal import as_refusal
+
+_COMMANDS = {
+    "apply": "Carry out exactly one plan and watch it to its end.",
+    "clear": "Lift a quarantine, or say how an operation of unknown outcome ended.",
+    "deploy-os": "Build the RAM system that machines boot over the network.",
+    "image": "List and verify disk images.",
+    "lab": "Run a virtual rack of QEMU machines.",
+    "plan": "Show what separates the fleet from its repository.",
+    "serve": "Run the control plane: netboot, agents, reconcile loop.",
+    "status": "Show every machine: wanted, observed, and when.",
+    "validate": "Check a repository and report every problem at once.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands' names and loads one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        command = getattr(import_module(f"reconciler.cli.{name}"), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - a command file's promise
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="rackwright", message="rackwright %(version)s")
+def cli() -> None:
+    """Turn a Git repository of YAML into machines.
+
+    Desired state lives in Git; `plan` shows what separates the fleet from it,
+    `apply` carries out exactly that plan, `serve` keeps it so.
+    """
+
+
+def main() -> None:
+    """Run the command line; every expected error ends as a code, a cause and an action."""
+    try:
+        status = cli.main(prog_name="rackwright", standalone_mode=False)
+    except click.exceptions.Abort:
+        click.echo("interrupted", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(1)
+    except Exception as error:
+        refusal = as_refusal(error)
+        if refusal is None:
+            raise
+        click.echo(refusal, err=True)
+        sys.exit(getattr(error, "exit_code", 1))
+    sys.exit(status if isinstance(status, int) else 0)

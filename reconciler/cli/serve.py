@@ -1,0 +1,81 @@
+"""``rackwright serve``: the control plane in the foreground."""
+
+import asyncio
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.options import boot_files_option, ref_option, repo_option, state_option
+
+if TYPE_CHECKING:
+    from reconciler.cli.workspace import Workspace
+    from reconciler.server.service import Service, ServiceSettings
+
+
+@click.command()
+@repo_option
+@ref_option
+@state_option
+@boot_files_option
+@click.option("--http-port", default=8080, show_default=True, help="Boot files; plain HTTP.")
+@click.option("--https-port", default=8443, show_default=True, help="Agents; mutual TLS.")
+@click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
+def serve(  # noqa: PLR0913, PLR0917 - one argument per option
+    repo: str,
+    ref: str | None,
+    state: Path,
+    boot_files: Path,
+    http_port: int,
+    https_port: int,
+    *,
+    log_json: bool,
+) -> int:
+    """Run the control plane: netboot, agents and the reconcile loop, until interrupted.
+
+    New commits of REF (or, outside Git, changed files) are followed while they
+    are valid; a broken revision is logged and the last good one stays. Whatever
+    overwrites a disk or interrupts a running system waits for `rackwright apply`.
+    """
+    from reconciler.cli.log import configure_log  # noqa: PLC0415
+    from reconciler.cli.workspace import Workspace  # noqa: PLC0415
+    from reconciler.server.service import ServiceSettings  # noqa: PLC0415
+
+    configure_log(json=log_json)
+    settings = ServiceSettings(
+        state=state, boot_files=boot_files, http_port=http_port, https_port=https_port
+    )
+    asyncio.run(_serve(Workspace(repo, ref, state), settings))
+    return 0
+
+
+async def _serve(workspace: "Workspace", settings: "ServiceSettings") -> None:
+    from reconciler.cli.workspace import utc_now  # noqa: PLC0415
+    from reconciler.server.service import Service  # noqa: PLC0415
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    async with Service(settings, workspace.fleet, workspace.database, utc_now) as service:
+        following = asyncio.create_task(_follow_source(workspace, service, stop))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stop.set()
+        await following
+
+
+async def _follow_source(workspace: "Workspace", service: "Service", stop: asyncio.Event) -> None:
+    import structlog  # noqa: PLC0415
+    from specs.compile import compile_fleet  # noqa: PLC0415
+
+    log = structlog.get_logger(__name__)
+    async for tree in workspace.watch(stop):
+        result = compile_fleet(tree.files, tree.revision)
+        if result.fleet is None:
+            problems = [str(problem) for problem in result.problems]
+            log.error("revision not taken", revision=tree.revision, problems=problems)
+            continue
+        await service.use(result.fleet)
+        log.info("revision taken", revision=tree.revision)

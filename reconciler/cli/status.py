@@ -1,0 +1,47 @@
+"""``rackwright status``: every machine, wanted and observed."""
+
+from dataclasses import asdict
+from json import dumps
+from pathlib import Path
+
+import click
+
+from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+
+
+@click.command()
+@repo_option
+@ref_option
+@state_option
+@format_option
+def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
+    """Show every machine: its condition, why, and when it was last heard of.
+
+    Exit code 0 when every machine is Ready, else 1.
+    """
+    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
+    from reconciler.planning.planner import plan  # noqa: PLC0415
+    from reconciler.rendering.console import console  # noqa: PLC0415
+    from reconciler.rendering.machine_state import machine_states  # noqa: PLC0415
+    from reconciler.rendering.status_text import status_table  # noqa: PLC0415
+
+    workspace = Workspace(repo, ref, state)
+    now = utc_now()
+    observed = workspace.observed(now)
+    states = machine_states(workspace.fleet, observed, plan(workspace.fleet, observed, now))
+    if output_format == "json":
+        document = {
+            "revision": workspace.fleet.revision,
+            "machines": [
+                {**asdict(each), "last_seen": each.last_seen and each.last_seen.isoformat()}
+                for each in states
+            ],
+            "unknownMacs": list(observed.unknown_macs),
+        }
+        click.echo(dumps(document, indent=2))
+    else:
+        screen = console()
+        screen.print(status_table(states, now))
+        if observed.unknown_macs:
+            screen.print(f"discovered, in no document: {', '.join(observed.unknown_macs)}")
+    return 0 if all(each.condition == "Ready" for each in states) else 1

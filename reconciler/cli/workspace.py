@@ -1,0 +1,84 @@
+"""What most commands begin with: the compiled fleet and the embedded state."""
+
+from datetime import UTC, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from specs.compile import compile_fleet
+
+from reconciler.errors import ReconcilerError
+from reconciler.planning.plan import Plan
+from reconciler.source import SourceTree, open_source
+from specs.compiled import CompiledFleet
+
+if TYPE_CHECKING:
+    from providers.imaging.store import ChunkStore
+
+    from reconciler.observed import Observed
+    from reconciler.store.database import Database
+
+
+class InvalidRepositoryError(ReconcilerError):
+    """The repository has problems; they were listed."""
+
+
+class Workspace:
+    """One repository at one revision beside one state directory; everything is opened lazily."""
+
+    def __init__(self, repo: str, ref: str | None, state: Path) -> None:
+        self._repo = repo
+        self._ref = ref
+        self.state = state
+
+    @cached_property
+    def source(self) -> SourceTree:
+        """The repository's files at the revision."""
+        return open_source(self._repo, self._ref, cache=self.state / "sources")
+
+    @cached_property
+    def fleet(self) -> CompiledFleet:
+        """The compiled fleet; InvalidRepositoryError (RW901) carries every problem's text."""
+        result = compile_fleet(self.source.files, self.source.revision)
+        if result.fleet is None:
+            errors = [problem for problem in result.problems if problem.severity == "error"]
+            listing = "\n".join(str(problem) for problem in result.problems)
+            raise InvalidRepositoryError(
+                "RW901",
+                f"the repository has {len(errors)} error(s)\n{listing}",
+                "Correct them; nothing else was done",
+            )
+        return result.fleet
+
+    @cached_property
+    def database(self) -> "Database":
+        """The state database, created and migrated as needed."""
+        from reconciler.store.database import open_database  # noqa: PLC0415 - slow to load
+
+        return open_database(self.state / "rackwright.db")
+
+    @cached_property
+    def store(self) -> "ChunkStore":
+        """The image store."""
+        from providers.imaging.store import ChunkStore  # noqa: PLC0415 - slow to load
+
+        return ChunkStore(self.state / "store")
+
+    def observed(self, now: datetime) -> "Observed":
+        """Return the world as it was last heard of."""
+        from reconciler.store.images import observed_images  # noqa: PLC0415 - slow to load
+        from reconciler.store.observe import observe  # noqa: PLC0415 - slow to load
+
+        machines = self.fleet.machines.values()
+        return observe(self.database, machines, observed_images(self.store), now)
+
+    def plan(self, now: datetime) -> Plan:
+        """Return the plan of this moment."""
+        from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
+
+        return plan(self.fleet, self.observed(now), now)
+
+
+def utc_now() -> datetime:
+    """Return the present time; the one place where commands read the clock."""
+    return datetime.now(UTC)

@@ -1,0 +1,1 @@
+"""The append-only record of work that changes machines."""

@@ -1,0 +1,75 @@
+"""One operation: the work that one machine shall undergo once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from hashlib import blake2b
+from json import dumps
+from typing import Literal
+
+from agent.wire.disk import DiskIdentity
+from agent.wire.step import Backup, Step
+from reconciler.ledger.states import OperationState
+
+OperationKind = Literal["inspect", "capture", "restore"]
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is to be done; never changes once planned.
+
+    ``steps`` carry no secret: tokens are minted when the work is handed out.
+    ``disks`` are the disks that will be written, empty for work that only reads.
+    """
+
+    op_id: str
+    kind: OperationKind
+    machine: str
+    hardware: str
+    scenario: str
+    run: str
+    revision: str
+    macs: tuple[str, ...]
+    uuid: str
+    steps: tuple[Step, ...]
+    disks: tuple[DiskIdentity, ...]
+    proof: bool
+    """Verified only once the agent of the booted system has reported."""
+    timeout_seconds: int
+
+    @property
+    def destructive(self) -> bool:
+        """Return whether a disk is written."""
+        return bool(self.disks)
+
+    @property
+    def captured_images(self) -> dict[int, str]:
+        """Return the name of the image that each backup step, by its index, brings in."""
+        return {
+            index: step.image for index, step in enumerate(self.steps) if isinstance(step, Backup)
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStatus:
+    """An operation and where it stands, as the planner and people see it."""
+
+    operation: Operation
+    state: OperationState
+    attempt: int
+    at: datetime
+    """When the state was entered."""
+    reason: str
+    step: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    last_event_at: datetime | None = None
+    steps_done: bool = False
+    """All steps are acknowledged; only the proof is missing."""
+
+
+def operation_id(
+    hardware: str, scenario: str, inputs: tuple[str, ...], disks: tuple[str, ...], run: str
+) -> str:
+    """Return the id of one piece of work: 32 hex digits over everything that makes it itself."""
+    text = dumps([hardware, scenario, list(inputs), list(disks), run], separators=(",", ":"))
+    return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,55 @@
+"""States of an operation and the only moves between them.
+
+    planned ──► approved ──► armed ──► started ──► verified
+       │            │         │ ▲ │       │ │ └───► failed
+       └─► cancelled ◄────────┘ └─┼───────┘ └─────► indeterminate ──► verified | failed
+                                  └─► failed
+
+``armed`` is durable before the machine can boot anything but its own disk.
+``started → armed`` is the only way back: it needs evidence that the machine
+itself restarted (its firmware asked for a boot), so that the earlier attempt
+cannot be running any more, and it takes a new attempt number, which fences off
+whatever the earlier one might still say. Mere silence leads to
+``indeterminate``, which only a person resolves.
+"""
+
+from enum import StrEnum
+
+
+class OperationState(StrEnum):
+    """Where an operation stands."""
+
+    PLANNED = "planned"
+    APPROVED = "approved"
+    ARMED = "armed"
+    STARTED = "started"
+    VERIFIED = "verified"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    INDETERMINATE = "indeterminate"
+
+
+_S = OperationState
+
+TRANSITIONS: dict[OperationState, frozenset[OperationState]] = {
+    _S.PLANNED: frozenset({_S.APPROVED, _S.CANCELLED}),
+    _S.APPROVED: frozenset({_S.ARMED, _S.CANCELLED}),
+    _S.ARMED: frozenset({_S.STARTED, _S.ARMED, _S.FAILED, _S.CANCELLED}),
+    _S.STARTED: frozenset({_S.VERIFIED, _S.FAILED, _S.INDETERMINATE, _S.ARMED}),
+    _S.INDETERMINATE: frozenset({_S.VERIFIED, _S.FAILED}),
+    _S.VERIFIED: frozenset(),
+    _S.FAILED: frozenset(),
+    _S.CANCELLED: frozenset(),
+}
+"""Every permitted move. ``armed → armed`` is a new attempt after a grant that nobody used."""
+
+ACTIVE = frozenset({_S.APPROVED, _S.ARMED, _S.STARTED})
+"""The machine is taken: no other operation may be armed for it."""
+
+ENDED = frozenset({_S.VERIFIED, _S.FAILED, _S.CANCELLED})
+"""Nothing follows."""
+
+
+def permits(before: OperationState, after: OperationState) -> bool:
+    """Return whether an operation may go from ``before`` to ``after``."""
+    return after in TRANSITIONS[before]

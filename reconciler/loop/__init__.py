@@ -1,0 +1,1 @@
+"""The reconcile loop: what happens to operations between approval and their end."""

@@ -1,0 +1,92 @@
+"""Observed state: what machines, agents and boot requests said, each with its time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from agent.wire.report import Report
+from reconciler.ledger.operation import OperationStatus
+
+
+@dataclass(frozen=True, slots=True)
+class TimedReport:
+    """A report and when it arrived."""
+
+    report: Report
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedMachine:
+    """All that is known of one machine of the fleet; every part may be missing."""
+
+    in_ram: TimedReport | None = None
+    """The newest report from the Deploy-OS."""
+    installed: TimedReport | None = None
+    """The newest report from the agent of the installed system."""
+    ram_contact: datetime | None = None
+    """When an agent in the Deploy-OS last asked for work; None once it left."""
+    installed_contact: datetime | None = None
+    boot_request: datetime | None = None
+    """When the firmware last asked for a boot."""
+    quarantine: str = ""
+
+    @property
+    def disks(self) -> TimedReport | None:
+        """Return the newest report that says what the disks are."""
+        known = [report for report in (self.in_ram, self.installed) if report is not None]
+        return max(known, key=lambda timed: timed.at, default=None)
+
+    @property
+    def last_seen(self) -> datetime | None:
+        """Return when anything was last heard."""
+        times = [report.at for report in (self.in_ram, self.installed) if report is not None]
+        times += [
+            time
+            for time in (self.ram_contact, self.installed_contact, self.boot_request)
+            if time is not None
+        ]
+        return max(times, default=None)
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedImage:
+    """One image in the store, as its tag stands now."""
+
+    name: str
+    manifest: str
+    """Digest of the manifest."""
+    created: datetime
+    usable: bool
+    disk_size: int
+    used_bytes: int
+    sector_size: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """An image that an operation brought in, on its way to a name.
+
+    ``proof`` is None while the proof of restorability is out, empty when it is good,
+    else what is wrong.
+    """
+
+    operation: str
+    image: str
+    manifest: str
+    proof: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The world as it was last heard of."""
+
+    machines: Mapping[str, ObservedMachine] = field(default_factory=dict)
+    images: Mapping[str, ObservedImage] = field(default_factory=dict)
+    operations: tuple[OperationStatus, ...] = ()
+    captures: tuple[Capture, ...] = ()
+    destructive_starts: tuple[datetime, ...] = ()
+    """When destructive operations were first armed, newest last; at least the last hour's."""
+    unknown_macs: tuple[str, ...] = ()
+    """MACs that asked for a boot and belong to no machine of the fleet."""

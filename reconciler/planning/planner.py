@@ -1,0 +1,275 @@
+"""``plan(desired, observed, now)``: the one function that decides what has to happen."""
+
+from collections.abc import Iterable
+from datetime import datetime, timedelta
+
+from agent.wire.step import InspectDisks
+from reconciler.ledger.operation import Operation, OperationStatus, operation_id
+from reconciler.ledger.states import ACTIVE, ENDED, OperationState
+from reconciler.observed import Observed, ObservedMachine
+from reconciler.planning.plan import Plan, PlanItem, Risk
+from reconciler.planning.scenario_work import Blocked, Incomplete, MachineView, work_for
+from specs.compiled import Assignment, CompiledFleet, CompiledMachine, CompiledScenario
+
+INSPECTION = "inspection"
+INSPECTION_TIMEOUT = 30 * 60
+
+
+def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
+    """Return all that separates ``observed`` from ``desired``, largest risk first.
+
+    Empty once the fleet has converged and was heard of recently enough.
+    """
+    history = _by_hardware(observed.operations)
+    items = []
+    for machine in desired.machines.values():
+        view = MachineView(
+            machine=machine,
+            network=desired.networks.get(machine.network),
+            seen=observed.machines.get(machine.name, ObservedMachine()),
+            operations=history.get(machine.hardware_identity, ()),
+            images=observed.images,
+            max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
+            now=now,
+        )
+        items += _machine_items(desired, view)
+    order = list(Risk)
+    items.sort(key=lambda item: (order.index(item.risk), item.action, item.group, item.machine))
+    return Plan(revision=desired.revision, made_at=now, items=tuple(items))
+
+
+def _by_hardware(
+    operations: Iterable[OperationStatus],
+) -> dict[str, tuple[OperationStatus, ...]]:
+    found: dict[str, tuple[OperationStatus, ...]] = {}
+    for status in operations:
+        key = status.operation.hardware
+        found[key] = (*found.get(key, ()), status)
+    return found
+
+
+def _machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
+    machine = view.machine
+    under_way = [
+        status
+        for status in view.operations
+        if status.state in ACTIVE or status.state is OperationState.INDETERMINATE
+    ]
+    if under_way:
+        return [_under_way(machine, status) for status in under_way]
+    if view.seen.quarantine and machine.assignments:
+        return [_blocked(machine, machine.assignments[0], f"quarantined: {view.seen.quarantine}")]
+    pending: str | None = None
+    items: list[PlanItem] = []
+    for assignment in machine.assignments:
+        if pending:
+            items.append(_blocked(machine, assignment, f"waits for {pending} on this machine"))
+            continue
+        item = _assignment_item(desired, view, assignment)
+        if item is not None:
+            items.append(item)
+            pending = f"{assignment.scenario} run {assignment.run}"
+    return items
+
+
+def _assignment_item(
+    desired: CompiledFleet, view: MachineView, assignment: Assignment
+) -> PlanItem | None:
+    scenario = desired.scenarios[assignment.scenario]
+    earlier = _latest(view, assignment)
+    if earlier is not None:
+        if earlier.state is OperationState.VERIFIED:
+            return _convergence(view, assignment, earlier)
+        return _blocked(
+            view.machine,
+            assignment,
+            f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
+            "new run token",
+        )
+    return _new_work(desired.revision, view, assignment, scenario)
+
+
+def _latest(view: MachineView, assignment: Assignment) -> OperationStatus | None:
+    """Return the run that this assignment had.
+
+    It is found by hardware, scenario and run token, not by the whole op_id: a moved
+    image tag or an edited scenario must not wipe a machine; a new run token does.
+    """
+    ended = [
+        status
+        for status in view.operations
+        if status.operation.scenario == assignment.scenario
+        and status.operation.run == assignment.run
+        and status.state in ENDED
+    ]
+    return ended[-1] if ended else None
+
+
+def _convergence(
+    view: MachineView, assignment: Assignment, done: OperationStatus
+) -> PlanItem | None:
+    """Compare what the installed system says with what was asked; None when they agree."""
+    if not done.operation.proof or _superseded(view, done):
+        return None
+    machine = view.machine
+    heard = view.seen.installed
+    if heard is None or view.now - heard.at > view.max_age:
+        since = f"since {heard.at:%Y-%m-%d %H:%M:%S} UTC" if heard else "at all"
+        return PlanItem(
+            machine=machine.name,
+            group=machine.group,
+            risk=Risk.UNKNOWN,
+            action="observe",
+            reason=f"the installed agent was not heard {since}",
+            cause=assignment.origin,
+            observed_at=heard.at if heard else None,
+        )
+    system = heard.report.installed
+    if system is None:
+        return None
+    drift = []
+    if system.operation != done.operation.op_id:
+        drift.append("the running system was not installed by this run")
+    if system.hostname != machine.hostname:
+        drift.append(f"its host name is {system.hostname}, not {machine.hostname}")
+    missing = [
+        str(address) for address in machine.addresses if str(address) not in system.addresses
+    ]
+    if missing:
+        drift.append(f"it lacks the address {', '.join(missing)}")
+    if not drift:
+        return None
+    return _blocked(
+        machine,
+        assignment,
+        f"drift: {'; '.join(drift)}. A new run token installs it anew",
+        heard.at,
+    )
+
+
+def _superseded(view: MachineView, done: OperationStatus) -> bool:
+    """Return whether a later verified run changed the machine: it then is what must hold."""
+    return any(
+        status.at > done.at
+        and status.state is OperationState.VERIFIED
+        and status.operation.destructive
+        for status in view.operations
+    )
+
+
+def _new_work(
+    revision: str, view: MachineView, assignment: Assignment, scenario: CompiledScenario
+) -> PlanItem:
+    machine = view.machine
+    outcome = work_for(view, assignment, scenario)
+    if isinstance(outcome, Blocked):
+        return _blocked(machine, assignment, outcome.reason)
+    if isinstance(outcome, Incomplete):
+        return PlanItem(
+            machine=machine.name,
+            group=machine.group,
+            risk=Risk.UNKNOWN,
+            action="inspect",
+            reason=outcome.reason,
+            cause=assignment.origin,
+            operation=_inspection(revision, view),
+            observed_at=view.seen.last_seen,
+        )
+    operation = Operation(
+        op_id=operation_id(
+            machine.hardware_identity,
+            scenario.name,
+            (scenario.digest, *(image.manifest for image in outcome.images)),
+            tuple(disk.key() for disk in outcome.disks),
+            assignment.run,
+        ),
+        kind=outcome.kind,
+        machine=machine.name,
+        hardware=machine.hardware_identity,
+        scenario=scenario.name,
+        run=assignment.run,
+        revision=revision,
+        macs=machine.macs,
+        uuid=machine.uuid,
+        steps=outcome.steps,
+        disks=outcome.disks,
+        proof=outcome.proof,
+        timeout_seconds=scenario.timeout_seconds,
+    )
+    return PlanItem(
+        machine=machine.name,
+        group=machine.group,
+        risk=outcome.risk,
+        action=outcome.kind,
+        reason=outcome.reason,
+        cause=assignment.origin,
+        operation=operation,
+        disks=outcome.facts,
+        spared=outcome.spared,
+        images=outcome.images,
+        observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
+    )
+
+
+def _inspection(revision: str, view: MachineView) -> Operation:
+    machine = view.machine
+    earlier = sum(status.operation.kind == "inspect" for status in view.operations)
+    run = str(earlier + 1)
+    return Operation(
+        op_id=operation_id(machine.hardware_identity, INSPECTION, (), (), run),
+        kind="inspect",
+        machine=machine.name,
+        hardware=machine.hardware_identity,
+        scenario=INSPECTION,
+        run=run,
+        revision=revision,
+        macs=machine.macs,
+        uuid=machine.uuid,
+        steps=(InspectDisks(),),
+        disks=(),
+        proof=False,
+        timeout_seconds=INSPECTION_TIMEOUT,
+    )
+
+
+def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:
+    operation = status.operation
+    if status.state is OperationState.INDETERMINATE:
+        return PlanItem(
+            machine=machine.name,
+            group=machine.group,
+            risk=Risk.BLOCKED,
+            action=operation.kind,
+            reason=f"nobody knows how operation {operation.op_id[:12]} ended: {status.reason} "
+            "Look at the machine, then say `rackwright clear`",
+            cause=None,
+            observed_at=status.at,
+        )
+    return PlanItem(
+        machine=machine.name,
+        group=machine.group,
+        risk=Risk.BLOCKED,
+        action=operation.kind,
+        reason=f"operation {operation.op_id[:12]} is under way: {status.state}",
+        cause=None,
+        operation=operation,
+        running=True,
+        observed_at=status.last_event_at or status.at,
+    )
+
+
+def _blocked(
+    machine: CompiledMachine,
+    assignment: Assignment,
+    reason: str,
+    observed_at: datetime | None = None,
+) -> PlanItem:
+    return PlanItem(
+        machine=machine.name,
+        group=machine.group,
+        risk=Risk.BLOCKED,
+        action=assignment.scenario,
+        reason=reason,
+        cause=assignment.origin,
+        observed_at=observed_at,
+    )

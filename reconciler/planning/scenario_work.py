@@ -1,0 +1,250 @@
+"""From a scenario to the steps that one machine's agent will run."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import assert_never
+
+from agent.wire.disk import Disk, DiskIdentity, DiskSelector
+from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
+from reconciler.ledger.operation import OperationKind, OperationStatus
+from reconciler.observed import ObservedImage, ObservedMachine
+from reconciler.planning.disk_choice import choose_disk, describe
+from reconciler.planning.plan import DiskFacts, ImageChange, Risk
+from specs.compiled import (
+    Assignment,
+    BackupStep,
+    CompiledMachine,
+    CompiledNetwork,
+    CompiledScenario,
+    InspectDisksStep,
+    RestoreStep,
+    ScenarioStep,
+)
+
+CONTACT_MAX_AGE = 90
+"""Seconds after which an agent that asked for work is no longer taken to be there."""
+
+
+@dataclass(frozen=True, slots=True)
+class MachineView:
+    """One machine: what is wanted, all that is known, and what it may rely on."""
+
+    machine: CompiledMachine
+    network: CompiledNetwork | None
+    seen: ObservedMachine
+    operations: tuple[OperationStatus, ...]
+    images: Mapping[str, ObservedImage]
+    max_age: timedelta
+    """An older observation is UNKNOWN."""
+    now: datetime
+
+    @property
+    def system_is_running(self) -> bool:
+        """Return whether the installed agent was heard just now."""
+        contact = self.seen.installed_contact
+        return contact is not None and (self.now - contact).total_seconds() < CONTACT_MAX_AGE
+
+
+@dataclass(frozen=True, slots=True)
+class Blocked:
+    """The work cannot be planned; a person or another operation must act."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Incomplete:
+    """The work cannot be planned before the machine's disks are known."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class ScenarioWork:
+    """The planned work."""
+
+    kind: OperationKind
+    risk: Risk
+    reason: str
+    steps: tuple[Step, ...]
+    disks: tuple[DiskIdentity, ...]
+    facts: tuple[DiskFacts, ...]
+    spared: tuple[str, ...]
+    images: tuple[ImageChange, ...]
+    proof: bool
+    """A system with an identity of its own boots afterwards, and its agent must say so."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Target:
+    """One restore, decided: this image onto this disk."""
+
+    step: RestoreStep
+    image: ObservedImage
+    disk: Disk
+    observed_at: datetime
+
+
+def work_for(
+    view: MachineView, assignment: Assignment, scenario: CompiledScenario
+) -> ScenarioWork | Blocked | Incomplete:
+    """Return the work of ``scenario`` on this machine, or why there is none yet."""
+    if view.system_is_running and scenario.reboot == "never":
+        return Blocked(
+            f"the machine is running and scenario {scenario.name} has `reboot: never`; "
+            "shut it down first"
+        )
+    targets: dict[RestoreStep, _Target] = {}
+    for step in scenario.steps:
+        if isinstance(step, RestoreStep):
+            target = _target(view, scenario, step)
+            if not isinstance(target, _Target):
+                return target
+            targets[step] = target
+    steps: list[Step] = []
+    for step in scenario.steps:
+        steps += _wire_steps(view, step, targets)
+    written = tuple(target.disk.identity for target in targets.values())
+    if len(set(written)) < len(written):
+        return Blocked(f"two steps of {scenario.name} would write the same disk")
+    return ScenarioWork(
+        kind=_kind(scenario),
+        risk=_risk(view, written),
+        reason=_reason(view, assignment, scenario),
+        steps=(*steps, Finish(scenario.after)),
+        disks=written,
+        facts=tuple(_facts(target) for target in targets.values()),
+        spared=_spared(view, written),
+        images=tuple(
+            ImageChange(
+                target.image.name,
+                target.image.manifest,
+                target.image.used_bytes,
+                target.image.created,
+            )
+            for target in targets.values()
+        ),
+        proof=scenario.after == "reboot" and any(step.identity == "apply" for step in targets),
+    )
+
+
+def _target(
+    view: MachineView, scenario: CompiledScenario, step: RestoreStep
+) -> _Target | Blocked | Incomplete:
+    if view.machine.protect:
+        return Blocked(f"the machine is protected, and {scenario.name} would overwrite its disk")
+    image = view.images.get(step.image)
+    if image is None:
+        return Blocked(f"image {step.image} has not been captured yet")
+    if not image.usable:
+        return Blocked(f"image {image.name} is not usable: {image.problem}")
+    known = view.seen.disks
+    if known is None:
+        return Incomplete("its disks were never seen")
+    if view.now - known.at > view.max_age:
+        return Incomplete(f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC")
+    disk = choose_disk(step.disk, known.report.disks)
+    if isinstance(disk, str):
+        return Blocked(disk)
+    misfit = _misfit(image, disk)
+    return Blocked(misfit) if misfit else _Target(step, image, disk, known.at)
+
+
+def _misfit(image: ObservedImage, disk: Disk) -> str:
+    if disk.identity.size < image.disk_size:
+        return (
+            f"disk {describe(disk)} has {disk.identity.size} bytes, "
+            f"image {image.name} needs {image.disk_size}"
+        )
+    if disk.sector_size != image.sector_size:
+        return (
+            f"disk {describe(disk)} has sectors of {disk.sector_size} bytes, "
+            f"image {image.name} has {image.sector_size}"
+        )
+    return ""
+
+
+def _wire_steps(
+    view: MachineView, step: ScenarioStep, targets: Mapping[RestoreStep, _Target]
+) -> list[Step]:
+    match step:
+        case InspectDisksStep():
+            return [InspectDisks()]
+        case BackupStep(image, request):
+            selector = DiskSelector(request.role, request.wwn, request.serial, request.path)
+            return [Backup(image, selector)]
+        case RestoreStep(identity=identity):
+            target = targets[step]
+            written: list[Step] = [
+                Restore(target.image.name, target.image.manifest, target.disk.identity)
+            ]
+            if identity == "apply":
+                written.append(_identity(view, target.disk))
+            return written
+        case _:
+            assert_never(step)
+
+
+def _identity(view: MachineView, disk: Disk) -> ApplyIdentity:
+    """Return the identity step without its secrets, which come when the work is handed out."""
+    machine, network = view.machine, view.network
+    gateway = network.gateway if network and machine.addresses else None
+    servers = network.nameservers if network and machine.addresses else ()
+    return ApplyIdentity(
+        disk=disk.identity,
+        hostname=machine.hostname,
+        mac=machine.macs[0],
+        addresses=tuple(str(address) for address in machine.addresses),
+        gateway=str(gateway) if gateway else "",
+        nameservers=tuple(str(server) for server in servers),
+        server="",
+        pin="",
+        agent_token="",
+        operation="",
+    )
+
+
+def _kind(scenario: CompiledScenario) -> OperationKind:
+    if any(isinstance(step, RestoreStep) for step in scenario.steps):
+        return "restore"
+    if any(isinstance(step, BackupStep) for step in scenario.steps):
+        return "capture"
+    return "inspect"
+
+
+def _risk(view: MachineView, written: tuple[DiskIdentity, ...]) -> Risk:
+    if written:
+        return Risk.DESTRUCTIVE
+    return Risk.DISRUPTIVE if view.system_is_running else Risk.SAFE
+
+
+def _reason(view: MachineView, assignment: Assignment, scenario: CompiledScenario) -> str:
+    does = []
+    for step in scenario.steps:
+        if isinstance(step, BackupStep):
+            does.append(f"captures image {step.image}")
+        elif isinstance(step, RestoreStep):
+            does.append(f"writes image {step.image}")
+    how = "; the running system is rebooted for it" if view.system_is_running else ""
+    said = " and ".join(does) or "looks at the disks"
+    return f"{scenario.name} run {assignment.run} {said}{how}"
+
+
+def _spared(view: MachineView, written: tuple[DiskIdentity, ...]) -> tuple[str, ...]:
+    known = view.seen.disks
+    if not written or known is None:
+        return ()
+    return tuple(describe(disk) for disk in known.report.disks if disk.identity not in written)
+
+
+def _facts(target: _Target) -> DiskFacts:
+    identity = target.disk.identity
+    return DiskFacts(
+        model=target.disk.model,
+        serial=identity.serial,
+        wwn=identity.wwn,
+        size=identity.size,
+        holds=target.disk.holds,
+        observed_at=target.observed_at,
+    )

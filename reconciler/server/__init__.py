@@ -1,0 +1,1 @@
+"""The running control plane: what agents and firmware talk to."""

@@ -1,0 +1,258 @@
+"""HTTP for agents: enrolment, reports, work, claims, events. Mutual TLS except to enrol."""
+
+import asyncio
+from collections.abc import Callable
+from json import dumps
+from typing import TypeVar
+
+import structlog
+from aiohttp import web
+from providers.imaging.store import ChunkStore
+
+from agent.wire.codec import WireError, decode, encode
+from agent.wire.enrolment import Enrolment, EnrolmentRequest
+from agent.wire.report import Report
+from agent.wire.step import Finish
+from agent.wire.work import Claim, OperationEvent, Work
+from providers.errors import ProviderError
+from reconciler.errors import TrustError
+from reconciler.ledger.operation import OperationStatus
+from reconciler.ledger.states import OperationState
+from reconciler.server.control_plane import ControlPlane
+from reconciler.server.enrolment import Enroller
+from reconciler.server.wake_up import WakeUp
+from reconciler.trust.peer import AgentPeer, connected_agent
+
+T = TypeVar("T")
+log = structlog.get_logger(__name__)
+
+MAX_BODY = 4 * 1024 * 1024
+MAX_MANIFEST = 256 * 1024 * 1024
+LONGEST_WAIT = 30
+REBOOT_PREFIX = "reboot-"
+"""Work with this prefix only restarts the installed system, so that it boots over the network."""
+
+
+class AgentApi:
+    """The routes under ``/v1`` that are not chunks."""
+
+    def __init__(
+        self,
+        plane: ControlPlane,
+        enroller: Enroller,
+        store: ChunkStore,
+        wake_up: WakeUp,
+    ) -> None:
+        self._plane = plane
+        self._enroller = enroller
+        self._store = store
+        self._wake_up = wake_up
+
+    def routes(self) -> list[web.RouteDef]:
+        """Return the routes for an aiohttp application."""
+        return [
+            web.post("/v1/enrol", self.enrol),
+            web.post("/v1/report", self.report),
+            web.get("/v1/work", self.work),
+            web.post("/v1/operations/{operation}/claim", self.claim),
+            web.post("/v1/operations/{operation}/events", self.event),
+            web.put("/v1/operations/{operation}/manifest", self.manifest),
+        ]
+
+    def authorise(self, request: web.Request, purpose: str) -> None:
+        """Let only a machine at work on a suitable operation touch chunks."""
+        peer = self._peer(request, "deploy-os")
+        status = self._plane.at_work(peer.machine)
+        wanted = "capture" if purpose == "write" else "restore"
+        if status is None or status.operation.kind != wanted:
+            raise _refusal(
+                web.HTTPForbidden, "RW532", f"{peer.machine} is not at work on a {wanted}"
+            )
+
+    async def enrol(self, request: web.Request) -> web.Response:
+        """Trade a single-use token and a key for a certificate."""
+        body = await _body(request, EnrolmentRequest)
+        try:
+            enrolment: Enrolment = self._enroller.enrol(body, request.remote or "")
+        except TrustError as error:
+            raise _refusal(web.HTTPForbidden, error.code, error.cause, error.action) from error
+        self._wake_up.signal()
+        return _answer(enrolment)
+
+    async def report(self, request: web.Request) -> web.Response:
+        """Record what an agent says about its machine."""
+        peer = self._peer(request)
+        report = await _body(request, Report)
+        if report.environment != peer.environment:
+            raise _refusal(
+                web.HTTPForbidden,
+                "RW533",
+                f"the certificate is for {peer.environment}, the report for {report.environment}",
+            )
+        machine = self._plane.desired.machines.get(peer.machine)
+        if machine is not None:
+            self._plane.observations.record_report(machine, report, self._plane.now())
+        self._wake_up.signal()
+        return web.Response(status=204)
+
+    async def work(self, request: web.Request) -> web.Response:
+        """Hand out armed work; without any, wait for some as long as the agent asked for."""
+        peer = self._peer(request)
+        wait = min(float(_number(request.query.get("wait", "0"))), LONGEST_WAIT)
+        plane = self._plane
+        plane.observations.record_contact(peer.machine, peer.environment, plane.now())
+        deadline = asyncio.get_running_loop().time() + wait
+        self._wake_up.signal()
+        while True:
+            seen = self._wake_up.generation
+            work = self._work_for(peer)
+            if work is not None:
+                return _answer(work)
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0 or not await self._wake_up.wait(seen, left):
+                return web.Response(status=204)
+
+    def _work_for(self, peer: AgentPeer) -> Work | None:
+        if peer.environment == "deploy-os":
+            return self._plane.work(peer.machine)
+        status = self._plane.reboot_wanted(peer.machine)
+        if status is None:
+            return None
+        return Work(f"{REBOOT_PREFIX}{status.operation.op_id}", status.attempt, (Finish("reboot"),))
+
+    async def claim(self, request: web.Request) -> web.Response:
+        """Let the agent begin, once."""
+        peer = self._peer(request)
+        claim = await _body(request, Claim)
+        operation = request.match_info["operation"]
+        if operation.startswith(REBOOT_PREFIX):
+            wanted = self._plane.reboot_wanted(peer.machine)
+            granted = wanted is not None and wanted.attempt == claim.attempt
+        else:
+            granted = peer.environment == "deploy-os" and self._plane.claim(
+                peer.machine, operation, claim.attempt
+            )
+        if not granted:
+            raise _refusal(
+                web.HTTPConflict,
+                "RW534",
+                f"operation {operation}, attempt {claim.attempt}, is not for "
+                f"{peer.machine} to begin",
+            )
+        log.info("operation claimed", machine=peer.machine, operation=operation)
+        self._wake_up.signal()
+        return web.Response(status=204)
+
+    async def event(self, request: web.Request) -> web.Response:
+        """Record what the agent says about its work."""
+        peer = self._peer(request)
+        event = await _body(request, OperationEvent)
+        operation = request.match_info["operation"]
+        if operation.startswith(REBOOT_PREFIX):
+            return web.Response(status=204)
+        status = self._at_work(peer, operation, event.attempt)
+        if status is None:
+            # Its end may have been recorded although the answer got lost.
+            if self._ended(peer, operation, event):
+                return web.Response(status=204)
+            raise _overtaken(peer, operation, event.attempt)
+        plane = self._plane
+        if event.kind == "failed":
+            plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)
+        elif plane.ledger.record_progress(operation, event, plane.now()) and event.kind == "done":
+            last = status.operation.steps[-1]
+            if not (isinstance(last, Finish) and last.action == "stay"):
+                plane.observations.forget_contact(peer.machine)
+        self._wake_up.signal()
+        return web.Response(status=204)
+
+    async def manifest(self, request: web.Request) -> web.Response:
+        """Take in the manifest of a captured image; its proof follows."""
+        peer = self._peer(request, "deploy-os")
+        operation = request.match_info["operation"]
+        status = self._plane.at_work(peer.machine)
+        image = status.operation.captured_images.get(status.step) if status else None
+        if status is None or status.operation.op_id != operation or image is None:
+            raise _overtaken(peer, operation, 0)
+        body = await _bounded(request, MAX_MANIFEST)
+        try:
+            digest = await asyncio.to_thread(self._store.put_manifest, body)
+        except ProviderError as error:
+            raise _refusal(
+                web.HTTPUnprocessableEntity, error.code, error.cause, error.action
+            ) from error
+        self._plane.captures.record(operation, image, digest)
+        return web.json_response({"digest": digest}, status=201)
+
+    def _at_work(self, peer: AgentPeer, operation: str, attempt: int) -> OperationStatus | None:
+        if peer.environment != "deploy-os":
+            return None
+        return self._plane.started(peer.machine, operation, attempt)
+
+    def _ended(self, peer: AgentPeer, operation: str, event: OperationEvent) -> bool:
+        statuses = self._plane.ledger.operations(op_id=operation)
+        return any(
+            status.operation.machine == peer.machine
+            and status.attempt == event.attempt
+            and status.state in {OperationState.VERIFIED, OperationState.FAILED}
+            for status in statuses
+        )
+
+    def _peer(self, request: web.Request, environment: str | None = None) -> AgentPeer:
+        transport = request.transport
+        connection = transport.get_extra_info("ssl_object") if transport else None
+        try:
+            peer = connected_agent(connection, self._plane.now())
+        except TrustError as error:
+            raise _refusal(web.HTTPForbidden, error.code, error.cause, error.action) from error
+        if peer is None or (environment is not None and peer.environment != environment):
+            raise _refusal(
+                web.HTTPForbidden, "RW531", "this call needs an agent's client certificate"
+            )
+        return peer
+
+
+def _overtaken(peer: AgentPeer, operation: str, attempt: int) -> web.HTTPException:
+    return _refusal(
+        web.HTTPConflict,
+        "RW536",
+        f"{peer.machine} is not at work on operation {operation}, attempt {attempt}",
+        "Another attempt took over, or the operation has ended",
+    )
+
+
+async def _body(request: web.Request, kind: type[T]) -> T:
+    try:
+        return decode(kind, await _bounded(request, MAX_BODY))
+    except WireError as error:
+        raise _refusal(web.HTTPBadRequest, "RW530", str(error)) from error
+
+
+async def _bounded(request: web.Request, limit: int) -> bytes:
+    parts, size = [], 0
+    async for part in request.content.iter_chunked(1 << 20):
+        size += len(part)
+        if size > limit:
+            raise _refusal(web.HTTPRequestEntityTooLarge, "RW535", f"more than {limit} bytes")
+        parts.append(part)
+    return b"".join(parts)
+
+
+def _number(text: str) -> int:
+    return int(text) if text.isascii() and text.isdigit() else 0
+
+
+def _answer(message: object) -> web.Response:
+    return web.Response(body=encode(message), content_type="application/json")
+
+
+def _refusal(
+    kind: Callable[..., web.HTTPException],
+    code: str,
+    cause: str,
+    action: str = "See `rackwright status` on the server",
+) -> web.HTTPException:
+    text = dumps({"code": code, "cause": cause, "action": action})
+    if kind is web.HTTPRequestEntityTooLarge:
+        return kind(max_size=0, actual_size=0, text=text, content_type="application/json")
+    return kind(text=text, content_type="application/json")

@@ -1,0 +1,285 @@
+"""The control plane's state in one place: what is wanted, what is known, what may happen.
+
+All methods are short, synchronous and called from one event loop's thread.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+from attrs import evolve
+
+from agent.wire.step import ApplyIdentity
+from agent.wire.work import Work
+from providers.netboot.decision import (
+    BootAnswer,
+    BootRequest,
+    BootTicket,
+    Grant,
+    decide,
+)
+from reconciler.ledger.ledger import Ledger
+from reconciler.ledger.operation import OperationStatus
+from reconciler.ledger.states import OperationState
+from reconciler.loop.follow_up import GRANT_LIFETIME, Arm, Decision, End, follow_up
+from reconciler.observed import Observed, ObservedImage
+from reconciler.store.captures import Captures
+from reconciler.store.grants import Grants, Token
+from reconciler.store.observations import Observations
+from reconciler.store.observe import observe
+from reconciler.trust import token as trust_token
+
+if TYPE_CHECKING:
+    from reconciler.store.database import Database
+    from specs.compiled import CompiledFleet, CompiledMachine
+
+TICKET_LIFETIME = timedelta(minutes=10)
+"""From the boot script to the agent's enrolment."""
+INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
+"""From the hand-out of the work to the installed agent's first start: a restore lies between."""
+SERVER = "server"
+"""The actor of ledger lines that no person caused."""
+
+
+@dataclass(frozen=True, slots=True)
+class AgentEndpoint:
+    """Where agents find the server: base URL and certificate pin."""
+
+    url: str
+    pin: str
+
+
+class ControlPlane:
+    """State database and desired state, and the rules of what may be handed out."""
+
+    def __init__(
+        self,
+        database: "Database",
+        desired: "CompiledFleet",
+        endpoint: AgentEndpoint,
+        images: Callable[[], dict[str, ObservedImage]],
+        clock: Callable[[], datetime],
+    ) -> None:
+        self.ledger = Ledger(database)
+        self.observations = Observations(database)
+        self.grants = Grants(database)
+        self.captures = Captures(database)
+        self.desired = desired
+        self._database = database
+        self._endpoint = endpoint
+        self._images = images
+        self._clock = clock
+        self.wake: Callable[[], None] = lambda: None
+        """Called when something happened that the reconcile loop should look at."""
+
+    def now(self) -> datetime:
+        """Return the time by the injected clock."""
+        return self._clock()
+
+    def observed(self) -> Observed:
+        """Return all that is known now."""
+        machines = self.desired.machines.values()
+        return observe(self._database, machines, self._images(), self.now())
+
+    def machine_by_mac(self, mac: str) -> "CompiledMachine | None":
+        """Return the machine of the fleet that has this NIC."""
+        return next(
+            (machine for machine in self.desired.machines.values() if mac in machine.macs), None
+        )
+
+    # --- netboot -----------------------------------------------------------------
+
+    def decide(self, request: BootRequest) -> BootAnswer:
+        """Record the request, reconcile its machine, and answer by the boot decision."""
+        now = self.now()
+        machine = self.machine_by_mac(request.mac)
+        event = self.observations.record_boot(request, now)
+        if request.arch is not None and machine is not None:
+            # The firmware runs, so no agent does.
+            self.observations.forget_contact(machine.name)
+            self.reconcile()
+        armed = {
+            status.operation.op_id: status.attempt
+            for status in self.ledger.operations(machine=machine.name if machine else "")
+            if status.state is OperationState.ARMED
+        }
+        answer = decide(request, self.grants.unclaimed(armed), now)
+        self.observations.record_answer(event, answer)
+        self.wake()
+        return answer
+
+    def note(self, request: BootRequest) -> None:
+        """Append a file transfer or the like to the boot timeline."""
+        self.observations.record_boot(replace(request, arch=None), self.now())
+
+    def ticket(self, grant: Grant) -> BootTicket | None:
+        """Mint the enrolment token of a boot script, while the grant is live."""
+        status = self._status(grant.operation)
+        if (
+            status is None
+            or status.state is not OperationState.ARMED
+            or status.attempt != grant.attempt
+        ):
+            return None
+        text = self._mint(status, "deploy-os", TICKET_LIFETIME)
+        return BootTicket(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
+
+    # --- work --------------------------------------------------------------------
+
+    def reconcile(self) -> tuple[Decision, ...]:
+        """Bring every operation one step on; return what needs the outside world."""
+        now = self.now()
+        outside: list[Decision] = []
+        for decision in follow_up(self.desired, self.observed(), now):
+            match decision:
+                case Arm(status, attempt, reason):
+                    self._arm(status, attempt, reason, now)
+                case End(status, state, reason):
+                    self.ledger.move(
+                        status.operation.op_id,
+                        status.state,
+                        state,
+                        attempt=status.attempt,
+                        at=now,
+                        actor=SERVER,
+                        reason=reason,
+                    )
+                case _:
+                    outside.append(decision)
+        return tuple(outside)
+
+    def _arm(self, status: OperationStatus, attempt: int, reason: str, now: datetime) -> None:
+        operation = status.operation
+        grant = Grant(
+            operation=operation.op_id,
+            attempt=attempt,
+            machine=operation.machine,
+            macs=operation.macs,
+            uuid=operation.uuid,
+            expires=now + GRANT_LIFETIME,
+        )
+        with self._database.writing() as connection:
+            self.ledger.move_within(
+                connection,
+                operation.op_id,
+                status.state,
+                OperationState.ARMED,
+                attempt=attempt,
+                at=now,
+                actor=SERVER,
+                reason=reason,
+            )
+            self.grants.issue_within(connection, grant)
+
+    def work(self, machine: str) -> Work | None:
+        """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""
+        for status in self.ledger.operations(machine=machine):
+            if status.state is OperationState.ARMED:
+                operation = status.operation
+                if not self.grants.unclaimed({operation.op_id: status.attempt}):
+                    continue
+                steps = tuple(
+                    self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
+                    for step in operation.steps
+                )
+                return Work(operation.op_id, status.attempt, steps)
+        return None
+
+    def reboot_wanted(self, machine: str) -> OperationStatus | None:
+        """Return the armed operation for which the installed system has to restart."""
+        return next(
+            (
+                status
+                for status in self.ledger.operations(machine=machine)
+                if status.state is OperationState.ARMED
+            ),
+            None,
+        )
+
+    def claim(self, machine: str, op_id: str, attempt: int) -> bool:
+        """Use the grant up and record the start, both or neither; False when it is gone."""
+        now = self.now()
+        status = self._status(op_id)
+        if (
+            status is None
+            or status.operation.machine != machine
+            or status.state is not OperationState.ARMED
+            or status.attempt != attempt
+        ):
+            return False
+        with self._database.writing() as connection:
+            if not self.grants.claim_within(connection, op_id, attempt, now):
+                return False
+            self.ledger.move_within(
+                connection,
+                op_id,
+                OperationState.ARMED,
+                OperationState.STARTED,
+                attempt=attempt,
+                at=now,
+                actor=machine,
+                reason="the agent claimed the grant",
+            )
+        return True
+
+    def started(self, machine: str, op_id: str, attempt: int) -> OperationStatus | None:
+        """Return the operation if this machine is at work on it in this very attempt."""
+        status = self._status(op_id)
+        if (
+            status is None
+            or status.operation.machine != machine
+            or status.state is not OperationState.STARTED
+            or status.attempt != attempt
+        ):
+            return None
+        return status
+
+    def fail(self, status: OperationStatus, reason: str, actor: str) -> None:
+        """Record that an operation failed for good."""
+        self.ledger.move(
+            status.operation.op_id,
+            status.state,
+            OperationState.FAILED,
+            attempt=status.attempt,
+            at=self.now(),
+            actor=actor,
+            reason=reason,
+        )
+
+    def at_work(self, machine: str) -> OperationStatus | None:
+        """Return the operation that this machine has started, if any."""
+        return next(
+            (
+                status
+                for status in self.ledger.operations(machine=machine)
+                if status.state is OperationState.STARTED and not status.steps_done
+            ),
+            None,
+        )
+
+    def _with_secrets(self, status: OperationStatus, step: ApplyIdentity) -> ApplyIdentity:
+        return evolve(
+            step,
+            server=self._endpoint.url,
+            pin=self._endpoint.pin,
+            agent_token=self._mint(status, "installed", INSTALLED_TOKEN_LIFETIME),
+            operation=status.operation.op_id,
+        )
+
+    def _mint(self, status: OperationStatus, environment: str, lifetime: timedelta) -> str:
+        token = trust_token.mint()
+        self.grants.store_token(
+            Token(
+                digest=token.digest,
+                operation=status.operation.op_id,
+                attempt=status.attempt,
+                machine=status.operation.machine,
+                environment=environment,
+                expires=self.now() + lifetime,
+            )
+        )
+        return token.text
+
+    def _status(self, op_id: str) -> OperationStatus | None:
+        return next(iter(self.ledger.operations(op_id=op_id)), None)

@@ -1,0 +1,44 @@
+"""Images that operations brought in, until they are proved and named."""
+
+from sqlalchemy import select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from reconciler.observed import Capture
+from reconciler.store import schema
+from reconciler.store.database import Database
+
+
+class Captures:
+    """Captured manifests on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def record(self, operation: str, image: str, manifest: str) -> None:
+        """Note that ``operation`` brought in ``manifest`` for ``image``; its proof is out."""
+        values = {"manifest": manifest, "proof": None}
+        statement = upsert(schema.capture).values(op_id=operation, image=image, **values)
+        with self._database.writing() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(index_elements=["op_id", "image"], set_=values)
+            )
+
+    def set_proof(self, capture: Capture, problem: str) -> None:
+        """Record the outcome of the proof: empty when the image can be restored."""
+        table = schema.capture
+        with self._database.writing() as connection:
+            connection.execute(
+                update(table)
+                .where(
+                    table.c.op_id == capture.operation,
+                    table.c.image == capture.image,
+                    table.c.manifest == capture.manifest,
+                )
+                .values(proof=problem)
+            )
+
+    def all(self) -> tuple[Capture, ...]:
+        """Return every capture."""
+        with self._database.reading() as connection:
+            rows = connection.execute(select(schema.capture)).all()
+        return tuple(Capture(row.op_id, row.image, row.manifest, row.proof) for row in rows)

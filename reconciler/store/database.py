@@ -1,0 +1,98 @@
+"""Opening the state database and bringing it to the current schema."""
+
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError
+
+from reconciler.errors import StateError
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+CURRENT_REVISION = "0001"
+"""The newest migration; a database that has it needs no look at Alembic, which is slow to load."""
+
+
+class Database:
+    """The state database: short transactions, one writer at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._readers = engine.execution_options(reading=True)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a consistent snapshot that blocks nobody."""
+        return self._readers.begin()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that holds the write lock from its first statement."""
+        return self._engine.begin()
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+
+def open_database(path: Path) -> Database:
+    """Return the SQLite database at ``path``, created and migrated as needed.
+
+    Raises StateError (RW701) when the file is no database or cannot be written.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    try:
+        if _revision(engine) != CURRENT_REVISION:
+            _migrate(engine)
+    except DatabaseError as error:
+        engine.dispose()
+        raise StateError(
+            "RW701",
+            f"the state database {path} cannot be used: {error.orig}",
+            "Restore it from a backup, or name another directory with --state",
+        ) from error
+    return Database(engine)
+
+
+def _configure(connection: "DBAPIConnection", record: "ConnectionPoolEntry") -> None:
+    del record
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # FULL: an `armed` that was committed must survive a power cut.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A writer that first reads would otherwise fail with SQLITE_BUSY when
+    # another writer came between, whatever the timeout.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        known = connection.execute(
+            text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
+        ).first()
+        if known is None:
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415 - slow to load and seldom needed
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "reconciler:store/migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "head")

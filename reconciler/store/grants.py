@@ -1,0 +1,146 @@
+"""Boot grants and the single-use tokens that go with them."""
+
+from datetime import datetime
+from json import dumps, loads
+
+from attrs import frozen
+from sqlalchemy import Connection, insert, select, update
+
+from providers.netboot.decision import Grant
+from reconciler.store import schema
+from reconciler.store.database import Database
+
+
+@frozen
+class Token:
+    """What a token stands for. The token itself is nowhere in the database, only its hash."""
+
+    digest: str
+    operation: str
+    attempt: int
+    machine: str
+    environment: str
+    expires: datetime
+    void: bool = False
+    used_by: str = ""
+    """Digest of the certificate request that it was traded for; empty while unused."""
+
+
+class Grants:
+    """Grants and tokens on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def issue_within(self, connection: Connection, grant: Grant) -> None:
+        """Store a grant in the transaction that arms its operation."""
+        connection.execute(
+            insert(schema.boot_grant).values(
+                op_id=grant.operation,
+                attempt=grant.attempt,
+                macs=dumps(grant.macs),
+                uuid=grant.uuid,
+                machine=grant.machine,
+                expires=grant.expires,
+            )
+        )
+
+    def unclaimed(self, armed: dict[str, int]) -> tuple[Grant, ...]:
+        """Return the unclaimed grants of these operations at exactly these attempts."""
+        table = schema.boot_grant
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(table).where(table.c.op_id.in_(list(armed)), table.c.claimed_at.is_(None))
+            ).all()
+        return tuple(
+            Grant(
+                operation=row.op_id,
+                attempt=row.attempt,
+                machine=row.machine,
+                macs=tuple(loads(row.macs)),
+                uuid=row.uuid,
+                expires=row.expires,
+            )
+            for row in rows
+            if armed[row.op_id] == row.attempt
+        )
+
+    def claim_within(
+        self, connection: Connection, operation: str, attempt: int, at: datetime
+    ) -> bool:
+        """Use the grant up; False when it is used up or does not exist."""
+        table = schema.boot_grant
+        return bool(
+            connection.execute(
+                update(table)
+                .where(
+                    table.c.op_id == operation,
+                    table.c.attempt == attempt,
+                    table.c.claimed_at.is_(None),
+                )
+                .values(claimed_at=at)
+            ).rowcount
+        )
+
+    def store_token(self, token: Token) -> None:
+        """Remember a new token's hash; unused earlier ones of the same attempt become void."""
+        table = schema.enrolment_token
+        with self._database.writing() as connection:
+            connection.execute(
+                update(table)
+                .where(
+                    table.c.op_id == token.operation,
+                    table.c.attempt == token.attempt,
+                    table.c.environment == token.environment,
+                    table.c.used_at.is_(None),
+                )
+                .values(void=True)
+            )
+            connection.execute(
+                insert(table).values(
+                    digest=token.digest,
+                    op_id=token.operation,
+                    attempt=token.attempt,
+                    machine=token.machine,
+                    environment=token.environment,
+                    expires=token.expires,
+                    void=False,
+                )
+            )
+
+    def token(self, digest: str) -> Token | None:
+        """Return what this hash stands for."""
+        table = schema.enrolment_token
+        with self._database.reading() as connection:
+            row = connection.execute(select(table).where(table.c.digest == digest)).first()
+        if row is None:
+            return None
+        return Token(
+            digest=row.digest,
+            operation=row.op_id,
+            attempt=row.attempt,
+            machine=row.machine,
+            environment=row.environment,
+            expires=row.expires,
+            void=row.void,
+            used_by=row.used_by or "",
+        )
+
+    def use_token(self, digest: str, used_by: str, at: datetime) -> bool:
+        """Use the token up; False for whoever comes second, even at the same instant.
+
+        Whoever asks again with the same request, because the answer got lost, is first.
+        """
+        table = schema.enrolment_token
+        with self._database.writing() as connection:
+            return bool(
+                connection.execute(
+                    update(table)
+                    .where(
+                        table.c.digest == digest,
+                        table.c.used_at.is_(None) | (table.c.used_by == used_by),
+                        table.c.void.is_(False),
+                    )
+                    .values(used_at=at, used_by=used_by)
+                ).rowcount
+            )

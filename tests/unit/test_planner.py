@@ -1,0 +1,352 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from builders.world import (
+    CLONE,
+    GIB,
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    a_status,
+    an_image,
+    an_installed_system,
+    in_ram,
+    observed,
+)
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.wire.disk import DiskSelector
+from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
+from reconciler.ledger.states import OperationState
+from reconciler.observed import ObservedMachine, TimedReport
+from reconciler.planning.plan import Plan, Risk, exit_code
+from reconciler.planning.planner import plan
+
+GOLDEN = a_machine(16, "capture-golden")
+NODE = a_machine(17, "clone-golden")
+
+
+def only_item(made: Plan):
+    assert len(made.items) == 1
+    return made.items[0]
+
+
+def test_a_machine_without_assignments_needs_nothing():
+    assert plan(a_fleet(a_machine(1)), observed(), NOW).empty
+
+
+def test_a_capture_of_a_machine_never_seen_is_safe():
+    item = only_item(plan(a_fleet(GOLDEN), observed(), NOW))
+    assert (item.risk, item.action) == (Risk.SAFE, "capture")
+    assert item.reason == "capture-golden run 1 captures image debian12"
+    assert item.operation.steps == (
+        InspectDisks(),
+        Backup("debian12", DiskSelector("system")),
+        Finish("poweroff"),
+    )
+    assert not item.operation.destructive
+
+
+def test_a_capture_of_a_running_machine_is_disruptive():
+    seen = ObservedMachine(installed_contact=NOW)
+    item = only_item(plan(a_fleet(GOLDEN), observed({GOLDEN.name: seen}), NOW))
+    assert item.risk is Risk.DISRUPTIVE
+    assert item.reason.endswith("the running system is rebooted for it")
+
+
+def test_a_restore_without_its_image_is_blocked():
+    made = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}), NOW)
+    item = only_item(made)
+    assert (item.risk, item.reason) == (Risk.BLOCKED, "image debian12 has not been captured yet")
+    assert exit_code(made) == 4
+
+
+def test_a_restore_onto_disks_never_seen_is_unknown_and_offers_to_inspect():
+    made = plan(a_fleet(NODE), observed(images=(an_image(),)), NOW)
+    item = only_item(made)
+    assert (item.risk, item.action) == (Risk.UNKNOWN, "inspect")
+    assert item.reason == "its disks were never seen"
+    assert item.operation.steps == (InspectDisks(),)
+    assert exit_code(made) == 5
+
+
+def test_a_restore_onto_disks_seen_too_long_ago_is_unknown():
+    seen = in_ram(NODE, a_disk(), at=NOW - timedelta(hours=2))
+    item = only_item(plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW))
+    assert item.risk is Risk.UNKNOWN
+    assert item.reason == "its disks were last seen at 2026-11-21 10:00:00 UTC"
+
+
+def test_a_restore_names_the_disk_that_it_overwrites_and_those_that_it_leaves_alone():
+    disk = a_disk("S1")
+    node = replace(NODE, assignments=NODE.assignments)
+    fleet = a_fleet(node)
+    other = a_disk("USB", removable=True, node="/dev/sdb", model="Stick")
+    seen = in_ram(node, disk, other)
+    made = plan(fleet, observed({node.name: seen}, (an_image(),)), NOW)
+    item = only_item(made)
+    assert item.risk is Risk.DESTRUCTIVE
+    assert [facts.serial for facts in item.disks] == ["S1"]
+    assert item.spared == ("Stick USB (/dev/sdb)",)
+    assert item.operation.disks == (disk.identity,)
+    assert exit_code(made) == 3
+
+
+def test_a_restore_carries_the_network_identity_but_no_secret():
+    made = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),)), NOW)
+    _, restore, identity, finish = only_item(made).operation.steps
+    assert isinstance(restore, Restore)
+    assert restore.manifest == "a" * 64
+    assert isinstance(identity, ApplyIdentity)
+    assert identity.hostname == "node-17"
+    assert identity.addresses == ("10.77.0.17/24",)
+    assert identity.gateway == "10.77.0.254"
+    assert identity.nameservers == ("10.77.0.253",)
+    assert (identity.agent_token, identity.pin, identity.server) == ("", "", "")
+    assert finish == Finish("reboot")
+
+
+@pytest.mark.parametrize(
+    ("disks", "reason"),
+    [
+        (
+            (a_disk(size=2 * GIB),),
+            (
+                "disk QEMU HARDDISK S1 (/dev/vda) has 2147483648 bytes, "
+                "image debian12 needs 3221225472"
+            ),
+        ),
+        (
+            (a_disk(sector_size=4096),),
+            "disk QEMU HARDDISK S1 (/dev/vda) has sectors of 4096 bytes, image debian12 has 512",
+        ),
+        ((a_disk(read_only=True),), "disk QEMU HARDDISK S1 (/dev/vda) is read-only"),
+        ((), "it has no fixed disk"),
+        (
+            (a_disk("A"), a_disk("B", node="/dev/vdb")),
+            (
+                "2 disks fit the role system: QEMU HARDDISK A (/dev/vda), "
+                "QEMU HARDDISK B (/dev/vdb); name one by its serial"
+            ),
+        ),
+    ],
+)
+def test_a_disk_that_does_not_fit_blocks_the_restore(disks, reason):
+    seen = in_ram(NODE, *disks)
+    item = only_item(plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW))
+    assert (item.risk, item.reason) == (Risk.BLOCKED, reason)
+
+
+def test_an_image_without_a_good_proof_blocks_the_restore():
+    bad = an_image(usable=False, problem="e2fsck found errors")
+    item = only_item(
+        plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (bad,)), NOW)
+    )
+    assert item.reason == "image debian12 is not usable: e2fsck found errors"
+
+
+def test_a_protected_machine_is_never_overwritten():
+    node = replace(NODE, protect=True)
+    seen = in_ram(node, a_disk())
+    item = only_item(plan(a_fleet(node), observed({node.name: seen}, (an_image(),)), NOW))
+    assert item.risk is Risk.BLOCKED
+    assert item.reason == "the machine is protected, and clone-golden would overwrite its disk"
+
+
+def test_a_quarantined_machine_gets_no_work():
+    seen = replace(in_ram(NODE, a_disk()), quarantine="its token was used twice")
+    item = only_item(plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW))
+    assert (item.risk, item.operation) == (Risk.BLOCKED, None)
+    assert item.reason == "quarantined: its token was used twice"
+
+
+def test_a_scenario_that_may_not_reboot_waits_for_a_running_machine():
+    fleet = a_fleet(NODE)
+    gentle = replace(CLONE, reboot="never")
+    fleet = replace(fleet, scenarios={**fleet.scenarios, "clone-golden": gentle})
+    seen = replace(in_ram(NODE, a_disk()), installed_contact=NOW)
+    item = only_item(plan(fleet, observed({NODE.name: seen}, (an_image(),)), NOW))
+    assert item.risk is Risk.BLOCKED
+    assert "`reboot: never`" in item.reason
+
+
+def restored(node=NODE, *, verified_at=NOW - timedelta(minutes=1), **system):
+    """Return the world after the node was cloned and its agent reported."""
+    before = observed({node.name: in_ram(node, a_disk())}, (an_image(),))
+    operation = only_item(plan(a_fleet(node), before, NOW)).operation
+    installed = an_installed_system(node, operation.op_id)
+    for name, value in system.items():
+        installed = type(installed)(
+            **{
+                **{field.name: getattr(installed, field.name) for field in attrs_of(installed)},
+                name: value,
+            }
+        )
+    report = TimedReport(a_report(node, a_disk(), installed=installed), NOW)
+    return operation, observed(
+        {node.name: ObservedMachine(installed=report, installed_contact=NOW)},
+        (an_image(),),
+        (a_status(operation, OperationState.VERIFIED, at=verified_at),),
+    )
+
+
+def attrs_of(instance):
+    return type(instance).__attrs_attrs__
+
+
+def test_replan_after_convergence_is_empty():
+    _, world = restored()
+    made = plan(a_fleet(NODE), world, NOW)
+    assert made.empty
+    assert exit_code(made) == 0
+
+
+def test_a_moved_image_name_does_not_overwrite_a_verified_machine():
+    _, world = restored()
+    moved = replace(world, images={"debian12": an_image(manifest="b" * 64)})
+    assert plan(a_fleet(NODE), moved, NOW).empty
+
+
+def test_a_new_run_token_runs_the_scenario_again():
+    _, world = restored()
+    again = replace(NODE, assignments=(replace(NODE.assignments[0], run="2"),))
+    item = only_item(plan(a_fleet(again), world, NOW))
+    assert item.risk is Risk.DESTRUCTIVE
+
+
+def test_going_back_to_an_earlier_run_token_replays_nothing():
+    operation, world = restored()
+    later = replace(operation, op_id="e" * 32, run="2")
+    world = replace(
+        world,
+        operations=(*world.operations, a_status(later, OperationState.VERIFIED, at=NOW)),
+    )
+    assert all(item.operation is None for item in plan(a_fleet(NODE), world, NOW).items)
+
+
+def test_a_clone_that_was_not_heard_of_for_long_is_unknown():
+    _, world = restored()
+    made = plan(a_fleet(NODE), world, NOW + timedelta(hours=2))
+    item = only_item(made)
+    assert item.risk is Risk.UNKNOWN
+    assert item.reason == "the installed agent was not heard since 2026-11-21 12:00:00 UTC"
+    assert exit_code(made) == 5
+
+
+@pytest.mark.parametrize(
+    ("system", "reason"),
+    [
+        (
+            {"hostname": "golden"},
+            "drift: its host name is golden, not node-17. A new run token installs it anew",
+        ),
+        (
+            {"addresses": ()},
+            "drift: it lacks the address 10.77.0.17/24. A new run token installs it anew",
+        ),
+        (
+            {"operation": "other"},
+            (
+                "drift: the running system was not installed by this run. "
+                "A new run token installs it anew"
+            ),
+        ),
+    ],
+)
+def test_drift_is_shown_and_never_repaired_by_itself(system, reason):
+    _, world = restored(**system)
+    item = only_item(plan(a_fleet(NODE), world, NOW))
+    assert (item.risk, item.operation, item.reason) == (Risk.BLOCKED, None, reason)
+
+
+def test_a_failed_run_is_not_tried_again_by_itself():
+    operation, world = restored()
+    failed = a_status(operation, OperationState.FAILED, reason="RW410: chunk is corrupt.")
+    item = only_item(plan(a_fleet(NODE), replace(world, operations=(failed,)), NOW))
+    assert item.operation is None
+    assert item.reason == (
+        "failed: RW410: chunk is corrupt. To run it again, give the assignment a new run token"
+    )
+
+
+def test_an_indeterminate_operation_waits_for_a_person():
+    operation, world = restored()
+    lost = a_status(operation, OperationState.INDETERMINATE, reason="RW613: nothing was heard.")
+    made = plan(a_fleet(NODE), replace(world, operations=(lost,)), NOW)
+    assert only_item(made).operation is None
+    assert "rackwright clear" in only_item(made).reason
+
+
+@pytest.mark.parametrize("state", ["approved", "armed", "started"])
+def test_an_operation_under_way_is_not_planned_again(state):
+    operation, world = restored()
+    world = replace(world, operations=(a_status(operation, OperationState(state)),))
+    item = only_item(plan(a_fleet(NODE), world, NOW))
+    assert item.running
+    assert item.operation.op_id == operation.op_id
+    assert plan(a_fleet(NODE), world, NOW).to_apply == ()
+
+
+def test_the_second_scenario_of_a_machine_waits_for_the_first():
+    node = a_machine(3, "capture-golden", "clone-golden")
+    first, second = sorted(
+        plan(a_fleet(node), observed(), NOW).items, key=lambda item: item.risk is Risk.BLOCKED
+    )
+    assert first.action == "capture"
+    assert second.reason == "waits for capture-golden run 1 on this machine"
+
+
+def test_the_largest_risk_comes_first():
+    nodes = [
+        a_machine(1, "capture-golden"),
+        a_machine(2, "clone-golden"),
+        a_machine(3, "clone-golden"),
+    ]
+    world = observed({"node-02": in_ram(nodes[1], a_disk())}, (an_image(),))
+    risks = [item.risk for item in plan(a_fleet(*nodes), world, NOW).items]
+    assert risks == [Risk.DESTRUCTIVE, Risk.SAFE, Risk.UNKNOWN]
+
+
+def test_the_digest_does_not_depend_on_the_time():
+    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))
+    first = plan(a_fleet(NODE), world, NOW)
+    assert first.digest == plan(a_fleet(NODE), world, NOW + timedelta(minutes=1)).digest
+
+
+def test_another_disk_makes_another_operation():
+    one = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk("A"))}, (an_image(),)), NOW)
+    two = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk("B"))}, (an_image(),)), NOW)
+    assert only_item(one).operation.op_id != only_item(two).operation.op_id
+    assert one.digest != two.digest
+
+
+@given(
+    seen=st.lists(st.sampled_from(["never", "ram", "old", "installed"]), min_size=1, max_size=8),
+    image=st.booleans(),
+    protect=st.booleans(),
+)
+def test_whatever_is_observed_only_a_named_fresh_disk_is_ever_overwritten(seen, image, protect):
+    machines = [
+        replace(a_machine(i + 1, "clone-golden"), protect=protect) for i in range(len(seen))
+    ]
+    known = {}
+    for machine, how in zip(machines, seen, strict=True):
+        if how == "ram":
+            known[machine.name] = in_ram(machine, a_disk(machine.name))
+        elif how == "old":
+            known[machine.name] = in_ram(machine, a_disk(machine.name), at=NOW - timedelta(days=1))
+        elif how == "installed":
+            known[machine.name] = ObservedMachine(installed_contact=NOW)
+    made = plan(a_fleet(*machines), observed(known, (an_image(),) if image else ()), NOW)
+    assert len(made.items) == len(machines)
+    for item in made.items:
+        destructive = item.operation is not None and item.operation.destructive
+        assert destructive == (item.risk is Risk.DESTRUCTIVE)
+        if destructive:
+            assert image
+            assert not protect
+            assert [disk.serial for disk in item.operation.disks] == [item.machine]
