@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError
 from reconciler.ledger.states import OperationState
+from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, PlanItem
 from reconciler.rendering.plan_json import FORMAT
 
@@ -43,24 +44,39 @@ def _reviewed(planfile: Path) -> dict[str, str]:
     """Return the operation that the file wants for each machine."""
     try:
         document = loads(planfile.read_bytes())
-        if document["format"] != FORMAT:
-            raise ValueError(f"its format is {document['format']!r}, not {FORMAT!r}")
-        return {
+        wanted = {
             str(item["machine"]): str(item["operation"])
             for item in document["items"]
             if item["operation"] and not item["running"]
         }
+        written_as = document["format"]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise ReconcilerError(
-            "RW906",
-            f"{planfile} is no plan: {error}",
-            "Write one with `rackwright plan --out FILE`",
-        ) from error
+        raise _no_plan(planfile, str(error)) from error
+    if written_as != FORMAT:
+        raise _no_plan(planfile, f"its format is {written_as!r}, not {FORMAT!r}")
+    return wanted
+
+
+def _no_plan(planfile: Path, why: str) -> ReconcilerError:
+    return ReconcilerError(
+        "RW906", f"{planfile} is no plan: {why}", "Write one with `rackwright plan --out FILE`"
+    )
 
 
 def approve(database: "Database", plan: Plan, items: tuple[PlanItem, ...], now: datetime) -> None:
-    """Record the operations of ``items`` as planned and approved by this person."""
+    """Record the operations of ``items`` as planned and approved by this person.
+
+    ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
+    """
     from reconciler.ledger.ledger import Ledger  # noqa: PLC0415 - slow to load
+
+    broken = broken_invariants(plan)
+    if broken:
+        raise ReconcilerError(
+            "RW907",
+            f"the plan contradicts itself: {'; '.join(broken)}",
+            "This is a defect of Rackwright: report it with the output of `plan --format json`",
+        )
 
     ledger = Ledger(database)
     actor = f"{getuser()}@{gethostname()}"

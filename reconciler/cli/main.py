@@ -11,7 +11,7 @@ _COMMANDS = {
     "apply": "Carry out exactly one plan and watch it to its end.",
     "clear": "Lift a quarantine, or say how an operation of unknown outcome ended.",
     "deploy-os": "Build the RAM system that machines boot over the network.",
-    "image": "List and verify disk images.",
+    "image": "List disk images.",
     "lab": "Run a virtual rack of QEMU machines.",
     "plan": "Show what separates the fleet from its repository.",
     "serve": "Run the control plane: netboot, agents, reconcile loop.",

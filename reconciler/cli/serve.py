@@ -68,10 +68,16 @@ async def _serve(workspace: "Workspace", settings: "ServiceSettings") -> None:
 
 async def _follow_source(workspace: "Workspace", service: "Service", stop: asyncio.Event) -> None:
     import structlog  # noqa: PLC0415
+    from reconciler.errors import SourceError  # noqa: PLC0415
     from specs.compile import compile_fleet  # noqa: PLC0415
 
     log = structlog.get_logger(__name__)
     async for tree in workspace.watch(stop):
+        if isinstance(tree, SourceError):
+            log.error("source cannot be read", code=tree.code, cause=tree.cause)
+            continue
+        if tree.revision == service.plane.desired.revision:
+            continue
         result = compile_fleet(tree.files, tree.revision)
         if result.fleet is None:
             problems = [str(problem) for problem in result.problems]

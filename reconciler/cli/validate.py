@@ -21,7 +21,7 @@ def validate(repo: str, ref: str | None, state: Path, output_format: str) -> int
     """
     from specs.compile import compile_fleet  # noqa: PLC0415
 
-    from reconciler.source import open_source  # noqa: PLC0415 - not needed for --help
+    from reconciler.source.location import open_source  # noqa: PLC0415 - not needed for --help
 
     source = open_source(repo, ref, cache=state / "sources")
     result = compile_fleet(source.files, source.revision)

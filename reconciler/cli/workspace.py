@@ -1,5 +1,8 @@
 """What most commands begin with: the compiled fleet and the embedded state."""
 
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -7,9 +10,11 @@ from typing import TYPE_CHECKING
 
 from specs.compile import compile_fleet
 
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, SourceError
 from reconciler.planning.plan import Plan
-from reconciler.source import SourceTree, open_source
+from reconciler.source.location import RemoteRepository, open_source, parse_location
+from reconciler.source.repository import find_repository
+from reconciler.source.tree import SourceTree
 from specs.compiled import CompiledFleet
 
 if TYPE_CHECKING:
@@ -17,6 +22,10 @@ if TYPE_CHECKING:
 
     from reconciler.observed import Observed
     from reconciler.store.database import Database
+
+
+_REMOTE_INTERVAL = 30.0
+"""Seconds between two looks at a repository behind a URL."""
 
 
 class InvalidRepositoryError(ReconcilerError):
@@ -32,9 +41,50 @@ class Workspace:
         self.state = state
 
     @cached_property
+    def ref(self) -> str | None:
+        """The ref to read: HEAD where a directory in Git was named without one.
+
+        What acts on machines acts on commits; None reads a directory outside Git as
+        it is.
+        """
+        place = parse_location(self._repo)
+        if self._ref is not None or isinstance(place, RemoteRepository):
+            return self._ref
+        try:
+            find_repository(place)
+        except SourceError:
+            return None
+        return "HEAD"
+
+    @cached_property
     def source(self) -> SourceTree:
         """The repository's files at the revision."""
-        return open_source(self._repo, self._ref, cache=self.state / "sources")
+        return open_source(self._repo, self.ref, cache=self.state / "sources")
+
+    async def watch(self, stop: asyncio.Event) -> AsyncIterator[SourceTree | SourceError]:
+        """Yield every new revision, or why there is none, until ``stop`` is set."""
+        place = parse_location(self._repo)
+        if not isinstance(place, RemoteRepository):
+            from reconciler.source.watch import watch  # noqa: PLC0415 - only `serve` needs it
+
+            async for sight in watch(place, stop, self.ref):
+                yield sight
+            return
+        last = self.source.revision
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _REMOTE_INTERVAL)
+                return
+            try:
+                tree = await asyncio.to_thread(
+                    open_source, self._repo, self.ref, cache=self.state / "sources"
+                )
+            except SourceError as error:
+                yield error
+                continue
+            if tree.revision != last:
+                last = tree.revision
+                yield tree
 
     @cached_property
     def fleet(self) -> CompiledFleet:

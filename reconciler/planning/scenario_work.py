@@ -134,16 +134,16 @@ def _target(
 ) -> _Target | Blocked | Incomplete:
     if view.machine.protect:
         return Blocked(f"the machine is protected, and {scenario.name} would overwrite its disk")
-    image = view.images.get(step.image)
-    if image is None:
-        return Blocked(f"image {step.image} has not been captured yet")
-    if not image.usable:
-        return Blocked(f"image {image.name} is not usable: {image.problem}")
     known = view.seen.disks
     if known is None:
         return Incomplete("its disks were never seen")
     if view.now - known.at > view.max_age:
         return Incomplete(f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC")
+    image = view.images.get(step.image)
+    if image is None:
+        return Blocked(f"image {step.image} has not been captured yet")
+    if not image.usable:
+        return Blocked(f"image {image.name} is not usable: {image.problem}")
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
         return Blocked(disk)

@@ -99,15 +99,21 @@ class ControlPlane:
             # The firmware runs, so no agent does.
             self.observations.forget_contact(machine.name)
             self.reconcile()
-        armed = {
-            status.operation.op_id: status.attempt
-            for status in self.ledger.operations(machine=machine.name if machine else "")
-            if status.state is OperationState.ARMED
-        }
-        answer = decide(request, self.grants.unclaimed(armed), now)
+        grants = self._live_grants(machine.name) if machine is not None else ()
+        answer = decide(request, grants, now)
         self.observations.record_answer(event, answer)
         self.wake()
         return answer
+
+    def _live_grants(self, machine: str) -> tuple[Grant, ...]:
+        if self.observations.quarantine(machine):
+            return ()
+        armed = {
+            status.operation.op_id: status.attempt
+            for status in self.ledger.operations(machine=machine)
+            if status.state is OperationState.ARMED
+        }
+        return self.grants.unclaimed(armed)
 
     def note(self, request: BootRequest) -> None:
         """Append a file transfer or the like to the boot timeline."""
@@ -174,16 +180,14 @@ class ControlPlane:
 
     def work(self, machine: str) -> Work | None:
         """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""
-        for status in self.ledger.operations(machine=machine):
-            if status.state is OperationState.ARMED:
-                operation = status.operation
-                if not self.grants.unclaimed({operation.op_id: status.attempt}):
-                    continue
+        for grant in self._live_grants(machine):
+            status = self._status(grant.operation)
+            if status is not None:
                 steps = tuple(
                     self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
-                    for step in operation.steps
+                    for step in status.operation.steps
                 )
-                return Work(operation.op_id, status.attempt, steps)
+                return Work(grant.operation, grant.attempt, steps)
         return None
 
     def reboot_wanted(self, machine: str) -> OperationStatus | None:
@@ -206,6 +210,7 @@ class ControlPlane:
             or status.operation.machine != machine
             or status.state is not OperationState.ARMED
             or status.attempt != attempt
+            or self.observations.quarantine(machine)
         ):
             return False
         with self._database.writing() as connection:

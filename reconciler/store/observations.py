@@ -117,6 +117,13 @@ class Observations:
                 .on_conflict_do_nothing()
             )
 
+    def quarantine(self, machine: str) -> str:
+        """Return why the machine is barred; empty when it is not."""
+        table = schema.quarantine
+        with self._database.reading() as connection:
+            query = select(table.c.reason).where(table.c.machine == machine)
+            return connection.execute(query).scalar() or ""
+
     def clear_quarantine(self, machine: str) -> bool:
         """Lift the bar; False where there was none."""
         with self._database.writing() as connection:
@@ -139,18 +146,17 @@ class Observations:
                 (row.machine, row.environment): row.at
                 for row in connection.execute(select(schema.agent_contact))
             }
-            boots: dict[str, datetime] = dict(
-                connection.execute(
-                    select(schema.boot_event.c.mac, func.max(schema.boot_event.c.at))
+            boots = {
+                row.mac: row.at
+                for row in connection.execute(
+                    select(schema.boot_event.c.mac, func.max(schema.boot_event.c.at).label("at"))
                     .where(schema.boot_event.c.firmware_boot)
                     .group_by(schema.boot_event.c.mac)
-                ).tuples()
-            )
-            barred: dict[str, str] = dict(
-                connection.execute(
-                    select(schema.quarantine.c.machine, schema.quarantine.c.reason)
-                ).tuples()
-            )
+                )
+            }
+            barred = {
+                row.machine: row.reason for row in connection.execute(select(schema.quarantine))
+            }
         return {
             machine.name: ObservedMachine(
                 in_ram=reports.get((machine.hardware_identity, "deploy-os")),

@@ -24,10 +24,18 @@ from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
 from reconciler.ledger.states import OperationState
 from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.plan import Plan, Risk, exit_code
-from reconciler.planning.planner import plan
+from reconciler.planning.lint import broken_invariants
+from reconciler.planning.planner import plan as unchecked_plan
 
 GOLDEN = a_machine(16, "capture-golden")
 NODE = a_machine(17, "clone-golden")
+
+
+def plan(fleet, world, now):
+    """Return the plan, held against the invariants of all plans."""
+    made = unchecked_plan(fleet, world, now)
+    assert broken_invariants(made) == ()
+    return made
 
 
 def only_item(made: Plan):
@@ -350,3 +358,19 @@ def test_whatever_is_observed_only_a_named_fresh_disk_is_ever_overwritten(seen, 
             assert image
             assert not protect
             assert [disk.serial for disk in item.operation.disks] == [item.machine]
+
+
+def test_a_plan_that_contradicts_itself_is_found_out():
+    made = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),)), NOW)
+    item = only_item(made)
+    lying = replace(made, items=(replace(item, risk=Risk.SAFE, disks=()),))
+    assert broken_invariants(lying) == (
+        "node-17: shown as SAFE, but it overwrites 1 disks",
+        "node-17: overwrites 1 disks, shows 0",
+    )
+    twice = replace(made, items=(item, item))
+    assert broken_invariants(twice) == ("node-17: 2 operations would start at once",)
+    elsewhere = replace(item.operation, disks=(a_disk("other").identity,))
+    assert broken_invariants(replace(made, items=(replace(item, operation=elsewhere),))) == (
+        "node-17: its steps write other disks than the operation names",
+    )

@@ -1,0 +1,193 @@
+"""``rackwright lab demo``: the main job, end to end, on a virtual rack."""
+
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from providers.lab.client import RackClient
+
+_OBSERVED, _DESTRUCTIVE, _NOTHING = 5, 3, 0
+
+
+@dataclass
+class _Demo:
+    """The demo's folders, its screen and how long each phase took."""
+
+    directory: Path
+    screen: "Console"
+    phases: list[tuple[str, float]] = field(default_factory=list)
+
+    @property
+    def fleet(self) -> Path:
+        return self.directory / "run" / "fleet"
+
+    @property
+    def state(self) -> Path:
+        return self.directory / "run" / "state"
+
+    @property
+    def rack(self) -> Path:
+        return self.directory / "run" / "rack"
+
+    @property
+    def cache(self) -> Path:
+        return self.directory / "cache"
+
+    @property
+    def boot_files(self) -> Path:
+        return self.cache / "deploy-os"
+
+    @contextmanager
+    def phase(self, title: str) -> Iterator[None]:
+        """Announce a phase and note how long it took."""
+        self.screen.rule(f"[bold]{title}", align="left")
+        began = time.monotonic()
+        yield
+        self.phases.append((title, time.monotonic() - began))
+
+
+@click.command()
+@click.option(
+    "--dir",
+    "directory",
+    default=Path(".cache/lab"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keeps what was built; its folder `run` is made anew each time.",
+)
+@click.option(
+    "--example",
+    default=Path("examples/lab"),
+    show_default=True,
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Folder with `fleet/` and `rack.yaml`.",
+)
+@click.option("--keep", is_flag=True, help="Leave the rack up to play with.")
+def demo(directory: Path, example: Path, *, keep: bool) -> int:
+    """Capture a golden machine and clone it, from a commit in Git to a running system.
+
+    Builds what is missing, starts a virtual rack, and then runs the same commands
+    that you would type. Needs root.
+    """
+    from reconciler.rendering.console import console  # noqa: PLC0415
+
+    setting = _Demo(directory.resolve(), console())
+    began = time.monotonic()
+    with setting.phase("Build the Deploy-OS"):
+        _rackwright(["deploy-os", "build"], setting, cache=True)
+    client = _rack_up(setting, example)
+    try:
+        with setting.phase("Commit the example fleet to Git"):
+            _commit(setting, example / "fleet")
+        _main_job(setting, client)
+    finally:
+        if not keep:
+            client.down()
+    _summary(setting, time.monotonic() - began, keep=keep)
+    return 0
+
+
+def _rack_up(setting: _Demo, example: Path) -> "RackClient":
+    from providers.lab.client import RackClient  # noqa: PLC0415
+    from providers.lab.rack import Rack  # noqa: PLC0415
+    from providers.lab.up import rack_up  # noqa: PLC0415
+    from reconciler.rendering.build_progress import build_progress  # noqa: PLC0415
+
+    with setting.phase("Start the virtual rack"):
+        client = RackClient(setting.rack)
+        client.down()
+        shutil.rmtree(setting.directory / "run", ignore_errors=True)
+        rack = Rack.load(example / "rack.yaml")
+        with build_progress(setting.screen, "rack") as progress:
+            rack_up(rack, setting.rack, setting.cache / "golden", progress)
+    return client
+
+
+def _commit(setting: _Demo, fleet: Path) -> None:
+    from git import Actor, Repo  # noqa: PLC0415
+
+    shutil.copytree(fleet, setting.fleet)
+    author = Actor("Demo", "demo@example.org")
+    with Repo.init(setting.fleet, initial_branch="main") as repository:
+        repository.git.add(all=True)
+        commit = repository.index.commit("The example fleet", author=author, committer=author)
+        setting.screen.print(f"{setting.fleet}: commit {commit.hexsha[:12]}")
+
+
+def _main_job(setting: _Demo, client: "RackClient") -> None:
+    def run(title: str, arguments: Sequence[str], expected: int = 0) -> None:
+        with setting.phase(title):
+            _rackwright(arguments, setting, inside=client.exec_argv, expected=expected)
+
+    plan_file = str(setting.directory / "run" / "plan.json")
+    run("Check the repository", ["validate"])
+    run("Plan: what is not known yet", ["plan"], _OBSERVED)
+    run("Capture the golden machine, look at the blank one", ["apply", "--yes"])
+    run("See the image", ["image", "ls"])
+    run("Plan again: now it would overwrite a disk", ["plan", "--out", plan_file], _DESTRUCTIVE)
+    run("Clone: carry out exactly that plan", ["apply", plan_file, "--yes=1"])
+    run("The same command says: nothing to do", ["plan"], _NOTHING)
+    run("Status", ["status"])
+
+
+def _rackwright(
+    arguments: Sequence[str],
+    setting: _Demo,
+    *,
+    inside: Callable[[Sequence[str]], Sequence[str]] = list,
+    expected: int = 0,
+    cache: bool = False,
+) -> None:
+    """Run one command as a user would, and insist on its exit code."""
+    setting.screen.print(f"[bold green]$[/] rackwright {' '.join(arguments)}", highlight=False)
+    environment = {
+        **os.environ,
+        "RACKWRIGHT_STATE": str(setting.state),
+        "RACKWRIGHT_REPO": str(setting.fleet),
+        "RACKWRIGHT_BOOT_FILES": str(setting.boot_files),
+    }
+    extra = ["--cache", str(setting.cache / "packages")] if cache else []
+    command = inside([sys.executable, "-m", "reconciler.cli", *arguments, *extra])
+    done = subprocess.run(list(command), env=environment, check=False)
+    if done.returncode != expected:
+        raise ReconcilerError(
+            "RW908",
+            f"`rackwright {' '.join(arguments)}` ended with {done.returncode}, not {expected}",
+            f"Read its output above and the consoles in {setting.rack}",
+        )
+
+
+def _summary(setting: _Demo, total: float, *, keep: bool) -> None:
+    from rich import box  # noqa: PLC0415
+    from rich.table import Table  # noqa: PLC0415
+
+    table = Table(box=box.SIMPLE, pad_edge=False, title="How long it took", title_justify="left")
+    table.add_column("phase")
+    table.add_column("seconds", justify="right")
+    for title, seconds in setting.phases:
+        table.add_row(title, f"{seconds:.1f}")
+    table.add_section()
+    table.add_row("all", f"{total:.1f}")
+    setting.screen.print(table)
+    if keep:
+        setting.screen.print(
+            f"The rack is up. Try: rackwright lab --dir {setting.rack} status\n"
+            f"and end it with:     rackwright lab --dir {setting.rack} down",
+            soft_wrap=True,
+        )

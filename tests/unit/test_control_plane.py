@@ -1,0 +1,282 @@
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from builders.world import NOW, a_disk, a_fleet, a_machine, a_report, an_image, an_installed_system
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from agent.wire.enrolment import EnrolmentRequest
+from agent.wire.step import ApplyIdentity
+from agent.wire.work import OperationEvent
+from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from reconciler.cli.approval import approve
+from reconciler.errors import TrustError
+from reconciler.ledger.states import OperationState
+from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
+from reconciler.planning.planner import plan
+from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
+from reconciler.server.enrolment import Enroller
+from reconciler.store.database import open_database
+from reconciler.trust.authority import Authority
+
+NODE = a_machine(1, "clone-golden")
+MAC = NODE.macs[0]
+
+
+class Clock:
+    """A clock that stands until it is told to go on."""
+
+    def __init__(self):
+        self.now = NOW
+
+    def __call__(self):
+        self.now += timedelta(microseconds=1)
+        return self.now
+
+    def pass_time(self, **amount):
+        self.now += timedelta(**amount)
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = open_database(tmp_path / "rackwright.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def plane(database, clock):
+    endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
+    images = {"debian12": an_image()}
+    plane = ControlPlane(database, a_fleet(NODE), endpoint, lambda: images, clock)
+    plane.observations.record_report(NODE, a_report(NODE, a_disk()), clock())
+    return plane
+
+
+@pytest.fixture
+def enroller(plane, tmp_path, clock):
+    authority = Authority.load_or_create(tmp_path / "trust", clock())
+    serials = iter(range(1, 1000))
+    return Enroller(plane, authority, lambda: next(serials))
+
+
+@pytest.fixture
+def approved(plane, database, clock):
+    made = plan(plane.desired, plane.observed(), clock())
+    approve(database, made, made.to_apply, clock())
+    return made.to_apply[0].operation
+
+
+def a_csr():
+    key = ec.generate_private_key(ec.SECP256R1())
+    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
+    return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+
+def a_request(token, csr=None, **changes):
+    values = {
+        "token": token,
+        "csr": csr or a_csr(),
+        "environment": "deploy-os",
+        "macs": (MAC,),
+        "uuid": NODE.uuid,
+        "agent_version": "1",
+    }
+    return EnrolmentRequest(**{**values, **changes})
+
+
+def firmware_asks(plane, mac=MAC, uuid=NODE.uuid):
+    return plane.decide(BootRequest("dhcp", mac, uuid, 0, "0.0.0.0", "DISCOVER"))  # noqa: S104
+
+
+def state(plane, operation):
+    (status,) = plane.ledger.operations(op_id=operation.op_id)
+    return status.state, status.attempt
+
+
+def started(plane):
+    """Bring the approved operation to its start over a network boot."""
+    plane.reconcile()
+    answer = firmware_asks(plane)
+    assert plane.claim(NODE.name, answer.grant.operation, answer.grant.attempt)
+    return answer.grant
+
+
+def test_without_an_approved_operation_every_machine_boots_its_disk(plane):
+    assert firmware_asks(plane) == LocalDisk("no grant")
+    assert firmware_asks(plane, mac="52:54:00:ff:ff:ff") == LocalDisk("no grant")
+
+
+def test_approval_alone_grants_no_boot_before_it_is_armed(plane, approved):
+    request = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
+    assert plane.decide(request) == LocalDisk("no grant")
+    assert state(plane, approved) == (OperationState.APPROVED, 0)
+
+
+def test_an_armed_machine_is_to_be_woken_and_boots_the_deploy_os(plane, approved):
+    plane.reconcile()
+    (wake,) = plane.reconcile()
+    assert isinstance(wake, Wake)
+    answer = firmware_asks(plane)
+    assert isinstance(answer, DeployOS)
+    assert answer.grant.operation == approved.op_id
+
+
+def test_a_grant_is_for_one_machine_alone(plane, approved):
+    plane.reconcile()
+    assert firmware_asks(plane, mac="52:54:00:ff:ff:ff") == LocalDisk("no grant")
+    stranger = firmware_asks(plane, uuid="77000000-0000-4000-8000-ffffffffffff")
+    assert isinstance(stranger, LocalDisk)
+    assert state(plane, approved) == (OperationState.ARMED, 1)
+
+
+def test_a_claimed_grant_boots_nothing_again(plane, approved):
+    grant = started(plane)
+    assert state(plane, approved) == (OperationState.STARTED, 1)
+    assert not plane.claim(NODE.name, grant.operation, grant.attempt)
+    request = BootRequest("tftp", MAC, "", None, "10.77.0.9", "script")
+    assert plane.decide(request) == LocalDisk("no grant")
+
+
+def test_another_machine_cannot_claim_the_work(plane, approved):
+    plane.reconcile()
+    assert not plane.claim("node-02", approved.op_id, 1)
+    assert state(plane, approved) == (OperationState.ARMED, 1)
+
+
+def test_an_expired_grant_boots_the_local_disk_until_it_is_given_anew(plane, approved, clock):
+    plane.reconcile()
+    clock.now += GRANT_LIFETIME + timedelta(seconds=1)
+    request = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
+    assert plane.decide(request) == LocalDisk("no grant")
+    plane.reconcile()
+    assert state(plane, approved) == (OperationState.ARMED, 2)
+
+
+def test_a_restart_in_the_middle_is_answered_with_the_same_work_at_a_new_attempt(plane, approved):
+    first = started(plane)
+    answer = firmware_asks(plane)
+    assert isinstance(answer, DeployOS)
+    assert (answer.grant.operation, answer.grant.attempt) == (approved.op_id, 2)
+    assert plane.started(NODE.name, first.operation, 1) is None
+    assert plane.claim(NODE.name, approved.op_id, 2)
+
+
+def test_a_restart_after_the_last_step_boots_the_restored_disk(plane, approved, clock):
+    started(plane)
+    done = OperationEvent(attempt=1, sequence=9, kind="done", step=3)
+    plane.ledger.record_progress(approved.op_id, done, clock())
+    assert firmware_asks(plane) == LocalDisk("no grant")
+
+
+def test_work_carries_a_token_for_the_installed_agent_that_the_ledger_never_sees(
+    plane, approved, database
+):
+    plane.reconcile()
+    work = plane.work(NODE.name)
+    (identity,) = [step for step in work.steps if isinstance(step, ApplyIdentity)]
+    assert len(identity.agent_token) == 43
+    assert (identity.server, identity.pin) == ("https://10.77.0.1:8443", "f" * 64)
+    assert identity.operation == approved.op_id
+    with database.reading() as connection:
+        dump = "\n".join(connection.connection.iterdump())
+    assert identity.agent_token not in dump
+
+
+def test_the_installed_agent_of_this_operation_verifies_it(plane, approved, clock):
+    started(plane)
+    done = OperationEvent(attempt=1, sequence=9, kind="done", step=3)
+    plane.ledger.record_progress(approved.op_id, done, clock())
+    system = an_installed_system(NODE, approved.op_id)
+    plane.observations.record_report(NODE, a_report(NODE, installed=system), clock())
+    plane.reconcile()
+    assert state(plane, approved) == (OperationState.VERIFIED, 1)
+    assert plan(plane.desired, plane.observed(), clock()).empty
+
+
+@pytest.mark.usefixtures("approved")
+def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
+    plane.reconcile()
+    ticket = plane.ticket(firmware_asks(plane).grant)
+    csr = a_csr()
+    first = enroller.enrol(a_request(ticket.token, csr), "10.77.0.101")
+    assert first.machine == NODE.name
+    again = enroller.enrol(a_request(ticket.token, csr), "10.77.0.101")
+    assert again.machine == NODE.name
+    with pytest.raises(
+        TrustError, match="RW543: the token was used before; node-01 is quarantined"
+    ):
+        enroller.enrol(a_request(ticket.token), "10.77.0.66")
+    seen = plane.observed().machines[NODE.name]
+    assert seen.quarantine == (
+        "its enrolment token was used twice, the second time from 10.77.0.66"
+    )
+
+
+@pytest.mark.usefixtures("approved")
+def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
+    plane.reconcile()
+    grant = firmware_asks(plane).grant
+    first, second = plane.ticket(grant), plane.ticket(grant)
+    with pytest.raises(TrustError, match="RW540: the token is not known"):
+        enroller.enrol(a_request(first.token), "10.77.0.101")
+    assert enroller.enrol(a_request(second.token), "10.77.0.101").machine == NODE.name
+
+
+@pytest.mark.usefixtures("approved")
+def test_a_token_expires(plane, enroller, clock):
+    plane.reconcile()
+    ticket = plane.ticket(firmware_asks(plane).grant)
+    clock.now += TICKET_LIFETIME + timedelta(seconds=1)
+    with pytest.raises(TrustError, match="RW541: the token has expired"):
+        enroller.enrol(a_request(ticket.token), "10.77.0.101")
+
+
+@pytest.mark.usefixtures("approved")
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"macs": ("52:54:00:ff:ff:ff",)},
+        {"macs": ()},
+        {"uuid": "77000000-0000-4000-8000-ffffffffffff"},
+    ],
+)
+def test_a_token_does_not_enrol_other_hardware(plane, enroller, changes):
+    plane.reconcile()
+    ticket = plane.ticket(firmware_asks(plane).grant)
+    with pytest.raises(TrustError, match="RW542: the token is for node-01, but the hardware"):
+        enroller.enrol(a_request(ticket.token, **changes), "10.77.0.101")
+
+
+@pytest.mark.usefixtures("approved")
+def test_a_token_of_the_ram_system_does_not_enrol_an_installed_one(plane, enroller):
+    plane.reconcile()
+    ticket = plane.ticket(firmware_asks(plane).grant)
+    with pytest.raises(TrustError, match="RW540"):
+        enroller.enrol(a_request(ticket.token, environment="installed"), "10.77.0.101")
+
+
+@pytest.mark.usefixtures("approved")
+def test_no_ticket_is_given_for_a_grant_that_was_claimed(plane):
+    assert plane.ticket(started(plane)) is None
+
+
+def test_a_quarantined_machine_gets_no_further_work(plane, approved):
+    plane.reconcile()
+    plane.observations.set_quarantine(NODE.name, "alarm", NOW)
+    assert plane.work(NODE.name) is None
+    assert not plane.claim(NODE.name, approved.op_id, 1)
+    assert firmware_asks(plane) == LocalDisk("no grant")
+
+
+def test_the_machine_is_known_by_its_hardware_after_a_rename(plane):
+    renamed = replace(NODE, name="database-1")
+    plane.desired = a_fleet(renamed)
+    assert plane.observed().machines["database-1"].in_ram is not None
