@@ -177,7 +177,7 @@ def _captured(status: OperationStatus, captures: tuple[Capture, ...]) -> tuple[D
     pending = tuple(Prove(status, capture) for capture in captures if capture.proof is None)
     bad = [capture for capture in captures if capture.proof]
     if bad:
-        reason = f"RW451: image {bad[0].image} cannot be restored: {bad[0].proof}"
+        reason = f"RW471: image {bad[0].image} cannot be restored: {bad[0].proof}"
         return (End(status, OperationState.FAILED, reason),)
     return pending
 
