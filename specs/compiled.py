@@ -137,6 +137,8 @@ class CompiledMachine:
     assignments: tuple[Assignment, ...]
     origins: Mapping[str, Origin]
     digest: str
+    domain: str = ""
+    """The DNS domain: of the identity, else of the groups, else of the network."""
 
     @property
     def hardware_identity(self) -> str:

@@ -1,63 +1,98 @@
-"""What all tests share."""
+"""What all tests share: a test that cannot run has failed, and what fails leaves its traces."""
 
 import os
-import subprocess
-from collections.abc import Mapping
+import re
+import shutil
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+ROOT = Path(__file__).parents[1]
+UNIT = Path("tests/unit")
+UNIT_SECONDS = 60  # generous: a hang shall end, a busy computer shall not matter
+LAST_LINES = 40
+
+settings.register_profile("rackwright", deadline=None, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "rackwright")
 
 
-class GitRepository:
-    """A repository in a test's own directory; the configuration of the computer has no say."""
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Give every unit test an end."""
+    for item in items:
+        if is_unit(item) and item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(UNIT_SECONDS))
 
-    def __init__(self, path: Path, *options: str) -> None:
-        self.path = path
-        path.mkdir(parents=True)
-        self.git("init", "--quiet", "--initial-branch=main", *options)
 
-    def git(self, *arguments: str, standard_input: str = "") -> str:
-        """Run git in the repository and return what it prints."""
-        done = subprocess.run(
-            ["git", *arguments],
-            cwd=self.path,
-            env=os.environ | {"GIT_COMMITTER_DATE": "1793696520 +0900"},
-            input=standard_input,
-            capture_output=True,
-            text=True,
-            check=False,
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to begin where programs are missing that only unit tests can do without."""
+    if session.config.option.collectonly or all(is_unit(item) for item in session.items):
+        return
+    listed = (ROOT / ".ci/debian-packages").read_text()
+    if missing := missing_programs(listed):
+        raise pytest.UsageError(
+            f"these tests need {', '.join(missing)}. Run as root: make packages"
         )
-        assert done.returncode == 0, done.stderr
-        return done.stdout.strip()
 
-    def write(self, files: Mapping[str, str | bytes]) -> None:
-        """Write files into the working tree."""
-        for name, content in files.items():
-            path = self.path / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(content.encode() if isinstance(content, str) else content)
 
-    def commit(self, subject: str, files: Mapping[str, str | bytes]) -> str:
-        """Write and commit files (and whatever else changed); return the commit's id."""
-        self.write(files)
-        self.git("add", "--all")
-        self.git("commit", "--quiet", "--allow-empty", f"--message={subject}")
-        return self.git("rev-parse", "HEAD")
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Fail, and not skip, what only root can do."""
+    root_only = item.get_closest_marker("needs_root") or item.get_closest_marker("lab")
+    if root_only and os.geteuid() != 0:
+        pytest.fail("only root can run this test: sudo make test", pytrace=False)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Fail a skipped test outside the unit tests; add the consoles to a failed one."""
+    del call
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and not is_unit(item):
+        report.outcome = "failed"
+        report.longrepr = f"skipped, but a test that cannot run has failed: {report.longreprtext}"
+    temporary = getattr(item, "funcargs", {}).get("tmp_path")
+    if report.failed and temporary is not None and (temporary / "consoles").is_dir():
+        kept = ROOT / "build/consoles" / re.sub(r"[^A-Za-z0-9_.-]+", "-", item.nodeid)
+        report.sections.append(("Consoles", keep(temporary / "consoles", kept)))
+    return report
 
 
 @pytest.fixture
-def git_repository(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> GitRepository:
-    """Return an empty repository with a working tree in ``tmp_path / "fleet"``."""
-    for name in [name for name in os.environ if name.startswith("GIT_")]:
-        monkeypatch.delenv(name)
-    for name, value in {
-        "GIT_CONFIG_GLOBAL": "/dev/null",
-        "GIT_CONFIG_SYSTEM": "/dev/null",
-        "GIT_AUTHOR_NAME": "Jane Doe",
-        "GIT_AUTHOR_EMAIL": "jane@example.org",
-        "GIT_AUTHOR_DATE": "1793696520 +0900",
-        "GIT_COMMITTER_NAME": "Jane Doe",
-        "GIT_COMMITTER_EMAIL": "jane@example.org",
-    }.items():
-        monkeypatch.setenv(name, value)
-    return GitRepository(tmp_path / "fleet")
+def keep_consoles(tmp_path: Path) -> Path:
+    """Return a directory whose ``*.log`` files are shown and kept when the test fails."""
+    directory = tmp_path / "consoles"
+    directory.mkdir()
+    return directory
+
+
+def is_unit(item: pytest.Item) -> bool:
+    """Tell whether a test needs neither root nor programs."""
+    return (ROOT / UNIT) in item.path.parents
+
+
+def missing_programs(listed: str) -> list[str]:
+    """Return what is not there of ``.ci/debian-packages``, with the package that has it."""
+    path = os.pathsep.join([os.environ.get("PATH", os.defpath), "/usr/sbin", "/sbin"])
+    missing = []
+    for line in listed.splitlines():
+        package, *signs = line.partition("#")[0].split() or [""]
+        missing += [
+            f"{sign} (package {package})"
+            for sign in signs
+            if not (Path(sign).exists() if sign[0] == "/" else shutil.which(sign, path=path))
+        ]
+    return missing
+
+
+def keep(consoles: Path, kept: Path) -> str:
+    """Copy the consoles to ``kept`` and return the ends of all logs."""
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(consoles, kept)
+    parts = [f"kept in {kept}"]
+    for log in sorted(consoles.rglob("*.log")):
+        lines = log.read_text(errors="replace").splitlines()
+        parts += [f"--- {log.relative_to(consoles)}, last {LAST_LINES} lines", *lines[-LAST_LINES:]]
+    return "\n".join(parts)

@@ -1,0 +1,12 @@
+"""Images of disks: what they are, how they are taken, restored and checked.
+
+::
+
+    extent  chunk  gpt  table  manifest        pure: formats and arithmetic
+    ext  xfs  btrfs  ntfs                      pure: may this file system's map be trusted
+    device  partclone  blkid  losetup          the disk and the programs that read it
+    survey                                     what is used on a disk
+    capture  restore  verify                   the engine
+
+Needs ``blake3`` and ``zstandard``; both release the interpreter lock.
+"""

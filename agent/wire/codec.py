@@ -11,11 +11,16 @@ from agent.wire.step import Step
 
 T = TypeVar("T")
 
+
+def _step_type(step: type) -> str:
+    return str(vars(step)["STEP_TYPE"])
+
+
 _converter = make_converter()
 _converter.register_structure_hook(str, lambda value, _: _of_type(value, str))
 _converter.register_structure_hook(int, lambda value, _: _of_type(value, int))
 _converter.register_structure_hook(bool, lambda value, _: _of_type(value, bool))
-configure_tagged_union(Step, _converter, tag_name="type", tag_generator=lambda cls: cls.STEP_TYPE)
+configure_tagged_union(Step, _converter, tag_name="type", tag_generator=_step_type)
 
 
 class WireError(ValueError):

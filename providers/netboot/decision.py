@@ -1,4 +1,4 @@
-"""The one decision: what does this machine boot next?
+"""The one decision, what a machine boots next.
 
 Pure. DHCP, ProxyDHCP, TFTP, HTTP and boot media all call ``decide`` and nothing
 else; whatever is not a live grant for exactly this machine is the local disk.
@@ -15,9 +15,11 @@ Route = Literal["dhcp", "proxy-dhcp", "tftp", "http"]
 class BootRequest:
     """One sign of a machine that wants to boot.
 
-    ``mac`` is lower case with colons. ``uuid`` is the SMBIOS UUID from DHCP option
-    97, empty when the firmware did not say. ``arch`` is DHCP option 93 (RFC 4578),
-    None outside DHCP. ``detail`` is one line for the boot timeline.
+    ``mac`` is lower case with colons; empty in a ``note`` about a file transfer whose
+    client holds no lease of ours, so that only ``source`` is known. ``uuid`` is the
+    SMBIOS UUID from DHCP option 97, empty when the firmware did not say. ``arch`` is
+    DHCP option 93 (RFC 4578), None outside DHCP. ``source`` is the sender's IPv4
+    address, 0.0.0.0 where it has none yet. ``detail`` is one line for the timeline.
     """
 
     route: Route
@@ -91,7 +93,13 @@ class BootTicket:
 
 
 class BootAuthority(Protocol):
-    """What netboot needs from the control plane."""
+    """What netboot needs from the control plane.
+
+    Every method is called in the thread of the event loop that started the
+    ``NetbootServer``, TFTP's requests included, so a connection bound to that
+    thread serves. Calls hold up the loop: they may do quick local database work,
+    no network. An exception counts as "local disk" and is logged.
+    """
 
     def decide(self, request: BootRequest) -> BootAnswer:
         """Record the request in the boot timeline, reconcile, and decide by ``decide``."""
@@ -100,4 +108,11 @@ class BootAuthority(Protocol):
         """Mint the token for a boot script; an earlier unused one of the grant dies.
 
         None when the grant is gone by now: the script then boots the local disk.
+        """
+
+    def note(self, request: BootRequest) -> None:
+        """Record in the boot timeline what asks for no decision.
+
+        File transfers, DHCP messages of systems that are already running, and
+        refusals: ``detail`` says which.
         """

@@ -115,7 +115,9 @@ def _rack_up(setting: _Demo, example: Path) -> "RackClient":
         shutil.rmtree(setting.directory / "run", ignore_errors=True)
         rack = Rack.load(example / "rack.yaml")
         with build_progress(setting.screen, "rack") as progress:
-            rack_up(rack, setting.rack, setting.cache / "golden", progress)
+            rack_up(
+                rack, setting.rack, setting.cache / "golden", lambda phase: progress(phase, None)
+            )
     return client
 
 

@@ -29,11 +29,11 @@ def ls(state: Path, output_format: str) -> int:
             {
                 "name": each.name,
                 "digest": each.digest,
-                "created": each.created.isoformat(),
+                "created": each.created,
                 "diskSize": each.disk_size,
                 "usedBytes": each.used_bytes,
                 "storedBytes": each.stored_bytes,
-                "usable": each.usable,
+                "proof": each.proof,
                 "problem": each.problem,
             }
             for each in images

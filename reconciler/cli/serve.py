@@ -68,6 +68,7 @@ async def _serve(workspace: "Workspace", settings: "ServiceSettings") -> None:
 
 async def _follow_source(workspace: "Workspace", service: "Service", stop: asyncio.Event) -> None:
     import structlog  # noqa: PLC0415
+
     from reconciler.errors import SourceError  # noqa: PLC0415
     from specs.compile import compile_fleet  # noqa: PLC0415
 

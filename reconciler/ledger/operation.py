@@ -41,13 +41,6 @@ class Operation:
         """Return whether a disk is written."""
         return bool(self.disks)
 
-    @property
-    def captured_images(self) -> dict[int, str]:
-        """Return the name of the image that each backup step, by its index, brings in."""
-        return {
-            index: step.image for index, step in enumerate(self.steps) if isinstance(step, Backup)
-        }
-
 
 @dataclass(frozen=True, slots=True)
 class OperationStatus:
@@ -65,6 +58,21 @@ class OperationStatus:
     last_event_at: datetime | None = None
     steps_done: bool = False
     """All steps are acknowledged; only the proof is missing."""
+
+    @property
+    def captured_image(self) -> str | None:
+        """Return the image that the present step brings in; None when it brings in none.
+
+        News of the step may still be under way: an only backup step is meant in any case.
+        """
+        backups = {
+            index: step.image
+            for index, step in enumerate(self.operation.steps)
+            if isinstance(step, Backup)
+        }
+        return backups.get(self.step) or (
+            next(iter(backups.values())) if len(backups) == 1 else None
+        )
 
 
 def operation_id(

@@ -58,12 +58,14 @@ def _machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
     if under_way:
         return [_under_way(machine, status) for status in under_way]
     if view.seen.quarantine and machine.assignments:
-        return [_blocked(machine, machine.assignments[0], f"quarantined: {view.seen.quarantine}")]
+        reason = f"quarantined: {view.seen.quarantine}"
+        return [_blocked(machine, machine.assignments[0], reason, view.seen.last_seen)]
     pending: str | None = None
     items: list[PlanItem] = []
     for assignment in machine.assignments:
         if pending:
-            items.append(_blocked(machine, assignment, f"waits for {pending} on this machine"))
+            waits = f"waits for {pending} on this machine"
+            items.append(_blocked(machine, assignment, waits, view.seen.last_seen))
             continue
         item = _assignment_item(desired, view, assignment)
         if item is not None:
@@ -85,6 +87,7 @@ def _assignment_item(
             assignment,
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
+            earlier.at,
         )
     return _new_work(desired.revision, view, assignment, scenario)
 
@@ -163,7 +166,7 @@ def _new_work(
     machine = view.machine
     outcome = work_for(view, assignment, scenario)
     if isinstance(outcome, Blocked):
-        return _blocked(machine, assignment, outcome.reason)
+        return _blocked(machine, assignment, outcome.reason, view.seen.last_seen)
     if isinstance(outcome, Incomplete):
         return PlanItem(
             machine=machine.name,
@@ -262,7 +265,7 @@ def _blocked(
     machine: CompiledMachine,
     assignment: Assignment,
     reason: str,
-    observed_at: datetime | None = None,
+    observed_at: datetime | None,
 ) -> PlanItem:
     return PlanItem(
         machine=machine.name,

@@ -90,4 +90,4 @@ def _item(item: PlanItem, now: datetime) -> RenderableType:
         details.add_row("because of", f"{item.cause.position}{path}")
     if not item.disks:
         details.add_row("last heard", ago(item.observed_at, now))
-    return Group(head, Padding(details, (0, 0, 0, _DETAIL_INDENT)))
+    return Group(head, Padding(details, (0, 0, 0, _DETAIL_INDENT), expand=False))

@@ -7,7 +7,6 @@ from typing import TypeVar
 
 import structlog
 from aiohttp import web
-from providers.imaging.store import ChunkStore
 
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.enrolment import Enrolment, EnrolmentRequest
@@ -15,6 +14,7 @@ from agent.wire.report import Report
 from agent.wire.step import Finish
 from agent.wire.work import Claim, OperationEvent, Work
 from providers.errors import ProviderError
+from providers.imaging.store import ChunkStore
 from reconciler.errors import TrustError
 from reconciler.ledger.operation import OperationStatus
 from reconciler.ledger.states import OperationState
@@ -126,8 +126,7 @@ class AgentApi:
         claim = await _body(request, Claim)
         operation = request.match_info["operation"]
         if operation.startswith(REBOOT_PREFIX):
-            wanted = self._plane.reboot_wanted(peer.machine)
-            granted = wanted is not None and wanted.attempt == claim.attempt
+            granted = self._plane.claim_reboot(peer.machine, claim.attempt)
         else:
             granted = peer.environment == "deploy-os" and self._plane.claim(
                 peer.machine, operation, claim.attempt
@@ -171,7 +170,7 @@ class AgentApi:
         peer = self._peer(request, "deploy-os")
         operation = request.match_info["operation"]
         status = self._plane.at_work(peer.machine)
-        image = status.operation.captured_images.get(status.step) if status else None
+        image = status.captured_image if status else None
         if status is None or status.operation.op_id != operation or image is None:
             raise _overtaken(peer, operation, 0)
         body = await _bounded(request, MAX_MANIFEST)

@@ -70,6 +70,7 @@ class ControlPlane:
         self._endpoint = endpoint
         self._images = images
         self._clock = clock
+        self._rebooted: set[tuple[str, int]] = set()
         self.wake: Callable[[], None] = lambda: None
         """Called when something happened that the reconcile loop should look at."""
 
@@ -191,27 +192,34 @@ class ControlPlane:
         return None
 
     def reboot_wanted(self, machine: str) -> OperationStatus | None:
-        """Return the armed operation for which the installed system has to restart."""
-        return next(
-            (
-                status
-                for status in self.ledger.operations(machine=machine)
-                if status.state is OperationState.ARMED
-            ),
-            None,
-        )
+        """Return the armed operation for which the installed system has to restart.
+
+        Once per attempt: a machine that comes back from its own disk, because it does
+        not boot over the network first, is not sent round in circles.
+        """
+        for grant in self._live_grants(machine):
+            if (grant.operation, grant.attempt) not in self._rebooted:
+                return self._status(grant.operation)
+        return None
+
+    def claim_reboot(self, machine: str, attempt: int) -> bool:
+        """Let the installed system restart now, once for this attempt."""
+        status = self.reboot_wanted(machine)
+        if status is None or status.attempt != attempt:
+            return False
+        self._rebooted.add((status.operation.op_id, attempt))
+        return True
 
     def claim(self, machine: str, op_id: str, attempt: int) -> bool:
         """Use the grant up and record the start, both or neither; False when it is gone."""
         now = self.now()
         status = self._status(op_id)
-        if (
-            status is None
-            or status.operation.machine != machine
-            or status.state is not OperationState.ARMED
-            or status.attempt != attempt
-            or self.observations.quarantine(machine)
-        ):
+        if status is None or status.operation.machine != machine or status.attempt != attempt:
+            return False
+        if status.state is OperationState.STARTED:
+            # The answer to the claim got lost; whoever asks again has done nothing yet.
+            return status.last_event_at is None
+        if status.state is not OperationState.ARMED or self.observations.quarantine(machine):
             return False
         with self._database.writing() as connection:
             if not self.grants.claim_within(connection, op_id, attempt, now):

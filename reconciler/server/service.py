@@ -14,11 +14,11 @@ from typing import IO, Self
 import structlog
 from aiohttp import web
 from cryptography import x509
+
+from providers.errors import ProviderError
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
-
-from providers.errors import ProviderError
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from reconciler.errors import ReconcilerError
 from reconciler.loop.follow_up import Decision, Prove, Wake
@@ -37,6 +37,8 @@ from specs.compiled import CompiledFleet
 
 TICK = 1.0
 """Seconds between looks at the database: what another process approved is seen by then."""
+
+_PROOF_RETRY = 30.0
 
 log = structlog.get_logger(__name__)
 
@@ -182,12 +184,18 @@ class Service:
         capture = wanted.capture
         work = self._settings.state / "proof"
         try:
+            work.mkdir(mode=0o700, exist_ok=True)
             proof = await asyncio.to_thread(prove, self.store, capture.manifest, work)
             problem = "" if proof.ok else "; ".join(proof.details)
             if proof.ok:
                 await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)
         except ProviderError as error:
             problem = f"{error.code}: {error.cause}"
+        except OSError as error:
+            # Says nothing about the image: most likely the disk is full. Try again later.
+            log.error("proof not possible", image=capture.image, cause=str(error))  # noqa: TRY400
+            await asyncio.sleep(_PROOF_RETRY)
+            return
         self.plane.captures.set_proof(capture, problem)
         self.wake_up.signal()
 

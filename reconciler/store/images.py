@@ -1,7 +1,8 @@
 """Images of the chunk store as the planner sees them."""
 
-from providers.imaging.store import ChunkStore
+from datetime import datetime
 
+from providers.imaging.store import ChunkStore
 from reconciler.observed import ObservedImage
 
 
@@ -11,8 +12,8 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
         image.name: ObservedImage(
             name=image.name,
             manifest=image.digest,
-            created=image.created,
-            usable=image.usable,
+            created=datetime.fromisoformat(image.created),
+            usable=image.proof == "proven",
             disk_size=image.disk_size,
             used_bytes=image.used_bytes,
             sector_size=image.sector_size,

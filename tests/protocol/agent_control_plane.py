@@ -248,7 +248,9 @@ class FakeControlPlane:
         if request == "POST /v1/chunks/missing":
             wanted = json.loads(body)["digests"]
             return json.dumps({"missing": [d for d in wanted if d not in self.chunks]}).encode()
-        match = re.fullmatch(r"(\w+) /v1/(operations|chunks|manifests)/([0-9a-z-]+)(/\w+)?", request)
+        match = re.fullmatch(
+            r"(\w+) /v1/(operations|chunks|manifests)/([0-9a-z-]+)(/\w+)?", request
+        )
         if match is None:
             raise Refusal(404, "no such endpoint")
         return self._route_item(f"{match[1]} {match[2]}{match[4] or ''}", match[3], machine, body)
@@ -265,7 +267,9 @@ class FakeControlPlane:
         if action == "PUT chunks":
             self.chunks[name] = body
             return None
-        found = {"GET chunks": self.chunks, "GET manifests": self.manifests}.get(action, {}).get(name)
+        found = {"GET chunks": self.chunks, "GET manifests": self.manifests}.get(action, {}).get(
+            name
+        )
         if found is None:
             raise Refusal(404, f"no {action} {name}")
         return found

@@ -43,8 +43,9 @@ def plane(tmp_path: Path) -> Iterator[FakeControlPlane]:
     plane.down()
 
 
-def invitation(plane: FakeControlPlane, *, pin: str = "", token: str = "t-1") -> Invitation:
-    return Invitation(plane.url, pin or plane.pin, token, "deploy-os")
+def invitation(plane: FakeControlPlane, **changes: str) -> Invitation:
+    values = {"server": plane.url, "pin": plane.pin, "token": "t-1", "environment": "deploy-os"}
+    return Invitation(**{**values, **changes})
 
 
 def store(tmp_path: Path, name: str = "state") -> CredentialStore:
@@ -79,7 +80,7 @@ def test_a_server_with_another_certificate_gets_no_request_at_all(
     wrong = "0" * 64
     with pytest.raises(TerminalError) as caught:
         enrol(invitation(plane, pin=wrong), store(tmp_path), HARDWARE, BRIEF, QUICK)
-    assert caught.value.code == "RW501"
+    assert caught.value.code == "RW551"
     assert "shows another certificate than the pinned one" in caught.value.cause
     assert plane.pin in caught.value.cause
     assert plane.requests == []
@@ -92,7 +93,7 @@ def test_a_token_used_by_a_second_key_is_refused_and_raises_the_alarm(
     enrol(invitation(plane), store(tmp_path, "first"), HARDWARE, BRIEF, QUICK)
     with pytest.raises(TerminalError) as caught:
         enrol(invitation(plane), store(tmp_path, "second"), HARDWARE, BRIEF, QUICK)
-    assert caught.value.code == "RW503"
+    assert caught.value.code == "RW553"
     assert caught.value.cause == (
         "the server refused POST /v1/enrol with status 403: this token was already used"
     )
@@ -123,7 +124,7 @@ def test_an_agent_without_certificate_and_token_says_so(
 ) -> None:
     with pytest.raises(TerminalError) as caught:
         enrol(invitation(plane, token=""), store(tmp_path), HARDWARE, BRIEF, QUICK)
-    assert caught.value.code == "RW513"
+    assert caught.value.code == "RW563"
     assert plane.requests == []
 
 
@@ -133,7 +134,7 @@ def test_an_unreachable_server_is_a_transient_error_once_patience_ends(
     plane.down()
     with pytest.raises(TransientError) as caught:
         enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
-    assert caught.value.code == "RW507"
+    assert caught.value.code == "RW557"
     assert f"the server {plane.url} cannot be reached" in caught.value.cause
 
 
@@ -143,7 +144,7 @@ def test_an_answer_that_is_no_enrolment_is_refused(
     monkeypatch.setattr(plane, "_enrol", lambda _request: b'{"machine": 7}')
     with pytest.raises(TerminalError) as caught:
         enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
-    assert caught.value.code == "RW509"
+    assert caught.value.code == "RW559"
     assert store(tmp_path).load() is None
 
 
@@ -173,7 +174,7 @@ def test_a_certificate_for_another_address_is_not_trusted(
     before = len(plane.requests)
     with pytest.raises(TerminalError) as caught:
         transport.send("GET", "/v1/work?wait=0")
-    assert caught.value.code == "RW502"
+    assert caught.value.code == "RW552"
     assert "is not verified" in caught.value.cause
     assert len(plane.requests) == before
     transport.close()
@@ -191,7 +192,7 @@ def test_an_impostor_of_another_authority_is_not_trusted(
     with pytest.raises(TerminalError) as caught:
         transport.send("GET", "/v1/work?wait=0")
     impostor.down()
-    assert caught.value.code == "RW502"
+    assert caught.value.code == "RW552"
     assert impostor.requests == []
     transport.close()
 
@@ -199,11 +200,11 @@ def test_an_impostor_of_another_authority_is_not_trusted(
 @pytest.mark.parametrize(
     ("status", "kind", "code"),
     [
-        (401, TerminalError, "RW503"),
-        (403, TerminalError, "RW503"),
-        (404, TerminalError, "RW505"),
-        (409, FencedError, "RW504"),
-        (301, TerminalError, "RW505"),
+        (401, TerminalError, "RW553"),
+        (403, TerminalError, "RW553"),
+        (404, TerminalError, "RW555"),
+        (409, FencedError, "RW554"),
+        (301, TerminalError, "RW555"),
     ],
 )
 def test_a_refusal_is_not_tried_again(
@@ -241,7 +242,7 @@ def test_without_a_client_certificate_only_enrolment_is_open(plane: FakeControlP
     transport = Transport(plane.url, PinnedServer(plane.pin))
     with pytest.raises(TerminalError) as caught:
         transport.send("GET", "/v1/work?wait=0")
-    assert caught.value.code == "RW503"
+    assert caught.value.code == "RW553"
     transport.close()
 
 

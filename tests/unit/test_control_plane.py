@@ -138,11 +138,31 @@ def test_a_grant_is_for_one_machine_alone(plane, approved):
 
 
 def test_a_claimed_grant_boots_nothing_again(plane, approved):
-    grant = started(plane)
+    started(plane)
     assert state(plane, approved) == (OperationState.STARTED, 1)
-    assert not plane.claim(NODE.name, grant.operation, grant.attempt)
     request = BootRequest("tftp", MAC, "", None, "10.77.0.9", "script")
     assert plane.decide(request) == LocalDisk("no grant")
+
+
+def test_a_claim_whose_answer_got_lost_may_be_repeated_until_the_work_speaks(
+    plane, approved, clock
+):
+    grant = started(plane)
+    assert plane.claim(NODE.name, grant.operation, grant.attempt)
+    event = OperationEvent(attempt=1, sequence=1, kind="step-started", step=0)
+    plane.ledger.record_progress(approved.op_id, event, clock())
+    assert not plane.claim(NODE.name, grant.operation, grant.attempt)
+
+
+def test_an_installed_system_is_asked_to_restart_once_per_attempt(plane, approved, clock):
+    plane.reconcile()
+    assert plane.reboot_wanted(NODE.name).operation == approved
+    assert plane.claim_reboot(NODE.name, 1)
+    assert plane.reboot_wanted(NODE.name) is None
+    assert not plane.claim_reboot(NODE.name, 1)
+    clock.now += GRANT_LIFETIME + timedelta(seconds=1)
+    plane.reconcile()
+    assert plane.reboot_wanted(NODE.name).attempt == 2
 
 
 def test_another_machine_cannot_claim_the_work(plane, approved):

@@ -38,6 +38,21 @@ def plan(fleet, world, now):
     return made
 
 
+def running_system(machine, *disks):
+    """Return a machine whose installed agent reported just now."""
+    system = an_installed_system(machine, "earlier")
+    return ObservedMachine(
+        installed=TimedReport(a_report(machine, *disks, installed=system), NOW),
+        installed_contact=NOW,
+    )
+
+
+def test_a_machine_that_restarted_since_its_agent_reported_is_not_taken_for_running():
+    seen = replace(running_system(GOLDEN), boot_request=NOW)
+    item = only_item(plan(a_fleet(GOLDEN), observed({GOLDEN.name: seen}), NOW))
+    assert item.risk is Risk.SAFE
+
+
 def only_item(made: Plan):
     assert len(made.items) == 1
     return made.items[0]
@@ -60,7 +75,7 @@ def test_a_capture_of_a_machine_never_seen_is_safe():
 
 
 def test_a_capture_of_a_running_machine_is_disruptive():
-    seen = ObservedMachine(installed_contact=NOW)
+    seen = running_system(GOLDEN)
     item = only_item(plan(a_fleet(GOLDEN), observed({GOLDEN.name: seen}), NOW))
     assert item.risk is Risk.DISRUPTIVE
     assert item.reason.endswith("the running system is rebooted for it")
@@ -176,7 +191,8 @@ def test_a_scenario_that_may_not_reboot_waits_for_a_running_machine():
     fleet = a_fleet(NODE)
     gentle = replace(CLONE, reboot="never")
     fleet = replace(fleet, scenarios={**fleet.scenarios, "clone-golden": gentle})
-    seen = replace(in_ram(NODE, a_disk()), installed_contact=NOW)
+    before = in_ram(NODE, a_disk(), at=NOW - timedelta(minutes=5))
+    seen = replace(before, installed=running_system(NODE).installed)
     item = only_item(plan(fleet, observed({NODE.name: seen}, (an_image(),)), NOW))
     assert item.risk is Risk.BLOCKED
     assert "`reboot: never`" in item.reason
@@ -348,7 +364,7 @@ def test_whatever_is_observed_only_a_named_fresh_disk_is_ever_overwritten(seen, 
         elif how == "old":
             known[machine.name] = in_ram(machine, a_disk(machine.name), at=NOW - timedelta(days=1))
         elif how == "installed":
-            known[machine.name] = ObservedMachine(installed_contact=NOW)
+            known[machine.name] = running_system(machine, a_disk(machine.name))
     made = plan(a_fleet(*machines), observed(known, (an_image(),) if image else ()), NOW)
     assert len(made.items) == len(machines)
     for item in made.items:

@@ -1,0 +1,83 @@
+# make demo    a virtual rack restores a machine from Git, end to end (KEEP=1 leaves it running)
+# make test    everything: set up, check, protocols, lab; as root on Debian 12
+# make check   what to run before a commit: no root, no network, under a minute
+# make bench   one benchmark, or none to see their names: make bench NAME=source
+# make lock    requirements.lock from pyproject.toml (UPGRADE=1 takes the newest versions)
+# make clean   remove what was built
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+MAKEFLAGS += --no-builtin-rules --warn-undefined-variables --no-print-directory
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+
+PYTHON ?= python3
+KEEP ?=
+NAME ?=
+UPGRADE ?=
+export NAME
+
+bin := .venv/bin
+ready := .venv/.project-installed
+
+# $(call timed,name,command): run the command and say how long it took.
+timed = @TIMEFORMAT='== $(1): %0R s'; echo '== $(1)'; time { $(2); }
+
+.PHONY: help demo test check lint types imports unit bench lock clean packages
+help:
+	@sed -n 's/^# make /make /p' Makefile
+
+demo: packages $(ready)
+	$(bin)/rackwright lab demo $(if $(filter-out 0 no false,$(KEEP)),--keep)
+
+test: packages lint types imports
+	$(call timed,tests,$(bin)/pytest tests/unit tests/protocol tests/lab --durations=25)
+
+check: lint types imports unit
+
+lint: $(ready)
+	$(call timed,ruff,$(bin)/ruff check . && $(bin)/ruff format --check .)
+
+types: $(ready)
+	$(call timed,mypy,$(bin)/mypy)
+
+imports: $(ready)
+	$(call timed,import-linter,$(bin)/lint-imports)
+
+unit: $(ready)
+	$(call timed,unit tests,$(bin)/pytest tests/unit --durations=5)
+
+bench: $(ready)
+	@if [[ ! "$$NAME" =~ ^[a-z0-9_]+$$ || ! -f "benchmarks/$$NAME.py" ]]; then \
+	    echo "There is no benchmark '$$NAME'. Use make bench NAME=... with one of:" >&2; \
+	    find benchmarks -maxdepth 1 -name '[a-z]*.py' -printf '    %f\n' | sed 's/\.py$$//' | sort >&2; \
+	    exit 2; \
+	fi
+	$(bin)/python "benchmarks/$$NAME.py"
+
+# It may not depend on the environment, which depends on the lock.
+lock:
+	@[[ -x $(bin)/uv ]] || $(MAKE) $(ready)
+	$(bin)/uv pip compile pyproject.toml --extra dev --quiet $(if $(UPGRADE),--upgrade) \
+	    --generate-hashes --no-emit-index-url --no-header -p 3.11 -o requirements.lock
+
+clean:
+	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
+
+packages:
+	@.ci/install-packages
+
+$(ready): pyproject.toml .venv/.requirements-installed
+	$(call timed,project,$(bin)/pip install --quiet --no-deps --no-build-isolation --editable .)
+	@touch $@
+
+.venv/.requirements-installed: requirements.lock | $(bin)/pip
+	$(call timed,requirements,$(bin)/pip install --quiet --require-hashes -r requirements.lock)
+	@touch $@
+
+# A half-made environment is removed, else the next run would take it for a whole one.
+$(bin)/pip:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	    || { echo 'Python 3.11 or newer is needed; name one: make PYTHON=python3.11' >&2; exit 1; }
+	$(call timed,virtual environment,$(PYTHON) -m venv .venv || { rm -rf .venv; exit 1; })

@@ -1,0 +1,48 @@
+"""The installed agent's configuration, ``/etc/rackwright/agent.json``.
+
+The identity step writes it into the restored system; at its first start the agent
+enrols with ``token`` and rewrites the file without it.
+"""
+
+from pathlib import Path
+
+from attrs import evolve, field, frozen, validators
+
+from agent.durable_file import write_durably
+from agent.errors import TerminalError
+from agent.wire.codec import WireError, decode, encode
+
+_MODE = 0o600
+
+
+@frozen
+class AgentConfig:
+    """Where the server is and how to trust it. ``token`` is empty once it was used."""
+
+    server: str = field(validator=validators.matches_re(r"^https://[^/\s]+$"))
+    pin: str = field(validator=validators.matches_re(r"^[0-9a-f]{64}$"))
+    token: str = field(repr=False)
+    operation: str
+    """The op_id that installed this system."""
+    machine: str
+
+    def without_token(self, machine: str) -> "AgentConfig":
+        """Return this configuration as it is after enrolment."""
+        return evolve(self, token="", machine=machine)
+
+
+def load_config(path: Path) -> AgentConfig:
+    """Return the configuration; TerminalError RW562 where it cannot be read or understood."""
+    try:
+        return decode(AgentConfig, path.read_bytes())
+    except (OSError, WireError) as error:
+        raise TerminalError(
+            "RW562",
+            f"the configuration {path} cannot be used: {error}",
+            "Restore the file, or deploy this machine again",
+        ) from error
+
+
+def save_config(path: Path, config: AgentConfig) -> None:
+    """Replace the configuration atomically, readable by root only."""
+    write_durably(path, encode(config) + b"\n", _MODE)

@@ -1,0 +1,75 @@
+"""The agent's key and certificate in its state directory.
+
+``agent.key`` and ``agent.csr`` are made before the token is sent and stay as they
+are, so that an enrolment whose answer was lost is repeated with the same request:
+the server can tell that from a second machine using the same token.
+"""
+
+from pathlib import Path
+
+from attrs import frozen
+
+from agent import openssl
+from agent.durable_file import sync_directory, write_durably
+from agent.wire.codec import WireError, decode, encode
+from agent.wire.enrolment import Enrolment
+
+
+@frozen
+class Credentials:
+    """Who this agent is: the machine's name and the files for mutual TLS."""
+
+    machine: str
+    key: Path
+    certificate: Path
+    authority: Path
+
+
+@frozen
+class CredentialStore:
+    """The state directory: tmpfs in the Deploy-OS, ``/var/lib/rackwright`` in a system."""
+
+    directory: Path
+
+    @property
+    def _key(self) -> Path:
+        return self.directory / "agent.key"
+
+    @property
+    def _enrolment(self) -> Path:
+        return self.directory / "enrolment.json"
+
+    def signing_request(self) -> str:
+        """Return the PEM signing request, making key and request where there are none."""
+        self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        request = self.directory / "agent.csr"
+        if not request.exists():
+            openssl.make_key(self._key)
+            fresh = self.directory / "agent.csr.new"
+            openssl.make_request(self._key, fresh)
+            fresh.replace(request)
+            sync_directory(self.directory)
+        return request.read_text("ascii")
+
+    def save(self, enrolment: Enrolment) -> Credentials:
+        """Keep the server's answer; the last file written makes it valid."""
+        write_durably(self.directory / "agent.crt", enrolment.certificate.encode())
+        write_durably(self.directory / "authority.crt", enrolment.authority.encode())
+        write_durably(self._enrolment, encode(enrolment))
+        return self._credentials(enrolment)
+
+    def load(self) -> Credentials | None:
+        """Return the credentials of an earlier enrolment, None where there was none."""
+        try:
+            enrolment = decode(Enrolment, self._enrolment.read_bytes())
+        except (OSError, WireError):
+            return None
+        return self._credentials(enrolment) if self._key.exists() else None
+
+    def _credentials(self, enrolment: Enrolment) -> Credentials:
+        return Credentials(
+            machine=enrolment.machine,
+            key=self._key,
+            certificate=self.directory / "agent.crt",
+            authority=self.directory / "authority.crt",
+        )

@@ -1,0 +1,77 @@
+"""The agent in the Deploy-OS: enrols with the boot token, works, ends with the machine."""
+
+import logging
+from pathlib import Path
+
+from agent.bootline import DEFAULT_IDLE_SECONDS, BootLine, parse_boot_line
+from agent.clock import Clock
+from agent.credentials import CredentialStore
+from agent.enrol import Invitation, enrol
+from agent.errors import AgentError
+from agent.journal import Journal
+from agent.machine import LocalMachine
+from agent.patience import Patience
+from agent.power import KernelPower, Power
+from agent.session import Session, SessionOptions, Surroundings
+from agent.steps.chunk_store import ChunkStore
+from agent.transport import PinnedServer, Transport
+from agent.work_channel import WorkChannel
+
+_log = logging.getLogger(__name__)
+_ENVIRONMENT = "deploy-os"
+_REMINDER_SECONDS = 60.0
+
+
+def run_deploy_os(command_line: Path, state: Path) -> None:
+    """Work until the machine restarts or switches off.
+
+    ``command_line`` is ``/proc/cmdline``; ``state`` has to be on tmpfs, or the key would
+    outlive the session. Init starts an agent that ends again, so whatever makes work
+    impossible (a refusal above all, whose repetition would only raise alarms) stays on
+    the screen for the idle time, and then the machine is switched off.
+    """
+    clock, power = Clock(), KernelPower()
+    idle = float(DEFAULT_IDLE_SECONDS)
+    try:
+        boot = parse_boot_line(command_line.read_text("utf-8", errors="replace"))
+        idle = float(boot.idle)
+        _work(boot, state, clock, power)
+    except AgentError as error:
+        give_up(error, idle, clock, power)
+
+
+def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
+    """Enrol and run the session.
+
+    The server stays pinned by its certificate's fingerprint: unlike a certificate's
+    dates that does not depend on the machine's clock.
+    """
+    machine = LocalMachine(_ENVIRONMENT, boot_mac=boot.boot_mac)
+    invitation = Invitation(boot.server, boot.pin, boot.token, _ENVIRONMENT)
+    patience = Patience(first=1.0, cap=15.0, limit=float(boot.idle))
+    hardware = machine.hardware()
+    credentials = enrol(invitation, CredentialStore(state), hardware, patience, clock)
+    _log.info("this machine is %s, its server %s", credentials.machine, boot.server)
+    transport = Transport(boot.server, PinnedServer(boot.pin), credentials)
+    surroundings = Surroundings(
+        channel=WorkChannel(transport),
+        chunks=ChunkStore(transport, clock),
+        machine=machine,
+        power=power,
+        journal=Journal(state / "operation.json"),
+        clock=clock,
+    )
+    options = SessionOptions(_ENVIRONMENT, credentials.machine, idle=float(boot.idle))
+    try:
+        Session(options, surroundings).run()
+    finally:
+        transport.close()
+
+
+def give_up(error: AgentError, seconds: float, clock: Clock, power: Power) -> None:
+    """Show the error once a minute for that long, then switch the machine off."""
+    end = clock.monotonic() + seconds
+    while (left := end - clock.monotonic()) > 0:
+        _log.error("STOPPED %s Switching off in %.0f s.", error, left)
+        clock.pause(min(left, _REMINDER_SECONDS))
+    power.poweroff()

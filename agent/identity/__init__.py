@@ -1,0 +1,1 @@
+"""Giving a restored system an identity of its own, before it is started."""

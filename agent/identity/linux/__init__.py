@@ -1,0 +1,1 @@
+"""Linux systems on a disk that is not running: mounted, changed, unmounted."""

@@ -1,0 +1,109 @@
+"""The agent as it is installed in a restored system: Python files and a systemd unit."""
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+from attrs import frozen
+
+from agent.config import AgentConfig
+from agent.errors import TerminalError
+from agent.identity.linux.image_tree import ImageTree
+from agent.wire.codec import encode
+
+LIBRARY = "/usr/lib/rackwright"
+CONFIG = "/etc/rackwright/agent.json"
+UNIT = "rackwright-agent.service"
+_UNIT_PATH = f"/etc/systemd/system/{UNIT}"
+
+_PACKAGES = ("agent", "attr", "attrs", "cattrs", "typing_extensions", "urllib3")
+_OPTIONAL = ("exceptiongroup",)
+_LEFT_OUT = ("agent/imaging/",)  # needs compiled packages, and has no use in a running system
+
+
+@frozen
+class AgentBundle:
+    """The files to install: path below the library directory, and where it is now."""
+
+    files: tuple[tuple[str, Path], ...]
+
+    def has(self, package: str) -> bool:
+        """Return whether a top-level package or module is in the bundle."""
+        return any(name.split("/")[0] in (package, f"{package}.py") for name, _ in self.files)
+
+
+def collect_bundle() -> AgentBundle:
+    """Return the running agent and the pure-Python packages that it needs.
+
+    TerminalError RW469 where one of them cannot be found as files.
+    """
+    files: list[tuple[str, Path]] = []
+    for package in (*_PACKAGES, *_OPTIONAL):
+        found = list(_package_files(package))
+        if not found and package in _PACKAGES:
+            raise TerminalError(
+                "RW469",
+                f"the package {package} is here without its Python sources, "
+                "so the agent cannot be installed",
+                "Build the Deploy-OS with the sources of its Python packages",
+            )
+        files += found
+    kept = [pair for pair in files if not pair[0].startswith(_LEFT_OUT)]
+    return AgentBundle(tuple(kept))
+
+
+def _package_files(package: str) -> Iterator[tuple[str, Path]]:
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        spec = None
+    if spec is None:
+        return
+    for place in spec.submodule_search_locations or ():
+        top = Path(place)
+        for path in sorted(top.rglob("*")):
+            if path.suffix == ".py" or path.name == "py.typed":
+                yield f"{package}/{path.relative_to(top).as_posix()}", path
+    if spec.submodule_search_locations is None and spec.origin and Path(spec.origin).is_file():
+        yield f"{package}.py", Path(spec.origin)
+
+
+def unit_text(python: str) -> str:
+    """Return the systemd.service(5) unit that runs the agent with this interpreter.
+
+    Status 3 means that the server refused the agent for good: its token is spent, and
+    trying again would only raise alarms.
+    """
+    return f"""\
+[Unit]
+Description=Rackwright agent
+Wants=network-online.target
+After=network-online.target
+
+[Service]
+WorkingDirectory={LIBRARY}
+ExecStart={python} -sE -m agent service --config {CONFIG}
+StateDirectory=rackwright
+StateDirectoryMode=0700
+Restart=always
+RestartSec=30
+RestartPreventExitStatus=3
+NoNewPrivileges=yes
+PrivateTmp=yes
+ProtectHome=yes
+ProtectSystem=full
+ReadWritePaths=/etc/rackwright
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def install_agent(tree: ImageTree, bundle: AgentBundle, python: str, config: AgentConfig) -> None:
+    """Install the agent in place of any that the image had, enabled for the next boot."""
+    tree.remove_tree(LIBRARY)
+    for name, source in bundle.files:
+        tree.write(f"{LIBRARY}/{name}", source.read_bytes())
+    tree.write(CONFIG, encode(config) + b"\n", 0o600)
+    tree.write(_UNIT_PATH, unit_text(python).encode())
+    tree.link(f"/etc/systemd/system/multi-user.target.wants/{UNIT}", _UNIT_PATH)

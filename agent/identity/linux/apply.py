@@ -1,0 +1,106 @@
+"""A restored Linux system becomes this machine's.
+
+First everything is looked at, with the file systems mounted read-only; only a system
+that can be finished is changed. Applying the same identity again is harmless.
+"""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from attrs import frozen
+
+from agent.config import AgentConfig
+from agent.identity.linux.agent_bundle import AgentBundle, collect_bundle, install_agent
+from agent.identity.linux.clone_residue import remove_residue, set_machine_id
+from agent.identity.linux.hosts_file import own_name_set
+from agent.identity.linux.image_tree import ImageTree
+from agent.identity.linux.network.render import render
+from agent.identity.linux.network.replaced import ATTIC, replaced_files
+from agent.identity.linux.root_filesystem import find_root, root_tree
+from agent.identity.linux.ssh_host_keys import replace_host_keys
+from agent.identity.linux.target_system import TargetSystem, examine_target
+from agent.identity.machine_identity import MachineIdentity
+from agent.wire.disk import Disk
+
+_CLOUD_INIT = "/etc/cloud/cloud.cfg.d/99-rackwright.cfg"
+# cloud-init takes a clone for a new instance: it would set all of this once more.
+_CLOUD_INIT_TEXT = """\
+network: {config: disabled}
+preserve_hostname: true
+manage_etc_hosts: false
+ssh_deletekeys: false
+"""
+_NETWORKD_WANTS = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+
+
+@frozen
+class NewIdentity:
+    """All that makes the system this machine's. ``machine_id`` is 32 hexadecimal digits."""
+
+    identity: MachineIdentity
+    machine_id: str
+    agent: AgentConfig
+
+
+def apply_identity(
+    sysfs: Path, disk: Disk, new: NewIdentity, progress: Callable[[int, int], None]
+) -> dict[str, str]:
+    """Give the system on ``disk`` its identity and the agent; return what was given.
+
+    The result has ``machine-id``, ``ssh-host-keys`` (fingerprints, separated by blanks),
+    ``network`` (the stack) and ``root`` (the partition's number). TerminalError: RW460,
+    RW461 and RW468 for the disk, RW462 for what the system lacks (nothing is changed
+    then), RW464 for an odd tree, RW565 where a command fails.
+    """
+    bundle = collect_bundle()
+    place = find_root(sysfs, disk)
+    with root_tree(sysfs, disk, place, write=False) as tree:
+        target = examine_target(tree, bundle_has_exceptiongroup=bundle.has("exceptiongroup"))
+        replaced_files(tree, target.network)
+    progress(0, 0)  # raises where the operation was taken over meanwhile
+    with root_tree(sysfs, disk, place, write=True) as tree:
+        prints = change_tree(tree, target, new, bundle)
+        os.sync()
+    return {
+        "machine-id": new.machine_id,
+        "ssh-host-keys": " ".join(prints),
+        "network": target.network.kind,
+        "root": str(place.partition.number),
+    }
+
+
+def change_tree(
+    tree: ImageTree, target: TargetSystem, new: NewIdentity, bundle: AgentBundle
+) -> tuple[str, ...]:
+    """Change the mounted system; return the fingerprints of its SSH host keys."""
+    remove_residue(tree)
+    tree.make_directory("/etc/rackwright", 0o700)
+    hostname = new.identity.hostname
+    tree.write("/etc/hostname", f"{hostname}\n".encode())
+    hosts = own_name_set(tree.read_text("/etc/hosts") or "", hostname)
+    tree.write("/etc/hosts", hosts.encode("utf-8", "surrogateescape"))
+    set_machine_id(tree, new.machine_id)
+    _set_network(tree, target, new.identity)
+    has_keys = target.has_sshd or bool(tree.list_names("/etc/ssh", "ssh_host_*"))
+    prints = replace_host_keys(tree, hostname) if has_keys else ()
+    if target.has_cloud_init:
+        tree.write(_CLOUD_INIT, _CLOUD_INIT_TEXT.encode())
+    install_agent(tree, bundle, target.python, new.agent)
+    if target.selinux:
+        # New files have no label until the system labels itself at its first boot.
+        tree.write("/.autorelabel", b"")
+    return prints
+
+
+def _set_network(tree: ImageTree, target: TargetSystem, identity: MachineIdentity) -> None:
+    for path in replaced_files(tree, target.network):
+        kept = f"{ATTIC}{path}"
+        if tree.exists(kept):
+            tree.remove(path)  # ours, from an earlier run: what the image had is kept already
+        else:
+            tree.move(path, kept)
+    for path, file in render(target.network, identity).items():
+        tree.write(path, file.content.encode(), file.mode)
+    if target.network.enable:
+        tree.link(_NETWORKD_WANTS, "/usr/lib/systemd/system/systemd-networkd.service")

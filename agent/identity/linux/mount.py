@@ -1,0 +1,45 @@
+"""The ``mount`` and ``umount`` commands."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from agent.command import run_command
+
+# Nothing of the image may act on the RAM system while it is mounted.
+_HARMLESS = ("nosuid", "nodev", "noexec")
+
+# Looking must not write, and replaying a journal does.
+_NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery"}
+
+
+def mount_arguments(
+    device: Path, place: Path, filesystem: str, *, write: bool, options: Sequence[str] = ()
+) -> list[str]:
+    """Return the mount command; ``filesystem`` is always named, so that nothing is guessed."""
+    replay = _NO_REPLAY.get(filesystem)
+    access = ["rw"] if write else ["ro", *([replay] if replay else [])]
+    return [
+        "mount",
+        "-t",
+        filesystem,
+        "-o",
+        ",".join([*access, *_HARMLESS, *options]),
+        str(device),
+        str(place),
+    ]
+
+
+@contextmanager
+def mounted(
+    device: Path, place: Path, filesystem: str, *, write: bool, options: Sequence[str] = ()
+) -> Iterator[None]:
+    """Keep a file system mounted; unmounting writes everything out.
+
+    CommandError where mounting or unmounting fails.
+    """
+    run_command(mount_arguments(device, place, filesystem, write=write, options=options))
+    try:
+        yield
+    finally:
+        run_command(["umount", str(place)])

@@ -1,0 +1,176 @@
+"""The boot block of a restore: the part of a disk that goes first and comes back last.
+
+It is the disk's first MiB (boot sector, MBR gap, primary GPT, and the volume
+descriptors by which firmware boots a hybrid ISO or UDF) and, where there is or
+will be a backup GPT, the sectors of it at the disk's end. While it is zeros
+
+- SeaBIOS finds no 0x55AA in the boot sector and tries the next device;
+- OVMF finds no protective MBR, no GPT at LBA 1 or at the last LBA from which its
+  partition driver would repair the other one, no El Torito and no file system at
+  LBA 0, so it sees no EFI system partition on this disk.
+
+The very first sector is written alone and last: without it neither starts.
+"""
+
+from collections.abc import Callable, Mapping
+
+from attrs import frozen
+
+from agent.imaging import gpt
+from agent.imaging.chunk import CHUNK_SIZE, Chunk
+from agent.imaging.content import load
+from agent.imaging.device import Buffers, Device
+from agent.imaging.errors import ManifestError, ReadBackError
+from agent.imaging.extent import Extent, between, clipped, merged, without
+from agent.imaging.fit import Fit
+from agent.imaging.manifest import Manifest
+from agent.imaging.verify import holds
+
+HEAD = CHUNK_SIZE
+
+
+@frozen
+class HeldChunk:
+    """A chunk that lies, in part, in the boot block."""
+
+    chunk: Chunk
+    content: bytes
+    """The image's content."""
+    was_there: bool
+    """Whether the disk held all of it before anything was written."""
+
+
+@frozen
+class BootBlock:
+    """What to take away first and to write last. ``extents`` are merged."""
+
+    extents: tuple[Extent, ...]
+    chunks: Mapping[int, HeldChunk]
+    """By offset."""
+    fit: Fit
+
+
+def boot_extents(
+    manifest: Manifest, disk_size: int, placed: Fit, *, old_backup: bool
+) -> tuple[Extent, ...]:
+    """Return the boot block of a target. ``old_backup``: its last sector is a GPT header."""
+    last = between(disk_size - manifest.sector_size, disk_size)
+    tail = [patch.extent for patch in placed.patches if patch.offset >= HEAD]
+    if old_backup or any(clipped(manifest.used, last)):
+        tail.append(last)
+    return merged((Extent(0, min(HEAD, disk_size)), *tail))
+
+
+def gather(
+    manifest: Manifest,
+    device: Device,
+    placed: Fit,
+    fetch: Callable[[Chunk], bytes],
+) -> BootBlock:
+    """Take the boot block's chunks from the disk where it holds them, else from the source.
+
+    Nothing is written yet: a source that lacks these chunks leaves the disk alone.
+    Raises ManifestError when their content is not what the manifest says of the
+    partition table.
+    """
+    last = device.read(device.size - device.sector_size, device.sector_size)
+    extents = boot_extents(manifest, device.size, placed, old_backup=gpt.has_signature(last))
+    held = {}
+    buffers = Buffers()
+    for chunk in manifest.chunks():
+        window = Extent(chunk.span.offset, chunk.span.length)
+        if not any(clipped(extents, window)):
+            continue
+        if was_there := holds(device, placed, buffers, chunk):
+            with buffers.lent() as buffer:
+                view = load(device, chunk.span, buffer)
+                placed.to_image(chunk.span, view)
+                content = bytes(view)
+        else:
+            content = fetch(chunk)
+        held[chunk.span.offset] = HeldChunk(chunk, content, was_there)
+    block = BootBlock(extents, held, placed)
+    _refuse_other_table(manifest, block)
+    return block
+
+
+def take_away(block: BootBlock, device: Device) -> None:
+    """Make the disk unbootable, durably; the backup GPT goes before the primary."""
+    for extent in reversed(block.extents):
+        device.write_bytes(bytes(extent.length), extent.offset)
+    device.settle()
+    device.reread_table()
+
+
+def put_back(block: BootBlock, device: Device) -> None:
+    """Write the boot block, its first sector last, and read it back.
+
+    Raises ReadBackError, after making the disk unbootable again, when the disk
+    does not hold what was written.
+    """
+    writes = _writes(block)
+    for extent, data in writes:
+        first = device.sector_size if extent.offset == 0 else 0
+        if data[first:]:
+            device.write_bytes(data[first:], extent.offset + first)
+    device.settle()
+    _, head = writes[-1]
+    device.write_bytes(head[: device.sector_size], 0)
+    device.settle()
+    try:
+        _refuse_difference(block, device)
+    except ReadBackError:
+        take_away(block, device)
+        raise
+
+
+def _writes(block: BootBlock) -> list[tuple[Extent, bytes]]:
+    """Return what goes where, the disk's head last."""
+    writes: dict[Extent, bytes] = {}
+    for held in block.chunks.values():
+        span = held.chunk.span
+        content = bytearray(held.content)
+        block.fit.to_target(span, content)
+        for part in span.ranges:
+            place = Extent(span.offset + part.offset, part.length)
+            for extent in clipped(block.extents, place):
+                start = extent.offset - span.offset
+                writes[extent] = bytes(content[start : start + extent.length])
+    for patch in block.fit.patches:
+        if patch.offset >= HEAD:
+            writes[patch.extent] = patch.raw
+    return sorted(writes.items(), reverse=True)
+
+
+def _refuse_other_table(manifest: Manifest, block: BootBlock) -> None:
+    for region in manifest.regions:
+        for held in block.chunks.values():
+            span = held.chunk.span
+            window = Extent(span.offset, span.length)
+            for part in clipped((region.extent,), window):
+                found = held.content[part.offset - span.offset : part.end - span.offset]
+                start = part.offset - region.offset
+                if found != region.raw[start : start + part.length]:
+                    raise ManifestError(
+                        f"region {region.kind} at {region.offset} is not what its chunk holds"
+                    )
+
+
+def _refuse_difference(block: BootBlock, device: Device) -> None:
+    buffers = Buffers()
+    for held in block.chunks.values():
+        if not holds(device, block.fit, buffers, held.chunk):
+            raise ReadBackError(device.node, held.chunk.digest, held.chunk.span.offset)
+    for patch in block.fit.patches:
+        if device.read(patch.offset, len(patch.raw)) != patch.raw:
+            raise ReadBackError(device.node, "of the moved partition table", patch.offset)
+
+
+def outside(block: BootBlock, chunk: Chunk) -> tuple[Extent, ...]:
+    """Return the used parts of a chunk outside the boot block, relative to the chunk."""
+    base = chunk.span.offset
+    held = tuple(
+        Extent(part.offset - base, part.length)
+        for part in clipped(block.extents, Extent(base, chunk.span.length))
+    )
+    return without(chunk.span.ranges, held)

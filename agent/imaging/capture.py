@@ -1,0 +1,147 @@
+"""Capture: read what is used on a disk, ship the chunks that the store lacks."""
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing, contextmanager
+from functools import partial
+from itertools import islice
+from typing import Protocol
+
+from attrs import frozen
+
+from agent.imaging.chunk import Span, digest_of, pack, spans
+from agent.imaging.content import load
+from agent.imaging.device import Buffers, Device, open_device, seen
+from agent.imaging.errors import DiskChangedError
+from agent.imaging.extent import total
+from agent.imaging.flow import flow, worker_count
+from agent.imaging.manifest import Manifest, check
+from agent.imaging.refusal import refuse_other_disk
+from agent.imaging.survey import Survey, survey
+from agent.wire.disk import Disk
+
+Progress = Callable[[int, int], None]
+"""``progress(bytes_done, bytes_total)``, called from the calling thread."""
+
+BATCH = 16
+"""Chunks per question to the store. Twice as many MiB are held in memory."""
+
+
+class ChunkSink(Protocol):
+    """Where chunks go. Errors it raises end the capture."""
+
+    def missing(self, digests: Sequence[str]) -> frozenset[str]:
+        """Return those of at most ``BATCH`` digests that the store lacks."""
+
+    def put(self, digest: str, frame: bytes) -> None:
+        """Store a frame and return once it is safe; called from several threads."""
+
+
+@frozen
+class _Piece:
+    """A chunk that was read: its content lies in the first bytes of ``buffer``."""
+
+    span: Span
+    digest: str
+    buffer: mmap.mmap
+
+
+def capture(disk: Disk, sink: ChunkSink, progress: Progress) -> Manifest:
+    """Return the image of a disk after its chunks are in the store; reads only.
+
+    ``progress`` counts used bytes that are safe in the store. Raises
+    RefusedDiskError for a disk in use or not the inspected one, DiskChangedError
+    when it changed while it was read, DiskFailureError, ToolError, and whatever
+    the sink raises. Nothing but chunks was stored then.
+    """
+    with open_device(disk.node, sector_size=disk.sector_size) as device:
+        refuse_other_disk(disk, seen(device))
+        before = survey(device)
+        digests = _ship(device, before, sink, progress)
+        after = survey(device)
+        if after != before:
+            raise DiskChangedError(device.node, _difference(before, after))
+        manifest = Manifest(
+            disk_size=device.size,
+            sector_size=device.sector_size,
+            table=before.table,
+            firmware=before.firmware,
+            regions=before.regions,
+            partitions=before.partitions,
+            used=before.used,
+            digests=digests,
+        )
+    check(manifest)
+    return manifest
+
+
+def _ship(device: Device, found: Survey, sink: ChunkSink, progress: Progress) -> bytes:
+    """Return the digests of all chunks, in order, once all are in the store."""
+    whole = total(found.used)
+    buffers = Buffers()
+    digests = bytearray()
+    safe = 0
+    progress(safe, whole)
+    reading = flow(partial(_read, device, buffers), spans(found.used, device.size))
+    with closing(reading), _uploads() as shipping:
+        under_way: list[Future[int]] = []
+        for batch in _batches(reading):
+            lacking = _lacking(batch, sink)
+            for future in under_way:  # at most two batches are in memory
+                safe += future.result()
+            progress(safe, whole)
+            under_way = [
+                shipping.submit(_put, sink, buffers, piece, wanted=index in lacking)
+                for index, piece in enumerate(batch)
+            ]
+            digests += b"".join(bytes.fromhex(piece.digest) for piece in batch)
+        for future in under_way:
+            safe += future.result()
+        progress(safe, whole)
+    return bytes(digests)
+
+
+@contextmanager
+def _uploads() -> Iterator[ThreadPoolExecutor]:
+    """Provide the threads that ship; after an error nothing new is begun."""
+    pool = ThreadPoolExecutor(2 * worker_count())
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _read(device: Device, buffers: Buffers, span: Span) -> _Piece:
+    buffer = buffers.take()
+    return _Piece(span, digest_of(load(device, span, memoryview(buffer))), buffer)
+
+
+def _batches(pieces: Iterator[_Piece]) -> Iterator[list[_Piece]]:
+    while batch := list(islice(pieces, BATCH)):
+        yield batch
+
+
+def _lacking(batch: list[_Piece], sink: ChunkSink) -> frozenset[int]:
+    """Return the indices of the pieces to store, one for each content."""
+    first: dict[str, int] = {}
+    for index, piece in enumerate(batch):
+        first.setdefault(piece.digest, index)
+    missing = sink.missing(tuple(first))
+    return frozenset(index for digest, index in first.items() if digest in missing)
+
+
+def _put(sink: ChunkSink, buffers: Buffers, piece: _Piece, *, wanted: bool) -> int:
+    """Return the piece's used bytes once it is stored."""
+    if wanted:
+        sink.put(piece.digest, pack(memoryview(piece.buffer)[: piece.span.length]))
+    buffers.give_back(piece.buffer)
+    return piece.span.used
+
+
+def _difference(before: Survey, after: Survey) -> str:
+    if before.regions != after.regions or before.table != after.table:
+        return "its partition table is another one now"
+    if before.partitions != after.partitions:
+        return "its file systems are others now"
+    return "its file systems use other blocks now"

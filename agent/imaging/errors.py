@@ -1,0 +1,91 @@
+"""Errors of imaging on a machine. Each class owns its code.
+
+TerminalError
+├── ManifestError       RW401  the bytes are no manifest of this format
+├── CorruptChunkError   RW402  a frame is not the chunk that it is named after
+├── RefusedDiskError    RW410 in use · RW411 read-only · RW412 too small ·
+│                       RW413 sector size · RW414 another disk · RW415 no such disk ·
+│                       RW416 no room for the moved backup GPT; nothing was written
+├── DiskChangedError    RW420  the disk changed while it was read
+├── DiskFailureError    RW421  the device failed to read or write
+├── ReadBackError       RW422  the disk does not hold what was written to it
+└── ToolError           RW423  a program of the RAM system is missing or failed
+"""
+
+from agent.errors import TerminalError
+
+
+class ManifestError(TerminalError):
+    """The bytes are no manifest of this format; the text names the field."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__("RW401", f"not an image manifest: {cause}", "Take the image again")
+
+
+class CorruptChunkError(TerminalError):
+    """A frame does not hold the chunk that it is named after.
+
+    ``offset`` is the chunk's place on the disk in bytes; None where the chunk is
+    not looked at for a disk.
+    """
+
+    def __init__(self, digest: str, problem: str, offset: int | None = None) -> None:
+        place = "" if offset is None else f" for disk offset {offset}"
+        super().__init__(
+            "RW402",
+            f"chunk {digest}{place} is corrupt: {problem}",
+            "Verify the image on the server and take it again where it fails",
+        )
+        self.digest = digest
+        self.problem = problem
+        self.offset = offset
+
+
+class RefusedDiskError(TerminalError):
+    """The disk must not or cannot be used for this; nothing was written."""
+
+
+class DiskChangedError(TerminalError):
+    """The disk changed while it was read, so the image would hold two states."""
+
+    def __init__(self, node: str, what: str) -> None:
+        super().__init__(
+            "RW420",
+            f"{node} changed while it was read: {what}",
+            "Find what writes to the disk, stop it and back up again",
+        )
+
+
+class DiskFailureError(TerminalError):
+    """The device failed to read or write."""
+
+    def __init__(self, node: str, action: str, offset: int, error: OSError | str) -> None:
+        reason = error if isinstance(error, str) else (error.strerror or str(error))
+        super().__init__(
+            "RW421",
+            f"{node} failed to {action} at offset {offset}: {reason}",
+            "Check the disk and its cabling; replace the disk where it fails again",
+        )
+        self.offset = offset
+
+
+class ReadBackError(TerminalError):
+    """The disk does not hold what was written to it. It was left unbootable."""
+
+    def __init__(self, node: str, digest: str, offset: int) -> None:
+        super().__init__(
+            "RW422",
+            f"{node} does not hold chunk {digest} at offset {offset} after it was written",
+            "Replace the disk: it lost data that it had confirmed",
+        )
+        self.digest = digest
+        self.offset = offset
+
+
+class ToolError(TerminalError):
+    """A program that imaging needs is missing or failed."""
+
+    def __init__(self, program: str, problem: str) -> None:
+        super().__init__(
+            "RW423", f"{program} {problem}", "Check that the RAM system holds this program"
+        )

@@ -1,0 +1,197 @@
+"""Restore: make the used blocks of a disk equal to an image's.
+
+Order, which is the promise: refusals; boot block away; what differs, fetched and
+written; everything read back; boot block. Cut at any point after the second
+step, the disk cannot boot, and the same call finishes what is left.
+"""
+
+from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from typing import Protocol
+
+from attrs import frozen
+
+from agent.imaging.boot_block import BootBlock, gather, outside, put_back, take_away
+from agent.imaging.chunk import CHUNK_SIZE, ZERO_DIGEST, Chunk, digest_of, mask, unpack
+from agent.imaging.content import load
+from agent.imaging.device import Buffers, Device, open_device, seen
+from agent.imaging.errors import CorruptChunkError, ReadBackError
+from agent.imaging.extent import Extent
+from agent.imaging.fit import fit
+from agent.imaging.flow import flow, worker_count
+from agent.imaging.manifest import Manifest, check
+from agent.imaging.refusal import (
+    Needs,
+    read_only,
+    refuse_other_disk,
+    refuse_target,
+)
+from agent.imaging.verify import holds
+from agent.wire.disk import Disk
+
+Progress = Callable[[int, int], None]
+"""``progress(bytes_done, bytes_total)``, called from the calling thread."""
+
+
+class ChunkSource(Protocol):
+    """Where chunks come from. Errors it raises end the restore."""
+
+    def get(self, digest: str) -> bytes:
+        """Return a chunk's frame; called from several threads."""
+
+
+@frozen
+class RestoreResult:
+    """What a restore did."""
+
+    chunks_total: int
+    chunks_written: int
+    """Chunks that the disk did not hold."""
+    bytes_total: int
+    """Used bytes of the image."""
+    bytes_written: int
+    """Outside the boot block, which is written every time."""
+    bytes_fetched: int
+    """Compressed, the boot block's included."""
+    table_moved: bool
+    """Whether the backup GPT was moved to the end of a larger disk."""
+    table_reread: bool
+    """Whether the kernel now shows the new partitions."""
+
+
+def restore(
+    manifest: Manifest, disk: Disk, source: ChunkSource, progress: Progress
+) -> RestoreResult:
+    """Make the used blocks of ``disk`` equal to the image's and return what was done.
+
+    ``progress`` counts used bytes twice: compared or written, then read back.
+    Before the first write it raises RefusedDiskError and ManifestError, and
+    whatever the source raises for the boot block's chunks. After it,
+    CorruptChunkError, DiskFailureError, ReadBackError and whatever the source
+    raises: the disk is unbootable then.
+    """
+    check(manifest)
+    if disk.read_only:
+        raise read_only(disk.node)
+    with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
+        facts = seen(device)
+        refuse_other_disk(disk, facts)
+        refuse_target(disk.node, Needs(manifest.disk_size, manifest.sector_size), facts)
+        return _Restore(manifest, device, source, progress).run()
+
+
+@frozen
+class _Settled:
+    """What was done for one chunk, in bytes; the boot block comes later."""
+
+    used: int
+    differed: bool = False
+    written: int = 0
+    fetched: int = 0
+
+
+class _Restore:
+    """One restore to one open disk."""
+
+    def __init__(
+        self, manifest: Manifest, device: Device, source: ChunkSource, progress: Progress
+    ) -> None:
+        self._manifest = manifest
+        self._device = device
+        self._source = source
+        self._progress = progress
+        self._buffers = Buffers()
+        self._fit = fit(manifest, device.size)
+        self._done = 0
+        self._fetched = 0
+
+    def run(self) -> RestoreResult:
+        block = gather(self._manifest, self._device, self._fit, self._fetch_boot_chunk)
+        take_away(block, self._device)
+        chunks_written, bytes_written = self._write(block)
+        self._device.settle()
+        self._read_back(block)
+        put_back(block, self._device)
+        return RestoreResult(
+            chunks_total=self._manifest.chunk_count,
+            chunks_written=chunks_written,
+            bytes_total=self._manifest.used_bytes,
+            bytes_written=bytes_written,
+            bytes_fetched=self._fetched,
+            table_moved=bool(self._fit.patches),
+            table_reread=self._device.reread_table(),
+        )
+
+    def _fetch_boot_chunk(self, chunk: Chunk) -> bytes:
+        content, fetched = self._fetch(chunk)
+        self._fetched += fetched
+        return content
+
+    def _fetch(self, chunk: Chunk) -> tuple[bytes, int]:
+        """Return the chunk's content and how many bytes came from the source."""
+        if chunk.digest == ZERO_DIGEST and chunk.span.length == CHUNK_SIZE:
+            return bytes(CHUNK_SIZE), 0
+        frame = self._source.get(chunk.digest)
+        content = unpack(frame, chunk.digest, chunk.span.offset)
+        if len(content) != chunk.span.length:
+            problem = f"it has {len(content)} bytes, its place {chunk.span.length}"
+            raise CorruptChunkError(chunk.digest, problem, chunk.span.offset)
+        return content, len(frame)
+
+    def _write(self, block: BootBlock) -> tuple[int, int]:
+        """Write what differs outside the boot block; return chunks and bytes written."""
+        chunks = written = 0
+        work = partial(self._settle_chunk, block)
+        results = flow(work, self._manifest.chunks(), workers=2 * worker_count())
+        with closing(results):
+            for settled in results:
+                chunks += settled.differed
+                written += settled.written
+                self._fetched += settled.fetched
+                self._advance(settled.used)
+        return chunks, written
+
+    def _settle_chunk(self, block: BootBlock, chunk: Chunk) -> _Settled:
+        span = chunk.span
+        with self._buffers.lent() as buffer:
+            if held := block.chunks.get(span.offset):
+                there, content, fetched = held.was_there, held.content, 0
+            else:
+                there = digest_of(load(self._device, span, buffer)) == chunk.digest
+                content, fetched = (b"", 0) if there else self._fetch(chunk)
+            if there:
+                return _Settled(span.used)
+            buffer[: span.length] = content
+            written = self._write_parts(span.offset, outside(block, chunk), buffer)
+            return _Settled(span.used, differed=True, written=written, fetched=fetched)
+
+    def _write_parts(self, base: int, parts: tuple[Extent, ...], buffer: memoryview) -> int:
+        for part in parts:
+            self._device.write(buffer[part.offset : part.end], base + part.offset)
+        return sum(part.length for part in parts)
+
+    def _read_back(self, block: BootBlock) -> None:
+        """Raise ReadBackError unless the disk holds all that lies outside the boot block."""
+        check_chunk = partial(self._is_there, block)
+        with closing(flow(check_chunk, self._manifest.chunks())) as results:
+            for chunk, there in zip(self._manifest.chunks(), results, strict=True):
+                if not there:
+                    raise ReadBackError(self._device.node, chunk.digest, chunk.span.offset)
+                self._advance(chunk.span.used)
+
+    def _is_there(self, block: BootBlock, chunk: Chunk) -> bool:
+        held = block.chunks.get(chunk.span.offset)
+        if held is None:
+            return holds(self._device, self._fit, self._buffers, chunk)
+        parts = outside(block, chunk)
+        expected = bytearray(held.content)
+        mask(expected, parts)
+        with self._buffers.lent() as buffer:
+            found = load(self._device, chunk.span, buffer)
+            mask(found, parts)
+            return bytes(found) == expected
+
+    def _advance(self, used: int) -> None:
+        self._done += used
+        self._progress(self._done, 2 * self._manifest.used_bytes)

@@ -1,0 +1,221 @@
+"""What is used on a disk, and why: the part of a capture before any chunk is read."""
+
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+
+from attrs import frozen
+
+from agent.imaging import blkid, btrfs, efi, ext, losetup, ntfs, partclone, xfs
+from agent.imaging.device import Device
+from agent.imaging.errors import ToolError
+from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
+from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
+from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition
+from agent.imaging.occupancy import partition_node
+from agent.imaging.partclone import MapRefusedError
+from agent.imaging.sparse import copy_range
+from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
+
+EDGE = 1 << 20
+"""Bytes kept at both ends of every mapped partition, whatever the map says.
+
+Signatures of earlier uses (md, LVM, ZFS, the NTFS backup boot sector) live there.
+Restored over a disk that still carries one, an image without its edges would not
+be recognised.
+"""
+
+WHOLE_GAP = 16 << 20
+"""Bytes up to which unpartitioned space is kept whole: boot loaders live in it."""
+
+SWAP_HEADER = 64 << 10
+"""Bytes kept of a swap area: its header takes one page, at most 64 KiB."""
+
+_DOUBTS: dict[str, Callable[[Reader], str]] = {
+    "ext2": ext.doubt,
+    "ext3": ext.doubt,
+    "ext4": ext.doubt,
+    "xfs": xfs.doubt,
+    "btrfs": btrfs.doubt,
+    "ntfs": ntfs.doubt,
+}
+
+_BOOT_CODE = slice(0, 440)
+
+
+@frozen
+class Survey:
+    """Everything of a manifest but its digests."""
+
+    table: str
+    firmware: Firmware
+    regions: tuple[Region, ...]
+    partitions: tuple[ImagedPartition, ...]
+    used: tuple[Extent, ...]
+
+
+def survey(device: Device) -> Survey:
+    """Find out what is used on an open disk; reads only.
+
+    What cannot be mapped safely is kept in full, with the reason in its
+    partition. Raises DiskFailureError and ToolError.
+    """
+    table, problem = _table(device)
+    if table.kind == "none":
+        volume = Slot(0, Extent(0, device.size), "", "")
+        surveyed = [_full(volume, problem) if problem else _volume(device, volume)]
+    else:
+        surveyed = [_volume(device, slot) for slot in table.slots]
+    partitions = tuple(partition for partition, _ in surveyed)
+    kept = [
+        *(region.extent for region in table.regions),
+        *kept_gaps([slot.extent for slot in table.slots], device.size),
+    ]
+    if table.kind == "none":
+        kept = [table.regions[0].extent]
+    used = aligned(
+        (*kept, *(extent for _, extents in surveyed for extent in extents)),
+        device.sector_size,
+        device.size,
+    )
+    return Survey(table.kind, _firmware(table), table.regions, partitions, used)
+
+
+def kept_gaps(slots: Iterable[Extent], size: int) -> tuple[Extent, ...]:
+    """Return what is kept of the space between partitions, in a disk of ``size`` bytes.
+
+    Small gaps are kept whole; of a large one its ends, and more of the disk's
+    head, where boot loaders of many boards lie.
+    """
+    kept = []
+    for gap in holes(merged(slots), Extent(0, size)):
+        if gap.length <= WHOLE_GAP:
+            kept.append(gap)
+        else:
+            head = WHOLE_GAP if gap.offset == 0 else EDGE
+            kept += (Extent(gap.offset, head), between(gap.end - EDGE, gap.end))
+    return merged(kept)
+
+
+def kept_of_map(used: Iterable[Extent], size: int) -> tuple[Extent, ...]:
+    """Return what is kept of a mapped partition: what is used, and its edges."""
+    edge = min(EDGE, size)
+    return merged((*used, Extent(0, edge), between(size - edge, size)))
+
+
+def _table(device: Device) -> tuple[Table, str]:
+    try:
+        return read_table(device.read, device.size, device.sector_size), ""
+    except TableError as error:
+        boot_sector = Region("boot-sector", 0, device.read(0, device.sector_size))
+        return Table("none", (), (boot_sector,)), f"the partition table is damaged: {error}"
+
+
+def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
+    found = blkid.probe(device.node, slot.extent.offset, slot.extent.length)
+    try:
+        used = _used(device, slot, found)
+    except MapRefusedError as error:
+        return _full(slot, str(error), found)
+    start = slot.extent.offset
+    partition = _partition(slot, found, "used-blocks", "")
+    return partition, tuple(Extent(start + extent.offset, extent.length) for extent in used)
+
+
+def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, ...]:
+    """Return the used extents relative to the partition, or raise MapRefusedError."""
+    if found.type == "swap":
+        return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
+    if refusal := unmapped(found, slot.type):
+        raise MapRefusedError(refusal)
+    if check := _DOUBTS.get(found.type):
+        doubt = check(partial(_read_inside, device, slot.extent))
+        if doubt:
+            raise MapRefusedError(doubt)
+    with _source(device, slot.extent) as source:
+        used = partclone.domain_map(found.type, source, slot.extent.length)
+    return kept_of_map(used, slot.extent.length)
+
+
+def unmapped(found: blkid.Signature, partition_type: str) -> str:
+    """Return why there is no map for what was found, empty where there is one."""
+    if found.ambivalent:
+        return "signatures of more than one use were found"
+    if found.type in partclone.PROGRAMS:
+        return ""
+    if found.type:
+        return f"there is no map of used blocks for {found.type}"
+    if partition_type == BIOS_BOOT_TYPE:
+        return "it holds boot code and no file system"
+    return "no file system was recognised"
+
+
+def _read_inside(device: Device, window: Extent, offset: int, length: int) -> bytes:
+    """Read relative to a partition; what lies behind its end reads as zeros."""
+    inside = list(clipped((window,), Extent(window.offset + offset, length)))
+    data = device.read(inside[0].offset, inside[0].length) if inside and offset >= 0 else b""
+    return data.ljust(length, b"\0")
+
+
+@contextmanager
+def _source(device: Device, extent: Extent) -> Iterator[str]:
+    """Provide a partition as a path of its own, which partclone needs.
+
+    The kernel's node where it has one; else a loop device; else, for a disk that
+    is a regular file on a machine without the right to loop devices, a sparse copy.
+    """
+    if extent == Extent(0, device.size):
+        yield device.node
+        return
+    node = partition_node(device.node, extent.offset, extent.length)
+    if node:
+        yield node
+        return
+    with ExitStack() as stack:
+        try:
+            loop = losetup.attached(device.node, extent.offset, extent.length, device.sector_size)
+            source = stack.enter_context(loop)
+        except ToolError as error:
+            if device.block:
+                reason = f"the kernel shows no device for it, {error.cause}"
+                raise MapRefusedError(reason) from error
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            copy = Path(folder) / "partition"
+            copy_range(Path(device.node), extent.offset, extent.length, copy)
+            source = str(copy)
+        yield source
+
+
+def _full(
+    slot: Slot, reason: str, found: blkid.Signature | None = None
+) -> tuple[ImagedPartition, tuple[Extent, ...]]:
+    signature = found or blkid.Signature()
+    return _partition(slot, signature, "full-sector", reason), (slot.extent,)
+
+
+def _partition(slot: Slot, found: blkid.Signature, method: str, reason: str) -> ImagedPartition:
+    return ImagedPartition(
+        number=slot.number,
+        start=slot.extent.offset,
+        size=slot.extent.length,
+        type=slot.type,
+        uuid=slot.uuid,
+        filesystem=found.type,
+        label=found.label,
+        method=method,
+        reason=reason,
+    )
+
+
+def _firmware(table: Table) -> Firmware:
+    types = {slot.type for slot in table.slots}
+    boot_code = any(table.regions[0].raw[_BOOT_CODE])
+    guids = [(slot.number, slot.uuid) for slot in table.slots]
+    entries: Sequence[BootEntry] = efi.boot_entries(guids) if table.kind == "gpt" else ()
+    return Firmware(
+        bios=boot_code and (table.kind != "gpt" or BIOS_BOOT_TYPE in types),
+        uefi=bool({ESP_TYPE, MBR_ESP_TYPE} & types),
+        entries=tuple(entries),
+    )

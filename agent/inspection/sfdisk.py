@@ -1,0 +1,95 @@
+"""The ``sfdisk`` command: a disk's partition table as JSON."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+from attrs import frozen
+
+from agent.command import run_command
+from agent.errors import TerminalError
+
+_NO_TABLE = 1  # "does not contain a recognized partition table"
+
+
+@frozen
+class TableEntry:
+    """One partition; ``start`` and ``size`` are bytes."""
+
+    number: int
+    start: int
+    size: int
+    type: str
+    uuid: str
+
+
+@frozen
+class PartitionTable:
+    """``label`` is ``gpt``, ``mbr``, another label of sfdisk's, or empty for no table."""
+
+    label: str = ""
+    entries: tuple[TableEntry, ...] = ()
+
+
+def table_arguments(device: Path) -> list[str]:
+    """Return the command that prints the table and changes nothing."""
+    return ["sfdisk", "--json", str(device)]
+
+
+def read_table(device: Path, sector_size: int) -> PartitionTable:
+    """Return the device's partition table; CommandError, or TerminalError RW568."""
+    done = run_command(table_arguments(device), accept=(0, _NO_TABLE))
+    if done.status == _NO_TABLE and "recognized partition table" in done.stderr:
+        return PartitionTable()
+    if done.status != 0:
+        raise TerminalError(
+            "RW568",
+            f"the partition table of {device} cannot be read: {done.stderr or 'no message'}",
+            "Look at the disk; the kernel's log may say more",
+        )
+    return parse_table(done.stdout, sector_size)
+
+
+def parse_table(output: bytes, sector_size: int) -> PartitionTable:
+    """Return the table that ``sfdisk --json`` printed; TerminalError RW568 where it is none.
+
+    ``sector_size`` is used where sfdisk does not say it (before util-linux 2.35).
+    """
+    try:
+        table = json.loads(output)["partitiontable"]
+        unit = int(table.get("sectorsize", sector_size))
+        label = {"dos": "mbr"}.get(table["label"], str(table["label"]))
+        entries = tuple(_entry(table, entry, unit) for entry in table.get("partitions", ()))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise TerminalError(
+            "RW568",
+            f"sfdisk printed no partition table: {error!r}",
+            "Compare the version of util-linux with the supported ones",
+        ) from error
+    return PartitionTable(label, entries)
+
+
+def _entry(table: dict[str, Any], entry: dict[str, Any], unit: int) -> TableEntry:
+    node = str(entry["node"])
+    match = re.search(r"(\d+)$", node.removeprefix(str(table["device"])))
+    if match is None:
+        raise ValueError(f"partition {node!r} has no number")
+    number = int(match.group(1))
+    return TableEntry(
+        number=number,
+        start=int(entry["start"]) * unit,
+        size=int(entry["size"]) * unit,
+        type=_type(str(table["label"]), str(entry["type"])),
+        uuid=str(entry.get("uuid", "")).lower() or _mbr_uuid(table, number),
+    )
+
+
+def _type(label: str, text: str) -> str:
+    return f"0x{int(text, 16):02x}" if label == "dos" else text.lower()
+
+
+def _mbr_uuid(table: dict[str, Any], number: int) -> str:
+    """Return the PARTUUID that the kernel gives an MBR partition: disk id and number."""
+    disk = str(table.get("id", "")).lower().removeprefix("0x")
+    return f"{disk}-{number:02x}" if table["label"] == "dos" and disk else ""

@@ -1,0 +1,56 @@
+"""What an operation has come to, kept outside the process.
+
+An agent that is started again finds here that it was in the middle of something,
+and never begins the same attempt a second time.
+"""
+
+import logging
+from pathlib import Path
+
+from attrs import frozen
+
+from agent.durable_file import write_durably
+from agent.wire.codec import WireError, decode, encode
+from agent.wire.work import OperationEvent
+
+_log = logging.getLogger(__name__)
+
+
+@frozen
+class JournalEntry:
+    """One claimed attempt that the server does not know the end of."""
+
+    operation: str
+    attempt: int
+    sequence: int = 0
+    """Of the last event that may have been sent."""
+    step: int = 0
+    finish: str = "stay"
+    """What the machine does after ``done``."""
+    final: OperationEvent | None = None
+    """The event that ends the attempt, once it is known."""
+
+
+@frozen
+class Journal:
+    """The file ``operation.json`` in the agent's state directory."""
+
+    path: Path
+
+    def read(self) -> JournalEntry | None:
+        """Return the unfinished attempt, None where there is none."""
+        try:
+            return decode(JournalEntry, self.path.read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, WireError) as error:
+            _log.warning("journal unreadable path=%s error=%s", self.path, error)
+            return None
+
+    def write(self, entry: JournalEntry) -> None:
+        """Keep the attempt."""
+        write_durably(self.path, encode(entry))
+
+    def clear(self) -> None:
+        """Forget the attempt: the server knows its end, or it is no longer ours."""
+        self.path.unlink(missing_ok=True)

@@ -1,0 +1,71 @@
+"""The machine that the agent runs on, as its session and steps see it."""
+
+from typing import Protocol
+
+from attrs import field, frozen
+
+from agent.inspection.disks import DiskInspection, inspect_disks
+from agent.inspection.hardware import inspect_hardware
+from agent.inspection.host_paths import HostPaths, read_line
+from agent.inspection.installed_system import inspect_installed_system
+from agent.version import AGENT_VERSION
+from agent.wire.report import Hardware, Report
+
+
+class Machine(Protocol):
+    """What can be asked of a machine. Each call looks again."""
+
+    @property
+    def paths(self) -> HostPaths:
+        """Return where the machine shows its devices."""
+
+    def hardware(self) -> Hardware:
+        """Return SMBIOS and network identity."""
+
+    def disks(self) -> DiskInspection:
+        """Return all disks with what they hold."""
+
+    def report(self, problems: tuple[str, ...]) -> Report:
+        """Return one observation; ``problems`` are added to those found while looking."""
+
+
+@frozen
+class LocalMachine:
+    """The real machine. ``operation`` is set in an installed system only."""
+
+    environment: str
+    paths: HostPaths = field(factory=HostPaths)
+    boot_mac: str = ""
+    operation: str = ""
+
+    def hardware(self) -> Hardware:
+        """Return SMBIOS and network identity."""
+        return inspect_hardware(self.paths, self.boot_mac)
+
+    def disks(self) -> DiskInspection:
+        """Return all disks with what they hold."""
+        return inspect_disks(self.paths)
+
+    def report(self, problems: tuple[str, ...]) -> Report:
+        """Return one observation of this machine."""
+        inspection = self.disks()
+        found = [*problems, *inspection.problems]
+        installed = None
+        if self.environment == "installed":
+            installed = inspect_installed_system(self.paths, self.operation, found)
+        return Report(
+            environment=self.environment,
+            boot_id=read_line(self.paths.proc / "sys/kernel/random/boot_id"),
+            uptime=uptime_seconds(read_line(self.paths.proc / "uptime")),
+            agent_version=AGENT_VERSION,
+            hardware=self.hardware(),
+            disks=inspection.disks,
+            installed=installed,
+            problems=tuple(found),
+        )
+
+
+def uptime_seconds(text: str) -> int:
+    """Return the whole seconds of ``/proc/uptime``; 0 where it holds no number."""
+    whole = text.partition(".")[0]
+    return int(whole) if whole.isdecimal() else 0

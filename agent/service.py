@@ -1,0 +1,62 @@
+"""The agent as a service of an installed system: proves the system, and waits for work."""
+
+import logging
+from pathlib import Path
+
+from agent.clock import Clock
+from agent.config import AgentConfig, load_config, save_config
+from agent.credentials import Credentials, CredentialStore
+from agent.enrol import Invitation, enrol
+from agent.journal import Journal
+from agent.machine import LocalMachine
+from agent.patience import Patience
+from agent.power import SystemPower
+from agent.session import Session, SessionOptions, Surroundings
+from agent.steps.chunk_store import ChunkStore
+from agent.transport import KnownAuthority, Transport
+from agent.work_channel import WorkChannel
+
+_log = logging.getLogger(__name__)
+_ENVIRONMENT = "installed"
+_FOR_DAYS = Patience(first=2.0, cap=300.0)
+
+
+def run_service(config_path: Path, state: Path) -> None:
+    """Enrol at the first start, then report and work until the system stops.
+
+    A server that is away is waited for, however long. TerminalError where the
+    configuration cannot be used or the server refuses the enrolment.
+    """
+    config = load_config(config_path)
+    clock = Clock()
+    machine = LocalMachine(_ENVIRONMENT, operation=config.operation)
+    credentials = credentials_for(config, config_path, CredentialStore(state), machine, clock)
+    transport = Transport(config.server, KnownAuthority(credentials.authority), credentials)
+    surroundings = Surroundings(
+        channel=WorkChannel(transport),
+        chunks=ChunkStore(transport, clock),
+        machine=machine,
+        power=SystemPower(),
+        journal=Journal(state / "operation.json"),
+        clock=clock,
+    )
+    options = SessionOptions(_ENVIRONMENT, credentials.machine, outlives_refusal=True)
+    try:
+        Session(options, surroundings).run()
+    finally:
+        transport.close()
+
+
+def credentials_for(
+    config: AgentConfig,
+    config_path: Path,
+    store: CredentialStore,
+    machine: LocalMachine,
+    clock: Clock,
+) -> Credentials:
+    """Return the agent's credentials, enrolling once; afterwards the token is nowhere on disk."""
+    invitation = Invitation(config.server, config.pin, config.token, _ENVIRONMENT)
+    credentials = enrol(invitation, store, machine.hardware(), _FOR_DAYS, clock)
+    if config.token:
+        save_config(config_path, config.without_token(credentials.machine))
+    return credentials

@@ -1,0 +1,276 @@
+"""The agent's work: report, ask for work, do it, say how it went.
+
+┌─> report when due ─> long poll ──none──> idle too long? ──yes──> power off
+│                        │ work
+│                      claim ──refused──> (drop it) ─┐
+│                        │ 204                       │
+│                      steps, events                 │
+│                        │ done │ failed │ fenced    │
+└────────── stay <───────┴──────┴────────┴───────────┘
+                         └─ done, acknowledged ─> reboot or power off
+"""
+
+import logging
+
+from attrs import field, frozen
+
+from agent.clock import Clock
+from agent.errors import AgentError, FencedError, TerminalError, TransientError
+from agent.events import EventStream, settle
+from agent.journal import Journal
+from agent.machine import Machine
+from agent.patience import Patience, patiently
+from agent.power import Power
+from agent.progress import ProgressMeter
+from agent.steps.chunk_store import ChunkStore
+from agent.steps.context import StepContext
+from agent.steps.run import run_step
+from agent.wire.codec import WireError
+from agent.wire.step import Finish
+from agent.wire.work import Work
+from agent.work_channel import WorkChannel
+
+_log = logging.getLogger(__name__)
+
+_POLL_WAIT_SECONDS = 25
+_REPORT_SECONDS = 60.0
+_SETTLE_SECONDS = 5.0  # before asking again when the last answer was of no use
+_CLAIM_PATIENCE = Patience(first=1.0, cap=10.0, limit=120.0)
+_STEP_PATIENCE = Patience(first=1.0, cap=30.0, limit=1800.0)
+_AWAY = Patience(first=1.0, cap=60.0)
+_REFUSED = Patience(first=60.0, cap=900.0)
+
+
+@frozen
+class SessionOptions:
+    """How one kind of agent differs from the other.
+
+    ``idle`` is the number of seconds without work after which the machine is switched
+    off, None for never. ``outlives_refusal``: carry on asking, more and more rarely,
+    when the server refuses this agent, instead of raising.
+    """
+
+    environment: str
+    machine_name: str
+    idle: float | None = None
+    outlives_refusal: bool = False
+
+
+@frozen
+class Surroundings:
+    """All that a session acts on."""
+
+    channel: WorkChannel
+    chunks: ChunkStore
+    machine: Machine
+    power: Power
+    journal: Journal
+    clock: Clock = field(factory=Clock)
+
+
+class Session:
+    """One agent at work until the machine is restarted or switched off."""
+
+    def __init__(self, options: SessionOptions, surroundings: Surroundings) -> None:
+        self._options = options
+        self._around = surroundings
+        self._begun: set[tuple[str, int]] = set()
+        self._problem = ""
+        self._last_report = float("-inf")
+        self._last_work = surroundings.clock.monotonic()
+        self._keep_screen = False
+
+    def run(self) -> None:
+        """Work until a ``finish`` or idleness ends the session.
+
+        Raises TerminalError where the server refuses this agent, unless the options say
+        to outlive that.
+        """
+        around = self._around
+        failures = 0
+        earlier = settle(around.channel.event, around.journal, around.clock)
+        self._keep_screen = earlier == "failed"
+        if self._end(earlier):
+            return
+        while True:
+            try:
+                if self._turn():
+                    return
+                failures = 0
+            except TransientError as error:
+                failures += 1
+                self._wait(_AWAY, failures, error)
+            except TerminalError as error:
+                if not self._options.outlives_refusal:
+                    raise
+                failures += 1
+                self._wait(_REFUSED, failures, error)
+            if self._idle_too_long():
+                _log.info("no work for %.0f s, switching off", self._options.idle)
+                around.power.poweroff()
+                return
+
+    def _turn(self) -> bool:
+        """Report if due, ask once for work and do it; return whether the session is over."""
+        clock = self._around.clock
+        self._report_when_due()
+        asked = clock.monotonic()
+        try:
+            work = self._around.channel.work(_POLL_WAIT_SECONDS)
+        except WireError as error:
+            self._note(f"RW559: work that this agent does not understand: {error}")
+            clock.pause(_SETTLE_SECONDS)
+            return False
+        if work is None:
+            if clock.monotonic() - asked < 1.0:
+                clock.pause(_SETTLE_SECONDS)
+            return False
+        return self._take(work)
+
+    def _take(self, work: Work) -> bool:
+        """Claim the work and do it; return whether the session is over."""
+        around = self._around
+        attempt = (work.operation, work.attempt)
+        if attempt in self._begun:
+            self._note(f"RW564: attempt {work.attempt} of {work.operation} was offered again")
+            around.clock.pause(_SETTLE_SECONDS)
+            return False
+        try:
+            patiently(lambda: around.channel.claim(work), _CLAIM_PATIENCE, around.clock)
+        except FencedError as error:
+            _log.warning("claim refused operation=%s %s", work.operation, error.cause)
+            around.clock.pause(_SETTLE_SECONDS)
+            return False
+        self._begun.add(attempt)
+        _log.info("claimed operation=%s attempt=%d", work.operation, work.attempt)
+        finish = self._operate(work)
+        self._last_work = around.clock.monotonic()
+        self._last_report = float("-inf")
+        return self._end(finish)
+
+    def _operate(self, work: Work) -> str | None:
+        """Do the claimed work; return its ``finish`` once the server knows that it is done."""
+        around = self._around
+        events = EventStream(around.channel.event, work, around.journal, around.clock)
+        with events.running():
+            try:
+                finish = self._run_steps(work, events)
+                events.done(finish)
+            except FencedError as error:
+                self._drop(error)
+            except AgentError as error:
+                self._fail(events, error)
+            except Exception as error:  # noqa: BLE001 - the server must hear of any failure
+                _log.error("unexpected error operation=%s", work.operation, exc_info=error)
+                self._fail(events, _unexpected(error))
+            else:
+                self._keep_screen = False
+                _log.info("done operation=%s", work.operation)
+                return finish
+        return None
+
+    def _run_steps(self, work: Work, events: EventStream) -> str:
+        check_order(work)
+        finish = "stay"
+        for index, step in enumerate(work.steps):
+            if isinstance(step, Finish):
+                finish = step.action
+                continue
+            events.step_started(index)
+            _log.info("step %d/%d %s", index + 1, len(work.steps), step.STEP_TYPE)
+            context = self._context(work, events, ProgressMeter(step.STEP_TYPE, self._around.clock))
+            result = run_step(step, context)
+            events.check()
+            events.step_done(result)
+        return finish
+
+    def _context(self, work: Work, events: EventStream, meter: ProgressMeter) -> StepContext:
+        around = self._around
+
+        def progress(done: int, total: int) -> None:
+            events.progress(done, total)
+            line = meter.advance(done, total)
+            if line:
+                _log.info("%s", line)
+
+        return StepContext(
+            environment=self._options.environment,
+            machine_name=self._options.machine_name,
+            operation=work.operation,
+            machine=around.machine,
+            chunks=around.chunks.watched_by(events.check),
+            progress=progress,
+            report=lambda: patiently(self._report, _STEP_PATIENCE, around.clock),
+        )
+
+    def _fail(self, events: EventStream, error: AgentError) -> None:
+        """Report the failure; the machine stays as it is, its screen shows the cause."""
+        self._keep_screen = True
+        _log.error("FAILED %s", error)
+        try:
+            events.failed(error)
+        except TerminalError as refusal:
+            self._drop(refusal)
+
+    def _drop(self, error: TerminalError) -> None:
+        """Leave the attempt alone: it is no longer this agent's."""
+        self._keep_screen = True
+        self._around.journal.clear()
+        _log.error("STOPPED %s", error)
+
+    def _end(self, finish: str | None) -> bool:
+        """Restart or switch off as an acknowledged operation wants; return whether it does."""
+        if finish == "reboot":
+            _log.info("restarting")
+            self._around.power.reboot()
+        elif finish == "poweroff":
+            _log.info("switching off")
+            self._around.power.poweroff()
+        return finish in ("reboot", "poweroff")
+
+    def _report_when_due(self) -> None:
+        # A report that would fall due during the coming long poll is sent before it.
+        due = self._last_report + _REPORT_SECONDS - _POLL_WAIT_SECONDS
+        if self._around.clock.monotonic() >= due:
+            self._report()
+
+    def _report(self) -> None:
+        problems = (self._problem,) if self._problem else ()
+        self._around.channel.report(self._around.machine.report(problems))
+        self._last_report = self._around.clock.monotonic()
+        self._problem = ""
+
+    def _note(self, problem: str) -> None:
+        """Log a problem and let the next report carry it."""
+        _log.warning("%s", problem)
+        self._problem = problem
+        self._last_report = float("-inf")
+
+    def _wait(self, patience: Patience, failures: int, error: AgentError) -> None:
+        delay = patience.delay(failures, self._around.clock.chance())
+        _log.warning("%s failures=%d retry_in=%.1fs", error.cause, failures, delay)
+        self._around.clock.pause(delay)
+
+    def _idle_too_long(self) -> bool:
+        # After a failure somebody has to read the screen, and a half-written disk waits.
+        if self._options.idle is None or self._keep_screen:
+            return False
+        return self._around.clock.monotonic() - self._last_work >= self._options.idle
+
+
+def check_order(work: Work) -> None:
+    """Raise TerminalError RW570 unless ``finish``, where there is one, is the last step."""
+    if any(isinstance(step, Finish) for step in work.steps[:-1]):
+        raise TerminalError(
+            "RW570",
+            "the step finish stands before other steps",
+            "Report this: the server planned an impossible operation",
+        )
+
+
+def _unexpected(error: Exception) -> TerminalError:
+    return TerminalError(
+        "RW599",
+        f"unexpected {type(error).__name__}: {error}",
+        "Report this together with the agent's log",
+    )

@@ -1,0 +1,103 @@
+"""Chunks and manifests on the server, as the imaging code's sink and source."""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from typing import TypeVar
+
+from attrs import evolve, field, frozen
+
+from agent.clock import Clock
+from agent.errors import TerminalError
+from agent.patience import Patience, patiently
+from agent.transport import Transport
+
+T = TypeVar("T")
+
+_BINARY = "application/octet-stream"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+# A restarted server is back within minutes; a step that waits longer says so and fails.
+_PATIENCE = Patience(first=1.0, cap=30.0, limit=1800.0)
+
+
+def _nothing_to_watch() -> None:
+    return
+
+
+@frozen
+class ChunkStore:
+    """Frames by their digest, over HTTPS; safe to share by threads.
+
+    It has the methods of the imaging code's ``ChunkSink`` (``missing``, ``put``) and
+    ``ChunkSource`` (``get``). Every method waits up to half an hour for a server that
+    is away, and before each request calls ``check``, which raises when the operation
+    has to stop. Raises what ``Transport.send`` raises.
+    """
+
+    transport: Transport
+    clock: Clock = field(factory=Clock)
+    check: Callable[[], None] = _nothing_to_watch
+
+    def watched_by(self, check: Callable[[], None]) -> "ChunkStore":
+        """Return this store with another ``check``."""
+        return evolve(self, check=check)
+
+    def missing(self, digests: Sequence[str]) -> frozenset[str]:
+        """Return those of ``digests`` that the server does not have yet."""
+        body = json.dumps({"digests": list(digests)}).encode()
+        answer = self._send("POST", "/v1/chunks/missing", body)
+        names = _field(answer, "missing", list)
+        return frozenset(str(name) for name in names) & frozenset(digests)
+
+    def put(self, digest: str, frame: bytes) -> None:
+        """Store one frame."""
+        self._send("PUT", f"/v1/chunks/{_checked(digest)}", frame, _BINARY)
+
+    def get(self, digest: str) -> bytes:
+        """Return one frame. Its content is for the caller to check against the digest."""
+        return self._send("GET", f"/v1/chunks/{_checked(digest)}")
+
+    def put_manifest(self, operation: str, manifest: bytes) -> str:
+        """Store the result of a backup; return the digest under which the server has it."""
+        answer = self._send("PUT", f"/v1/operations/{operation}/manifest", manifest)
+        return str(_field(answer, "digest", str))
+
+    def get_manifest(self, digest: str) -> bytes:
+        """Return an encoded manifest, not yet checked against its digest."""
+        return self._send("GET", f"/v1/manifests/{_checked(digest)}")
+
+    def _send(
+        self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
+    ) -> bytes:
+        def once() -> bytes:
+            self.check()
+            return self.transport.send(method, path, body, content_type=kind).body
+
+        return patiently(once, _PATIENCE, self.clock)
+
+
+def _checked(digest: str) -> str:
+    """Return the digest if it is one: it becomes part of a path."""
+    if not _DIGEST.fullmatch(digest):
+        raise TerminalError(
+            "RW455", f"{digest[:80]!r} is not a chunk's digest", "The manifest is damaged"
+        )
+    return digest
+
+
+def _field(body: bytes, name: str, kind: type[T]) -> T:
+    try:
+        value = json.loads(body)[name]
+    except (ValueError, KeyError, TypeError) as error:
+        raise _bad_answer(name) from error
+    if not isinstance(value, kind):
+        raise _bad_answer(name)
+    return value
+
+
+def _bad_answer(name: str) -> TerminalError:
+    return TerminalError(
+        "RW559",
+        f"the server's answer has no usable field {name!r}",
+        "Compare the versions of server and agent",
+    )

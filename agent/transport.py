@@ -1,0 +1,234 @@
+"""HTTPS to one server, with the server's identity checked before anything is said.
+
+Two kinds of trust. ``PinnedServer``: the leaf certificate has a known SHA-256
+fingerprint, nothing else of it matters; this works on machines whose clock is
+wrong, so the Deploy-OS uses it throughout. ``KnownAuthority``: the certificate is
+signed by the server's own certification authority and names the host (RFC 9525),
+so that an installed agent outlives the renewal of the server's certificate.
+
+Proxies named in the environment are ignored, redirects are not followed, and the
+machine never listens.
+"""
+
+import json
+import ssl
+from pathlib import Path
+
+from attrs import frozen
+from urllib3 import HTTPSConnectionPool, Retry, Timeout
+from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
+from urllib3.exceptions import SSLError as TlsError
+from urllib3.util import parse_url
+
+from agent.credentials import Credentials
+from agent.errors import AgentError, FencedError, TerminalError, TransientError
+from agent.version import AGENT_VERSION
+
+_CONNECT_SECONDS = 10.0
+_READ_SECONDS = 60.0
+_CONNECTIONS = 6  # four for chunks, one for events, one for reports
+_DETAIL_LIMIT = 300
+
+_BUSY = frozenset({429, 500, 502, 503, 504})
+_QUICK_RETRY = Retry(
+    total=3,
+    other=0,  # a wrong certificate does not become right
+    redirect=0,
+    allowed_methods=None,  # every endpoint recognises a repeated request
+    status_forcelist=_BUSY,
+    backoff_factor=0.5,
+    backoff_max=8,
+    backoff_jitter=0.5,
+    retry_after_max=30,
+    raise_on_status=False,
+)
+_NO_RETRY = Retry(total=0, redirect=0, raise_on_status=False)
+
+
+@frozen
+class PinnedServer:
+    """Trust the one certificate with this SHA-256 fingerprint (64 hexadecimal digits)."""
+
+    fingerprint: str
+
+
+@frozen
+class KnownAuthority:
+    """Trust what the certification authority in this PEM file signed for the host."""
+
+    certificate: Path
+
+
+Trust = PinnedServer | KnownAuthority
+
+
+@frozen
+class Reply:
+    """A successful answer: status 200 to 299 and the whole body."""
+
+    status: int
+    body: bytes
+
+
+class Transport:
+    """Requests to one server over a few kept-alive connections; safe to share by threads.
+
+    ``server`` is ``https://HOST:PORT``. With ``credentials`` the agent proves who it is
+    (mutual TLS). Raises TerminalError RW560 for a URL that is none, RW561 where the
+    credentials cannot be used.
+    """
+
+    def __init__(self, server: str, trust: Trust, credentials: Credentials | None = None) -> None:
+        self.server = server
+        try:
+            url = parse_url(server)
+        except LocationParseError as error:
+            raise _not_a_url(server) from error
+        if url.scheme != "https" or not url.host:
+            raise _not_a_url(server)
+        self._pool = HTTPSConnectionPool(
+            url.host,
+            url.port or 443,
+            maxsize=_CONNECTIONS,
+            block=True,
+            retries=_QUICK_RETRY,
+            ssl_context=_context(trust, credentials),
+            assert_fingerprint=trust.fingerprint if isinstance(trust, PinnedServer) else None,
+            headers={"User-Agent": f"rackwright-agent/{AGENT_VERSION}"},
+        )
+
+    def send(  # noqa: PLR0913 - one HTTP request has that many parts
+        self,
+        method: str,
+        path: str,
+        body: bytes | None = None,
+        *,
+        content_type: str = "application/json",
+        read_seconds: float = _READ_SECONDS,
+        quick_retries: bool = True,
+    ) -> Reply:
+        """Send one request; a few quick retries bridge a dropped connection or a busy server.
+
+        Raises TransientError (RW557 unreachable, RW558 busy), FencedError (RW554) or
+        TerminalError (RW551 wrong certificate, RW552 certificate not verified, RW553
+        refused, RW555 not accepted).
+        """
+        headers = dict(self._pool.headers)
+        if body is not None:
+            headers["Content-Type"] = content_type
+        try:
+            response = self._pool.urlopen(
+                method,
+                path,
+                body=body,
+                headers=headers,
+                timeout=Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+                retries=_QUICK_RETRY if quick_retries else _NO_RETRY,
+                redirect=False,
+            )
+        except HTTPError as error:
+            raise failure_of(self.server, error) from error
+        problem = problem_of(response.status, f"{method} {path}", response.data)
+        if problem is not None:
+            raise problem
+        return Reply(response.status, response.data)
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        self._pool.close()
+
+
+def problem_of(status: int, request: str, body: bytes) -> AgentError | None:
+    """Return the error that an HTTP status means to the agent (RFC 9110), None for success."""
+    if 200 <= status < 300:  # noqa: PLR2004 - the success class
+        return None
+    detail, action = _said(body)
+    said = f": {detail}" if detail else ""
+    if status in (401, 403):
+        return TerminalError(
+            "RW553",
+            f"the server refused {request} with status {status}{said}",
+            action or "See the machine's status on the server for the reason",
+        )
+    if status == 409:  # noqa: PLR2004 - Conflict
+        return FencedError(
+            "RW554",
+            f"another attempt took over: the server refused {request} with status 409{said}",
+            "Nothing is needed here; the newer attempt carries on",
+        )
+    if status in _BUSY:
+        return TransientError(
+            "RW558",
+            f"the server could not answer {request} (status {status}){said}",
+            "Wait; if it persists, read the server's log",
+        )
+    return TerminalError(
+        "RW555",
+        f"the server did not accept {request} (status {status}){said}",
+        action or "Compare the versions of server and agent, and read the server's log",
+    )
+
+
+def failure_of(server: str, error: HTTPError) -> AgentError:
+    """Return the error that a failed connection means to the agent."""
+    reason = error.reason if isinstance(error, MaxRetryError) else error
+    inner = reason.args[0] if reason is not None and reason.args else None
+    if isinstance(inner, ssl.SSLCertVerificationError):
+        return TerminalError(
+            "RW552",
+            f"the certificate of {server} is not verified: {inner.verify_message}",
+            "Check the address, this machine's clock, and who answers there",
+        )
+    if isinstance(reason, TlsError) and not isinstance(inner, Exception):
+        return TerminalError(
+            "RW551",
+            f"{server} shows another certificate than the pinned one. {inner}",
+            "Nothing was sent to it. Find out who answers at that address",
+        )
+    return TransientError(
+        "RW557",
+        f"the server {server} cannot be reached: {_one_line(str(reason or error).encode())}",
+        "Check the network between this machine and the server",
+    )
+
+
+def _context(trust: Trust, credentials: Credentials | None) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    try:
+        if isinstance(trust, PinnedServer):
+            # The pool compares the fingerprint right after the handshake, before a request.
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        else:
+            context.load_verify_locations(trust.certificate)
+        if credentials is not None:
+            context.load_cert_chain(credentials.certificate, credentials.key)
+    except (OSError, ssl.SSLError) as error:
+        raise TerminalError(
+            "RW561",
+            f"the key and certificates of this agent cannot be used: {error}",
+            "Remove its state directory and deploy this machine again",
+        ) from error
+    return context
+
+
+def _not_a_url(server: str) -> TerminalError:
+    return TerminalError(
+        "RW560", f"{server!r} is not an https:// URL", "Correct the server's address"
+    )
+
+
+def _said(body: bytes) -> tuple[str, str]:
+    """Return cause and action of the server's ``{"code", "cause", "action"}``, else its text."""
+    try:
+        answer = json.loads(body)
+        said = f"{answer['code']} {answer['cause']}"
+        return _one_line(said.encode()), _one_line(str(answer["action"]).encode()).rstrip(".")
+    except (ValueError, KeyError, TypeError):
+        return _one_line(body), ""
+
+
+def _one_line(body: bytes) -> str:
+    text = " ".join(body[: 4 * _DETAIL_LIMIT].decode("utf-8", "replace").split())
+    return "".join(char for char in text if char.isprintable())[:_DETAIL_LIMIT]

@@ -1,0 +1,46 @@
+"""The agent's conversation with the server about its work: one method per endpoint."""
+
+from attrs import frozen
+
+from agent.transport import Transport
+from agent.wire.codec import decode, encode
+from agent.wire.report import Report
+from agent.wire.work import Claim, OperationEvent, Work
+
+_POLL_GRACE_SECONDS = 15.0
+
+
+@frozen
+class WorkChannel:
+    """Reports, work, claims and events of one machine.
+
+    Every method raises what ``Transport.send`` raises.
+    """
+
+    transport: Transport
+
+    def report(self, report: Report) -> None:
+        """Say what the machine is: ``POST /v1/report``."""
+        self.transport.send("POST", "/v1/report", encode(report))
+
+    def work(self, wait: int) -> Work | None:
+        """Ask for work and let the server hold the request for ``wait`` seconds.
+
+        None when there is none; WireError when the work has a form unknown to this agent.
+        """
+        reply = self.transport.send(
+            "GET",
+            f"/v1/work?wait={wait}",
+            read_seconds=wait + _POLL_GRACE_SECONDS,
+            quick_retries=False,
+        )
+        return decode(Work, reply.body) if reply.body else None
+
+    def claim(self, work: Work) -> None:
+        """Take the work: consumes its grant. FencedError where it is no longer ours."""
+        path = f"/v1/operations/{work.operation}/claim"
+        self.transport.send("POST", path, encode(Claim(work.attempt)))
+
+    def event(self, operation: str, event: OperationEvent) -> None:
+        """Tell how the work goes; a repeated delivery is recognised by its sequence."""
+        self.transport.send("POST", f"/v1/operations/{operation}/events", encode(event))

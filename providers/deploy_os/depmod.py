@@ -1,0 +1,17 @@
+"""depmod: writes the indexes by which modprobe finds a device's module."""
+
+from pathlib import Path
+
+from providers.deploy_os import command
+
+TOOLS = {"depmod": "kmod"}
+
+
+def write_indexes(root: Path, kernel: str, log: Path) -> None:
+    """Index the modules of ``kernel`` below ``root``. RW857 when depmod fails."""
+    try:
+        command.run(
+            ["depmod", "-b", str(root), kernel], log, environment={"PATH": "/usr/sbin:/sbin"}
+        )
+    except command.CommandFailedError as error:
+        raise error.as_terminal("RW857", "Run the build again without its cache") from error

@@ -1,0 +1,86 @@
+"""Errors of the chunk store. Each class owns its code.
+
+TerminalError
+├── UnknownChunkError    RW430  the store has no such chunk
+├── NoSpaceError         RW431  the store's disk is full, or will be
+├── BadDigestError       RW432  the text is no digest
+├── IncompleteImageError RW433  a manifest names chunks that the store lacks
+├── UnknownImageError    RW434  no image has this name or digest
+├── BadNameError         RW435  the text cannot be an image's name
+└── UnusableImageError   RW436  the image was not proven restorable
+
+``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
+pass through the store as they are.
+"""
+
+from providers.errors import TerminalError
+
+
+class UnknownChunkError(TerminalError):
+    """The store has no such chunk."""
+
+    def __init__(self, digest: str) -> None:
+        super().__init__(
+            "RW430", f"the store has no chunk {digest}", "Verify the image and take it again"
+        )
+
+
+class NoSpaceError(TerminalError):
+    """The store's disk has too little space left. Nothing was changed."""
+
+    def __init__(self, needed: int, free: int, reserve: int) -> None:
+        super().__init__(
+            "RW431",
+            f"the image store needs {needed} bytes, {free} bytes are free "
+            f"and {reserve} of them are kept in reserve",
+            "Free space on the store's disk or move the store to a larger one",
+        )
+
+
+class BadDigestError(TerminalError):
+    """The text is no digest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            "RW432", f"{text[:80]!r} is no digest", "A digest is 64 lower-case hex digits"
+        )
+
+
+class IncompleteImageError(TerminalError):
+    """A manifest names chunks that the store lacks. The image was not stored."""
+
+    def __init__(self, digest: str, missing: int, total: int, first: str) -> None:
+        super().__init__(
+            "RW433",
+            f"image {digest} misses {missing} of its {total} different chunks, the first is "
+            f"{first}",
+            "Run the backup again; it sends only what is missing",
+        )
+
+
+class UnknownImageError(TerminalError):
+    """No image has this name or digest."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__("RW434", f"there is no image {text}", "List the images")
+
+
+class BadNameError(TerminalError):
+    """The text cannot be an image's name."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__(
+            "RW435",
+            f"{text[:140]!r} cannot be the name of an image",
+            "Use letters, digits, '.', '_' and '-', with '/' between parts; "
+            "each part begins and ends with a letter or digit",
+        )
+
+
+class UnusableImageError(TerminalError):
+    """The image was not proven restorable, so it is not restored."""
+
+    def __init__(self, digest: str, why: str) -> None:
+        super().__init__(
+            "RW436", f"image {digest} is unusable: {why}", "Verify the image or take it again"
+        )

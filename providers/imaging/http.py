@@ -1,0 +1,146 @@
+"""The store over HTTP, for agents.
+
+``POST /v1/chunks/missing``, ``PUT`` and ``GET /v1/chunks/{digest}``,
+``GET /v1/manifests/{digest}``. What a request may do is the caller's business
+(``authorise``); no image is named or stored here, only chunks. File and CPU work
+runs in threads.
+"""
+
+import asyncio
+import json
+from collections.abc import Callable
+from functools import partial
+from http import HTTPStatus
+from pathlib import Path
+
+from aiohttp import web
+
+from agent.errors import AgentError
+from agent.imaging.chunk import MAX_FRAME_SIZE
+from agent.imaging.errors import CorruptChunkError
+from providers.errors import ProviderError
+from providers.imaging.errors import (
+    BadDigestError,
+    NoSpaceError,
+    UnknownChunkError,
+    UnknownImageError,
+)
+from providers.imaging.store import ChunkStore
+
+MAX_DIGESTS = 4096
+"""Digests per question."""
+
+_MAX_QUESTION = MAX_DIGESTS * 70 + 1000  # bytes of JSON: a digest takes 67
+
+Authorise = Callable[[web.Request, str], None]
+"""``authorise(request, purpose)`` with ``read`` or ``write``; raises web.HTTPForbidden."""
+
+
+def routes(store: ChunkStore, authorise: Authorise) -> list[web.RouteDef]:
+    """Return the routes that serve ``store``."""
+    handlers = _Handlers(store, authorise)
+    return [
+        web.post("/v1/chunks/missing", handlers.missing),
+        web.put("/v1/chunks/{digest}", handlers.put_chunk),
+        web.get("/v1/chunks/{digest}", handlers.get_chunk),
+        web.get("/v1/manifests/{digest}", handlers.get_manifest),
+    ]
+
+
+class _Handlers:
+    def __init__(self, store: ChunkStore, authorise: Authorise) -> None:
+        self._store = store
+        self._authorise = authorise
+
+    async def missing(self, request: web.Request) -> web.StreamResponse:
+        """Say which of the asked digests the store lacks, in the order they were asked."""
+        self._authorise(request, "write")
+        digests = _digests(await _body(request, _MAX_QUESTION))
+        try:
+            lacking = await asyncio.to_thread(self._store.missing, digests)
+        except BadDigestError as error:
+            return _refusal(HTTPStatus.BAD_REQUEST, error)
+        ordered = [digest for digest in dict.fromkeys(digests) if digest in lacking]
+        return web.json_response({"missing": ordered})
+
+    async def put_chunk(self, request: web.Request) -> web.StreamResponse:
+        """Store one frame: 201 when it is new, 200 when it was there."""
+        self._authorise(request, "write")
+        digest = request.match_info["digest"]
+        try:
+            known = await asyncio.to_thread(self._store.has, digest)
+            frame = await _body(request, MAX_FRAME_SIZE)
+            if known:
+                return web.Response(status=HTTPStatus.OK)
+            await asyncio.to_thread(self._store.put, digest, frame)
+        except BadDigestError as error:
+            return _refusal(HTTPStatus.BAD_REQUEST, error)
+        except CorruptChunkError as error:
+            return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error)
+        except NoSpaceError as error:
+            return _refusal(HTTPStatus.INSUFFICIENT_STORAGE, error)
+        return web.Response(status=HTTPStatus.CREATED)
+
+    async def get_chunk(self, request: web.Request) -> web.StreamResponse:
+        """Send one frame."""
+        self._authorise(request, "read")
+        digest = request.match_info["digest"]
+        return await _send(
+            partial(self._store.path, digest), UnknownChunkError(digest), "application/zstd"
+        )
+
+    async def get_manifest(self, request: web.Request) -> web.StreamResponse:
+        """Send the encoded manifest whose digest this is."""
+        self._authorise(request, "read")
+        digest = request.match_info["digest"]
+        return await _send(
+            partial(self._store.manifest_path, digest),
+            UnknownImageError(digest),
+            "application/json",
+        )
+
+
+async def _send(
+    locate: Callable[[], Path], unknown: ProviderError, content_type: str
+) -> web.StreamResponse:
+    """Send a file of the store, which never changes once it is there."""
+    try:
+        path = locate()
+    except BadDigestError as error:
+        return _refusal(HTTPStatus.BAD_REQUEST, error)
+    if not await asyncio.to_thread(path.is_file):
+        return _refusal(HTTPStatus.NOT_FOUND, unknown)
+    return web.FileResponse(path, headers={"Content-Type": content_type})
+
+
+async def _body(request: web.Request, limit: int) -> bytes:
+    """Return the body; 413 as soon as it is known to be longer than ``limit``."""
+    announced = request.content_length or 0
+    if announced > limit:
+        raise web.HTTPRequestEntityTooLarge(limit, announced)
+    body = bytearray()
+    async for part in request.content.iter_any():
+        body += part
+        if len(body) > limit:
+            raise web.HTTPRequestEntityTooLarge(limit, len(body))
+    return bytes(body)
+
+
+def _digests(body: bytes) -> list[str]:
+    """Return the digests of the question, or answer 400."""
+    try:
+        document = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise web.HTTPBadRequest(text="the body is no JSON") from error
+    digests = document.get("digests") if isinstance(document, dict) else None
+    if not isinstance(digests, list) or not all(isinstance(item, str) for item in digests):
+        raise web.HTTPBadRequest(text='the body has no list of texts "digests"')
+    if len(digests) > MAX_DIGESTS:
+        raise web.HTTPBadRequest(text=f"{len(digests)} digests, at most {MAX_DIGESTS} are allowed")
+    return digests
+
+
+def _refusal(status: HTTPStatus, error: AgentError | ProviderError) -> web.Response:
+    return web.json_response(
+        {"code": error.code, "cause": error.cause, "action": error.action}, status=status
+    )

@@ -1,0 +1,90 @@
+"""What the store knows of an image beside its manifest: attrs classes, kept as JSON."""
+
+import json
+
+import cattrs
+from attrs import frozen
+
+_converter = cattrs.Converter(detailed_validation=False)
+
+
+@frozen
+class Proof:
+    """The outcome of replaying an image and checking its file systems."""
+
+    ok: bool
+    details: tuple[str, ...]
+    """One line for each thing that was looked at."""
+    at: str
+    """ISO 8601, UTC."""
+
+
+@frozen
+class ImageRecord:
+    """Facts of one image that do not change. Bytes."""
+
+    created: str
+    """When the store first had it; ISO 8601, UTC."""
+    disk_size: int
+    sector_size: int
+    used_bytes: int
+    stored_bytes: int
+    """Frames of all its different chunks, those shared with other images included."""
+
+
+@frozen
+class TagEntry:
+    """One image that a name has pointed to."""
+
+    digest: str
+    at: str
+
+
+@frozen
+class Tag:
+    """A name and everything it has pointed to, the current image last."""
+
+    name: str
+    history: tuple[TagEntry, ...]
+
+    @property
+    def digest(self) -> str:
+        """The image that it points to now."""
+        return self.history[-1].digest
+
+
+@frozen
+class ImageEntry:
+    """One line of the list of images."""
+
+    name: str
+    digest: str
+    created: str
+    used_bytes: int
+    stored_bytes: int
+    disk_size: int
+    sector_size: int
+    proof: str
+    """``proven``, ``failed`` or ``unproven``."""
+    problem: str
+    """Why it cannot be restored; empty when its proof is good."""
+
+
+def encode(record: Proof | ImageRecord | Tag) -> bytes:
+    """Return the record as JSON for people to read."""
+    return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
+
+
+def decode_proof(data: bytes) -> Proof:
+    """Return the proof that ``data`` holds."""
+    return _converter.structure(json.loads(data), Proof)
+
+
+def decode_record(data: bytes) -> ImageRecord:
+    """Return the record that ``data`` holds."""
+    return _converter.structure(json.loads(data), ImageRecord)
+
+
+def decode_tag(data: bytes) -> Tag:
+    """Return the tag that ``data`` holds."""
+    return _converter.structure(json.loads(data), Tag)

@@ -1,0 +1,20 @@
+"""ntfsfix: whether an NTFS file system is intact."""
+
+from pathlib import Path
+
+from providers.imaging.checker import Outcome, run, summary
+
+
+def arguments(volume: Path) -> list[str]:
+    """Return the command that checks a file holding the file system and changes nothing."""
+    return ["ntfsfix", "--no-action", str(volume)]
+
+
+def judge(outcome: Outcome) -> str:
+    """Return what is wrong. ntfsfix(8): 0 means that the volume mounts and its mirrors agree."""
+    return "" if outcome.code == 0 else summary("ntfsfix", outcome)
+
+
+def check(volume: Path) -> str:
+    """Return what is wrong with the file system in ``volume``, empty if nothing."""
+    return run(arguments(volume), judge)

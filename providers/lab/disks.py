@@ -1,0 +1,77 @@
+"""The disks of a rack: made once, kept between power cycles and racks."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from providers.lab.directory import LabDirectory, MachineFiles
+from providers.lab.errors import disk_of_other_recipe
+from providers.lab.golden.disk import make_blank, make_golden
+from providers.lab.golden.identity import DiskIdentity
+from providers.lab.golden.mmdebstrap import root_tar
+from providers.lab.golden.recipe import DEBIAN12
+from providers.lab.rack import Disk, Machine, Rack
+from providers.lab.ssh_key import public_key
+
+Progress = Callable[[str], None]
+"""Takes one line for people about what is being done."""
+
+
+def disk_recipe(disk: Disk) -> dict[str, str]:
+    """Return the settings that the content of a disk depends on; not those of its attachment."""
+    recipe = {"size": str(disk.size), "prepare": disk.prepare}
+    if disk.prepare == "debian12":
+        recipe |= {"table": disk.table, "recipe": DEBIAN12.digest}
+    return recipe
+
+
+def differences(old: dict[str, str], new: dict[str, str]) -> str:
+    """Return ``size: 3GiB then, 4GiB now`` for all that differs; empty when nothing does."""
+    return "; ".join(
+        f"{key}: {old.get(key, 'none')} then, {new.get(key, 'none')} now"
+        for key in sorted(old.keys() | new.keys())
+        if old.get(key) != new.get(key)
+    )
+
+
+def prepare_disks(rack: Rack, directory: LabDirectory, cache: Path, progress: Progress) -> None:
+    """Make every disk that does not exist yet.
+
+    RW801, RW802, RW808, RW809 from making one; RW811 when one exists that was made
+    with other settings, before any is made.
+    """
+    missing = [
+        machine
+        for machine in rack.machines
+        if not _exists(machine, directory.machine(machine.name))
+    ]
+    for machine in missing:
+        files = directory.machine(machine.name)
+        files.folder.mkdir(parents=True, exist_ok=True)
+        _make(machine, files, directory, cache, progress)
+        files.disk_recipe.write_text(json.dumps(disk_recipe(machine.disk)))
+
+
+def _exists(machine: Machine, files: MachineFiles) -> bool:
+    """Return whether a whole disk is there; its recipe is written after it."""
+    if not files.disk_recipe.exists():
+        files.disk.unlink(missing_ok=True)
+        return False
+    made_with = json.loads(files.disk_recipe.read_text())
+    if difference := differences(made_with, disk_recipe(machine.disk)):
+        raise disk_of_other_recipe(machine.name, files.disk, difference)
+    return files.disk.exists()
+
+
+def _make(
+    machine: Machine, files: MachineFiles, directory: LabDirectory, cache: Path, progress: Progress
+) -> None:
+    disk = machine.disk
+    if disk.prepare == "blank":
+        progress(f"{machine.name}: blank disk of {disk.size}")
+        make_blank(files.disk, disk.size.bytes)
+        return
+    tar = root_tar(DEBIAN12, cache, progress)
+    progress(f"{machine.name}: Debian 12 on a disk of {disk.size} ({disk.table})")
+    identity = DiskIdentity.random(machine.name, public_key(directory.ssh_key))
+    make_golden(files.disk, disk.size.bytes, disk.table, tar, identity)

@@ -1,0 +1,95 @@
+"""rack.yaml: text in, a Rack or every problem with its place out.
+
+Read by the same reader as desired state, so that the same mistake gets the same words.
+"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from providers.errors import TerminalError
+from providers.lab.errors import bad_rack_file
+from providers.lab.rack import Rack
+from specs.code import Code
+from specs.complaint import Complaint, explain
+from specs.nearest import NearestNames
+from specs.path import Path as FieldPath
+from specs.path import dotted, is_within
+from specs.problems import Problems
+from specs.source import Document, load_file
+
+
+def load_rack(path: Path) -> Rack:
+    """Read a rack file. RW804 with every problem as ``file:line:column: CODE message``."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise TerminalError(
+            "RW804",
+            f"the rack file {path} cannot be read: {error.strerror}",
+            "Name an existing file with --rack",
+        ) from error
+    return parse_rack(data, str(path))
+
+
+def parse_rack(data: bytes, file: str) -> Rack:
+    """Return the rack that ``data`` describes; ``file`` is its name in messages. RW804."""
+    loaded = load_file(file, data)
+    problems = Problems()
+    problems.extend(loaded.problems)
+    rack = _rack(loaded.documents[0], problems) if len(loaded.documents) == 1 else None
+    if problems.has_errors or rack is None:
+        found = [str(problem) for problem in problems.in_order()]
+        raise bad_rack_file(found or [f"{file}: a rack file is one YAML document"])
+    return rack
+
+
+def dump_rack(rack: Rack) -> bytes:
+    """Return a file that ``parse_rack`` reads as the same rack."""
+    saved = rack.model_dump(mode="json", by_alias=True, exclude_defaults=True)
+    for machine, written in zip(rack.machines, saved["machines"], strict=True):
+        if machine.link.loss is not None:
+            written["link"]["loss"] = f"{machine.link.loss / 10:g}%"
+    return json.dumps(saved, indent=2).encode() + b"\n"
+
+
+def _rack(document: Document, problems: Problems) -> Rack | None:
+    rack: Rack | None = None
+    try:
+        rack = Rack.model_validate(document.data)
+        complaints = list(_shared_identities(rack))
+    except ValidationError as error:
+        complaints = explain(
+            error.errors(include_url=False), Rack, NearestNames(), document.written
+        )
+    for complaint in complaints:
+        if any(is_within(complaint.path, known) for known in document.broken):
+            continue
+        place = document.key_position if complaint.at_key else document.position
+        problems.error(place(complaint.path), complaint.code, complaint.message, complaint.hint)
+    return rack
+
+
+def _shared_identities(rack: Rack) -> Iterator[Complaint]:
+    """Yield a complaint for every value that has to differ between machines and does not."""
+    owners: dict[tuple[str, str], str] = {}
+    for index, machine in enumerate(rack.machines):
+        identities: tuple[tuple[FieldPath, str], ...] = (
+            (("name",), machine.name),
+            (("mac",), machine.mac),
+            (("uuid",), machine.uuid),
+            (("disk", "serial"), machine.disk.serial),
+        )
+        for field, value in identities:
+            owner = owners.setdefault((dotted(field), value), machine.name)
+            if owner is not machine.name:
+                path = ("machines", index, *field)
+                yield Complaint(
+                    path,
+                    at_key=False,
+                    code=Code.USED_TWICE,
+                    message=f"{dotted(path)}: {value} is already that of {owner}",
+                    hint="give every machine its own",
+                )

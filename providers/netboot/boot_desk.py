@@ -1,0 +1,146 @@
+"""The one counter at which DHCP, TFTP and HTTP ask the control plane.
+
+No other module of network boot calls the ``BootAuthority``, so no route can go
+round it, and its failure is the local disk everywhere.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from ipaddress import IPv4Address
+from typing import Literal
+
+import structlog
+
+from providers.errors import ProviderError
+from providers.netboot.boot_files import BootFiles
+from providers.netboot.boot_policy import BootSite
+from providers.netboot.boot_script import (
+    GRUB_LOCAL_DISK,
+    GRUB_START_OVER,
+    IPXE_LOCAL_DISK,
+    grub_script,
+    ipxe_script,
+    kernel_command_line,
+)
+from providers.netboot.decision import (
+    BootAnswer,
+    BootAuthority,
+    BootRequest,
+    DeployOS,
+    LocalDisk,
+    Route,
+)
+from providers.netboot.leases import LeaseStore
+from providers.netboot.requester import identify
+from specs.compiled import CompiledNetwork
+
+Loader = Literal["ipxe", "grub"]
+
+log = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class BootDesk:
+    """Asks, notes, and writes boot scripts. Used in the event loop's thread only."""
+
+    authority: BootAuthority
+    leases: LeaseStore
+    files: BootFiles
+    site: BootSite
+    networks: Callable[[], Sequence[CompiledNetwork]]
+    now: Callable[[], datetime]
+
+    def decide(self, request: BootRequest) -> BootAnswer:
+        """Return what the control plane answers; the local disk if it fails."""
+        try:
+            answer = self.authority.decide(request)
+        except Exception:
+            log.exception("boot decision failed", mac=request.mac, route=request.route)
+            return LocalDisk("the control plane failed to decide")
+        if isinstance(answer, DeployOS):
+            said = f"Deploy-OS for {answer.grant.operation}"
+        else:
+            said = f"local disk: {answer.reason}"
+        log.info(
+            "boot decision",
+            mac=request.mac,
+            route=request.route,
+            source=request.source,
+            detail=request.detail,
+            answer=said,
+        )
+        return answer
+
+    def note(self, request: BootRequest) -> None:
+        """Hand the request to the boot timeline; a failure there stops no machine."""
+        log.debug(
+            "boot note",
+            mac=request.mac,
+            route=request.route,
+            source=request.source,
+            detail=request.detail,
+        )
+        try:
+            self.authority.note(request)
+        except Exception:
+            log.exception("boot note failed", mac=request.mac, route=request.route)
+
+    def note_transfer(self, route: Route, source: str, detail: str) -> None:
+        """Note something about a file transfer under the MAC that leases ``source``."""
+        lease = self.leases.of_address(IPv4Address(source))
+        mac = lease.mac if lease is not None and lease.is_held(self.now()) else ""
+        self.note(BootRequest(route, mac, "", None, source, detail))
+
+    def script(self, loader: Loader, mac: str, source: str) -> str:
+        """Return the boot script for ``mac``, as asked for from ``source``.
+
+        Every doubt, from the requester's address to a damaged build, gives the
+        script that goes on to the local disk, with the reason in the timeline.
+        """
+        route: Route = "http" if loader == "ipxe" else "tftp"
+        requester = identify(mac, IPv4Address(source), self.networks(), self.leases, self.now())
+        detail = f"asks for its {loader} script ({requester.label})"
+        request = BootRequest(route, mac, "", None, source, detail)
+        if requester.refusal is not None:
+            self._refuse(request, str(requester.refusal))
+        else:
+            answer = self.decide(request)
+            if isinstance(answer, DeployOS):
+                text = self._deploy_os(loader, request, answer)
+                if text is not None:
+                    return text
+        return _local_disk(loader, sent_by_us=requester.sent_by_us)
+
+    def _deploy_os(self, loader: Loader, request: BootRequest, answer: DeployOS) -> str | None:
+        """Return the script that starts the Deploy-OS, None if there can be none."""
+        try:
+            # What can fail without the ticket comes first: minting one kills its
+            # forerunner, which another script may carry.
+            extra = self.files.kernel_arguments()
+            ticket = self.authority.ticket(answer.grant)
+            if ticket is None:
+                self._refuse(request, "the grant is gone since the decision")
+                return None
+            command_line = kernel_command_line(ticket, request.mac, extra)
+            if loader == "grub":
+                return grub_script(command_line)
+            return ipxe_script(command_line, self.site.http)
+        except ProviderError as error:
+            self._refuse(request, str(error))
+        except Exception:
+            log.exception("boot ticket failed", mac=request.mac, route=request.route)
+        return None
+
+    def _refuse(self, request: BootRequest, why: str) -> None:
+        log.warning("boot script refused", mac=request.mac, source=request.source, reason=why)
+        refused = f"{request.detail}: local disk, {why}"
+        self.note(
+            BootRequest(request.route, request.mac, request.uuid, None, request.source, refused)
+        )
+
+
+def _local_disk(loader: Loader, *, sent_by_us: bool) -> str:
+    if loader == "ipxe":
+        return IPXE_LOCAL_DISK
+    return GRUB_START_OVER if sent_by_us else GRUB_LOCAL_DISK

@@ -1,0 +1,1 @@
+"""Turning machines on and off."""

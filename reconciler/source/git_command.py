@@ -1,0 +1,325 @@
+"""The git command: its arguments, its run, its output.
+
+A repository is a stranger's: its configuration, hooks, attributes and remotes name
+programs, and git runs them for those who ask for status, checkout, diff or a missing
+object. So only commands that show stored objects are run here, every transport is
+off while reading, and what could still name a program is overridden.
+
+The repository is named by ``--git-dir``: a ``GIT_DIR`` that a calling hook left in
+the environment must not change what is read, and reading a repository of another
+user (a server's, a CI job's) is safe for the reason above.
+"""
+
+import os
+import re
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import IO, Any, Final
+
+from reconciler.errors import SourceError
+from reconciler.source.tree import MAX_ENTRIES, Commit, too_many_entries
+
+LINK: Final = "120000"
+SUBMODULE: Final = "160000"
+
+_OVERRIDES = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "fetch.recurseSubmodules=false",
+    "gc.autoDetach=false",  # no process of ours outlives the call
+    "http.lowSpeedLimit=1000",
+    "http.lowSpeedTime=60",
+)
+_READING: Final[Mapping[str, str]] = {
+    "GIT_ALLOW_PROTOCOL": "",  # also against the fetch of an object that a partial clone lacks
+    "GIT_NO_REPLACE_OBJECTS": "1",  # a commit id means that commit
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+}
+_FETCHING: Final[Mapping[str, str]] = {**_READING, "GIT_ALLOW_PROTOCOL": "file:https:ssh"}
+_NAMESPACES = ("refs/heads", "refs/tags", "refs/remotes")
+_FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head")
+_FETCH_SECONDS = 1800
+_CHUNK = 1 << 16
+_LONGEST_HEADER = 200
+_MOST_LINES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One line of ``git ls-tree``: no folder, since folders are walked. ``path`` as Git has it."""
+
+    mode: str
+    id: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class GitCommand:
+    """git on the repository whose ``.git`` (or bare) directory is ``git_dir``.
+
+    Every method raises ``SourceError``: RW710 when git is not installed, RW717 when
+    git fails.
+    """
+
+    git_dir: Path
+
+    def commit_id(self, ref: str) -> str | None:
+        """Return the commit that ``ref`` names, None when it names none."""
+        if not ref or ref.startswith("-") or not ref.isprintable():
+            return None
+        status, output, _ = self._run(
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
+        )
+        return output.strip() if status == 0 else None
+
+    def names(self) -> tuple[str, ...]:
+        """Return the short names of branches, tags and remote branches."""
+        output = self._checked(["for-each-ref", "--format=%(refname:short)", *_NAMESPACES])
+        return tuple(output.split("\n")) if output else ()
+
+    def entries(self, commit: str, folder: str) -> Iterator[Entry]:
+        """Return every file below ``folder`` (empty: the top), with paths from there on."""
+        arguments = ["ls-tree", "-r", "-z", "--full-tree", f"{commit}:{folder}"]
+        with self._streamed(arguments) as stream:
+            yield from parse_entries(iter(lambda: stream.read(_CHUNK), b""))
+
+    def objects(self, ids: Iterable[str], largest: int) -> Iterator[tuple[str, bytes]]:
+        """Return the objects in the order of ``ids``, None of more than ``largest`` bytes.
+
+        Raises ``ObjectTooLargeError`` at the first larger one.
+        """
+        with tempfile.TemporaryFile() as wanted:
+            wanted.write("".join(f"{each}\n" for each in ids).encode())
+            wanted.seek(0)
+            with self._streamed(["cat-file", "--batch"], wanted) as stream:
+                yield from parse_objects(stream, largest)
+
+    def ignores(self, worktree: Path, folder: str) -> bool:
+        """Tell whether Git ignores ``folder``, so that what is in it is none of Git's."""
+        arguments = ["check-ignore", "--quiet", "--", folder]
+        return bool(folder) and self._run(arguments, worktree=worktree)[0] == 0
+
+    def worktree_files(self, worktree: Path, folder: str) -> set[str]:
+        """Return the files below ``folder`` that are tracked, or new and not ignored.
+
+        Paths begin at ``folder``. Tracked files may be gone, and a folder that is
+        itself a repository is named with a slash at its end.
+        """
+        listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        output = self._checked([*listing, "--", folder or "."], worktree=worktree)
+        prefix = f"{folder}/" if folder else ""
+        return {each.removeprefix(prefix) for each in output.split("\0") if each}
+
+    def initialise(self) -> None:
+        """Make ``git_dir`` an empty bare repository; an existing one stays as it is."""
+        self._checked(["init", "--quiet", "--bare", "--template=", str(self.git_dir)])
+
+    def fetch(self, url: str, refspecs: Iterable[str]) -> None:
+        """Make the local refs of ``refspecs`` what they are at ``url``, removing others.
+
+        Raises ``SourceError`` as ``fetch_error`` explains it.
+        """
+        status, _, complaint = self._run(
+            ["fetch", *_FETCH_OPTIONS, "--", url, *refspecs],
+            environment=_FETCHING,
+            seconds=_FETCH_SECONDS,
+        )
+        if status != 0:
+            raise fetch_error(url, complaint)
+
+    def _checked(self, arguments: list[str], worktree: Path | None = None) -> str:
+        status, output, complaint = self._run(arguments, worktree=worktree)
+        if status != 0:
+            raise _failed(arguments[0], complaint)
+        return output
+
+    def _run(
+        self,
+        arguments: list[str],
+        *,
+        worktree: Path | None = None,
+        environment: Mapping[str, str] = _READING,
+        seconds: float | None = None,
+    ) -> tuple[int, str, str]:
+        status, output, complaint = _execute(
+            [*self._command(worktree), *arguments],
+            stdout_as_string=False,
+            with_extended_output=True,
+            with_exceptions=False,
+            env=environment,
+            kill_after_timeout=seconds,
+        )
+        return status, os.fsdecode(output), str(complaint)
+
+    @contextmanager
+    def _streamed(
+        self, arguments: list[str], standard_input: IO[bytes] | None = None
+    ) -> Iterator[IO[bytes]]:
+        process = _execute(
+            [*self._command(), *arguments],
+            istream=standard_input,
+            as_process=True,
+            env=_READING,
+        )
+        try:
+            yield process.stdout
+            complaint = process.stderr.read().decode(errors="replace")
+            if process.proc.wait() != 0:
+                raise _failed(arguments[0], complaint)
+        finally:
+            # Also ends a git whose output was not wanted to its end.
+            process._terminate()  # noqa: SLF001 - else only garbage collection ends it
+
+    def _command(self, worktree: Path | None = None) -> list[str]:
+        overrides = [part for each in _OVERRIDES for part in ("-c", each)]
+        # In the working tree, since git takes paths from where it was started.
+        place = [] if worktree is None else ["-C", str(worktree), f"--work-tree={worktree}"]
+        return ["git", *place, f"--git-dir={self.git_dir}", *overrides]
+
+
+class ObjectTooLargeError(Exception):
+    """``id`` has ``size`` bytes, more than the caller takes."""
+
+    def __init__(self, object_id: str, size: int) -> None:
+        super().__init__(f"{object_id} has {size} bytes")
+        self.id = object_id
+        self.size = size
+
+
+def parse_entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
+    """Return the entries of ``git ls-tree -r -z`` output that arrives in pieces.
+
+    Raises ``SourceError`` RW714 after ``MAX_ENTRIES``, RW717 when it is no such output.
+    """
+    count, rest = 0, b""
+    for chunk in chunks:
+        *lines, rest = (rest + chunk).split(b"\0")
+        count += len(lines)
+        if count > MAX_ENTRIES:
+            raise too_many_entries()
+        yield from map(_parse_entry, lines)
+    if rest:
+        raise _failed("ls-tree", "its output ends in the middle of a line")
+
+
+def _parse_entry(line: bytes) -> Entry:
+    match = re.fullmatch(rb"([0-7]{6}) [a-z]+ ([0-9a-f]{40,64})\t(.+)", line, re.DOTALL)
+    if match is None:
+        raise _failed("ls-tree", f"it printed {line[:80]!r}")
+    mode, object_id, path = match.groups()
+    return Entry(mode.decode(), object_id.decode(), path.decode(errors="surrogateescape"))
+
+
+def parse_objects(stream: IO[bytes], largest: int) -> Iterator[tuple[str, bytes]]:
+    """Return id and content of each object in ``git cat-file --batch`` output.
+
+    Raises ``ObjectTooLargeError`` before reading an object of more than ``largest``
+    bytes, ``SourceError`` RW717 when one is missing or the output breaks off.
+    """
+    while header := stream.readline(_LONGEST_HEADER):
+        match = re.fullmatch(rb"([0-9a-f]{40,64}) [a-z]+ ([0-9]{1,18})\n", header)
+        if match is None:
+            raise _failed("cat-file", header.decode(errors="replace").strip())
+        object_id, size = match[1].decode(), int(match[2])
+        if size > largest:
+            raise ObjectTooLargeError(object_id, size)
+        content = stream.read(size + 1)
+        if len(content) != size + 1:
+            raise _failed("cat-file", f"{object_id} breaks off")
+        yield object_id, content[:-1]
+
+
+def parse_commit(object_id: str, content: bytes) -> Commit:
+    """Return the commit in ``git cat-file commit`` form; what is malformed in it is left empty.
+
+    The author's line is ``author Name <mail> seconds +hhmm`` (git-commit-tree(1)).
+    """
+    head, _, message = content.partition(b"\n\n")
+    fields = dict(line.partition(b" ")[::2] for line in head.split(b"\n"))
+    encoding = fields.get(b"encoding", b"utf-8").decode("ascii", "replace")
+    try:
+        "".encode(encoding)
+    except LookupError:
+        encoding = "utf-8"
+    author = re.fullmatch(
+        rb"(.*?) ?<[^>]*> ([0-9]{1,11}) ([+-])([0-9]{2})([0-9]{2})", fields.get(b"author", b"")
+    )
+    name, seconds, sign, hours, minutes = author.groups() if author else (b"", *[b"0"] * 4)
+    offset = timedelta(hours=int(hours), minutes=int(minutes)) % timedelta(days=1)
+    return Commit(
+        object_id,
+        _printable(name.decode(encoding, "replace")),
+        datetime.fromtimestamp(int(seconds), timezone(-offset if sign == b"-" else offset)),
+        _printable(message.lstrip(b"\n").partition(b"\n")[0].decode(encoding, "replace")),
+    )
+
+
+_EXPLANATIONS = (
+    ("couldn't find remote ref HEAD", "RW712", "Push a first commit, or name a branch with --ref"),
+    ("dubious ownership", "RW717", "Run the `git config` line above as the user that fetches"),
+    ("transport '", "RW718", "Use https, ssh or a local path"),
+    (
+        "could not read Username",
+        "RW717",
+        "Set up a credential helper or an SSH key for the user that fetches",
+    ),
+    (
+        "Permission denied",
+        "RW717",
+        "Give the user that fetches a key that may read the repository",
+    ),
+    ("Host key verification failed", "RW717", "Add the host's key to known_hosts"),
+    ("Timeout: ", "RW717", "See whether the repository's host is reachable and how large it is"),
+)
+
+
+def fetch_error(url: str, complaint: str) -> SourceError:
+    """Return what git's complaint about a fetch from ``url`` means for people."""
+    lines = [_said(line) for line in complaint.splitlines() if line.strip()]
+    said = "; ".join(lines[:_MOST_LINES])
+    usual = ("RW717", f"See whether the address is right and reachable with: git ls-remote {url}")
+    code, action = next((rest for sign, *rest in _EXPLANATIONS if sign in complaint), usual)
+    return SourceError(code, f"{url} cannot be fetched: {said or 'git gave no reason'}", action)
+
+
+def _failed(command: str, complaint: str) -> SourceError:
+    return SourceError(
+        "RW717",
+        f"git {command} failed: {_said(complaint) or 'it gave no reason'}",
+        "See what `git fsck` says about the repository",
+    )
+
+
+def _said(complaint: str) -> str:
+    return _printable(" ".join(complaint.split())).removeprefix("fatal: ").rstrip(".")
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` without characters by which a stranger could steer a terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
+
+
+def _execute(command: list[str], **options: Any) -> Any:  # noqa: ANN401 - as GitPython's
+    try:
+        # Here, since GitPython cannot be imported where there is no git, and to spare
+        # whoever reads no repository a tenth of a second.
+        from git.cmd import Git  # noqa: PLC0415
+        from git.exc import GitCommandNotFound  # noqa: PLC0415
+    except ImportError as error:
+        raise not_installed() from error
+    try:
+        return Git().execute(command, **options)
+    except GitCommandNotFound as error:
+        raise not_installed() from error
+
+
+def not_installed() -> SourceError:
+    """Return the error for a computer without git."""
+    return SourceError(
+        "RW710", "the program git is not installed", "Install it, on Debian with: apt install git"
+    )

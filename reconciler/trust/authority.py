@@ -1,0 +1,360 @@
+"""The embedded certification authority: one P-256 key that signs the server and its agents.
+
+Clocks: the server's own clock decides about agents' certificates, so a machine
+with a wrong clock is still let in. The other way round the machine's clock
+decides about the server's certificate. Real-time clocks kept in local time are up
+to 14 hours off, which ``_BACKDATED_FOR_MACHINES`` covers. One that fell back to its
+epoch is not covered: such an agent must rely on the pin, which knows no time, and
+set its clock from the server's ``Date`` header.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Final, Self
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from reconciler.errors import TrustError
+from reconciler.trust.identity import MAXIMUM_LIFETIME, AgentIdentity, Environment
+from reconciler.trust.private_directory import PrivateDirectory
+from reconciler.trust.server_address import subject_names
+
+_AUTHORITY_LIFETIME = timedelta(days=3650)
+_SERVER_LIFETIME = timedelta(days=365)
+_SERVER_RENEWAL = timedelta(days=30)
+_BACKDATED: Final = timedelta(minutes=5)  # other reconcilers' clocks, and steps of our own
+_BACKDATED_FOR_MACHINES: Final = timedelta(days=1)
+_LONGEST_REQUEST = 20_000
+_LONGEST_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
+
+
+@dataclass(frozen=True, slots=True)
+class ServerCredentials:
+    """What a TLS server of this authority presents.
+
+    ``pin`` is the SHA-256 of the certificate's DER form in hex, as boot tickets
+    carry it; a new certificate has a new pin, so tickets minted before are void.
+    """
+
+    certificate_path: Path
+    key_path: Path
+    pin: str
+    expires: datetime
+
+
+class Authority:
+    """The authority of one state directory. Its key never leaves the process."""
+
+    def __init__(
+        self,
+        directory: PrivateDirectory,
+        key: ec.EllipticCurvePrivateKey,
+        certificate: x509.Certificate,
+    ) -> None:
+        self._directory = directory
+        self._key = key
+        self._certificate = certificate
+
+    @classmethod
+    def load_or_create(cls, directory: Path, now: datetime) -> Self:
+        """Return the authority kept in ``directory``; a new one when it holds none.
+
+        Raises ``TrustError``: RW500 when others may reach the key, RW501 when a file
+        cannot be accessed, RW502 when a file is damaged, missing or of another
+        authority, RW503 when the authority is not valid at ``now``.
+        """
+        private = PrivateDirectory(directory)
+        key = _authority_key(private)
+        authority = cls(private, key, _authority_certificate(private, key, now))
+        authority._refuse_outside_validity(now)
+        return authority
+
+    @property
+    def authority_pem(self) -> str:
+        """The authority's certificate, the trust root of every agent."""
+        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def server_credentials(
+        self, addresses: Sequence[IPv4Address | str], now: datetime
+    ) -> ServerCredentials:
+        """Return the server's certificate for exactly ``addresses`` (IP addresses or DNS names).
+
+        The one on disk is kept while it fits and has more than 30 days left;
+        otherwise a new key and certificate replace it. Call it at start and daily.
+        Raises ``TrustError`` RW504 when an address cannot be certified.
+        """
+        names = subject_names(addresses)
+        self._refuse_outside_validity(now)
+        kept = self._kept_server_certificate()
+        if kept is None or not self._still_good(kept, names, now):
+            kept = self._issue_server(names, now)
+        return ServerCredentials(
+            certificate_path=self._directory.path / "server.crt",
+            key_path=self._directory.path / "server.key",
+            pin=hashlib.sha256(kept.public_bytes(serialization.Encoding.DER)).hexdigest(),
+            expires=kept.not_valid_after_utc,
+        )
+
+    def sign_agent(  # noqa: PLR0913, PLR0917 - each is one fact of the certificate
+        self,
+        csr_pem: str,
+        machine: str,
+        environment: Environment,
+        now: datetime,
+        lifetime: timedelta,
+        serial: int,
+    ) -> str:
+        """Return the PEM client certificate of ``machine`` for the key in ``csr_pem``.
+
+        Nothing but the key is taken from the request. ``lifetime`` is at most
+        ``MAXIMUM_LIFETIME`` of the environment. ``serial`` is a positive integer
+        below 2**159 that this authority never signed before.
+        Raises ``TrustError``: RW505 for a malformed request, RW506 for a key that is
+        not P-256, RW507 for a machine's name that a certificate cannot carry.
+        """
+        if lifetime > MAXIMUM_LIFETIME[environment]:
+            raise ValueError(f"{lifetime} is too long for {environment}")
+        self._refuse_outside_validity(now)
+        key = _requested_key(csr_pem)
+        uri = x509.UniformResourceIdentifier(AgentIdentity(machine, environment).uri())
+        certificate = self._signed(
+            _builder(machine, key, serial, now - _BACKDATED, self._until(now + lifetime))
+            .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+        )
+        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+
+    def _refuse_outside_validity(self, now: datetime) -> None:
+        first, last = self._certificate.not_valid_before_utc, self._certificate.not_valid_after_utc
+        if not first <= now <= last:
+            raise TrustError(
+                "RW503",
+                f"the certification authority is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d},"
+                f" but the clock says {now.astimezone(UTC):%Y-%m-%d}",
+                f"Set the clock; if it is right, move {self._directory.path} away so that a new"
+                " authority is made, and let every agent enrol again",
+            )
+
+    def _until(self, wanted: datetime) -> datetime:
+        return min(wanted, self._certificate.not_valid_after_utc)
+
+    def _kept_server_certificate(self) -> x509.Certificate | None:
+        """Return the certificate on disk when it belongs to the key on disk."""
+        key_pem, pem = self._directory.read("server.key"), self._directory.read("server.crt")
+        if key_pem is None or pem is None:
+            return None
+        try:
+            key = serialization.load_pem_private_key(key_pem, password=None)
+            certificate = x509.load_pem_x509_certificate(pem)
+        except (ValueError, TypeError, UnsupportedAlgorithm):
+            # Unlike the authority it holds nothing that cannot be made anew.
+            return None
+        return certificate if key.public_key() == certificate.public_key() else None
+
+    def _still_good(
+        self, certificate: x509.Certificate, names: tuple[x509.GeneralName, ...], now: datetime
+    ) -> bool:
+        try:
+            certificate.verify_directly_issued_by(self._certificate)
+            certified = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
+        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
+            return False
+        renewal = certificate.not_valid_after_utc - _SERVER_RENEWAL
+        return (
+            set(certified.value) == set(names) and certificate.not_valid_before_utc <= now < renewal
+        )
+
+    def _issue_server(self, names: tuple[x509.GeneralName, ...], now: datetime) -> x509.Certificate:
+        key = ec.generate_private_key(ec.SECP256R1())
+        first = max(now - _BACKDATED_FOR_MACHINES, self._certificate.not_valid_before_utc)
+        certificate = self._signed(
+            _builder(
+                "rackwright server",
+                key.public_key(),
+                x509.random_serial_number(),
+                first,
+                self._until(now + _SERVER_LIFETIME),
+            )
+            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        )
+        # A stop between the two leaves a pair that does not match: issued anew next time.
+        self._directory.replace("server.key", _key_pem(key))
+        pem = certificate.public_bytes(serialization.Encoding.PEM)
+        self._directory.replace("server.crt", pem)
+        return certificate
+
+    def _signed(self, builder: x509.CertificateBuilder) -> x509.Certificate:
+        return (
+            builder.issuer_name(self._certificate.subject)
+            .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+            .add_extension(_key_usage(signs_certificates=False), critical=True)
+            .add_extension(
+                x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()),
+                critical=False,
+            )
+            .sign(self._key, hashes.SHA256())
+        )
+
+
+def _authority_key(directory: PrivateDirectory) -> ec.EllipticCurvePrivateKey:
+    path = directory.path / "authority.key"
+    # Asked first: another process that is making the two writes the key before it.
+    certificate = directory.read("authority.crt")
+    pem = directory.read(path.name)
+    if pem is None:
+        if certificate is not None:
+            raise TrustError(
+                "RW502",
+                f"{path} is missing, but the certificate of its authority is there",
+                f"Restore the key from a backup; if it is lost, move {directory.path} away so"
+                " that a new authority is made, and let every agent enrol again",
+            )
+        directory.create(path.name, _key_pem(ec.generate_private_key(ec.SECP256R1())))
+        pem = directory.read(path.name) or b""
+    try:
+        key = serialization.load_pem_private_key(pem, password=None)
+    except (ValueError, TypeError, UnsupportedAlgorithm) as error:
+        raise _damaged(path, "an unencrypted private key in PEM form") from error
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not _is_p256(key.public_key()):
+        raise _damaged(path, "a P-256 key")
+    return key
+
+
+def _authority_certificate(
+    directory: PrivateDirectory, key: ec.EllipticCurvePrivateKey, now: datetime
+) -> x509.Certificate:
+    path = directory.path / "authority.crt"
+    pem = directory.read(path.name)
+    if pem is None:
+        # Also after a stop between key and certificate: same key, same name, same trust root.
+        certificate = _self_signed(key, now)
+        directory.replace(path.name, certificate.public_bytes(serialization.Encoding.PEM))
+        return certificate
+    try:
+        certificate = x509.load_pem_x509_certificate(pem)
+    except ValueError as error:
+        raise _damaged(path, "a certificate in PEM form") from error
+    if certificate.public_key() != key.public_key():
+        raise _damaged(path, "the certificate of authority.key beside it")
+    return certificate
+
+
+def _self_signed(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certificate:
+    public = key.public_key()
+    fingerprint = hashlib.sha256(
+        public.public_bytes(
+            serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+        )
+    ).hexdigest()
+    builder = _builder(
+        # Two authorities never share a name, so that no verifier tries the wrong key.
+        f"rackwright authority {fingerprint[:16]}",
+        public,
+        x509.random_serial_number(),
+        now - _BACKDATED_FOR_MACHINES,
+        now + _AUTHORITY_LIFETIME,
+    )
+    return (
+        builder.issuer_name(_name(f"rackwright authority {fingerprint[:16]}"))
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .add_extension(_key_usage(signs_certificates=True), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+
+
+def _builder(
+    common_name: str,
+    key: ec.EllipticCurvePublicKey,
+    serial: int,
+    first: datetime,
+    last: datetime,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(_name(common_name))
+        .public_key(key)
+        .serial_number(serial)
+        .not_valid_before(first.astimezone(UTC).replace(microsecond=0))
+        .not_valid_after(last.astimezone(UTC).replace(microsecond=0))
+        .add_extension(x509.SubjectKeyIdentifier.from_public_key(key), critical=False)
+    )
+
+
+def _name(common_name: str) -> x509.Name:
+    return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, common_name[:_LONGEST_COMMON_NAME])])
+
+
+def _key_usage(*, signs_certificates: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=not signs_certificates,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=signs_certificates,
+        crl_sign=signs_certificates,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
+    if len(csr_pem) > _LONGEST_REQUEST:
+        raise _bad_request(f"it is longer than {_LONGEST_REQUEST} characters")
+    try:
+        request = x509.load_pem_x509_csr(csr_pem.encode())
+        key = request.public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _bad_request("it cannot be parsed") from error
+    # Before its signature is computed: what a stranger's odd key costs is not ours to pay.
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not _is_p256(key):
+        raise TrustError(
+            "RW506",
+            "the certificate request holds a key that is not P-256",
+            "Let the agent make a key on the curve secp256r1; a current agent does",
+        )
+    try:
+        valid = request.is_signature_valid
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise _bad_request("its signature has an unknown form") from error
+    if not valid:
+        raise _bad_request("it is not signed by the key that it holds")
+    return key
+
+
+def _is_p256(key: ec.EllipticCurvePublicKey) -> bool:
+    return isinstance(key.curve, ec.SECP256R1)
+
+
+def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    return key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+
+
+def _damaged(path: Path, expected: str) -> TrustError:
+    return TrustError(
+        "RW502",
+        f"{path} is not {expected}",
+        "Restore the directory from a backup; if there is none, move it away so that a new"
+        " authority is made, and let every agent enrol again",
+    )
+
+
+def _bad_request(reason: str) -> TrustError:
+    return TrustError(
+        "RW505",
+        f"the certificate request is not acceptable: {reason}",
+        "Let the agent make a new key and request",
+    )

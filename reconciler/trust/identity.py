@@ -1,0 +1,59 @@
+"""An agent's identity as its certificate carries it: a URI (RFC 5280, section 4.2.1.6).
+
+``rackwright://machine/<name>/<environment>``, the name percent-encoded. The URI
+alone decides; the common name is there for people who look at a certificate.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final, Literal, TypeGuard, get_args
+from urllib.parse import quote, unquote
+
+from reconciler.errors import TrustError
+
+Environment = Literal["deploy-os", "installed"]
+
+MAXIMUM_LIFETIME: Final[Mapping[Environment, timedelta]] = {
+    "deploy-os": timedelta(hours=12),  # longer than any operation, gone by the next day
+    "installed": timedelta(days=30),  # renewed while the machine lives; a month off means enrol
+}
+
+_PREFIX = "rackwright://machine/"
+_LONGEST_NAME = 255
+
+
+@dataclass(frozen=True, slots=True)
+class AgentIdentity:
+    """Which machine, and in which of its systems the agent runs."""
+
+    machine: str
+    environment: Environment
+
+    def uri(self) -> str:
+        """Return the subject alternative name; TrustError RW507 for a name it cannot carry."""
+        if not (0 < len(self.machine) <= _LONGEST_NAME and self.machine.isprintable()):
+            raise TrustError(
+                "RW507",
+                f"{self.machine!r} cannot be the name of a machine in a certificate",
+                f"Use 1 to {_LONGEST_NAME} printable characters",
+            )
+        return f"{_PREFIX}{quote(self.machine, safe='')}/{self.environment}"
+
+
+def parse_uri(uri: str) -> AgentIdentity | None:
+    """Return the identity that ``uri`` carries; None unless it is one in canonical form."""
+    name, _, environment = uri.removeprefix(_PREFIX).partition("/")
+    if not is_environment(environment):
+        return None
+    identity = AgentIdentity(unquote(name), environment)
+    try:
+        canonical = identity.uri()
+    except TrustError:
+        return None
+    return identity if canonical == uri else None
+
+
+def is_environment(text: str) -> TypeGuard[Environment]:
+    """Tell whether ``text`` names a system that agents run in."""
+    return text in get_args(Environment)

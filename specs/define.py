@@ -1,0 +1,159 @@
+"""From a document's plain data to the model of its kind."""
+
+from collections.abc import Iterable, Iterator
+
+from pydantic import ValidationError
+
+from specs.code import Code
+from specs.complaint import Complaint, explain
+from specs.definition import Definition
+from specs.kinds import PLANNED, SUPPORTED
+from specs.kinds import Document as Model
+from specs.kinds.record import API_VERSION
+from specs.nearest import NearestNames
+from specs.path import Path, is_within
+from specs.problems import MOST_PER_DOCUMENT, Problems
+from specs.quotation import quoted
+from specs.source import Document
+from specs.source.plain import Plain
+
+_REQUIRED = ("apiVersion", "kind", "metadata", "spec")
+
+
+def define(document: Document, problems: Problems, nearest: NearestNames) -> Definition:
+    """Return what a document declares; report everything that is wrong within it.
+
+    Kind and name are empty where the document does not say them.
+    """
+    data = document.data
+    kind = _text(data, "kind")
+    name = _text(data, "metadata", "name")
+    if not _is_addressed_here(document, problems):
+        return Definition(document, kind, name, None, ((),))
+    model_type = SUPPORTED.get(kind)
+    if model_type is None:
+        _report_kind(document, kind, problems, nearest)
+        return Definition(document, kind if kind in PLANNED else "", name, None, ((),))
+    broken = list(document.broken)
+    try:
+        model: Model | None = model_type.model_validate(data)
+    except ValidationError as error:
+        model = None
+        errors = error.errors(include_url=False)
+        complaints = explain(errors[:MOST_PER_DOCUMENT], model_type, nearest, document.written)
+        broken += _report(document, complaints, problems)
+        if len(errors) > MOST_PER_DOCUMENT:
+            _report_more(document, len(errors) - MOST_PER_DOCUMENT, problems)
+            broken.append(())
+    if broken:
+        model = _remainder(model_type, data, broken)
+    return Definition(document, kind, name, model, tuple(broken))
+
+
+def _report(
+    document: Document, complaints: Iterable[Complaint], problems: Problems
+) -> Iterator[Path]:
+    """Report what was not reported while reading; yield the paths."""
+    for complaint in complaints:
+        if not any(is_within(complaint.path, known) for known in document.broken):
+            place = document.key_position if complaint.at_key else document.position
+            problems.error(place(complaint.path), complaint.code, complaint.message, complaint.hint)
+            yield complaint.path
+            if complaint.meant is not None:
+                yield complaint.meant
+
+
+def _report_more(document: Document, number: int, problems: Problems) -> None:
+    problems.error(
+        document.position(()),
+        Code.TOO_MANY_PROBLEMS,
+        f"{number:,} more problems in this document",
+        "solve the first ones",
+    )
+
+
+def _text(data: Plain, *path: str) -> str:
+    for part in path:
+        data = data.get(part) if isinstance(data, dict) else None
+    return data if isinstance(data, str) else ""
+
+
+def _is_addressed_here(document: Document, problems: Problems) -> bool:
+    """Return whether the document is one of ours, of a version that is read."""
+    data = document.data
+    if document.broken and () in document.broken:
+        return False
+    if not isinstance(data, dict) or not any(key in data for key in _REQUIRED):
+        problems.error(
+            document.position(()),
+            Code.NOT_A_DOCUMENT,
+            "not a document of desired state: apiVersion, kind, metadata and spec are missing",
+            "files of other tools go into a folder whose name begins with a dot",
+        )
+        return False
+    version = data.get("apiVersion")
+    if isinstance(version, str) and version != API_VERSION:
+        problems.error(
+            document.position(("apiVersion",)),
+            Code.API_VERSION,
+            f"apiVersion {quoted(version)} is not read here",
+            f"write apiVersion: {API_VERSION}",
+        )
+        return False
+    return True
+
+
+def _report_kind(document: Document, kind: str, problems: Problems, nearest: NearestNames) -> None:
+    if not isinstance(document.data, dict):  # pragma: no cover - addressed here
+        return
+    if "apiVersion" not in document.data:
+        problems.error(
+            document.position(()),
+            Code.MISSING_FIELD,
+            '"apiVersion" is missing',
+            f"add apiVersion: {API_VERSION}",
+        )
+    if any(is_within(("kind",), known) for known in document.broken):
+        return
+    position = document.position(("kind",))
+    supported = ", ".join(SUPPORTED)
+    if kind in PLANNED:
+        problems.error(
+            position,
+            Code.KIND_NOT_SUPPORTED,
+            f"kind {kind} is not supported yet",
+            f"supported are: {supported}",
+        )
+    elif "kind" not in document.data:
+        problems.error(
+            position, Code.MISSING_FIELD, '"kind" is missing', f"add kind: one of {supported}"
+        )
+    elif not isinstance(document.data["kind"], str):
+        problems.error(position, Code.WRONG_TYPE, "kind: must be text", f"one of {supported}")
+    else:
+        meant = nearest.find(kind, sorted((*SUPPORTED, *PLANNED)))
+        hint = f"did you mean {meant}?" if meant else f"known are: {supported}"
+        problems.error(position, Code.UNKNOWN_KIND, f"unknown kind {quoted(kind)}", hint)
+
+
+def _remainder(model_type: type[Model], data: Plain, broken: Iterable[Path]) -> Model | None:
+    """Return the model without the values that were reported, or None when too little is left."""
+    for path in broken:
+        data = _without(data, path)
+    if isinstance(data, dict):
+        data = {"apiVersion": API_VERSION, **data}
+    try:
+        return model_type.model_validate(data)
+    except ValidationError:
+        return None
+
+
+def _without(data: Plain, path: Path) -> Plain:
+    """Return ``data`` without the field at ``path``; a list goes as a whole, lest items move."""
+    if not isinstance(data, dict) or not path or path[0] not in data:
+        return data
+    key = str(path[0])
+    rest = {name: value for name, value in data.items() if name != key}
+    if len(path) > 1 and isinstance(path[1], str):
+        rest[key] = _without(data[key], path[1:])
+    return rest

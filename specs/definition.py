@@ -1,0 +1,55 @@
+"""One document of desired state: what it declares, and its model where that is sound."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from specs.kinds import Document as Model
+from specs.path import Path, is_within
+from specs.position import Position
+from specs.source import Document
+from specs.source.plain import Plain
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Definition:
+    """A document with its kind and name.
+
+    ``broken`` are the paths that were reported already. Where it is not empty,
+    ``model`` is what remains without them, or None when too little does: good enough
+    for looking for further problems, never for compiling.
+    """
+
+    document: Document
+    kind: str
+    name: str
+    model: Model | None
+    broken: tuple[Path, ...]
+
+    @property
+    def position(self) -> Position:
+        """Return where its name is written."""
+        return self.document.position(("metadata", "name"))
+
+    def is_broken_at(self, path: Path) -> bool:
+        """Return whether the value at ``path``, a part of it or what holds it was reported."""
+        return any(is_within(path, known) or is_within(known, path) for known in self.broken)
+
+    def values(self, pattern: tuple[str, ...]) -> Iterator[tuple[Path, Plain]]:
+        """Yield the sound values at a path in which ``*`` stands for every item of a list."""
+        for path, value in _matches(self.document.data, pattern, ()):
+            if not self.broken or not self.is_broken_at(path):
+                yield path, value
+
+
+def _matches(value: Plain, pattern: tuple[str, ...], path: Path) -> Iterator[tuple[Path, Plain]]:
+    for depth, part in enumerate(pattern):
+        if part == "*":
+            if isinstance(value, tuple):
+                for index, item in enumerate(value):
+                    yield from _matches(item, pattern[depth + 1 :], (*path, index))
+            return
+        if not isinstance(value, dict) or part not in value:
+            return
+        value = value[part]
+        path = (*path, part)
+    yield path, value

@@ -1,0 +1,29 @@
+"""Image: a name for what is kept of a disk."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from specs.kinds.metadata import Metadata
+from specs.kinds.record import API_VERSION, Record
+from specs.value.line import Line
+
+
+class ImageSpec(Record):
+    """What people should know of an image."""
+
+    description: Line = Field(
+        default="",
+        max_length=1000,
+        description="One line for people.",
+        examples=["Debian 12 with the lab's agent"],
+    )
+
+
+class Image(Record):
+    """A name that scenarios back up to and restore from; its content lies in the store."""
+
+    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
+    kind: Literal["Image"]
+    metadata: Metadata
+    spec: ImageSpec = Field(default_factory=ImageSpec)

@@ -1,0 +1,76 @@
+"""All documents of a revision, by kind and name."""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+
+from specs.code import Code
+from specs.definition import Definition
+from specs.problems import Problems
+from specs.quotation import quoted
+
+_ONLY_ONE = frozenset({"Fleet"})
+_WORD = re.compile(r"[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?")
+"""Whatever can be a name."""
+
+
+class Library:
+    """Finds documents, and knows which names are not to be called unknown.
+
+    Of two documents with one name, the first in the order of files counts; the
+    other is reported. ``unreadable`` are texts that may define any name.
+    """
+
+    def __init__(
+        self, definitions: Sequence[Definition], unreadable: Sequence[str], problems: Problems
+    ) -> None:
+        self._by_kind: dict[str, dict[str, Definition]] = {}
+        self._of_unknown_kind: set[str] = set()
+        self._unreadable = unreadable
+        for definition in definitions:
+            self._add(definition, problems)
+
+    def of_kind(self, kind: str) -> Mapping[str, Definition]:
+        """Return the documents of a kind by name, in the order of names."""
+        return dict(sorted(self._by_kind.get(kind, {}).items()))
+
+    def may_define(self, kind: str, name: str) -> bool:
+        """Return whether a document defines ``name``, or may once its own problem is solved.
+
+        That is so for a document of an unknown kind, and for a name that stands in a
+        text that could not be parsed.
+        """
+        return (
+            name in self._by_kind.get(kind, ())
+            or name in self._of_unknown_kind
+            or name in self._unreadable_words
+        )
+
+    @cached_property
+    def _unreadable_words(self) -> frozenset[str]:
+        return frozenset(word for text in self._unreadable for word in _WORD.findall(text))
+
+    def _add(self, definition: Definition, problems: Problems) -> None:
+        if not definition.name:
+            return
+        if not definition.kind:
+            self._of_unknown_kind.add(definition.name)
+            return
+        known = self._by_kind.setdefault(definition.kind, {})
+        if definition.kind in _ONLY_ONE and known:
+            self._report(definition, next(iter(known.values())), problems)
+        elif definition.name in known:
+            self._report(definition, known[definition.name], problems)
+        else:
+            known[definition.name] = definition
+
+    @staticmethod
+    def _report(second: Definition, first: Definition, problems: Problems) -> None:
+        if second.kind in _ONLY_ONE:
+            message = f"a second {second.kind} document, the first is at {first.position}"
+        else:
+            name = f"{second.kind} {quoted(second.name)}"
+            message = f"{name} is already defined at {first.position}"
+        problems.error(
+            second.position, Code.DUPLICATE_DOCUMENT, message, "merge the two or rename one"
+        )

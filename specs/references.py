@@ -1,0 +1,72 @@
+"""Names that point at other documents."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
+
+from specs.code import Code
+from specs.definition import Definition
+from specs.library import Library
+from specs.nearest import NearestNames
+from specs.path import dotted
+from specs.problems import Problems
+from specs.quotation import quoted
+
+_Pattern = tuple[str, ...]
+
+REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
+    {
+        "Group": (
+            (("spec", "network"), "Network"),
+            (("spec", "assign", "*", "scenario"), "Scenario"),
+        ),
+        "Machine": (
+            (("spec", "group"), "Group"),
+            (("spec", "network"), "Network"),
+            (("spec", "assign", "*", "scenario"), "Scenario"),
+        ),
+        "Scenario": (
+            (("spec", "steps", "*", "backup", "image"), "Image"),
+            (("spec", "steps", "*", "restore", "image"), "Image"),
+        ),
+    }
+)
+"""Where each kind refers to which other; ``*`` stands for every item of a list."""
+
+_MOST_LISTED = 5
+
+
+def check_references(
+    definitions: Sequence[Definition],
+    library: Library,
+    groups: Iterable[str],
+    problems: Problems,
+    nearest: NearestNames,
+) -> None:
+    """Report names that no document defines. ``groups`` includes those that are only parents."""
+    known = {kind: set(library.of_kind(kind)) for kind in ("Image", "Network", "Scenario")}
+    known["Group"] = set(groups)
+    unusable = {each.name for each in definitions if each.is_broken_at(("metadata", "name"))}
+    for definition in definitions:
+        for pattern, kind in REFERENCES.get(definition.kind, ()):
+            for path, name in definition.values(pattern):
+                if not isinstance(name, str) or name in known[kind]:
+                    continue
+                if library.may_define(kind, name):
+                    continue
+                problems.error(
+                    definition.document.position(path),
+                    Code.UNKNOWN_REFERENCE,
+                    f"{dotted(path)}: no {kind} is named {quoted(name)}",
+                    _hint(kind, name, sorted(known[kind] - unusable), nearest),
+                )
+
+
+def _hint(kind: str, name: str, known: list[str], nearest: NearestNames) -> str:
+    meant = nearest.find(name, known)
+    if meant:
+        return f"did you mean {quoted(meant)}?"
+    if not known:
+        return f"add a {kind} document; there is none"
+    if len(known) <= _MOST_LISTED:
+        return f"known are: {', '.join(known)}"
+    return f"add a {kind} document or correct the name"

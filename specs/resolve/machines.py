@@ -1,0 +1,216 @@
+"""Machines: what they say themselves on top of what their groups hand down."""
+
+from collections.abc import Iterator, Mapping
+from ipaddress import IPv4Interface
+from typing import Literal, NamedTuple
+
+from specs.code import Code
+from specs.compiled import Assignment, CompiledMachine, CompiledNetwork
+from specs.definition import Definition
+from specs.digest import Canonical, digest
+from specs.kinds.machine import Machine, MachineIdentity, MachineSpec
+from specs.origins import Origins, assign_field, label_field
+from specs.path import Path, dotted
+from specs.problems import Problems
+from specs.resolve.assignments import compiled
+from specs.resolve.group_tree import GroupTree, Inherited
+from specs.resolve.networks import is_host
+
+_NETWORK: Path = ("spec", "network")
+
+
+def compile_machines(
+    definitions: Mapping[str, Definition],
+    tree: GroupTree,
+    networks: Mapping[str, CompiledNetwork],
+    problems: Problems,
+) -> dict[str, CompiledMachine]:
+    """Return the machines that can be read, by name; report what does not fit its network."""
+    known_groups = frozenset(tree.names)
+    machines: dict[str, CompiledMachine] = {}
+    for name, definition in definitions.items():
+        model = definition.model
+        if not isinstance(model, Machine):
+            continue
+        inherited = tree.inherited(model.spec.group)
+        network = model.spec.network or inherited.network
+        if network is not None:
+            if network in networks:
+                _check_addresses(definition, model, networks[network], problems)
+        elif (
+            inherited.network_is_known
+            and model.spec.group in known_groups
+            and not definition.is_broken_at(_NETWORK)
+        ):
+            _report_no_network(definition, model, problems)
+        effective = _effective(definition, model, inherited, networks)
+        machines[name] = _compiled(definition, model, inherited, effective)
+    return machines
+
+
+def _report_no_network(definition: Definition, model: Machine, problems: Problems) -> None:
+    problems.error(
+        definition.position,
+        Code.NO_NETWORK,
+        f"machine {definition.name} is in no network",
+        f"set spec.network here, or on group {model.spec.group} or one above it",
+    )
+
+
+def _check_addresses(
+    definition: Definition, model: Machine, network: CompiledNetwork, problems: Problems
+) -> None:
+    for index, address in enumerate(model.spec.identity.addresses):
+        path: Path = ("spec", "identity", "addresses", index)
+        reason = _misfit(address, network)
+        if reason:
+            problems.error(
+                definition.document.position(path),
+                Code.OUTSIDE_NETWORK,
+                f"{dotted(path)}: {address} {reason}",
+                f"network {network.name} is defined at {network.position}",
+            )
+        elif _is_leased(address, network):
+            problems.warning(
+                definition.document.position(path),
+                Code.ADDRESS_LEASED,
+                f"{dotted(path)}: {address.ip} is inside the DHCP range of network {network.name}",
+                "another machine could be leased the address; move it out of the range",
+            )
+
+
+def _misfit(address: IPv4Interface, network: CompiledNetwork) -> str:
+    """Return why no machine of the network can have the address, or nothing."""
+    subnet = network.subnet
+    if address not in subnet:
+        return f"is not in {subnet}, the subnet of network {network.name}"
+    if address.network.prefixlen != subnet.prefixlen:
+        return f"has another prefix length than {subnet}, the subnet of network {network.name}"
+    if not is_host(address, subnet):
+        return f"is the subnet's own or its broadcast address in network {network.name}"
+    if network.gateway is not None and int(address) == int(network.gateway):
+        return f"is the gateway of network {network.name}"
+    return ""
+
+
+def _is_leased(address: IPv4Interface, network: CompiledNetwork) -> bool:
+    leased = network.dhcp_range
+    if leased is None or network.dhcp_mode != "server":
+        return False
+    return int(leased.first) <= int(address) <= int(leased.last)
+
+
+class _Effective(NamedTuple):
+    """What remains of each field once all levels have had their say."""
+
+    labels: dict[str, str]
+    network: str
+    hostname: str
+    domain: str
+    power_driver: Literal["wake-on-lan", "manual"]
+    protect: bool
+    assignments: tuple[Assignment, ...]
+
+
+def _effective(
+    definition: Definition,
+    model: Machine,
+    inherited: Inherited,
+    networks: Mapping[str, CompiledNetwork],
+) -> _Effective:
+    spec = model.spec
+    network = networks.get(spec.network or inherited.network or "")
+    domain = spec.identity.domain or inherited.domain
+    return _Effective(
+        labels=dict(sorted({**inherited.labels, **model.metadata.labels}.items())),
+        network=spec.network or inherited.network or "",
+        hostname=spec.identity.hostname or definition.name,
+        domain=domain or (network.domain if network else ""),
+        power_driver=spec.power.driver if spec.power else inherited.power_driver,
+        protect=inherited.protect if spec.protect is None else spec.protect,
+        assignments=inherited.assignments
+        if spec.assign is None
+        else compiled(spec.assign, definition.document, ()),
+    )
+
+
+def _compiled(
+    definition: Definition, model: Machine, inherited: Inherited, effective: _Effective
+) -> CompiledMachine:
+    hardware = model.spec.hardware
+    return CompiledMachine(
+        name=definition.name,
+        group=model.spec.group,
+        groups=inherited.groups,
+        labels=effective.labels,
+        macs=hardware.macs,
+        uuid=hardware.uuid or "",
+        serial=hardware.serial or "",
+        network=effective.network,
+        hostname=effective.hostname,
+        addresses=model.spec.identity.addresses,
+        power_driver=effective.power_driver,
+        protect=effective.protect,
+        assignments=effective.assignments,
+        origins=_origins(definition, model, inherited),
+        digest=digest("Machine", _meaning(definition.name, model.spec, effective)),
+        domain=effective.domain,
+    )
+
+
+def _origins(definition: Definition, model: Machine, inherited: Inherited) -> Origins:
+    own = tuple(_own_fields(model))
+    hidden = set(own).intersection(inherited.sources)
+    if model.spec.assign is not None:
+        hidden.update(assign_field(index) for index in range(len(inherited.assignments)))
+    left = inherited.sources
+    if hidden:
+        left = {field: source for field, source in left.items() if field not in hidden}
+    return Origins(definition.document, own, left)
+
+
+def _own_fields(model: Machine) -> Iterator[str]:
+    """Yield the names of the fields that the machine's own document sets."""
+    spec = model.spec
+    yield "group"
+    yield "hardware.macs"
+    if spec.hardware.uuid is not None:
+        yield "hardware.uuid"
+    if spec.hardware.serial is not None:
+        yield "hardware.serial"
+    yield from _own_identity(spec.identity)
+    if spec.network is not None:
+        yield "network"
+    if spec.power is not None:
+        yield "power.driver"
+    if spec.protect is not None:
+        yield "protect"
+    yield from map(label_field, model.metadata.labels)
+    yield from map(assign_field, range(len(spec.assign or ())))
+
+
+def _own_identity(identity: MachineIdentity) -> Iterator[str]:
+    if identity.hostname is not None:
+        yield "identity.hostname"
+    if identity.domain is not None:
+        yield "identity.domain"
+    if identity.addresses:
+        yield "identity.addresses"
+
+
+def _meaning(name: str, spec: MachineSpec, effective: _Effective) -> Canonical:
+    return {
+        "addresses": [str(address) for address in spec.identity.addresses],
+        "assign": [[each.scenario, each.run] for each in effective.assignments],
+        "domain": effective.domain,
+        "group": spec.group,
+        "hostname": effective.hostname,
+        "labels": effective.labels,
+        "macs": list(spec.hardware.macs),
+        "name": name,
+        "network": effective.network,
+        "power": effective.power_driver,
+        "protect": effective.protect,
+        "serial": spec.hardware.serial or "",
+        "uuid": spec.hardware.uuid or "",
+    }

@@ -1,0 +1,158 @@
+"""Splitting a file into texts that a YAML parser may see.
+
+Almost every file is one chunk. Where bytes are not UTF-8, or characters are
+forbidden, or a merge conflict was left, only the documents that are touched drop
+out, so that the others are still checked.
+"""
+
+import re
+from dataclasses import dataclass
+from itertools import pairwise
+
+from specs.code import Code
+from specs.position import Position
+from specs.problems import Problems
+from specs.quotation import quoted
+
+MAX_FILE_BYTES = 16 * 1024 * 1024
+"""40,000 machines take 10 to 14 MB, and those may be spread over many files."""
+
+MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
+"""Where a document begins or ends. At the start of a line, YAML allows it nowhere else."""
+
+_MARKER_BYTES = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
+_CONFLICT = re.compile(rb"^(?:<{7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
+_CONTROL_BYTES = bytes(set(range(32)) - {0x09, 0x0A, 0x0D}) + b"\x7f"
+_FORBIDDEN = re.compile(
+    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+)
+"""YAML 1.2.2, section 5.1; the byte order mark is dealt with before."""
+_UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
+_UTF8_MARK = b"\xef\xbb\xbf"
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Some lines of a file that hold whole documents. ``first_line`` counts from 0."""
+
+    file: str
+    text: str
+    first_line: int
+
+    def position(self, line: int, column: int) -> Position:
+        """Return the place in the file of a place in the text; both arguments count from 0."""
+        return Position(self.file, self.first_line + line + 1, column + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Chunks:
+    """What of a file can be parsed, and the texts of those documents that cannot."""
+
+    readable: tuple[Chunk, ...]
+    unreadable: tuple[str, ...]
+
+
+def split(file: str, data: bytes, problems: Problems) -> Chunks:
+    """Return the readable parts of a file; report why the others are not."""
+    start = Position(file, 1, 1)
+    if len(data) > MAX_FILE_BYTES:
+        problems.error(
+            start,
+            Code.FILE_TOO_LARGE,
+            f"the file has {len(data):,} bytes, at most {MAX_FILE_BYTES:,} are read",
+            "split it; documents may be spread over any number of files",
+        )
+        return Chunks((), (_shown(data),))
+    if data.startswith(_UTF16_MARKS):
+        problems.error(
+            start, Code.ENCODING, "the file is UTF-16, not UTF-8", "save the file as UTF-8"
+        )
+        return Chunks((), (data.decode("utf-16", "replace"),))
+    data = data.removeprefix(_UTF8_MARK)
+    whole = _readable(data)
+    if whole is not None and not _CONFLICT.search(data):
+        return Chunks((Chunk(file, whole, 0),), ())
+    return _split_flawed(file, data, problems)
+
+
+def _shown(data: bytes) -> str:
+    return data.decode("utf-8", "replace")
+
+
+def _readable(data: bytes) -> str | None:
+    """Return the text when every character of it is allowed in YAML."""
+    try:
+        text = data.decode("utf-8")
+    except UnicodeDecodeError:
+        return None
+    if text.isascii():
+        return text if len(data.translate(None, _CONTROL_BYTES)) == len(data) else None
+    return None if _FORBIDDEN.search(text) else text
+
+
+def _split_flawed(file: str, data: bytes, problems: Problems) -> Chunks:
+    readable: list[Chunk] = []
+    unreadable: list[str] = []
+    in_conflict = False
+    line = 0
+    for segment in _segments(data):
+        touched = in_conflict
+        for marker in _CONFLICT.finditer(segment):
+            opens = marker.group().startswith(b"<")
+            if opens or not in_conflict:
+                _report_conflict(file, line + segment[: marker.start()].count(b"\n"), problems)
+            in_conflict = opens
+            touched = True
+        text = None if touched else _readable(segment)
+        if text is not None:
+            readable.append(Chunk(file, text, line))
+        else:
+            unreadable.append(_shown(segment))
+            if not touched:
+                _report_character(file, segment, line, problems)
+        line += segment.count(b"\n")
+    return Chunks(tuple(readable), tuple(unreadable))
+
+
+def _segments(data: bytes) -> list[bytes]:
+    bounds = [0, *(match.start() for match in _MARKER_BYTES.finditer(data)), len(data)]
+    return [data[begin:end] for begin, end in pairwise(bounds) if begin < end]
+
+
+def _report_conflict(file: str, line: int, problems: Problems) -> None:
+    problems.error(
+        Position(file, line + 1, 1),
+        Code.CONFLICT_MARKER,
+        "an unresolved merge conflict",
+        "resolve it and remove the lines that begin with <<<<<<<, ======= and >>>>>>>",
+    )
+
+
+def _report_character(file: str, segment: bytes, first_line: int, problems: Problems) -> None:
+    try:
+        text = segment.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = segment[: error.start].decode("utf-8")
+        problems.error(
+            _place(file, first_line, before),
+            Code.ENCODING,
+            f"the byte 0x{segment[error.start]:02x} is not UTF-8",
+            "save the file as UTF-8",
+        )
+        return
+    found = _FORBIDDEN.search(text)
+    if found is None:  # pragma: no cover - the segment is here because it has one
+        return
+    place = _place(file, first_line, text[: found.start()])
+    if found.group() == "\0":
+        message, hint = "a NUL byte", "is this a text file? Remove the byte or the file"
+    else:
+        message = f"the character {quoted(found.group())} is not allowed in YAML"
+        hint = "remove it"
+    problems.error(place, Code.CONTROL_CHARACTER, message, hint)
+
+
+def _place(file: str, first_line: int, before: str) -> Position:
+    line = before.count("\n")
+    column = len(before) - (before.rfind("\n") + 1)
+    return Position(file, first_line + line + 1, column + 1)

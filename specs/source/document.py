@@ -1,0 +1,80 @@
+"""One YAML document: plain data, and the place of every value on demand."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from specs.path import Path
+from specs.position import Position
+from specs.source.builder import Item
+from specs.source.chunk import Chunk
+from specs.source.outline import Mark, Outline
+from specs.source.plain import Plain
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Document:
+    """The data of a document and the lines that it was read from.
+
+    ``broken`` are the paths of values that were reported while reading; they are
+    None in ``data``. ``begin`` and ``end`` are indexes into the chunk's text;
+    ``first_line`` is the line of ``begin`` within it, from 0.
+    """
+
+    data: Plain
+    broken: frozenset[Path]
+    chunk: Chunk
+    begin: int
+    end: int
+    first_line: int
+    items: Mapping[int, Item]
+    """Mappings in lists with their line and column within the chunk, by the mapping's id."""
+
+    @property
+    def file(self) -> str:
+        """Return the name of the file."""
+        return self.chunk.file
+
+    def position(self, path: Path) -> Position:
+        """Return where the value at ``path`` is written; where none is, what encloses it."""
+        if path and isinstance(path[-1], int):
+            value = self.value(path)
+            item = self.items.get(id(value))
+            if item is not None and item[0] is value:
+                return self.chunk.position(*item[1:])
+        return self._place(_outline(self).value(path))
+
+    def key_position(self, path: Path) -> Position:
+        """Return where the key of ``path`` is written."""
+        return self._place(_outline(self).key(path))
+
+    def written(self, path: Path) -> str | None:
+        """Return the text of a scalar as it stands in the file, without quotes."""
+        return _outline(self).written(path)
+
+    def value(self, path: Path) -> Plain:
+        """Return the value at ``path``, or None where there is none."""
+        value: Plain = self.data
+        for part in path:
+            if isinstance(value, dict) and isinstance(part, str):
+                value = value.get(part)
+            elif isinstance(value, tuple) and isinstance(part, int) and part < len(value):
+                value = value[part]
+            else:
+                return None
+        return value
+
+    def _place(self, mark: Mark | None) -> Position:
+        if mark is None:
+            return self.chunk.position(self.first_line, 0)
+        return self.chunk.position(self.first_line + mark.line, mark.column)
+
+
+@lru_cache(maxsize=8)
+def _outline(document: Document) -> Outline:
+    """Return the outline of one of the documents that were last asked about.
+
+    Messages come document by document, and name at most two; keeping the nodes of
+    all documents would take fifty times the memory of their text.
+    """
+    return Outline(document.chunk.text[document.begin : document.end])

@@ -1,0 +1,30 @@
+"""Free text of one line."""
+
+from typing import Annotated
+
+from pydantic import Field
+
+from specs.quotation import quoted
+from specs.rejection import Rejection
+from specs.value.text import read_with
+
+
+def _line(text: str) -> str:
+    if text.isprintable():
+        return text
+    raise Rejection(
+        f"{quoted(text)} has characters that cannot be shown", "write one line of plain text"
+    )
+
+
+def _word(text: str) -> str:
+    if text == text.strip():
+        return _line(text)
+    raise Rejection(f"{quoted(text)} begins or ends with a space", "remove the space")
+
+
+Line = Annotated[str, read_with(_line)]
+"""Printable characters: what is shown to people must not steer their terminal."""
+
+HardwareText = Annotated[str, read_with(_word), Field(min_length=1, max_length=256)]
+"""What hardware says of itself: a serial number, a World Wide Name, a path."""

@@ -1,0 +1,62 @@
+"""A virtual rack under test: the real commands, the real firmware, the real disks."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from builders.lab_site import CACHE, Site
+
+from providers.lab.rack import Rack
+from providers.lab.up import rack_up
+
+
+@pytest.fixture(scope="session")
+def boot_files() -> Path:
+    """Return the built Deploy-OS; what an earlier run built is used again."""
+    place = CACHE / "deploy-os"
+    command = [sys.executable, "-m", "reconciler.cli", "deploy-os", "build"]
+    subprocess.run(
+        [*command, "--boot-files", str(place), "--cache", str(CACHE / "packages")], check=True
+    )
+    return place
+
+
+@pytest.fixture(scope="module")
+def new_site(
+    boot_files: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Callable[[str, str], Site]]:
+    """Return a maker of racks with the example's machines on the firmware and table named."""
+    sites: list[Site] = []
+
+    def make(firmware: str, table: str) -> Site:
+        directory = tmp_path_factory.mktemp(f"{firmware}-{table}")
+        rack_file = directory / "rack.yaml"
+        example = Path("examples/lab/rack.yaml").read_text("utf-8")
+        rack_file.write_text(
+            example.replace("firmware: bios", f"firmware: {firmware}").replace(
+                "table: gpt", f"table: {table}"
+            ),
+            "utf-8",
+        )
+        rack = rack_up(Rack.load(rack_file), directory / "rack", CACHE / "golden", lambda *_: None)
+        site = Site(directory, rack, boot_files)
+        sites.append(site)
+        return site
+
+    failed_before = request.session.testsfailed
+    yield make
+    for site in sites:
+        site.rack.down()
+        if request.session.testsfailed > failed_before:
+            site.keep_consoles(Path("build/consoles") / site.directory.name)
+        shutil.rmtree(site.directory, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: Sequence[pytest.Item]) -> None:
+    """Refuse to pretend: lab tests without root fail at once instead of being skipped."""
+    if os.geteuid() != 0 and any("tests/lab" in str(item.path) for item in items):
+        pytest.exit("lab tests need root: run `make check` for those that do not", returncode=1)

@@ -1,0 +1,76 @@
+import base64
+import hashlib
+
+import pytest
+from builders.lab_site import digest_of, file_on_disk
+
+from agent.wire.codec import decode
+from agent.wire.report import Report
+from reconciler.ledger.ledger import Ledger
+from reconciler.ledger.states import OperationState
+from reconciler.store.database import open_database
+from reconciler.store.schema import machine_report
+
+pytestmark = pytest.mark.lab
+
+
+def installed_system(site):
+    """Return what the agent of the only installed system reported last."""
+    database = open_database(site.state / "rackwright.db")
+    with database.reading() as connection:
+        (row,) = connection.execute(
+            machine_report.select().where(machine_report.c.environment == "installed")
+        )
+    database.close()
+    return decode(Report, row.body.encode())
+
+
+def fingerprint(public_key):
+    digest = hashlib.sha256(base64.b64decode(public_key.split()[1])).digest()
+    return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+@pytest.mark.parametrize(
+    ("firmware", "table", "secure"),
+    [("bios", "mbr", False), ("uefi-secure-boot", "gpt", True)],
+)
+def test_a_golden_machine_is_cloned_onto_a_blank_one(new_site, firmware, table, secure):
+    site = new_site(firmware, table)
+    golden = digest_of(site.disk("golden"))
+
+    site.run("validate", expect=0)
+    site.run("plan", expect=5)
+    site.run("apply", "--yes", expect=0)
+    assert "DESTRUCTIVE 1" in site.run("plan", expect=3)
+    said = site.run("apply", "--yes=1", expect=0)
+    assert "node-01 started from its own disk and its agent reported" in said
+    assert "Nothing to do" in site.run("plan", expect=0)
+
+    assert {name: each["condition"] for name, each in site.status().items()} == {
+        "golden": "Ready",
+        "node-01": "Ready",
+    }
+    report = installed_system(site)
+    assert report.hardware.firmware == ("uefi" if secure else "bios")
+    assert report.hardware.secure_boot is secure
+    assert report.installed.hostname == "node-01"
+    assert "10.77.0.11/24" in report.installed.addresses
+    machine_id = file_on_disk(site.disk("golden"), "/etc/machine-id").strip()
+    assert len(report.installed.machine_id) == len(machine_id) == 32
+    assert report.installed.machine_id != machine_id
+    key = fingerprint(file_on_disk(site.disk("golden"), "/etc/ssh/ssh_host_ed25519_key.pub"))
+    assert len(report.installed.ssh_host_keys) >= 2
+    assert not any(key in line for line in report.installed.ssh_host_keys)
+    assert digest_of(site.disk("golden")) == golden
+
+    database = open_database(site.state / "rackwright.db")
+    ledger = Ledger(database)
+    states = {each.operation.kind: each for each in ledger.operations()}
+    assert {kind: each.state for kind, each in states.items()} == {
+        "capture": OperationState.VERIFIED,
+        "inspect": OperationState.VERIFIED,
+        "restore": OperationState.VERIFIED,
+    }
+    history = [line.state for line in ledger.history(states["restore"].operation.op_id)]
+    assert history == ["planned", "approved", "armed", "started", "verified"]
+    database.close()

@@ -1,0 +1,160 @@
+"""The two programs of the agent, from their first input to their last word."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from agent import deploy_os
+from agent.bootline import parse_boot_line
+from agent.clock import Clock
+from agent.config import AgentConfig, load_config, save_config
+from agent.credentials import CredentialStore
+from agent.enrol import Invitation, enrol
+from agent.errors import TerminalError
+from agent.journal import Journal
+from agent.machine import LocalMachine
+from agent.patience import Patience
+from agent.service import credentials_for
+from agent.session import Session, SessionOptions, Surroundings
+from agent.steps.chunk_store import ChunkStore
+from agent.transport import KnownAuthority, Transport
+from agent.wire.step import Finish, InspectDisks
+from agent.wire.work import Work
+from agent.work_channel import WorkChannel
+from tests.protocol.agent_control_plane import FakeControlPlane
+
+pytestmark = pytest.mark.timeout(60)
+
+QUICK = Clock(pause=lambda seconds: threading.Event().wait(min(seconds, 0.02)) and None)
+MACHINE = LocalMachine("installed", operation="op-0")
+
+
+class RecordedPower:
+    """Takes down what was asked for instead of doing it."""
+
+    def __init__(self) -> None:
+        self.calls: list[str] = []
+
+    def reboot(self) -> None:
+        self.calls.append("reboot")
+
+    def poweroff(self) -> None:
+        self.calls.append("poweroff")
+
+
+@pytest.fixture
+def plane(tmp_path: Path) -> Iterator[FakeControlPlane]:
+    plane = FakeControlPlane(tmp_path)
+    plane.add_token("t-1", "node-1")
+    plane.up()
+    yield plane
+    plane.down()
+
+
+@pytest.fixture
+def config_path(plane: FakeControlPlane, tmp_path: Path) -> Path:
+    path = tmp_path / "agent.json"
+    save_config(path, AgentConfig(plane.url, plane.pin, "t-1", "op-0", ""))
+    return path
+
+
+def test_the_ram_systems_agent_goes_from_the_command_line_to_power_off(
+    plane: FakeControlPlane, tmp_path: Path
+) -> None:
+    line = (
+        f"quiet rackwright.server={plane.url} rackwright.pin={plane.pin} rackwright.token=t-1 "
+        "rackwright.idle=30"
+    )
+    operation = plane.arm("node-1", Work("op-1", 1, (InspectDisks(), Finish("poweroff"))))
+    power = RecordedPower()
+    deploy_os._work(parse_boot_line(line), tmp_path / "state", QUICK, power)
+    assert operation.kinds() == ["step-started", "step-done", "done"]
+    assert power.calls == ["poweroff"]
+    assert plane.reports[0].environment == "deploy-os"
+    assert plane.reports[0].installed is None
+
+
+def test_the_first_start_uses_the_token_up_and_takes_it_off_the_disk(
+    plane: FakeControlPlane, config_path: Path, tmp_path: Path
+) -> None:
+    store = CredentialStore(tmp_path / "state")
+    config = load_config(config_path)
+    first = credentials_for(config, config_path, store, MACHINE, QUICK)
+    assert load_config(config_path) == AgentConfig(plane.url, plane.pin, "", "op-0", "node-1")
+    kept = [path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()]
+    assert not any(b"t-1" in content for content in kept)
+
+    plane.down()
+    again = credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
+    assert again == first
+
+
+def test_a_crash_between_certificate_and_configuration_costs_no_second_token(
+    plane: FakeControlPlane, config_path: Path, tmp_path: Path
+) -> None:
+    config = load_config(config_path)
+    store = CredentialStore(tmp_path / "state")
+    invitation = Invitation(config.server, config.pin, config.token, "installed")
+    enrol(invitation, store, MACHINE.hardware(), Patience(limit=1.0), QUICK)
+    credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
+    assert not load_config(config_path).token
+    assert plane.count("POST /v1/enrol") == 1
+
+
+def test_a_crash_before_the_answer_was_kept_repeats_the_same_request(
+    plane: FakeControlPlane, config_path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class PowerCut(BaseException):
+        pass
+
+    def cut(_self: CredentialStore, _answer: object) -> None:
+        raise PowerCut
+
+    store = CredentialStore(tmp_path / "state")
+    with monkeypatch.context() as patched:
+        patched.setattr(CredentialStore, "save", cut)
+        with pytest.raises(PowerCut):
+            credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
+    credentials = credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
+    assert credentials.machine == "node-1"
+    assert plane.alarms == []
+
+
+def test_a_refused_token_stays_in_the_configuration_for_people_to_see(
+    plane: FakeControlPlane, config_path: Path, tmp_path: Path
+) -> None:
+    plane.tokens["t-1"].used_by = "somebody else"
+    store = CredentialStore(tmp_path / "state")
+    config = load_config(config_path)
+    with pytest.raises(TerminalError) as caught:
+        credentials_for(config, config_path, store, MACHINE, QUICK)
+    assert caught.value.code == "RW553"
+    assert load_config(config_path) == config
+
+
+def test_the_installed_agent_proves_its_system_and_restarts_it_when_told(
+    plane: FakeControlPlane, config_path: Path, tmp_path: Path
+) -> None:
+    store = CredentialStore(tmp_path / "state")
+    credentials = credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
+    transport = Transport(plane.url, KnownAuthority(credentials.authority), credentials)
+    power = RecordedPower()
+    surroundings = Surroundings(
+        channel=WorkChannel(transport),
+        chunks=ChunkStore(transport, QUICK),
+        machine=MACHINE,
+        power=power,
+        journal=Journal(tmp_path / "state/operation.json"),
+        clock=QUICK,
+    )
+    plane.arm("node-1", Work("reboot-op-1", 1, (Finish("reboot"),)))
+    Session(SessionOptions("installed", "node-1", outlives_refusal=True), surroundings).run()
+    transport.close()
+    installed = plane.reports[0].installed
+    assert installed is not None
+    assert installed.operation == "op-0"
+    assert installed.hostname == Path("/proc/sys/kernel/hostname").read_text().strip()
+    assert installed.machine_id == Path("/etc/machine-id").read_text().strip()
+    assert power.calls == ["reboot"]

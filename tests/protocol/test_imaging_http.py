@@ -1,0 +1,152 @@
+"""The store's HTTP interface, asked by a real client over a socket."""
+
+import hashlib
+from collections.abc import AsyncIterator
+from io import BytesIO
+from pathlib import Path
+
+import pytest
+from aiohttp import ClientSession, web
+from aiohttp.test_utils import TestClient, TestServer
+
+from agent.imaging.chunk import CHUNK_SIZE, MAX_FRAME_SIZE, digest_of, pack
+from providers.imaging.http import MAX_DIGESTS, routes
+from providers.imaging.store import ChunkStore
+
+CONTENT = hashlib.shake_256(b"content").digest(CHUNK_SIZE)  # as large as a frame gets
+DIGEST = digest_of(CONTENT)
+FRAME = pack(CONTENT)
+OTHER = "0" * 64
+
+Client = TestClient[web.Request, web.Application]
+
+
+class Gate:
+    """Lets everything through, or only what it is told to."""
+
+    def __init__(self) -> None:
+        self.purposes = {"read", "write"}
+
+    def __call__(self, _request: web.Request, purpose: str) -> None:
+        if purpose not in self.purposes:
+            raise web.HTTPForbidden(text="no")
+
+
+@pytest.fixture
+def gate() -> Gate:
+    return Gate()
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ChunkStore:
+    return ChunkStore(tmp_path / "store", reserve=0)
+
+
+@pytest.fixture
+async def client(store: ChunkStore, gate: Gate) -> AsyncIterator[Client]:
+    application = web.Application()
+    application.add_routes(routes(store, gate))
+    async with TestClient(TestServer(application)) as found:
+        yield found
+
+
+async def test_a_chunk_goes_in_once_and_comes_out_as_it_was(client: Client) -> None:
+    assert (await client.put(f"/v1/chunks/{DIGEST}", data=BytesIO(FRAME))).status == 201
+    assert (await client.put(f"/v1/chunks/{DIGEST}", data=BytesIO(FRAME))).status == 200
+    answer = await client.get(f"/v1/chunks/{DIGEST}")
+    assert answer.status == 200
+    assert answer.content_type == "application/zstd"
+    assert await answer.read() == FRAME
+
+
+async def test_only_missing_digests_are_named_in_the_order_asked(
+    client: Client, store: ChunkStore
+) -> None:
+    store.put(DIGEST, FRAME)
+    asked = ["f" * 64, DIGEST, OTHER, "f" * 64]
+    answer = await client.post("/v1/chunks/missing", json={"digests": asked})
+    assert await answer.json() == {"missing": ["f" * 64, OTHER]}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[]",
+        b"{",
+        b'{"digests": "x"}',
+        b'{"digests": [1]}',
+        b'{"digests": ["x"]}',
+        b"[" * 100_000,
+    ],
+)
+async def test_a_malformed_question_is_answered_400(client: Client, body: bytes) -> None:
+    assert (await client.post("/v1/chunks/missing", data=BytesIO(body))).status == 400
+
+
+async def test_a_question_has_a_limit(client: Client) -> None:
+    most = {"digests": [f"{number:064x}" for number in range(MAX_DIGESTS)]}
+    assert (await client.post("/v1/chunks/missing", json=most)).status == 200
+    most["digests"].append(OTHER)
+    assert (await client.post("/v1/chunks/missing", json=most)).status == 400
+    assert (await client.post("/v1/chunks/missing", data=b" " * 400_000)).status == 413
+
+
+@pytest.mark.parametrize("frame", [b"", FRAME[:-1], pack(b"other"), pack(bytes(CHUNK_SIZE))])
+async def test_a_frame_that_is_not_the_chunk_is_answered_422(
+    client: Client, store: ChunkStore, frame: bytes
+) -> None:
+    answer = await client.put(f"/v1/chunks/{DIGEST}", data=BytesIO(frame))
+    assert answer.status == 422
+    assert (await answer.json())["code"] == "RW402"
+    assert not store.has(DIGEST)
+
+
+async def test_a_frame_has_a_limit_announced_or_not(client: Client, store: ChunkStore) -> None:
+    body = bytes(MAX_FRAME_SIZE + 1)
+    assert (await client.put(f"/v1/chunks/{DIGEST}", data=BytesIO(body))).status == 413
+
+    async def parts() -> AsyncIterator[bytes]:
+        for _ in range(40):
+            yield bytes(65536)
+
+    assert (await client.put(f"/v1/chunks/{DIGEST}", data=parts())).status == 413
+    assert not store.has(DIGEST)
+
+
+async def test_a_full_store_is_answered_507(tmp_path: Path, gate: Gate) -> None:
+    application = web.Application()
+    application.add_routes(routes(ChunkStore(tmp_path / "full", reserve=1 << 60), gate))
+    async with TestClient(TestServer(application)) as client:
+        answer = await client.put(f"/v1/chunks/{DIGEST}", data=BytesIO(FRAME))
+        assert answer.status == 507
+        assert (await answer.json())["code"] == "RW431"
+
+
+@pytest.mark.parametrize("path", ["/v1/chunks", "/v1/manifests"])
+async def test_what_is_unknown_is_404_and_what_is_no_digest_400(client: Client, path: str) -> None:
+    assert (await client.get(f"{path}/{OTHER}")).status == 404
+    for bad in ("abc", DIGEST.upper(), "..%2f..%2fetc%2fpasswd", "." * 64):
+        assert (await client.get(f"{path}/{bad}")).status == 400
+    assert (await client.put(f"/v1/chunks/{DIGEST.upper()}", data=BytesIO(FRAME))).status == 400
+
+
+async def test_nothing_happens_without_authorisation(
+    client: Client, store: ChunkStore, gate: Gate
+) -> None:
+    gate.purposes = {"read"}
+    assert (await client.put(f"/v1/chunks/{DIGEST}", data=BytesIO(FRAME))).status == 403
+    assert (await client.post("/v1/chunks/missing", json={"digests": []})).status == 403
+    assert not store.has(DIGEST)
+    store.put(DIGEST, FRAME)
+    assert (await client.get(f"/v1/chunks/{DIGEST}")).status == 200
+    gate.purposes = {"write"}
+    assert (await client.get(f"/v1/chunks/{DIGEST}")).status == 403
+    assert (await client.get(f"/v1/manifests/{DIGEST}")).status == 403
+
+
+async def test_an_image_cannot_be_named_or_stored_over_http(client: Client) -> None:
+    url = client.make_url(f"/v1/manifests/{DIGEST}")
+    async with ClientSession() as session:
+        assert (await session.put(url, data=b"{}")).status == 405
+        assert (await session.post(url, data=b"{}")).status == 405

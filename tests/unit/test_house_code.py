@@ -1,0 +1,115 @@
+"""The rules of the house that no linter knows."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("agent", "providers", "reconciler", "specs")
+# NetworkManager has its name from its own makers.
+DRAWERS = re.compile(r"(^|_)(utils?|helpers?|commons?|(?<!network_)managers?|misc)(_|$)")
+LONGEST_FUNCTION = 100
+UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError\b")
+
+# The first digit of a component's error codes.
+CODES = {
+    "agent": "45",
+    "agent/imaging": "4",
+    "providers": "",
+    "providers/deploy_os": "8",
+    "providers/imaging": "4",
+    "providers/lab": "8",
+    "providers/netboot": "3",
+    "providers/power": "6",
+    "reconciler": "",
+    "reconciler/cli": "9",
+    "reconciler/ledger": "7",
+    "reconciler/loop": "2",
+    "reconciler/planning": "2",
+    "reconciler/server": "59",
+    "reconciler/source": "7",
+    "reconciler/store": "7",
+    "reconciler/trust": "5",
+    "specs": "1",
+}
+
+
+def modules() -> list[Path]:
+    return sorted(path for package in PACKAGES for path in (ROOT / package).rglob("*.py"))
+
+
+def named(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def component(path: Path) -> str:
+    """Return whose error codes a module uses: a package's folder, or the package itself."""
+    first, second, *_ = (*path.relative_to(ROOT).parts, "")
+    whole = f"{first}/{second}"
+    return whole if whole in CODES or first in {"providers", "reconciler"} else first
+
+
+def codes(path: Path) -> Iterator[str]:
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str):
+            yield from re.findall(r"^RW\d{3}$", node.value)
+
+
+def test_no_module_is_a_drawer_for_everything() -> None:
+    everywhere = [*modules(), *(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
+    parts = {part for path in everywhere for part in path.relative_to(ROOT).with_suffix("").parts}
+    assert [part for part in sorted(parts) if DRAWERS.search(part)] == []
+
+
+def test_no_function_is_longer_than_a_person_can_hold() -> None:
+    long = [
+        f"{named(path)}:{node.lineno} {node.name} has {length} lines"
+        for path in modules()
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and (length := (node.end_lineno or node.lineno) - node.lineno + 1) > LONGEST_FUNCTION
+    ]
+    assert long == []
+
+
+def test_nothing_is_left_unfinished() -> None:
+    unfinished = [
+        f"{named(path)}:{number} {line.strip()}"
+        for path in modules()
+        for number, line in enumerate(path.read_text().splitlines(), 1)
+        if UNFINISHED.search(line)
+    ]
+    assert unfinished == []
+
+
+def test_an_error_code_belongs_to_one_component() -> None:
+    owners: dict[str, set[str]] = {}
+    for path in modules():
+        for code in codes(path):
+            owners.setdefault(code, set()).add(component(path))
+    assert {code: owner for code, owner in owners.items() if len(owner) > 1} == {}
+
+
+def test_an_error_code_is_in_its_components_range() -> None:
+    strays = [
+        f"{named(path)} {code}"
+        for path in modules()
+        for code in codes(path)
+        if code[2] not in CODES.get(component(path), "")
+    ]
+    assert strays == []
+
+
+def test_public_names_change_only_on_purpose() -> None:
+    public = {}
+    for path in modules():
+        if path.name != "__init__.py":
+            continue
+        for node in ast.parse(path.read_text()).body:
+            if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+                public[path.parent.relative_to(ROOT).as_posix()] = ast.literal_eval(node.value)
+    assert public == {
+        "specs/quantity": ["BitRate", "ByteSize", "Duration"],
+        "specs/source": ["Document", "LoadedFile", "load_file"],
+    }

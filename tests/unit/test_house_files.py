@@ -1,0 +1,89 @@
+"""What is shipped: the lock, the wheel, the packages of Debian, and what it says of its author."""
+
+import re
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+TEXT = {".cfg", ".json", ".md", ".py", ".sh", ".toml", ".txt", ".yaml", ".yml", ""}
+
+
+def shipped() -> list[Path]:
+    """Return the text files of the project: Git's, else (in an archive) all."""
+    listed = subprocess.run(
+        ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        capture_output=True,
+        check=True,
+    )
+    paths = (ROOT / name for name in listed.stdout.decode().split("\0") if name)
+    return [path for path in paths if path.suffix in TEXT and path.is_file()]
+
+
+def test_no_file_knows_where_it_was_written() -> None:
+    home = re.compile(rf"{re.escape(str(ROOT))}\b")
+    telling = [path for path in shipped() if home.search(path.read_text(errors="replace"))]
+    assert telling == []
+
+
+def test_the_lock_names_versions_and_hashes_and_no_place() -> None:
+    lock = (ROOT / "requirements.lock").read_text()
+    assert re.findall(r"^(?!#|    |[a-z0-9-]+==[^ ]+ \\$).+$", lock, re.MULTILINE) == []
+    assert re.findall(r"://|--index-url|--find-links|file:|^/", lock) == []
+    pins = re.findall(r"^[a-z0-9-]+==", lock, re.MULTILINE)
+    assert len(pins) == len(set(pins)) > 30
+    assert lock.count("--hash=sha256:") >= len(pins)
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a folder with what an installation of the wheel has."""
+    folder = tmp_path_factory.mktemp("wheel")
+    program = f"from hatchling.build import build_wheel; print(build_wheel({str(folder)!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    with zipfile.ZipFile(folder / done.stdout.split()[-1]) as archive:
+        archive.extractall(folder / "installed")
+    return folder / "installed"
+
+
+def test_the_wheel_has_every_module_and_no_test(wheel: Path) -> None:
+    packages = {"agent", "providers", "reconciler", "specs"}
+    names = {path.relative_to(wheel).as_posix() for path in wheel.rglob("*.py")}
+    assert names >= {
+        path.relative_to(ROOT).as_posix()
+        for package in packages
+        for path in (ROOT / package).rglob("*.py")
+    }
+    top = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}
+    assert top == packages
+
+
+def test_the_wheel_finds_the_recipe_of_the_deploy_os(wheel: Path) -> None:
+    program = (
+        "from providers.deploy_os.recipe import find_recipe, load_recipe;"
+        "folder = find_recipe(); print(folder); print(load_recipe(folder).lock)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=wheel,
+        env={"PYTHONPATH": str(wheel), "PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    recipe = wheel / "providers/deploy_os/recipe"
+    assert done.stdout.split() == [str(recipe), str(recipe / "requirements.lock")], done.stderr
+
+
+def test_every_debian_package_is_named_once_with_a_sign_of_its_own() -> None:
+    lines = (ROOT / ".ci/debian-packages").read_text().splitlines()
+    entries = [entry for line in lines if (entry := line.partition("#")[0].split())]
+    assert all(len(entry) > 1 for entry in entries)
+    packages = [entry[0] for entry in entries]
+    assert len(packages) == len(set(packages))

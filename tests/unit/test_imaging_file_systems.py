@@ -1,0 +1,220 @@
+"""Superblocks that say whether a map of used blocks may be trusted.
+
+Built by hand; ``tests/protocol/test_imaging_dirty.py`` looks at real ones.
+"""
+
+import struct
+
+import pytest
+
+from agent.imaging import btrfs, ext, ntfs, xfs
+from agent.imaging.table import Reader
+
+JOURNAL = "its journal holds changes that are not in the file system yet"
+LOG = "its log holds changes that are not in the file system yet"
+
+
+def reader(raw: bytes) -> Reader:
+    return lambda offset, length: raw[offset : offset + length].ljust(length, b"\0")
+
+
+def ext_superblock(
+    *, incompatible: int = 0x2C2, compatible: int = 0x46B, magic: int = 0xEF53
+) -> bytes:
+    block = bytearray(1024)
+    struct.pack_into("<H", block, 0x38, magic)
+    struct.pack_into("<II", block, 0x60, incompatible, compatible)
+    return bytes(1024) + block
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (ext_superblock(), ""),
+        (ext_superblock(incompatible=0x2C6), JOURNAL),
+        (ext_superblock(incompatible=0x8), "it is the journal of another file system"),
+        (
+            ext_superblock(compatible=0x66B),
+            "it allocates in clusters, which the map cannot express",
+        ),
+        (bytes(4096), "its superblock is not at the usual place"),
+    ],
+)
+def test_ext(raw: bytes, reason: str) -> None:
+    assert ext.doubt(reader(raw)) == reason
+
+
+def btrfs_superblock(
+    *, devices: int = 1, log_root: int = 0, compat_ro: int = 0x3, incompat: int = 0x341
+) -> bytes:
+    block = bytearray(4096)
+    block[0x40:0x48] = b"_BHRfS_M"
+    struct.pack_into("<Q", block, 0x60, log_root)
+    struct.pack_into("<Q", block, 0x88, devices)
+    struct.pack_into("<QQ", block, 0xB4, compat_ro, incompat)
+    return bytes(65536) + block
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (btrfs_superblock(), ""),
+        (btrfs_superblock(devices=2), "it spans 2 devices"),
+        (
+            btrfs_superblock(log_root=4096),
+            "its log tree holds changes that are not in the file system yet",
+        ),
+        (
+            btrfs_superblock(compat_ro=0xB),
+            "it has features that the map is not known to cover (compat_ro 0x8, incompat 0x0)",
+        ),
+        (
+            btrfs_superblock(incompat=0x1341),
+            "it has features that the map is not known to cover (compat_ro 0x0, incompat 0x1000)",
+        ),
+        (bytes(70000), "its superblock is not at the usual place"),
+    ],
+)
+def test_btrfs(raw: bytes, reason: str) -> None:
+    assert btrfs.doubt(reader(raw)) == reason
+
+
+LOG_BLOCKS = 256
+
+
+def xfs_image(blocks: list[bytes], **changes: int) -> bytes:
+    superblock = bytearray(512)
+    superblock[:4] = b"XFSB"
+    struct.pack_into(">I", superblock, 4, 512)
+    struct.pack_into(">Q", superblock, 24, changes.get("realtime", 0))
+    struct.pack_into(">Q", superblock, 48, changes.get("log_start", (1 << 10) | 8))
+    struct.pack_into(">I", superblock, 84, 600)
+    struct.pack_into(">I", superblock, 96, LOG_BLOCKS)
+    superblock[124] = 10
+    return bytes(superblock) + bytes((608 - 1) * 512) + b"".join(blocks)
+
+
+def record(cycle: int, data_blocks: int, *, operations: int = 5, flags: int = 0) -> list[bytes]:
+    header = bytearray(512)
+    struct.pack_into(">IIII", header, 0, 0xFEEDBABE, cycle, 2, data_blocks * 512)
+    struct.pack_into(">I", header, 40, operations)
+    struct.pack_into(">I", header, 320, 32768)
+    data = bytearray(struct.pack(">I", cycle) + bytes(508))
+    data[9] = flags
+    return [bytes(header), *([bytes(data)] * data_blocks)]
+
+
+def unmount(cycle: int, data_blocks: int = 1) -> list[bytes]:
+    return record(cycle, data_blocks, operations=1, flags=0x20)
+
+
+def log(newer: list[bytes], older_cycle: int) -> list[bytes]:
+    filler = struct.pack(">I", older_cycle) + bytes(508)
+    return newer + [filler] * (LOG_BLOCKS - len(newer))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "clean"),
+    [
+        (log(unmount(1), 0), True),
+        (log(record(1, 20) + unmount(1), 0), True),
+        (log(record(7, 20) + unmount(7), 6), True),
+        (log(record(7, 20) + unmount(7, data_blocks=8), 6), True),
+        (record(7, LOG_BLOCKS - 3) + unmount(7), True),  # the head is back at the start
+        (log(record(1, 20), 0), False),
+        (log(unmount(7) + record(7, 20), 6), False),
+        (log(record(7, 20) + record(7, 1, operations=1), 6), False),
+        (log(record(7, 20) + unmount(7)[:1], 6), False),
+        (log(unmount(7), 3), False),
+        ([bytes(512)] * LOG_BLOCKS, False),
+    ],
+)
+def test_xfs_is_trusted_only_when_its_log_ends_with_an_unmount(
+    blocks: list[bytes], *, clean: bool
+) -> None:
+    assert xfs.doubt(reader(xfs_image(blocks))) == ("" if clean else LOG)
+
+
+@pytest.mark.parametrize(
+    ("raw", "reason"),
+    [
+        (xfs_image(log(unmount(1), 0), log_start=0), "its log is on another device"),
+        (xfs_image(log(unmount(1), 0), realtime=5), "it has a realtime section"),
+        (bytes(4096), "its superblock is not at the usual place"),
+    ],
+)
+def test_xfs_without_its_log_beside_its_data(raw: bytes, reason: str) -> None:
+    assert xfs.doubt(reader(raw)) == reason
+
+
+def with_update_sequence(record_bytes: bytes) -> bytes:
+    raw = bytearray(record_bytes)
+    count = len(raw) // 512
+    struct.pack_into("<HH", raw, 4, 48, count + 1)
+    raw[48:50] = b"\x01\x00"
+    for index in range(count):
+        end = (index + 1) * 512
+        raw[50 + 2 * index : 52 + 2 * index] = raw[end - 2 : end]
+        raw[end - 2 : end] = b"\x01\x00"
+    return bytes(raw)
+
+
+def restart_page(sequence: int, *, major: int = 1, in_use: int = 0xFFFF, flags: int = 0) -> bytes:
+    page = bytearray(4096)
+    page[:4] = b"RSTR"
+    struct.pack_into("<Hhh", page, 0x18, 0x70, 1, major)
+    struct.pack_into("<QHHHH", page, 0x70, sequence, 1, 0xFFFF, in_use, flags)
+    return with_update_sequence(bytes(page))
+
+
+def ntfs_image(*pages: bytes) -> bytes:
+    boot = bytearray(512)
+    struct.pack_into("<HB", boot, 11, 512, 8)
+    struct.pack_into("<Q", boot, 0x30, 4)
+    struct.pack_into("<b", boot, 0x40, -10)
+    entry = bytearray(1024)
+    entry[:4] = b"FILE"
+    struct.pack_into("<H", entry, 0x14, 0x80)
+    struct.pack_into("<II", entry, 0x80, 0x10, 0x20)
+    struct.pack_into("<IIBB", entry, 0xA0, 0x80, 0x60, 1, 0)
+    struct.pack_into("<H", entry, 0xA0 + 0x20, 0x40)
+    entry[0xE0:0xE3] = b"\x11\x02\x0a"  # two clusters from cluster 10
+    record_bytes = with_update_sequence(bytes(entry))
+    raw = bytearray(12 * 4096)
+    raw[:512] = boot
+    raw[4 * 4096 + 2048 : 4 * 4096 + 3072] = record_bytes
+    for index, page in enumerate(pages):
+        raw[(10 + index) * 4096 : (11 + index) * 4096] = page
+    return bytes(raw)
+
+
+EMPTY = b"\xff" * 4096
+
+
+@pytest.mark.parametrize(
+    ("pages", "reason"),
+    [
+        ((EMPTY, EMPTY), ""),
+        ((restart_page(5), restart_page(4)), ""),
+        ((restart_page(5, in_use=0, flags=2), EMPTY), ""),
+        ((restart_page(4), restart_page(5, in_use=0)), JOURNAL),
+        ((restart_page(5), restart_page(4, in_use=0)), ""),
+        (
+            (restart_page(5, major=2), EMPTY),
+            "Windows is hibernated or was shut down with fast startup",
+        ),
+        ((bytes(4096), EMPTY), "its journal ($LogFile) cannot be read"),
+    ],
+)
+def test_ntfs_is_trusted_only_when_its_newest_restart_page_is_clean(
+    pages: tuple[bytes, bytes], reason: str
+) -> None:
+    assert ntfs.doubt(reader(ntfs_image(*pages))) == reason
+
+
+@pytest.mark.parametrize("damage", [0, 11, 0x40, 4 * 4096 + 2048, 4 * 4096 + 2048 + 510])
+def test_a_damaged_ntfs_is_not_trusted(damage: int) -> None:
+    raw = bytearray(ntfs_image(restart_page(5), EMPTY))
+    raw[damage : damage + 4] = b"\xee\xee\xee\xee"
+    expected = "" if damage == 0 else "its journal ($LogFile) cannot be read"
+    assert ntfs.doubt(reader(bytes(raw))) == expected

@@ -1,0 +1,155 @@
+import struct
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from agent.imaging.blkid import Signature
+from agent.imaging.efi import boot_entries, parse_load_option
+from agent.imaging.extent import Extent
+from agent.imaging.flow import flow
+from agent.imaging.gpt import BIOS_BOOT_TYPE
+from agent.imaging.manifest import BootEntry
+from agent.imaging.sparse import copy_range
+from agent.imaging.survey import EDGE, WHOLE_GAP, kept_gaps, kept_of_map, unmapped
+
+GIB = 1 << 30
+MIB = 1 << 20
+
+
+def test_small_gaps_are_kept_whole() -> None:
+    slots = [Extent(MIB, 10 * MIB), Extent(12 * MIB, 7 * MIB)]
+    assert kept_gaps(slots, 20 * MIB) == (
+        Extent(0, MIB),
+        Extent(11 * MIB, MIB),
+        Extent(19 * MIB, MIB),
+    )
+
+
+def test_of_a_large_gap_its_ends_are_kept() -> None:
+    slots = [Extent(MIB, MIB), Extent(3 * GIB, GIB)]
+    assert kept_gaps(slots, 8 * GIB) == (
+        Extent(0, MIB),
+        Extent(2 * MIB, EDGE),
+        Extent(3 * GIB - EDGE, EDGE),
+        Extent(4 * GIB, EDGE),
+        Extent(8 * GIB - EDGE, EDGE),
+    )
+
+
+def test_of_a_large_head_more_is_kept_because_boot_loaders_lie_there() -> None:
+    assert kept_gaps([Extent(GIB, GIB)], 2 * GIB) == (
+        Extent(0, WHOLE_GAP),
+        Extent(GIB - EDGE, EDGE),
+    )
+
+
+def test_the_edges_of_a_mapped_partition_are_always_kept() -> None:
+    assert kept_of_map([Extent(5 * MIB, 4096)], 9 * MIB) == (
+        Extent(0, EDGE),
+        Extent(5 * MIB, 4096),
+        Extent(9 * MIB - EDGE, EDGE),
+    )
+    assert kept_of_map([], 4096) == (Extent(0, 4096),)
+
+
+@pytest.mark.parametrize(
+    ("found", "kind", "reason"),
+    [
+        (Signature("ext4"), "0x83", ""),
+        (Signature("crypto_LUKS"), "0x83", "there is no map of used blocks for crypto_LUKS"),
+        (Signature("LVM2_member"), "0x8e", "there is no map of used blocks for LVM2_member"),
+        (Signature(ambivalent=True), "0x83", "signatures of more than one use were found"),
+        (Signature(), "0x83", "no file system was recognised"),
+        (Signature(), BIOS_BOOT_TYPE, "it holds boot code and no file system"),
+    ],
+)
+def test_what_has_no_map_is_kept_in_full_with_the_reason(
+    found: Signature, kind: str, reason: str
+) -> None:
+    assert unmapped(found, kind) == reason
+
+
+GUID = "3f2a9c54-0a1b-4c5d-8e9f-001122334455"
+
+
+def load_option(label: str, path: str, *, active: int = 1, guid: str = GUID) -> bytes:
+    drive = struct.pack("<BBHIQQ", 4, 1, 42, 1, 2048, 4096) + uuid.UUID(guid).bytes_le + b"\x02\x02"
+    text = path.encode("utf-16-le") + b"\0\0"
+    file = struct.pack("<BBH", 4, 4, 4 + len(text)) + text
+    paths = drive + file + b"\x7f\xff\x04\x00"
+    return struct.pack("<IH", active, len(paths)) + label.encode("utf-16-le") + b"\0\0" + paths
+
+
+def test_a_load_option_names_label_partition_and_loader() -> None:
+    data = load_option("debian", "\\EFI\\debian\\shimx64.efi")
+    assert parse_load_option(data) == ("debian", GUID, "\\EFI\\debian\\shimx64.efi")
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\1\0\0\0", load_option("x", "y", active=0), load_option("x", "y")[:40]]
+)
+def test_an_unusable_load_option_is_passed_over(data: bytes) -> None:
+    assert parse_load_option(data) is None
+
+
+def test_only_entries_for_this_disk_are_kept_in_boot_order(tmp_path: Path) -> None:
+    def variable(name: str, data: bytes) -> None:
+        path = tmp_path / f"{name}-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+        path.write_bytes(b"\7\0\0\0" + data)
+
+    variable("BootOrder", struct.pack("<4H", 0x0A, 2, 1, 7))
+    variable("Boot000A", load_option("debian", "\\a.efi"))
+    variable("Boot0001", load_option("old", "\\b.efi"))
+    variable("Boot0002", load_option("elsewhere", "\\c.efi", guid=str(uuid.UUID(int=1))))
+    assert boot_entries([(3, GUID)], efivars=tmp_path) == (
+        BootEntry("debian", 3, "\\a.efi"),
+        BootEntry("old", 3, "\\b.efi"),
+    )
+
+
+def test_a_machine_without_uefi_has_no_entries(tmp_path: Path) -> None:
+    assert boot_entries([(1, GUID)], efivars=tmp_path / "absent") == ()
+
+
+def test_flow_keeps_order_and_bounds_what_is_begun() -> None:
+    begun: list[int] = []
+    results = flow(lambda item: begun.append(item) or item * 2, range(100), workers=2)
+    assert next(results) == 0
+    assert len(begun) <= 4
+    assert list(results) == [item * 2 for item in range(1, 100)]
+
+
+def test_flow_runs_items_side_by_side() -> None:
+    barrier = threading.Barrier(2, timeout=10)
+    assert len(list(flow(lambda _: barrier.wait(), range(2), workers=2))) == 2
+
+
+def test_flow_raises_the_first_error_in_order_and_begins_nothing_after_it() -> None:
+    begun: list[int] = []
+
+    def work(item: int) -> int:
+        begun.append(item)
+        if item == 3:
+            raise ValueError(item)
+        return item
+
+    results = flow(work, range(1000), workers=2)
+    with pytest.raises(ValueError, match="3"):
+        list(results)
+    assert max(begun) < 12
+
+
+def test_a_part_of_a_sparse_file_is_copied_and_stays_sparse(tmp_path: Path) -> None:
+    source, target = tmp_path / "source", tmp_path / "target"
+    with source.open("wb") as file:
+        file.truncate(64 * MIB)
+        for offset in (10 * MIB - 100, 30 * MIB, 40 * MIB - 50):
+            file.seek(offset)
+            file.write(b"data" * 50)
+    copy_range(source, 10 * MIB, 30 * MIB, target)
+    with source.open("rb") as file:
+        file.seek(10 * MIB)
+        assert target.read_bytes() == file.read(30 * MIB)
+    assert target.stat().st_blocks * 512 < MIB

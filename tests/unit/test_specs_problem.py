@@ -1,0 +1,72 @@
+"""Problems, their order and their catalogue."""
+
+import re
+from pathlib import Path
+
+import specs
+from specs.catalogue import CATALOGUE
+from specs.code import Code
+from specs.position import Position
+from specs.problem import Problem
+from specs.problems import Problems
+from specs.quotation import quoted
+
+
+def test_an_error_is_one_line_and_its_hint_another() -> None:
+    problem = Problem(
+        Position("fleet/lab.yaml", 3, 7), Code.UNKNOWN_FIELD, "error", "what", "how to solve it"
+    )
+    assert str(problem) == "fleet/lab.yaml:3:7: RW124 what\n    hint: how to solve it"
+
+
+def test_a_warning_says_so_and_an_empty_hint_is_left_out() -> None:
+    problem = Problem(Position("a.yaml", 1, 1), Code.EMPTY_DOCUMENT, "warning", "what", "")
+    assert str(problem) == "a.yaml:1:1: RW107 warning: what"
+
+
+def test_problems_are_ordered_by_place_and_the_same_one_is_kept_once() -> None:
+    problems = Problems()
+    for place in [("b", 1, 1), ("a", 10, 1), ("a", 9, 5), ("a", 9, 4), ("a", 9, 4)]:
+        problems.error(Position(*place), Code.SYNTAX, "what")
+    found = [
+        (each.position.file, each.position.line, each.position.column)
+        for each in problems.in_order()
+    ]
+    assert found == [("a", 9, 4), ("a", 9, 5), ("a", 10, 1), ("b", 1, 1)]
+
+
+def test_warnings_alone_are_no_errors() -> None:
+    problems = Problems()
+    problems.warning(Position("a", 1, 1), Code.EMPTY_DOCUMENT, "what")
+    assert not problems.has_errors
+    problems.error(Position("a", 1, 1), Code.SYNTAX, "what")
+    assert problems.has_errors
+
+
+def test_every_code_is_explained_and_used() -> None:
+    assert list(CATALOGUE) == list(Code)
+    root = Path(specs.__file__).parent
+    source = "".join(
+        path.read_text()
+        for path in root.rglob("*.py")
+        if path.name not in ("code.py", "catalogue.py")
+    )
+    unused = [code.name for code in Code if not re.search(rf"\bCode\.{code.name}\b", source)]
+    assert unused == []
+
+
+def test_explanations_are_whole_sentences() -> None:
+    for entry in CATALOGUE.values():
+        assert re.fullmatch(r"RW1\d\d", entry.code)
+        assert entry.title
+        assert not entry.title.endswith(".")
+        assert entry.cause.endswith(".")
+        assert entry.action.endswith((".", "{}"))
+
+
+def test_quoted_text_is_short_and_cannot_steer_a_terminal() -> None:
+    assert quoted("node-01") == '"node-01"'
+    assert quoted("東京") == '"東京"'
+    assert quoted("\x1b[31m") == '"\\u001b[31m"'
+    assert quoted("a\u202eb") == '"a\\u202eb"'
+    assert quoted("x" * 100) == '"' + "x" * 59 + '…"'
