@@ -44,6 +44,17 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Fail a file that skips itself outside the unit tests."""
+    report = yield
+    if report.skipped and not is_unit(collector):
+        fail(report)
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -51,8 +62,7 @@ def pytest_runtest_makereport(
     del call
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and not is_unit(item):
-        report.outcome = "failed"
-        report.longrepr = f"skipped, but a test that cannot run has failed: {report.longreprtext}"
+        fail(report)
     temporary = getattr(item, "funcargs", {}).get("tmp_path")
     if report.failed and temporary is not None and (temporary / "consoles").is_dir():
         kept = ROOT / "build/consoles" / re.sub(r"[^A-Za-z0-9_.-]+", "-", item.nodeid)
@@ -68,9 +78,16 @@ def keep_consoles(tmp_path: Path) -> Path:
     return directory
 
 
-def is_unit(item: pytest.Item) -> bool:
-    """Tell whether a test needs neither root nor programs."""
-    return (ROOT / UNIT) in item.path.parents
+def fail(report: pytest.TestReport | pytest.CollectReport) -> None:
+    """Turn the report of a skip into that of a failure."""
+    reason = report.longreprtext
+    report.outcome = "failed"
+    report.longrepr = f"skipped, but a test that cannot run has failed: {reason}"
+
+
+def is_unit(node: pytest.Item | pytest.Collector) -> bool:
+    """Tell whether a test, or a file of them, needs neither root nor programs."""
+    return (ROOT / UNIT) in node.path.parents
 
 
 def missing_programs(listed: str) -> list[str]:

@@ -24,7 +24,7 @@ from providers.deploy_os import (
 )
 from providers.deploy_os.directory import replace_directory
 from providers.deploy_os.package_files import PackageFiles
-from providers.deploy_os.recipe import Recipe, digest_of_folder
+from providers.deploy_os.recipe import Recipe
 from providers.deploy_os.selection import select
 from providers.errors import TerminalError
 
@@ -35,6 +35,9 @@ _KEPT_BASES = 3
 _DESCRIPTION = "base.json"
 _PLACES = ("root", "lock")
 """Fields of the recipe that say where something lies, which decides nothing."""
+
+_LATER = ("agent_layer", "build", "result")
+"""Modules of this package that work on a finished base."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,11 +70,20 @@ def digest_of(recipe: Recipe, sources: Path | None) -> str:
     """Return the digest of all that decides the base, but for what Debian publishes."""
     inputs = {
         "recipe": {key: value for key, value in asdict(recipe).items() if key not in _PLACES},
-        "code": digest_of_folder(Path(__file__).parent),
+        "code": _digest_of_code(),
         "python": requirements.extract(recipe.lock.read_text("utf-8"), recipe.distributions),
         "sources": sources.read_text("utf-8") if sources else "",
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
+
+
+def _digest_of_code() -> str:
+    """Return the digest of the modules that make the base, this one among them."""
+    digest = hashlib.sha256()
+    for path in sorted(Path(__file__).parent.glob("*.py")):
+        if path.stem not in _LATER:
+            digest.update(path.name.encode() + b"\0" + path.read_bytes())
+    return digest.hexdigest()
 
 
 @contextmanager

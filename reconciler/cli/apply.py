@@ -55,9 +55,11 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.cli.approval import approve, select  # noqa: PLC0415
     from reconciler.cli.follow import follow  # noqa: PLC0415
+    from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
     from reconciler.rendering.console import console  # noqa: PLC0415
     from reconciler.rendering.plan_text import print_plan  # noqa: PLC0415
+    from reconciler.server.service import is_served  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
     now = utc_now()
@@ -73,6 +75,8 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
         if not plan.empty:
             screen.print("There is nothing that could be started now.")
         return 1 if refused or not plan.empty else 0
+    if not is_served(state):
+        require_able_to_serve(boot_files)
     _confirm(plan, sum(len(item.disks) for item in chosen), yes)
     approve(workspace.database, plan, chosen, now)
     watched = [item.operation.op_id for item in (*chosen, *running) if item.operation]

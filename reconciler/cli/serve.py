@@ -39,9 +39,11 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     overwrites a disk or interrupts a running system waits for `rackwright apply`.
     """
     from reconciler.cli.log import configure_log  # noqa: PLC0415
+    from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.cli.workspace import Workspace  # noqa: PLC0415
     from reconciler.server.service import ServiceSettings  # noqa: PLC0415
 
+    require_able_to_serve(boot_files)
     configure_log(json=log_json)
     settings = ServiceSettings(
         state=state, boot_files=boot_files, http_port=http_port, https_port=https_port

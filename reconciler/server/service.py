@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Self
@@ -39,6 +39,8 @@ TICK = 1.0
 """Seconds between looks at the database: what another process approved is seen by then."""
 
 _PROOF_RETRY = 30.0
+_LEFTOVER_AGE = timedelta(days=1)
+"""Uploads that broke off longer ago are cleared away."""
 
 log = structlog.get_logger(__name__)
 
@@ -90,6 +92,7 @@ class Service:
         """Start everything; whatever cannot start stops what did."""
         async with AsyncExitStack() as stack:
             stack.enter_context(_lock(self._settings.state))
+            self.store.sweep(self._clock() - _LEFTOVER_AGE)
             await self._listen(stack)
             await self._netboot.start()
             stack.push_async_callback(self._netboot.stop)

@@ -66,10 +66,15 @@ def test_a_library_that_no_package_has_is_named(unpacked: Path) -> None:
 def test_a_real_file_counts_more_than_a_compatibility_link(tmp_path: Path) -> None:
     for folder in ("bin", "usr/bin"):
         (tmp_path / folder).mkdir(parents=True)
-    (tmp_path / "usr/bin/tool").symlink_to("/bin/tool")
-    (tmp_path / "bin/tool").write_bytes(b"real")
+    (tmp_path / "usr/bin/old").symlink_to("/bin/old")
+    (tmp_path / "bin/old").write_bytes(b"real")
+    (tmp_path / "bin/new").symlink_to("/usr/bin/new")
+    (tmp_path / "usr/bin/new").write_bytes(b"real")
 
-    assert PackageFiles(tmp_path).source("usr/bin/tool").read_bytes() == b"real"
+    files = PackageFiles(tmp_path)
+
+    assert not files.source("usr/bin/old").is_symlink()
+    assert not files.source("usr/bin/new").is_symlink()
 
 
 def test_links_are_copied_as_links(unpacked: Path, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """How the tests are run: what cannot run has failed, and what failed can be looked into."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -8,6 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+EMPTY = "def test_it(): pass\n"
 PASSED, FAILED, REFUSED = 0, 1, 4
 
 
@@ -39,9 +41,8 @@ def run(project: Path, folder: str, test: str) -> tuple[int, str]:
 
 def test_a_missing_program_stops_all_but_unit_tests(project: Path) -> None:
     (project / ".ci/debian-packages").write_text("qemu-nine  qemu-9 ls /no/rom # machines\n")
-    test = "def test_it(): pass\n"
-    assert run(project, "unit", test)[0] == PASSED
-    status, output = run(project, "lab", test)
+    assert run(project, "unit", EMPTY)[0] == PASSED
+    status, output = run(project, "lab", EMPTY)
     assert status == REFUSED
     assert (
         "these tests need qemu-9 (package qemu-nine), /no/rom (package qemu-nine)."
@@ -50,27 +51,42 @@ def test_a_missing_program_stops_all_but_unit_tests(project: Path) -> None:
 
 
 def test_with_all_programs_they_run(project: Path) -> None:
-    assert run(project, "protocol", "def test_it(): pass\n")[0] == PASSED
+    assert run(project, "protocol", EMPTY)[0] == PASSED
 
 
 @pytest.mark.parametrize("marker", ["needs_root", "lab"])
 def test_without_root_what_needs_it_fails(project: Path, marker: str) -> None:
-    status, output = run(
-        project,
-        "protocol",
-        f"import os\n\nos.geteuid = lambda: 1000\n\n@pytest.mark.{marker}\ndef test_it(): pass\n",
-    )
+    test = f"import os\n\nos.geteuid = lambda: 1000\n\n@pytest.mark.{marker}\n{EMPTY}"
+    status, output = run(project, "protocol", test)
     assert status == FAILED
     assert "only root can run this test: sudo make test" in output
 
 
-def test_a_skipped_test_has_failed(project: Path) -> None:
-    test = "def test_it(): pytest.skip('no luck')\n"
-    status, output = run(project, "protocol", test)
-    assert status == FAILED
+def test_with_root_it_runs(project: Path) -> None:
+    test = f"import os\n\nos.geteuid = lambda: 0\n\n@pytest.mark.needs_root\n{EMPTY}"
+    assert run(project, "protocol", test)[0] == PASSED
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        "def test_it(): pytest.skip('no luck')\n",
+        f"@pytest.mark.skip(reason='no luck')\n{EMPTY}",
+        f"pytest.skip('no luck', allow_module_level=True)\n{EMPTY}",
+    ],
+    ids=["inside", "marked", "whole file"],
+)
+def test_a_skipped_test_has_failed(project: Path, test: str) -> None:
+    _, output = run(project, "protocol", test)
+    assert re.search(r"= 1 (failed|error) in", output)
     assert "skipped, but a test that cannot run has failed" in output
     assert "no luck" in output
-    assert run(project, "unit", test)[0] == PASSED
+
+
+def test_a_unit_test_may_be_skipped(project: Path) -> None:
+    status, output = run(project, "unit", "def test_it(): pytest.skip('not here')\n")
+    assert status == PASSED
+    assert "= 1 skipped in" in output
 
 
 def test_a_failed_test_shows_and_keeps_its_consoles(project: Path) -> None:

@@ -94,13 +94,17 @@ def test_a_taken_port_whose_process_cannot_be_seen(monkeypatch):
     [
         (
             errno.EACCES,
-            "RW302: port 69/udp on 127.0.0.1 cannot be used: Permission denied. Run as root, or "
-            "with the capabilities CAP_NET_BIND_SERVICE and CAP_NET_RAW.",
+            (
+                "RW302: port 69/udp on 127.0.0.1 cannot be used: Permission denied. Run as root, "
+                "or with the capabilities CAP_NET_BIND_SERVICE and CAP_NET_RAW."
+            ),
         ),
         (
             errno.EADDRNOTAVAIL,
-            "RW302: port 69/udp on 127.0.0.1 cannot be used: Cannot assign requested address. "
-            "Check that interface eth0 exists, is up and has the address 127.0.0.1.",
+            (
+                "RW302: port 69/udp on 127.0.0.1 cannot be used: Cannot assign requested address. "
+                "Check that interface eth0 exists, is up and has the address 127.0.0.1."
+            ),
         ),
     ],
 )

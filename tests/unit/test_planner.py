@@ -23,8 +23,8 @@ from agent.wire.disk import DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
 from reconciler.ledger.states import OperationState
 from reconciler.observed import ObservedMachine, TimedReport
-from reconciler.planning.plan import Plan, Risk, exit_code
 from reconciler.planning.lint import broken_invariants
+from reconciler.planning.plan import Plan, Risk, exit_code
 from reconciler.planning.planner import plan as unchecked_plan
 
 GOLDEN = a_machine(16, "capture-golden")

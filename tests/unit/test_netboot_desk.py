@@ -1,0 +1,410 @@
+"""Every route to the Deploy-OS goes through the authority; every doubt is the local disk."""
+
+import inspect
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from structlog.testing import capture_logs
+
+import providers.netboot
+from providers.netboot.boot_desk import BootDesk
+from providers.netboot.boot_files import BootFiles
+from providers.netboot.boot_policy import LOCAL_BOOT_MENU, BootSite
+from providers.netboot.boot_script import GRUB_LOCAL_DISK, GRUB_START_OVER, IPXE_LOCAL_DISK
+from providers.netboot.decision import BootAuthority, BootTicket, DeployOS, Grant, LocalDisk
+from providers.netboot.dhcp_codec import decode, encode
+from providers.netboot.dhcp_message import DhcpMessage, MessageType
+from providers.netboot.dhcp_service import DhcpService
+from providers.netboot.leases import InMemoryLeaseStore, Lease
+from tests.unit.netboot_world import (
+    IPXE_BIOS_DISCOVER,
+    MAC,
+    NOW,
+    OTHER_MAC,
+    OVMF_ASKS_4011,
+    OVMF_DISCOVER,
+    SERVER,
+    TICKET,
+    UDHCPC_DISCOVER,
+    UUID,
+    RecordingAuthority,
+    captured,
+    grant,
+    network,
+)
+
+ADDRESS = "10.77.0.52"
+HTTP = "http://10.77.0.1:8080"
+BOOT_FILES = (
+    "shimx64.efi",
+    "grubx64.efi",
+    "undionly.kpxe",
+    "snponly.efi",
+    "vmlinuz",
+    "initrd.img",
+)
+
+
+class Site:
+    """Network boot without sockets, on a recording authority."""
+
+    def __init__(self, root: Path, *, mode="server", grants=(), net=None, files=BOOT_FILES):
+        self.authority = RecordingAuthority(list(grants))
+        self.leases = InMemoryLeaseStore()
+        self.net = net or network(mode)
+        self.now = NOW
+        metadata = {"deploy-os.json": '{"version": "1", "kernel_arguments": ["quiet"]}'}
+        for name, text in (dict.fromkeys(files, "") | metadata).items():
+            if not (root / name).exists():
+                (root / name).write_text(text)
+        self.desk = BootDesk(
+            self.authority,
+            self.leases,
+            BootFiles(root),
+            BootSite(SERVER, HTTP),
+            lambda: (self.net,),
+            lambda: self.now,
+        )
+        self.dhcp = DhcpService(self.desk, dict)
+
+    def lease(self, mac=MAC, address=ADDRESS, state="bound") -> None:
+        expires = NOW + timedelta(hours=1)
+        self.leases.put(Lease("rack", IPv4Address(address), mac, state, expires))
+
+    def hears(self, packet: bytes) -> DhcpMessage | None:
+        datagram = self.dhcp.receive(packet, "0.0.0.0")  # noqa: S104 (a DHCP client's source)
+        return None if datagram is None else decode(datagram.payload)
+
+
+@pytest.fixture
+def site(tmp_path):
+    return lambda **more: Site(tmp_path, **more)
+
+
+def noted(site: Site) -> list[str]:
+    return [request.detail for request in site.authority.noted]
+
+
+# --- the property ---------------------------------------------------------------------
+
+
+def test_only_the_desk_calls_the_authority():
+    folder = Path(inspect.getfile(providers.netboot)).parent
+    callers = {
+        path.name
+        for path in folder.glob("*.py")
+        if "authority." in path.read_text(encoding="utf-8")
+    }
+    assert callers == {"boot_desk.py"}
+    assert {name for name in vars(BootAuthority) if not name.startswith("_")} == {
+        "decide",
+        "note",
+        "ticket",
+    }
+
+
+def _says_deploy(text: str) -> bool:
+    return "rackwright.token=" in text or "vmlinuz" in text
+
+
+_GRANTS = st.builds(
+    lambda mac, uuid, minutes: grant(mac, uuid=uuid, minutes=minutes),
+    st.sampled_from([MAC, OTHER_MAC]),
+    st.sampled_from(["", UUID, "00000000-1111-2222-3333-444444444444"]),
+    st.sampled_from([-1, 5]),
+)
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    mode: str
+    grants: list[Grant]
+    fails: bool
+    leased: str | None
+    source: str
+    ticket: BootTicket | None
+
+
+@given(
+    st.builds(
+        Circumstances,
+        mode=st.sampled_from(["server", "proxy", "off"]),
+        grants=st.lists(_GRANTS, max_size=2),
+        fails=st.booleans(),
+        leased=st.sampled_from([None, ADDRESS, "10.77.0.53"]),
+        source=st.sampled_from([ADDRESS, "10.77.0.53", "192.0.2.1"]),
+        ticket=st.sampled_from([TICKET, None, replace(TICKET, pin="damaged")]),
+    )
+)
+def test_no_route_says_deploy_os_unless_the_authority_did(tmp_path_factory, given_these):
+    site = Site(tmp_path_factory.getbasetemp(), mode=given_these.mode, grants=given_these.grants)
+    site.authority.fails = given_these.fails
+    site.authority.ticket_answer = given_these.ticket
+    source = given_these.source
+    if given_these.leased:
+        site.lease(address=given_these.leased)
+    routes = {
+        "dhcp": lambda: _boots(site.hears(OVMF_DISCOVER)),
+        "dhcp, iPXE": lambda: _boots(site.hears(IPXE_BIOS_DISCOVER)),
+        "dhcp, installed system": lambda: _boots(site.hears(UDHCPC_DISCOVER)),
+        "4011": lambda: _boots(_answer(site.dhcp.receive_proxy(OVMF_ASKS_4011, source, 4011))),
+        "tftp": lambda: _says_deploy(site.desk.script("grub", MAC, source)),
+        "http": lambda: _says_deploy(site.desk.script("ipxe", MAC, source)),
+    }
+    for name, route in routes.items():
+        site.authority.answers.clear()
+        with capture_logs():  # each failure would be logged with its traceback
+            booted = route()
+        assert site.authority.said_deploy or not booted, name
+
+
+def _answer(datagram) -> DhcpMessage | None:
+    return None if datagram is None else decode(datagram.payload)
+
+
+def _boots(reply: DhcpMessage | None) -> bool:
+    """Return whether the reply lets firmware start anything, or ask for it on port 4011."""
+    if reply is None:
+        return False
+    asks_4011 = reply.options.vendor_class == "PXEClient" and not reply.options.vendor_options
+    return bool(reply.file) or asks_4011
+
+
+# --- DHCP -----------------------------------------------------------------------------
+
+
+def test_a_granted_machine_is_sent_to_its_boot_loader(site):
+    world = site(grants=[grant(uuid=UUID)])
+    assert world.hears(OVMF_DISCOVER).file == "shimx64.efi"
+    assert world.hears(IPXE_BIOS_DISCOVER).file == HTTP + "/boot/ipxe/52-54-00-12-34-56"
+    first = world.authority.decided[0]
+    assert (first.route, first.mac, first.uuid, first.arch) == ("dhcp", MAC, UUID, 7)
+    assert first.detail == "DISCOVER, xid dcae32b3, x64 UEFI"
+
+
+def test_a_machine_without_grant_gets_an_address_and_no_file(site):
+    world = site()
+    told = world.hears(OVMF_DISCOVER)
+    assert told.yiaddr in world.net.subnet
+    assert (told.file, told.options.vendor_options) == ("", LOCAL_BOOT_MENU)
+    silent = world.hears(IPXE_BIOS_DISCOVER)
+    assert (silent.file, silent.options.vendor_class) == ("", "")
+    assert world.authority.answers == [LocalDisk("no grant")] * 2
+
+
+def test_an_installed_system_is_noted_but_asks_for_no_decision(site):
+    world = site(grants=[grant("de:a4:2b:ab:bf:38")])
+    assert world.hears(UDHCPC_DISCOVER).file == ""
+    assert world.authority.decided == []
+    assert noted(world) == ["DISCOVER, xid a600f943, no network boot (udhcp 1.35.0)"]
+
+
+def test_what_a_stranger_writes_cannot_forge_log_lines(site):
+    world = site()
+    options = replace(captured(UDHCPC_DISCOVER).options, vendor_class="x\n\x1b[2J" + "y" * 200)
+    world.hears(encode(replace(captured(UDHCPC_DISCOVER), options=options)))
+    (detail,) = noted(world)
+    assert detail.isprintable()
+    assert len(detail) < 160
+
+
+def test_a_relayed_machine_is_served_from_its_own_network(site):
+    far = network(name="far", subnet="10.88.0.0/24", pool=("10.88.0.50", "10.88.0.59"))
+    world = site(net=far)
+    assert world.hears(OVMF_DISCOVER) is None  # our own network is unknown
+    relayed = replace(captured(OVMF_DISCOVER), giaddr=IPv4Address("10.88.0.1"))
+    datagram = world.dhcp.receive(encode(relayed), "10.88.0.1")
+    assert (datagram.address, datagram.port) == ("10.88.0.1", 67)
+    assert decode(datagram.payload).yiaddr in far.subnet
+    assert "through relay 10.88.0.1" in world.authority.decided[0].detail
+
+
+def test_missing_boot_files_are_reported_and_the_machine_boots_its_disk(site):
+    world = site(grants=[grant()], files=("shimx64.efi",))
+    assert world.hears(OVMF_DISCOVER).file == ""
+    assert noted(world)[0].startswith("RW303: the boot files directory ")
+    assert "lacks grubx64.efi, vmlinuz, initrd.img" in noted(world)[0]
+
+
+def test_firmware_without_a_way_to_the_deploy_os_is_reported(site):
+    world = site(grants=[grant()])
+    http = replace(
+        captured(OVMF_DISCOVER).options, vendor_class="HTTPClient:Arch:00016", architectures=(16,)
+    )
+    reply = world.hears(encode(replace(captured(OVMF_DISCOVER), options=http)))
+    assert reply.file == HTTP + "/boot/nothing"
+    assert noted(world) == [
+        (
+            "RW310: there is no way to the Deploy-OS for firmware 'x64 UEFI HTTP boot': Debian's "
+            "signed GRUB cannot fetch over HTTP, so it boots the local disk for now. Let the "
+            "machine boot by PXE, x64 UEFI or BIOS, or from boot media."
+        )
+    ]
+
+
+def test_an_exhausted_pool_is_in_the_timeline(site):
+    world = site(net=network(pool=None))
+    assert world.hears(OVMF_DISCOVER) is None
+    assert noted(world)[0].startswith("RW306: network rack has no dhcp range")
+
+
+def test_a_network_that_is_off_hears_nothing(site):
+    world = site(mode="off", grants=[grant()])
+    assert world.hears(OVMF_DISCOVER) is None
+    assert world.dhcp.receive_proxy(OVMF_ASKS_4011, ADDRESS, 4011) is None
+    assert world.authority.decided == []
+
+
+@pytest.mark.parametrize("packet", [b"", b"garbage", bytes(400)])
+def test_garbage_is_answered_by_nothing(site, packet):
+    world = site()
+    assert world.dhcp.receive(packet, ADDRESS) is None
+    assert world.dhcp.receive_proxy(packet, ADDRESS, 68) is None
+
+
+def test_a_servers_reply_is_not_answered(site):
+    world = site()
+    reply = replace(captured(OVMF_DISCOVER), op=2, message_type=MessageType.OFFER)
+    assert world.hears(encode(reply)) is None
+
+
+# --- ProxyDHCP ------------------------------------------------------------------------
+
+
+def test_beside_another_dhcp_server_edk2_is_led_over_port_4011(site):
+    world = site(mode="proxy", grants=[grant()])
+    offered = world.hears(OVMF_DISCOVER)
+    assert (offered.file, offered.siaddr, offered.options.vendor_class) == (
+        "",
+        SERVER,
+        "PXEClient",
+    )
+    datagram = world.dhcp.receive_proxy(OVMF_ASKS_4011, "10.77.0.111", 4011)
+    assert (datagram.address, datagram.port) == ("10.77.0.111", 4011)
+    assert decode(datagram.payload).file == "snponly.efi"
+    assert [request.route for request in world.authority.decided] == ["proxy-dhcp"] * 2
+    assert world.leases.of_network("rack") == []
+
+
+def test_on_4011_bios_is_answered_too(site):
+    world = site(mode="proxy", grants=[grant()])
+    bios = replace(captured(OVMF_ASKS_4011).options, architectures=(0,))
+    asked = encode(replace(captured(OVMF_ASKS_4011), options=bios))
+    assert decode(world.dhcp.receive_proxy(asked, ADDRESS, 68).payload).file == "undionly.kpxe"
+
+
+def test_beside_another_dhcp_server_only_firmware_is_answered(site):
+    world = site(mode="proxy", grants=[grant("de:a4:2b:ab:bf:38")])
+    assert world.hears(UDHCPC_DISCOVER) is None
+    request = replace(captured(OVMF_DISCOVER), message_type=MessageType.REQUEST)
+    assert world.hears(encode(request)) is None
+    assert noted(world)[1] == "REQUEST, xid dcae32b3, x64 UEFI"
+
+
+# --- boot scripts ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("loader", ["grub", "ipxe"])
+def test_the_leaseholder_gets_its_script_and_one_ticket(site, loader):
+    world = site(grants=[grant()])
+    world.lease()
+    text = world.desk.script(loader, MAC, ADDRESS)
+    assert f"rackwright.token={TICKET.token} BOOTIF=01-52-54-00-12-34-56 " in text
+    assert text.count(" quiet") == 1
+    assert world.authority.tickets == 1
+    assert world.authority.decided[0].detail == f"asks for its {loader} script (leased)"
+    assert isinstance(world.authority.answers[0], DeployOS)
+
+
+@pytest.mark.parametrize(
+    ("lease", "source", "why"),
+    [
+        (None, ADDRESS, "is not leased to it, nothing is"),
+        ((MAC, "10.77.0.53", "bound"), ADDRESS, "is not leased to it, 10.77.0.53 is"),
+        ((OTHER_MAC, ADDRESS, "bound"), ADDRESS, "is not leased to it, nothing is"),
+        ((MAC, ADDRESS, "released"), ADDRESS, "is not leased to it, nothing is"),
+        ((MAC, ADDRESS, "bound"), "192.0.2.1", "is in none of our networks"),
+    ],
+)
+def test_another_requester_gets_the_local_disk_and_stands_in_the_timeline(site, lease, source, why):
+    world = site(grants=[grant()])
+    if lease:
+        world.lease(*lease)
+    assert world.desk.script("ipxe", MAC, source) == IPXE_LOCAL_DISK
+    assert world.authority.decided == []
+    assert world.authority.tickets == 0
+    (detail,) = noted(world)
+    assert f"RW311: {source} asked for the boot script of {MAC}, but the address {why}" in detail
+
+
+def test_where_another_server_leases_the_requester_is_labelled(site):
+    world = site(mode="proxy", grants=[grant()])
+    assert "rackwright.token" in world.desk.script("ipxe", MAC, "10.77.0.200")
+    assert world.authority.decided[0].detail == (
+        "asks for its ipxe script (network-trust: the address is another DHCP server's)"
+    )
+
+
+def test_grub_starts_over_where_our_dhcp_decides_and_tries_the_disk_elsewhere(site):
+    assert site(mode="proxy").desk.script("grub", MAC, ADDRESS) == GRUB_START_OVER
+    assert site(mode="off").desk.script("grub", MAC, ADDRESS) == GRUB_LOCAL_DISK
+    assert site().desk.script("grub", MAC, ADDRESS) == GRUB_START_OVER
+    assert site().desk.script("grub", MAC, "192.0.2.1") == GRUB_LOCAL_DISK
+
+
+def test_a_grant_that_is_gone_before_the_ticket_is_the_local_disk(site):
+    world = site(grants=[grant()])
+    world.lease()
+    world.authority.ticket_answer = None
+    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+    assert noted(world) == [
+        "asks for its ipxe script (leased): local disk, the grant is gone since the decision"
+    ]
+
+
+def test_a_damaged_build_costs_no_ticket(site):
+    world = site(grants=[grant()])
+    world.lease()
+    (world.desk.files.root / "deploy-os.json").write_text("{}")
+    assert world.desk.script("grub", MAC, ADDRESS) == GRUB_START_OVER
+    assert world.authority.tickets == 0
+    assert "RW304" in noted(world)[0]
+
+
+def test_a_value_that_cannot_stand_in_a_script_is_the_local_disk(site):
+    world = site(grants=[grant()])
+    world.lease()
+    world.authority.ticket_answer = replace(TICKET, server="https://x; reboot")
+    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+    assert "RW305" in noted(world)[0]
+
+
+def test_an_authority_that_fails_is_the_local_disk_everywhere(site):
+    world = site(grants=[grant()])
+    world.lease()
+    world.authority.fails = True
+    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+    assert world.hears(OVMF_DISCOVER).file == ""
+
+
+def test_a_ticket_that_fails_is_the_local_disk(site, monkeypatch):
+    world = site(grants=[grant()])
+    world.lease()
+    monkeypatch.setattr(RecordingAuthority, "ticket", lambda *_: 1 / 0)
+    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+
+
+def test_a_transfer_is_noted_under_the_leaseholders_mac(site):
+    world = site()
+    world.lease()
+    world.desk.note_transfer("tftp", ADDRESS, "vmlinuz complete")
+    world.desk.note_transfer("tftp", "10.77.0.99", "vmlinuz complete")
+    assert [(request.mac, request.source) for request in world.authority.noted] == [
+        (MAC, ADDRESS),
+        ("", "10.77.0.99"),
+    ]
