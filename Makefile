@@ -50,7 +50,8 @@ unit: $(ready)
 bench: $(ready)
 	@if [[ ! "$$NAME" =~ ^[a-z0-9_]+$$ || ! -f "benchmarks/$$NAME.py" ]]; then \
 	    echo "There is no benchmark '$$NAME'. Use make bench NAME=... with one of:" >&2; \
-	    find benchmarks -maxdepth 1 -name '[a-z]*.py' -printf '    %f\n' | sed 's/\.py$$//' | sort >&2; \
+	    find benchmarks -maxdepth 1 -name '[a-z]*.py' -printf '    %f\n' 2>/dev/null \
+	        | sed 's/\.py$$//' | sort | grep . >&2 || echo '    (none yet)' >&2; \
 	    exit 2; \
 	fi
 	$(bin)/python "benchmarks/$$NAME.py"

@@ -16,20 +16,6 @@ _PRIVATE = 0o700
 _CREDENTIALS = "3i"  # struct ucred
 
 
-def default_directory() -> Path:
-    """Return the lab directory of this environment (XDG Base Directory Specification)."""
-    if named := os.environ.get(ENVIRONMENT_VARIABLE):
-        return Path(named)
-    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local/state"
-    return Path(state) / "rackwright/lab"
-
-
-def default_cache() -> Path:
-    """Return where root file systems are kept between racks."""
-    cache = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(cache) / "rackwright/lab"
-
-
 @dataclass(frozen=True, slots=True)
 class MachineFiles:
     """The files of one machine."""

@@ -34,6 +34,14 @@ def differences(old: dict[str, str], new: dict[str, str]) -> str:
     )
 
 
+def discard_disks(rack: Rack, directory: LabDirectory) -> None:
+    """Delete the disks of all machines, and the UEFI variables that know them."""
+    for machine in rack.machines:
+        files = directory.machine(machine.name)
+        for file in (files.disk_recipe, files.disk, files.variables):
+            file.unlink(missing_ok=True)
+
+
 def prepare_disks(rack: Rack, directory: LabDirectory, cache: Path, progress: Progress) -> None:
     """Make every disk that does not exist yet.
 

@@ -5,6 +5,10 @@ import os
 import signal
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NoReturn
+
+from providers.lab.directory import ENVIRONMENT_VARIABLE
+from providers.lab.errors import program_missing
 
 _PROC = Path("/proc")
 
@@ -12,6 +16,17 @@ _PROC = Path("/proc")
 def enter_argv(process: int, command: Sequence[str]) -> list[str]:
     """Return the command line that runs ``command`` in the network namespace of ``process``."""
     return ["nsenter", f"--net=/proc/{process}/ns/net", "--", *command]
+
+
+def become(argv: Sequence[str], directory: Path) -> NoReturn:
+    """Replace this process by a command inside a rack, which finds its directory by RACKWRIGHT_LAB.
+
+    So signals and the exit status pass without anybody between. RW801.
+    """
+    try:
+        os.execvpe(argv[0], argv, {**os.environ, ENVIRONMENT_VARIABLE: str(directory)})  # noqa: S606 - no shell is wanted
+    except FileNotFoundError as error:
+        raise program_missing(argv[0], "util-linux") from error
 
 
 def processes_in(namespace: str) -> Iterator[int]:

@@ -15,7 +15,7 @@ PROGRAM = "qemu-system-x86_64"
 _PACKAGE = "qemu-system-x86"
 _MIB = 1 << 20
 _REBOOT_AFTER_MILLISECONDS = 5000
-_IPV6_BOOT = "opt/org.tianocore/IPv6PXESupport"
+_IPV6_SWITCHES = ("IPv6Support", "IPv6PXESupport")  # for HTTP Boot and for PXE
 
 _EMULATED_PROCESSOR = "qemu64,-svm"
 """The oldest 64-bit model, because it is the fastest one to emulate: SSE2 is translated to
@@ -138,7 +138,8 @@ def _boot(machine: Machine) -> list[str]:
     if machine.firmware != "bios":
         # Nothing in a rack answers IPv6, and OVMF waits two minutes to find that out. The
         # minute each of PXE and HTTP Boot over IPv4, where no DHCP server answers, is fixed in it.
-        return ["-boot", "strict=on", "-fw_cfg", f"name={_IPV6_BOOT},string=n"]
+        switches = (f"name=opt/org.tianocore/{name},string=n" for name in _IPV6_SWITCHES)
+        return ["-boot", "strict=on", *(part for each in switches for part in ("-fw_cfg", each))]
     return ["-boot", f"strict=on,reboot-timeout={_REBOOT_AFTER_MILLISECONDS}"]
 
 

@@ -9,7 +9,7 @@ from providers.errors import TerminalError
 from providers.lab import control
 from providers.lab.client import RackClient
 from providers.lab.directory import LabDirectory
-from providers.lab.disks import Progress, prepare_disks
+from providers.lab.disks import Progress, discard_disks, prepare_disks
 from providers.lab.errors import already_up, not_root, program_missing, supervisor_failed
 from providers.lab.firmware import flash_images
 from providers.lab.qemu import require_qemu
@@ -19,11 +19,13 @@ from providers.lab.rack_file import dump_rack
 _SOURCES = Path(__file__).parents[2]
 
 
-def rack_up(rack: Rack, directory: Path, cache: Path, progress: Progress) -> RackClient:
+def rack_up(
+    rack: Rack, directory: Path, cache: Path, progress: Progress, *, fresh: bool = False
+) -> RackClient:
     """Bring a rack up in ``directory``, all machines off, and return a client for it.
 
-    Disks that are missing are made first; ``cache`` keeps what takes long. A rack that
-    died in the directory is replaced. RW801 to RW803, RW806, RW808 to RW811.
+    Disks that are missing are made first, with ``fresh`` all of them; ``cache`` keeps what
+    takes long. A rack that died in the directory is replaced. RW801 to RW803, RW806, RW808 to RW811.
     """
     if os.geteuid() != 0:
         raise not_root(os.geteuid())
@@ -36,6 +38,8 @@ def rack_up(rack: Rack, directory: Path, cache: Path, progress: Progress) -> Rac
     if lock is None:
         raise already_up(place.path)
     try:
+        if fresh:
+            discard_disks(rack, place)
         prepare_disks(rack, place, cache, progress)
         place.rack_file.write_bytes(dump_rack(rack))
         progress("starting the rack")

@@ -9,7 +9,7 @@ from ipaddress import IPv4Address
 import structlog
 
 from providers.netboot.dhcp_service import Datagram
-from providers.netboot.port_holder import bind_error
+from providers.netboot.udp_socket import broadcast_socket
 
 Receive = Callable[[bytes, str, int], Datagram | None]
 """Payload, source address and source port -> the answer."""
@@ -76,18 +76,9 @@ async def open_endpoint(
 ) -> DhcpEndpoint:
     """Return an endpoint that hears ``port`` on ``interface`` and answers from ``address``.
 
-    It is bound to 0.0.0.0, as broadcasts reach no socket that is bound to an
-    address. Raises ``PortTakenError`` or ``InterfaceError``.
+    Raises ``PortTakenError`` or ``InterfaceError``.
     """
-    sock = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    try:
-        sock.settimeout(0)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode() + b"\0")
-        sock.bind(("0.0.0.0", port))  # noqa: S104 (held to one interface by the option above)
-    except OSError as error:
-        sock.close()
-        raise bind_error(error, "udp", IPv4Address(0), port, interface) from error
+    sock = broadcast_socket(interface, port)
     loop = asyncio.get_running_loop()
     _, endpoint = await loop.create_datagram_endpoint(
         lambda: DhcpEndpoint(sock, address, receive), sock=sock

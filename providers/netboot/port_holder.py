@@ -84,6 +84,8 @@ def bind_error(
         )
     if error.errno in (errno.EACCES, errno.EPERM):
         action = "Run as root, or with the capabilities CAP_NET_BIND_SERVICE and CAP_NET_RAW"
+    elif address == _ANY:
+        action = f"Check that interface {interface} exists"
     else:
         action = f"Check that interface {interface} exists, is up and has the address {address}"
     reason = os.strerror(error.errno) if error.errno else str(error)

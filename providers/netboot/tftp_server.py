@@ -15,7 +15,6 @@ from typing import BinaryIO
 
 import structlog
 
-from providers.netboot.port_holder import bind_error
 from providers.netboot.tftp_session import (
     Ending,
     ReadRequest,
@@ -23,11 +22,13 @@ from providers.netboot.tftp_session import (
     error_packet,
     parse_request,
 )
+from providers.netboot.udp_socket import unicast_socket
 
 FILE_NOT_FOUND = 1
 _UNDEFINED, _ACCESS_VIOLATION = 0, 2
 _TICK_SECONDS = 0.25
 _DATAGRAM = 65536
+_REQUESTS_AT_ONCE = 32
 
 log = structlog.get_logger(__name__)
 
@@ -89,15 +90,7 @@ class TftpServer:
 
     def start(self) -> None:
         """Bind and serve. Raises ``PortTakenError`` or ``InterfaceError``."""
-        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        try:
-            self._socket.bind((str(self._address), self._asked_port))
-        except OSError as error:
-            self._socket.close()
-            raise bind_error(
-                error, "udp", self._address, self._asked_port, self._interface
-            ) from error
-        self._socket.settimeout(0)
+        self._socket = unicast_socket(self._interface, self._address, self._asked_port)
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
         self._wake_write.settimeout(0)
@@ -147,10 +140,15 @@ class TftpServer:
         self._wake_read.recv(_DATAGRAM)
 
     def _accept(self) -> None:
-        try:
-            data, client = self._socket.recvfrom(_DATAGRAM)
-        except OSError:
-            return
+        """Take the requests that wait, some at a time, so that transfers go on in a storm."""
+        for _ in range(_REQUESTS_AT_ONCE):
+            try:
+                data, client = self._socket.recvfrom(_DATAGRAM)
+            except OSError:
+                return
+            self._take(data, client)
+
+    def _take(self, data: bytes, client: Client) -> None:
         request = parse_request(data)
         if request is None:
             return

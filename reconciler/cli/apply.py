@@ -1,6 +1,8 @@
 """``rackwright apply``: carry out exactly one plan."""
 
+from getpass import getuser
 from pathlib import Path
+from socket import gethostname
 from typing import TYPE_CHECKING
 
 import click
@@ -53,10 +55,12 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.cli.approval import approve, select  # noqa: PLC0415
     from reconciler.cli.follow import follow  # noqa: PLC0415
     from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
+    from reconciler.cli.selection import select  # noqa: PLC0415
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
+    from reconciler.ledger.ledger import Ledger  # noqa: PLC0415
+    from reconciler.loop.approval import approve  # noqa: PLC0415
     from reconciler.rendering.console import console  # noqa: PLC0415
     from reconciler.rendering.plan_text import print_plan  # noqa: PLC0415
     from reconciler.server.service import is_served  # noqa: PLC0415
@@ -77,8 +81,9 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
         return 1 if refused or not plan.empty else 0
     if not is_served(state):
         require_able_to_serve(boot_files)
-    _confirm(plan, sum(len(item.disks) for item in chosen), yes)
-    approve(workspace.database, plan, chosen, now)
+    if chosen:
+        _confirm(plan, sum(len(item.disks) for item in chosen), yes)
+        approve(Ledger(workspace.database), plan, chosen, f"{getuser()}@{gethostname()}", now)
     watched = [item.operation.op_id for item in (*chosen, *running) if item.operation]
     all_well = follow(workspace, boot_files, watched, output_format)
     return 0 if all_well and not refused else 1

@@ -1,37 +1,59 @@
 """``rackwright lab``: the virtual rack."""
 
-import os
-import subprocess
+from collections.abc import Callable
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
+from typing import ParamSpec
 
 import click
 
 from reconciler.cli.demo import demo
 from reconciler.cli.options import format_option
 
+P = ParamSpec("P")
+
 DEFAULT_DIRECTORY = Path(".cache/lab/run/rack")
+
+
+def _remember(context: click.Context, _: click.Parameter, directory: Path | None) -> None:
+    """Let ``--dir`` stand before the subcommand or after it; the later one counts."""
+    if directory is not None:
+        context.obj = directory
+
+
+def _in_directory(command: Callable[P, int]) -> Callable[P, int]:
+    """Give a subcommand ``--dir`` and the directory as its first argument."""
+    option = click.option(
+        "--dir",
+        type=click.Path(file_okay=False, path_type=Path),
+        metavar="DIR",
+        help="The rack's directory.",
+        callback=_remember,
+        expose_value=False,
+        is_eager=True,
+    )
+    decorated: Callable[P, int] = option(click.pass_obj(command))
+    return decorated
 
 
 @click.group()
 @click.option(
     "--dir",
-    "directory",
     envvar="RACKWRIGHT_LAB",
     default=DEFAULT_DIRECTORY,
     show_default=True,
     type=click.Path(file_okay=False, path_type=Path),
     metavar="DIR",
     help="The rack's directory: disks, consoles, control socket.",
+    callback=_remember,
+    expose_value=False,
 )
-@click.pass_context
-def lab(context: click.Context, directory: Path) -> None:
+def lab() -> None:
     """Run a virtual rack of QEMU machines in a network namespace of its own.
 
     Needs root. Nothing of the rack outlives it but the files in its directory.
     """
-    context.obj = directory
 
 
 lab.add_command(demo)
@@ -43,7 +65,7 @@ lab.add_command(demo)
     "rack_file",
     default=Path("examples/lab/rack.yaml"),
     show_default=True,
-    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Which machines.",
 )
@@ -55,8 +77,9 @@ lab.add_command(demo)
     metavar="DIR",
     help="Keeps prepared root file systems.",
 )
-@click.pass_obj
-def up(directory: Path, rack_file: Path, cache: Path) -> int:
+@click.option("--fresh", is_flag=True, help="Make all disks anew: what is on them is lost.")
+@_in_directory
+def up(directory: Path, rack_file: Path, cache: Path, *, fresh: bool) -> int:
     """Make the disks that are missing and start the rack, all machines off."""
     from providers.lab.rack import Rack  # noqa: PLC0415
     from providers.lab.up import rack_up  # noqa: PLC0415
@@ -65,12 +88,12 @@ def up(directory: Path, rack_file: Path, cache: Path) -> int:
 
     rack = Rack.load(rack_file)
     with build_progress(console(), "rack") as progress:
-        rack_up(rack, directory, cache, lambda phase: progress(phase, None))
+        rack_up(rack, directory, cache, lambda phase: progress(phase, None), fresh=fresh)
     return 0
 
 
 @lab.command()
-@click.pass_obj
+@_in_directory
 def down(directory: Path) -> int:
     """Stop all machines and take the rack away; disks and consoles stay."""
     from providers.lab.client import RackClient  # noqa: PLC0415
@@ -81,7 +104,7 @@ def down(directory: Path) -> int:
 
 @lab.command()
 @format_option
-@click.pass_obj
+@_in_directory
 def status(directory: Path, output_format: str) -> int:
     """Show the machines and their power."""
     from providers.lab.client import RackClient  # noqa: PLC0415
@@ -90,7 +113,7 @@ def status(directory: Path, output_format: str) -> int:
 
     state = RackClient(directory).status()
     if output_format == "json":
-        click.echo(dumps(asdict(state), indent=2, default=str))
+        click.echo(dumps(asdict(state), indent=2))
     else:
         console().print(rack_table(state))
     return 0
@@ -99,7 +122,7 @@ def status(directory: Path, output_format: str) -> int:
 @lab.command()
 @click.argument("action", type=click.Choice(["on", "off", "reset"]))
 @click.argument("machine")
-@click.pass_obj
+@_in_directory
 def power(directory: Path, action: str, machine: str) -> int:
     """Press a machine's buttons."""
     from providers.lab.client import RackClient  # noqa: PLC0415
@@ -112,19 +135,21 @@ def power(directory: Path, action: str, machine: str) -> int:
 
 @lab.command("console")
 @click.argument("machine")
-@click.pass_obj
+@_in_directory
 def follow_console(directory: Path, machine: str) -> int:
-    """Follow what a machine's serial console shows; end with Ctrl-C."""
+    """Follow what a machine's serial console shows, over power cycles; end with Ctrl-C."""
     from providers.lab.client import RackClient  # noqa: PLC0415
+    from providers.lab.console import follow  # noqa: PLC0415
 
-    path = RackClient(directory).console_path(machine)
-    return subprocess.run(["tail", "-n", "+1", "-F", str(path)], check=False).returncode
+    for output in follow(RackClient(directory).console_path(machine)):
+        click.echo(output, nl=False)
+    return 0
 
 
 @lab.command()
 @click.argument("machine")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
-@click.pass_obj
+@_in_directory
 def screenshot(directory: Path, machine: str, file: Path) -> int:
     """Write what a machine's screen shows to a PNG FILE."""
     from providers.lab.client import RackClient  # noqa: PLC0415
@@ -133,13 +158,13 @@ def screenshot(directory: Path, machine: str, file: Path) -> int:
     return 0
 
 
-@lab.command("exec", context_settings={"ignore_unknown_options": True})
+@lab.command("exec", context_settings={"allow_interspersed_args": False})
 @click.argument("command", nargs=-1, required=True, type=click.UNPROCESSED)
-@click.pass_obj
+@_in_directory
 def execute(directory: Path, command: tuple[str, ...]) -> int:
     """Run COMMAND on the rack's network; its exit code is passed on."""
     from providers.lab.client import RackClient  # noqa: PLC0415
+    from providers.lab.namespace import become  # noqa: PLC0415
 
     client = RackClient(directory)
-    environment = {**os.environ, "RACKWRIGHT_LAB": str(client.directory)}
-    return subprocess.run(client.exec_argv(command), env=environment, check=False).returncode
+    become(client.exec_argv(command), client.directory)

@@ -35,8 +35,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     """Run the control plane: netboot, agents and the reconcile loop, until interrupted.
 
     New commits of REF (or, outside Git, changed files) are followed while they
-    are valid; a broken revision is logged and the last good one stays. Whatever
-    overwrites a disk or interrupts a running system waits for `rackwright apply`.
+    are valid; a broken revision is logged and the last good one stays. Safe work, and
+    a look at machines that were never seen, is started unattended; whatever overwrites
+    a disk or interrupts a running system waits for `rackwright apply`.
     """
     from reconciler.cli.log import configure_log  # noqa: PLC0415
     from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
@@ -46,7 +47,11 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     require_able_to_serve(boot_files)
     configure_log(json=log_json)
     settings = ServiceSettings(
-        state=state, boot_files=boot_files, http_port=http_port, https_port=https_port
+        state=state,
+        boot_files=boot_files,
+        http_port=http_port,
+        https_port=https_port,
+        unattended=True,
     )
     asyncio.run(_serve(Workspace(repo, ref, state), settings))
     return 0

@@ -123,7 +123,7 @@ def work_for(
         reason=_reason(view, assignment, scenario),
         steps=(*steps, Finish(scenario.after)),
         disks=written,
-        facts=tuple(_facts(target) for target in targets.values()),
+        facts=tuple(_facts(view, target) for target in targets.values()),
         spared=_spared(view, written),
         images=tuple(
             ImageChange(
@@ -247,13 +247,19 @@ def _spared(view: MachineView, written: tuple[DiskIdentity, ...]) -> tuple[str, 
     return tuple(describe(disk) for disk in known.report.disks if disk.identity not in written)
 
 
-def _facts(target: _Target) -> DiskFacts:
+def _facts(view: MachineView, target: _Target) -> DiskFacts:
     identity = target.disk.identity
+    heard = view.seen.installed
+    system = heard.report.installed if heard else None
+    holds = target.disk.holds
+    if system is not None and heard is view.seen.disks:
+        # What runs there says more than its partitions, which it may lack the tools to read.
+        holds = f"{system.os}, running as {system.hostname}"
     return DiskFacts(
         model=target.disk.model,
         serial=identity.serial,
         wwn=identity.wwn,
         size=identity.size,
-        holds=target.disk.holds,
+        holds=holds,
         observed_at=target.observed_at,
     )

@@ -6,7 +6,7 @@ import os
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Self
@@ -21,9 +21,11 @@ from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from reconciler.errors import ReconcilerError
+from reconciler.loop.approval import approve, unattended
 from reconciler.loop.follow_up import Decision, Prove, Wake
+from reconciler.planning.planner import plan
 from reconciler.server.agent_api import AgentApi
-from reconciler.server.control_plane import AgentEndpoint, ControlPlane
+from reconciler.server.control_plane import SERVER, AgentEndpoint, ControlPlane
 from reconciler.server.enrolment import Enroller
 from reconciler.server.local_interface import local_interface
 from reconciler.server.power import Power
@@ -38,6 +40,7 @@ from specs.compiled import CompiledFleet
 TICK = 1.0
 """Seconds between looks at the database: what another process approved is seen by then."""
 
+_PLAN_INTERVAL = timedelta(seconds=5)
 _PROOF_RETRY = 30.0
 _LEFTOVER_AGE = timedelta(days=1)
 """Uploads that broke off longer ago are cleared away."""
@@ -54,6 +57,8 @@ class ServiceSettings:
     """Directory of the built Deploy-OS."""
     http_port: int = 8080
     https_port: int = 8443
+    unattended: bool = False
+    """Whether to start what needs nobody's approval."""
 
 
 class Service:
@@ -70,6 +75,7 @@ class Service:
         self._database = database
         self._clock = clock
         self._stack = AsyncExitStack()
+        self._planned_at = datetime.min.replace(tzinfo=UTC)
         self._proofs: dict[tuple[str, str], asyncio.Task[None]] = {}
         self.store = ChunkStore(settings.state / "store")
         self.wake_up = WakeUp()
@@ -160,11 +166,22 @@ class Service:
         while True:
             seen = self.wake_up.generation
             try:
+                if self._settings.unattended:
+                    self._start_unattended()
                 for decision in self.plane.reconcile():
                     self._carry_out(decision)
             except (ReconcilerError, ProviderError) as error:
                 log.warning("reconcile failed", code=error.code, cause=error.cause)
             await self.wake_up.wait(seen, TICK)
+
+    def _start_unattended(self) -> None:
+        now = self._clock()
+        if now - self._planned_at < _PLAN_INTERVAL:
+            return
+        self._planned_at = now
+        observed = self.plane.observed()
+        made = plan(self.plane.desired, observed, now)
+        approve(self.plane.ledger, made, unattended(made, observed), SERVER, now)
 
     def _carry_out(self, decision: Decision) -> None:
         match decision:

@@ -61,6 +61,7 @@ def test_a_golden_machine_is_cloned_onto_a_blank_one(new_site, firmware, table, 
     key = fingerprint(file_on_disk(site.disk("golden"), "/etc/ssh/ssh_host_ed25519_key.pub"))
     assert len(report.installed.ssh_host_keys) >= 2
     assert not any(key in line for line in report.installed.ssh_host_keys)
+    site.rack.down()
     assert digest_of(site.disk("golden")) == golden
 
     database = open_database(site.state / "rackwright.db")

@@ -4,8 +4,8 @@ import ctypes
 import os
 import subprocess
 import threading
-from asyncio import AbstractEventLoop, Event, get_running_loop, run
-from collections.abc import Iterator
+from asyncio import AbstractEventLoop, Event, get_running_loop, run, run_coroutine_threadsafe
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -93,12 +93,15 @@ class RunningSite:
     server: NetbootServer
     ports: Ports = field(default_factory=Ports)
 
+    refresh: Callable[[], None] = field(default=lambda: None)
+    """Have the server follow its networks' modes."""
+
     def noted(self) -> list[str]:
         return [request.detail for request in self.authority.noted]
 
 
 @contextmanager
-def serving(
+def serving(  # noqa: PLR0913 (a site has that many sides)
     boot_files: Path,
     networks: list,
     authority: RecordingAuthority,
@@ -159,10 +162,15 @@ class _ServerThread(threading.Thread):
         if self._loop is not None and self._end is not None and self.is_alive():
             self._loop.call_soon_threadsafe(self._end.set)
 
+    def _refresh(self) -> None:
+        assert self._loop is not None
+        run_coroutine_threadsafe(self._site.server.refresh(), self._loop).result(10)
+
     async def _serve(self) -> None:
         self._loop, self._end = get_running_loop(), Event()
         await self._site.server.start()
         self._site.ports = self._site.server.ports
+        self._site.refresh = self._refresh
         self.ready.set()
         try:
             await self._end.wait()

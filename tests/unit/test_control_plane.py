@@ -2,7 +2,17 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from builders.world import NOW, a_disk, a_fleet, a_machine, a_report, an_image, an_installed_system
+from builders.world import (
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    an_image,
+    an_installed_system,
+    in_ram,
+    observed,
+)
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,10 +21,11 @@ from agent.wire.enrolment import EnrolmentRequest
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
-from reconciler.cli.approval import approve
 from reconciler.errors import TrustError
 from reconciler.ledger.states import OperationState
+from reconciler.loop.approval import approve, unattended
 from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
+from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.planner import plan
 from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
 from reconciler.server.enrolment import Enroller
@@ -68,9 +79,9 @@ def enroller(plane, tmp_path, clock):
 
 
 @pytest.fixture
-def approved(plane, database, clock):
+def approved(plane, clock):
     made = plan(plane.desired, plane.observed(), clock())
-    approve(database, made, made.to_apply, clock())
+    approve(plane.ledger, made, made.to_apply, "ada", clock())
     return made.to_apply[0].operation
 
 
@@ -300,3 +311,26 @@ def test_the_machine_is_known_by_its_hardware_after_a_rename(plane):
     renamed = replace(NODE, name="database-1")
     plane.desired = a_fleet(renamed)
     assert plane.observed().machines["database-1"].in_ram is not None
+
+
+def test_the_server_starts_by_itself_only_what_harms_nobody():
+    golden, node, silent = (
+        a_machine(2, "capture-golden"),
+        a_machine(3, "clone-golden"),
+        a_machine(4, "clone-golden"),
+    )
+    fleet = a_fleet(NODE, golden, node, silent)
+    old = NOW - timedelta(hours=3)
+    system = an_installed_system(silent, "earlier")
+    world = observed(
+        {
+            NODE.name: in_ram(NODE, a_disk()),
+            silent.name: ObservedMachine(
+                installed=TimedReport(a_report(silent, a_disk(), installed=system), old)
+            ),
+        },
+        (an_image(),),
+    )
+    made = plan(fleet, world, NOW)
+    assert len(made.to_apply) == 4
+    assert {item.machine for item in unattended(made, world)} == {golden.name, node.name}

@@ -242,6 +242,13 @@ def test_a_new_run_token_runs_the_scenario_again():
     assert item.risk is Risk.DESTRUCTIVE
 
 
+def test_a_disk_with_a_running_system_is_named_by_that_system():
+    _, world = restored()
+    again = replace(NODE, assignments=(replace(NODE.assignments[0], run="2"),))
+    (disk,) = only_item(plan(a_fleet(again), world, NOW)).disks
+    assert disk.holds == "Debian GNU/Linux 12 (bookworm), running as node-17"
+
+
 def test_going_back_to_an_earlier_run_token_replays_nothing():
     operation, world = restored()
     later = replace(operation, op_id="e" * 32, run="2")

@@ -1,20 +1,11 @@
-"""From a reviewed plan to approved operations in the ledger."""
+"""Which items of the present plan a reviewed plan file still covers."""
 
-from datetime import datetime
-from getpass import getuser
 from json import loads
 from pathlib import Path
-from socket import gethostname
-from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError
-from reconciler.ledger.states import OperationState
-from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, PlanItem
 from reconciler.rendering.plan_json import FORMAT
-
-if TYPE_CHECKING:
-    from reconciler.store.database import Database
 
 Refusals = list[tuple[str, str]]
 
@@ -61,35 +52,3 @@ def _no_plan(planfile: Path, why: str) -> ReconcilerError:
     return ReconcilerError(
         "RW906", f"{planfile} is no plan: {why}", "Write one with `rackwright plan --out FILE`"
     )
-
-
-def approve(database: "Database", plan: Plan, items: tuple[PlanItem, ...], now: datetime) -> None:
-    """Record the operations of ``items`` as planned and approved by this person.
-
-    ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
-    """
-    from reconciler.ledger.ledger import Ledger  # noqa: PLC0415 - slow to load
-
-    broken = broken_invariants(plan)
-    if broken:
-        raise ReconcilerError(
-            "RW907",
-            f"the plan contradicts itself: {'; '.join(broken)}",
-            "This is a defect of Rackwright: report it with the output of `plan --format json`",
-        )
-
-    ledger = Ledger(database)
-    actor = f"{getuser()}@{gethostname()}"
-    for item in items:
-        if item.operation is None:
-            continue
-        ledger.plan(item.operation, now, actor)
-        ledger.move(
-            item.operation.op_id,
-            OperationState.PLANNED,
-            OperationState.APPROVED,
-            attempt=0,
-            at=now,
-            actor=actor,
-            reason=f"plan {plan.digest}",
-        )

@@ -1,0 +1,59 @@
+"""From a plan to approved operations in the ledger."""
+
+from collections.abc import Iterable
+from datetime import datetime
+
+from reconciler.errors import ReconcilerError
+from reconciler.ledger.ledger import Ledger
+from reconciler.ledger.states import OperationState
+from reconciler.observed import Observed, ObservedMachine
+from reconciler.planning.lint import broken_invariants
+from reconciler.planning.plan import Plan, PlanItem, Risk
+
+
+def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:
+    """Return what the server may start without a person.
+
+    Safe work, and a look at machines on which no installed system was ever heard. A
+    machine that merely fell silent is not looked at: it may be at work, and a grant
+    would catch its next restart.
+    """
+    return tuple(
+        item
+        for item in plan.to_apply
+        if item.risk is Risk.SAFE
+        or (
+            item.risk is Risk.UNKNOWN
+            and observed.machines.get(item.machine, ObservedMachine()).installed is None
+        )
+    )
+
+
+def approve(
+    ledger: Ledger, plan: Plan, items: Iterable[PlanItem], actor: str, now: datetime
+) -> None:
+    """Record the operations of ``items`` as planned and approved by ``actor``.
+
+    ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
+    """
+    broken = broken_invariants(plan)
+    if broken:
+        raise ReconcilerError(
+            "RW907",
+            f"the plan contradicts itself: {'; '.join(broken)}",
+            "This is a defect of Rackwright: report it with the output of `plan --format json`",
+        )
+
+    for item in items:
+        if item.operation is None:
+            continue
+        ledger.plan(item.operation, now, actor)
+        ledger.move(
+            item.operation.op_id,
+            OperationState.PLANNED,
+            OperationState.APPROVED,
+            attempt=0,
+            at=now,
+            actor=actor,
+            reason=f"plan {plan.digest}",
+        )
