@@ -24,7 +24,7 @@ def become(argv: Sequence[str], directory: Path) -> NoReturn:
     So signals and the exit status pass without anybody between. RW801.
     """
     try:
-        os.execvpe(argv[0], argv, {**os.environ, ENVIRONMENT_VARIABLE: str(directory)})  # noqa: S606 - no shell is wanted
+        os.execvpe(argv[0], list(argv), {**os.environ, ENVIRONMENT_VARIABLE: str(directory)})  # noqa: S606 - no shell is wanted
     except FileNotFoundError as error:
         raise program_missing(argv[0], "util-linux") from error
 

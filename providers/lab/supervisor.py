@@ -112,7 +112,7 @@ class Supervisor:
             return control.encode_answer(await self._obey(request, client))
         except ProviderError as error:
             return control.encode_error(error)
-        except Exception:
+        except Exception:  # noqa: BLE001 - one bad request must not end all machines
             _log.exception("a request failed")
             return control.encode_error(bad_request("it ran into a fault of its own; see its log"))
 

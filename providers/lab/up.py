@@ -25,7 +25,8 @@ def rack_up(
     """Bring a rack up in ``directory``, all machines off, and return a client for it.
 
     Disks that are missing are made first, with ``fresh`` all of them; ``cache`` keeps what
-    takes long. A rack that died in the directory is replaced. RW801 to RW803, RW806, RW808 to RW811.
+    takes long. A rack that died in the directory is replaced. RW801 to
+    RW803, RW806, RW808 to RW811.
     """
     if os.geteuid() != 0:
         raise not_root(os.geteuid())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from json import dumps
 from pathlib import Path
-from typing import ParamSpec
+from typing import Concatenate, ParamSpec
 
 import click
 
@@ -22,7 +22,7 @@ def _remember(context: click.Context, _: click.Parameter, directory: Path | None
         context.obj = directory
 
 
-def _in_directory(command: Callable[P, int]) -> Callable[P, int]:
+def _in_directory(command: Callable[Concatenate[Path, P], int]) -> Callable[P, int]:
     """Give a subcommand ``--dir`` and the directory as its first argument."""
     option = click.option(
         "--dir",

@@ -43,6 +43,12 @@ def read_commit(repository: Path, ref: str) -> SourceTree:
     """
     found = find_repository(repository)
     commit = resolve(repository, found.git, ref)
+    if not found.git.has_folder(commit, found.folder):
+        raise SourceError(
+            "RW713",
+            f"the commit {commit[:12]} has no folder {found.folder}",
+            "Commit the folder, or name another --ref",
+        )
     entries = list(found.git.entries(commit, found.folder))
     refuse_submodules(entries)
     blobs = _wanted_blobs(found.git, entries)

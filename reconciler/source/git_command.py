@@ -82,8 +82,18 @@ class GitCommand:
         output = self._checked(["for-each-ref", "--format=%(refname:short)", *_NAMESPACES])
         return tuple(output.split("\n")) if output else ()
 
+    def has_folder(self, commit: str, folder: str) -> bool:
+        """Tell whether the commit has ``folder`` (empty: the top, which every commit has)."""
+        kind = ["cat-file", "-e", f"{commit}:{folder}"]
+        return not folder or self._run(kind)[0] == 0
+
     def entries(self, commit: str, folder: str) -> Iterator[Entry]:
-        """Return every file below ``folder`` (empty: the top), with paths from there on."""
+        """Return every file below ``folder`` (empty: the top), with paths from there on.
+
+        Nothing where the commit does not have that folder.
+        """
+        if not self.has_folder(commit, folder):
+            return
         arguments = ["ls-tree", "-r", "-z", "--full-tree", f"{commit}:{folder}"]
         with self._streamed(arguments) as stream:
             yield from parse_entries(iter(lambda: stream.read(_CHUNK), b""))

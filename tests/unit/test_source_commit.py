@@ -10,6 +10,7 @@ import pytest
 from reconciler.errors import SourceError
 from reconciler.source.commit import read_commit
 from reconciler.source.tree import SourceTree
+from reconciler.source.worktree import read_worktree
 from tests.unit.git_repository import GitRepository
 
 
@@ -390,3 +391,22 @@ class TestWithoutGit:
             check=True,
         )
         assert done.stdout == "RW710\n"
+
+
+def test_a_folder_that_the_commit_does_not_have_is_refused_by_name(
+    git_repository: GitRepository,
+) -> None:
+    commit = git_repository.commit("Before the fleet", {"other.yaml": "a"})
+    git_repository.write({"fleet/new.yaml": "b"})
+    error = refused("RW713", git_repository.path / "fleet")
+    assert error.cause == f"the commit {commit[:12]} has no folder fleet"
+
+
+def test_a_folder_that_was_never_committed_reads_as_uncommitted_files(
+    git_repository: GitRepository,
+) -> None:
+    git_repository.commit("Before the fleet", {"other.yaml": "a"})
+    git_repository.write({"fleet/new.yaml": "b"})
+    tree = read_worktree(git_repository.path / "fleet")
+    assert tree.files == {"new.yaml": b"b"}
+    assert tree.uncommitted == ("new.yaml",)
