@@ -74,7 +74,7 @@ def _rack(document: Document, problems: Problems) -> Rack | None:
 
 def _shared_identities(rack: Rack) -> Iterator[Complaint]:
     """Yield a complaint for every value that has to differ between machines and does not."""
-    owners: dict[tuple[str, str], str] = {}
+    owners: dict[tuple[str, str], int] = {}
     for index, machine in enumerate(rack.machines):
         identities: tuple[tuple[FieldPath, str], ...] = (
             (("name",), machine.name),
@@ -83,13 +83,13 @@ def _shared_identities(rack: Rack) -> Iterator[Complaint]:
             (("disk", "serial"), machine.disk.serial),
         )
         for field, value in identities:
-            owner = owners.setdefault((dotted(field), value), machine.name)
-            if owner is not machine.name:
+            owner = owners.setdefault((dotted(field), value), index)
+            if owner != index:
                 path = ("machines", index, *field)
                 yield Complaint(
                     path,
                     at_key=False,
                     code=Code.USED_TWICE,
-                    message=f"{dotted(path)}: {value} is already that of {owner}",
+                    message=f"{dotted(path)}: {value} is already that of machines[{owner}]",
                     hint="give every machine its own",
                 )

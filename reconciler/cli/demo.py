@@ -28,6 +28,7 @@ class _Demo:
     """The demo's folders, its screen and how long each phase took."""
 
     directory: Path
+    packages: Path
     screen: "Console"
     phases: list[tuple[str, float]] = field(default_factory=list)
 
@@ -78,8 +79,16 @@ class _Demo:
     metavar="DIR",
     help="Folder with `fleet/` and `rack.yaml`.",
 )
+@click.option(
+    "--packages",
+    default=Path(".cache/deploy-os"),
+    show_default=True,
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Keeps the packages that the Deploy-OS is made of.",
+)
 @click.option("--keep", is_flag=True, help="Leave the rack up to play with.")
-def demo(directory: Path, example: Path, *, keep: bool) -> int:
+def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
     """Capture a golden machine and clone it, from a commit in Git to a running system.
 
     Builds what is missing, starts a virtual rack, and then runs the same commands
@@ -87,10 +96,10 @@ def demo(directory: Path, example: Path, *, keep: bool) -> int:
     """
     from reconciler.rendering.console import console  # noqa: PLC0415
 
-    setting = _Demo(directory.resolve(), console())
+    setting = _Demo(directory.resolve(), packages.resolve(), console())
     began = time.monotonic()
     with setting.phase("Build the Deploy-OS"):
-        _rackwright(["deploy-os", "build"], setting, cache=True)
+        _rackwright(["deploy-os", "build", "--cache", str(setting.packages)], setting)
     client = _rack_up(setting, example)
     try:
         with setting.phase("Commit the example fleet to Git"):
@@ -154,7 +163,6 @@ def _rackwright(
     *,
     inside: Callable[[Sequence[str]], Sequence[str]] = list,
     expected: int = 0,
-    cache: bool = False,
 ) -> None:
     """Run one command as a user would, and insist on its exit code."""
     setting.screen.print(f"[bold green]$[/] rackwright {' '.join(arguments)}", highlight=False)
@@ -164,8 +172,7 @@ def _rackwright(
         "RACKWRIGHT_REPO": str(setting.fleet),
         "RACKWRIGHT_BOOT_FILES": str(setting.boot_files),
     }
-    extra = ["--cache", str(setting.cache / "packages")] if cache else []
-    command = inside([sys.executable, "-m", "reconciler.cli", *arguments, *extra])
+    command = inside([sys.executable, "-m", "reconciler.cli", *arguments])
     done = subprocess.run(list(command), env=environment, check=False)
     if done.returncode != expected:
         raise ReconcilerError(

@@ -19,6 +19,8 @@ from providers.lab.directory import LabDirectory
 
 CACHE = Path(".cache/lab/cache").absolute()
 """Shared with `make demo`: what one builds the other uses."""
+PACKAGES = Path(".cache/deploy-os").absolute()
+"""Likewise: what the Deploy-OS is made of."""
 TAIL = 3000
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from builders.lab_site import CACHE, Site
+from builders.lab_site import CACHE, PACKAGES, Site
 
 from providers.lab.rack import Rack
 from providers.lab.up import rack_up
@@ -18,9 +18,7 @@ def boot_files() -> Path:
     """Return the built Deploy-OS; what an earlier run built is used again."""
     place = CACHE / "deploy-os"
     command = [sys.executable, "-m", "reconciler.cli", "deploy-os", "build"]
-    subprocess.run(
-        [*command, "--boot-files", str(place), "--cache", str(CACHE / "packages")], check=True
-    )
+    subprocess.run([*command, "--boot-files", str(place), "--cache", str(PACKAGES)], check=True)
     return place
 
 
