@@ -1,7 +1,7 @@
 # make demo    a virtual rack restores a machine from Git, end to end (KEEP=1 leaves it running)
 # make test    everything: set up, check, protocols, lab; as root on Debian 12
 # make check   what to run before a commit: no root, no network, under a minute
-# make bench   one benchmark, or none to see their names: make bench NAME=source
+# make bench   one benchmark, NAME=...; without a name it lists them
 # make lock    requirements.lock from pyproject.toml (UPGRADE=1 takes the newest versions)
 # make clean   remove what was built
 

@@ -28,13 +28,19 @@ class QmpClient:
         reader, writer = await asyncio.open_unix_connection(sock=connection, limit=_LINE_LIMIT)
         client = cls(reader, writer)
         try:
-            async with asyncio.timeout(_GREETING_SECONDS):
-                await client._next()
-        except OSError as error:
+            await client._negotiate()
+        except QmpError:
             client.close()
-            raise QmpError(f"QEMU did not greet: {_reason(error)}") from error
-        await client.execute("qmp_capabilities")
+            raise
         return client
+
+    async def _negotiate(self) -> None:
+        try:
+            async with asyncio.timeout(_GREETING_SECONDS):
+                await self._next()
+        except OSError as error:
+            raise QmpError(f"QEMU did not greet: {_reason(error)}") from error
+        await self.execute("qmp_capabilities")
 
     async def execute(self, command: str, **arguments: Any) -> Any:  # noqa: ANN401 - JSON
         """Run a command and return what it answers; QmpError when it is refused."""

@@ -31,8 +31,7 @@ class BootData:
 
     ``server`` and ``file`` are the fields siaddr and file (RFC 2131 section 2),
     ``vendor_class`` is option 60, which tells a reply of a PXE or HTTP boot server
-    (PXE specification 2.1 section 2.2.3, UEFI specification 2.10 section 24.7.2),
-    ``pxe_options`` option 43.
+    (PXE specification 2.1; UEFI specification, HTTP Boot), ``pxe_options`` option 43.
     """
 
     server: IPv4Address

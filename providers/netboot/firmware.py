@@ -94,9 +94,8 @@ _UEFI_X64 = Firmware(
     # iPXE and goes on to the disk.
     _SNPONLY,
     # EDK2 takes an offer with option 60 "PXEClient" and no option 43 for BINL and
-    # asks 4011. With a file in such an offer some vendors' builds start it, some
-    # ask, some drop it, so the file comes in one place only. EDK2 drops an answer on
-    # 4011 that does not come from the address in option 54.
+    # asks 4011, so the file stands in that answer and nowhere else. EDK2 drops an
+    # answer on 4011 that does not come from the address in option 54.
     ProxyWay.ASK_4011,
     # Without a boot file EDK2 asks four times, for 60 s in all; with the menu it goes
     # on after the 4 s in which it collects offers ("PXE-E21: Remote boot cancelled").
@@ -135,7 +134,7 @@ FIRMWARE: Mapping[int, Firmware] = {
     2: _without_chain("Itanium UEFI", LocalBoot.BY_MENU),
     6: _UEFI_IA32,
     # RFC 4578 prints 7 for EBC and 9 for x64; firmware does it the other way round
-    # (erratum 4624), and EBC firmware has never been seen.
+    # (erratum 4624). A machine that sends 9 is taken for x64.
     7: _UEFI_X64,
     9: _UEFI_X64,
     10: _without_chain("ARM 32-bit UEFI", LocalBoot.BY_MENU),

@@ -6,6 +6,7 @@ import os
 import re
 import stat
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,7 +143,21 @@ def rack(tmp_path: Path) -> Iterator[Rack]:
     assert str(tmp_path) not in mounts
     assert "rackwright-root-" not in mounts
     assert "rackwright-look-" not in mounts
-    assert str(tmp_path) not in run(["losetup", "--list", "--noheadings", "--output", "BACK-FILE"])
+    assert not loop_devices_left(str(tmp_path))
+
+
+def loop_devices_left(folder: str) -> bool:
+    """Return whether a loop device still shows a file of ``folder`` after five seconds.
+
+    A detached device goes when its last opener closes it, which may be a probe of udev's.
+    """
+    patience = time.monotonic() + 5
+    listing = ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]
+    while folder in run(listing):
+        if time.monotonic() > patience:
+            return True
+        time.sleep(0.05)
+    return False
 
 
 @pytest.fixture

@@ -17,9 +17,8 @@ PLACE = qemu.Place("tcg", "tap3", 7)
 
 
 def machine(firmware_kind="bios", bus="virtio"):
-    return (
-        parse_rack(
-            f"""
+    return parse_rack(
+        f"""
 machines:
   - name: node-01
     firmware: {firmware_kind}
@@ -29,10 +28,8 @@ machines:
     uuid: 77000000-0000-4000-8000-000000000011
     disk: {{size: 1GiB, serial: NODE-0011, bus: {bus}}}
 """.encode(),
-            "rack.yaml",
-        )
-        .machines[0]
-    )
+        "rack.yaml",
+    ).machines[0]
 
 
 def options(argv):
@@ -73,11 +70,10 @@ def test_it_boots_from_the_network_first_and_then_from_its_disk(kind):
     assert "bootindex=2" in disk.split(",")
 
 
-def test_only_bios_has_ipxe_in_the_nic():
-    assert "romfile" not in " ".join(arguments(firmware_kind="bios"))
-    assert "romfile=" in " ".join(arguments(firmware_kind="uefi")).split(",")[-1:][0] or any(
-        device.endswith(",romfile=") for device in options(arguments(firmware_kind="uefi"))["-device"]
-    )
+@pytest.mark.parametrize(("kind", "without"), [("bios", 0), ("uefi", 1), ("uefi-secure-boot", 1)])
+def test_only_bios_has_ipxe_in_the_nic(kind, without):
+    devices = options(arguments(firmware_kind=kind))["-device"]
+    assert sum(device.endswith(",romfile=") for device in devices) == without
 
 
 def test_only_bios_tries_again_after_a_disk_that_does_not_boot():

@@ -127,30 +127,28 @@ def test_one_machine_cannot_be_there_twice():
 
 
 @pytest.mark.parametrize(
-    ("line", "changed", "problem"),
+    ("line", "changed", "place", "problem", "hint"),
     [
         (
-            "size: 3GiB",
-            "size: 500MiB",
-            "rack.yaml:6:18: RW128 machines[0].disk.size: a debian12 disk of 500MiB is too small\n"
-            "    hint: write at least 1GiB",
+            *("size: 3GiB", "size: 500MiB", "6:18"),
+            "disk.size: a debian12 disk of 500MiB is too small",
+            "write at least 1GiB",
         ),
         (
-            "firmware: bios",
-            "memory: 100MiB\n    firmware: bios",
-            "rack.yaml:3:13: RW128 machines[0].memory: a machine cannot have 100MiB of memory\n"
-            "    hint: write whole MiB, at least 128MiB",
+            *("firmware: bios", "memory: 100MiB\n    firmware: bios", "3:13"),
+            "memory: a machine cannot have 100MiB of memory",
+            "write whole MiB, at least 128MiB",
         ),
         (
-            "firmware: bios",
-            "cpus: 65\n    firmware: bios",
-            "rack.yaml:3:11: RW128 machines[0].cpus: must be at most 64\n"
-            "    hint: Its processors, 1 to 64.",
+            *("firmware: bios", "cpus: 65\n    firmware: bios", "3:11"),
+            "cpus: must be at most 64",
+            "Its processors, 1 to 64.",
         ),
     ],
 )
-def test_a_machine_has_limits(line, changed, problem):
-    assert problem in refusal("machines:\n" + MACHINE.replace(line, changed))
+def test_a_machine_has_limits(line, changed, place, problem, hint):
+    expected = f"  rack.yaml:{place}: RW128 machines[0].{problem}\n    hint: {hint}"
+    assert expected in refusal("machines:\n" + MACHINE.replace(line, changed))
 
 
 def test_uefi_cannot_boot_a_prepared_mbr_disk():
@@ -168,7 +166,6 @@ def test_uefi_cannot_boot_a_prepared_mbr_disk():
         ("", "RW804: the rack file has 1 problem. Correct it:\n  rack.yaml: a rack file is one"),
         ("machines: []", "rack.yaml:1:11: RW128 machines: must have at least 1 item"),
         ("a: b: c", 'rack.yaml:1:5: RW101 a ":" where no new key can begin'),
-        ("machines: [", "rack.yaml:1:11: RW101 this [ is not closed"),
         ("- 1", "rack.yaml:1:1: RW127"),
         ("machines: [7]", "machines[0]: must be a mapping, not the number 7"),
         (f"machines:\n{MACHINE}---\nmachines: []", "a rack file is one YAML document"),

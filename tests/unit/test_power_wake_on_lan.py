@@ -12,7 +12,7 @@ from providers.power.wake_on_lan import WakeOnLan, magic_packet, parse_magic_pac
 MAC = "52:54:00:77:00:10"
 BROADCAST = IPv4Address("10.77.0.255")
 # A frame of etherwake(8) on the wire: destination, source, ethertype 0842, packet.
-ETHERWAKE = bytes.fromhex("525400770010" "020000000001" "0842") + magic_packet(MAC)
+ETHERWAKE = bytes.fromhex("5254007700100200000000010842") + magic_packet(MAC)
 
 
 def test_a_magic_packet_is_six_times_ff_and_sixteen_times_the_address():
@@ -25,7 +25,9 @@ def test_an_address_may_be_written_in_several_ways(mac):
     assert magic_packet(mac) == magic_packet(MAC)
 
 
-@pytest.mark.parametrize("mac", ["", "52:54:00:77:00", "52:54:00:77:00:1g", f"{MAC}:11", f"{MAC}\n"])
+@pytest.mark.parametrize(
+    "mac", ["", "52:54:00:77:00", "52:54:00:77:00:1g", f"{MAC}:11", f"{MAC}\n"]
+)
 def test_what_is_no_address_is_refused(mac):
     with pytest.raises(ProviderError) as caught:
         magic_packet(mac)
