@@ -19,9 +19,8 @@ def validate(repo: str, ref: str | None, state: Path, output_format: str) -> int
 
     Exit code 0 when there is no error (warnings are shown), else 1.
     """
-    from specs.compile import compile_fleet  # noqa: PLC0415
-
     from reconciler.source.location import open_source  # noqa: PLC0415 - not needed for --help
+    from specs.compile import compile_fleet  # noqa: PLC0415
 
     source = open_source(repo, ref, cache=state / "sources")
     result = compile_fleet(source.files, source.revision)

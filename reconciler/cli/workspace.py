@@ -8,18 +8,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from specs.compile import compile_fleet
-
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.planning.plan import Plan
 from reconciler.source.location import RemoteRepository, open_source, parse_location
 from reconciler.source.repository import find_repository
 from reconciler.source.tree import SourceTree
+from specs.compile import compile_fleet
 from specs.compiled import CompiledFleet
 
 if TYPE_CHECKING:
     from providers.imaging.store import ChunkStore
-
     from reconciler.observed import Observed
     from reconciler.store.database import Database
 

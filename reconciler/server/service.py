@@ -19,6 +19,7 @@ from providers.errors import ProviderError
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
+from providers.netboot.port_holder import bind_error
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from reconciler.errors import ReconcilerError
 from reconciler.loop.approval import approve, unattended
@@ -160,7 +161,8 @@ class Service:
             try:
                 await site.start()
             except OSError as error:
-                raise _port_taken(self.place.address, port, error) from error
+                place = self.place
+                raise bind_error(error, "tcp", place.address, port, place.name) from error
 
     async def _loop(self) -> None:
         while True:
@@ -253,11 +255,3 @@ def _lock(state: Path) -> IO[str]:
 async def _cancelled(task: asyncio.Task[None]) -> None:
     task.cancel()
     await asyncio.wait([task])
-
-
-def _port_taken(address: IPv4Address, port: int, error: OSError) -> ReconcilerError:
-    return ReconcilerError(
-        "RW904",
-        f"cannot listen on {address}:{port}/tcp: {error.strerror or error}",
-        "Stop what listens there, or choose another port",
-    )

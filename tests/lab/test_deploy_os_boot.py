@@ -320,6 +320,7 @@ def test_the_build_is_small_and_describes_itself(deploy_os: DeployOSBuild) -> No
         "initrd.img",
         "shimx64.efi",
         "grubx64.efi",
+        "snponly.efi",
         "undionly.kpxe",
     }
     assert deploy_os.sizes["initrd.img"] < 60_000_000

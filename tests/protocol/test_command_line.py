@@ -250,7 +250,8 @@ def test_a_port_that_is_taken_is_named(  # noqa: PLR0913, PLR0917 - fixtures and
         holder.communicate()
     assert done.returncode == 1
     assert text in done.stderr
-    assert "error RW" in done.stderr
+    assert "error RW301: port" in done.stderr
+    assert f"is already taken by python3 (pid {holder.pid})" in done.stderr
     assert "Traceback" not in done.stderr
 
 
