@@ -1,11 +1,12 @@
 """``rackwright``: the entry point. Commands are imported when they are asked for."""
 
+import os
 import sys
 from importlib import import_module
 
 import click
 
-from reconciler.cli.refusal import as_refusal
+from reconciler.cli.refusal import DEBUG, as_refusal, unexpected
 
 _COMMANDS = {
     "apply": "Carry out exactly one plan and watch it to its end.",
@@ -68,7 +69,9 @@ def main() -> None:
     except Exception as error:
         refusal = as_refusal(error)
         if refusal is None:
-            raise
+            if os.environ.get(DEBUG):
+                raise
+            refusal = unexpected(error)
         click.echo(refusal, err=True)
         sys.exit(getattr(error, "exit_code", 1))
     sys.exit(status if isinstance(status, int) else 0)

@@ -1,5 +1,8 @@
 """Errors as a person at the terminal reads them."""
 
+DEBUG = "RACKWRIGHT_DEBUG"
+"""Environment variable that lets an unexpected error end with its traceback."""
+
 
 def as_refusal(error: BaseException) -> str | None:
     """Return the text for an error that carries a code, a cause and an action; else None.
@@ -12,3 +15,18 @@ def as_refusal(error: BaseException) -> str | None:
         return None
     code, cause, action = parts
     return f"error {code}: {cause}\n  {action}"
+
+
+def unexpected(error: BaseException) -> str:
+    """Return the text for an error that nobody foresaw: a defect, or the system's refusal."""
+    kind = type(error).__name__
+    if isinstance(error, OSError) and error.strerror:
+        where = f" ({error.filename})" if error.filename else ""
+        return (
+            f"error RW910: the system refused: {error.strerror}{where}\n"
+            "  Give this user access or room there, or name another place with --state"
+        )
+    return (
+        f"error RW999: unexpected {kind}: {error}\n"
+        f"  This is a defect of Rackwright: run it again with {DEBUG}=1 and report what it prints"
+    )

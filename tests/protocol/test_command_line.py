@@ -282,3 +282,28 @@ def test_two_servers_on_one_state_directory_are_refused(tmp_path, fleet, boot_fi
         first.terminate()
         first.communicate(timeout=30)
     assert first.returncode == 0
+
+
+def test_a_state_directory_that_cannot_be_made_is_named_without_a_traceback(tmp_path, fleet):
+    (tmp_path / "file").write_text("in the way", "utf-8")
+    done = rackwright("plan", state=tmp_path / "file" / "state", fleet=fleet)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error RW910: the system refused: Not a directory")
+    assert "Traceback" not in done.stderr
+
+
+def test_a_defect_ends_with_a_code_and_shows_its_traceback_only_on_request():
+    program = (
+        "import sys, reconciler.cli.plan, reconciler.cli.workspace as w\n"
+        "def broken(*_): raise ValueError('boom')\n"
+        "w.Workspace = broken\n"
+        "from reconciler.cli.main import main\n"
+        "sys.argv = ['rackwright', 'plan']; main()"
+    )
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    assert done.stderr.startswith("error RW999: unexpected ValueError: boom\n")
+    environment = {**os.environ, "RACKWRIGHT_DEBUG": "1"}
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert "Traceback" in done.stderr
