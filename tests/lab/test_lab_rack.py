@@ -226,7 +226,7 @@ def test_reset_starts_the_firmware_again_and_off_is_off(rack, tmp_path):
 
 # Plays the machine at the other end of the cable: counts what arrives of 1000 frames.
 CABLE = """
-import os, socket, sys
+import os, select, socket, sys
 from providers.lab.uplink import hold_up
 bridge = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 bridge.bind(("rack0", 0x88B5))
@@ -242,10 +242,20 @@ def count(read):
             return found
 with hold_up(sys.argv[1]) as machine:
     os.set_blocking(machine.fileno(), False)
+    def read(size):
+        return os.read(machine.fileno(), size)
+    def comes(seconds):
+        return select.select([machine], [], [], seconds)[0]
+    for _ in range(100):  # the kernel lets frames through a moment after the carrier is there
+        bridge.send(frame)
+        if comes(0.1) and count(read):
+            break
     arrived = 0
     for _ in range(1000):
         bridge.send(frame)
-        arrived += count(lambda size: os.read(machine.fileno(), size))
+        arrived += count(read)
+    while comes(0.2):
+        arrived += count(read)
     for _ in range(1000):
         machine.write(frame)
     print(arrived, count(bridge.recv))
