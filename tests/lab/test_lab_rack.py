@@ -224,6 +224,19 @@ def test_reset_starts_the_firmware_again_and_off_is_off(rack, tmp_path):
         rack.power_on("blnk")
 
 
+def test_a_machine_that_cannot_start_says_why(rack):
+    disk = LabDirectory.at(rack.directory).machine("lossy").disk
+    disk.rename(disk.with_name("away"))
+    try:
+        with pytest.raises(ProviderError) as caught:
+            rack.power_on("lossy")
+    finally:
+        disk.with_name("away").rename(disk)
+    assert "RW813: lossy: power on failed: qemu-system-x86_64: " in str(caught.value)
+    assert f"Could not open '{disk}': No such file or directory" in str(caught.value)
+    assert power(rack, "lossy") == "off"
+
+
 # Plays the machine at the other end of the cable: counts what arrives of 1000 frames.
 CABLE = """
 import os, select, socket, sys

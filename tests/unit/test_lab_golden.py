@@ -138,7 +138,7 @@ def test_any_change_of_a_recipe_is_another_recipe():
 
 def test_the_overlay_goes_in_before_the_kernel_builds_its_ram_disk():
     argv = mmdebstrap.arguments(DEBIAN12, Path("/scratch/overlay"), Path("/cache/root.tar"))
-    assert argv[:5] == ["unshare", "--mount", "--", "mmdebstrap", "--mode=root"]
+    assert argv[argv.index("mmdebstrap") :][:2] == ["mmdebstrap", "--mode=root"]
     assert "--essential-hook=sync-in /scratch/overlay /" in argv
     assert argv[-4:] == ["bookworm", "/cache/root.tar", *DEBIAN12.sources]
 

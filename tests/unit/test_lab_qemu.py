@@ -115,21 +115,20 @@ def test_the_processor_suits_the_accelerator(accelerator, kind, expected):
 
 
 @pytest.mark.parametrize(
-    ("bus", "devices"),
+    ("bus", "controllers", "disk"),
     [
-        ("virtio", ["virtio-blk-pci,id=disk0,drive=image0,serial=NODE-0011,bootindex=2"]),
-        (
-            "scsi",
-            ["virtio-scsi-pci", "scsi-hd,id=disk0,drive=image0,serial=NODE-0011,bootindex=2"],
-        ),
-        ("nvme", ["nvme,id=disk0,drive=image0,serial=NODE-0011,bootindex=2"]),
+        ("virtio", [], "virtio-blk-pci,id=disk0,werror=report"),
+        ("scsi", ["virtio-scsi-pci"], "scsi-hd,id=disk0,werror=report"),
+        ("nvme", [], "nvme,id=disk0"),
     ],
 )
-def test_a_disk_hangs_on_its_bus_with_its_serial_number(bus, devices):
-    found = options(arguments(bus=bus))["-device"]
-    assert [device for device in found if not device.startswith(("virtio-rng", "virtio-net"))] == (
-        devices
-    )
+def test_a_disk_hangs_on_its_bus_with_its_serial_number(bus, controllers, disk):
+    devices = options(arguments(bus=bus))["-device"]
+    others = ("virtio-rng", "virtio-net")
+    assert [device for device in devices if not device.startswith(others)] == [
+        *controllers,
+        f"{disk},drive=image0,serial=NODE-0011,bootindex=2",
+    ]
 
 
 def test_a_comma_in_the_lab_directory_is_no_separator():

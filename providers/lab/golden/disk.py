@@ -1,6 +1,7 @@
 """Golden disks: assembling one from the cached root file system."""
 
 import os
+import shutil
 import tempfile
 from pathlib import Path
 
@@ -9,6 +10,8 @@ from providers.lab.errors import no_space
 from providers.lab.golden import esp, grub, mke2fs
 from providers.lab.golden.identity import DiskIdentity, write_identity
 from providers.lab.golden.partition_table import TableKind, layout, write_table
+
+_SCRATCH = "golden-"
 
 
 def make_blank(disk: Path, size: int) -> None:
@@ -28,7 +31,9 @@ def make_golden(
     It appears under its name when it is whole. RW801, RW802, RW808, RW809.
     """
     plan = layout(table, size)
-    with tempfile.TemporaryDirectory(dir=disk.parent, prefix="golden-") as name:
+    for left in disk.parent.glob(f"{_SCRATCH}*"):  # by one that was killed
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(dir=disk.parent, prefix=_SCRATCH) as name:
         scratch = Path(name)
         tree = scratch / "tree"
         tree.mkdir(mode=0o755)

@@ -13,16 +13,21 @@ from providers.lab.errors import command_failed, no_space, program_missing
 from providers.lab.golden.recipe import Recipe
 
 _PACKAGE = "mmdebstrap"
+_SCRATCH = "build-"
 
 
 def arguments(recipe: Recipe, overlay: Path, target: Path) -> list[str]:
     """Return the command line that builds ``recipe`` into the tar ``target``.
 
+    It runs in namespaces of its own, so that a build that is killed leaves neither
+    processes nor mounts.
+
     ``overlay`` goes in between the essential packages and the others, so that the
     kernel's initial RAM disk is already built with the recipe's configuration.
     """
     return [
-        *("unshare", "--mount", "--", "mmdebstrap"),  # a killed build leaves no mounts
+        *("setpriv", "--pdeathsig", "KILL", "--", "unshare", "--fork", "--kill-child"),
+        *("--pid", "--mount", "--mount-proc", "--", "mmdebstrap"),
         "--mode=root",
         "--variant=minbase",
         "--format=tar",
@@ -61,8 +66,10 @@ def root_tar(recipe: Recipe, cache: Path, progress: Callable[[str], None]) -> Pa
 
 
 def _build(recipe: Recipe, tar: Path, progress: Callable[[str], None]) -> None:
+    for left in tar.parent.glob(f"{_SCRATCH}*"):
+        shutil.rmtree(left)
     partial = tar.with_name(f"partial-{tar.name}")  # mmdebstrap reads the format off the ending
-    with tempfile.TemporaryDirectory(dir=tar.parent, prefix="build-") as scratch:
+    with tempfile.TemporaryDirectory(dir=tar.parent, prefix=_SCRATCH) as scratch:
         overlay = Path(scratch) / "overlay"
         overlay.mkdir(mode=0o755)  # becomes the mode of the root directory
         lay_out(recipe, overlay)
@@ -89,7 +96,7 @@ def _run(argv: list[str], scratch: str, progress: Callable[[str], None]) -> tupl
             env={**os.environ, "LC_ALL": "C", "TMPDIR": scratch},
         )
     except FileNotFoundError as error:
-        raise program_missing("unshare", "util-linux") from error
+        raise program_missing(argv[0], "util-linux") from error
     log: list[str] = []
     with process:
         assert process.stderr is not None  # noqa: S101 - asked for above, tells mypy
