@@ -2,10 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from agent.wire.report import Report
 from reconciler.ledger.operation import OperationStatus
+
+BUDGET_WINDOW = timedelta(hours=1)
+"""What "per hour" in a budget looks back on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +90,6 @@ class Observed:
     operations: tuple[OperationStatus, ...] = ()
     captures: tuple[Capture, ...] = ()
     destructive_starts: tuple[datetime, ...] = ()
-    """When destructive operations were first armed, newest last; at least the last hour's."""
+    """When destructive operations were first armed, newest last; those of ``BUDGET_WINDOW``."""
     unknown_macs: tuple[str, ...] = ()
     """MACs that asked for a boot and belong to no machine of the fleet."""

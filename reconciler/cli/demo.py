@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING
 import click
 
 from reconciler.errors import ReconcilerError
+from reconciler.planning.plan import EXIT_NOTHING, EXIT_RISKY, EXIT_UNKNOWN
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from providers.lab.client import RackClient
-
-_OBSERVED, _DESTRUCTIVE, _NOTHING = 5, 3, 0
 
 
 @dataclass
@@ -148,12 +147,12 @@ def _main_job(setting: _Demo, client: "RackClient") -> None:
 
     plan_file = str(setting.directory / "run" / "plan.json")
     run("Check the repository", ["validate"])
-    run("Plan: what is not known yet", ["plan"], _OBSERVED)
+    run("Plan: what is not known yet", ["plan"], EXIT_UNKNOWN)
     run("Capture the golden machine, look at the blank one", ["apply", "--yes"])
     run("See the image", ["image", "ls"])
-    run("Plan again: now it would overwrite a disk", ["plan", "--out", plan_file], _DESTRUCTIVE)
+    run("Plan again: now it would overwrite a disk", ["plan", "--out", plan_file], EXIT_RISKY)
     run("Clone: carry out exactly that plan", ["apply", plan_file, "--yes=1"])
-    run("The same command says: nothing to do", ["plan"], _NOTHING)
+    run("The same command says: nothing to do", ["plan"], EXIT_NOTHING)
     run("Status", ["status"])
 
 

@@ -6,13 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.cli.log import configure_log
+from reconciler.cli.workspace import Workspace, utc_now
 from reconciler.ledger.ledger import Ledger
 from reconciler.ledger.operation import OperationStatus
 from reconciler.ledger.states import ENDED, OperationState
 from reconciler.rendering.progress import ProgressView, progress_view
 from reconciler.server.service import Service, ServiceSettings, is_served
-
-from reconciler.cli.workspace import Workspace, utc_now  # isort: skip
 
 if TYPE_CHECKING:
     from reconciler.store.database import Database

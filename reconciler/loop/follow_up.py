@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from reconciler.ledger.operation import OperationStatus
 from reconciler.ledger.states import OperationState
-from reconciler.observed import Capture, Observed, ObservedMachine
+from reconciler.observed import BUDGET_WINDOW, Capture, Observed, ObservedMachine
 from reconciler.planning.scenario_work import CONTACT_MAX_AGE
 from specs.compiled import CompiledFleet, FleetSettings
 
@@ -93,7 +93,7 @@ def destructive_room(settings: FleetSettings, observed: Observed, now: datetime)
         and status.state in {OperationState.ARMED, OperationState.STARTED}
         for status in observed.operations
     )
-    recent = sum(now - at < timedelta(hours=1) for at in observed.destructive_starts)
+    recent = sum(now - at < BUDGET_WINDOW for at in observed.destructive_starts)
     return min(
         settings.max_destructive_at_once - at_once, settings.max_destructive_per_hour - recent
     )

@@ -92,7 +92,11 @@ class ControlPlane:
     # --- netboot -----------------------------------------------------------------
 
     def decide(self, request: BootRequest) -> BootAnswer:
-        """Record the request, reconcile its machine, and answer by the boot decision."""
+        """Record the request, reconcile, and answer by the boot decision.
+
+        Reconciling comes first so that a machine that restarted in the middle of its work
+        is granted that work again in this very boot.
+        """
         now = self.now()
         machine = self.machine_by_mac(request.mac)
         event = self.observations.record_boot(request, now)

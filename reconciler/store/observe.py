@@ -1,16 +1,14 @@
 """Putting all that is known together for the planner."""
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from reconciler.ledger.ledger import Ledger
-from reconciler.observed import Observed, ObservedImage
+from reconciler.observed import BUDGET_WINDOW, Observed, ObservedImage
 from reconciler.store.captures import Captures
 from reconciler.store.database import Database
 from reconciler.store.observations import Observations
 from specs.compiled import CompiledMachine
-
-BUDGET_WINDOW = timedelta(hours=1)
 
 
 def observe(
