@@ -6,6 +6,7 @@ the same commit are equal.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
@@ -76,7 +77,17 @@ class RestoreStep:
     identity: Literal["apply", "keep"]
 
 
-ScenarioStep = InspectDisksStep | BackupStep | RestoreStep
+@dataclass(frozen=True, slots=True)
+class UnsupportedStep:
+    """A step that is valid, but that nothing here can carry out yet: it plans as BLOCKED."""
+
+    action: str
+    """The step's key in the document: ``install``."""
+    reason: str
+    """Why, as a clause: ``no provider installs operating systems yet``."""
+
+
+ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +110,44 @@ class CompiledImage:
 
     name: str
     description: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class UnsupportedDocument:
+    """A document that is valid, but that nothing here acts on yet: it plans as BLOCKED."""
+
+    kind: str
+    name: str
+    reason: str
+    """Why, as a clause: ``no provider mirrors packages yet``."""
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSelector:
+    """Which machines something is meant for: all parts that are given must match.
+
+    Names and group paths are patterns (``*`` within one part of a path, ``**`` across
+    parts); a group pattern that matches a group also means every group below it.
+    """
+
+    machines: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Label to the values that are accepted."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledHold:
+    """One ``Hold`` document: no new work on its machines until a time."""
+
+    name: str
+    machines: frozenset[str]
+    """The machines that the selector matches, resolved."""
+    until: datetime
+    owner: str
+    reason: str
     position: Position
 
 
@@ -170,3 +219,7 @@ class CompiledFleet:
     scenarios: Mapping[str, CompiledScenario] = field(default_factory=dict)
     images: Mapping[str, CompiledImage] = field(default_factory=dict)
     machines: Mapping[str, CompiledMachine] = field(default_factory=dict)
+    holds: tuple[CompiledHold, ...] = ()
+    """In the order of names."""
+    unsupported: tuple[UnsupportedDocument, ...] = ()
+    """In the order of kinds and names."""

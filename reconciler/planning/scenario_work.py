@@ -20,6 +20,7 @@ from specs.compiled import (
     InspectDisksStep,
     RestoreStep,
     ScenarioStep,
+    UnsupportedStep,
 )
 
 CONTACT_MAX_AGE = 40
@@ -106,6 +107,8 @@ def work_for(
         )
     targets: dict[RestoreStep, _Target] = {}
     for step in scenario.steps:
+        if isinstance(step, UnsupportedStep):
+            return Blocked(f"step {step.action} of {scenario.name}: {step.reason}")
         if isinstance(step, RestoreStep):
             target = _target(view, scenario, step)
             if not isinstance(target, _Target):
@@ -191,6 +194,8 @@ def _wire_steps(
             if identity == "apply":
                 written.append(_identity(view, target.disk))
             return written
+        case UnsupportedStep():
+            return []  # work_for refused the scenario before
         case _:
             assert_never(step)
 

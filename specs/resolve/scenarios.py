@@ -12,6 +12,7 @@ from specs.compiled import (
     InspectDisksStep,
     RestoreStep,
     ScenarioStep,
+    UnsupportedStep,
 )
 from specs.definition import Definition
 from specs.digest import Canonical, digest
@@ -111,6 +112,8 @@ def _disk(disk: DiskSelection) -> DiskRequest:
 def _canonical(step: ScenarioStep) -> Canonical:
     if isinstance(step, InspectDisksStep):
         return {"inspectDisks": {}}
+    if isinstance(step, UnsupportedStep):
+        return {step.action: {}}
     disk = step.disk
     fields: dict[str, Canonical] = {
         "disk": {
