@@ -188,11 +188,23 @@ class CompiledMachine:
     digest: str
     domain: str = ""
     """The DNS domain: of the identity, else of the groups, else of the network."""
+    formerly: tuple[str, ...] = ()
+    """Hardware whose history this machine continues: ``uuid:…`` or ``mac:…`` each."""
 
     @property
     def hardware_identity(self) -> str:
         """Return what names the hardware in operations: its UUID, else its boot NIC's MAC."""
         return f"uuid:{self.uuid}" if self.uuid else f"mac:{self.macs[0]}"
+
+    @property
+    def hardware_identities(self) -> tuple[str, ...]:
+        """Return everything that the hardware is known by, ``hardware_identity`` first.
+
+        Its history is found by any of them, so that a UUID that is added or MACs in
+        another order make no new machine of it.
+        """
+        known = (self.hardware_identity, *(f"mac:{mac}" for mac in self.macs), *self.formerly)
+        return tuple(dict.fromkeys(known))
 
 
 @dataclass(frozen=True, slots=True)

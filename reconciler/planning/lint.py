@@ -32,7 +32,8 @@ def _broken(item: PlanItem) -> Iterator[str]:
         if item.risk not in {Risk.BLOCKED, Risk.UNKNOWN}:
             yield f"{item.machine}: {item.risk}, but nothing would be done"
         return
-    if operation.machine != item.machine:
+    # What is under way bears the name that the machine had when it was planned.
+    if operation.machine != item.machine and not item.running:
         yield f"{item.machine}: its operation is for {operation.machine}"
     if item.risk is Risk.BLOCKED and not item.running:
         yield f"{item.machine}: blocked, but an operation would start"

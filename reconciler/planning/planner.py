@@ -4,15 +4,23 @@ from collections.abc import Iterable
 from datetime import datetime, timedelta
 
 from agent.wire.step import InspectDisks
+from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.observed import Observed, ObservedMachine
 from reconciler.planning.plan import Plan, PlanItem, Risk
-from reconciler.planning.scenario_work import Blocked, Incomplete, MachineView, work_for
+from reconciler.planning.scenario_work import (
+    Blocked,
+    Disputed,
+    Incomplete,
+    MachineView,
+    work_for,
+)
 from specs.compiled import Assignment, CompiledFleet, CompiledMachine, CompiledScenario
 
 INSPECTION = "inspection"
 INSPECTION_TIMEOUT = 30 * 60
+_NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
 
 
 def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
@@ -20,14 +28,16 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
 
     Empty once the fleet has converged and was heard of recently enough.
     """
-    history = _by_hardware(observed.operations)
+    history = _by_hardware(desired.machines.values(), observed.operations)
     items = []
     for machine in desired.machines.values():
+        operations, disputed = history.get(machine.name, _NOTHING)
         view = MachineView(
             machine=machine,
             network=desired.networks.get(machine.network),
             seen=observed.machines.get(machine.name, ObservedMachine()),
-            operations=history.get(machine.hardware_identity, ()),
+            operations=operations,
+            disputed=disputed,
             images=observed.images,
             max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
             now=now,
@@ -39,20 +49,34 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
 
 
 def _by_hardware(
-    operations: Iterable[OperationStatus],
-) -> dict[str, tuple[OperationStatus, ...]]:
-    found: dict[str, tuple[OperationStatus, ...]] = {}
+    machines: Iterable[CompiledMachine], operations: Iterable[OperationStatus]
+) -> dict[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]:
+    """Return each machine's operations, and those that another machine may have had instead.
+
+    They are found by the hardware, whatever the machine was called and whichever
+    of its identities were known when the operation was planned.
+    """
+    fleet = FleetHardware(machines)
+    own: dict[str, list[OperationStatus]] = {}
+    disputed: dict[str, list[Disputed]] = {}
     for status in operations:
-        key = status.operation.hardware
-        found[key] = (*found.get(key, ()), status)
-    return found
+        owners = fleet.owners(status.operation.identities)
+        if len(owners) == 1:
+            own.setdefault(owners[0], []).append(status)
+            continue
+        for name in owners:
+            disputed.setdefault(name, []).append(Disputed(status, owners))
+    return {
+        name: (tuple(own.get(name, ())), tuple(disputed.get(name, ())))
+        for name in own.keys() | disputed.keys()
+    }
 
 
 def _machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
     machine = view.machine
     under_way = [
         status
-        for status in view.operations
+        for status in (*view.operations, *(each.status for each in view.disputed))
         if status.state in ACTIVE or status.state is OperationState.INDETERMINATE
     ]
     if under_way:
@@ -89,7 +113,23 @@ def _assignment_item(
             "new run token",
             earlier.at,
         )
-    return _new_work(desired.revision, view, assignment, scenario)
+    return _ambiguous(view, assignment) or _new_work(desired.revision, view, assignment, scenario)
+
+
+def _ambiguous(view: MachineView, assignment: Assignment) -> PlanItem | None:
+    """Return why the assignment waits when it may have been carried out here already."""
+    for status, owners in ((each.status, each.owners) for each in view.disputed):
+        operation = status.operation
+        if (operation.scenario, operation.run) == (assignment.scenario, assignment.run):
+            return _blocked(
+                view.machine,
+                assignment,
+                f"RW750: operation {operation.op_id[:12]} ({status.state}) was for hardware "
+                f"{operation.hardware}, and {' and '.join(owners)} share it. Say which of "
+                "them continues it, or give the assignment a new run token to run it here",
+                status.at,
+            )
+    return None
 
 
 def _latest(view: MachineView, assignment: Assignment) -> OperationStatus | None:
@@ -216,8 +256,9 @@ def _new_work(
 
 def _inspection(revision: str, view: MachineView) -> Operation:
     machine = view.machine
-    earlier = sum(status.operation.kind == "inspect" for status in view.operations)
-    run = str(earlier + 1)
+    earlier = (*view.operations, *(each.status for each in view.disputed))
+    runs = [each.operation.run for each in earlier if each.operation.scenario == INSPECTION]
+    run = str(max((int(run) for run in runs if run.isdecimal()), default=0) + 1)
     return Operation(
         op_id=operation_id(machine.hardware_identity, INSPECTION, (), (), run),
         kind="inspect",

@@ -29,6 +29,15 @@ at least every 25."""
 
 
 @dataclass(frozen=True, slots=True)
+class Disputed:
+    """An operation that more than one machine of the fleet may have had."""
+
+    status: OperationStatus
+    owners: tuple[str, ...]
+    """Their names, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineView:
     """One machine: what is wanted, all that is known, and what it may rely on."""
 
@@ -40,6 +49,8 @@ class MachineView:
     max_age: timedelta
     """An older observation is UNKNOWN."""
     now: datetime
+    disputed: tuple[Disputed, ...] = ()
+    """Operations that may have been this machine's or another's."""
 
     @property
     def system_is_running(self) -> bool:
