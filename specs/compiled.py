@@ -188,6 +188,8 @@ class CompiledMachine:
     origins: Mapping[str, Origin]
     domain: str = ""
     """The DNS domain: of the identity, else of the groups, else of the network."""
+    formerly: tuple[str, ...] = ()
+    """Hardware whose history this machine continues: ``uuid:…`` or ``mac:…`` each."""
 
     @property
     def hardware_identity(self) -> str:
@@ -201,6 +203,7 @@ class CompiledMachine:
             "addresses": [str(address) for address in self.addresses],
             "assign": [[each.scenario, each.run] for each in self.assignments],
             "domain": self.domain,
+            "formerly": list(self.formerly),
             "group": self.group,
             "hostname": self.hostname,
             "labels": self.labels,
@@ -213,6 +216,16 @@ class CompiledMachine:
             "uuid": self.uuid,
         }
         return digest("Machine", meaning)
+
+    @property
+    def hardware_identities(self) -> tuple[str, ...]:
+        """Return everything that the hardware is known by, ``hardware_identity`` first.
+
+        Its history is found by any of them, so that a UUID that is added or MACs in
+        another order make no new machine of it.
+        """
+        known = (self.hardware_identity, *(f"mac:{mac}" for mac in self.macs), *self.formerly)
+        return tuple(dict.fromkeys(known))
 
 
 @dataclass(frozen=True, slots=True)

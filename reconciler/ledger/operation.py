@@ -41,6 +41,14 @@ class Operation:
         """Return whether a disk is written."""
         return bool(self.disks)
 
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Return all that the hardware was known by when the operation was planned."""
+        known = [self.hardware, *(f"mac:{mac}" for mac in self.macs)]
+        if self.uuid:
+            known.append(f"uuid:{self.uuid}")
+        return tuple(dict.fromkeys(known))
+
 
 @dataclass(frozen=True, slots=True)
 class OperationStatus:
