@@ -13,11 +13,13 @@ from specs.problem import Problem
 from specs.problems import Problems
 from specs.references import check_references
 from specs.resolve.assignments import check_assignments
-from specs.resolve.group_tree import GroupTree
+from specs.resolve.enrollment_rules import compile_enrollment_rules
+from specs.resolve.group_tree import GroupTree, fleet_defaults
 from specs.resolve.machines import compile_machines
 from specs.resolve.networks import compile_networks
 from specs.resolve.scenarios import compile_images, compile_scenarios
 from specs.resolve.settings import compile_settings
+from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file
 from specs.uniqueness import check_uniqueness
 
@@ -69,7 +71,8 @@ def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult
         unreadable += file.unreadable
         definitions += [define(document, problems, nearest) for document in file.documents]
     library = Library(definitions, unreadable, problems)
-    tree = GroupTree(library.of_kind("Group"), library)
+    root = fleet_defaults(library.of_kind("Fleet"))
+    tree = GroupTree(library.of_kind("Group"), library, root)
     check_references(definitions, library, tree.names, problems, nearest)
     check_assignments(definitions, problems)
     check_uniqueness(library.of_kind("Machine").values(), problems)
@@ -89,4 +92,8 @@ def _compiled(
         scenarios=compile_scenarios(library.of_kind("Scenario"), problems),
         images=compile_images(library.of_kind("Image")),
         machines=compile_machines(library.of_kind("Machine"), tree, networks, problems),
+        enrollment_rules=compile_enrollment_rules(
+            library.of_kind("EnrollmentRule"), tree, problems
+        ),
+        unsupported=unsupported_documents(library),
     )

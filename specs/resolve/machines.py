@@ -2,19 +2,21 @@
 
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Interface
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from specs.code import Code
 from specs.compiled import Assignment, CompiledMachine, CompiledNetwork
 from specs.definition import Definition
 from specs.digest import Canonical, digest
 from specs.kinds.machine import Machine, MachineIdentity, MachineSpec
+from specs.kinds.power import Power
 from specs.origins import Origins, assign_field, label_field
 from specs.path import Path, dotted
 from specs.problems import Problems
 from specs.resolve.assignments import compiled
 from specs.resolve.group_tree import GroupTree, Inherited
 from specs.resolve.networks import is_host
+from specs.resolve.power import power_fields, power_meaning, why_unsupported
 
 _NETWORK: Path = ("spec", "network")
 
@@ -107,7 +109,7 @@ class _Effective(NamedTuple):
     network: str
     hostname: str
     domain: str
-    power_driver: Literal["wake-on-lan", "manual"]
+    power: Power
     protect: bool
     assignments: tuple[Assignment, ...]
 
@@ -126,7 +128,7 @@ def _effective(
         network=spec.network or inherited.network or "",
         hostname=spec.identity.hostname or definition.name,
         domain=domain or (network.domain if network else ""),
-        power_driver=spec.power.driver if spec.power else inherited.power_driver,
+        power=spec.power or inherited.power,
         protect=inherited.protect if spec.protect is None else spec.protect,
         assignments=inherited.assignments
         if spec.assign is None
@@ -149,12 +151,14 @@ def _compiled(
         network=effective.network,
         hostname=effective.hostname,
         addresses=model.spec.identity.addresses,
-        power_driver=effective.power_driver,
+        power_driver=effective.power.driver,
         protect=effective.protect,
         assignments=effective.assignments,
         origins=_origins(definition, model, inherited),
         digest=digest("Machine", _meaning(definition.name, model.spec, effective)),
         domain=effective.domain,
+        formerly=hardware.formerly,
+        unsupported=why_unsupported(effective.power),
     )
 
 
@@ -163,6 +167,8 @@ def _origins(definition: Definition, model: Machine, inherited: Inherited) -> Or
     hidden = set(own).intersection(inherited.sources)
     if model.spec.assign is not None:
         hidden.update(assign_field(index) for index in range(len(inherited.assignments)))
+    if model.spec.power is not None:
+        hidden.update(power_fields(inherited.power))
     left = inherited.sources
     if hidden:
         left = {field: source for field, source in left.items() if field not in hidden}
@@ -178,11 +184,13 @@ def _own_fields(model: Machine) -> Iterator[str]:
         yield "hardware.uuid"
     if spec.hardware.serial is not None:
         yield "hardware.serial"
+    if spec.hardware.formerly:
+        yield "hardware.formerly"
     yield from _own_identity(spec.identity)
     if spec.network is not None:
         yield "network"
     if spec.power is not None:
-        yield "power.driver"
+        yield from power_fields(spec.power)
     if spec.protect is not None:
         yield "protect"
     yield from map(label_field, model.metadata.labels)
@@ -199,7 +207,7 @@ def _own_identity(identity: MachineIdentity) -> Iterator[str]:
 
 
 def _meaning(name: str, spec: MachineSpec, effective: _Effective) -> Canonical:
-    return {
+    meaning: dict[str, Canonical] = {
         "addresses": [str(address) for address in spec.identity.addresses],
         "assign": [[each.scenario, each.run] for each in effective.assignments],
         "domain": effective.domain,
@@ -209,8 +217,11 @@ def _meaning(name: str, spec: MachineSpec, effective: _Effective) -> Canonical:
         "macs": list(spec.hardware.macs),
         "name": name,
         "network": effective.network,
-        "power": effective.power_driver,
+        "power": power_meaning(effective.power),
         "protect": effective.protect,
         "serial": spec.hardware.serial or "",
         "uuid": spec.hardware.uuid or "",
     }
+    if spec.hardware.formerly:
+        meaning["formerly"] = list(spec.hardware.formerly)
+    return meaning
