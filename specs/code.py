@@ -51,3 +51,4 @@ class Code(StrEnum):
     TABLE_HEADER = "RW154"
     TABLE_ROW = "RW155"
     ENROLLS_NOWHERE = "RW156"
+    BUDGET_TWICE = "RW157"

@@ -15,10 +15,17 @@ from specs.references import check_references
 from specs.resolve.assignments import check_assignments
 from specs.resolve.enrollment_rules import compile_enrollment_rules
 from specs.resolve.group_tree import GroupTree, fleet_defaults
-from specs.resolve.machines import compile_machines
+from specs.resolve.machines import Surroundings, compile_machines
 from specs.resolve.networks import compile_networks
 from specs.resolve.scenarios import compile_images, compile_scenarios
+from specs.resolve.selectors import (
+    compile_holds,
+    matched,
+    selectors_of_documents,
+    warn_of_unmatched,
+)
 from specs.resolve.settings import compile_settings
+from specs.resolve.targets import compile_targets, without_machines
 from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file
 from specs.uniqueness import check_uniqueness
@@ -76,22 +83,31 @@ def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult
     check_references(definitions, library, tree.names, problems, nearest)
     check_assignments(definitions, problems)
     check_uniqueness(library.of_kind("Machine").values(), problems)
-    fleet = _compiled(library, tree, problems, revision)
+    fleet = _compiled(library, tree, problems, revision, nearest)
     return CompileResult(None if problems.has_errors else fleet, problems.in_order())
 
 
 def _compiled(
-    library: Library, tree: GroupTree, problems: Problems, revision: str
+    library: Library, tree: GroupTree, problems: Problems, revision: str, nearest: NearestNames
 ) -> CompiledFleet:
     networks = compile_networks(library.of_kind("Network"), problems)
+    targets = compile_targets(library.of_kind("Scenario"), tree.names)
+    surroundings = Surroundings(tree, networks, targets)
+    machines = compile_machines(library.of_kind("Machine"), surroundings, problems)
+    selected = matched(selectors_of_documents(library, tree.names), machines.values())
+    if not problems.has_errors:
+        unmatched = [each for each, names in selected.items() if not names]
+        unmatched += without_machines(targets, machines.values())
+        warn_of_unmatched(unmatched, machines, tree.names, problems, nearest)
     return CompiledFleet(
         revision=revision,
-        settings=compile_settings(library.of_kind("Fleet")),
+        settings=compile_settings(library.of_kind("Fleet"), problems),
         networks=networks,
         groups=tree.names,
         scenarios=compile_scenarios(library.of_kind("Scenario"), problems),
         images=compile_images(library.of_kind("Image")),
-        machines=compile_machines(library.of_kind("Machine"), tree, networks, problems),
+        machines=machines,
+        holds=compile_holds(selected),
         enrollment_rules=compile_enrollment_rules(
             library.of_kind("EnrollmentRule"), tree, problems
         ),

@@ -1,6 +1,6 @@
 """Machines: what they say themselves on top of what their groups hand down."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
 from typing import NamedTuple
 
@@ -10,44 +10,74 @@ from specs.definition import Definition
 from specs.digest import Canonical, digest
 from specs.kinds.machine import Machine, MachineIdentity, MachineSpec
 from specs.kinds.power import Power
-from specs.origins import Origins, assign_field, label_field
+from specs.origins import Origins, Source, assign_field, label_field
 from specs.path import Path, dotted
 from specs.problems import Problems
 from specs.resolve.assignments import compiled
 from specs.resolve.group_tree import GroupTree, Inherited
 from specs.resolve.networks import is_host
 from specs.resolve.power import power_fields, power_meaning, why_unsupported
+from specs.resolve.targets import Conflicts, Target
 
 _NETWORK: Path = ("spec", "network")
 
 
+class Surroundings:
+    """Everything but the machines themselves: what one machine is compiled against."""
+
+    def __init__(
+        self,
+        tree: GroupTree,
+        networks: Mapping[str, CompiledNetwork],
+        targets: tuple[Target, ...],
+    ) -> None:
+        self.tree = tree
+        self.groups = frozenset(tree.names)
+        self.networks = networks
+        self.targets = targets
+
+
 def compile_machines(
-    definitions: Mapping[str, Definition],
-    tree: GroupTree,
-    networks: Mapping[str, CompiledNetwork],
-    problems: Problems,
+    definitions: Mapping[str, Definition], surroundings: Surroundings, problems: Problems
 ) -> dict[str, CompiledMachine]:
-    """Return the machines that can be read, by name; report what does not fit its network."""
-    known_groups = frozenset(tree.names)
+    """Return the machines that can be read, by name; report what does not fit."""
+    conflicts = Conflicts()
     machines: dict[str, CompiledMachine] = {}
     for name, definition in definitions.items():
-        model = definition.model
-        if not isinstance(model, Machine):
-            continue
-        inherited = tree.inherited(model.spec.group)
-        network = model.spec.network or inherited.network
-        if network is not None:
-            if network in networks:
-                _check_addresses(definition, model, networks[network], problems)
-        elif (
-            inherited.network_is_known
-            and model.spec.group in known_groups
-            and not definition.is_broken_at(_NETWORK)
-        ):
-            _report_no_network(definition, model, problems)
-        effective = _effective(definition, model, inherited, networks)
-        machines[name] = _compiled(definition, model, inherited, effective)
+        machine = compile_machine(definition, surroundings, problems, conflicts)
+        if machine is not None:
+            machines[name] = machine
+    conflicts.report(problems)
     return machines
+
+
+def compile_machine(
+    definition: Definition, surroundings: Surroundings, problems: Problems, conflicts: Conflicts
+) -> CompiledMachine | None:
+    """Return one machine; None when it cannot be read. It depends on no other machine."""
+    model = definition.model
+    if not isinstance(model, Machine):
+        return None
+    inherited = surroundings.tree.inherited(model.spec.group)
+    network = model.spec.network or inherited.network
+    if network is not None:
+        if network in surroundings.networks:
+            _check_addresses(definition, model, surroundings.networks[network], problems)
+    elif (
+        inherited.network_is_known
+        and model.spec.group in surroundings.groups
+        and not definition.is_broken_at(_NETWORK)
+    ):
+        _report_no_network(definition, model, problems)
+    effective = _effective(definition, model, inherited, surroundings.networks)
+    targets = [
+        target
+        for target in surroundings.targets
+        if target.written.selection.matches(definition.name, model.spec.group, effective.labels)
+    ]
+    if targets:
+        conflicts.check(definition.name, effective.assignments, targets)
+    return _compiled(definition, model, inherited, effective, targets)
 
 
 def _report_no_network(definition: Definition, model: Machine, problems: Problems) -> None:
@@ -137,9 +167,17 @@ def _effective(
 
 
 def _compiled(
-    definition: Definition, model: Machine, inherited: Inherited, effective: _Effective
+    definition: Definition,
+    model: Machine,
+    inherited: Inherited,
+    effective: _Effective,
+    targets: Sequence[Target],
 ) -> CompiledMachine:
     hardware = model.spec.hardware
+    assignments = effective.assignments
+    origins = _origins(definition, model, inherited, _targeted(len(assignments), targets))
+    if targets:
+        assignments = (*assignments, *(target.assignment for target in targets))
     return CompiledMachine(
         name=definition.name,
         group=model.spec.group,
@@ -153,16 +191,25 @@ def _compiled(
         addresses=model.spec.identity.addresses,
         power_driver=effective.power.driver,
         protect=effective.protect,
-        assignments=effective.assignments,
-        origins=_origins(definition, model, inherited),
-        digest=digest("Machine", _meaning(definition.name, model.spec, effective)),
+        assignments=assignments,
+        origins=origins,
+        digest=digest("Machine", _meaning(definition.name, model.spec, effective, assignments)),
         domain=effective.domain,
         formerly=hardware.formerly,
         unsupported=why_unsupported(effective.power),
     )
 
 
-def _origins(definition: Definition, model: Machine, inherited: Inherited) -> Origins:
+def _targeted(assigned: int, targets: Sequence[Target]) -> dict[str, Source]:
+    """Return where the assignments come from that follow the ``assigned`` ones."""
+    return {
+        assign_field(index): target.source for index, target in enumerate(targets, start=assigned)
+    }
+
+
+def _origins(
+    definition: Definition, model: Machine, inherited: Inherited, targeted: Mapping[str, Source]
+) -> Origins:
     own = tuple(_own_fields(model))
     hidden = set(own).intersection(inherited.sources)
     if model.spec.assign is not None:
@@ -172,7 +219,7 @@ def _origins(definition: Definition, model: Machine, inherited: Inherited) -> Or
     left = inherited.sources
     if hidden:
         left = {field: source for field, source in left.items() if field not in hidden}
-    return Origins(definition.document, own, left)
+    return Origins(definition.document, own, {**left, **targeted} if targeted else left)
 
 
 def _own_fields(model: Machine) -> Iterator[str]:
@@ -206,10 +253,12 @@ def _own_identity(identity: MachineIdentity) -> Iterator[str]:
         yield "identity.addresses"
 
 
-def _meaning(name: str, spec: MachineSpec, effective: _Effective) -> Canonical:
+def _meaning(
+    name: str, spec: MachineSpec, effective: _Effective, assignments: tuple[Assignment, ...]
+) -> Canonical:
     meaning: dict[str, Canonical] = {
         "addresses": [str(address) for address in spec.identity.addresses],
-        "assign": [[each.scenario, each.run] for each in effective.assignments],
+        "assign": [[each.scenario, each.run] for each in assignments],
         "domain": effective.domain,
         "group": spec.group,
         "hostname": effective.hostname,

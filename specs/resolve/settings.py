@@ -2,17 +2,21 @@
 
 from collections.abc import Mapping
 
+from specs.code import Code
 from specs.compiled import CommitSigner, FleetSettings, GroupBudget
 from specs.definition import Definition
 from specs.kinds.fleet import Fleet, FleetSpec
 from specs.kinds.fleet import GroupBudget as GroupBudgetModel
+from specs.path import Path, dotted
+from specs.problems import Problems
 
 DEFAULT_NAME = "fleet"
 
 
-def compile_settings(definitions: Mapping[str, Definition]) -> FleetSettings:
+def compile_settings(definitions: Mapping[str, Definition], problems: Problems) -> FleetSettings:
     """Return what holds for all; the defaults where no Fleet document says otherwise."""
     for name, definition in definitions.items():
+        _check_group_budgets(definition, problems)
         if isinstance(definition.model, Fleet):
             return _settings(name, definition.model.spec, definition)
     return _settings(DEFAULT_NAME, FleetSpec(), None)
@@ -33,6 +37,20 @@ def _settings(name: str, spec: FleetSpec, definition: Definition | None) -> Flee
         commit_signers=tuple(CommitSigner(each.name, each.key) for each in spec.commits.signers),
         default_network=spec.defaults.network or "",
     )
+
+
+def _check_group_budgets(definition: Definition, problems: Problems) -> None:
+    first: dict[object, Path] = {}
+    for path, group in definition.values(("spec", "budgets", "groups", "*", "group")):
+        earlier = first.setdefault(group, path)
+        if earlier != path:
+            problems.error(
+                definition.document.position(path),
+                Code.BUDGET_TWICE,
+                f"{dotted(path)}: {group} already has a budget at "
+                f"{definition.document.position(earlier)}",
+                "merge the two",
+            )
 
 
 def _group_budget(budget: GroupBudgetModel) -> GroupBudget:
