@@ -198,9 +198,7 @@ def _ambiguous(view: MachineView, assignment: Assignment) -> PlanItem | None:
 def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
     """Return the hold that keeps new work from the machine longest; one that is over has none."""
     holds = [
-        hold
-        for hold in desired.holds
-        if view.machine.name in hold.machines and view.now < hold.until
+        hold for hold in desired.holds if hold.name in view.machine.holds and view.now < hold.until
     ]
     return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
 
