@@ -14,6 +14,8 @@ from specs.compiled import Origin
 
 SHORT = 12
 """Hex digits of a digest or commit that people see."""
+_BLANK = "blank"
+"""What the agent says of a disk that begins with zeros and holds nothing that it knows."""
 NOTHING = "Nothing to do: every machine is as the repository wants it."
 
 
@@ -100,6 +102,8 @@ def disk(facts: DiskFacts, now: datetime) -> str:
 def backup(facts: DiskFacts, now: datetime) -> str:
     """Return the last good backup of a disk and its age, or plainly that there is none."""
     found = facts.backup
+    if found is None and facts.holds == _BLANK:
+        return "no backup, the disk is blank"
     if found is None:
         return "no backup: what is on it cannot be brought back"
     older = ", before the disk was last overwritten" if found.overwritten_since else ""
