@@ -125,7 +125,7 @@ def _assignment_item(
             assignment,
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
-            earlier.at,
+            view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
         )
     held = _hold(desired, view)

@@ -114,6 +114,7 @@ class FoldDocument(TypedDict):
     running: int
     disks: int
     disksWithoutBackup: int
+    """Those with none, or only with one that is older than their last restore."""
     bytesToMove: int
     estimatedSeconds: int
     """Of its slowest machine; 0: there is nothing to estimate from."""

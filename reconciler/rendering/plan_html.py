@@ -100,7 +100,7 @@ def _fold(each: Fold, now: datetime) -> Iterator[str]:
 
 def _disk_row(item: PlanItem, disk: DiskFacts, image: ImageChange, now: datetime) -> str:
     backup = for_html(words.backup(disk, now))
-    kind = "" if disk.backup else ' class="lost"'
+    kind = ' class="lost"' if disk.lost else ""
     return (
         f"<tr><td>{for_html(item.name)}</td><td>{for_html(words.disk(disk, now))}</td>"
         f"<td{kind}>{backup}</td><td>{for_html(words.image(image, now))}</td>"

@@ -105,7 +105,7 @@ def _disk_table(items: list[PlanItem], now: datetime) -> Iterator[str]:
             yield _cells(
                 f"**{safe(item.name)}**",
                 safe(words.disk(disk, now)),
-                safe(backup) if disk.backup else f"**{safe(backup)}**",
+                f"**{safe(backup)}**" if disk.lost else safe(backup),
                 safe(words.image(image, now)),
                 safe(words.spared(item)),
             )

@@ -109,7 +109,7 @@ def _summary(row: Row, now: datetime, *, explain: bool) -> Iterator[RenderableTy
         return
     for item in row.folds[0].items[:NAMED_DISKS]:
         for disk in item.disks:
-            lost = "" if disk.backup else "no backup · "
+            lost = "" if disk.backed_up else "no backup · "
             yield _cut(f"  {item.name}  {lost}{words.disk(disk, now)}", "dim")
     more = row.count - min(NAMED_DISKS, row.folds[0].count)
     if more:
@@ -152,7 +152,7 @@ def _details(item: PlanItem, plan: Plan, now: datetime) -> Iterator[tuple[str, s
     """Yield label, text and colour of what is known of an item."""
     for disk, image in zip(item.disks, item.images, strict=False):
         yield "overwrites", words.disk(disk, now), "red"
-        yield "backup", words.backup(disk, now), "" if disk.backup else "red"
+        yield "backup", words.backup(disk, now), "red" if disk.lost else ""
         yield "image", words.image(image, now), ""
     if item.disks:
         yield "moves", words.effort(item.bytes_to_move, item.seconds), ""

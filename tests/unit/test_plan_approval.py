@@ -87,8 +87,10 @@ def under_way(world):
                 machines={**FLEET.machines, "node-01": replace(NODES[0], protect=True)},
             ),
             WORLD,
-            "it is BLOCKED now: the machine is protected, and clone-golden would overwrite its "
-            "disk",
+            (
+                "it is BLOCKED now: the machine is protected, and clone-golden would overwrite its "
+                "disk"
+            ),
         ),
         (FLEET, under_way(WORLD), "it is under way there already"),
         (
