@@ -1,5 +1,6 @@
 """The ledger: what was decided, begun and finished, in the order it happened."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
 from json import dumps, loads
 
@@ -34,23 +35,33 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction for lines that belong together: all of them or none."""
+        return self._database.writing()
+
     def plan(self, operation: Operation, at: datetime, actor: str) -> None:
         """Record an operation as planned; recording it again changes nothing."""
         with self._database.writing() as connection:
-            known = connection.execute(
-                select(schema.operation.c.op_id).where(schema.operation.c.op_id == operation.op_id)
-            ).first()
-            if known is None:
-                connection.execute(
-                    insert(schema.operation).values(
-                        op_id=operation.op_id,
-                        machine=operation.machine,
-                        hardware=operation.hardware,
-                        body=_encode(operation),
-                        planned_at=at,
-                    )
+            self.plan_within(connection, operation, at, actor)
+
+    def plan_within(
+        self, connection: Connection, operation: Operation, at: datetime, actor: str
+    ) -> None:
+        """Do what ``plan`` does as a part of the caller's transaction."""
+        known = connection.execute(
+            select(schema.operation.c.op_id).where(schema.operation.c.op_id == operation.op_id)
+        ).first()
+        if known is None:
+            connection.execute(
+                insert(schema.operation).values(
+                    op_id=operation.op_id,
+                    machine=operation.machine,
+                    hardware=operation.hardware,
+                    body=_encode(operation),
+                    planned_at=at,
                 )
-                _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
+            )
+            _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
 
     def move(  # noqa: PLR0913 - a ledger line has this many parts
         self,

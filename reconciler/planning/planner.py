@@ -2,6 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
@@ -169,7 +170,7 @@ def _assignment_item(
             assignment,
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
-            earlier.at,
+            view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
         )
     held = _hold(desired, view)
@@ -204,14 +205,16 @@ def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
 
 
 def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> PlanItem:
+    """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
     until = hold.until.astimezone(UTC)
-    return _blocked(
+    item = _blocked(
         view.machine,
         assignment,
-        f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason} ({hold.position})",
+        f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason}",
         view.seen.last_seen,
         f"Wait until then, or ask {hold.owner} to end hold {hold.name} at {hold.position}",
     )
+    return replace(item, cause=Origin(hold.position))
 
 
 def _at(origin: Origin) -> str:

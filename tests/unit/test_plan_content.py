@@ -132,9 +132,8 @@ def held(*holds, machine=NODE, world=None):
 def test_a_hold_blocks_new_work_and_names_owner_end_reason_and_place():
     item = held(a_hold())
     assert (item.risk, item.operation) == (Risk.BLOCKED, None)
-    assert item.reason == (
-        "held by ops@example.net until 2026-11-23 12:00 UTC: quarter end (holds.yaml:1:1)"
-    )
+    assert item.reason == "held by ops@example.net until 2026-11-23 12:00 UTC: quarter end"
+    assert str(item.cause.position) == "holds.yaml:1:1"
     assert item.unblock == (
         "Wait until then, or ask ops@example.net to end hold freeze at holds.yaml:1:1"
     )
