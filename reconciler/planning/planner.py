@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 
 from agent.wire.step import InspectDisks
 from reconciler.hardware import FleetHardware
-from reconciler.ledger.operation import Operation, OperationStatus, operation_id
+from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.observed import Observed, ObservedMachine
 from reconciler.planning.plan import Plan, PlanItem, Risk
@@ -18,7 +18,6 @@ from reconciler.planning.scenario_work import (
 )
 from specs.compiled import Assignment, CompiledFleet, CompiledMachine, CompiledScenario
 
-INSPECTION = "inspection"
 INSPECTION_TIMEOUT = 30 * 60
 _NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
 
@@ -167,7 +166,7 @@ def _convergence(
             cause=assignment.origin,
             observed_at=heard.at if heard else None,
         )
-    system = heard.report.installed
+    system = heard.installed
     if system is None:
         return None
     drift = []
