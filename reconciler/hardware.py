@@ -16,6 +16,7 @@ class FleetHardware:
         self._present: dict[str, tuple[str, ...]] = {}
         self._former: dict[str, tuple[str, ...]] = {}
         self._found: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._by_text: dict[str, tuple[str, ...]] = {}
         for machine in machines:
             present = {machine.hardware_identity, *(f"mac:{mac}" for mac in machine.macs)}
             for identity in machine.hardware_identities:
@@ -35,6 +36,13 @@ class FleetHardware:
         found = self._found.get(identities)
         if found is None:
             found = self._found[identities] = self._owners(identities)
+        return found
+
+    def owners_of(self, text: str) -> tuple[str, ...]:
+        """Return the same for identities that are written one after another, with spaces."""
+        found = self._by_text.get(text)
+        if found is None:
+            found = self._by_text[text] = self.owners(tuple(text.split(" ")))
         return found
 
     def owner(self, identities: tuple[str, ...]) -> str | None:

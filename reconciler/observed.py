@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agent.wire.report import Report
+from agent.wire.report import InstalledSystem, Report
 from reconciler.ledger.operation import OperationStatus
 
 BUDGET_WINDOW = timedelta(hours=1)
@@ -19,6 +19,11 @@ class TimedReport:
     at: datetime
     machine: str = ""
     """What the machine was called then; empty when nobody noted it."""
+
+    @property
+    def installed(self) -> InstalledSystem | None:
+        """Return what the agent of an installed system proves."""
+        return self.report.installed
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
 from reconciler.hardware import FleetHardware
-from reconciler.ledger.operation import Operation, OperationStatus, operation_id
+from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.observed import Capture, Observed, ObservedMachine
 from reconciler.planning.estimate import Budget
@@ -29,7 +29,6 @@ from specs.compiled import (
     Origin,
 )
 
-INSPECTION = "inspection"
 INSPECTION_TIMEOUT = 30 * 60
 _NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
 
@@ -256,7 +255,7 @@ def _convergence(
             cause=assignment.origin,
             observed_at=heard.at if heard else None,
         )
-    system = heard.report.installed
+    system = heard.installed
     if system is None:
         return None
     drift = []

@@ -32,17 +32,11 @@ def renames(desired: CompiledFleet, observed: Observed) -> tuple[Rename, ...]:
         known = seen.known_as
         if known is not None:
             newest[name] = known
-    fleet: FleetHardware | None = None
+    fleet = FleetHardware(desired.machines.values())
     for status in observed.operations:
-        operation = status.operation
-        same = desired.machines.get(operation.machine)
-        if same is not None and operation.hardware == same.hardware_identity:
-            owner: str | None = same.name
-        else:
-            fleet = fleet or FleetHardware(desired.machines.values())
-            owner = fleet.owner(operation.identities)
+        owner = fleet.owner(status.operation.identities)
         if owner is not None and (owner not in newest or newest[owner][1] < status.at):
-            newest[owner] = (operation.machine, status.at)
+            newest[owner] = (status.operation.machine, status.at)
     return tuple(
         Rename(newest[name][0], name, machine.hardware_identity)
         for name, machine in desired.machines.items()

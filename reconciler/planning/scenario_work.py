@@ -303,7 +303,7 @@ def _spared(view: MachineView, written: tuple[DiskIdentity, ...]) -> tuple[str, 
 def _facts(view: MachineView, target: _Target) -> DiskFacts:
     identity = target.disk.identity
     heard = view.seen.installed
-    system = heard.report.installed if heard else None
+    system = heard.installed if heard else None
     holds = target.disk.holds
     if system is not None and heard is view.seen.disks:
         # What runs there says more than its partitions, which it may lack the tools to read.
