@@ -66,13 +66,13 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     workspace = Workspace(repo, ref, state)
     now = utc_now()
     made = workspace.plan(now)
-    describe = workspace.source.describe
+    describe = workspace.describe
     if out is not None:
         out.write_text(dumps(plan_document(made), indent=2) + "\n", encoding="utf-8")
     if against is not None:
         base = Workspace(repo, against, state)
         compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
-        revisions = describe, base.source.describe
+        revisions = describe, base.describe
         print_difference(compared, revisions, output_format, full=full, paged=not no_pager)
         return exit_code(compared.introduced)
     print_plan(made, describe, output_format, explain=explain, full=full, paged=not no_pager)
