@@ -59,17 +59,19 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.cli.plan_output import print_difference, print_plan  # noqa: PLC0415
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
-    from reconciler.planning.difference import difference  # noqa: PLC0415
     from reconciler.planning.plan import exit_code  # noqa: PLC0415
-    from reconciler.rendering.plan_json import plan_document  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
     now = utc_now()
     made = workspace.plan(now)
     describe = workspace.describe
     if out is not None:
+        from reconciler.rendering.plan_json import plan_document  # noqa: PLC0415
+
         out.write_text(dumps(plan_document(made), indent=2) + "\n", encoding="utf-8")
     if against is not None:
+        from reconciler.planning.difference import difference  # noqa: PLC0415
+
         base = Workspace(repo, against, state)
         compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
         revisions = describe, base.describe

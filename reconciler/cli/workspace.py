@@ -1,6 +1,5 @@
 """What most commands begin with: the compiled fleet and the embedded state."""
 
-import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -9,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, SourceError
-from reconciler.planning.plan import Plan
 from reconciler.source.location import (
     RemoteRepository,
     open_revision,
@@ -22,11 +20,14 @@ from reconciler.source.worktree import read_worktree
 from reconciler.store.observation_digest import observation_digest
 
 if TYPE_CHECKING:
+    import asyncio
+
     from providers.imaging.store import ChunkStore
     from reconciler.fleet.cache import FleetCache
     from reconciler.fleet.index import FleetIndex
     from reconciler.hardware import FleetHardware
     from reconciler.observed import Observed, ObservedImage
+    from reconciler.planning.plan import Plan
     from reconciler.source.revision import Revision
     from reconciler.store.database import Database
     from specs.compiled import CompiledFleet, CompiledMachine
@@ -94,7 +95,7 @@ class Workspace:
 
         return open_index(self.revision, self._cache)
 
-    async def watch(self, stop: asyncio.Event) -> AsyncIterator[SourceTree | SourceError]:
+    async def watch(self, stop: "asyncio.Event") -> AsyncIterator[SourceTree | SourceError]:
         """Yield every new revision, or why there is none, until ``stop`` is set."""
         place = parse_location(self._repo)
         if not isinstance(place, RemoteRepository):
@@ -103,6 +104,8 @@ class Workspace:
             async for sight in watch(place, stop, self.ref):
                 yield sight
             return
+        import asyncio  # noqa: PLC0415 - slow to load, and only `serve` needs it
+
         last = self.source.revision
         while not stop.is_set():
             with suppress(TimeoutError):
@@ -173,7 +176,7 @@ class Workspace:
 
         return observe(self.database, self.fleet.machines.values(), self._images, now)
 
-    def plan(self, now: datetime) -> Plan:
+    def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""
         digest = observation_digest(self.state / "rackwright.db")
         if self._index is None or self.revision is None or digest is None:
