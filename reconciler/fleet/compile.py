@@ -11,7 +11,7 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from reconciler.fleet.claims import Claims
-from reconciler.fleet.crew import Crew, CrewError
+from reconciler.fleet.crew import Alone, Crew, CrewError
 from reconciler.fleet.index import FleetIndex, Groundwork
 from reconciler.fleet.part import CompiledPart, Files, Part, compiled, read
 from reconciler.fleet.processes import process_count
@@ -32,6 +32,8 @@ def compile_index(files: Mapping[str, bytes]) -> Compiled | None:
     """Return the fleet that sound files describe; None when they are not."""
     parts = _parts(sorted(files.items()))
     try:
+        if len(parts) == 1:
+            return _index(Alone(Part(parts[0])), 1)
         with Crew(Part, parts) as crew:
             return _index(crew, len(parts))
     except (UnsoundPartError, CrewError):
@@ -117,7 +119,7 @@ def _updated(
     return {group: shards[group] for group in sorted(shards)}
 
 
-def _index(crew: Crew[Part], size: int) -> Compiled | None:
+def _index(crew: Crew[Part] | Alone[Part], size: int) -> Compiled | None:
     contents = crew.ask(read, [None] * size)
     claims = Claims.of(each for part in contents for each in part.claims)
     if claims is None:
