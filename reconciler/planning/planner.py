@@ -1,14 +1,14 @@
 """``plan(desired, observed, now)``: the one function that decides what has to happen."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
 from reconciler.ledger.operation import Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
-from reconciler.observed import Capture, Observed, ObservedMachine
+from reconciler.observed import Capture, Observed, ObservedImage, ObservedMachine
 from reconciler.planning.estimate import Budget
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
@@ -40,22 +40,48 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
     items = list(fleet_items(desired))
     for machine in desired.machines.values():
         history = tuple(operations.get(machine.hardware_identity, ()))
-        view = MachineView(
-            machine=machine,
-            network=desired.networks.get(machine.network),
+        view = machine_view(
+            desired,
+            machine,
             seen=observed.machines.get(machine.name, ObservedMachine()),
             operations=history,
-            images=observed.images,
-            max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
-            now=now,
             captures=tuple(
                 capture
                 for status in history
                 for capture in captures.get(status.operation.op_id, ())
             ),
+            images=observed.images,
+            now=now,
         )
         items += machine_items(desired, view)
     return plan_of(desired.revision, now, items, budget_of(desired))
+
+
+def machine_view(  # noqa: PLR0913 - all that a machine's plan may rest on
+    desired: CompiledFleet,
+    machine: CompiledMachine,
+    *,
+    seen: ObservedMachine,
+    operations: tuple[OperationStatus, ...],
+    captures: tuple[Capture, ...],
+    images: Mapping[str, ObservedImage],
+    now: datetime,
+) -> MachineView:
+    """Return all that ``machine_items`` may look at.
+
+    ``operations`` are those of the machine's hardware in the order of their last
+    move, ``captures`` what these brought into the store.
+    """
+    return MachineView(
+        machine=machine,
+        network=desired.networks.get(machine.network),
+        seen=seen,
+        operations=operations,
+        images=images,
+        max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
+        now=now,
+        captures=captures,
+    )
 
 
 def budget_of(desired: CompiledFleet) -> Budget:
