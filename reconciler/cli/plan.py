@@ -61,7 +61,6 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.cli.plan_output import Review  # noqa: PLC0415
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
-    from reconciler.planning.difference import difference  # noqa: PLC0415
     from reconciler.planning.plan import exit_code  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
@@ -69,12 +68,12 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     made = workspace.plan(now)
     compared, base_describe = None, ""
     if against is not None:
+        from reconciler.planning.difference import difference  # noqa: PLC0415
+
         base = Workspace(repo, against, state)
         compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
-        base_describe = base.source.describe
-    review = Review(
-        made, workspace.source.describe, compared, base_describe, explain=explain, full=full
-    )
+        base_describe = base.describe
+    review = Review(made, workspace.describe, compared, base_describe, explain=explain, full=full)
     for path in out:
         review.write(path)
     review.show(output_format, paged=not no_pager)
