@@ -287,16 +287,16 @@ _ENTRIES = (
         "Give the line one cell per column; a cell that holds a comma or a quote is put in quotes.",
     ),
     Explanation(
-        Code.BUDGET_TWICE,
-        "two budgets for one group",
-        "The Fleet document limits the same group twice. Neither wins.",
-        "Merge the two entries of budgets.groups into one.",
-    ),
-    Explanation(
         Code.ENROLLS_NOWHERE,
         "an enrollment rule for a group without network",
         "A machine that the rule puts into its group would be in no network.",
         "Set spec.network on the rule, the group or one above it, or in the Fleet's defaults.",
+    ),
+    Explanation(
+        Code.BUDGET_TWICE,
+        "two budgets for one group",
+        "The Fleet document limits the same group twice. Neither wins.",
+        "Merge the two entries of budgets.groups into one.",
     ),
 )
 

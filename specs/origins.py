@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 from specs.compiled import Origin
 from specs.path import Path
-from specs.source import Document
+from specs.written import Written
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A value in a document, and the groups that it was inherited along, root first."""
 
-    document: Document
+    document: Written
     path: Path
     groups: tuple[str, ...] = ()
 
@@ -32,7 +32,7 @@ class Origins(Mapping[str, Origin]):
     __slots__ = ("_document", "_inherited", "_own")
 
     def __init__(
-        self, document: Document, own: tuple[str, ...], inherited: Mapping[str, Source]
+        self, document: Written, own: tuple[str, ...], inherited: Mapping[str, Source]
     ) -> None:
         self._document = document
         self._own = own

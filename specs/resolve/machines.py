@@ -11,7 +11,7 @@ from specs.digest import Canonical, digest
 from specs.kinds.machine import Machine, MachineIdentity, MachineSpec
 from specs.kinds.power import Power
 from specs.origins import Origins, Source, assign_field, label_field
-from specs.path import Path, dotted
+from specs.path import Path
 from specs.problems import Problems
 from specs.resolve.assignments import compiled
 from specs.resolve.group_tree import GroupTree, Inherited
@@ -99,14 +99,15 @@ def _check_addresses(
             problems.error(
                 definition.document.position(path),
                 Code.OUTSIDE_NETWORK,
-                f"{dotted(path)}: {address} {reason}",
+                f"{definition.document.shown(path)}: {address} {reason}",
                 f"network {network.name} is defined at {network.position}",
             )
         elif _is_leased(address, network):
             problems.warning(
                 definition.document.position(path),
                 Code.ADDRESS_LEASED,
-                f"{dotted(path)}: {address.ip} is inside the DHCP range of network {network.name}",
+                f"{definition.document.shown(path)}: {address.ip} is inside the DHCP range of "
+                f"network {network.name}",
                 "another machine could be leased the address; move it out of the range",
             )
 
