@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from ipaddress import IPv4Interface
+from types import MappingProxyType
 from typing import NamedTuple
 
 from specs.code import Code
@@ -16,10 +17,11 @@ from specs.problems import Problems
 from specs.resolve.assignments import compiled
 from specs.resolve.group_tree import GroupTree, Inherited
 from specs.resolve.networks import is_host
-from specs.resolve.power import power_fields, power_meaning, why_unsupported
+from specs.resolve.power import PLAIN_DRIVERS, power_fields, power_meaning, why_unsupported
 from specs.resolve.targets import Conflicts, Target
 
 _NETWORK: Path = ("spec", "network")
+_NOTHING: Mapping[str, Source] = MappingProxyType({})
 
 
 class Surroundings:
@@ -70,7 +72,7 @@ def compile_machine(
     ):
         _report_no_network(definition, model, problems)
     effective = _effective(definition, model, inherited, surroundings.networks)
-    targets = [
+    targets = surroundings.targets and [
         target
         for target in surroundings.targets
         if target.written.selection.matches(definition.name, model.spec.group, effective.labels)
@@ -176,8 +178,9 @@ def _compiled(
 ) -> CompiledMachine:
     hardware = model.spec.hardware
     assignments = effective.assignments
-    origins = _origins(definition, model, inherited, _targeted(len(assignments), targets))
+    targeted: Mapping[str, Source] = _NOTHING
     if targets:
+        targeted = _targeted(len(assignments), targets)
         assignments = (*assignments, *(target.assignment for target in targets))
     return CompiledMachine(
         name=definition.name,
@@ -193,7 +196,7 @@ def _compiled(
         power_driver=effective.power.driver,
         protect=effective.protect,
         assignments=assignments,
-        origins=origins,
+        origins=_origins(definition, model, inherited, targeted),
         digest=digest("Machine", _meaning(definition.name, model.spec, effective, assignments)),
         domain=effective.domain,
         formerly=hardware.formerly,
@@ -215,7 +218,7 @@ def _origins(
     hidden = set(own).intersection(inherited.sources)
     if model.spec.assign is not None:
         hidden.update(assign_field(index) for index in range(len(inherited.assignments)))
-    if model.spec.power is not None:
+    if model.spec.power is not None and inherited.power.driver not in PLAIN_DRIVERS:
         hidden.update(power_fields(inherited.power))
     left = inherited.sources
     if hidden:
@@ -238,7 +241,10 @@ def _own_fields(model: Machine) -> Iterator[str]:
     if spec.network is not None:
         yield "network"
     if spec.power is not None:
-        yield from power_fields(spec.power)
+        if spec.power.driver in PLAIN_DRIVERS:
+            yield "power.driver"
+        else:
+            yield from power_fields(spec.power)
     if spec.protect is not None:
         yield "protect"
     yield from map(label_field, model.metadata.labels)

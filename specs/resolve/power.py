@@ -10,6 +10,11 @@ from specs.secret_reference import SecretReference
 BY_HAND = Power(driver="manual")
 """Of machines for which no level says anything."""
 
+PLAIN_DRIVERS = frozenset({"manual", "wake-on-lan"})
+"""Those without settings, which nearly all machines of a large fleet have."""
+
+_DRIVER_ONLY = ("power.driver",)
+
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
         "redfish": "no provider switches machines by Redfish yet",
@@ -26,15 +31,15 @@ def why_unsupported(power: Power) -> str:
 
 def power_fields(power: Power) -> tuple[str, ...]:
     """Return the names of the fields that are set, as origins have them."""
+    if power.driver in PLAIN_DRIVERS:
+        return _DRIVER_ONLY
     given = power.model_fields_set
-    if len(given) == 1:
-        return ("power.driver",)
     return tuple(f"power.{name}" for name in Power.model_fields if name in given)
 
 
 def power_meaning(power: Power) -> Canonical:
     """Return what a digest is made of: the driver, with its settings where it has some."""
-    if len(power.model_fields_set) == 1:
+    if power.driver in PLAIN_DRIVERS:
         return power.driver
     return {name: _shown(getattr(power, name)) for name in sorted(power.model_fields_set)}
 
