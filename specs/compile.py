@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
+from types import MappingProxyType
 
 from specs.compiled import CompiledFleet, CompiledMachine
 from specs.define import define
@@ -28,9 +29,11 @@ from specs.resolve.settings import compile_settings
 from specs.resolve.targets import compile_targets
 from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file
+from specs.table.expand import Tables
 from specs.uniqueness import check_uniqueness
 
-SUFFIXES = frozenset({".yaml", ".yml"})
+SUFFIXES = frozenset({".yaml", ".yml", ".csv"})
+NO_TABLES: Mapping[str, bytes] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +46,7 @@ class CompileResult:
 
 
 def is_desired_state(file: str) -> bool:
-    """Return whether a file of the repository is read: YAML, and not in a hidden place.
+    """Return whether a file of the repository is read: YAML or CSV, not in a hidden place.
 
     Whatever begins with a dot (``.github/workflows/ci.yaml``) belongs to other tools.
     """
@@ -53,6 +56,11 @@ def is_desired_state(file: str) -> bool:
     return path.suffix in SUFFIXES
 
 
+def is_table(file: str) -> bool:
+    """Return whether a file is CSV, which only counts where a MachineTable names it."""
+    return file.endswith(".csv")
+
+
 def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     """Return the fleet that the files describe, or None and every problem they have.
 
@@ -60,12 +68,18 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     desired state are ignored. ``revision`` names the content for people. Never
     raises because of what the files hold.
     """
-    loaded = [load_file(file, files[file]) for file in sorted(files) if is_desired_state(file)]
-    return compile_loaded(loaded, revision)
+    read = sorted(filter(is_desired_state, files))
+    loaded = [load_file(file, files[file]) for file in read if not is_table(file)]
+    return compile_loaded(loaded, revision, {file: files[file] for file in read if is_table(file)})
 
 
-def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult:
-    """Return what files mean together that were loaded before, in the order of their names."""
+def compile_loaded(
+    loaded: Iterable[LoadedFile], revision: str, tables: Mapping[str, bytes] = NO_TABLES
+) -> CompileResult:
+    """Return what files mean together that were loaded before, in the order of their names.
+
+    ``tables`` are the CSV files; those that no MachineTable names are ignored.
+    """
     definitions: list[Definition] = []
     unreadable: list[str] = []
     problems = Problems()
@@ -74,6 +88,7 @@ def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult
         problems.extend(file.problems)
         unreadable += file.unreadable
         definitions += [define(document, problems, nearest) for document in file.documents]
+    definitions = _with_rows(definitions, Tables(tables, problems, nearest))
     parts = _Parts(definitions, unreadable, problems)
     library, tree = parts.library, parts.tree
     check_references(definitions, library, tree.names, problems, nearest)
@@ -86,6 +101,18 @@ def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult
         warn_of_unmatched(unmatched, machines, tree.names, problems, nearest)
     fleet = parts.fleet(revision, surroundings, machines, problems)
     return CompileResult(None if problems.has_errors else fleet, problems.in_order())
+
+
+def _with_rows(definitions: list[Definition], tables: Tables) -> list[Definition]:
+    """Return the definitions, each table followed by its machines."""
+    if not any(definition.kind == "MachineTable" for definition in definitions):
+        return definitions
+    every: list[Definition] = []
+    for definition in definitions:
+        every.append(definition)
+        if definition.kind == "MachineTable":
+            every += tables.machines(definition)
+    return every
 
 
 def compile_surroundings(

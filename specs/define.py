@@ -46,7 +46,7 @@ def define(document: Document, problems: Problems, nearest: NearestNames) -> Def
             _report_more(document, len(errors) - MOST_PER_DOCUMENT, problems)
             broken.append(())
     if broken:
-        model = _remainder(model_type, data, broken)
+        model = remainder(model_type, data, broken)
     return Definition(document, kind, name, model, tuple(broken))
 
 
@@ -129,7 +129,7 @@ def _report_kind(document: Document, kind: str, problems: Problems, nearest: Nea
         problems.error(position, Code.UNKNOWN_KIND, f"unknown kind {quoted(kind)}", hint)
 
 
-def _remainder(model_type: type[Model], data: Plain, broken: Iterable[Path]) -> Model | None:
+def remainder(model_type: type[Model], data: Plain, broken: Iterable[Path]) -> Model | None:
     """Return the model without the values that were reported, or None when too little is left."""
     for path in broken:
         data = _without(data, path)

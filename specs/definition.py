@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from specs.kinds import Document as Model
 from specs.path import Path, is_within
 from specs.position import Position
-from specs.source import Document
 from specs.source.plain import Plain
+from specs.written import Written
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -19,7 +19,7 @@ class Definition:
     for looking for further problems, never for compiling.
     """
 
-    document: Document
+    document: Written
     kind: str
     name: str
     model: Model | None

@@ -6,14 +6,14 @@ from functools import cached_property
 
 from specs.compiled import Origin
 from specs.path import Path
-from specs.source import Document
+from specs.written import Written
 
 
 @dataclass(frozen=True, slots=True)
 class Source:
     """A value in a document, and the groups that it was inherited along, root first."""
 
-    document: Document
+    document: Written
     path: Path
     groups: tuple[str, ...] = ()
 
@@ -33,7 +33,7 @@ class Origins(Mapping[str, Origin]):
     again: a fleet has hundreds of thousands of fields, of which people ask for a handful.
     """
 
-    def __init__(self, document: Document, fields: Callable[[], Fields]) -> None:
+    def __init__(self, document: Written, fields: Callable[[], Fields]) -> None:
         self._document = document
         self._ask = fields
 

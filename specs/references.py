@@ -8,7 +8,6 @@ from specs.definition import Definition
 from specs.kinds import KINDS
 from specs.library import Library
 from specs.nearest import NearestNames
-from specs.path import dotted
 from specs.problems import Problems
 from specs.quotation import quoted
 
@@ -72,7 +71,7 @@ def check_references(
                 problems.error(
                     definition.document.position(path),
                     Code.UNKNOWN_REFERENCE,
-                    f"{dotted(path)}: no {kind} is named {quoted(name)}",
+                    f"{definition.document.shown(path)}: no {kind} is named {quoted(name)}",
                     _hint(kind, name, sorted(known[kind] - unusable), nearest),
                 )
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from specs.code import Code
 from specs.definition import Definition
 from specs.kinds.machine import Machine
-from specs.path import Path, dotted
+from specs.path import Path
 from specs.problems import Problems
 from specs.quotation import quoted
 
@@ -89,7 +89,7 @@ def _report(
     problems.error(
         machine.document.position(path),
         Code.USED_TWICE,
-        f"{dotted(path)}: the {noun} {value} is already used by {owner} "
+        f"{machine.document.shown(path)}: the {noun} {value} is already used by {owner} "
         f"at {other.document.position(other_path)}",
         f"each machine has its own {noun}",
     )

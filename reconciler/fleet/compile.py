@@ -21,6 +21,7 @@ from specs.compiled import CompiledMachine
 from specs.definition import Definition
 from specs.machine_context import UnsoundPartError, compile_part, group_of
 from specs.problems import Problems
+from specs.source import Document
 
 WORTH_A_PROCESS = 1 << 20
 """Bytes of YAML below which starting another process costs more than it saves."""
@@ -91,6 +92,8 @@ def update_index(
 def _text(definition: Definition) -> tuple[str, int, str]:
     """Return a document's place and text: what positions and values within it depend on."""
     document = definition.document
+    if not isinstance(document, Document):
+        raise UnsoundPartError(f"{definition.position} is no document of its own")
     place = document.chunk.position(document.first_line, 0)
     return place.file, place.line, document.chunk.text[document.begin : document.end]
 

@@ -97,7 +97,7 @@ def _row(machine: CompiledMachine, lists: dict[tuple[Assignment, ...], int]) -> 
         machine.domain,
         machine.formerly,
         machine.unsupported,
-        machine.power_settings,
+        dict(machine.power_settings),
         machine.holds,
     ]
 

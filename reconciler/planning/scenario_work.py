@@ -119,6 +119,16 @@ def work_for(
     view: MachineView, assignment: Assignment, scenario: CompiledScenario
 ) -> ScenarioWork | Blocked | Incomplete:
     """Return the work of ``scenario`` on this machine, or why there is none yet."""
+    if view.machine.unsupported:
+        return Blocked(
+            view.machine.unsupported,
+            "Set a power driver that this version acts on: wake-on-lan or manual",
+        )
+    if scenario.unsupported:
+        return Blocked(
+            f"{scenario.name}: {scenario.unsupported}",
+            f"Change the options or delivery of {scenario.name} ({scenario.position})",
+        )
     if view.system_is_running and scenario.reboot == "never":
         return Blocked(
             f"the machine is running and scenario {scenario.name} has `reboot: never`; "

@@ -62,7 +62,7 @@ class Power(Record):
 
     @model_validator(mode="after")
     def _fits_its_driver(self) -> Self:
-        given = self.model_fields_set
+        given = self.__pydantic_fields_set__
         if len(given) == 1 and self.driver not in _REQUIRED:
             return self
         required = _REQUIRED.get(self.driver, ())

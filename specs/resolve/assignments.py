@@ -1,15 +1,18 @@
 """Assignments of scenarios."""
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from specs.code import Code
 from specs.compiled import Assignment
 from specs.definition import Definition
 from specs.kinds.assignment import ScenarioAssignment
 from specs.origins import Source
-from specs.path import Path, dotted
 from specs.problems import Problems
-from specs.source import Document
+from specs.written import Written
+
+if TYPE_CHECKING:
+    from specs.path import Path
 
 _SCENARIO = ("spec", "assign", "*", "scenario")
 
@@ -24,14 +27,14 @@ def check_assignments(definitions: Iterable[Definition], problems: Problems) -> 
                 problems.error(
                     definition.document.position(path),
                     Code.ASSIGNED_TWICE,
-                    f"{dotted(path)}: {scenario} is already assigned at "
+                    f"{definition.document.shown(path)}: {scenario} is already assigned at "
                     f"{definition.document.position(earlier)}",
                     "keep one of the two; to run it again, change its run token",
                 )
 
 
 def compiled(
-    assign: tuple[ScenarioAssignment, ...], document: Document, groups: tuple[str, ...]
+    assign: tuple[ScenarioAssignment, ...], document: Written, groups: tuple[str, ...]
 ) -> tuple[Assignment, ...]:
     """Return the assignments that ``document`` makes, inherited along ``groups``."""
     return tuple(

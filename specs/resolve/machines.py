@@ -18,12 +18,12 @@ from specs.origins import (
     is_assign_field,
     label_field,
 )
-from specs.path import Path, dotted
+from specs.path import Path
 from specs.problems import Problems
 from specs.resolve.assignments import compiled
 from specs.resolve.group_tree import Inherited
 from specs.resolve.networks import is_host
-from specs.resolve.power import power_fields, power_settings, why_unsupported
+from specs.resolve.power import PLAIN_DRIVERS, power_fields, power_settings, why_unsupported
 from specs.resolve.selectors import WrittenSelector
 from specs.resolve.targets import Conflicts, Target
 
@@ -107,7 +107,7 @@ def compile_machine(
     ):
         _report_no_network(definition, model, problems)
     effective = _effective(definition, model, inherited, surroundings.networks)
-    targets = [
+    targets = surroundings.targets and [
         target
         for target in surroundings.targets
         if target.written.selection.matches(definition.name, model.spec.group, effective.labels)
@@ -142,14 +142,15 @@ def _check_addresses(
             problems.error(
                 definition.document.position(path),
                 Code.OUTSIDE_NETWORK,
-                f"{dotted(path)}: {address} {reason}",
+                f"{definition.document.shown(path)}: {address} {reason}",
                 f"network {network.name} is defined at {network.position}",
             )
         elif _is_leased(address, network):
             problems.warning(
                 definition.document.position(path),
                 Code.ADDRESS_LEASED,
-                f"{dotted(path)}: {address.ip} is inside the DHCP range of network {network.name}",
+                f"{definition.document.shown(path)}: {address.ip} is inside the DHCP range of "
+                f"network {network.name}",
                 "another machine could be leased the address; move it out of the range",
             )
 
@@ -250,7 +251,7 @@ def _fields(model: Machine, inherited: Inherited, targets: Sequence[Target]) -> 
     hidden = set(own)
     if model.spec.assign is not None:
         hidden.update(field for field in inherited.sources if is_assign_field(field))
-    if model.spec.power is not None:
+    if model.spec.power is not None and inherited.power.driver not in PLAIN_DRIVERS:
         hidden.update(power_fields(inherited.power))
     left = {field: source for field, source in inherited.sources.items() if field not in hidden}
     assigned = len(inherited.assignments if model.spec.assign is None else model.spec.assign)
@@ -274,7 +275,10 @@ def _own_fields(model: Machine) -> Iterator[str]:
     if spec.network is not None:
         yield "network"
     if spec.power is not None:
-        yield from power_fields(spec.power)
+        if spec.power.driver in PLAIN_DRIVERS:
+            yield "power.driver"
+        else:
+            yield from power_fields(spec.power)
     if spec.protect is not None:
         yield "protect"
     yield from map(label_field, model.metadata.labels)

@@ -9,7 +9,11 @@ from specs.secret_reference import SecretReference
 BY_HAND = Power(driver="manual")
 """Of machines for which no level says anything."""
 
-_NO_SETTINGS: Mapping[str, str] = {}
+PLAIN_DRIVERS = frozenset({"manual", "wake-on-lan"})
+"""Those without settings, which nearly all machines of a large fleet have."""
+
+_DRIVER_ONLY = ("power.driver",)
+
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
         "redfish": "no provider switches machines by Redfish yet",
@@ -26,16 +30,16 @@ def why_unsupported(power: Power) -> str:
 
 def power_fields(power: Power) -> tuple[str, ...]:
     """Return the names of the fields that are set, as origins have them."""
+    if power.driver in PLAIN_DRIVERS:
+        return _DRIVER_ONLY
     given = power.model_fields_set
-    if len(given) == 1:
-        return ("power.driver",)
     return tuple(f"power.{name}" for name in Power.model_fields if name in given)
 
 
 def power_settings(power: Power) -> Mapping[str, str]:
     """Return what is set besides the driver, in the order of names."""
-    if len(power.model_fields_set) == 1:
-        return _NO_SETTINGS
+    if power.driver in PLAIN_DRIVERS:
+        return {}
     return {
         name: _shown(getattr(power, name))
         for name in sorted(power.model_fields_set)

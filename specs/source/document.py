@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
-from specs.path import Path
+from specs.path import Path, dotted
 from specs.position import Position
 from specs.source.builder import Item
 from specs.source.chunk import Chunk
 from specs.source.outline import Mark, Outline
-from specs.source.plain import Plain
+from specs.source.plain import Plain, value_at
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,15 +67,11 @@ class Document:
 
     def value(self, path: Path) -> Plain:
         """Return the value at ``path``, or None where there is none."""
-        value: Plain = self.data
-        for part in path:
-            if isinstance(value, dict) and isinstance(part, str):
-                value = value.get(part)
-            elif isinstance(value, tuple) and isinstance(part, int) and part < len(value):
-                value = value[part]
-            else:
-                return None
-        return value
+        return value_at(self.data, path)
+
+    def shown(self, path: Path) -> str:
+        """Return the path as people find it in the file."""
+        return dotted(path)
 
     def _place(self, mark: Mark | None) -> Position:
         if mark is None:

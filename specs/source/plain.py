@@ -8,6 +8,7 @@ no such number is text: ``no``, ``on``, ``1:30``, ``007``, ``0x1f``, ``2026-11-0
 
 import re
 
+from specs.path import Path
 from specs.secret_reference import SecretReference
 
 Plain = bool | int | float | str | SecretReference | tuple["Plain", ...] | dict[str, "Plain"] | None
@@ -44,6 +45,18 @@ def resolve(text: str) -> bool | int | float | str | None:
     if _DECIMAL.fullmatch(text):
         return text if text.lstrip("-").isdigit() else float(text)
     return text
+
+
+def value_at(value: Plain, path: Path) -> Plain:
+    """Return the value at ``path`` within ``value``, or None where there is none."""
+    for part in path:
+        if isinstance(value, dict) and isinstance(part, str):
+            value = value.get(part)
+        elif isinstance(value, tuple) and isinstance(part, int) and part < len(value):
+            value = value[part]
+        else:
+            return None
+    return value
 
 
 def is_mac_of_digits(text: str) -> bool:

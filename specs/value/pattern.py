@@ -39,6 +39,13 @@ def matcher(pattern: str) -> Callable[[str], object]:
     ).fullmatch
 
 
+@lru_cache(maxsize=1024)
+def free_matcher(pattern: str) -> Callable[[str], object]:
+    """Return the same for text that is no path: ``*`` stands for anything; case is ignored."""
+    folded = matcher(pattern.casefold().replace("*", "**"))
+    return lambda text: folded(text.casefold())
+
+
 def _name_pattern(text: str) -> str:
     if _is_name_pattern(text):
         return text

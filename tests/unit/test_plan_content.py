@@ -193,3 +193,20 @@ def test_a_scenario_that_waits_says_that_nothing_is_to_be_done():
     waiting = plan(a_fleet(node), observed()).items[-1]
     assert waiting.unblock == "Nothing to do: it follows once capture-golden run 1 is done"
     assert CLONE.name == waiting.action
+
+
+def test_a_scenario_that_cannot_be_carried_out_as_it_says_is_blocked():
+    reason = "no provider delivers by multicast yet"
+    scenario = replace(a_fleet().scenarios["clone-golden"], unsupported=reason)
+    fleet = replace(a_fleet(NODE), scenarios={"clone-golden": scenario})
+    item = only_item(plan(fleet, observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))))
+    assert (item.risk, item.operation) == (Risk.BLOCKED, None)
+    assert item.reason == f"clone-golden: {reason}"
+
+
+def test_a_machine_that_nothing_can_switch_is_blocked():
+    reason = "no provider switches machines by Redfish yet"
+    machine = replace(NODE, power_driver="redfish", unsupported=reason)
+    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    item = only_item(plan(a_fleet(machine), world))
+    assert (item.risk, item.operation, item.reason) == (Risk.BLOCKED, None, reason)

@@ -8,6 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from specs.compile import CompileResult, compile_fleet
+from specs.kinds import KINDS
+from specs.reference import example_document
 from specs.source import load_file
 from specs.source.plain import Plain
 
@@ -16,7 +18,7 @@ DOCUMENTS = [
     document.data
     for file in sorted(EXAMPLE.glob("*.yaml"))
     for document in load_file(file.name, file.read_bytes()).documents
-]
+] + [example_document(kind) for kind in KINDS if kind != "Fleet"]
 PIECES = [
     *("---\n", "...\n", "&a ", "*a", "<<: ", "!secret ", "!!str ", "? ", ": ", "- ", "[", "]"),
     *("{", "}", "'", '"', "|\n", ">\n", "#", "%YAML 1.2\n", "\t", "\r\n", "\r", "\n", "  ", "\0"),

@@ -1,0 +1,1 @@
+"""Machine tables: rows in YAML or CSV that stand for Machine documents."""
