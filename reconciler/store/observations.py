@@ -45,7 +45,7 @@ class Observations:
     def record_report(self, machine: CompiledMachine, report: Report, at: datetime) -> None:
         """Keep the newest report per environment."""
         hardware, body = machine.hardware_identity, encode(report).decode()
-        digest = blake2b(body.encode(), digest_size=16).hexdigest()
+        digest = digest_of(body)
         values = {"machine": machine.name, "body": body, "at": at, "digest": digest}
         statement = upsert(schema.machine_report).values(
             hardware=hardware, environment=report.environment, **values
@@ -173,6 +173,11 @@ class Observations:
             named = table.c.machine == machine if not identities else false()
             query = delete(table).where(table.c.hardware.in_(barred) | named)
             return bool(connection.execute(query).rowcount)
+
+
+def digest_of(body: str) -> str:
+    """Return what stands for a report's text."""
+    return blake2b(body.encode(), digest_size=16).hexdigest()
 
 
 def _heard(connection: Connection, machine: CompiledMachine, values: dict[str, Any]) -> None:

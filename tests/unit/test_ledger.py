@@ -441,8 +441,8 @@ def test_a_database_of_the_first_schema_loses_nothing(tmp_path, operation):
             ("INSERT INTO quarantine VALUES ('stranger', 'other alarm', :at)", {}),
             (
                 (
-                    "INSERT INTO boot_event (mac, uuid, route, firmware_boot, source, detail, answer, "
-                    "at) VALUES (:mac, '', 'dhcp', 1, '', '', '', :at)"
+                    "INSERT INTO boot_event (mac, uuid, route, firmware_boot, source, detail, "
+                    "answer, at) VALUES (:mac, '', 'dhcp', 1, '', '', '', :at)"
                 ),
                 {"mac": machine.macs[0]},
             ),
