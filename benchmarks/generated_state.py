@@ -314,6 +314,7 @@ def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
                 "contact_name": machine.name,
                 "contact_environment": "installed",
                 "contact_at": NOW,
+                "stamp": machine.digest[-24:],
             },
         ),
         ("boot_client", {"mac": machine.macs[0], "known": True, "heard_at": at, "boot_at": at}),

@@ -8,7 +8,7 @@ from reconciler.ledger.ledger import Ledger
 from reconciler.observed import BUDGET_WINDOW, Observed, ObservedImage
 from reconciler.store.captures import Captures
 from reconciler.store.database import Database
-from reconciler.store.observed_fleet import observed_fleet
+from reconciler.store.observed_fleet import ObservedFleet
 from specs.compiled import CompiledMachine
 
 
@@ -25,12 +25,12 @@ def observe(
     """
     machines = tuple(machines)
     ledger = Ledger(database)
-    found, unknown = observed_fleet(database, machines, hardware or FleetHardware(machines))
+    found = ObservedFleet(database, machines, hardware or FleetHardware(machines))
     return Observed(
         machines=found,
         images=images,
         operations=ledger.current(),
         captures=Captures(database).all(),
         destructive_starts=ledger.destructive_starts(now - BUDGET_WINDOW),
-        unknown_macs=unknown,
+        unknown_macs=found.unknown_macs(),
     )
