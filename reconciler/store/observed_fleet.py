@@ -46,11 +46,13 @@ class ObservedFleet(Mapping[str, ObservedMachine]):
         rows, boots, barred = database.rows(_OBSERVATIONS, _BOOTS, _QUARANTINE)
         self._boots: dict[str, str] = dict(boots)
         self._barred = [(set(identities.split(" ")), reason) for identities, reason in barred]
-        self._rows: dict[str, tuple[_Row, ...]] = {}
+        # Nearly all have one row; what came under earlier identities is beside it.
+        self._row: dict[str, _Row] = {}
+        self._more: dict[str, list[_Row]] = {}
         for row in rows:
             owners = hardware.owners_of(row[_IDENTITIES])
-            if len(owners) == 1:
-                self._rows[owners[0]] = (*self._rows.get(owners[0], ()), row)
+            if len(owners) == 1 and self._row.setdefault(owners[0], row) is not row:
+                self._more.setdefault(owners[0], []).append(row)
         self._in_ram = partial(_report, database, "deploy-os")
         self._installed = partial(_report, database, "installed")
         self._found: dict[str, ObservedMachine] = {}
@@ -73,7 +75,9 @@ class ObservedFleet(Mapping[str, ObservedMachine]):
         return tuple(sorted(set(self._boots).difference(known)))
 
     def _machine(self, machine: CompiledMachine) -> ObservedMachine:
-        rows = _consistent(machine, self._rows.get(machine.name, ()))
+        first = self._row.get(machine.name)
+        rows = (first, *self._more.get(machine.name, ())) if first is not None else ()
+        rows = _consistent(machine, rows)
         in_ram = installed = ram_contact = installed_contact = None
         contact_name = ""
         row = _newest(rows, _RAM_AT)
@@ -107,16 +111,16 @@ class ObservedFleet(Mapping[str, ObservedMachine]):
         return next((reason for barred, reason in self._barred if barred & known), "")
 
 
-def _consistent(machine: CompiledMachine, rows: Sequence[_Row]) -> Sequence[_Row]:
+def _consistent(machine: CompiledMachine, rows: tuple[_Row, ...]) -> tuple[_Row, ...]:
     """Leave out what was heard of a board with another UUID than the machine's."""
     if not machine.uuid or (len(rows) == 1 and rows[0][_HARDWARE][5:] == machine.uuid):
         return rows
     mine = set(machine.hardware_identities)
-    return [
+    return tuple(
         row
         for row in rows
         if all(each in mine for each in row[_IDENTITIES].split(" ") if each.startswith("uuid:"))
-    ]
+    )
 
 
 def _newest(rows: Sequence[_Row], at: int) -> _Row | None:
