@@ -21,9 +21,7 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
     """
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
     from reconciler.planning.planner import plan  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415
     from reconciler.rendering.machine_state import machine_states  # noqa: PLC0415
-    from reconciler.rendering.status_text import status_table  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
     now = utc_now()
@@ -40,6 +38,9 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
         }
         click.echo(dumps(document, indent=2))
     else:
+        from reconciler.rendering.console import console  # noqa: PLC0415 - JSON needs no Rich
+        from reconciler.rendering.status_text import status_table  # noqa: PLC0415
+
         screen = console()
         screen.print(status_table(states, now))
         if observed.unknown_macs:

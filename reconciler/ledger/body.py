@@ -47,47 +47,41 @@ def decode_operation(body: str) -> Operation:
     )
 
 
+def _column(index: int) -> Any:  # noqa: ANN401 - stands for a field of any type
+    return property(lambda operation: operation._row[index])  # noqa: SLF001 - its own field
+
+
+COLUMNS = "op_id, kind, machine, hardware, identities, scenario, run, revision, destructive, proof"
+"""What a row for a StoredOperation begins with."""
+
+
 class StoredOperation(Operation):
     """An operation of which only what the planner reads is at hand.
 
-    The rest is fetched by ``fetch``, which returns the recorded text of an op_id, when
-    it is first asked for. What was recorded never changes, so that it does not matter when.
+    ``row`` begins with ``COLUMNS``. The rest is decoded when it is first asked for, from
+    the recorded text that ``fetch`` returns for an op_id. What was recorded never changes,
+    so that it does not matter when.
     """
 
-    __slots__ = ("_destructive", "_fetch", "_identities", "_whole")
-    _destructive: bool
+    __slots__ = ("_fetch", "_row", "_whole")
     _fetch: Callable[[str], str]
-    _identities: tuple[str, ...]
+    _row: tuple[Any, ...]
     _whole: Operation | None
 
-    def __init__(  # noqa: PLR0913, PLR0917 - what the planner reads has this many parts
-        self,
-        fetch: Callable[[str], str],
-        op_id: str,
-        kind: str,
-        machine: str,
-        hardware: str,
-        identities: tuple[str, ...],
-        scenario: str,
-        run: str,
-        revision: str,
-        destructive: bool,  # noqa: FBT001 - in the order of the row
-        proof: bool,  # noqa: FBT001
-    ) -> None:
+    def __init__(self, fetch: Callable[[str], str], row: tuple[Any, ...]) -> None:
         # A frozen class is filled past its own refusal.
         fill = object.__setattr__
-        fill(self, "op_id", op_id)
-        fill(self, "kind", kind)
-        fill(self, "machine", machine)
-        fill(self, "hardware", hardware)
-        fill(self, "scenario", scenario)
-        fill(self, "run", run)
-        fill(self, "revision", revision)
-        fill(self, "proof", proof)
-        fill(self, "_identities", identities)
-        fill(self, "_destructive", destructive)
         fill(self, "_fetch", fetch)
+        fill(self, "_row", row)
         fill(self, "_whole", None)
+
+    op_id = _column(0)
+    kind = _column(1)
+    machine = _column(2)
+    hardware = _column(3)
+    scenario = _column(5)
+    run = _column(6)
+    revision = _column(7)
 
     @property
     def whole(self) -> Operation:
@@ -101,12 +95,17 @@ class StoredOperation(Operation):
     @property
     def identities(self) -> tuple[str, ...]:
         """Return all that the hardware was known by when the operation was planned."""
-        return self._identities
+        return tuple(self._row[4].split(" "))
 
     @property
     def destructive(self) -> bool:
         """Return whether a disk is written."""
-        return self._destructive
+        return bool(self._row[8])
+
+    @property
+    def proof(self) -> bool:
+        """Return whether only the agent of the booted system proves it."""
+        return bool(self._row[9])
 
     @property
     def macs(self) -> tuple[str, ...]:

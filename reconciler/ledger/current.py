@@ -9,17 +9,15 @@ verified and wrote a disk: what the disk holds is known from that one.
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, insert, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 
-from reconciler.ledger.body import StoredOperation
+from reconciler.ledger.body import COLUMNS, StoredOperation
 from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.store import schema
+from reconciler.store.database import Database
+from reconciler.store.stamp import heard
 
-_COLUMNS = (
-    "op_id, kind, machine, hardware, identities, scenario, run, revision, destructive, proof, "
-    "state, attempt, at, reason"
-)
 UNDER_WAY = ACTIVE | {OperationState.INDETERMINATE}
 _PROGRESS = f"""
 SELECT p.op_id, p.step, p.bytes_done, p.bytes_total, p.at, p.steps_done
@@ -52,6 +50,7 @@ def begin_current(
             reason="",
         )
     )
+    heard(connection, operation.identities, {}, "planned", sequence, at, current=False)
 
 
 def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
@@ -70,9 +69,16 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
         .where(table.c.op_id == op_id)
         .values(sequence=sequence, state=state.value, attempt=attempt, at=at, reason=reason)
         .returning(
-            table.c.hardware, table.c.scenario, table.c.run, table.c.kind, table.c.destructive
+            table.c.identities,
+            table.c.hardware,
+            table.c.scenario,
+            table.c.run,
+            table.c.kind,
+            table.c.destructive,
         )
     ).one()
+    identities = tuple(row.identities.split(" "))
+    heard(connection, identities, {}, state.value, sequence, at, current=False)
     if state not in ENDED:
         return
     inspection = row.scenario == INSPECTION and row.kind == "inspect"
@@ -90,36 +96,43 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
     connection.execute(delete(table).where(superseded))
 
 
+def progress_current(connection: Connection, op_id: str, *what: object) -> None:
+    """Let the hardware's stamp say that an operation went on."""
+    table = schema.current_operation
+    identities = connection.execute(
+        select(table.c.identities).where(table.c.op_id == op_id)
+    ).scalar_one_or_none()
+    if identities is not None:
+        heard(connection, tuple(identities.split(" ")), {}, *what, current=False)
+
+
 def read_current(
-    connection: Connection, fetch: Callable[[str], str], states: Iterable[OperationState] = ()
+    database: Database, fetch: Callable[[str], str], states: Iterable[OperationState] = ()
 ) -> tuple[OperationStatus, ...]:
     """Return the current operations in the order of their last move.
 
-    All of them, or those in these states. Plain SQL: with 40,000 machines the mapping
-    of rows costs more than the reading.
+    All of them, or those in these states; ``fetch`` returns the recorded text of an op_id.
     """
     wanted = ", ".join(f"'{state.value}'" for state in states)
     where = f"WHERE state IN ({wanted})" if wanted else ""
-    statement = f"SELECT {_COLUMNS} FROM current_operation {where} ORDER BY sequence"  # noqa: S608 - constants
+    query = (
+        f"SELECT {COLUMNS}, state, attempt, at, reason FROM current_operation {where} "  # noqa: S608 - constants
+        "ORDER BY sequence"
+    )
+    rows, events = database.rows(query, _PROGRESS)
     parse = datetime.fromisoformat
-    progress = _progress(connection)
-    found = []
-    for row in connection.exec_driver_sql(statement).fetchall():
-        op_id, kind, machine, hardware, identities, *work, state, attempt, at, reason = row
-        operation = StoredOperation(
-            fetch, op_id, kind, machine, hardware, tuple(identities.split(" ")), *work
-        )
-        found.append(
-            OperationStatus(
-                operation, _STATES[state], attempt, parse(at), reason, *progress.get(op_id, ())
-            )
-        )
-    return tuple(found)
-
-
-def _progress(connection: Connection) -> dict[str, tuple[int, int, int, datetime, bool]]:
-    """Return how far the operations under way are, in the order of OperationStatus's fields."""
-    return {
-        op_id: (step, done, total, datetime.fromisoformat(at), bool(steps_done))
-        for op_id, step, done, total, at, steps_done in connection.exec_driver_sql(_PROGRESS)
+    progress = {
+        op_id: (step, done, total, parse(at), bool(steps_done))
+        for op_id, step, done, total, at, steps_done in events
     }
+    return tuple(
+        OperationStatus(
+            StoredOperation(fetch, row),
+            _STATES[row[10]],
+            row[11],
+            parse(row[12]),
+            row[13],
+            *progress.get(row[0], ()),
+        )
+        for row in rows
+    )

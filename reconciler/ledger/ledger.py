@@ -10,7 +10,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import StateError
 from reconciler.ledger.body import decode_operation, encode_operation
-from reconciler.ledger.current import UNDER_WAY, begin_current, move_current, read_current
+from reconciler.ledger.current import (
+    UNDER_WAY,
+    begin_current,
+    move_current,
+    progress_current,
+    read_current,
+)
 from reconciler.ledger.operation import Operation, OperationStatus
 from reconciler.ledger.states import OperationState, permits
 from reconciler.store import schema
@@ -142,13 +148,11 @@ class Ledger:
         The newest end of every piece of work, and all that has not ended; their steps
         are decoded only when they are asked for.
         """
-        with self._database.reading() as connection:
-            return read_current(connection, self._body)
+        return read_current(self._database, self._body)
 
     def under_way(self) -> tuple[OperationStatus, ...]:
         """Return the operations that hold their machine, in the order of the last move."""
-        with self._database.reading() as connection:
-            return read_current(connection, self._body, sorted(UNDER_WAY))
+        return read_current(self._database, self._body, sorted(UNDER_WAY))
 
     def _body(self, op_id: str) -> str:
         table = schema.operation
@@ -268,7 +272,10 @@ class Ledger:
             .on_conflict_do_update(index_elements=["op_id"], set_=values, where=newer)
         )
         with self._database.writing() as connection:
-            return bool(connection.execute(statement).rowcount)
+            new = bool(connection.execute(statement).rowcount)
+            if new:
+                progress_current(connection, op_id, event.attempt, event.sequence, at)
+            return new
 
 
 def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:

@@ -3,11 +3,13 @@
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.ledger.operation import OperationStatus
+from reconciler.hardware import FleetHardware
+from reconciler.ledger.operation import Operation, OperationStatus
 from reconciler.ledger.states import ACTIVE, OperationState
 from reconciler.observed import Observed, ObservedMachine
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
+from reconciler.planning.renames import renames
 from specs.compiled import CompiledFleet
 
 
@@ -27,19 +29,31 @@ class MachineState:
 def machine_states(
     desired: CompiledFleet, observed: Observed, plan: Plan
 ) -> tuple[MachineState, ...]:
-    """Return the state of every machine, in the order of names."""
+    """Return the state of every machine, in the order of names.
+
+    The reason of a renamed machine says so, until something is heard under its new name.
+    """
     pending: dict[str, PlanItem] = {}
     for item in plan.items:
         pending.setdefault(item.machine, item)
-    running = {
-        status.operation.machine: status for status in observed.operations if status.state in ACTIVE
-    }
+    hardware = FleetHardware(desired.machines.values())
+    running: dict[str, OperationStatus] = {}
+    verified: dict[str, Operation] = {}
+    for status in observed.operations:
+        owner = hardware.owner(status.operation.identities)
+        if owner is not None and status.state in ACTIVE:
+            running[owner] = status
+        elif owner is not None and status.state is OperationState.VERIFIED:
+            verified[owner] = status.operation
+    before = {rename.after: rename.before for rename in renames(desired, observed)}
     states = []
     for machine in desired.machines.values():
         seen = observed.machines.get(machine.name, ObservedMachine())
         condition, reason = _condition(
-            machine.name, pending.get(machine.name), running.get(machine.name), seen, observed
+            pending.get(machine.name), running.get(machine.name), seen, verified.get(machine.name)
         )
+        if machine.name in before:
+            reason = f"renamed from {before[machine.name]}; {reason}"
         newest = machine.assignments[-1] if machine.assignments else None
         states.append(
             MachineState(
@@ -55,16 +69,15 @@ def machine_states(
 
 
 def _condition(
-    name: str,
     item: PlanItem | None,
     running: OperationStatus | None,
     seen: ObservedMachine,
-    observed: Observed,
+    verified: Operation | None,
 ) -> tuple[str, str]:
     if running is not None:
         return "Reconciling", f"{running.operation.kind}: {running.state}"
     if item is None:
-        return "Ready", _ready(name, seen, observed)
+        return "Ready", _ready(seen, verified)
     if item.risk is Risk.UNKNOWN:
         return "Unknown", item.reason
     if item.risk is Risk.BLOCKED:
@@ -72,16 +85,10 @@ def _condition(
     return "Reconciling", f"waits for approval: {item.reason}"
 
 
-def _ready(name: str, seen: ObservedMachine, observed: Observed) -> str:
+def _ready(seen: ObservedMachine, verified: Operation | None) -> str:
     system = seen.installed.installed if seen.installed else None
     if system is not None:
         return f"{system.hostname}, {system.os}, machine-id {system.machine_id[:8]}"
-    done = [
-        status
-        for status in observed.operations
-        if status.operation.machine == name and status.state is OperationState.VERIFIED
-    ]
-    if done:
-        newest = done[-1].operation
-        return f"{newest.scenario} run {newest.run} is verified"
+    if verified is not None:
+        return f"{verified.scenario} run {verified.run} is verified"
     return "nothing is asked of it"

@@ -144,7 +144,7 @@ class ControlPlane:
         """
         now = self.now()
         machine = self.machine_by_mac(request.mac)
-        event = self.observations.record_boot(request, now, known=machine is not None)
+        event = self.observations.record_boot(request, now, machine)
         if request.arch is not None and machine is not None:
             # The firmware runs, so no agent does.
             self.observations.forget_contact(machine)
@@ -176,8 +176,8 @@ class ControlPlane:
 
     def note(self, request: BootRequest) -> None:
         """Append a file transfer or the like to the boot timeline."""
-        known = self.machine_by_mac(request.mac) is not None
-        self.observations.record_boot(replace(request, arch=None), self.now(), known=known)
+        machine = self.machine_by_mac(request.mac)
+        self.observations.record_boot(replace(request, arch=None), self.now(), machine)
 
     def ticket(self, grant: Grant) -> BootTicket | None:
         """Mint the enrolment token of a boot script, while the grant is live."""

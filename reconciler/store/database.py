@@ -1,8 +1,9 @@
 """Opening the state database and bringing it to the current schema."""
 
+import sqlite3
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
@@ -31,6 +32,17 @@ class Database:
     def writing(self) -> AbstractContextManager[Connection]:
         """Open a transaction that holds the write lock from its first statement."""
         return self._engine.begin()
+
+    def rows(self, *queries: str) -> list[list[tuple[Any, ...]]]:
+        """Return the plain rows of some queries over one snapshot, without any mapping.
+
+        For the few queries over a row per machine: with 40,000 machines an object per
+        row takes longer than the reading.
+        """
+        with self.reading() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - `open_database` makes no other
+            return [driver.execute(query).fetchall() for query in queries]
 
     def close(self) -> None:
         """Give back all connections."""

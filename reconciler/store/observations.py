@@ -14,6 +14,7 @@ from agent.wire.report import Report
 from providers.netboot.decision import BootAnswer, BootRequest, LocalDisk
 from reconciler.store import schema
 from reconciler.store.database import Database
+from reconciler.store.stamp import heard
 from reconciler.store.stored_report import encode_installed
 from specs.compiled import CompiledMachine
 
@@ -45,22 +46,22 @@ class Observations:
     def record_report(self, machine: CompiledMachine, report: Report, at: datetime) -> None:
         """Keep the newest report per environment."""
         hardware, body = machine.hardware_identity, encode(report).decode()
-        digest = blake2b(body.encode(), digest_size=16).hexdigest()
-        values = {"machine": machine.name, "body": body, "at": at, "digest": digest}
+        digest = digest_of(body)
+        report_row = {"machine": machine.name, "body": body, "at": at, "digest": digest}
         statement = upsert(schema.machine_report).values(
-            hardware=hardware, environment=report.environment, **values
+            hardware=hardware, environment=report.environment, **report_row
         )
         prefix = "installed" if report.environment == "installed" else "ram"
-        heard = {f"{prefix}_name": machine.name, f"{prefix}_at": at, f"{prefix}_digest": digest}
+        values = {f"{prefix}_name": machine.name, f"{prefix}_at": at, f"{prefix}_digest": digest}
         if prefix == "installed":
-            heard["installed_system"] = encode_installed(report.installed)
+            values["installed_system"] = encode_installed(report.installed)
         with self._database.writing() as connection:
             connection.execute(
                 statement.on_conflict_do_update(
-                    index_elements=["hardware", "environment"], set_=values
+                    index_elements=["hardware", "environment"], set_=report_row
                 )
             )
-            _heard(connection, machine, heard)
+            heard(connection, machine.hardware_identities, values)
 
     def record_contact(self, machine: CompiledMachine, environment: str, at: datetime) -> None:
         """Note that the machine's agent asked for work just now."""
@@ -70,23 +71,24 @@ class Observations:
             "contact_at": at,
         }
         with self._database.writing() as connection:
-            _heard(connection, machine, values)
+            heard(connection, machine.hardware_identities, values)
 
     def forget_contact(self, machine: CompiledMachine) -> None:
         """Forget that an agent is there: it said that it leaves, or its machine restarted."""
         table = schema.machine_observation
+        nothing = {"contact_name": None, "contact_environment": None, "contact_at": None}
+        there = table.c.hardware.in_(machine.hardware_identities) & table.c.contact_at.is_not(None)
         with self._database.writing() as connection:
-            connection.execute(
-                update(table)
-                .where(table.c.hardware.in_(machine.hardware_identities))
-                .values(contact_name=None, contact_environment=None, contact_at=None)
-            )
+            for row in connection.execute(select(table.c.identities).where(there)).all():
+                heard(connection, tuple(row.identities.split(" ")), dict(nothing))
 
-    def record_boot(self, request: BootRequest, at: datetime, *, known: bool) -> int:
+    def record_boot(
+        self, request: BootRequest, at: datetime, machine: CompiledMachine | None
+    ) -> int:
         """Append to the boot timeline; return the event's number for ``record_answer``.
 
-        ``known`` says whether the MAC is of a machine of the fleet. Anybody can send
-        boot requests, so that what is kept of them is bounded.
+        ``machine`` is who of the fleet has the MAC. Anybody can send boot requests, so
+        that what is kept of them is bounded.
         """
         table = schema.boot_event
         with self._database.writing() as connection:
@@ -104,10 +106,12 @@ class Observations:
                 )
                 .returning(table.c.sequence)
             ).scalar_one()
-            _remember_client(connection, request, at, known=known)
+            _remember_client(connection, request, at, known=machine is not None)
             _cut_timeline(connection, request.mac)
-            if not known:
+            if machine is None:
                 _cut_unknown(connection)
+            elif request.arch is not None:
+                heard(connection, machine.hardware_identities, {}, "boot", request.mac, at)
             return sequence
 
     def record_answer(self, event: int, answer: BootAnswer) -> None:
@@ -175,18 +179,9 @@ class Observations:
             return bool(connection.execute(query).rowcount)
 
 
-def _heard(connection: Connection, machine: CompiledMachine, values: dict[str, Any]) -> None:
-    statement = upsert(schema.machine_observation).values(
-        hardware=machine.hardware_identity,
-        identities=" ".join(machine.hardware_identities),
-        **values,
-    )
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["hardware"],
-            set_={"identities": statement.excluded.identities, **values},
-        )
-    )
+def digest_of(body: str) -> str:
+    """Return what stands for a report's text."""
+    return blake2b(body.encode(), digest_size=16).hexdigest()
 
 
 def _barred(

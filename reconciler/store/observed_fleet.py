@@ -1,16 +1,16 @@
-"""What is known of every machine of a fleet, read at once.
+"""What is known of every machine of a fleet, read at once and put together when asked for.
 
-Plain SQL over tables with one narrow row per machine: with 40,000 of them, mapping rows
-to objects and decoding reports cost far more than reading.
+Plain rows of narrow tables: with 40,000 machines, mapping rows to objects and decoding
+reports cost far more than reading, and whoever plans again looks at few of them.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from sqlalchemy import select
 
-from agent.wire.codec import decode
 from agent.wire.report import Report
 from reconciler.hardware import FleetHardware
 from reconciler.observed import ObservedMachine
@@ -24,95 +24,106 @@ SELECT identities, hardware, ram_at, ram_name, installed_at, installed_name, ins
        contact_at, contact_name, contact_environment
 FROM machine_observation
 """
-_IDENTITIES, _RAM_AT, _INSTALLED_AT, _CONTACT_AT = 0, 2, 4, 7
+_IDENTITIES, _HARDWARE, _RAM_AT, _INSTALLED_AT, _CONTACT_AT = 0, 1, 2, 4, 7
 _BOOTS = "SELECT mac, boot_at FROM boot_client WHERE boot_at IS NOT NULL"
-_Rows = Sequence[Sequence[Any]]
+_QUARANTINE = "SELECT identities, reason FROM quarantine ORDER BY at"
+_time = datetime.fromisoformat
+_Row = tuple[Any, ...]
 
 
-def observed_fleet(
-    database: Database, machines: Iterable[CompiledMachine], hardware: FleetHardware
-) -> tuple[dict[str, ObservedMachine], tuple[str, ...]]:
-    """Return what is known of each machine by name, and the MACs that no machine has.
+class ObservedFleet(Mapping[str, ObservedMachine]):
+    """What is known of each machine, by name, as of one moment.
 
     It is matched by hardware. What may be of another machine, because two share the
     hardware or because the UUID is another, is left out: nothing known is better
     than another machine's disks.
     """
-    with database.reading() as connection:
-        rows = connection.exec_driver_sql(_OBSERVATIONS).fetchall()
-        boots: dict[str, str] = {row[0]: row[1] for row in connection.exec_driver_sql(_BOOTS)}
-        barred = connection.execute(select(schema.quarantine).order_by(schema.quarantine.c.at))
-        reasons = [(set(row.identities.split(" ")), row.reason) for row in barred]
-    heard: dict[str, list[Sequence[Any]]] = {}
-    for row in rows:
-        owners = hardware.owners_of(row[_IDENTITIES])
-        if len(owners) == 1:
-            heard.setdefault(owners[0], []).append(row)
-    found = {}
-    unknown = set(boots)
-    for machine in machines:
-        asked = None
-        for mac in machine.macs:
-            at = boots.get(mac)
-            if at is not None:
-                unknown.discard(mac)
-                asked = at if asked is None else max(at, asked)
-        reason = ""
-        if reasons:
-            known = {*machine.hardware_identities, f"name:{machine.name}"}
-            reason = next((text for barring, text in reasons if barring & known), "")
-        found[machine.name] = _machine(
-            database, _consistent(machine, heard.get(machine.name, ())), asked, reason
+
+    def __init__(
+        self, database: Database, machines: Iterable[CompiledMachine], hardware: FleetHardware
+    ) -> None:
+        self._machines = {machine.name: machine for machine in machines}
+        rows, boots, barred = database.rows(_OBSERVATIONS, _BOOTS, _QUARANTINE)
+        self._boots: dict[str, str] = dict(boots)
+        self._barred = [(set(identities.split(" ")), reason) for identities, reason in barred]
+        # Nearly all have one row; what came under earlier identities is beside it.
+        self._row: dict[str, _Row] = {}
+        self._more: dict[str, list[_Row]] = {}
+        for row in rows:
+            owners = hardware.owners_of(row[_IDENTITIES])
+            if len(owners) == 1 and self._row.setdefault(owners[0], row) is not row:
+                self._more.setdefault(owners[0], []).append(row)
+        self._in_ram = partial(_report, database, "deploy-os")
+        self._installed = partial(_report, database, "installed")
+        self._found: dict[str, ObservedMachine] = {}
+
+    def __getitem__(self, name: str) -> ObservedMachine:
+        found = self._found.get(name)
+        if found is None:
+            found = self._found[name] = self._machine(self._machines[name])
+        return found
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._machines)
+
+    def __len__(self) -> int:
+        return len(self._machines)
+
+    def unknown_macs(self) -> tuple[str, ...]:
+        """Return the MACs that asked for a boot and that no machine has."""
+        known = (mac for machine in self._machines.values() for mac in machine.macs)
+        return tuple(sorted(set(self._boots).difference(known)))
+
+    def _machine(self, machine: CompiledMachine) -> ObservedMachine:
+        first = self._row.get(machine.name)
+        rows = (first, *self._more.get(machine.name, ())) if first is not None else ()
+        rows = _consistent(machine, rows)
+        in_ram = installed = ram_contact = installed_contact = None
+        contact_name = ""
+        row = _newest(rows, _RAM_AT)
+        if row is not None:
+            in_ram = StoredReport(self._in_ram, row[_HARDWARE], _time(row[_RAM_AT]), row[3])
+        row = _newest(rows, _INSTALLED_AT)
+        if row is not None:
+            installed = StoredReport(
+                self._installed, row[_HARDWARE], _time(row[_INSTALLED_AT]), row[5], row[6]
+            )
+        row = _newest(rows, _CONTACT_AT)
+        if row is not None:
+            contact_name = row[8]
+            if row[9] == "installed":
+                installed_contact = _time(row[_CONTACT_AT])
+            else:
+                ram_contact = _time(row[_CONTACT_AT])
+        boots = [at for mac in machine.macs if (at := self._boots.get(mac)) is not None]
+        return ObservedMachine(
+            in_ram,
+            installed,
+            ram_contact,
+            installed_contact,
+            _time(max(boots)) if boots else None,
+            self._reason(machine) if self._barred else "",
+            contact_name,
         )
-    return found, tuple(sorted(unknown))
+
+    def _reason(self, machine: CompiledMachine) -> str:
+        known = {*machine.hardware_identities, f"name:{machine.name}"}
+        return next((reason for barred, reason in self._barred if barred & known), "")
 
 
-def _consistent(machine: CompiledMachine, rows: _Rows) -> _Rows:
+def _consistent(machine: CompiledMachine, rows: tuple[_Row, ...]) -> tuple[_Row, ...]:
     """Leave out what was heard of a board with another UUID than the machine's."""
-    mine = f"uuid:{machine.uuid}"
-    if not machine.uuid or all(mine in row[_IDENTITIES] for row in rows):
+    if not machine.uuid or (len(rows) == 1 and rows[0][_HARDWARE][5:] == machine.uuid):
         return rows
-    mine_all = set(machine.hardware_identities)
-    return [
+    mine = set(machine.hardware_identities)
+    return tuple(
         row
         for row in rows
-        if all(each in mine_all for each in row[_IDENTITIES].split(" ") if each.startswith("uuid:"))
-    ]
-
-
-def _machine(database: Database, rows: _Rows, asked: str | None, reason: str) -> ObservedMachine:
-    in_ram = installed = ram_contact = installed_contact = None
-    contact_name = ""
-    row = _newest(rows, _RAM_AT)
-    if row is not None:
-        _, hardware, at, name, *_ = row
-        in_ram = StoredReport(_fetch(database, hardware, "deploy-os"), _time(at), name, None)
-    row = _newest(rows, _INSTALLED_AT)
-    if row is not None:
-        _, hardware, _, _, at, name, system, *_ = row
-        installed = StoredReport(_fetch(database, hardware, "installed"), _time(at), name, system)
-    row = _newest(rows, _CONTACT_AT)
-    if row is not None:
-        *_, at, contact_name, environment = row
-        if environment == "installed":
-            installed_contact = _time(at)
-        else:
-            ram_contact = _time(at)
-    return ObservedMachine(
-        in_ram,
-        installed,
-        ram_contact,
-        installed_contact,
-        _time(asked) if asked else None,
-        reason,
-        contact_name,
+        if all(each in mine for each in row[_IDENTITIES].split(" ") if each.startswith("uuid:"))
     )
 
 
-_time = datetime.fromisoformat
-
-
-def _newest(rows: _Rows, at: int) -> Sequence[Any] | None:
+def _newest(rows: Sequence[_Row], at: int) -> _Row | None:
     newest = None
     for row in rows:
         if row[at] is not None and (newest is None or row[at] > newest[at]):
@@ -120,14 +131,13 @@ def _newest(rows: _Rows, at: int) -> Sequence[Any] | None:
     return newest
 
 
-def _fetch(database: Database, hardware: str, environment: str) -> Callable[[], Report]:
-    def fetch() -> Report:
-        table = schema.machine_report
-        query = select(table.c.body).where(
-            table.c.hardware == hardware, table.c.environment == environment
-        )
-        with database.reading() as connection:
-            body: str = connection.execute(query).scalar_one()
-        return decode(Report, body.encode())
+def _report(database: Database, environment: str, hardware: str) -> Report:
+    from agent.wire.codec import decode  # noqa: PLC0415 - slow to load
 
-    return fetch
+    table = schema.machine_report
+    query = select(table.c.body).where(
+        table.c.hardware == hardware, table.c.environment == environment
+    )
+    with database.reading() as connection:
+        body: str = connection.execute(query).scalar_one()
+    return decode(Report, body.encode())

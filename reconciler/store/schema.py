@@ -172,6 +172,7 @@ machine_observation = Table(
     Column("contact_name", String),
     Column("contact_environment", String),
     Column("contact_at", UtcDateTime),
+    Column("stamp", String(24), nullable=False),
 )
 
 boot_event = Table(

@@ -11,23 +11,30 @@ from reconciler.observed import TimedReport
 class StoredReport(TimedReport):
     """A report of which time, name and the installed system are at hand.
 
-    The rest is fetched by ``fetch`` when it is first asked for. Should a newer report
-    of the same hardware have come meanwhile, it is that one.
+    The rest is what ``fetch`` returns for ``hardware`` when it is first asked for.
+    Should a newer report of the same hardware have come meanwhile, it is that one.
     """
 
-    __slots__ = ("_fetch", "_system", "_whole")
-    _fetch: Callable[[], Report]
+    __slots__ = ("_fetch", "_hardware", "_system", "_whole")
+    _fetch: Callable[[str], Report]
+    _hardware: str
     _system: str | None
     _whole: Report | None
 
     def __init__(
-        self, fetch: Callable[[], Report], at: datetime, machine: str, system: str | None
+        self,
+        fetch: Callable[[str], Report],
+        hardware: str,
+        at: datetime,
+        machine: str,
+        system: str | None = None,
     ) -> None:
         # A frozen class is filled past its own refusal.
         fill = object.__setattr__
         fill(self, "at", at)
         fill(self, "machine", machine)
         fill(self, "_fetch", fetch)
+        fill(self, "_hardware", hardware)
         fill(self, "_system", system)
         fill(self, "_whole", None)
 
@@ -36,7 +43,7 @@ class StoredReport(TimedReport):
         """Return the whole report."""
         known = self._whole
         if known is None:
-            known = self._fetch()
+            known = self._fetch(self._hardware)
             object.__setattr__(self, "_whole", known)
         return known
 

@@ -334,3 +334,23 @@ def test_the_server_starts_by_itself_only_what_harms_nobody():
     made = plan(fleet, world, NOW)
     assert len(made.to_apply) == 4
     assert {item.machine for item in unattended(made, world)} == {golden.name, node.name}
+
+
+def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved):
+    plane.reconcile()
+    plane.desired = a_fleet(replace(NODE, name="database-1"))
+    answer = firmware_asks(plane)
+    assert isinstance(answer, DeployOS)
+    assert plane.work(approved.machine).operation == approved.op_id
+    assert plane.claim(approved.machine, approved.op_id, answer.grant.attempt)
+    assert plane.at_work(approved.machine).operation.op_id == approved.op_id
+
+
+def test_a_certificate_of_an_earlier_name_is_the_renamed_machines(plane, enroller, approved):
+    plane.reconcile()
+    ticket = plane.ticket(firmware_asks(plane).grant)
+    enroller.enrol(a_request(ticket.token), "10.77.0.101")
+    newcomer = a_machine(9, name=NODE.name)
+    plane.desired = a_fleet(replace(NODE, name="database-1"), newcomer)
+    assert plane.machine_of_agent(approved.machine).name == "database-1"
+    assert not plane.claim("database-9", approved.op_id, 1)

@@ -166,22 +166,22 @@ def test_the_last_boot_of_any_of_its_cards_is_the_machines(observations, seen):
     for second, mac in enumerate((BARE.macs[1], BARE.macs[0], BARE.macs[0])):
         arch = 0 if second < 2 else None
         at = NOW + timedelta(seconds=second)
-        observations.record_boot(boot(mac, arch=arch), at, known=True)
+        observations.record_boot(boot(mac, arch=arch), at, BARE)
     assert seen(BARE).boot_request == NOW + timedelta(seconds=1)
 
 
 def test_macs_of_no_machine_are_unknown(observations, database):
-    observations.record_boot(boot("52:54:00:ff:00:01"), NOW, known=False)
-    observations.record_boot(boot("52:54:00:ff:00:02", arch=None), NOW, known=False)
-    observations.record_boot(boot(NODE.macs[0]), NOW, known=True)
+    observations.record_boot(boot("52:54:00:ff:00:01"), NOW, None)
+    observations.record_boot(boot("52:54:00:ff:00:02", arch=None), NOW, None)
+    observations.record_boot(boot(NODE.macs[0]), NOW, NODE)
     assert observe(database, [NODE], {}, NOW).unknown_macs == ("52:54:00:ff:00:01",)
 
 
 def test_the_timeline_keeps_the_newest_events_of_each_mac(observations, monkeypatch):
     monkeypatch.setattr(module, "EVENTS_PER_MAC", 3)
     for number in range(5):
-        observations.record_boot(boot(NODE.macs[0], detail=str(number)), NOW, known=True)
-    observations.record_boot(boot(OTHER.macs[0], detail="other"), NOW, known=True)
+        observations.record_boot(boot(NODE.macs[0], detail=str(number)), NOW, NODE)
+    observations.record_boot(boot(OTHER.macs[0], detail="other"), NOW, OTHER)
     timeline = observations.timeline((*NODE.macs, *OTHER.macs), 100)
     assert [event.detail for event in timeline] == ["2", "3", "4", "other"]
 
@@ -190,12 +190,12 @@ def test_made_up_macs_push_each_other_out_and_no_machine_of_the_fleet(
     observations, database, monkeypatch
 ):
     monkeypatch.setattr(module, "UNKNOWN_MACS", 4)
-    observations.record_boot(boot(NODE.macs[0]), NOW, known=True)
+    observations.record_boot(boot(NODE.macs[0]), NOW, NODE)
     for number in range(20):
         at = NOW + timedelta(seconds=number)
-        observations.record_boot(boot(f"52:54:00:ff:00:{number:02x}"), at, known=False)
+        observations.record_boot(boot(f"52:54:00:ff:00:{number:02x}"), at, None)
         for arch in (None, 0):
-            observations.record_boot(boot("52:54:00:ee:00:00", arch=arch), at, known=False)
+            observations.record_boot(boot("52:54:00:ee:00:00", arch=arch), at, None)
     world = observe(database, [NODE], {}, NOW)
     assert world.machines[NODE.name].boot_request == NOW
     newest = [f"52:54:00:ff:00:{number:02x}" for number in (17, 18, 19)]

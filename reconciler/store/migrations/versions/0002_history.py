@@ -72,6 +72,7 @@ def _create() -> None:
         sa.Column("contact_name", sa.String),
         sa.Column("contact_environment", sa.String),
         sa.Column("contact_at", sa.String(32)),
+        sa.Column("stamp", sa.String(24), nullable=False, server_default=""),
     )
     op.create_table(
         "boot_client",

@@ -1,0 +1,150 @@
+"""What `status` says of a machine, and what `clear` finds by its name."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import pairwise
+
+import pytest
+from builders.world import (
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    a_status,
+    an_image,
+    an_installed_system,
+    in_ram,
+    observed,
+)
+from click.testing import CliRunner
+
+from reconciler.cli.clear import clear
+from reconciler.ledger.ledger import Ledger
+from reconciler.ledger.states import OperationState
+from reconciler.observed import ObservedMachine, TimedReport
+from reconciler.planning.planner import plan
+from reconciler.rendering.machine_state import machine_states
+from reconciler.store.database import open_database
+from reconciler.store.observations import Observations
+
+_S = OperationState
+NODE = a_machine(1, "clone-golden")
+RENAMED = replace(NODE, name="compute-1")
+
+
+def cloned(machine=NODE):
+    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    return plan(a_fleet(machine), world, NOW).items[0].operation
+
+
+def heard_as(name, at=NOW):
+    system = an_installed_system(NODE, cloned().op_id)
+    report = a_report(NODE, a_disk(), installed=system)
+    return ObservedMachine(installed=TimedReport(report, at, name))
+
+
+def state_of(machine, seen, *statuses):
+    world = observed({machine.name: seen}, (an_image(),), statuses)
+    fleet = a_fleet(machine)
+    (state,) = machine_states(fleet, world, plan(fleet, world, NOW))
+    return state.condition, state.reason
+
+
+def test_a_renamed_machine_is_ready_and_says_what_it_was_called():
+    done = a_status(cloned(), _S.VERIFIED, at=NOW - timedelta(minutes=1))
+    condition, reason = state_of(RENAMED, heard_as("node-01"), done)
+    assert condition == "Ready"
+    assert reason == (
+        "renamed from node-01; node-01, Debian GNU/Linux 12 (bookworm), machine-id 00000000"
+    )
+
+
+def test_a_rename_is_no_longer_mentioned_once_the_new_name_was_heard():
+    done = a_status(cloned(), _S.VERIFIED, at=NOW - timedelta(minutes=1))
+    _, reason = state_of(RENAMED, heard_as("compute-1"), done)
+    assert reason.startswith("node-01, Debian")
+
+
+def test_the_work_of_a_renamed_machine_is_shown_as_under_way():
+    condition, reason = state_of(RENAMED, ObservedMachine(), a_status(cloned(), _S.STARTED))
+    assert (condition, reason) == ("Reconciling", "renamed from node-01; restore: started")
+
+
+def test_work_of_other_hardware_under_this_name_is_not_this_machines():
+    other = a_machine(9, name=NODE.name, assignments=())
+    condition, reason = state_of(other, ObservedMachine(), a_status(cloned(), _S.STARTED))
+    assert (condition, reason) == ("Ready", "nothing is asked of it")
+
+
+# --- clear ------------------------------------------------------------------------------
+
+
+FLEET = """\
+apiVersion: rackwright/v1alpha1
+kind: Fleet
+metadata: {{name: test}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Network
+metadata: {{name: lab}}
+spec: {{subnet: 10.77.0.0/24, dhcp: {{mode: proxy}}}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {{name: lab}}
+spec: {{network: lab}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Machine
+metadata: {{name: {name}}}
+spec:
+  group: lab
+  hardware: {{macs: ["{mac}"]}}
+"""
+
+
+@pytest.fixture
+def lost(tmp_path):
+    """Return a state directory where node-01 is quarantined and its work is indeterminate."""
+    database = open_database(tmp_path / "state" / "rackwright.db")
+    operation = cloned()
+    ledger = Ledger(database)
+    ledger.plan(operation, NOW, "ada")
+    path = [_S.PLANNED, _S.APPROVED, _S.ARMED, _S.STARTED, _S.INDETERMINATE]
+    for before, after in pairwise(path):
+        ledger.move(
+            operation.op_id, before, after, attempt=1, at=NOW, actor="test", reason="because"
+        )
+    Observations(database).set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
+    database.close()
+    return tmp_path / "state"
+
+
+@pytest.mark.parametrize(
+    ("name", "mac", "asked", "cleared"),
+    [
+        ("node-01", NODE.macs[0], "node-01", True),
+        ("compute-1", NODE.macs[0], "compute-1", True),
+        ("compute-1", NODE.macs[0], "node-01", True),
+        ("node-01", "52:54:00:77:00:99", "node-01", False),
+        ("node-01", NODE.macs[0], "node-02", False),
+    ],
+    ids=["its name", "its new name", "its old name", "another's name now", "nobody's name"],
+)
+def test_clear_finds_the_hardware_by_name(lost, name, mac, asked, cleared):
+    fleet = lost.with_name("fleet")
+    fleet.mkdir()
+    (fleet / "fleet.yaml").write_text(FLEET.format(name=name, mac=mac), "utf-8")
+    arguments = [asked, "--repo", str(fleet), "--state", str(lost)]
+    done = CliRunner().invoke(clear, arguments, standalone_mode=False, catch_exceptions=False)
+    expected = (
+        f"{asked}: quarantine lifted; operation {cloned().op_id[:12]} is failed"
+        if cleared
+        else f"{asked}: there was nothing to clear"
+    )
+    assert done.output.strip() == expected
+    database = open_database(lost / "rackwright.db")
+    barred = Observations(database).quarantine(NODE.name, NODE.hardware_identities)
+    assert (barred == "") is cleared
+    database.close()
