@@ -1,0 +1,123 @@
+"""Files that a command rewrites: found below one folder, replaced whole or not at all."""
+
+import os
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from reconciler.authoring.rewrite import AuthoringError
+from reconciler.source.tree import MAX_ENTRIES, is_hidden, too_many_entries
+from specs.compile import SUFFIXES
+
+MAX_BYTES = 32 * 2**20
+"""As large as a file of desired state may be (``reconciler.source.tree``)."""
+
+
+def files_below(paths: tuple[Path, ...], suffixes: frozenset[str] = SUFFIXES) -> Iterator[Path]:
+    """Yield the files that ``paths`` name, each once: files as they are, folders searched.
+
+    A search enters no hidden folder and follows no symbolic link. Raises
+    AuthoringError RW932 for a path that is not there or is neither file nor folder.
+    """
+    seen: set[Path] = set()
+    for path in paths:
+        found = _searched(path, suffixes) if path.is_dir() else [path]
+        for file in found:
+            if file not in seen:
+                seen.add(file)
+                yield file
+
+
+def _searched(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+    entries = 0
+    for place, folders, files in os.walk(folder, followlinks=False):
+        folders[:] = sorted(name for name in folders if not is_hidden(name))
+        entries += len(files)
+        if entries > MAX_ENTRIES:
+            raise too_many_entries()
+        for name in sorted(files):
+            file = Path(place) / name
+            if file.suffix in suffixes and not is_hidden(name) and not file.is_symlink():
+                yield file
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a regular file; AuthoringError RW932 for anything else.
+
+    A symbolic link is refused: what it points at may be outside of the repository.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as error:
+        if path.is_symlink():
+            raise _refused(path, "is a symbolic link", "Name the file that it points at") from error
+        raise _refused(
+            path, f"cannot be read: {error.strerror}", "Name a file that this user can read"
+        ) from error
+    with os.fdopen(descriptor, "rb") as file:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _refused(path, "is not a regular file", "Name a file")
+        if status.st_size > MAX_BYTES:
+            raise _refused(path, f"has more than {MAX_BYTES >> 20} MiB", "Split it")
+        return file.read(MAX_BYTES + 1)
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Replace a file in one step, or create it; its mode stays.
+
+    Whoever reads meanwhile sees the old content or the new one, also after a power
+    cut. Raises AuthoringError RW932 when the folder does not let this user write, or
+    when ``path`` is a symbolic link.
+    """
+    if path.is_symlink():
+        raise _refused(path, "is a symbolic link", "Name the file that it points at")
+    temporary = None
+    try:
+        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
+        with tempfile.NamedTemporaryFile(
+            dir=path.parent, prefix=".rackwright-", delete=False
+        ) as file:
+            temporary = Path(file.name)
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except OSError as error:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+        raise _refused(
+            path,
+            f"cannot be written: {error.strerror}",
+            "Let this user write in its folder, and make room there",
+        ) from error
+
+
+def make_folder(path: Path) -> None:
+    """Create a folder and those above it; AuthoringError RW932 when that is refused."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _refused(
+            path, f"cannot be created: {error.strerror}", "Name a folder where this user can write"
+        ) from error
+
+
+def below(root: Path, path: Path) -> Path:
+    """Return ``path`` with all links resolved; AuthoringError RW932 when it leaves ``root``."""
+    top, real = root.resolve(), path.resolve()
+    if not real.is_relative_to(top):
+        raise _refused(path, f"is outside of {root}", "Name a file in the repository")
+    return real
+
+
+def _umask() -> int:
+    mask = os.umask(0o077)
+    os.umask(mask)
+    return mask
+
+
+def _refused(path: Path, why: str, action: str) -> AuthoringError:
+    return AuthoringError("RW932", f"{path} {why}", action)

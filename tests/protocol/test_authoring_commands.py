@@ -1,0 +1,144 @@
+"""The commands that write desired state, run as a user runs them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "lab" / "fleet"
+
+
+@pytest.fixture
+def rackwright(tmp_path):
+    """A function that runs the command line in a folder, with 80 columns and its own state."""
+
+    def run(*arguments, cwd=tmp_path, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
+            env={
+                **{key: value for key, value in os.environ.items() if "RACKWRIGHT" not in key},
+                "PYTHONPATH": str(ROOT),
+                "RACKWRIGHT_STATE": str(tmp_path / "state"),
+                "COLUMNS": "80",
+            },
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            **options,
+        )
+
+    return run
+
+
+def tree(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_new_fleet_is_valid_plans_and_is_formatted(tmp_path, rackwright):
+    done = rackwright("init", "--git", "my fleet")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(
+        "Next:\n"
+        "  1. cd 'my fleet'\n"
+        "  2. rackwright validate\n"
+        "  3. edit networks.yaml and machines.yaml: they are examples\n"
+        "  4. git add . && git commit -m 'A first fleet'\n"
+        "  5. rackwright plan\n"
+    )
+    fleet = tmp_path / "my fleet"
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", "add", "."], cwd=fleet, check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "-m", "x"], cwd=fleet, check=True)
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 1 machine(s)")
+    assert rackwright("plan", cwd=fleet).returncode == 0
+    assert rackwright("fmt", "--check", cwd=fleet).returncode == 0
+    assert "name: my-fleet\n" in (fleet / "fleet.yaml").read_text()
+
+
+def test_init_names_what_exists_and_writes_nothing(tmp_path, rackwright):
+    (tmp_path / "groups.yaml").write_text("mine")
+    (tmp_path / "machines.yaml").symlink_to("/nowhere")
+    done = rackwright("init")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error RW933: . has already: groups.yaml, machines.yaml\n"
+        "  Name another folder; nothing was written\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["groups.yaml", "machines.yaml"]
+
+
+def test_schema_prints_or_writes_one_and_the_same(tmp_path, rackwright):
+    printed = rackwright("schema").stdout
+    assert json.loads(printed)["title"] == "Rackwright desired state"
+    assert rackwright("schema", "--out", "s.json").stdout == "written: s.json\n"
+    assert (tmp_path / "s.json").read_text() == printed
+
+
+def test_fmt_writes_what_it_can_and_names_what_is_broken(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    (fleet / "wide.yaml").write_text("a:\n      b:   1 # kept\n")
+    (fleet / "broken.yaml").write_text("a: [1\n")
+    before = tree(fleet)
+    done = rackwright("fmt", "--check", cwd=fleet)
+    assert done.returncode == 1
+    assert "would be formatted: wide.yaml\n" in done.stdout
+    done = rackwright("fmt", "--diff", cwd=fleet)
+    assert "-      b:   1 # kept\n+  b: 1 # kept\n" in done.stdout
+    assert tree(fleet) == before
+    done = rackwright("fmt", cwd=fleet)
+    assert done.returncode == 1
+    assert done.stdout == (
+        "broken.yaml:1:4: RW101 this [ is not closed\n"
+        '    hint: add the "]", or a missing ","\n'
+        "formatted: wide.yaml\n"
+    )
+    assert done.stderr == "1 of 8 file(s) formatted, 1 left as they are\n"
+    changed = {path for path, content in tree(fleet).items() if content != before[path]}
+    assert changed == {str(fleet / "wide.yaml")}
+    assert (fleet / "wide.yaml").read_text() == "a:\n  b: 1 # kept\n"
+
+
+def test_explain_says_value_place_and_way(rackwright):
+    done = rackwright("explain", "machine/node-01", "network", "--repo", EXAMPLE)
+    assert done.stdout.splitlines()[1:] == [
+        "  network  lab",
+        "           └ groups.yaml:10:12, through group lab",
+    ]
+    done = rackwright("explain", "machine/node-01", "--format", "json", "--repo", EXAMPLE)
+    fields = {each["field"]: each for each in json.loads(done.stdout)["fields"]}
+    assert fields["network"] == {
+        "field": "network",
+        "value": "lab",
+        "file": "groups.yaml",
+        "line": 10,
+        "column": 12,
+        "groups": ["lab"],
+        "reason": "through group lab",
+    }
+    assert fields["protect"]["file"] is None
+    done = rackwright("explain", "machine/node-1", "--repo", EXAMPLE)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error RW934: there is no machine 'node-1' in this revision\n"
+        "  Did you mean machine/node-01?\n"
+    )
+
+
+def test_explain_explains_a_code(rackwright):
+    assert rackwright("explain", "rw141").stdout == (
+        "RW141: a name that no document has\n\n"
+        "Cause: The field refers to a document that does not exist.\n"
+        "Action: Correct the name or add the document.\n"
+    )
+    assert rackwright("explain", "node-01").stderr == (
+        "error RW935: 'node-01' is neither a machine nor a code\n"
+        "  Write machine/node-01 for a machine, or a code such as RW141\n"
+    )
