@@ -75,7 +75,7 @@ def test_every_effective_value_has_its_place_and_its_way() -> None:
         ("power.driver", "manual", "-", "default"),
         ("protect", "true", "groups.yaml:10:12", "through group tokyo/row2"),
         ("labels.role", "compute", "machine.yaml:5:18", own),
-        ("labels.site", "tokyo", "groups.yaml:4:40", row),
+        ("labels.site", "tokyo", "groups.yaml:4:38", row),
         ("assign[0]", "look, run a", "groups.yaml:12:7", "through group tokyo/row2"),
     ]
 
