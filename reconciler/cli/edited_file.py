@@ -95,6 +95,13 @@ def write_file(path: Path, content: bytes) -> None:
         ) from error
 
 
+def create_file(path: Path, content: bytes) -> None:
+    """Write a file that must not exist yet; AuthoringError RW932 when it does."""
+    if path.is_symlink() or path.exists():
+        raise _refused(path, "exists already", "Name another file; nothing was written")
+    write_file(path, content)
+
+
 def make_folder(path: Path) -> None:
     """Create a folder and those above it; AuthoringError RW932 when that is refused."""
     try:

@@ -142,3 +142,40 @@ def test_explain_explains_a_code(rackwright):
         "error RW935: 'node-01' is neither a machine nor a code\n"
         "  Write machine/node-01 for a machine, or a code such as RW141\n"
     )
+
+
+def test_machines_survive_export_to_csv_and_import(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    before = rackwright("explain", "machine/node-01", "--repo", fleet).stdout
+    done = rackwright("export", "csv", "--repo", fleet, "--out", "machines.csv")
+    assert done.stdout == "written: machines.csv, 2 machine(s)\n"
+    assert (tmp_path / "machines.csv").read_text() == rackwright(
+        "export", "csv", "--repo", fleet
+    ).stdout
+    (fleet / "machines.yaml").unlink()
+    done = rackwright("import", "csv", "machines.csv", "--out", fleet / "machines.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("2 machine(s)\ngroups that the repository must have: lab\n")
+    after = rackwright("explain", "machine/node-01", "--repo", fleet).stdout
+
+    def fields(text):
+        return [line for line in text.splitlines()[1:] if "└" not in line]
+
+    assert fields(after) == fields(before)
+    assert rackwright("fmt", "--check", fleet).returncode == 0
+
+
+def test_import_csv_writes_nothing_on_errors_and_replaces_nothing(tmp_path, rackwright):
+    (tmp_path / "m.csv").write_text("name,macs\na,02:00:00:00:00:01\nb,x\nc,\n")
+    done = rackwright("import", "csv", "m.csv", "--out", "m.yaml")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error RW936: m.csv has 5 error(s)"
+    assert not (tmp_path / "m.yaml").exists()
+    (tmp_path / "m.csv").write_text("name,macs\na,02:00:00:00:00:01\n")
+    (tmp_path / "m.yaml").write_text("mine")
+    done = rackwright("import", "csv", "m.csv", "--out", "m.yaml", "--group", "lab")
+    assert done.stderr == (
+        "error RW932: m.yaml exists already\n  Name another file; nothing was written\n"
+    )
+    assert (tmp_path / "m.yaml").read_text() == "mine"
