@@ -1,6 +1,7 @@
 """Changing the text of a file without changing what it says."""
 
 from collections.abc import Callable
+from typing import Any
 
 from reconciler.errors import ReconcilerError
 from specs.problem import Problem
@@ -51,13 +52,30 @@ def rewritten(file: str, data: bytes, edit: Callable[[str], str]) -> bytes:
     as anything else than the old one.
     """
     new = edit(read_text(file, data)).encode()
-    if new != data and _meaning(file, new) != _meaning(file, data):
+    refuse_other_meaning(file, new, meaning(file, data))
+    return new
+
+
+def refuse_other_meaning(file: str, new: bytes, expected: list[Any]) -> None:
+    """Raise AuthoringError RW931 when a new content is not read as ``expected``."""
+    try:
+        same = meaning(file, new) == expected
+    except UnreadableFileError:
+        same = False
+    if not same:
         raise AuthoringError(
             "RW931",
             f"{file} would say something else afterwards, so it was left as it is",
             "This is a defect of Rackwright: report it with the file",
         )
-    return new
+
+
+def meaning(file: str, data: bytes) -> list[Any]:
+    """Return what a file's documents say, to be compared.
+
+    Scalars come with their types (1 is not true). Raises UnreadableFileError (RW930).
+    """
+    return [_typed(document.data) for document in _loaded(file, data).documents]
 
 
 def _loaded(file: str, data: bytes) -> LoadedFile:
@@ -68,17 +86,9 @@ def _loaded(file: str, data: bytes) -> LoadedFile:
     return loaded
 
 
-def _meaning(file: str, data: bytes) -> list[object] | None:
-    """Return what the file says, its values' types included (1 is not true); None when broken."""
-    try:
-        return [_typed(document.data) for document in _loaded(file, data).documents]
-    except UnreadableFileError:
-        return None
-
-
-def _typed(value: object) -> object:
+def _typed(value: object) -> Any:  # noqa: ANN401 - document values are of any type
     if isinstance(value, dict):
-        return [(key, _typed(part)) for key, part in value.items()]
+        return {key: _typed(part) for key, part in value.items()}
     if isinstance(value, tuple):
-        return ["list", *map(_typed, value)]
+        return [_typed(part) for part in value]
     return type(value), value

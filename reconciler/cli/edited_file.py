@@ -4,11 +4,11 @@ import os
 import stat
 import tempfile
 from collections.abc import Iterator
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.source.tree import MAX_ENTRIES, is_hidden, too_many_entries
-from specs.compile import SUFFIXES
+from specs.compile import SUFFIXES, is_desired_state
 
 MAX_BYTES = 32 * 2**20
 """As large as a file of desired state may be (``reconciler.source.tree``)."""
@@ -100,6 +100,33 @@ def create_file(path: Path, content: bytes) -> None:
     if path.is_symlink() or path.exists():
         raise _refused(path, "exists already", "Name another file; nothing was written")
     write_file(path, content)
+
+
+def replace_file(path: Path, old: bytes, new: bytes) -> None:
+    """Write ``new`` where ``old`` was read before, empty where there was no file.
+
+    Raises AuthoringError RW932 when the file is another one by now, which is also so
+    for one that is there and was not read because Git ignores it.
+    """
+    present = read_file(path) if path.is_symlink() or path.exists() else b""
+    if present != old:
+        raise _refused(
+            path,
+            "is not what was read from the repository: somebody else writes it, or Git ignores it",
+            "Run the command again, or name another file",
+        )
+    write_file(path, new)
+
+
+def refuse_place(path: str) -> None:
+    """Raise AuthoringError RW932 for a path whose file would not be read as desired state."""
+    parts = PurePosixPath(path).parts
+    if ".." in parts or path.startswith("/"):
+        raise _refused(Path(path), "is outside of the repository", "Name a file below its folder")
+    if not is_desired_state(path) or not path.isprintable():
+        raise _refused(
+            Path(path), "would not be read as desired state", "Name a .yaml file, not a hidden one"
+        )
 
 
 def make_folder(path: Path) -> None:

@@ -10,6 +10,7 @@ import click
 from reconciler.cli.refusal import DEBUG, as_refusal, unexpected
 
 _COMMANDS = {
+    "adopt": "Turn discovered machines into documents of the repository.",
     "apply": "Carry out exactly one plan and watch it to its end.",
     "clear": "Lift a quarantine, or say how an operation of unknown outcome ended.",
     "deploy-os": "Build the RAM system that machines boot over the network.",

@@ -54,14 +54,14 @@ def rewrite_files(
     return 1 if refused or (check and changed) else 0
 
 
-def text_diff(name: str, old: bytes, new: bytes) -> str:
+def text_diff(name: str, old: bytes | None, new: bytes) -> str:
     """Return a unified diff that ``git apply`` takes; empty when nothing differs.
 
-    ``name`` is the path in the repository. Lines are cut at LF only, so that bytes of
-    other line ends are part of their lines.
+    ``name`` is the path in the repository, ``old`` None for a file that is not there.
+    Lines are cut at LF only, so that bytes of other line ends are part of their lines.
     """
-    before, after = _lines(old), _lines(new)
-    source = f"a/{name}" if old else "/dev/null"
+    before, after = _lines(old or b""), _lines(new)
+    source = "/dev/null" if old is None else f"a/{name}"
     parts: list[str] = []
     for line in unified_diff(before, after, source, f"b/{name}"):
         parts.append(line)

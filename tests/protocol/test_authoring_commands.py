@@ -5,9 +5,14 @@ import os
 import shutil
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+
+from providers.netboot.decision import BootRequest
+from reconciler.store.database import open_database
+from reconciler.store.observations import Observations
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "lab" / "fleet"
@@ -179,3 +184,89 @@ def test_import_csv_writes_nothing_on_errors_and_replaces_nothing(tmp_path, rack
         "error RW932: m.yaml exists already\n  Name another file; nothing was written\n"
     )
     assert (tmp_path / "m.yaml").read_text() == "mine"
+
+
+def saw(state, *boots):
+    """Write boot requests into a state database, as the server does."""
+    database = open_database(state / "rackwright.db")
+    for mac, uuid in boots:
+        request = BootRequest("dhcp", mac, uuid, 7, "0.0.0.0", "x")  # noqa: S104 - no bind
+        Observations(database).record_boot(request, datetime(2026, 11, 21, 12, 0, tzinfo=UTC))
+    database.close()
+
+
+def test_discovered_machines_are_listed_and_adopted(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    before = (fleet / "machines.yaml").read_bytes()
+    assert rackwright("adopt", cwd=fleet).stdout == "No unknown machine asked for a boot.\n"
+    uuid = "4c4c4544-0042-3510-8052-b4c04f4e4a32"
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", uuid), ("52:54:00:77:00:11", ""))
+    assert rackwright("adopt", cwd=fleet).stdout == (
+        f"02:00:00:00:00:0a  2026-11-21 12:00:00Z  {uuid}\n"
+        "\nAdopt one with `rackwright adopt MAC --group GROUP`, all with --all.\n"
+    )
+    done = rackwright("adopt", uuid, "--group", "lab", "--name", "node-02", cwd=fleet)
+    assert done.stdout.startswith(
+        "adopted: node-02 (02:00:00:00:00:0a), group lab -> machines.yaml\n"
+    ), done.stderr
+    after = (fleet / "machines.yaml").read_bytes()
+    assert after.startswith(before)
+    assert after.decode().endswith(
+        "---\napiVersion: rackwright/v1alpha1\nkind: Machine\nmetadata:\n  name: node-02\n"
+        'spec:\n  group: lab\n  hardware:\n    macs: ["02:00:00:00:00:0a"]\n'
+        f"    uuid: {uuid}\n"
+    )
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 3 machine(s)")
+    assert rackwright("adopt", cwd=fleet).stdout == "No unknown machine asked for a boot.\n"
+
+
+@pytest.mark.parametrize("file", ["machines.yaml", "new/found.yaml"])
+def test_a_patch_changes_nothing_until_git_applies_it(tmp_path, rackwright, file):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""))
+    before = tree(fleet)
+    done = rackwright("adopt", "--all", "--group", "lab", "--patch", "--file", file, cwd=fleet)
+    assert done.returncode == 0, done.stderr
+    assert tree(fleet) == before
+    subprocess.run(["git", "apply", "-"], cwd=fleet, input=done.stdout.encode(), check=True)
+    rackwright("adopt", "--all", "--group", "lab", "--file", f"./{file}", cwd=fleet)
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 3 machine(s)")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("../out.yaml", "../out.yaml is outside of the repository"),
+        ("/tmp/out.yaml", "/tmp/out.yaml is outside of the repository"),  # noqa: S108 - refused
+        ("away/out.yaml", "away/out.yaml is outside of ."),
+        (".hidden/x.yaml", ".hidden/x.yaml would not be read as desired state"),
+        ("notes.txt", "notes.txt would not be read as desired state"),
+    ],
+)
+def test_adopt_writes_nowhere_but_into_the_repository(tmp_path, rackwright, file, said):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    (tmp_path / "elsewhere").mkdir()
+    (fleet / "away").symlink_to(tmp_path / "elsewhere")
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""))
+    before = tree(fleet)
+    done = rackwright("adopt", "--all", "--group", "lab", "--file", file, cwd=fleet)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error RW932: {said}\n"), done.stderr
+    assert tree(fleet) == before
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_machine_that_would_break_the_repository_is_not_written(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""))
+    before = tree(fleet)
+    done = rackwright("adopt", "--all", "--group", "lab", "--name", "golden", cwd=fleet)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error RW901: the repository would have errors with these machines\nmachines.yaml:"
+    )
+    assert tree(fleet) == before

@@ -98,7 +98,7 @@ def test_git_applies_a_diff_to_the_very_bytes(tmp_path: Path, old: bytes, new: b
     file = tmp_path / "a.yaml"
     if old:
         file.write_bytes(old)
-    patch = text_diff("a.yaml", old, new)
+    patch = text_diff("a.yaml", old or None, new)
     command = ["git", "apply", "--whitespace=nowarn", "-"]
     subprocess.run(command, cwd=tmp_path, input=patch.encode(), check=True)
     assert file.read_bytes() == new
