@@ -11,9 +11,9 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
-from ipaddress import IPv4Network
 
 from reconciler.authoring.checked import complaints
+from reconciler.authoring.conversions import ConversionError, Conversions
 from reconciler.authoring.given_name import converted
 from reconciler.authoring.machine_row import (
     Assign,
@@ -23,6 +23,7 @@ from reconciler.authoring.machine_row import (
     table_text,
 )
 from reconciler.authoring.rewrite import AuthoringError
+from reconciler.authoring.subnet_mask import prefix_length
 from specs.nearest import NearestNames
 from specs.value.mac_address import suggestion
 
@@ -65,7 +66,6 @@ _EMPTY_LIST = "none"
 _CALCULATES = "=+-@\t＝＋－＠"  # noqa: RUF001 - the full-width forms count in some locales
 _DELIMITERS = ",;\t"
 _HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
-_MACHINE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 _MOST_SHOWN = 100
 
 
@@ -100,13 +100,22 @@ def read_csv(file: str, text: str, group: str = "") -> ReadMachines:
     Columns may be in any order, and separated by commas, semicolons or tabs. Raises
     AuthoringError RW936, which lists everything that is wrong with line numbers.
     """
-    reader = _Reader(file, group)
+    conversions = Conversions()
+    rows, errors = read_rows(file, text, conversions, group)
+    if errors:
+        raise refused(f"{file} has", errors)
+    return ReadMachines(rows, tuple(conversions.lines))
+
+
+def read_rows(
+    file: str, text: str, conversions: Conversions, group: str = ""
+) -> tuple[tuple[MachineRow, ...], list[str]]:
+    """Return the machines of a CSV file, and all that is wrong with it; see ``read_csv``."""
+    reader = _Reader(file, group, conversions)
     reader.read(text)
     documents = [document_text(row) for row in reader.rows]
     errors = sorted([*reader.errors, *complaints(file, documents, reader.lines)])
-    if errors:
-        raise refused(file, [f"{file}:{line}: {message}" for line, message in errors])
-    return ReadMachines(tuple(reader.rows), tuple(reader.conversions))
+    return tuple(reader.rows), [f"{file}:{line}: {message}" for line, message in errors]
 
 
 def as_documents(found: ReadMachines) -> str:
@@ -121,19 +130,21 @@ def as_table(file: str, name: str, found: ReadMachines) -> str:
     """
     assigned = [row.name for row in found.rows if row.assign is not None]
     if assigned:
-        raise refused(file, [f"{file}: {each}: a MachineTable has no assign" for each in assigned])
+        raise refused(
+            f"{file} has", [f"{file}: {each}: a MachineTable has no assign" for each in assigned]
+        )
     return table_text(converted(name) or "machines", found.rows)
 
 
-def refused(file: str, errors: Sequence[str]) -> AuthoringError:
-    """Return the error that lists what is wrong with a file from elsewhere."""
+def refused(subject: str, errors: Sequence[str]) -> AuthoringError:
+    """Return the error that lists what is wrong; ``subject`` as in "m.csv has"."""
     shown = list(errors[:_MOST_SHOWN])
     if len(errors) > _MOST_SHOWN:
         shown.append(f"and {len(errors) - _MOST_SHOWN} more")
     listing = "\n".join(shown)
     return AuthoringError(
         "RW936",
-        f"{file} has {len(errors)} error(s)\n{listing}",
+        f"{subject} {len(errors)} error(s)\n{listing}",
         "Correct them; nothing was written",
     )
 
@@ -172,15 +183,14 @@ def _unguarded(cell: str) -> str:
 class _Reader:
     """Reads rows and collects all that is wrong."""
 
-    def __init__(self, file: str, group: str) -> None:
+    def __init__(self, file: str, group: str, conversions: Conversions) -> None:
         self._file = file
         self._group = group
-        self._names: dict[str, tuple[int, str]] = {}
-        self._groups: dict[str, str] = {}
+        self._conversions = conversions
+        self._names: dict[str, int] = {}
         self.rows: list[MachineRow] = []
         self.lines: list[int] = []
         self.errors: list[tuple[int, str]] = []
-        self.conversions: list[str] = []
 
     def read(self, text: str) -> None:
         first = text.partition("\n")[0]
@@ -270,23 +280,18 @@ class _Reader:
         )
 
     def _name(self, line: int, given: str) -> str:
-        name = given if _MACHINE_NAME.fullmatch(given) else converted(given)
         if not given:
             self._wrong(line, "no name")
             return f"row-{line}"
-        if not name:
-            self._wrong(
-                line, f"{given!r} cannot become a machine's name; write one in Latin letters"
-            )
+        try:
+            name = self._conversions.machine(f"{self._file}:{line}", given)
+        except ConversionError as error:
+            self._wrong(line, str(error))
             return f"row-{line}"
         if name in self._names:
-            first, text = self._names[name]
-            clash = "is there already," if given == text else f"becomes {name}, as does {text!r}"
-            self._wrong(line, f"machine {given!r} {clash} in line {first}")
+            self._wrong(line, f"machine {given!r} is there already, in line {self._names[name]}")
             return f"row-{line}"
-        self._names[name] = (line, given)
-        if name != given:
-            self.conversions.append(f"{self._file}:{line}: machine {given!r} -> {name}")
+        self._names[name] = line
         return name
 
     def _group_path(self, line: int, given: str) -> str:
@@ -294,26 +299,20 @@ class _Reader:
             if not self._group:
                 self._wrong(line, "no group; fill the column group, or use --group")
             return self._group or "unknown"
-        path = group_path(given)
-        if not path:
-            self._wrong(line, f"{given!r} cannot become a group's name; write Latin letters")
+        try:
+            return self._conversions.group(f"{self._file}:{line}", given)
+        except ConversionError as error:
+            self._wrong(line, str(error))
             return "unknown"
-        bare = given.strip("/")
-        first = self._groups.setdefault(path, bare)
-        if first != bare:
-            self._wrong(line, f"group {given!r} becomes {path}, as does {first!r}")
-        elif path != bare:
-            self.conversions.append(f"{self._file}:{line}: group {given!r} -> {path}")
-        return path
 
     def _addresses(self, line: int, record: Mapping[str, str]) -> tuple[str, ...]:
         addresses = record.get("addresses", "").split()
         mask = record.get("subnet mask", "")
         if mask and any("/" not in address for address in addresses):
             try:
-                prefix = IPv4Network(f"0.0.0.0/{mask}").prefixlen
-            except ValueError:
-                self._wrong(line, f"{mask!r} is not a subnet mask")
+                prefix = prefix_length(mask)
+            except ValueError as error:
+                self._wrong(line, str(error))
             else:
                 addresses = [
                     address if "/" in address else f"{address}/{prefix}" for address in addresses
@@ -337,20 +336,5 @@ class _Reader:
         return tuple((name, run) for name, _, run in pairs)
 
 
-def group_path(given: str) -> str:
-    """Return a group's path as it is allowed; empty when it cannot be.
-
-    Each part is converted by the rule of ``given_name``; a slash before the path, as
-    DeploymentManager writes it, goes.
-    """
-    parts = given.strip("/").split("/")
-    allowed = [part if _is_allowed(part) else converted(part) for part in parts]
-    return "/".join(allowed) if all(allowed) else ""
-
-
 def _mac(text: str) -> str:
     return suggestion(text) or text.lower().replace("-", ":")
-
-
-def _is_allowed(part: str) -> bool:
-    return re.fullmatch(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?", part) is not None

@@ -3,7 +3,7 @@
 import os
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from reconciler.authoring.rewrite import AuthoringError
@@ -96,10 +96,33 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def create_file(path: Path, content: bytes) -> None:
-    """Write a file that must not exist yet; AuthoringError RW932 when it does."""
-    if path.is_symlink() or path.exists():
-        raise _refused(path, "exists already", "Name another file; nothing was written")
-    write_file(path, content)
+    """Write a file that must not exist yet; AuthoringError RW933 when it does."""
+    create_files(path.parent, {path.name: content})
+
+
+def create_files(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write files, by their path in a folder, none of which may exist yet.
+
+    The folder and those within it are created. Raises AuthoringError RW933, which
+    names what exists, before anything is written; RW932 when a link leads out of the
+    folder.
+    """
+    existing = [path for path in files if _is_there(folder / path)]
+    if existing:
+        raise AuthoringError(
+            "RW933",
+            f"{folder} has already: {', '.join(existing)}",
+            "Name another place; nothing was written",
+        )
+    for path in files:
+        below(folder, folder / path)
+    for path, content in files.items():
+        make_folder((folder / path).parent)
+        write_file(folder / path, content)
+
+
+def _is_there(path: Path) -> bool:
+    return path.is_symlink() or path.exists()
 
 
 def replace_file(path: Path, old: bytes, new: bytes) -> None:
@@ -108,7 +131,7 @@ def replace_file(path: Path, old: bytes, new: bytes) -> None:
     Raises AuthoringError RW932 when the file is another one by now, which is also so
     for one that is there and was not read because Git ignores it.
     """
-    present = read_file(path) if path.is_symlink() or path.exists() else b""
+    present = read_file(path) if _is_there(path) else b""
     if present != old:
         raise _refused(
             path,

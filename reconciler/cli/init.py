@@ -24,25 +24,11 @@ def init(directory: Path, *, git: bool) -> None:
       rackwright init --git fleet
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.authoring.given_name import converted  # noqa: PLC0415 - not for --help
-    from reconciler.authoring.rewrite import AuthoringError  # noqa: PLC0415
     from reconciler.authoring.starter_fleet import starter_fleet  # noqa: PLC0415
-    from reconciler.cli.edited_file import below, make_folder, write_file  # noqa: PLC0415
+    from reconciler.cli.edited_file import create_files  # noqa: PLC0415
 
     files = starter_fleet(converted(directory.absolute().name) or "fleet")
-    existing = [
-        path for path in files if (directory / path).is_symlink() or (directory / path).exists()
-    ]
-    if existing:
-        raise AuthoringError(
-            "RW933",
-            f"{directory} has already: {', '.join(existing)}",
-            "Name another folder; nothing was written",
-        )
-    make_folder(directory)
-    for path, text in files.items():
-        file = below(directory, directory / path)
-        make_folder(file.parent)
-        write_file(file, text.encode())
+    create_files(directory, {path: text.encode() for path, text in files.items()})
     if git:
         _git_init(directory)
     for path in files:

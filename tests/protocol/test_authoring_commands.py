@@ -74,7 +74,7 @@ def test_init_names_what_exists_and_writes_nothing(tmp_path, rackwright):
     assert done.returncode == 1
     assert done.stderr == (
         "error RW933: . has already: groups.yaml, machines.yaml\n"
-        "  Name another folder; nothing was written\n"
+        "  Name another place; nothing was written\n"
     )
     assert sorted(path.name for path in tmp_path.iterdir()) == ["groups.yaml", "machines.yaml"]
 
@@ -181,7 +181,7 @@ def test_import_csv_writes_nothing_on_errors_and_replaces_nothing(tmp_path, rack
     (tmp_path / "m.yaml").write_text("mine")
     done = rackwright("import", "csv", "m.csv", "--out", "m.yaml", "--group", "lab")
     assert done.stderr == (
-        "error RW932: m.yaml exists already\n  Name another file; nothing was written\n"
+        "error RW933: . has already: m.yaml\n  Name another place; nothing was written\n"
     )
     assert (tmp_path / "m.yaml").read_text() == "mine"
 
@@ -270,3 +270,40 @@ def test_a_machine_that_would_break_the_repository_is_not_written(tmp_path, rack
         "error RW901: the repository would have errors with these machines\nmachines.yaml:"
     )
     assert tree(fleet) == before
+
+
+def test_registration_files_of_windows_become_documents(tmp_path, rackwright):
+    (tmp_path / "GroupAsName.ini").write_bytes(
+        "/東京1/棟A;ComputerA;192.168.1.1;255.255.0.0\r\n".encode("cp932")
+    )
+    (tmp_path / "GroupAsIp.ini").write_bytes(b"\xef\xbb\xbf/Row 2;10.0.0.0;255.255.255.0\r\n")
+    (tmp_path / "machines.csv").write_text(
+        "Machine Name,MAC Address,Machine Group\nPC-1,02-00-00-00-00-01,/東京1/棟A\n", "cp932"
+    )
+    arguments = ("import", "dpm", "--names", "GroupAsName.ini", "--addresses", "GroupAsIp.ini")
+    done = rackwright(*arguments, "--machines", "machines.csv", "--network", "rack", "--out", "f")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "converted: GroupAsName.ini:1: group '/東京1/棟A' -> 1/a",
+        "converted: GroupAsName.ini:1: machine 'ComputerA' -> computera",
+        "converted: GroupAsIp.ini:1: group '/Row 2' -> row-2",
+        "converted: machines.csv:2: machine 'PC-1' -> pc-1",
+        "written: f/networks.yaml, 1 document(s)",
+        "written: f/groups.yaml, 2 document(s)",
+        "written: f/enrollment.yaml, 2 document(s)",
+        "written: f/machines.yaml, 1 document(s)",
+    ]
+    assert rackwright("fmt", "--check", "f").returncode == 0
+    again = rackwright(*arguments, "--out", "f")
+    assert again.stderr.startswith(
+        "error RW933: f has already: networks.yaml, groups.yaml, enrollment.yaml\n"
+    )
+    (tmp_path / "GroupAsName.ini").write_text("/a\n;b\n")
+    done = rackwright(*arguments, "--out", "g")
+    assert done.stderr == (
+        "error RW936: the files have 2 error(s)\n"
+        "GroupAsName.ini:1: no machine name after the group\n"
+        "GroupAsName.ini:2: no group at the beginning\n"
+        "  Correct them; nothing was written\n"
+    )
+    assert not (tmp_path / "g").exists()

@@ -240,8 +240,8 @@ def test_names_that_become_one_are_errors() -> None:
     assert errors_of(
         "name,macs,group\nPC 1,02:00:00:00:00:01,Row 1\npc_1,02:00:00:00:00:02,row-1\n"
     )[1:] == [
-        "m.csv:3: group 'row-1' becomes row-1, as does 'Row 1'",
-        "m.csv:3: machine 'pc_1' becomes pc-1, as does 'PC 1' in line 2",
+        "m.csv:3: group 'row-1' becomes row-1, as does 'Row 1' at m.csv:2",
+        "m.csv:3: machine 'pc_1' becomes pc-1, as does 'PC 1' at m.csv:2",
     ]
 
 
