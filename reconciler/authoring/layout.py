@@ -79,6 +79,16 @@ def laid_out(text: str) -> str:
     return _Writer(text).written()
 
 
+def comments(text: str) -> Iterator[str]:
+    """Yield the comments of a YAML text, without what is around them."""
+    end = 0
+    for token in _tokens(text):
+        for line in text[end : token.start_mark.index].split("\n"):
+            if "#" in line:
+                yield line.strip()
+        end = max(end, token.end_mark.index)
+
+
 def _tokens(text: str) -> Iterator[Token]:
     parser = CParser(text)
     try:

@@ -26,6 +26,10 @@ def fmt(paths: tuple[Path, ...], *, check: bool, diff: bool) -> int:
     Exit codes: 0 done, 1 a file is broken, or would change with --check.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.authoring.layout import laid_out  # noqa: PLC0415 - not needed for --help
+    from reconciler.authoring.rewrite import rewritten  # noqa: PLC0415
     from reconciler.cli.rewriting import rewrite_files  # noqa: PLC0415
 
-    return rewrite_files(paths, laid_out, check=check, diff=diff, verb="formatted")
+    def rewrite(file: str, data: bytes) -> bytes:
+        return rewritten(file, data, laid_out)
+
+    return rewrite_files(paths, rewrite, check=check, diff=diff, verb="formatted")

@@ -6,30 +6,31 @@ from pathlib import Path
 
 import click
 
-from reconciler.authoring.rewrite import AuthoringError, UnreadableFileError, rewritten
+from reconciler.authoring.rewrite import AuthoringError, UnreadableFileError
 from reconciler.cli.edited_file import files_below, read_file, write_file
 from reconciler.cli.refusal import as_refusal
 
 
 def rewrite_files(
     paths: tuple[Path, ...],
-    edit: Callable[[str], str],
+    rewrite: Callable[[str, bytes], bytes],
     *,
     check: bool,
     diff: bool,
     verb: str,
 ) -> int:
-    """Rewrite files that say the same afterwards; report each; return the exit code.
+    """Rewrite files; report each; return the exit code.
 
-    ``verb`` is what happens to a file, as in "formatted". With ``check`` or ``diff``
-    nothing is written.
+    ``rewrite`` gets the name and the content of a file and returns the new content,
+    or raises AuthoringError for a file that shall stay as it is. ``verb`` is what
+    happens to a file, as in "formatted". With ``check`` or ``diff`` nothing is written.
     """
     changed = refused = count = 0
     for path in files_below(paths or (Path(),)):
         count += 1
         try:
             old = read_file(path)
-            new = rewritten(str(path), old, edit)
+            new = rewrite(str(path), old)
             if new == old:
                 continue
             changed += 1
