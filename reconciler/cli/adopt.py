@@ -62,6 +62,8 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.authoring.adoption import adopted, wanted  # noqa: PLC0415 - not for --help
 
+    if file is not None and table is not None:
+        raise click.UsageError("name either --file or --table")
     tree, fleet = _repository(repo, state)
     machines = _discovered(state, fleet)
     if not hardware and not every:

@@ -12,7 +12,7 @@ def export() -> None:
     """Write the machines of a repository in a form that other tools read."""
 
 
-@export.command("csv")
+@export.command("csv", short_help="Write all machines as CSV.")
 @repo_option
 @ref_option
 @state_option

@@ -307,3 +307,20 @@ def test_registration_files_of_windows_become_documents(tmp_path, rackwright):
         "  Correct them; nothing was written\n"
     )
     assert not (tmp_path / "g").exists()
+
+
+def test_adopt_takes_a_file_or_a_table_and_not_both(rackwright):
+    done = rackwright("adopt", "--all", "--file", "a.yaml", "--table", "b.yaml")
+    assert done.returncode == 1
+    assert "name either --file or --table" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["adopt", "explain", "export csv", "fmt", "import csv", "import dpm", "init", "schema"],
+)
+def test_help_fits_80_columns_and_has_examples(rackwright, command):
+    done = rackwright(*command.split(), "--help")
+    assert done.returncode == 0
+    assert "Examples:\n    rackwright " in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 84
