@@ -52,7 +52,8 @@ def rewritten(file: str, data: bytes, edit: Callable[[str], str]) -> bytes:
     as anything else than the old one.
     """
     new = edit(read_text(file, data)).encode()
-    refuse_other_meaning(file, new, meaning(file, data))
+    if new != data:
+        refuse_other_meaning(file, new, meaning(file, data))
     return new
 
 
