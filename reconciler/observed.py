@@ -75,6 +75,18 @@ class ObservedMachine:
 
 
 @dataclass(frozen=True, slots=True)
+class Sighting:
+    """The newest boot request of a MAC that belongs to no machine of the fleet."""
+
+    mac: str
+    uuid: str
+    """The newest SMBIOS UUID that it gave; empty when its firmware never did."""
+    source: str
+    """The address that it asked from, 0.0.0.0 where it had none yet."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class ObservedImage:
     """One image in the store, as its tag stands now."""
 

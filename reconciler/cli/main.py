@@ -3,18 +3,26 @@
 import os
 import sys
 from importlib import import_module
+from keyword import iskeyword
 
 import click
 
 from reconciler.cli.refusal import DEBUG, as_refusal, unexpected
 
 _COMMANDS = {
+    "adopt": "Turn discovered machines into documents of the repository.",
     "apply": "Carry out exactly one plan and watch it to its end.",
     "clear": "Lift a quarantine, or say how an operation of unknown outcome ended.",
     "deploy-os": "Build the RAM system that machines boot over the network.",
+    "explain": "Say where each value of a machine comes from, or what an error code means.",
+    "export": "Write the machines of a repository as CSV.",
+    "fmt": "Lay out YAML files in one way, without a change of meaning.",
     "image": "List disk images.",
+    "import": "Turn lists and files of other systems into documents.",
+    "init": "Write a small fleet to start from.",
     "lab": "Run a virtual rack of QEMU machines.",
     "plan": "Show what separates the fleet from its repository.",
+    "schema": "Print the JSON Schema of documents, for editors.",
     "serve": "Run the control plane: netboot, agents, reconcile loop.",
     "status": "Show every machine: wanted, observed, and when.",
     "validate": "Check a repository and report every problem at once.",
@@ -33,6 +41,8 @@ class _LazyGroup(click.Group):
         if cmd_name not in _COMMANDS:
             return None
         name = cmd_name.replace("-", "_")
+        if iskeyword(name):
+            name += "_"
         command = getattr(import_module(f"reconciler.cli.{name}"), name)
         assert isinstance(command, click.Command)  # noqa: S101 - a command file's promise
         return command

@@ -1,0 +1,61 @@
+"""Names from elsewhere on their way to allowed ones: each change is listed, no two become one."""
+
+import re
+
+from reconciler.authoring.given_name import converted
+
+_MACHINE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_GROUP_PART = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+
+
+class ConversionError(Exception):
+    """A name cannot be converted; the text says why."""
+
+
+class Conversions:
+    """What was converted so far, in one file or in several that belong together.
+
+    ``place`` is ``FILE:LINE`` throughout.
+    """
+
+    def __init__(self) -> None:
+        self._groups: dict[str, tuple[str, str]] = {}
+        self._machines: dict[str, tuple[str, str]] = {}
+        self.lines: list[str] = []
+        """What was converted, for people."""
+
+    def machine(self, place: str, given: str) -> str:
+        """Return a machine's name; ConversionError when it has none or another has it."""
+        name = given if _MACHINE_NAME.fullmatch(given) else converted(given)
+        if not name:
+            raise ConversionError(
+                f"{given!r} cannot become a machine's name; write one in Latin letters"
+            )
+        text, first = self._machines.setdefault(name, (given, place))
+        if text != given:
+            raise ConversionError(f"machine {given!r} becomes {name}, as does {text!r} at {first}")
+        if name != given and first == place:
+            self.lines.append(f"{place}: machine {given!r} -> {name}")
+        return name
+
+    def group(self, place: str, given: str) -> str:
+        """Return a group's path; ConversionError when it has none or another has it.
+
+        Each part is converted by the rule of ``given_name``; a slash before the path,
+        as DeploymentManager writes it, goes.
+        """
+        bare = given.strip("/")
+        parts = [
+            part if _GROUP_PART.fullmatch(part) else converted(part) for part in bare.split("/")
+        ]
+        if not all(parts):
+            raise ConversionError(
+                f"{given!r} cannot become a group's name; write it in Latin letters"
+            )
+        path = "/".join(parts)
+        text, first = self._groups.setdefault(path, (bare, place))
+        if text != bare:
+            raise ConversionError(f"group {given!r} becomes {path}, as does {text!r} at {first}")
+        if path != bare and first == place:
+            self.lines.append(f"{place}: group {given!r} -> {path}")
+        return path

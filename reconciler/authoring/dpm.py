@@ -1,0 +1,155 @@
+"""DeploymentManager's registration files, as its Operation Guide 2.2.2 describes them.
+
+``GroupAsName.ini``, one line for each machine name::
+
+    group;machine name[;default gateway;subnet mask]
+
+``GroupAsIp.ini``, one line for each address, or with a mask for its whole subnet::
+
+    group;address[;mask[;default gateway;subnet mask]]
+
+A group is a path such as ``/Group2/Subgroup21``. Gateway and mask describe the subnet
+of the group; when one of the two is missing, the group is in the server's own.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+
+from reconciler.authoring.conversions import ConversionError, Conversions
+from reconciler.authoring.subnet_mask import prefix_length
+from specs.compiled import AddressRange
+
+_NAME_FIELDS = 4
+_ADDRESS_FIELDS = 5
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSubnet:
+    """The subnet that a line gives to its group."""
+
+    gateway: IPv4Address
+    subnet: IPv4Network
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """One line: what is to be recognised, and where it belongs."""
+
+    place: str
+    """``FILE:LINE``"""
+    group: str
+    name: str
+    """A machine's name; empty for addresses."""
+    addresses: AddressRange | None
+    subnet: GroupSubnet | None
+
+
+class _LineError(Exception):
+    """A line that says nothing usable; the text says why."""
+
+
+def read_names(
+    file: str, text: str, conversions: Conversions
+) -> tuple[list[Registration], list[str]]:
+    """Return the lines of a ``GroupAsName.ini``, and all that is wrong with it."""
+
+    def registration(place: str, fields: list[str]) -> Registration:
+        group, name, gateway, mask = _padded(fields, _NAME_FIELDS)
+        if not name:
+            raise _LineError("no machine name after the group")
+        return Registration(
+            place,
+            conversions.group(place, _required(group)),
+            conversions.machine(place, name),
+            None,
+            _subnet(gateway, mask),
+        )
+
+    return _read(file, text, registration)
+
+
+def read_addresses(
+    file: str, text: str, conversions: Conversions
+) -> tuple[list[Registration], list[str]]:
+    """Return the lines of a ``GroupAsIp.ini``, and all that is wrong with it."""
+
+    def registration(place: str, fields: list[str]) -> Registration:
+        group, address, mask, gateway, group_mask = _padded(fields, _ADDRESS_FIELDS)
+        return Registration(
+            place,
+            conversions.group(place, _required(group)),
+            "",
+            _range(address, mask),
+            _subnet(gateway, group_mask),
+        )
+
+    return _read(file, text, registration)
+
+
+def _read(
+    file: str, text: str, registration: Callable[[str, list[str]], Registration]
+) -> tuple[list[Registration], list[str]]:
+    found: list[Registration] = []
+    errors: list[str] = []
+    for place, fields in _lines(file, text):
+        try:
+            if not all(field.isprintable() for field in fields):
+                raise _LineError("characters that cannot be shown")  # noqa: TRY301 - one report
+            found.append(registration(place, fields))
+        except (_LineError, ConversionError) as error:
+            errors.append(f"{place}: {error}")
+    return found, errors
+
+
+def _lines(file: str, text: str) -> Iterator[tuple[str, list[str]]]:
+    for number, line in enumerate(text.split("\n"), 1):
+        if line.strip():
+            yield f"{file}:{number}", [field.strip() for field in line.split(";")]
+
+
+def _padded(fields: list[str], count: int) -> list[str]:
+    if any(fields[count:]):
+        raise _LineError(f"{len(fields)} fields, at most {count} are known")
+    return [*fields, *[""] * count][:count]
+
+
+def _required(group: str) -> str:
+    if not group.strip("/"):
+        raise _LineError("no group at the beginning")
+    return group
+
+
+def _range(text: str, mask: str) -> AddressRange:
+    """Return the addresses that machines can have: without the subnet's own and broadcast."""
+    address = _address(text)
+    if not mask:
+        return AddressRange(address, address)
+    subnet = IPv4Interface((address, _prefix(mask))).network
+    hosts = subnet.num_addresses
+    edge = 1 if hosts > 2 else 0  # noqa: PLR2004 - RFC 3021: a /31 has no edges
+    return AddressRange(subnet[edge], subnet[-1 - edge])
+
+
+def _subnet(gateway: str, mask: str) -> GroupSubnet | None:
+    if not gateway or not mask:
+        return None
+    address = _address(gateway)
+    subnet = IPv4Interface((address, _prefix(mask))).network
+    if address in {subnet.network_address, subnet.broadcast_address}:
+        raise _LineError(f"the gateway {address} is the own or broadcast address of {subnet}")
+    return GroupSubnet(address, subnet)
+
+
+def _address(text: str) -> IPv4Address:
+    try:
+        return IPv4Address(text)
+    except ValueError:
+        raise _LineError(f"{text!r} is not an IPv4 address") from None
+
+
+def _prefix(mask: str) -> int:
+    try:
+        return prefix_length(mask)
+    except ValueError as error:
+        raise _LineError(str(error)) from error

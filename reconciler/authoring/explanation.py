@@ -1,0 +1,135 @@
+"""Where each value of a machine comes from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from reconciler.authoring.rewrite import AuthoringError
+from specs.catalogue import CATALOGUE, Explanation
+from specs.code import Code
+from specs.compiled import CompiledFleet, CompiledMachine, Origin
+from specs.nearest import NearestNames
+from specs.position import Position
+
+
+@dataclass(frozen=True, slots=True)
+class ExplainedField:
+    """One effective value. ``position`` is None for a default, which stands in no file."""
+
+    field: str
+    value: str
+    position: Position | None
+    groups: tuple[str, ...]
+    """The groups that it was inherited along, root first; empty when the machine's own."""
+    reason: str
+    """Why it holds, as a clause: ``the machine's own``, ``default: the machine's name``."""
+
+
+def find_machine(fleet: CompiledFleet, name: str) -> CompiledMachine:
+    """Return a machine; AuthoringError RW934 with the nearest name where there is none."""
+    machine = fleet.machines.get(name)
+    if machine is not None:
+        return machine
+    nearest = NearestNames().find(name, fleet.machines)
+    raise AuthoringError(
+        "RW934",
+        f"there is no machine {name!r} in this revision",
+        f"Did you mean machine/{nearest}?"
+        if nearest
+        else "`rackwright status` lists the machines that there are",
+    )
+
+
+def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[ExplainedField, ...]:
+    """Return every effective value of a machine, defaults included, in the document's order."""
+    return tuple(
+        _field(name, value, machine.origins[name])
+        if name in machine.origins
+        else _default(name, value, fleet, machine)
+        for name, value in _values(machine)
+    )
+
+
+def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedField, ...]:
+    """Return one field, or all below a prefix (``identity``); AuthoringError RW934 for neither.
+
+    ``spec.`` and ``metadata.`` may stand before the name, as in the document.
+    """
+    wanted = name.removeprefix("spec.").removeprefix("metadata.")
+    found = tuple(
+        each
+        for each in fields
+        if each.field == wanted or each.field.startswith((f"{wanted}.", f"{wanted}["))
+    )
+    if found:
+        return found
+    known = [each.field for each in fields]
+    nearest = NearestNames().find(wanted, known)
+    raise AuthoringError(
+        "RW934",
+        f"there is no value {name!r} on this machine",
+        f"Did you mean {nearest}?" if nearest else f"There are: {', '.join(known)}",
+    )
+
+
+def find_code(text: str) -> Explanation:
+    """Return the catalogue's entry for a code in either case; AuthoringError RW935 for none."""
+    try:
+        return CATALOGUE[Code(text.upper())]
+    except ValueError:
+        pass
+    if not text.upper().startswith("RW"):
+        raise AuthoringError(
+            "RW935",
+            f"{text!r} is neither a machine nor a code",
+            f"Write machine/{text} for a machine, or a code such as RW141",
+        )
+    number = text.upper().removeprefix("RW")
+    if number.startswith("1"):
+        nearest = NearestNames().find(text.upper(), list(Code))
+        action = f"Did you mean {nearest}?" if nearest else "Codes run from RW101"
+        raise AuthoringError("RW935", f"no problem has the code {text.upper()}", action)
+    raise AuthoringError(
+        "RW935",
+        f"{text.upper()} is not in the catalogue, which has only the codes of desired state, RW1xx",
+        "The message that came with the code says its cause and what to do",
+    )
+
+
+def _values(machine: CompiledMachine) -> Iterator[tuple[str, str]]:
+    yield "group", machine.group
+    yield "hardware.macs", ", ".join(machine.macs)
+    if machine.uuid:
+        yield "hardware.uuid", machine.uuid
+    if machine.serial:
+        yield "hardware.serial", machine.serial
+    yield "identity.hostname", machine.hostname
+    if machine.domain:
+        yield "identity.domain", machine.domain
+    yield "identity.addresses", ", ".join(map(str, machine.addresses)) or "DHCP"
+    yield "network", machine.network
+    yield "power.driver", machine.power_driver
+    yield "protect", str(machine.protect).lower()
+    for key, value in machine.labels.items():
+        yield f"labels.{key}", value
+    for index, each in enumerate(machine.assignments):
+        yield f"assign[{index}]", f"{each.scenario}, run {each.run}"
+
+
+def _field(name: str, value: str, origin: Origin) -> ExplainedField:
+    reason = f"through group {' > '.join(origin.path)}" if origin.path else "the machine's own"
+    return ExplainedField(name, value, origin.position, origin.path, reason)
+
+
+_DEFAULTS = {
+    "identity.hostname": "default: the machine's name",
+    "identity.addresses": "default: no fixed address is written",
+}
+
+
+def _default(
+    name: str, value: str, fleet: CompiledFleet, machine: CompiledMachine
+) -> ExplainedField:
+    if name == "identity.domain" and machine.network in fleet.networks:
+        network = fleet.networks[machine.network]
+        return ExplainedField(name, value, network.position, (), f"from network {network.name}")
+    return ExplainedField(name, value, None, (), _DEFAULTS.get(name, "default"))

@@ -1,0 +1,37 @@
+"""All machines of a repository as rows."""
+
+from collections.abc import Mapping
+
+from reconciler.authoring.machine_row import MachineRow, row_of_compiled, row_of_document
+from reconciler.authoring.rewrite import AuthoringError
+from specs.compile import is_desired_state
+from specs.compiled import CompiledFleet
+from specs.define import define
+from specs.kinds.machine import Machine
+from specs.nearest import NearestNames
+from specs.problems import Problems
+from specs.source import load_file
+
+
+def fleet_rows(files: Mapping[str, bytes], fleet: CompiledFleet) -> tuple[MachineRow, ...]:
+    """Return one row for each machine, in the order of names: what is written of it itself.
+
+    ``files`` are those that ``fleet`` was compiled from. Raises AuthoringError RW938
+    with the names of machines whose documents say more than a row can.
+    """
+    rows: dict[str, MachineRow | None] = {}
+    for file in sorted(filter(is_desired_state, files)):
+        for document in load_file(file, files[file]).documents:
+            model = define(document, Problems(), NearestNames()).model
+            if isinstance(model, Machine):
+                rows[model.metadata.name] = row_of_document(model)
+    more = [name for name, row in rows.items() if row is None]
+    if more:
+        raise AuthoringError(
+            "RW938",
+            f"a row cannot say all that the documents say of {', '.join(sorted(more))}",
+            "Keep these machines as documents: export would lose a part of them",
+        )
+    return tuple(
+        rows.get(name) or row_of_compiled(machine) for name, machine in fleet.machines.items()
+    )

@@ -1,0 +1,340 @@
+"""Machines as CSV (RFC 4180), for spreadsheets and for lists from other systems.
+
+A cell that begins with a character that makes spreadsheets calculate (``= + - @``, tab,
+or their full-width forms) is written with a quote ``'`` before it, which is what OWASP
+recommends ("CSV Injection"); reading takes one such quote away, so that nothing changes
+on the way. A cell that begins with ``'`` itself gets one too.
+"""
+
+import csv
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from io import StringIO
+
+from reconciler.authoring.checked import complaints
+from reconciler.authoring.conversions import ConversionError, Conversions
+from reconciler.authoring.given_name import converted
+from reconciler.authoring.machine_row import (
+    Assign,
+    MachineRow,
+    document_text,
+    documents_text,
+    table_text,
+)
+from reconciler.authoring.rewrite import AuthoringError
+from reconciler.authoring.subnet_mask import prefix_length
+from specs.nearest import NearestNames
+from specs.value.mac_address import suggestion
+
+COLUMNS = (
+    "name",
+    "macs",
+    "uuid",
+    "serial",
+    "hostname",
+    "domain",
+    "addresses",
+    "group",
+    "network",
+    "power",
+    "protect",
+    "assign",
+)
+"""The columns in the order in which they are written; labels follow as ``label.KEY``."""
+
+OTHER_NAMES: Mapping[str, str] = {
+    "machinename": "name",
+    "computername": "name",
+    "mac": "macs",
+    "macaddress": "macs",
+    "macaddresses": "macs",
+    "hostname": "hostname",
+    "serialnumber": "serial",
+    "ip": "addresses",
+    "ipaddress": "addresses",
+    "ipaddresses": "addresses",
+    "subnetmask": "subnet mask",
+    "machinegroup": "group",
+    "groupname": "group",
+    "destinationmachinegroup": "group",
+}
+"""Headings of other systems, without spaces, in lower case."""
+
+_LABEL = "label."
+_EMPTY_LIST = "none"
+_CALCULATES = "=+-@\t＝＋－＠"  # noqa: RUF001 - the full-width forms count in some locales
+_DELIMITERS = ",;\t"
+_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
+_MOST_SHOWN = 100
+
+
+@dataclass(frozen=True, slots=True)
+class ReadMachines:
+    """What a CSV file says, and what was converted on the way, as lines for people."""
+
+    rows: tuple[MachineRow, ...]
+    conversions: tuple[str, ...]
+
+
+def csv_text(rows: Iterable[MachineRow]) -> str:
+    """Return machines as CSV, with the columns that at least one of them needs."""
+    records = [_record(row) for row in rows]
+    labels = sorted({key for record in records for key in record if key.startswith(_LABEL)})
+    used = [
+        column
+        for column in COLUMNS
+        if column in {"name", "macs", "group"} or any(record.get(column) for record in records)
+    ]
+    out = StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    header = [*used, *labels]
+    writer.writerow(header)
+    writer.writerows([[_guarded(record.get(key, "")) for key in header] for record in records])
+    return out.getvalue()
+
+
+def read_csv(file: str, text: str, group: str = "") -> ReadMachines:
+    """Return the machines of a CSV file; ``group`` is for rows that name none.
+
+    Columns may be in any order, and separated by commas, semicolons or tabs. Raises
+    AuthoringError RW936, which lists everything that is wrong with line numbers.
+    """
+    conversions = Conversions()
+    rows, errors = read_rows(file, text, conversions, group)
+    if errors:
+        raise refused(f"{file} has", errors)
+    return ReadMachines(rows, tuple(conversions.lines))
+
+
+def read_rows(
+    file: str, text: str, conversions: Conversions, group: str = ""
+) -> tuple[tuple[MachineRow, ...], list[str]]:
+    """Return the machines of a CSV file, and all that is wrong with it; see ``read_csv``."""
+    reader = _Reader(file, group, conversions)
+    reader.read(text)
+    documents = [document_text(row) for row in reader.rows]
+    errors = sorted([*reader.errors, *complaints(file, documents, reader.lines)])
+    return tuple(reader.rows), [f"{file}:{line}: {message}" for line, message in errors]
+
+
+def as_documents(found: ReadMachines) -> str:
+    """Return one Machine document for each row."""
+    return documents_text(found.rows)
+
+
+def as_table(file: str, name: str, found: ReadMachines) -> str:
+    """Return one MachineTable with all rows.
+
+    Raises AuthoringError RW936 for rows with ``assign``: tables have no such field.
+    """
+    assigned = [row.name for row in found.rows if row.assign is not None]
+    if assigned:
+        raise refused(
+            f"{file} has", [f"{file}: {each}: a MachineTable has no assign" for each in assigned]
+        )
+    return table_text(converted(name) or "machines", found.rows)
+
+
+def refused(subject: str, errors: Sequence[str]) -> AuthoringError:
+    """Return the error that lists what is wrong; ``subject`` as in "m.csv has"."""
+    shown = list(errors[:_MOST_SHOWN])
+    if len(errors) > _MOST_SHOWN:
+        shown.append(f"and {len(errors) - _MOST_SHOWN} more")
+    listing = "\n".join(shown)
+    return AuthoringError(
+        "RW936",
+        f"{subject} {len(errors)} error(s)\n{listing}",
+        "Correct them; nothing was written",
+    )
+
+
+def _record(row: MachineRow) -> dict[str, str]:
+    assign = row.assign
+    return {
+        "name": row.name,
+        "macs": " ".join(row.macs),
+        "uuid": row.uuid,
+        "serial": row.serial,
+        "hostname": row.hostname,
+        "domain": row.domain,
+        "addresses": " ".join(row.addresses),
+        "group": row.group,
+        "network": row.network,
+        "power": row.power,
+        "protect": "" if row.protect is None else str(row.protect).lower(),
+        "assign": (
+            ""
+            if assign is None
+            else " ".join(f"{name}={run}" for name, run in assign) or _EMPTY_LIST
+        ),
+        **{_LABEL + key: text for key, text in row.labels.items()},
+    }
+
+
+def _guarded(cell: str) -> str:
+    return f"'{cell}" if cell.startswith((*_CALCULATES, "'")) else cell
+
+
+def _unguarded(cell: str) -> str:
+    return cell[1:] if cell[:1] == "'" and cell[1:].startswith((*_CALCULATES, "'")) else cell
+
+
+class _Reader:
+    """Reads rows and collects all that is wrong."""
+
+    def __init__(self, file: str, group: str, conversions: Conversions) -> None:
+        self._file = file
+        self._group = group
+        self._conversions = conversions
+        self._names: dict[str, int] = {}
+        self.rows: list[MachineRow] = []
+        self.lines: list[int] = []
+        self.errors: list[tuple[int, str]] = []
+
+    def read(self, text: str) -> None:
+        first = text.partition("\n")[0]
+        delimiter = max(_DELIMITERS, key=first.count)
+        reader = csv.reader(StringIO(text, newline=""), delimiter=delimiter, strict=True)
+        header: list[str] | None = None
+        line = 1
+        try:
+            for cells in reader:
+                if not any(cell.strip() for cell in cells):
+                    pass
+                elif header is None:
+                    header = self._header(line, cells)
+                    if self.errors:
+                        return
+                else:
+                    self._row(line, header, cells)
+                line = reader.line_num + 1
+        except csv.Error as error:
+            self._wrong(line, f"this is not CSV: {error}")
+        if header is None and not self.errors:
+            self._wrong(1, "there is no header; the first line names the columns")
+
+    def _wrong(self, line: int, message: str) -> None:
+        self.errors.append((line, message))
+
+    def _header(self, line: int, cells: list[str]) -> list[str]:
+        known = {*COLUMNS, "subnet mask"}
+        header: list[str] = []
+        for cell in cells:
+            text = cell.strip()
+            bare = re.sub(r"[\s_-]+", "", text).lower()
+            column = text if text.startswith(_LABEL) else text.lower()
+            if column not in known and not column.startswith(_LABEL):
+                column = OTHER_NAMES.get(bare, bare if bare in known else column)
+            if column not in known and not column.startswith(_LABEL):
+                nearest = NearestNames().find(column, known)
+                hint = f"did you mean {nearest}?" if nearest else f"known: {', '.join(COLUMNS)}"
+                self._wrong(line, f"unknown column {text!r}; {hint}; labels are label.KEY")
+            elif column in header:
+                self._wrong(line, f"the column {column} is there twice")
+            header.append(column)
+        for needed in ("name", "macs"):
+            if needed not in header:
+                self._wrong(line, f"the column {needed} is missing")
+        return header
+
+    def _row(self, line: int, header: list[str], cells: list[str]) -> None:
+        if len(cells) > len(header):
+            self._wrong(line, f"{len(cells)} cells, but the header has {len(header)}")
+        record = {
+            column: _unguarded(cell.strip()) for column, cell in zip(header, cells, strict=False)
+        }
+        for column, cell in list(record.items()):
+            if not cell.isprintable():
+                self._wrong(line, f"{column}: {cell!r} has characters that cannot be shown")
+                record[column] = ""
+        self.rows.append(self._machine(line, record))
+        self.lines.append(line)
+
+    def _machine(self, line: int, record: Mapping[str, str]) -> MachineRow:
+        """Return the row; a sound value stands for each that was reported already."""
+        given = record.get("name", "")
+        name = self._name(line, given)
+        labels = {
+            key.removeprefix(_LABEL): text
+            for key, text in record.items()
+            if key.startswith(_LABEL) and text
+        }
+        hostname = record.get("hostname", "")
+        if not hostname and given != name == converted(given) and _HOST_NAME.fullmatch(given):
+            hostname = given
+        return MachineRow(
+            name=name,
+            macs=tuple(map(_mac, record.get("macs", "").split())),
+            group=self._group_path(line, record.get("group", "")),
+            uuid=record.get("uuid", ""),
+            serial=record.get("serial", ""),
+            hostname=hostname,
+            domain=record.get("domain", ""),
+            addresses=self._addresses(line, record),
+            network=record.get("network", ""),
+            power=record.get("power", ""),
+            protect=self._protect(line, record.get("protect", "")),
+            labels=labels,
+            assign=self._assign(line, record.get("assign", "")),
+        )
+
+    def _name(self, line: int, given: str) -> str:
+        if not given:
+            self._wrong(line, "no name")
+            return f"row-{line}"
+        try:
+            name = self._conversions.machine(f"{self._file}:{line}", given)
+        except ConversionError as error:
+            self._wrong(line, str(error))
+            return f"row-{line}"
+        if name in self._names:
+            self._wrong(line, f"machine {given!r} is there already, in line {self._names[name]}")
+            return f"row-{line}"
+        self._names[name] = line
+        return name
+
+    def _group_path(self, line: int, given: str) -> str:
+        if not given:
+            if not self._group:
+                self._wrong(line, "no group; fill the column group, or use --group")
+            return self._group or "unknown"
+        try:
+            return self._conversions.group(f"{self._file}:{line}", given)
+        except ConversionError as error:
+            self._wrong(line, str(error))
+            return "unknown"
+
+    def _addresses(self, line: int, record: Mapping[str, str]) -> tuple[str, ...]:
+        addresses = record.get("addresses", "").split()
+        mask = record.get("subnet mask", "")
+        if mask and any("/" not in address for address in addresses):
+            try:
+                prefix = prefix_length(mask)
+            except ValueError as error:
+                self._wrong(line, str(error))
+            else:
+                addresses = [
+                    address if "/" in address else f"{address}/{prefix}" for address in addresses
+                ]
+        return tuple(addresses)
+
+    def _protect(self, line: int, text: str) -> bool | None:
+        if text and text.lower() not in {"true", "false"}:
+            self._wrong(line, f"protect: {text!r} is neither true nor false")
+        return text.lower() == "true" if text else None
+
+    def _assign(self, line: int, text: str) -> Assign | None:
+        if not text:
+            return None
+        if text == _EMPTY_LIST:
+            return ()
+        pairs = [part.partition("=") for part in text.split()]
+        if not all(name and run for name, _, run in pairs):
+            self._wrong(line, f"assign: {text!r} is not a list of scenario=run")
+            return None
+        return tuple((name, run) for name, _, run in pairs)
+
+
+def _mac(text: str) -> str:
+    return suggestion(text) or text.lower().replace("-", ":")

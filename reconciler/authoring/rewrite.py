@@ -1,0 +1,95 @@
+"""Changing the text of a file without changing what it says."""
+
+from collections.abc import Callable
+from typing import Any
+
+from reconciler.errors import ReconcilerError
+from specs.problem import Problem
+from specs.source import LoadedFile, load_file
+
+_UTF8_MARK = b"\xef\xbb\xbf"
+_HIDDEN_LINE_ENDS = "\x85\u2028\u2029"
+"""Line ends to YAML 1.1's parsers and characters to editors: lines would be counted in two ways."""
+
+
+class AuthoringError(ReconcilerError):
+    """What was asked would lose or change something; no file was written. RW930 to RW949."""
+
+
+class UnreadableFileError(AuthoringError):
+    """The file has problems of its own (RW930); ``problems`` says which."""
+
+    def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
+        super().__init__(
+            "RW930",
+            f"{file} has {len(problems)} error(s) and was left as it is",
+            "Correct them first",
+        )
+        self.problems = problems
+
+
+def read_text(file: str, data: bytes) -> str:
+    """Return the text of a file that can be read without errors, without its byte order mark.
+
+    Raises ``UnreadableFileError`` (RW930), and AuthoringError RW931 for a text whose
+    lines an editor and YAML would count differently.
+    """
+    _loaded(file, data)
+    text = data.removeprefix(_UTF8_MARK).decode("utf-8")
+    if any(character in text for character in _HIDDEN_LINE_ENDS):
+        raise AuthoringError(
+            "RW931",
+            f"{file} has a line end that most editors do not show (U+0085, U+2028 or U+2029)",
+            "Replace it by a space or an ordinary line end; the file was left as it is",
+        )
+    return text
+
+
+def rewritten(file: str, data: bytes, edit: Callable[[str], str]) -> bytes:
+    """Return the file as ``edit`` writes its text, once it is sure that it says the same.
+
+    Raises as ``read_text``, and AuthoringError RW931 when the new text would be read
+    as anything else than the old one.
+    """
+    new = edit(read_text(file, data)).encode()
+    if new != data:
+        refuse_other_meaning(file, new, meaning(file, data))
+    return new
+
+
+def refuse_other_meaning(file: str, new: bytes, expected: list[Any]) -> None:
+    """Raise AuthoringError RW931 when a new content is not read as ``expected``."""
+    try:
+        same = meaning(file, new) == expected
+    except UnreadableFileError:
+        same = False
+    if not same:
+        raise AuthoringError(
+            "RW931",
+            f"{file} would say something else afterwards, so it was left as it is",
+            "This is a defect of Rackwright: report it with the file",
+        )
+
+
+def meaning(file: str, data: bytes) -> list[Any]:
+    """Return what a file's documents say, to be compared.
+
+    Scalars come with their types (1 is not true). Raises UnreadableFileError (RW930).
+    """
+    return [_typed(document.data) for document in _loaded(file, data).documents]
+
+
+def _loaded(file: str, data: bytes) -> LoadedFile:
+    loaded = load_file(file, data)
+    errors = tuple(problem for problem in loaded.problems if problem.severity == "error")
+    if errors:
+        raise UnreadableFileError(file, errors)
+    return loaded
+
+
+def _typed(value: object) -> Any:  # noqa: ANN401 - document values are of any type
+    if isinstance(value, dict):
+        return {key: _typed(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_typed(part) for part in value]
+    return type(value), value

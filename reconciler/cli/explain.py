@@ -1,0 +1,102 @@
+"""``rackwright explain``: where a value comes from, what a code means."""
+
+from json import dumps
+from typing import TYPE_CHECKING
+
+import click
+
+from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from reconciler.authoring.explanation import ExplainedField
+
+_MACHINE = "machine/"
+_SHORT = 20
+"""Characters of a revision that are shown: enough to tell commits and working trees apart."""
+
+
+@click.command()
+@click.argument("subject", metavar="machine/NAME|CODE")
+@click.argument("field", required=False)
+@repo_option
+@ref_option
+@state_option
+@format_option
+def explain(  # noqa: PLR0913, PLR0917 - one argument per option
+    subject: str, field: str | None, repo: str, ref: str | None, state: "Path", output_format: str
+) -> None:
+    """Say where each value of a machine comes from, or what an error code means.
+
+    Every value is shown with the file, line and column that it is written at and the
+    groups that it was inherited along. FIELD picks one (network, labels.role) or all
+    below a name (identity).
+
+    \b
+    Examples:
+      rackwright explain machine/node-01
+      rackwright explain machine/node-01 network
+      rackwright explain machine/node-01 --ref HEAD~1 --format json
+      rackwright explain RW141
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    if not subject.startswith(_MACHINE):
+        _explain_code(subject, output_format)
+        return
+    from reconciler.authoring.explanation import (  # noqa: PLC0415 - not needed for --help
+        chosen,
+        explained,
+        find_machine,
+    )
+    from reconciler.cli.workspace import Workspace  # noqa: PLC0415
+
+    workspace = Workspace(repo, ref, state)
+    machine = find_machine(workspace.fleet, subject.removeprefix(_MACHINE))
+    fields = explained(workspace.fleet, machine)
+    if field is not None:
+        fields = chosen(fields, field)
+    if output_format == "json":
+        document = {
+            "machine": machine.name,
+            "revision": workspace.source.revision,
+            "fields": [_as_json(each) for each in fields],
+        }
+        click.echo(dumps(document, indent=2))
+        return
+    click.echo(f"machine/{machine.name} in {workspace.source.revision[:_SHORT]}")
+    width = max(len(each.field) for each in fields)
+    for each in fields:
+        place = f"{each.position}, {each.reason}" if each.position else each.reason
+        click.echo(f"  {each.field:<{width}}  {each.value}")
+        click.echo(f"  {'':<{width}}  └ {place}")
+
+
+def _as_json(field: "ExplainedField") -> dict[str, object]:
+    place = field.position
+    return {
+        "field": field.field,
+        "value": field.value,
+        "file": place.file if place else None,
+        "line": place.line if place else None,
+        "column": place.column if place else None,
+        "groups": list(field.groups),
+        "reason": field.reason,
+    }
+
+
+def _explain_code(text: str, output_format: str) -> None:
+    from reconciler.authoring.explanation import find_code  # noqa: PLC0415
+
+    entry = find_code(text)
+    if output_format == "json":
+        document = {
+            "code": entry.code,
+            "title": entry.title,
+            "cause": entry.cause,
+            "action": entry.action,
+        }
+        click.echo(dumps(document, indent=2))
+        return
+    click.echo(f"{entry.code}: {entry.title}\n")
+    for label, body in (("Cause", entry.cause), ("Action", entry.action)):
+        click.echo(click.wrap_text(f"{label}: {body}", width=80, subsequent_indent="  "))

@@ -1,0 +1,54 @@
+"""``rackwright export``: desired state for other tools."""
+
+from pathlib import Path
+
+import click
+
+from reconciler.cli.options import ref_option, repo_option, state_option
+
+
+@click.group()
+def export() -> None:
+    """Write the machines of a repository in a form that other tools read."""
+
+
+@export.command("csv", short_help="Write all machines as CSV.")
+@repo_option
+@ref_option
+@state_option
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Write here instead of to the terminal, replacing what is there.",
+)
+def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> None:
+    """Write all machines as CSV: what is written of each itself, not what groups give it.
+
+    `rackwright import csv` reads the same columns and makes the same machines of
+    them: name, macs, group, and as needed uuid, serial, hostname, domain, addresses,
+    network, power, protect, assign (scenario=run) and label.KEY. Lists are separated
+    by spaces.
+
+    A cell that a spreadsheet would calculate (it begins with = + - @ or a tab) is
+    written with a ' before it, which import takes away again.
+
+    \b
+    Examples:
+      rackwright export csv --repo fleet --out machines.csv
+      rackwright export csv --ref v1 | head
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.authoring.fleet_rows import fleet_rows  # noqa: PLC0415 - not for --help
+    from reconciler.authoring.machine_csv import csv_text  # noqa: PLC0415
+    from reconciler.cli.workspace import Workspace  # noqa: PLC0415
+
+    workspace = Workspace(repo, ref, state)
+    rows = fleet_rows(workspace.source.files, workspace.fleet)
+    text = csv_text(rows)
+    if out is None:
+        click.echo(text, nl=False)
+        return
+    from reconciler.cli.edited_file import write_file  # noqa: PLC0415
+
+    write_file(out, text.encode())
+    click.echo(f"written: {out}, {len(rows)} machine(s)")

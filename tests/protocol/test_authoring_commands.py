@@ -1,0 +1,326 @@
+"""The commands that write desired state, run as a user runs them."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from providers.netboot.decision import BootRequest
+from reconciler.store.database import open_database
+from reconciler.store.observations import Observations
+
+ROOT = Path(__file__).parents[2]
+EXAMPLE = ROOT / "examples" / "lab" / "fleet"
+
+
+@pytest.fixture
+def rackwright(tmp_path):
+    """A function that runs the command line in a folder, with 80 columns and its own state."""
+
+    def run(*arguments, cwd=tmp_path, **options):
+        return subprocess.run(
+            [sys.executable, "-m", "reconciler.cli", *map(str, arguments)],
+            env={
+                **{key: value for key, value in os.environ.items() if "RACKWRIGHT" not in key},
+                "PYTHONPATH": str(ROOT),
+                "RACKWRIGHT_STATE": str(tmp_path / "state"),
+                "COLUMNS": "80",
+            },
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+            **options,
+        )
+
+    return run
+
+
+def tree(folder):
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_new_fleet_is_valid_plans_and_is_formatted(tmp_path, rackwright):
+    done = rackwright("init", "--git", "my fleet")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith(
+        "Next:\n"
+        "  1. cd 'my fleet'\n"
+        "  2. rackwright validate\n"
+        "  3. edit networks.yaml and machines.yaml: they are examples\n"
+        "  4. git add . && git commit -m 'A first fleet'\n"
+        "  5. rackwright plan\n"
+    )
+    fleet = tmp_path / "my fleet"
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", "add", "."], cwd=fleet, check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "-m", "x"], cwd=fleet, check=True)
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 1 machine(s)")
+    assert rackwright("plan", cwd=fleet).returncode == 0
+    assert rackwright("fmt", "--check", cwd=fleet).returncode == 0
+    assert "name: my-fleet\n" in (fleet / "fleet.yaml").read_text()
+
+
+def test_init_names_what_exists_and_writes_nothing(tmp_path, rackwright):
+    (tmp_path / "groups.yaml").write_text("mine")
+    (tmp_path / "machines.yaml").symlink_to("/nowhere")
+    done = rackwright("init")
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error RW933: . has already: groups.yaml, machines.yaml\n"
+        "  Name another place; nothing was written\n"
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["groups.yaml", "machines.yaml"]
+
+
+def test_schema_prints_or_writes_one_and_the_same(tmp_path, rackwright):
+    printed = rackwright("schema").stdout
+    assert json.loads(printed)["title"] == "Rackwright desired state"
+    assert rackwright("schema", "--out", "s.json").stdout == "written: s.json\n"
+    assert (tmp_path / "s.json").read_text() == printed
+
+
+def test_fmt_writes_what_it_can_and_names_what_is_broken(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    (fleet / "wide.yaml").write_text("a:\n      b:   1 # kept\n")
+    (fleet / "broken.yaml").write_text("a: [1\n")
+    before = tree(fleet)
+    done = rackwright("fmt", "--check", cwd=fleet)
+    assert done.returncode == 1
+    assert "would be formatted: wide.yaml\n" in done.stdout
+    done = rackwright("fmt", "--diff", cwd=fleet)
+    assert "-      b:   1 # kept\n+  b: 1 # kept\n" in done.stdout
+    assert tree(fleet) == before
+    done = rackwright("fmt", cwd=fleet)
+    assert done.returncode == 1
+    assert done.stdout == (
+        "broken.yaml:1:4: RW101 this [ is not closed\n"
+        '    hint: add the "]", or a missing ","\n'
+        "formatted: wide.yaml\n"
+    )
+    assert done.stderr == "1 of 8 file(s) formatted, 1 left as they are\n"
+    changed = {path for path, content in tree(fleet).items() if content != before[path]}
+    assert changed == {str(fleet / "wide.yaml")}
+    assert (fleet / "wide.yaml").read_text() == "a:\n  b: 1 # kept\n"
+
+
+def test_explain_says_value_place_and_way(rackwright):
+    done = rackwright("explain", "machine/node-01", "network", "--repo", EXAMPLE)
+    assert done.stdout.splitlines()[1:] == [
+        "  network  lab",
+        "           └ groups.yaml:10:12, through group lab",
+    ]
+    done = rackwright("explain", "machine/node-01", "--format", "json", "--repo", EXAMPLE)
+    fields = {each["field"]: each for each in json.loads(done.stdout)["fields"]}
+    assert fields["network"] == {
+        "field": "network",
+        "value": "lab",
+        "file": "groups.yaml",
+        "line": 10,
+        "column": 12,
+        "groups": ["lab"],
+        "reason": "through group lab",
+    }
+    assert fields["protect"]["file"] is None
+    done = rackwright("explain", "machine/node-1", "--repo", EXAMPLE)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error RW934: there is no machine 'node-1' in this revision\n"
+        "  Did you mean machine/node-01?\n"
+    )
+
+
+def test_explain_explains_a_code(rackwright):
+    assert rackwright("explain", "rw141").stdout == (
+        "RW141: a name that no document has\n\n"
+        "Cause: The field refers to a document that does not exist.\n"
+        "Action: Correct the name or add the document.\n"
+    )
+    assert rackwright("explain", "node-01").stderr == (
+        "error RW935: 'node-01' is neither a machine nor a code\n"
+        "  Write machine/node-01 for a machine, or a code such as RW141\n"
+    )
+
+
+def test_machines_survive_export_to_csv_and_import(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    before = rackwright("explain", "machine/node-01", "--repo", fleet).stdout
+    done = rackwright("export", "csv", "--repo", fleet, "--out", "machines.csv")
+    assert done.stdout == "written: machines.csv, 2 machine(s)\n"
+    assert (tmp_path / "machines.csv").read_text() == rackwright(
+        "export", "csv", "--repo", fleet
+    ).stdout
+    (fleet / "machines.yaml").unlink()
+    done = rackwright("import", "csv", "machines.csv", "--out", fleet / "machines.yaml")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.endswith("2 machine(s)\ngroups that the repository must have: lab\n")
+    after = rackwright("explain", "machine/node-01", "--repo", fleet).stdout
+
+    def fields(text):
+        return [line for line in text.splitlines()[1:] if "└" not in line]
+
+    assert fields(after) == fields(before)
+    assert rackwright("fmt", "--check", fleet).returncode == 0
+
+
+def test_import_csv_writes_nothing_on_errors_and_replaces_nothing(tmp_path, rackwright):
+    (tmp_path / "m.csv").write_text("name,macs\na,02:00:00:00:00:01\nb,x\nc,\n")
+    done = rackwright("import", "csv", "m.csv", "--out", "m.yaml")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[0] == "error RW936: m.csv has 5 error(s)"
+    assert not (tmp_path / "m.yaml").exists()
+    (tmp_path / "m.csv").write_text("name,macs\na,02:00:00:00:00:01\n")
+    (tmp_path / "m.yaml").write_text("mine")
+    done = rackwright("import", "csv", "m.csv", "--out", "m.yaml", "--group", "lab")
+    assert done.stderr == (
+        "error RW933: . has already: m.yaml\n  Name another place; nothing was written\n"
+    )
+    assert (tmp_path / "m.yaml").read_text() == "mine"
+
+
+def saw(state, *boots):
+    """Write boot requests into a state database, as the server does."""
+    database = open_database(state / "rackwright.db")
+    for mac, uuid in boots:
+        request = BootRequest("dhcp", mac, uuid, 7, "0.0.0.0", "x")  # noqa: S104 - no bind
+        Observations(database).record_boot(request, datetime(2026, 11, 21, 12, 0, tzinfo=UTC))
+    database.close()
+
+
+def test_discovered_machines_are_listed_and_adopted(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    before = (fleet / "machines.yaml").read_bytes()
+    assert rackwright("adopt", cwd=fleet).stdout == "No unknown machine asked for a boot.\n"
+    uuid = "4c4c4544-0042-3510-8052-b4c04f4e4a32"
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", uuid), ("52:54:00:77:00:11", ""))
+    assert rackwright("adopt", cwd=fleet).stdout == (
+        f"02:00:00:00:00:0a  2026-11-21 12:00:00Z  {uuid}\n"
+        "\nAdopt one with `rackwright adopt MAC --group GROUP`, all with --all.\n"
+    )
+    done = rackwright("adopt", uuid, "--group", "lab", "--name", "node-02", cwd=fleet)
+    assert done.stdout.startswith(
+        "adopted: node-02 (02:00:00:00:00:0a), group lab -> machines.yaml\n"
+    ), done.stderr
+    after = (fleet / "machines.yaml").read_bytes()
+    assert after.startswith(before)
+    assert after.decode().endswith(
+        "---\napiVersion: rackwright/v1alpha1\nkind: Machine\nmetadata:\n  name: node-02\n"
+        'spec:\n  group: lab\n  hardware:\n    macs: ["02:00:00:00:00:0a"]\n'
+        f"    uuid: {uuid}\n"
+    )
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 3 machine(s)")
+    assert rackwright("adopt", cwd=fleet).stdout == "No unknown machine asked for a boot.\n"
+
+
+@pytest.mark.parametrize("file", ["machines.yaml", "new/found.yaml"])
+def test_a_patch_changes_nothing_until_git_applies_it(tmp_path, rackwright, file):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""))
+    before = tree(fleet)
+    done = rackwright("adopt", "--all", "--group", "lab", "--patch", "--file", file, cwd=fleet)
+    assert done.returncode == 0, done.stderr
+    assert tree(fleet) == before
+    subprocess.run(["git", "apply", "-"], cwd=fleet, input=done.stdout.encode(), check=True)
+    rackwright("adopt", "--all", "--group", "lab", "--file", f"./{file}", cwd=fleet)
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 3 machine(s)")
+
+
+@pytest.mark.parametrize(
+    ("file", "said"),
+    [
+        ("../out.yaml", "../out.yaml is outside of the repository"),
+        ("/tmp/out.yaml", "/tmp/out.yaml is outside of the repository"),  # noqa: S108 - refused
+        ("away/out.yaml", "away/out.yaml is outside of ."),
+        (".hidden/x.yaml", ".hidden/x.yaml would not be read as desired state"),
+        ("notes.txt", "notes.txt would not be read as desired state"),
+    ],
+)
+def test_adopt_writes_nowhere_but_into_the_repository(tmp_path, rackwright, file, said):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    (tmp_path / "elsewhere").mkdir()
+    (fleet / "away").symlink_to(tmp_path / "elsewhere")
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""))
+    before = tree(fleet)
+    done = rackwright("adopt", "--all", "--group", "lab", "--file", file, cwd=fleet)
+    assert done.returncode == 1
+    assert done.stderr.startswith(f"error RW932: {said}\n"), done.stderr
+    assert tree(fleet) == before
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_machine_that_would_break_the_repository_is_not_written(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""))
+    before = tree(fleet)
+    done = rackwright("adopt", "--all", "--group", "lab", "--name", "golden", cwd=fleet)
+    assert done.returncode == 1
+    assert done.stderr.startswith(
+        "error RW901: the repository would have errors with these machines\nmachines.yaml:"
+    )
+    assert tree(fleet) == before
+
+
+def test_registration_files_of_windows_become_documents(tmp_path, rackwright):
+    (tmp_path / "GroupAsName.ini").write_bytes(
+        "/東京1/棟A;ComputerA;192.168.1.1;255.255.0.0\r\n".encode("cp932")
+    )
+    (tmp_path / "GroupAsIp.ini").write_bytes(b"\xef\xbb\xbf/Row 2;10.0.0.0;255.255.255.0\r\n")
+    (tmp_path / "machines.csv").write_text(
+        "Machine Name,MAC Address,Machine Group\nPC-1,02-00-00-00-00-01,/東京1/棟A\n", "cp932"
+    )
+    arguments = ("import", "dpm", "--names", "GroupAsName.ini", "--addresses", "GroupAsIp.ini")
+    done = rackwright(*arguments, "--machines", "machines.csv", "--network", "rack", "--out", "f")
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == [
+        "converted: GroupAsName.ini:1: group '/東京1/棟A' -> 1/a",
+        "converted: GroupAsName.ini:1: machine 'ComputerA' -> computera",
+        "converted: GroupAsIp.ini:1: group '/Row 2' -> row-2",
+        "converted: machines.csv:2: machine 'PC-1' -> pc-1",
+        "written: f/networks.yaml, 1 document(s)",
+        "written: f/groups.yaml, 2 document(s)",
+        "written: f/enrollment.yaml, 2 document(s)",
+        "written: f/machines.yaml, 1 document(s)",
+    ]
+    assert rackwright("fmt", "--check", "f").returncode == 0
+    again = rackwright(*arguments, "--out", "f")
+    assert again.stderr.startswith(
+        "error RW933: f has already: networks.yaml, groups.yaml, enrollment.yaml\n"
+    )
+    (tmp_path / "GroupAsName.ini").write_text("/a\n;b\n")
+    done = rackwright(*arguments, "--out", "g")
+    assert done.stderr == (
+        "error RW936: the files have 2 error(s)\n"
+        "GroupAsName.ini:1: no machine name after the group\n"
+        "GroupAsName.ini:2: no group at the beginning\n"
+        "  Correct them; nothing was written\n"
+    )
+    assert not (tmp_path / "g").exists()
+
+
+def test_adopt_takes_a_file_or_a_table_and_not_both(rackwright):
+    done = rackwright("adopt", "--all", "--file", "a.yaml", "--table", "b.yaml")
+    assert done.returncode == 1
+    assert "name either --file or --table" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["adopt", "explain", "export csv", "fmt", "import csv", "import dpm", "init", "schema"],
+)
+def test_help_fits_80_columns_and_has_examples(rackwright, command):
+    done = rackwright(*command.split(), "--help")
+    assert done.returncode == 0
+    assert "Examples:\n    rackwright " in done.stdout
+    assert max(len(line) for line in done.stdout.splitlines()) <= 84

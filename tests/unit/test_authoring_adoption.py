@@ -1,0 +1,290 @@
+"""Discovered machines become documents; every byte that was there stays."""
+
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from builders.world import NOW
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from providers.netboot.decision import BootRequest
+from reconciler.authoring.adoption import DiscoveredMachine, adopted, discovered, wanted
+from reconciler.authoring.insertion import with_documents, with_table_rows
+from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.rewrite import AuthoringError
+from reconciler.observed import Sighting
+from reconciler.store.database import open_database
+from reconciler.store.observations import Observations
+from reconciler.store.sightings import sightings
+from specs.compile import compile_fleet
+from specs.compiled import CompiledFleet
+from specs.source import load_file
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
+FILES = {file.name: file.read_bytes() for file in EXAMPLE.glob("*.yaml")}
+UUID = "4c4c4544-0042-3510-8052-b4c04f4e4a32"
+KNOWN_UUID = "77000000-0000-4000-8000-000000000011"
+A, B, C = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
+NEW = MachineRow("new-1", (A,), "lab", uuid=UUID)
+SECOND = MachineRow("new-2", (B,), "lab", labels={"role": "no"})
+TABLE = """\
+# before
+apiVersion: rackwright/v1alpha1
+kind: MachineTable
+metadata: {name: rack}
+spec:
+  defaults: {group: lab}   # kept
+"""
+
+
+def fleet() -> CompiledFleet:
+    result = compile_fleet(FILES, "r")
+    assert result.fleet is not None
+    return result.fleet
+
+
+def data_of(content: bytes) -> list[object]:
+    loaded = load_file("f.yaml", content)
+    assert not [str(problem) for problem in loaded.problems if problem.severity == "error"]
+    return [document.data for document in loaded.documents]
+
+
+def seen(mac: str, uuid: str = "", minutes: int = 0) -> Sighting:
+    return Sighting(mac, uuid, "0.0.0.0", NOW + timedelta(minutes=minutes))  # noqa: S104 - no bind
+
+
+def refusal(code: str, *arguments: object, act: object = adopted) -> str:
+    with pytest.raises(AuthoringError) as caught:
+        act(*arguments)  # type: ignore[operator] # one of the functions under test
+    assert caught.value.code == code
+    return f"{caught.value.cause}. {caught.value.action}"
+
+
+def test_the_newest_boot_request_of_each_unknown_mac_is_found(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "state.db")
+    observations = Observations(database)
+    for mac, uuid, arch, minute in [
+        (A, UUID, 7, 0),
+        (B, "", 7, 1),
+        (A, "", 7, 2),
+        (C, "", 7, 3),
+        ("02:00:00:00:00:0d", "", None, 4),
+    ]:
+        request = BootRequest("dhcp", mac, uuid, arch, "10.0.0.9", "x")
+        observations.record_boot(request, NOW + timedelta(minutes=minute))
+    found = sightings(database, [C])
+    assert found == (
+        Sighting(A, UUID, "10.0.0.9", NOW + timedelta(minutes=2)),
+        Sighting(B, "", "10.0.0.9", NOW + timedelta(minutes=1)),
+    )
+    database.close()
+
+
+def test_macs_that_came_with_one_uuid_are_one_machine_and_placeholders_are_none() -> None:
+    placeholder = "03000200-0400-0500-0006-000700080009"
+    assert discovered(
+        [seen(A, UUID), seen(B, UUID.upper(), 5), seen(C, placeholder, 1), seen("x", placeholder)]
+    ) == (
+        DiscoveredMachine((B, A), UUID, "0.0.0.0", NOW + timedelta(minutes=5)),  # noqa: S104
+        DiscoveredMachine((C,), "", "0.0.0.0", NOW + timedelta(minutes=1)),  # noqa: S104
+        DiscoveredMachine(("x",), "", "0.0.0.0", NOW),  # noqa: S104
+    )
+
+
+@pytest.mark.parametrize(
+    "text",
+    [A, A.upper(), "02-00-00-00-00-0A", "02000000000a", f"mac:{A}", UUID, f"uuid:{UUID.upper()}"],
+)
+def test_a_machine_is_named_by_mac_or_uuid_in_any_form(text: str) -> None:
+    machines = discovered([seen(A, UUID), seen(B)])
+    assert [each.macs for each in wanted(machines, [text, text])] == [(A,)]
+
+
+def test_a_machine_that_was_not_seen_is_refused() -> None:
+    assert refusal("RW939", discovered([seen(A)]), [B], act=wanted) == (
+        f"no unknown machine {B} asked for a boot. "
+        "`rackwright adopt` without a name lists those that did"
+    )
+
+
+def test_a_machine_gets_a_name_of_its_mac_and_the_group_that_is_chosen() -> None:
+    machines = discovered([seen(A, UUID)])
+    assert adopted(machines, fleet(), "", lambda _: "lab") == (
+        MachineRow("node-02000000000a", (A,), "lab", uuid=UUID),
+    )
+    assert adopted(machines, fleet(), "node-02", lambda _: "lab")[0].name == "node-02"
+
+
+def test_what_cannot_be_adopted_is_refused_with_what_to_do() -> None:
+    one, two = discovered([seen(A)]), discovered([seen(A), seen(B)])
+    assert refusal("RW939", two, fleet(), "x", lambda _: "lab") == (
+        "--name x would name 2 machines. Adopt one machine at a time, or leave --name out"
+    )
+    assert refusal("RW939", one, fleet(), "", lambda _: "") == (
+        f"no group is known for {A}. Name a group of the repository with --group"
+    )
+    assert refusal("RW939", one, fleet(), "", lambda _: "lba") == (
+        "there is no group lba. Did you mean lab?"
+    )
+    assert refusal("RW939", discovered([seen(A, KNOWN_UUID)]), fleet(), "", lambda _: "lab") == (
+        f"{A} is a NIC of node-01, which has the same UUID. "
+        "Add it to hardware.macs at machines.yaml:30:11"
+    )
+
+
+def test_a_document_is_appended_and_the_fleet_has_the_machine() -> None:
+    content = with_documents("machines.yaml", FILES["machines.yaml"], [NEW, SECOND])
+    assert content.startswith(FILES["machines.yaml"])
+    result = compile_fleet({**FILES, "machines.yaml": content}, "r")
+    assert result.fleet is not None
+    assert list(result.fleet.machines) == ["golden", "new-1", "new-2", "node-01"]
+    assert result.fleet.machines["new-1"].uuid == UUID
+    assert result.fleet.machines["new-2"].labels == {"role": "no", "site": "lab"}
+
+
+def test_line_ends_and_the_byte_order_mark_are_those_of_the_file() -> None:
+    old = b"\xef\xbb\xbfa: 1\r\n# last"
+    new = with_documents("f.yaml", old, [MachineRow("x", (A,), "lab")])
+    assert new == old + (
+        b"\r\n---\r\napiVersion: rackwright/v1alpha1\r\nkind: Machine\r\nmetadata:\r\n  name: x\r\n"
+        b'spec:\r\n  group: lab\r\n  hardware:\r\n    macs: ["02:00:00:00:00:0a"]\r\n'
+    )
+
+
+def test_a_new_file_and_a_file_of_comments_need_no_separator() -> None:
+    assert with_documents("f.yaml", b"", [NEW]).startswith(b"apiVersion:")
+    assert with_documents("f.yaml", b"# mine", [NEW]).startswith(b"# mine\napiVersion:")
+
+
+def test_a_last_text_that_a_line_end_would_change_is_left_alone() -> None:
+    old = b"a: |\n  no line end"
+    assert refusal("RW931", "f.yaml", old, [NEW], act=with_documents).startswith(
+        "f.yaml would say something else afterwards, so it was left as it is"
+    )
+
+
+PARTS = st.sampled_from(
+    [
+        *("a: 1\n", "b: [1,  2]   # c\n", "# comment\n", "\n", "  \n", "c:\n    - 1\n", "d: 'x'\n"),
+        *("---\n", "...\n", "e: |\n  x\n\n", "f: |+\n  x\n\n", 'g: "é"\r\n', "h: 1", "i: &a x\n"),
+    ]
+)
+
+
+@given(st.lists(PARTS, max_size=8), st.booleans())
+@settings(deadline=None, max_examples=100)
+def test_whatever_a_file_has_stays_byte_for_byte(parts: list[str], mark: bool) -> None:  # noqa: FBT001
+    old = (b"\xef\xbb\xbf" if mark else b"") + "".join(parts).encode()
+    try:
+        new = with_documents("f.yaml", old, [NEW])
+    except AuthoringError as error:
+        assert error.code in {"RW930", "RW931"}  # noqa: PT017 - both outcomes are fine
+        return
+    assert new.startswith(old)
+    assert data_of(new) == [*data_of(old), NEW.data()]
+
+
+FLOW = f'{{name: new-1, macs: ["{A}"], uuid: {UUID}, group: lab}}'
+BLOCK_ROWS = f"""\
+  rows:
+    # the first
+    - {{name: a, macs: ["{C}"]}} # beside
+  # after the rows
+# the end"""
+
+
+@pytest.mark.parametrize(
+    ("rows", "before", "added"),
+    [
+        (BLOCK_ROWS, "# beside\n", f"    - {FLOW}\n"),
+        (f'  rows: [{{name: a, macs: ["{C}"]}} , ] # x\n', f'["{C}"]}}', f", {FLOW}"),
+        ("  rows: [] # none yet\n", "rows: [", FLOW),
+        ("", "# kept\n", f"  rows:\n    - {FLOW}\n"),
+        (f'  rows:\n    - {{name: a, macs: ["{C}"]}}', f'["{C}"]}}', f"\n    - {FLOW}\n"),
+        (
+            f'  rows:\n  -   name: a\n      macs:\n      - "{C}" # of a\n\n  # end\n',
+            "# of a\n",
+            f'  -   name: new-1\n      macs: ["{A}"]\n      uuid: {UUID}\n      group: lab\n',
+        ),
+    ],
+)
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_rows_are_added_at_the_end_of_a_table(rows: str, before: str, added: str, end: str) -> None:
+    other = "---\napiVersion: rackwright/v1alpha1\nkind: Group\nmetadata: {name: lab}\n"
+    tail = "" if rows and not rows.endswith("\n") else other
+    old = TABLE + rows + tail
+    expected = old.replace(before, before + added, 1)
+    new = with_table_rows("t.yaml", old.replace("\n", end).encode(), [NEW])
+    assert new.decode() == expected.replace("\n", end)
+
+
+def test_a_file_without_one_table_of_rows_is_refused() -> None:
+    for content, said in [
+        (
+            b"a: 1\n",
+            (
+                "f.yaml has 0 MachineTable documents, so it is not clear where to add. "
+                "Name a file with exactly one"
+            ),
+        ),
+        (
+            f"{TABLE}---\n{TABLE}".encode(),
+            (
+                "f.yaml has 2 MachineTable documents, so it is not "
+                "clear where to add. Name a file with exactly one"
+            ),
+        ),
+        (
+            f"{TABLE}  csv: m.csv\n".encode(),
+            "the MachineTable in f.yaml has its rows in a CSV file. Add them there",
+        ),
+        (
+            b"kind: MachineTable\nspec: {}\n",
+            "the MachineTable in f.yaml has no list of rows. Write rows: [] below its spec",
+        ),
+        (
+            b"kind: MachineTable\nspec: {rows: 1}\n",
+            "the MachineTable in f.yaml has no list of rows. Write rows: [] below its spec",
+        ),
+    ]:
+        assert refusal("RW940", "f.yaml", content, [NEW], act=with_table_rows) == said
+
+
+ROW_TEXTS = st.sampled_from(
+    [
+        f'{{name: a, macs: ["{C}"]}}\n',
+        f'{{name: a, macs: ["{C}"]}}   # beside\n',
+        f"name: a\n      macs: ['{C}']\n",
+        f'name: a\n      macs:\n      - "{C}"   # x\n',
+        f'name: a\n      # inside\n      macs: [\n        "{C}",\n      ]\n',
+        f'name: >-\n        a\n      macs: ["{C}"]\n',
+        f'macs: ["{C}"]\n      name: |-\n        a\n\n',
+    ]
+)
+
+
+@given(
+    st.lists(ROW_TEXTS, min_size=1, max_size=4),
+    st.sampled_from(
+        ["", "\n", "    # deep\n", "  # end\n# end\n", "---\na: 1\n", "  csv: x.csv\n"]
+    ),
+    st.booleans(),
+)
+@settings(deadline=None, max_examples=80)
+def test_whatever_a_table_has_stays_byte_for_byte(
+    texts: list[str],
+    tail: str,
+    cut: bool,  # noqa: FBT001
+) -> None:
+    text = TABLE + "  rows:\n" + "".join(f"    - {row}" for row in texts) + tail
+    old = (text.rstrip("\n") if cut else text).encode()
+    new = with_table_rows("t.yaml", old, [NEW, SECOND])
+    differing = (at for at, (a, b) in enumerate(zip(old, new, strict=False)) if a != b)
+    same = next(differing, len(old))
+    assert any(new.endswith(old[cut_at:]) for cut_at in range(same, -1, -1)), "old bytes are gone"
+    before, after = data_of(old), data_of(new)
+    assert after[1:] == before[1:]
+    rows = after[0]["spec"]["rows"]  # type: ignore[index] # a table
+    assert rows[: len(texts)] == before[0]["spec"]["rows"]  # type: ignore[index] # a table
+    assert [row["name"] for row in rows[len(texts) :]] == ["new-1", "new-2"]

@@ -1,0 +1,306 @@
+"""Machines as CSV: whatever a fleet has comes back as it was."""
+
+import csv
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.authoring.fleet_rows import fleet_rows
+from reconciler.authoring.foreign_text import foreign_text
+from reconciler.authoring.given_name import converted
+from reconciler.authoring.layout import laid_out
+from reconciler.authoring.machine_csv import as_documents, as_table, csv_text, read_csv
+from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.rewrite import AuthoringError
+from specs.compile import compile_fleet
+from specs.compiled import CompiledFleet, CompiledMachine
+from specs.source import load_file
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
+AROUND = b"""\
+apiVersion: rackwright/v1alpha1
+kind: Network
+metadata: {name: rack}
+spec: {subnet: 10.0.0.0/16}
+---
+apiVersion: rackwright/v1alpha1
+kind: Network
+metadata: {name: other}
+spec: {subnet: 10.1.0.0/16}
+---
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {name: a}
+spec:
+  network: rack
+  protect: true
+  power: {driver: wake-on-lan}
+  labels: {site: tokyo}
+  assign: [{scenario: look, run: 1}]
+---
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {name: a/b}
+---
+apiVersion: rackwright/v1alpha1
+kind: Scenario
+metadata: {name: look}
+spec: {steps: [{inspectDisks: {}}]}
+"""
+
+
+def compiled(files: dict[str, bytes]) -> CompiledFleet:
+    result = compile_fleet(files, "r")
+    assert not [str(problem) for problem in result.problems if problem.severity == "error"]
+    assert result.fleet is not None
+    return result.fleet
+
+
+def machines(fleet: CompiledFleet) -> dict[str, tuple[Any, ...]]:
+    """Return all that is said of the machines, without the places where it is written."""
+    return {name: without_places(machine) for name, machine in fleet.machines.items()}
+
+
+def without_places(machine: CompiledMachine) -> tuple[Any, ...]:
+    return (
+        machine.digest,
+        machine.macs,
+        machine.labels,
+        machine.addresses,
+        [(each.scenario, each.run) for each in machine.assignments],
+        sorted(machine.origins),
+    )
+
+
+text = st.text(
+    st.characters(min_codepoint=32, max_codepoint=0xFFEE, exclude_categories=("C", "Z")),
+    min_size=1,
+    max_size=12,
+)
+serials = st.one_of(
+    text, st.sampled_from(["=1+1", "+x", "-1", "@x", "'", "''", "'=x", "\uff1d1", '"', ",", ";"])
+)
+
+
+@st.composite
+def rows(draw: st.DrawFn) -> list[MachineRow]:
+    count = draw(st.integers(min_value=1, max_value=6))
+    made = []
+    for index in range(count):
+        network = draw(st.sampled_from(["", "rack", "other"]))
+        made.append(
+            MachineRow(
+                name=draw(st.sampled_from(["node", "no", "1e5", "a--b", "x"])) + f"-{index}",
+                macs=tuple(f"02:00:00:00:{index:02x}:0{n}" for n in range(draw(st.integers(1, 3)))),
+                group=draw(st.sampled_from(["a", "a/b"])),
+                uuid=draw(st.sampled_from(["", f"4c4c4544-0042-3510-8052-b4c04f4e4a0{index}"])),
+                serial=draw(st.one_of(st.just(""), serials)),
+                hostname=draw(st.sampled_from(["", f"Host-{index}", f"00{index}"])),
+                domain=draw(st.sampled_from(["", "example.net"])),
+                addresses=(f"10.{int(network == 'other')}.0.{index + 1}/16",)
+                if draw(st.booleans())
+                else (),
+                network=network,
+                power=draw(st.sampled_from(["", "manual", "wake-on-lan"])),
+                protect=draw(st.sampled_from([None, True, False])),
+                labels=draw(
+                    st.dictionaries(
+                        st.sampled_from(["role", "a/b", "yes", "7"]),
+                        st.sampled_from(["compute", "no", "007", "1"]),
+                        max_size=3,
+                    )
+                ),
+                assign=draw(st.sampled_from([None, (), (("look", "1"),), (("look", "a:b.c"),)])),
+            )
+        )
+    return made
+
+
+@given(rows())
+@settings(deadline=None, max_examples=50)
+def test_export_then_import_gives_the_same_machines(made: list[MachineRow]) -> None:
+    documents = as_documents(read_csv("m.csv", csv_text(made)))
+    files = {"around.yaml": AROUND, "machines.yaml": documents.encode()}
+    fleet = compiled(files)
+    exported = fleet_rows(files, fleet)
+    again = read_csv("m.csv", csv_text(exported))
+    assert again.conversions == ()
+    assert sorted(again.rows, key=lambda row: row.name) == sorted(made, key=lambda row: row.name)
+    files["machines.yaml"] = as_documents(again).encode()
+    assert machines(compiled(files)) == machines(fleet)
+
+
+@given(rows())
+@settings(deadline=None, max_examples=25)
+def test_what_is_written_has_the_layout_and_is_plain_yaml(made: list[MachineRow]) -> None:
+    documents = as_documents(read_csv("m.csv", csv_text(made)))
+    assert laid_out(documents) == documents
+    found = load_file("m.yaml", documents.encode()).documents
+    assert [document.data for document in found] == [row.data() for row in made]
+
+
+@given(rows())
+@settings(deadline=None, max_examples=25)
+def test_no_cell_is_one_that_a_spreadsheet_calculates(made: list[MachineRow]) -> None:
+    for cells in csv.reader(StringIO(csv_text(made))):
+        assert not [cell for cell in cells if cell.startswith(("=", "+", "-", "@", "\uff1d", "\t"))]
+
+
+def test_the_example_fleet_survives_the_round_trip() -> None:
+    files = {file.name: file.read_bytes() for file in EXAMPLE.glob("*.yaml")}
+    fleet = compiled(files)
+    text = csv_text(fleet_rows(files, fleet))
+    assert text == (
+        "name,macs,uuid,hostname,addresses,group,assign,label.role\n"
+        "golden,52:54:00:77:00:10,77000000-0000-4000-8000-000000000010,,,lab,capture-golden=1,\n"
+        "node-01,52:54:00:77:00:11,77000000-0000-4000-8000-000000000011,node-01,10.77.0.11/24,"
+        "lab,clone-golden=1,compute\n"
+    )
+    files["machines.yaml"] = as_documents(read_csv("m.csv", text)).encode()
+    assert machines(compiled(files)) == machines(fleet)
+
+
+def errors_of(text: str, group: str = "") -> list[str]:
+    with pytest.raises(AuthoringError) as caught:
+        read_csv("m.csv", text, group)
+    assert caught.value.code == "RW936"
+    assert caught.value.action == "Correct them; nothing was written"
+    return caught.value.cause.splitlines()
+
+
+def test_all_bad_rows_are_told_at_once_with_their_lines() -> None:
+    assert errors_of(
+        "name,macs,group,protect,assign,uuid\n"
+        "ok,02:00:00:00:00:01,a,,,\n"
+        "\n"
+        "bad mac,02:00:00:00:00:0g,a,,,\n"
+        "twice,02:00:00:00:00:01,a,maybe,x,\n"
+        'ok,02:00:00:00:00:02,,,,"12\n34"\n'
+        "東京,02:00:00:00:00:03,a,,,,,\n"
+    ) == [
+        "m.csv has 9 error(s)",
+        (
+            'm.csv:4: RW128 spec.hardware.macs[0]: "02:00:00:00:00:0g" is not a MAC address '
+            '(for example "52:54:00:12:34:56", in quotes)'
+        ),
+        (
+            "m.csv:5: RW142 spec.hardware.macs[0]: the MAC address 02:00:00:00:00:01 is "
+            'already used by machine "ok" at m.csv:2 (each machine has its own MAC address)'
+        ),
+        "m.csv:5: assign: 'x' is not a list of scenario=run",
+        "m.csv:5: protect: 'maybe' is neither true nor false",
+        "m.csv:6: machine 'ok' is there already, in line 2",
+        "m.csv:6: no group; fill the column group, or use --group",
+        "m.csv:6: uuid: '12\\n34' has characters that cannot be shown",
+        "m.csv:8: '東京' cannot become a machine's name; write one in Latin letters",
+        "m.csv:8: 8 cells, but the header has 6",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"),
+    [
+        ("", "m.csv:1: there is no header; the first line names the columns"),
+        ("name,group\n", "m.csv:1: the column macs is missing"),
+        ("name,macs,mac address\n", "m.csv:1: the column macs is there twice"),
+        (
+            "name,macs,netwrok\n",
+            "m.csv:1: unknown column 'netwrok'; did you mean network?; labels are label.KEY",
+        ),
+        ('name,macs\n"a,b\n', "m.csv:2: this is not CSV: unexpected end of data"),
+    ],
+)
+def test_a_header_or_file_that_cannot_be_read_is_told(text: str, error: str) -> None:
+    assert errors_of(text, "a")[1:] == [error]
+
+
+def test_headings_of_other_systems_are_understood_and_conversions_listed() -> None:
+    found = read_csv(
+        "m.csv",
+        "Machine Name;MAC Address;IP Address;Subnet Mask;Machine Group\n"
+        "PC_01;0200.0000.0001;10.0.0.1;255.255.0.0;/Site A/Row2\n"
+        "Pc-02;02-00-00-00-00-02;;;/site.b\n",
+    )
+    assert found.rows == (
+        MachineRow("pc-01", ("02:00:00:00:00:01",), "site-a/row2", addresses=("10.0.0.1/16",)),
+        MachineRow("pc-02", ("02:00:00:00:00:02",), "site.b", hostname="Pc-02"),
+    )
+    assert found.conversions == (
+        "m.csv:2: machine 'PC_01' -> pc-01",
+        "m.csv:2: group '/Site A/Row2' -> site-a/row2",
+        "m.csv:3: machine 'Pc-02' -> pc-02",
+    )
+
+
+def test_names_that_become_one_are_errors() -> None:
+    assert errors_of(
+        "name,macs,group\nPC 1,02:00:00:00:00:01,Row 1\npc_1,02:00:00:00:00:02,row-1\n"
+    )[1:] == [
+        "m.csv:3: group 'row-1' becomes row-1, as does 'Row 1' at m.csv:2",
+        "m.csv:3: machine 'pc_1' becomes pc-1, as does 'PC 1' at m.csv:2",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given_name", "name"),
+    [
+        ("PC 01", "pc-01"),
+        ("\uff30\uff23\uff10\uff11", "pc01"),
+        ("Café", "cafe"),
+        ("--x--", "x"),
+        ("a" * 70, "a" * 63),
+        ("東京", ""),
+        ("東京1", "1"),
+    ],
+)
+def test_a_name_is_converted_by_one_rule(given_name: str, name: str) -> None:
+    assert converted(given_name) == name
+
+
+def test_a_table_has_the_rows_and_refuses_assign() -> None:
+    found = read_csv(
+        "m.csv", "name,macs,power,protect,label.role\nx,02:00:00:00:00:01,manual,TRUE,no\n", "a"
+    )
+    assert as_table("m.csv", "Rack 7", found) == (
+        "apiVersion: rackwright/v1alpha1\n"
+        "kind: MachineTable\n"
+        "metadata:\n"
+        "  name: rack-7\n"
+        "spec:\n"
+        "  rows:\n"
+        '    - {name: x, macs: ["02:00:00:00:00:01"], group: a, power: {driver: manual}, '
+        'protect: true, labels: {role: "no"}}\n'
+    )
+    found = read_csv("m.csv", "name,macs,assign\nx,02:00:00:00:00:01,look=1\n", "a")
+    with pytest.raises(AuthoringError, match=r"m\.csv: x: a MachineTable has no assign"):
+        as_table("m.csv", "t", found)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "cp932", "utf-16"])
+def test_japanese_windows_files_are_read(encoding: str) -> None:
+    assert foreign_text("m.csv", "名前,東京\r\n表,ソ\r\n".encode(encoding)) == "名前,東京\n表,ソ\n"
+
+
+def test_other_encodings_and_huge_files_are_refused() -> None:
+    with pytest.raises(AuthoringError, match=r"RW937: m\.csv is neither UTF-8 nor Shift_JIS"):
+        foreign_text("m.csv", b"\x81\xff\xa0")
+    with pytest.raises(AuthoringError, match=r"RW937: m\.csv has more than 32 MiB"):
+        foreign_text("m.csv", bytes(32 * 2**20 + 1))
+
+
+@given(st.text(max_size=200))
+@settings(deadline=None, max_examples=50)
+def test_any_text_is_machines_or_errors(text: str) -> None:
+    for source in (
+        text,
+        "name,macs,group\n" + text,
+        'name,macs,serial\nx,02:00:00:00:00:01,"' + text + '"',
+    ):
+        try:
+            read_csv("m.csv", source)
+        except AuthoringError as error:
+            assert error.code == "RW936"  # noqa: PT017 - both outcomes are fine

@@ -1,0 +1,136 @@
+"""Where a value comes from, and what a code means."""
+
+import pytest
+
+from reconciler.authoring.explanation import chosen, explained, find_code, find_machine
+from reconciler.authoring.rewrite import AuthoringError
+from specs.catalogue import CATALOGUE
+from specs.compile import compile_fleet
+from specs.compiled import CompiledFleet
+
+FILES = {
+    "network.yaml": b"""\
+apiVersion: rackwright/v1alpha1
+kind: Network
+metadata: {name: rack}
+spec: {subnet: 10.0.0.0/24, domain: example.net}
+""",
+    "groups.yaml": b"""\
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {name: tokyo}
+spec: {network: rack, labels: {site: tokyo}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {name: tokyo/row2}
+spec:
+  protect: true
+  assign:
+    - {scenario: look, run: a}
+""",
+    "scenario.yaml": b"""\
+apiVersion: rackwright/v1alpha1
+kind: Scenario
+metadata: {name: look}
+spec: {steps: [{inspectDisks: {}}]}
+""",
+    "machine.yaml": b"""\
+apiVersion: rackwright/v1alpha1
+kind: Machine
+metadata:
+  name: node-01
+  labels: {role: compute}
+spec:
+  group: tokyo/row2
+  hardware: {macs: ["02:00:00:00:00:01", "02:00:00:00:00:02"], serial: S1}
+""",
+}
+
+
+def fleet() -> CompiledFleet:
+    result = compile_fleet(FILES, "r")
+    assert [str(problem) for problem in result.problems] == []
+    assert result.fleet is not None
+    return result.fleet
+
+
+def told() -> list[tuple[str, str, str, str]]:
+    return [
+        (each.field, each.value, str(each.position or "-"), each.reason)
+        for each in explained(fleet(), fleet().machines["node-01"])
+    ]
+
+
+def test_every_effective_value_has_its_place_and_its_way() -> None:
+    own, row = "the machine's own", "through group tokyo > tokyo/row2"
+    assert told() == [
+        ("group", "tokyo/row2", "machine.yaml:7:10", own),
+        ("hardware.macs", "02:00:00:00:00:01, 02:00:00:00:00:02", "machine.yaml:8:20", own),
+        ("hardware.serial", "S1", "machine.yaml:8:72", own),
+        ("identity.hostname", "node-01", "-", "default: the machine's name"),
+        ("identity.domain", "example.net", "network.yaml:3:18", "from network rack"),
+        ("identity.addresses", "DHCP", "-", "default: no fixed address is written"),
+        ("network", "rack", "groups.yaml:4:17", row),
+        ("power.driver", "manual", "-", "default"),
+        ("protect", "true", "groups.yaml:10:12", "through group tokyo/row2"),
+        ("labels.role", "compute", "machine.yaml:5:18", own),
+        ("labels.site", "tokyo", "groups.yaml:4:38", row),
+        ("assign[0]", "look, run a", "groups.yaml:12:7", "through group tokyo/row2"),
+    ]
+
+
+def test_every_origin_that_the_compiler_knows_is_explained() -> None:
+    machine = fleet().machines["node-01"]
+    assert set(machine.origins) <= {field for field, *_ in told()}
+
+
+@pytest.mark.parametrize(
+    ("name", "found"),
+    [
+        ("network", ["network"]),
+        ("spec.network", ["network"]),
+        ("identity", ["identity.hostname", "identity.domain", "identity.addresses"]),
+        ("metadata.labels.role", ["labels.role"]),
+        ("assign", ["assign[0]"]),
+    ],
+)
+def test_a_field_is_chosen_by_its_name_or_by_what_it_is_below(name: str, found: list[str]) -> None:
+    fields = explained(fleet(), fleet().machines["node-01"])
+    assert [each.field for each in chosen(fields, name)] == found
+
+
+def test_an_unknown_field_is_answered_with_the_nearest() -> None:
+    fields = explained(fleet(), fleet().machines["node-01"])
+    with pytest.raises(AuthoringError) as caught:
+        chosen(fields, "netwrok")
+    assert caught.value.code == "RW934"
+    assert caught.value.cause == "there is no value 'netwrok' on this machine"
+    assert caught.value.action == "Did you mean network?"
+    with pytest.raises(AuthoringError, match=r"There are: group, hardware.macs, "):
+        chosen(fields, "zzzzzzzzzzz")
+
+
+def test_an_unknown_machine_is_answered_with_the_nearest() -> None:
+    with pytest.raises(AuthoringError) as caught:
+        find_machine(fleet(), "node-10")
+    assert caught.value.cause == "there is no machine 'node-10' in this revision"
+    assert caught.value.action == "Did you mean machine/node-01?"
+    with pytest.raises(AuthoringError, match="`rackwright status` lists the machines"):
+        find_machine(fleet(), "golden")
+
+
+@pytest.mark.parametrize("code", list(CATALOGUE))
+def test_every_code_of_the_catalogue_is_found_in_either_case(code: str) -> None:
+    assert find_code(code.lower()) is CATALOGUE[code]  # type: ignore[index] # a Code is a str
+
+
+def test_a_code_outside_the_catalogue_is_said_to_be() -> None:
+    with pytest.raises(AuthoringError) as caught:
+        find_code("RW901")
+    assert caught.value.code == "RW935"
+    assert caught.value.cause == (
+        "RW901 is not in the catalogue, which has only the codes of desired state, RW1xx"
+    )
+    with pytest.raises(AuthoringError, match="no problem has the code RW199"):
+        find_code("RW199")
