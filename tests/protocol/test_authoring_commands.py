@@ -317,10 +317,34 @@ def test_adopt_takes_a_file_or_a_table_and_not_both(rackwright):
 
 @pytest.mark.parametrize(
     "command",
-    ["adopt", "explain", "export csv", "fmt", "import csv", "import dpm", "init", "schema"],
+    [
+        "adopt",
+        "explain",
+        "export csv",
+        "fmt",
+        "import csv",
+        "import dpm",
+        "init",
+        "migrate",
+        "schema",
+    ],
 )
 def test_help_fits_80_columns_and_has_examples(rackwright, command):
     done = rackwright(*command.split(), "--help")
     assert done.returncode == 0
     assert "Examples:\n    rackwright " in done.stdout
     assert max(len(line) for line in done.stdout.splitlines()) <= 84
+
+
+def test_migrate_leaves_a_current_fleet_alone_and_names_what_is_broken(tmp_path, rackwright):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    (fleet / "broken.yaml").write_text("a: [1\n")
+    before = tree(fleet)
+    done = rackwright("migrate", cwd=fleet)
+    assert done.returncode == 1
+    assert done.stdout.startswith("broken.yaml:1:4: RW101 this [ is not closed\n")
+    assert done.stderr == "0 of 7 file(s) migrated, 1 left as they are\n"
+    assert tree(fleet) == before
+    (fleet / "broken.yaml").unlink()
+    assert rackwright("migrate", "--check", cwd=fleet).returncode == 0
