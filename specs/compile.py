@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
-from specs.compiled import CompiledFleet
+from specs.compiled import CompiledCommits, CompiledFleet
 from specs.define import define
 from specs.library import Library
 from specs.nearest import NearestNames
@@ -56,6 +56,27 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     """
     loaded = [load_file(file, files[file]) for file in sorted(files) if is_desired_state(file)]
     return compile_loaded(loaded, revision)
+
+
+def compile_commits(files: Mapping[str, bytes]) -> CompiledCommits | None:
+    """Return by whom the commits after these files must be signed; None where they do not say.
+
+    Only the Fleet document is looked at, so that many revisions can be asked; None
+    means that something is wrong with it.
+    """
+    problems = Problems()
+    nearest = NearestNames()
+    definitions: list[Definition] = []
+    for file in sorted(files):
+        # The word can only be written differently with the help of an escape.
+        if is_desired_state(file) and (b"Fleet" in files[file] or b"\\" in files[file]):
+            loaded = load_file(file, files[file])
+            problems.extend(loaded.problems)
+            found = (define(document, Problems(), nearest) for document in loaded.documents)
+            definitions += [each for each in found if each.kind == "Fleet"]
+    fleets = Library(definitions, (), problems).of_kind("Fleet")
+    unsound = any(each.broken or each.model is None for each in fleets.values())
+    return None if problems.has_errors or unsound else compile_settings(fleets).commits
 
 
 def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult:

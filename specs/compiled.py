@@ -196,6 +196,26 @@ class CompiledMachine:
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledSigner:
+    """Somebody whose signature makes a commit valid."""
+
+    name: str
+    """For people; proves nothing."""
+    key: str
+    """An OpenSSH public key without comment, or an ASCII-armoured OpenPGP public key."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCommits:
+    """By whom the commits that follow must be signed. Equal where its meaning is."""
+
+    verify: Literal["none", "ssh", "gpg"] = "none"
+    signers: tuple[CompiledSigner, ...] = ()
+    """Empty where nothing is verified, else not."""
+    position: Position | None = field(default=None, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
 class FleetSettings:
     """The ``Fleet`` document: what holds for all."""
 
@@ -205,6 +225,7 @@ class FleetSettings:
     observation_max_age_seconds: int
     """An observation older than this is UNKNOWN, never "no change"."""
     position: Position | None
+    commits: CompiledCommits = CompiledCommits()
 
 
 @dataclass(frozen=True, slots=True)

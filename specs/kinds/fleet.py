@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from specs.kinds.commits import Commits
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.quantity.bounds import between
@@ -59,6 +60,7 @@ class FleetSpec(Record):
     observation: Observation = Field(
         default_factory=Observation, description="When news is too old."
     )
+    commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
 
 
 class Fleet(Record):

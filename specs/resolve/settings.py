@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from specs.compiled import FleetSettings
+from specs.compiled import CompiledCommits, CompiledSigner, FleetSettings
 from specs.definition import Definition
 from specs.kinds.fleet import Fleet, FleetSpec
 
@@ -25,4 +25,13 @@ def _settings(name: str, spec: FleetSpec, definition: Definition | None) -> Flee
         max_destructive_per_hour=budget.per_hour,
         observation_max_age_seconds=spec.observation.max_age.seconds,
         position=definition.position if definition else None,
+        commits=_commits(spec, definition),
+    )
+
+
+def _commits(spec: FleetSpec, definition: Definition | None) -> CompiledCommits:
+    return CompiledCommits(
+        verify=spec.commits.verify,
+        signers=tuple(CompiledSigner(each.name, each.key) for each in spec.commits.signers),
+        position=definition.document.position(("spec", "commits")) if definition else None,
     )
