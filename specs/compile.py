@@ -58,6 +58,14 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     return compile_loaded(loaded, revision)
 
 
+def may_hold_fleet(content: bytes) -> bool:
+    """Tell whether a file can hold a Fleet document, without parsing it.
+
+    YAML cannot write the word in other bytes than these but with an escape.
+    """
+    return b"Fleet" in content or b"\\" in content
+
+
 def compile_commits(files: Mapping[str, bytes]) -> CompiledCommits | None:
     """Return by whom the commits after these files must be signed; None where they do not say.
 
@@ -68,8 +76,7 @@ def compile_commits(files: Mapping[str, bytes]) -> CompiledCommits | None:
     nearest = NearestNames()
     definitions: list[Definition] = []
     for file in sorted(files):
-        # The word can only be written differently with the help of an escape.
-        if is_desired_state(file) and (b"Fleet" in files[file] or b"\\" in files[file]):
+        if is_desired_state(file) and may_hold_fleet(files[file]):
             loaded = load_file(file, files[file])
             problems.extend(loaded.problems)
             found = (define(document, Problems(), nearest) for document in loaded.documents)

@@ -22,6 +22,8 @@ from reconciler.cli.options import format_option, ref_option, repo_option, state
 def plan(repo: str, ref: str | None, state: Path, output_format: str, out: Path | None) -> int:
     """Show what separates the fleet from its repository. Changes nothing.
 
+    A commit that may not be applied can be planned for review; the plan says so.
+
     \b
     Exit codes: 0 nothing to do, 1 error, 2 safe changes only,
     3 destructive or disruptive changes, 4 blocked, 5 observation incomplete.
@@ -40,6 +42,8 @@ def plan(repo: str, ref: str | None, state: Path, output_format: str, out: Path 
         out.write_text(document + "\n", encoding="utf-8")
     if output_format == "json":
         click.echo(document)
+        if workspace.notice:
+            click.echo(workspace.notice, err=True)
     else:
-        print_plan(console(), made, workspace.source.describe, now)
+        print_plan(console(), made, workspace.source.describe, now, workspace.notice)
     return exit_code(made)

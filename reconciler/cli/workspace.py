@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.planning.plan import Plan
+from reconciler.source.acceptance import Accept, Decision, Refuse
 from reconciler.source.location import RemoteRepository, open_source, parse_location
 from reconciler.source.repository import find_repository
 from reconciler.source.tree import SourceTree
@@ -19,6 +20,7 @@ from specs.compiled import CompiledFleet
 if TYPE_CHECKING:
     from providers.imaging.store import ChunkStore
     from reconciler.observed import Observed
+    from reconciler.source.admission import Admission
     from reconciler.store.database import Database
 
 
@@ -87,16 +89,75 @@ class Workspace:
     @cached_property
     def fleet(self) -> CompiledFleet:
         """The compiled fleet; InvalidRepositoryError (RW901) carries every problem's text."""
-        result = compile_fleet(self.source.files, self.source.revision)
-        if result.fleet is None:
-            errors = [problem for problem in result.problems if problem.severity == "error"]
-            listing = "\n".join(str(problem) for problem in result.problems)
-            raise InvalidRepositoryError(
-                "RW901",
-                f"the repository has {len(errors)} error(s)\n{listing}",
-                "Correct them; nothing else was done",
+        return compiled(self.source)
+
+    @cached_property
+    def admission(self) -> "Admission":
+        """What tells which revisions may be acted on."""
+        from reconciler.source.admission import Admission  # noqa: PLC0415 - slow to load
+        from reconciler.store.accepted_revisions import AcceptedRevisions  # noqa: PLC0415
+
+        return Admission(self._repo, self.state / "sources", AcceptedRevisions(self.database))
+
+    @cached_property
+    def decision(self) -> Decision:
+        """Whether the revision may be acted on; raises as ``fleet``."""
+        return self.admission.judge(self.source, self.fleet.settings.commits)
+
+    @property
+    def notice(self) -> str:
+        """What a reviewer should know of the revision's acceptance; nothing where it is usual."""
+        if isinstance(self.decision, Refuse):
+            return f"for review only, this commit is not acceptable: {self.decision.error}"
+        last = self.admission.last
+        if last is not None and last.commit == self.source.revision:
+            return ""
+        if self.decision.first and self.fleet.settings.commits.verify != "none":
+            return (
+                f"not accepted yet: the first commit here, {self.decision.reason}, a signer that "
+                "it lists itself. Nothing else vouches for it: compare before it is applied"
             )
-        return result.fleet
+        return f"not accepted yet: {self.decision.reason}" if self.decision.signed else ""
+
+    def judge(self, tree: SourceTree) -> tuple[CompiledFleet, Decision]:
+        """Return the fleet of another revision of the source, and whether it may be acted on.
+
+        Raises InvalidRepositoryError (RW901).
+        """
+        fleet = compiled(tree)
+        return fleet, self.admission.judge(tree, fleet.settings.commits)
+
+    def require_acceptable(self) -> Accept:
+        """Return why the revision may be acted on; raise why not where it may not be."""
+        if isinstance(self.decision, Refuse):
+            raise self.decision.error
+        return self.decision
+
+    def accept(self, actor: str, now: datetime) -> None:
+        """Remember that the revision is acted on."""
+        self.admission.accept(self.source, actor, self.require_acceptable().reason, now)
+
+    def hold(self) -> ReconcilerError | None:
+        """Go on with the last accepted revision where the present one may not be acted on.
+
+        Returns why, None where the present one may be. Raises that where none was
+        accepted before.
+        """
+        try:
+            if isinstance(self.decision, Accept):
+                return None
+            error: ReconcilerError = self.decision.error
+        except (SourceError, InvalidRepositoryError) as refused:
+            error = refused
+        try:
+            tree = self.admission.last_tree()
+        except SourceError as missing:
+            raise error from missing
+        if tree is None:
+            raise error
+        self.source, self.fleet = tree, compiled(tree)
+        self.decision = Accept("it is the last accepted commit")
+        return error
 
     @cached_property
     def database(self) -> "Database":
@@ -125,6 +186,20 @@ class Workspace:
         from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
 
         return plan(self.fleet, self.observed(now), now)
+
+
+def compiled(tree: SourceTree) -> CompiledFleet:
+    """Return the fleet that the files describe; InvalidRepositoryError (RW901) lists problems."""
+    result = compile_fleet(tree.files, tree.revision)
+    if result.fleet is None:
+        errors = [problem for problem in result.problems if problem.severity == "error"]
+        listing = "\n".join(str(problem) for problem in result.problems)
+        raise InvalidRepositoryError(
+            "RW901",
+            f"the repository has {len(errors)} error(s)\n{listing}",
+            "Correct them; nothing else was done",
+        )
+    return result.fleet
 
 
 def utc_now() -> datetime:

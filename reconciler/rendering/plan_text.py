@@ -31,12 +31,17 @@ def verdict(plan: Plan) -> Text:
     return Text(" · ").join(parts)
 
 
-def plan_text(plan: Plan, describe: str, now: datetime) -> RenderableType:
-    """Return the whole plan. ``describe`` says which revision it is, for people."""
+def plan_text(plan: Plan, describe: str, now: datetime, notice: str = "") -> RenderableType:
+    """Return the whole plan. ``describe`` says which revision it is, for people.
+
+    ``notice`` is what they should know of the revision's acceptance.
+    """
     lines: list[RenderableType] = [
         verdict(plan),
         Text(f"{describe} · plan {plan.digest[:12]}", style="dim"),
     ]
+    if notice:
+        lines.append(Text(notice, style="yellow"))
     if plan.empty:
         lines.append(Text("Nothing to do: every machine is as the repository wants it."))
         return Group(*lines)
@@ -53,9 +58,11 @@ def plan_text(plan: Plan, describe: str, now: datetime) -> RenderableType:
     return Group(*lines)
 
 
-def print_plan(console: Console, plan: Plan, describe: str, now: datetime) -> None:
+def print_plan(
+    console: Console, plan: Plan, describe: str, now: datetime, notice: str = ""
+) -> None:
     """Print the plan."""
-    console.print(plan_text(plan, describe, now), highlight=False)
+    console.print(plan_text(plan, describe, now, notice), highlight=False)
 
 
 def _count(machines: int) -> str:

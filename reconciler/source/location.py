@@ -87,6 +87,12 @@ def open_source(location: str, ref: str | None, *, cache: Path) -> SourceTree:
     return read_worktree(place)
 
 
+def repository_path(location: str, cache: Path) -> Path:
+    """Return where the repository of a location is on this computer: for a URL, its copy."""
+    place = parse_location(location)
+    return cache / place.mirror_name if isinstance(place, RemoteRepository) else place
+
+
 def _fetched(remote: RemoteRepository, ref: str | None, cache: Path) -> SourceTree:
     mirror = cache / remote.mirror_name
     refspecs = [*_HEADS_AND_TAGS]
