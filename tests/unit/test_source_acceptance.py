@@ -19,6 +19,7 @@ from reconciler.source.signature import Finding, Verdict
 from reconciler.source.tree import Commit
 from specs.compiled import CompiledCommits, CompiledSigner
 
+COMMIT = "bbbbbbbbbbbb (Jane: Add rack 07)"
 NONE = CompiledCommits()
 UNREADABLE = None
 
@@ -181,7 +182,7 @@ class TestHistory:
             Finding.UNSIGNED,
             "ssh",
             (
-                "RW730: the commit bbbbbbbbbbbb (Jane: Add rack 07) is not signed, and an SSH "
+                f"RW730: the commit {COMMIT} is not signed, and an SSH "
                 "signature is required. To accept it, put a commit on top that jane or joe signs: "
                 "git commit --allow-empty -S."
             ),
@@ -190,27 +191,27 @@ class TestHistory:
             Finding.UNKNOWN_KEY,
             "gpg",
             (
-                "RW731: the commit bbbbbbbbbbbb (Jane: Add rack 07) is signed with a key that is not "
-                "listed: K1. Was it merged on a website, whose own key signs merges? List that key in "
-                "spec.commits.signers of the Fleet document, or put a commit on top that jane or joe "
-                "signs: git commit --allow-empty -S."
+                f"RW731: the commit {COMMIT} is signed with a key that is not "
+                "listed: K1. Was it merged on a website, whose own key signs merges? List that key "
+                "in spec.commits.signers of the Fleet document, or put a commit on top that jane "
+                "or joe signs: git commit --allow-empty -S."
             ),
         ),
         (
             Finding.DAMAGED,
             "ssh",
             (
-                "RW732: the signature of the commit bbbbbbbbbbbb (Jane: Add rack 07) does not fit its "
-                "content: it was changed after it was signed, or the signature is damaged. Find out "
-                "who pushed it; if it is as it should be, put a commit on top that jane or joe signs: "
-                "git commit --allow-empty -S."
+                f"RW732: the signature of the commit {COMMIT} does not fit its "
+                "content: it was changed after it was signed, or the signature is damaged. Find "
+                "out who pushed it; if it is as it should be, put a commit on top that jane or "
+                "joe signs: git commit --allow-empty -S."
             ),
         ),
         (
             Finding.EXPIRED,
             "gpg",
             (
-                "RW733: the commit bbbbbbbbbbbb (Jane: Add rack 07) is signed with the key K1 of "
+                f"RW733: the commit {COMMIT} is signed with the key K1 of "
                 "jane, which has expired. List a valid key in spec.commits.signers of the Fleet "
                 "document, in a commit that another signer signs; where there is none, use: "
                 "rackwright accept COMMIT."
@@ -220,7 +221,7 @@ class TestHistory:
             Finding.REVOKED,
             "gpg",
             (
-                "RW733: the commit bbbbbbbbbbbb (Jane: Add rack 07) is signed with the key K1 of "
+                f"RW733: the commit {COMMIT} is signed with the key K1 of "
                 "jane, which was revoked. List a valid key in spec.commits.signers of the Fleet "
                 "document, in a commit that another signer signs; where there is none, use: "
                 "rackwright accept COMMIT."
@@ -230,7 +231,7 @@ class TestHistory:
             Finding.OTHER_KIND,
             "gpg",
             (
-                "RW734: the signature of the commit bbbbbbbbbbbb (Jane: Add rack 07) is not an "
+                f"RW734: the signature of the commit {COMMIT} is not an "
                 "OpenPGP signature, which is required. Set git's gpg.format to openpgp and put a "
                 "commit on top that jane or joe signs: git commit --allow-empty -S."
             ),
