@@ -4,18 +4,23 @@ import subprocess
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from reconciler.errors import SourceError
 from reconciler.source.acceptance import Accept, Refuse
 from reconciler.source.admission import Admission
 from reconciler.source.commit import read_commit
-from reconciler.source.location import repository_path
+from reconciler.source.gpg_command import import_key, make_home
+from reconciler.source.location import open_source, repository_path
 from reconciler.source.repository import find_repository
 from reconciler.source.signature import Finding
 from reconciler.source.signature_check import check_signature
+from reconciler.source.worktree import read_worktree
 from reconciler.store.accepted_revisions import AcceptedRevisions
 from reconciler.store.database import open_database
 from specs.compile import compile_commits, compile_fleet
+from specs.compiled import CompiledSigner
 from tests.builders.signed_commits import (
     GpgKey,
     SignedRepository,
@@ -157,14 +162,17 @@ class TestSshSignatures:
     def test_the_users_own_configuration_has_no_say(
         self, repository, jane, joe, tmp_path, monkeypatch
     ):
-        allowed = tmp_path / "allowed"
+        allowed, revoked = tmp_path / "allowed", tmp_path / "revoked"
         allowed.write_text(f"* {joe.public}\n", "ascii")
+        revoked.write_text(f"{jane.public}\n", "ascii")
         configuration = tmp_path / "gitconfig"
-        configuration.write_text(f'[gpg "ssh"]\nallowedSignersFile = {allowed}\n', "ascii")
-        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
-        assert (
-            finding(repository, repository.signed("One", joe), jane).finding is Finding.UNKNOWN_KEY
+        configuration.write_text(
+            f'[gpg "ssh"]\nallowedSignersFile = {allowed}\nrevocationFile = {revoked}\n', "ascii"
         )
+        by_jane, by_joe = repository.signed("One", jane), repository.signed("Two", joe)
+        monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(configuration))
+        assert finding(repository, by_jane, jane).finding is Finding.GOOD
+        assert finding(repository, by_joe, jane).finding is Finding.UNKNOWN_KEY
 
     def test_programs_that_the_repository_names_do_not_run(self, repository, jane, joe, tmp_path):
         program = tmp_path / "evil"
@@ -234,17 +242,18 @@ class TestGpgSignatures:
         assert finding(repository, repository.signed("1", jane), gpg).finding is Finding.OTHER_KIND
         assert finding(repository, repository.signed("2", gpg), jane).finding is Finding.OTHER_KIND
 
-    def test_no_agent_and_no_file_stays_behind(self, repository, homes, monkeypatch):
+    def test_no_agent_is_started(self, homes):
+        make_home(homes / "ring")
+        import_key(homes / "ring", CompiledSigner("jane", GpgKey(homes / "1", "jane").public))
+        assert not (homes / "ring/private-keys-v1.d").exists()
+
+    def test_no_file_stays_behind(self, repository, homes, tmp_path, monkeypatch):
         jane = GpgKey(homes / "1", "jane")
         signed = repository.signed("One", jane)
-        place = homes.parent / f"{homes.name}-t"
-        place.mkdir()
-        monkeypatch.setattr("tempfile.tempdir", str(place))
+        (tmp_path / "t").mkdir()
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "t"))
         assert finding(repository, signed, jane).finding is Finding.GOOD
-        assert list(place.iterdir()) == []
-        place.rmdir()
-        running = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True)
-        assert str(place) not in running.stdout
+        assert list((tmp_path / "t").iterdir()) == []
 
     def test_a_block_without_a_key_names_its_signer(self, repository, homes):
         jane = GpgKey(homes / "1", "jane")
@@ -374,7 +383,6 @@ class TestHistory:
         assert elsewhere.code() == "RW736"
 
     def test_files_outside_git_do_not_go_round_the_signers(self, gate, repository, tmp_path):
-        from reconciler.source.worktree import read_worktree  # noqa: PLC0415
 
         (tmp_path / "plain").mkdir()
         (tmp_path / "plain/fleet.yaml").write_text(fleet_document([]), "utf-8")
@@ -399,10 +407,23 @@ class TestHistory:
         repository.signed("Second", None)
         assert tokyo.code() == "RW730"
 
+    def test_a_folder_that_was_gone_meanwhile_frees_nobody(
+        self, repository, tmp_path, revisions, jane
+    ):
+        document = fleet_document([jane])
+        repository.write({"tokyo/fleet.yaml": document})
+        repository.signed("First", jane)
+        tokyo = Gate(repository.path / "tokyo", tmp_path / "cache", revisions)
+        tokyo.take()
+        repository.git("rm", "--quiet", "-r", "tokyo")
+        repository.signed("Gone", jane)
+        repository.write({"tokyo/fleet.yaml": fleet_document([])})
+        repository.signed("Back, without signers", None)
+        assert tokyo.code() == "RW730"
+
     def test_the_copy_of_a_remote_repository_keeps_the_accepted_commit(
         self, repository, tmp_path, revisions
     ):
-        from reconciler.source.location import open_source  # noqa: PLC0415
 
         url, cache = f"file://{repository.path}", tmp_path / "cache"
         accepted = repository.signed("First", None, signers=[])
@@ -419,8 +440,6 @@ class TestHistory:
 
 
 def test_accepted_revisions_cannot_be_changed_afterwards(gate, repository):
-    from sqlalchemy import text  # noqa: PLC0415
-    from sqlalchemy.exc import IntegrityError  # noqa: PLC0415
 
     repository.signed("First", None, signers=[])
     gate.take()
