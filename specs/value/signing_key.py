@@ -70,11 +70,25 @@ def _openssh(text: str) -> str:
             f"{quoted(algorithm)} is not a kind of key that signs commits",
             f"known are: {', '.join(SSH_ALGORITHMS)}",
         )
-    content = _decoded(encoded)
-    name = algorithm.encode()
-    if not content.startswith(len(name).to_bytes(_LENGTH_BYTES, "big") + name):
+    name, *parts = _fields(_decoded(encoded)) or [b""]
+    if name != algorithm.encode():
         raise Rejection(f"the key is damaged: its content is not of type {algorithm}", _HINT)
+    if not all(parts) or not parts:
+        raise Rejection("the key is damaged: a part of it is missing", _HINT)
     return f"{algorithm} {encoded}"
+
+
+def _fields(content: bytes) -> list[bytes]:
+    """Return the strings, each after its length, that ``content`` consists of (RFC 4251, 5).
+
+    The last is empty where the content breaks off.
+    """
+    fields = []
+    while content:
+        length = int.from_bytes(content[:_LENGTH_BYTES], "big")
+        field, content = content[_LENGTH_BYTES:][:length], content[_LENGTH_BYTES + length :]
+        fields.append(field if len(field) == length else b"")
+    return fields
 
 
 def _openpgp(text: str) -> str:

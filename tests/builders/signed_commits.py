@@ -22,11 +22,11 @@ class SshKey:
 
     kind = "ssh"
 
-    def __init__(self, directory: Path, name: str) -> None:
+    def __init__(self, directory: Path, name: str, algorithm: str = "ed25519") -> None:
         self.name = name
         self.path = directory / f"{name}.key"
         subprocess.run(
-            ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", name, "-f", self.path], check=True
+            ["ssh-keygen", "-q", "-t", algorithm, "-N", "", "-C", name, "-f", self.path], check=True
         )
         self.public = Path(f"{self.path}.pub").read_text("ascii").strip()
 

@@ -115,6 +115,20 @@ class TestSshSignatures:
         assert (verdict.finding, verdict.signer) == (Finding.GOOD, "joe")
         assert verdict.key == fingerprint(joe)
 
+    @pytest.mark.parametrize("algorithm", ["rsa", "ecdsa"])
+    def test_other_kinds_of_keys_are_good_too(self, repository, tmp_path, algorithm):
+        key = SshKey(tmp_path, "jim", algorithm)
+        assert finding(repository, repository.signed("One", key), key).finding is Finding.GOOD
+
+    def test_a_sha256_repository_is_verified_too(self, tmp_path, git_environment, jane):
+        del git_environment
+        repository = SignedRepository(tmp_path / "sha256", "--object-format=sha256")
+        signed = repository.signed("One", jane)
+        assert len(signed) == 64
+        assert finding(repository, signed, jane).finding is Finding.GOOD
+        changed = repository.with_content(signed, "One", "Two")
+        assert finding(repository, changed, jane).finding is Finding.DAMAGED
+
     def test_no_signature(self, repository, jane):
         assert finding(repository, repository.signed("One", None), jane).finding is Finding.UNSIGNED
 

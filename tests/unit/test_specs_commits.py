@@ -1,12 +1,19 @@
 """By whom commits must be signed, as the Fleet document says it."""
 
 import base64
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from specs.compile import compile_commits, compile_fleet
 from specs.compiled import CompiledCommits, CompiledSigner
+from specs.rejection import Rejection
+from specs.value.signing_key import SSH_ALGORITHMS, _signing_key
 
+ROOT = Path(__file__).parents[2]
 HEAD = "apiVersion: rackwright/v1alpha1\nkind: Fleet\nmetadata: {name: f}\n"
 IMAGE = "apiVersion: rackwright/v1alpha1\nkind: Image\nmetadata: {name: golden}\n"
 
@@ -75,6 +82,10 @@ def test_a_gpg_signer_is_compiled_with_the_whole_block() -> None:
         (f"cert-authority {KEY}", "not a public key"),
         (f"* {KEY}", "not a public key"),
         (KEY[:-2], "the key is damaged: a part of it is not Base64"),
+        (KEY[:-4], "the key is damaged: a part of it is missing"),
+        (ssh_key(b""), "the key is damaged: a part of it is missing"),
+        ("ssh-ed25519 AAAAC3NzaC1lZDI1NTE5", "the key is damaged: a part of it is missing"),
+        ("ssh-ed25519 AAAA", "the key is damaged: its content is not of type ssh-ed25519"),
         (
             KEY.replace("ssh-ed25519", "ssh-rsa"),
             "the key is damaged: its content is not of type ssh-rsa",
@@ -124,6 +135,18 @@ def test_a_private_key_is_not_repeated_and_its_owner_told_to_throw_it_away() -> 
 def test_signers_that_do_not_fit_are_refused(text: str, message: str) -> None:
     [problem] = problems_of(text)
     assert f"RW128 spec.commits.signers: {message}" in problem
+
+
+def test_the_documented_example_is_valid() -> None:
+    text = (ROOT / "docs/reference/signed-commits.md").read_text("utf-8")
+    example = text.partition("```yaml\n")[2].partition("```")[0]
+    assert [each.name for each in commits_of(example).signers] == ["Jane Doe", "Joe Bloggs"]
+
+
+@given(st.text(max_size=60) | st.text("AQab=+/ \n", max_size=60).map("ssh-ed25519 AAAA".__add__))
+def test_what_is_no_key_ends_in_a_rejection_and_nothing_else(text: str) -> None:
+    with suppress(Rejection):
+        assert _signing_key(text).split()[0] in SSH_ALGORITHMS
 
 
 def test_what_verify_may_be_is_listed() -> None:
