@@ -2,8 +2,8 @@
 
 A repository is a stranger's: its configuration, hooks, attributes and remotes name
 programs, and git runs them for those who ask for status, checkout, diff or a missing
-object. So only commands that show stored objects are run here, every transport is
-off while reading, and what could still name a program is overridden.
+object. So only commands that show or verify stored objects are run here, every transport
+is off while reading, and what could still name a program is overridden.
 
 The repository is named by ``--git-dir``: a ``GIT_DIR`` that a calling hook left in
 the environment must not change what is read, and reading a repository of another
