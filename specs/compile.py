@@ -1,28 +1,34 @@
 """Compiling a revision: from the bytes of its files to a fleet, or to all that is wrong."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
-from specs.compiled import CompiledCommits, CompiledFleet
+from specs.compiled import CompiledCommits, CompiledFleet, CompiledMachine
 from specs.define import define
+from specs.definition import Definition
 from specs.library import Library
+from specs.machine_context import MachineContext, UnsoundPartError, machine_context
 from specs.nearest import NearestNames
 from specs.problem import Problem
 from specs.problems import Problems
 from specs.references import check_references
 from specs.resolve.assignments import check_assignments
-from specs.resolve.group_tree import GroupTree
-from specs.resolve.machines import compile_machines
+from specs.resolve.enrollment_rules import compile_enrollment_rules
+from specs.resolve.group_tree import GroupTree, fleet_defaults
+from specs.resolve.machines import Surroundings, compile_machines
 from specs.resolve.networks import compile_networks
 from specs.resolve.scenarios import compile_images, compile_scenarios
+from specs.resolve.selectors import (
+    compile_holds,
+    selectors_of_documents,
+    warn_of_unmatched,
+)
 from specs.resolve.settings import compile_settings
+from specs.resolve.targets import compile_targets
+from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file
 from specs.uniqueness import check_uniqueness
-
-if TYPE_CHECKING:
-    from specs.definition import Definition
 
 SUFFIXES = frozenset({".yaml", ".yml"})
 
@@ -83,38 +89,92 @@ def compile_commits(files: Mapping[str, bytes]) -> CompiledCommits | None:
             definitions += [each for each in found if each.kind == "Fleet"]
     fleets = Library(definitions, (), problems).of_kind("Fleet")
     unsound = any(each.broken or each.model is None for each in fleets.values())
-    return None if problems.has_errors or unsound else compile_settings(fleets).commits
+    return None if problems.has_errors or unsound else compile_settings(fleets, problems).commits
 
 
 def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult:
     """Return what files mean together that were loaded before, in the order of their names."""
-    problems = Problems()
-    nearest = NearestNames()
     definitions: list[Definition] = []
     unreadable: list[str] = []
+    problems = Problems()
+    nearest = NearestNames()
     for file in loaded:
         problems.extend(file.problems)
         unreadable += file.unreadable
         definitions += [define(document, problems, nearest) for document in file.documents]
-    library = Library(definitions, unreadable, problems)
-    tree = GroupTree(library.of_kind("Group"), library)
+    parts = _Parts(definitions, unreadable, problems)
+    library, tree = parts.library, parts.tree
     check_references(definitions, library, tree.names, problems, nearest)
     check_assignments(definitions, problems)
     check_uniqueness(library.of_kind("Machine").values(), problems)
-    fleet = _compiled(library, tree, problems, revision)
+    surroundings = parts.surroundings(problems)
+    machines = compile_machines(library.of_kind("Machine"), surroundings, problems)
+    if not problems.has_errors:
+        unmatched = surroundings.unmatched(surroundings.selector_counts(machines.values()))
+        warn_of_unmatched(unmatched, machines, tree.names, problems, nearest)
+    fleet = parts.fleet(revision, surroundings, machines, problems)
     return CompileResult(None if problems.has_errors else fleet, problems.in_order())
 
 
-def _compiled(
-    library: Library, tree: GroupTree, problems: Problems, revision: str
-) -> CompiledFleet:
-    networks = compile_networks(library.of_kind("Network"), problems)
-    return CompiledFleet(
-        revision=revision,
-        settings=compile_settings(library.of_kind("Fleet")),
-        networks=networks,
-        groups=tree.names,
-        scenarios=compile_scenarios(library.of_kind("Scenario"), problems),
-        images=compile_images(library.of_kind("Image")),
-        machines=compile_machines(library.of_kind("Machine"), tree, networks, problems),
-    )
+def compile_surroundings(
+    definitions: Sequence[Definition], problems: Problems, revision: str
+) -> tuple[CompiledFleet, MachineContext]:
+    """Return the fleet that sound documents make without its machines, and what these need.
+
+    ``definitions`` are all but the machines. UnsoundPartError when there is an error:
+    ``compile_fleet`` puts it into words.
+    """
+    if any(definition.broken or definition.model is None for definition in definitions):
+        raise UnsoundPartError("a document is not sound")
+    parts = _Parts(definitions, (), problems)
+    check_references(definitions, parts.library, parts.tree.names, problems, NearestNames())
+    check_assignments(definitions, problems)
+    surroundings = parts.surroundings(problems)
+    fleet = parts.fleet(revision, surroundings, {}, problems)
+    if problems.has_errors:
+        raise UnsoundPartError("the documents have an error")
+    return fleet, machine_context(parts.library, parts.tree, surroundings)
+
+
+class _Parts:
+    """The documents of a revision, and the fleet that they make."""
+
+    def __init__(
+        self, definitions: Sequence[Definition], unreadable: Sequence[str], problems: Problems
+    ) -> None:
+        self.library = Library(definitions, unreadable, problems)
+        root = fleet_defaults(self.library.of_kind("Fleet"))
+        self.tree = GroupTree(self.library.of_kind("Group"), self.library, root)
+
+    def surroundings(self, problems: Problems) -> Surroundings:
+        """Return what machines are compiled against."""
+        return Surroundings(
+            tree=self.tree,
+            networks=compile_networks(self.library.of_kind("Network"), problems),
+            targets=compile_targets(self.library.of_kind("Scenario"), self.tree.names),
+            selectors=selectors_of_documents(self.library, self.tree.names),
+        )
+
+    def fleet(
+        self,
+        revision: str,
+        surroundings: Surroundings,
+        machines: Mapping[str, CompiledMachine],
+        problems: Problems,
+    ) -> CompiledFleet:
+        """Return the fleet."""
+        of_kind = self.library.of_kind
+        return CompiledFleet(
+            revision=revision,
+            settings=compile_settings(of_kind("Fleet"), problems),
+            networks=surroundings.networks,
+            groups=self.tree.names,
+            scenarios=compile_scenarios(of_kind("Scenario"), problems),
+            images=compile_images(of_kind("Image")),
+            machines=machines,
+            holds=compile_holds(surroundings.selectors),
+            enrollment_rules=compile_enrollment_rules(
+                of_kind("EnrollmentRule"), self.tree, problems
+            ),
+            unsupported=unsupported_documents(self.library),
+        )

@@ -1,6 +1,6 @@
 """pydantic's errors in the words of the person who wrote the document."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -167,8 +167,8 @@ def _shown(value: object, case: _Case) -> str:
 
 
 def _choice(case: _Case) -> Complaint:
-    field = _field_at(case.model, case.path)
-    choices = [str(choice) for choice in get_args(field.annotation)] if field else []
+    field = _field_at(case.model, _without_indexes(case.path))
+    choices = list(_choices(field.annotation)) if field else []
     value = case.error["input"]
     if not isinstance(value, str):
         return _wrong_type(f"one of {', '.join(choices)}")(case)
@@ -177,6 +177,22 @@ def _choice(case: _Case) -> Complaint:
     words = f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
     message = f"{case.place}: must be {words}, not {quoted(value)}"
     return Complaint(case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=hint)
+
+
+def _without_indexes(path: Path) -> Path:
+    """Return the path of the list that an item is in; other paths are their own."""
+    while path and isinstance(path[-1], int):
+        path = path[:-1]
+    return path
+
+
+def _choices(annotation: object) -> Iterator[str]:
+    """Yield the texts of all ``Literal`` types within a field's type."""
+    for part in get_args(annotation):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _choices(part)
 
 
 def _not_a_secret(case: _Case) -> Complaint:

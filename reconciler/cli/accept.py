@@ -25,16 +25,17 @@ def accept(commit: str, repo: str, state: Path) -> int:
     from reconciler.source.acceptance import Refuse  # noqa: PLC0415
 
     workspace = Workspace(repo, commit, state)
-    source, policy = workspace.source, workspace.fleet.settings.commits
+    policy = workspace.fleet.settings.commits
+    named = workspace.source.own_commit
     last = workspace.admission.last
-    if last is not None and last.commit == source.revision:
-        click.echo(f"{source.describe} is the last accepted commit already")
+    if last is not None and named is not None and last.commit == named.id:
+        click.echo(f"{workspace.describe} is the last accepted commit already")
         return 0
     decision = workspace.decision
     reason = decision.error.code if isinstance(decision, Refuse) else decision.reason
     actor = f"{getuser()}@{gethostname()}"
-    workspace.admission.accept(source, actor, f"by hand ({reason})", utc_now())
-    click.echo(f"accepted {source.describe}")
+    workspace.admission.accept(named, actor, f"by hand ({reason})", utc_now())
+    click.echo(f"accepted {workspace.describe}")
     if isinstance(decision, Refuse):
         click.echo(f"although {decision.error}")
     if last is not None:

@@ -70,7 +70,7 @@ async def _serve(workspace: "Workspace", settings: "ServiceSettings") -> None:
         loop.add_signal_handler(number, stop.set)
     held = workspace.hold()
     if held is not None:
-        log_held(held, workspace.source.revision)
+        log_held(held, workspace.fleet.revision)
     async with Service(settings, workspace.fleet, workspace.database, utc_now) as service:
         workspace.accept(SERVER, utc_now())
         following = asyncio.create_task(FollowedSource(workspace, service, utc_now).follow(stop))

@@ -47,7 +47,7 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
     else:
         screen = console()
         if held:
-            screen.print(f"held at {workspace.source.describe}", style="yellow", highlight=False)
+            screen.print(f"held at {workspace.describe}", style="yellow", highlight=False)
             screen.print(f"because {held}", style="yellow", highlight=False)
         screen.print(status_table(states, now))
         if observed.unknown_macs:

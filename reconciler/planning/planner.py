@@ -1,18 +1,36 @@
 """``plan(desired, observed, now)``: the one function that decides what has to happen."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
-from reconciler.ledger.operation import Operation, OperationStatus, operation_id
+from reconciler.hardware import FleetHardware
+from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
-from reconciler.observed import Observed, ObservedMachine
-from reconciler.planning.plan import Plan, PlanItem, Risk
-from reconciler.planning.scenario_work import Blocked, Incomplete, MachineView, work_for
-from specs.compiled import Assignment, CompiledFleet, CompiledMachine, CompiledScenario
+from reconciler.observed import Capture, Observed, ObservedMachine
+from reconciler.planning.estimate import budget_of
+from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.plan import Plan, plan_of
+from reconciler.planning.scenario_work import (
+    Blocked,
+    Disputed,
+    Incomplete,
+    MachineView,
+    work_for,
+)
+from specs.compiled import (
+    Assignment,
+    CompiledFleet,
+    CompiledHold,
+    CompiledMachine,
+    CompiledScenario,
+    Origin,
+)
 
-INSPECTION = "inspection"
 INSPECTION_TIMEOUT = 30 * 60
+_NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
 
 
 def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
@@ -20,52 +38,110 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
 
     Empty once the fleet has converged and was heard of recently enough.
     """
-    history = _by_hardware(observed.operations)
-    items = []
-    for machine in desired.machines.values():
+    machines = desired.machines.values()
+    hardware = FleetHardware(machines)
+    items = [*fleet_items(desired), *plan_machines(desired, machines, hardware, observed, now)]
+    return plan_of(desired.revision, now, items, budget_of(desired.settings))
+
+
+def plan_machines(
+    desired: CompiledFleet,
+    machines: Iterable[CompiledMachine],
+    hardware: FleetHardware,
+    observed: Observed,
+    now: datetime,
+) -> Iterator[PlanItem]:
+    """Yield what separates some machines from their desired state.
+
+    ``hardware`` is that of the whole fleet: what another machine may have had decides too.
+    """
+    history = _by_hardware(hardware, observed.operations)
+    captures: defaultdict[str, list[Capture]] = defaultdict(list)
+    for capture in observed.captures:
+        captures[capture.operation].append(capture)
+    for machine in machines:
+        operations, disputed = history.get(machine.name, _NOTHING)
         view = MachineView(
             machine=machine,
             network=desired.networks.get(machine.network),
             seen=observed.machines.get(machine.name, ObservedMachine()),
-            operations=history.get(machine.hardware_identity, ()),
+            operations=operations,
+            disputed=disputed,
             images=observed.images,
             max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
             now=now,
+            captures=tuple(
+                capture
+                for status in operations
+                for capture in captures.get(status.operation.op_id, ())
+            ),
         )
-        items += _machine_items(desired, view)
-    order = list(Risk)
-    items.sort(key=lambda item: (order.index(item.risk), item.action, item.group, item.machine))
-    return Plan(revision=desired.revision, made_at=now, items=tuple(items))
+        yield from machine_items(desired, view)
 
 
 def _by_hardware(
-    operations: Iterable[OperationStatus],
-) -> dict[str, tuple[OperationStatus, ...]]:
-    found: dict[str, tuple[OperationStatus, ...]] = {}
+    fleet: FleetHardware, operations: Iterable[OperationStatus]
+) -> dict[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]:
+    """Return each machine's operations, and those that another machine may have had instead.
+
+    They are found by the hardware, whatever the machine was called and whichever
+    of its identities were known when the operation was planned.
+    """
+    own: dict[str, list[OperationStatus]] = {}
+    disputed: dict[str, list[Disputed]] = {}
     for status in operations:
-        key = status.operation.hardware
-        found[key] = (*found.get(key, ()), status)
-    return found
+        owners = fleet.owners(status.operation.identities)
+        if len(owners) == 1:
+            own.setdefault(owners[0], []).append(status)
+            continue
+        for name in owners:
+            disputed.setdefault(name, []).append(Disputed(status, owners))
+    return {
+        name: (tuple(own.get(name, ())), tuple(disputed.get(name, ())))
+        for name in own.keys() | disputed.keys()
+    }
 
 
-def _machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
+def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
+    """Yield what concerns no machine: documents that nothing here acts on yet."""
+    for document in desired.unsupported:
+        yield PlanItem(
+            machine="",
+            subject=f"{document.kind} {document.name}",
+            group="",
+            risk=Risk.BLOCKED,
+            action=document.kind,
+            reason=document.reason,
+            cause=Origin(document.position),
+            unblock="Nothing to do: it waits for a version of Rackwright that acts on it",
+        )
+
+
+def machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
+    """Return what separates one machine from its desired state: a pure function of ``view``.
+
+    Of ``desired`` it reads the scenarios, the holds and the revision only.
+    """
     machine = view.machine
     under_way = [
         status
-        for status in view.operations
+        for status in (*view.operations, *(each.status for each in view.disputed))
         if status.state in ACTIVE or status.state is OperationState.INDETERMINATE
     ]
     if under_way:
         return [_under_way(machine, status) for status in under_way]
     if view.seen.quarantine and machine.assignments:
         reason = f"quarantined: {view.seen.quarantine}"
-        return [_blocked(machine, machine.assignments[0], reason, view.seen.last_seen)]
+        unblock = f"Find out who used it, then say `rackwright clear {machine.name}`"
+        first = machine.assignments[0]
+        return [_blocked(machine, first, reason, view.seen.last_seen, unblock)]
     pending: str | None = None
     items: list[PlanItem] = []
     for assignment in machine.assignments:
         if pending:
             waits = f"waits for {pending} on this machine"
-            items.append(_blocked(machine, assignment, waits, view.seen.last_seen))
+            unblock = f"Nothing to do: it follows once {pending} is done"
+            items.append(_blocked(machine, assignment, waits, view.seen.last_seen, unblock))
             continue
         item = _assignment_item(desired, view, assignment)
         if item is not None:
@@ -87,9 +163,55 @@ def _assignment_item(
             assignment,
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
-            earlier.at,
+            view.seen.last_seen,
+            f"Give the assignment a new run token{_at(assignment.origin)}",
         )
-    return _new_work(desired.revision, view, assignment, scenario)
+    held = _hold(desired, view)
+    if held is not None:
+        return _held(view, assignment, held)
+    return _ambiguous(view, assignment) or _new_work(desired.revision, view, assignment, scenario)
+
+
+def _ambiguous(view: MachineView, assignment: Assignment) -> PlanItem | None:
+    """Return why the assignment waits when it may have been carried out here already."""
+    for status, owners in ((each.status, each.owners) for each in view.disputed):
+        operation = status.operation
+        if (operation.scenario, operation.run) == (assignment.scenario, assignment.run):
+            return _blocked(
+                view.machine,
+                assignment,
+                f"RW750: operation {operation.op_id[:12]} ({status.state}) was for hardware "
+                f"{operation.hardware}, and {' and '.join(owners)} share it",
+                status.at,
+                "Say in spec.hardware.formerly which of them continues it, or give the "
+                "assignment a new run token to run it here",
+            )
+    return None
+
+
+def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
+    """Return the hold that keeps new work from the machine longest; one that is over has none."""
+    holds = [
+        hold for hold in desired.holds if hold.name in view.machine.holds and view.now < hold.until
+    ]
+    return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
+
+
+def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> PlanItem:
+    """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
+    until = hold.until.astimezone(UTC)
+    item = _blocked(
+        view.machine,
+        assignment,
+        f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason}",
+        view.seen.last_seen,
+        f"Wait until then, or ask {hold.owner} to end hold {hold.name} at {hold.position}",
+    )
+    return replace(item, cause=Origin(hold.position))
+
+
+def _at(origin: Origin) -> str:
+    return f" at {origin.position}"
 
 
 def _latest(view: MachineView, assignment: Assignment) -> OperationStatus | None:
@@ -127,7 +249,7 @@ def _convergence(
             cause=assignment.origin,
             observed_at=heard.at if heard else None,
         )
-    system = heard.report.installed
+    system = heard.installed
     if system is None:
         return None
     drift = []
@@ -147,6 +269,7 @@ def _convergence(
         assignment,
         f"drift: {'; '.join(drift)}. A new run token installs it anew",
         heard.at,
+        f"Correct the machine, or give the assignment a new run token{_at(assignment.origin)}",
     )
 
 
@@ -166,7 +289,7 @@ def _new_work(
     machine = view.machine
     outcome = work_for(view, assignment, scenario)
     if isinstance(outcome, Blocked):
-        return _blocked(machine, assignment, outcome.reason, view.seen.last_seen)
+        return _blocked(machine, assignment, outcome.reason, view.seen.last_seen, outcome.unblock)
     if isinstance(outcome, Incomplete):
         return PlanItem(
             machine=machine.name,
@@ -210,14 +333,16 @@ def _new_work(
         disks=outcome.facts,
         spared=outcome.spared,
         images=outcome.images,
+        seconds=outcome.seconds,
         observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
     )
 
 
 def _inspection(revision: str, view: MachineView) -> Operation:
     machine = view.machine
-    earlier = sum(status.operation.kind == "inspect" for status in view.operations)
-    run = str(earlier + 1)
+    earlier = (*view.operations, *(each.status for each in view.disputed))
+    runs = [each.operation.run for each in earlier if each.operation.scenario == INSPECTION]
+    run = str(max((int(run) for run in runs if run.isdecimal()), default=0) + 1)
     return Operation(
         op_id=operation_id(machine.hardware_identity, INSPECTION, (), (), run),
         kind="inspect",
@@ -247,6 +372,7 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:
             "Look at the machine, then say `rackwright clear`",
             cause=None,
             observed_at=status.at,
+            unblock=f"Look at the machine, then say `rackwright clear {machine.name}`",
         )
     return PlanItem(
         machine=machine.name,
@@ -258,6 +384,7 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:
         operation=operation,
         running=True,
         observed_at=status.last_event_at or status.at,
+        unblock="Nothing to do: wait until it ends, or watch it with `rackwright status`",
     )
 
 
@@ -266,6 +393,7 @@ def _blocked(
     assignment: Assignment,
     reason: str,
     observed_at: datetime | None,
+    unblock: str,
 ) -> PlanItem:
     return PlanItem(
         machine=machine.name,
@@ -275,4 +403,5 @@ def _blocked(
         reason=reason,
         cause=assignment.origin,
         observed_at=observed_at,
+        unblock=unblock,
     )

@@ -6,7 +6,8 @@ from datetime import datetime
 from reconciler.ledger.operation import OperationStatus
 from reconciler.ledger.states import ACTIVE, OperationState
 from reconciler.observed import Observed, ObservedMachine
-from reconciler.planning.plan import Plan, PlanItem, Risk
+from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.plan import Plan
 from specs.compiled import CompiledFleet
 
 
@@ -72,7 +73,7 @@ def _condition(
 
 
 def _ready(name: str, seen: ObservedMachine, observed: Observed) -> str:
-    system = seen.installed.report.installed if seen.installed else None
+    system = seen.installed.installed if seen.installed else None
     if system is not None:
         return f"{system.hostname}, {system.os}, machine-id {system.machine_id[:8]}"
     done = [

@@ -23,7 +23,7 @@ _KINDS = {"ssh": "an SSH", "gpg": "an OpenPGP"}
 
 
 @dataclass(frozen=True, slots=True)
-class Revision:
+class SignedRevision:
     """A commit with what its Fleet document says of signers."""
 
     commit: Commit
@@ -41,8 +41,8 @@ class Lineage:
 
     relation: Literal["same", "continues", "goes back", "differs"]
     """``goes back``: it is one that the accepted commit itself continues."""
-    accepted: Revision
-    between: tuple[Revision, ...] = ()
+    accepted: SignedRevision
+    between: tuple[SignedRevision, ...] = ()
     """Where it continues: the commits on the way, oldest first, each a descendant of the last."""
 
 
@@ -76,7 +76,7 @@ def describe(commit: Commit) -> str:
     return f"{commit.id[:_SHORT]} ({commit.author}: {subject})"
 
 
-def decide(candidate: Revision, lineage: Lineage | None, verify: Verify) -> Decision:
+def decide(candidate: SignedRevision, lineage: Lineage | None, verify: Verify) -> Decision:
     """Return whether ``candidate`` may be acted on; ``lineage`` is None for the first commit ever.
 
     Who must have signed is said by the last accepted commit, never by the candidate:
@@ -97,7 +97,7 @@ def decide(candidate: Revision, lineage: Lineage | None, verify: Verify) -> Deci
 
 
 def _policy_after(
-    between: Sequence[Revision], policy: CompiledCommits, verify: Verify
+    between: Sequence[SignedRevision], policy: CompiledCommits, verify: Verify
 ) -> CompiledCommits:
     """Return who may sign after the commits that lie between.
 
@@ -112,7 +112,7 @@ def _policy_after(
 
 
 def _judge(
-    revision: Revision, policy: CompiledCommits | None, verify: Verify, *, first: bool
+    revision: SignedRevision, policy: CompiledCommits | None, verify: Verify, *, first: bool
 ) -> Decision:
     """Return what the signature of one commit is worth where ``policy`` is in force."""
     if policy is None or policy.verify == "none":
@@ -125,7 +125,7 @@ def _judge(
     return Refuse(_not_signed(revision, policy, verdict))
 
 
-def _not_signed(revision: Revision, policy: CompiledCommits, verdict: Verdict) -> SourceError:
+def _not_signed(revision: SignedRevision, policy: CompiledCommits, verdict: Verdict) -> SourceError:
     kind = _KINDS[policy.verify]
     signers = _listed([signer.name for signer in policy.signers])
     on_top = f"put a commit on top that {signers} signs: git commit --allow-empty -S"
@@ -170,7 +170,7 @@ def _not_signed(revision: Revision, policy: CompiledCommits, verdict: Verdict) -
             )
 
 
-def _rewritten(candidate: Revision, lineage: Lineage) -> SourceError:
+def _rewritten(candidate: SignedRevision, lineage: Lineage) -> SourceError:
     accepted = lineage.accepted
     by_hand = f"rackwright accept {candidate.commit.id[:_SHORT]}"
     if lineage.relation == "goes back":
@@ -198,7 +198,7 @@ def lost(accepted: str, candidate: Commit) -> SourceError:
     )
 
 
-def _unreadable(candidate: Revision, accepted: Revision) -> SourceError:
+def _unreadable(candidate: SignedRevision, accepted: SignedRevision) -> SourceError:
     return SourceError(
         "RW740",
         f"this version cannot read what the last accepted commit {accepted} says of signers",

@@ -9,17 +9,17 @@ from reconciler.source.acceptance import (
     Accept,
     Decision,
     Refuse,
-    Revision,
+    SignedRevision,
     decide,
     lost,
     outside_git,
 )
-from reconciler.source.commit import read_commit
 from reconciler.source.lineage import RevisionReader
 from reconciler.source.location import RemoteRepository, parse_location, repository_path
 from reconciler.source.repository import find_repository
+from reconciler.source.revision import Revision, find_revision
 from reconciler.source.signature_check import check_signature
-from reconciler.source.tree import SourceTree
+from reconciler.source.tree import Commit
 from reconciler.store.accepted_revisions import AcceptedRevision, AcceptedRevisions
 from specs.compiled import CompiledCommits
 
@@ -37,48 +37,46 @@ class Admission:
         """The last accepted commit."""
         return self._revisions.last()
 
-    def last_tree(self) -> SourceTree | None:
-        """Return the files of the last accepted commit; None where there is none.
+    def last_revision(self) -> Revision | None:
+        """Return the last accepted commit as it is in the repository; None where there is none.
 
-        Raises ``SourceError`` as ``read_commit``.
+        Raises ``SourceError`` as ``find_revision``.
         """
         last = self.last
-        return None if last is None else read_commit(self._path, last.commit)
+        return None if last is None else find_revision(self._path, last.commit)
 
-    def judge(self, tree: SourceTree, policy: CompiledCommits) -> Decision:
-        """Return whether ``tree``, whose Fleet document says ``policy``, may be acted on.
+    def judge(self, commit: Commit | None, policy: CompiledCommits) -> Decision:
+        """Return whether ``commit``, whose Fleet document says ``policy``, may be acted on.
 
-        What keeps it from being judged refuses it.
+        None stands for files outside Git. What keeps it from being judged refuses it.
         """
         last = self.last
-        if tree.commit is None or tree.commit.id != tree.revision:
+        if commit is None:
             return Refuse(outside_git(last.commit)) if last else Accept("files outside Git")
-        if last is not None and last.commit == tree.revision:
+        if last is not None and last.commit == commit.id:
             return Accept("it is the last accepted commit")
         try:
             repository = find_repository(self._path)
             lineage = None
             if last is not None:
-                lineage = RevisionReader(repository).trace(last.commit, tree.revision)
+                lineage = RevisionReader(repository).trace(last.commit, commit.id)
                 if lineage is None:
-                    return Refuse(lost(last.commit, tree.commit))
+                    return Refuse(lost(last.commit, commit))
             verify = partial(check_signature, repository.git)
-            return decide(Revision(tree.commit, policy), lineage, verify)
+            return decide(SignedRevision(commit, policy), lineage, verify)
         except SourceError as error:
             return Refuse(error)
 
-    def accept(self, tree: SourceTree, actor: str, reason: str, at: datetime) -> None:
-        """Remember ``tree`` as the last accepted one; files outside Git are not remembered."""
+    def accept(self, commit: Commit | None, actor: str, reason: str, at: datetime) -> None:
+        """Remember ``commit`` as the last accepted one; files outside Git are not remembered."""
         last = self.last
-        if tree.commit is None or tree.commit.id != tree.revision:
-            return
-        if last is not None and last.commit == tree.revision:
+        if commit is None or (last is not None and last.commit == commit.id):
             return
         if isinstance(parse_location(self._location), RemoteRepository):
             # Else the copy could lose it some time after the other side rewrites its history.
-            find_repository(self._path).git.keep(tree.revision)
+            find_repository(self._path).git.keep(commit.id)
         self._revisions.add(
             AcceptedRevision(
-                commit=tree.revision, source=self._location, at=at, actor=actor, reason=reason
+                commit=commit.id, source=self._location, at=at, actor=actor, reason=reason
             )
         )

@@ -1,7 +1,7 @@
 """How a commit continues an earlier one, and what the commits between say of signers."""
 
 from reconciler.errors import SourceError
-from reconciler.source.acceptance import Lineage, Revision
+from reconciler.source.acceptance import Lineage, SignedRevision
 from reconciler.source.commit import blob_contents, commit_of, wanted_blobs
 from reconciler.source.repository import Repository
 from specs.compile import compile_commits, may_hold_fleet
@@ -19,14 +19,14 @@ class RevisionReader:
         self._read: dict[str, bytes] = {}
         """Blobs that may hold a Fleet document; of others only that they do not."""
 
-    def read(self, commit: str) -> Revision:
+    def read(self, commit: str) -> SignedRevision:
         """Return one commit; its policy is None where its files cannot be read."""
         about = commit_of(self._git, commit)
         try:
             files = self._files(commit)
         except SourceError:
-            return Revision(about, None)
-        return Revision(about, None if files is None else compile_commits(files))
+            return SignedRevision(about, None)
+        return SignedRevision(about, None if files is None else compile_commits(files))
 
     def trace(self, accepted: str, candidate: str) -> Lineage | None:
         """Return how ``candidate`` relates to ``accepted``; None when that one is not there.

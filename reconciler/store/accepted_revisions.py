@@ -1,12 +1,21 @@
 """Which commits were accepted, one after the other."""
 
+import sqlite3
+from contextlib import closing
 from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import frozen
-from sqlalchemy import insert, select
 
-from reconciler.store import schema
-from reconciler.store.database import Database
+from reconciler.errors import StateError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from reconciler.store.database import Database
+
+_LAST = 'SELECT "commit", source, at, actor, reason FROM accepted_revision ORDER BY sequence DESC'
 
 
 @frozen
@@ -23,24 +32,48 @@ class AcceptedRevision:
 
 
 class AcceptedRevisions:
-    """The accepted commits of a state directory: only ever added to."""
+    """The accepted commits of a state directory: only ever added to.
 
-    def __init__(self, database: Database) -> None:
+    Every plan asks for the last one, and needs the database for nothing else where
+    nothing was observed: hence it is read by SQLite itself, and ``database`` opened
+    only to add.
+    """
+
+    def __init__(self, path: Path, database: "Callable[[], Database]") -> None:
+        self._path = path
         self._database = database
 
     def last(self) -> AcceptedRevision | None:
-        """Return the one that was accepted last."""
-        table = schema.accepted_revision
-        with self._database.reading() as connection:
-            query = select(table).order_by(table.c.sequence.desc()).limit(1)
-            row = connection.execute(query).first()
+        """Return the one that was accepted last.
+
+        Raises StateError (RW701) when the database cannot be read.
+        """
+        if not self._path.exists():
+            return None
+        address = f"{self._path.resolve().as_uri()}?mode=ro"
+        try:
+            with closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
+                row = connection.execute(f"{_LAST} LIMIT 1").fetchone()
+        except sqlite3.Error as error:
+            if "no such table" in str(error):  # of an earlier version
+                return None
+            raise StateError(
+                "RW701",
+                f"the state database {self._path} cannot be used: {error}",
+                "Restore it from a backup, or name another directory with --state",
+            ) from error
         if row is None:
             return None
-        return AcceptedRevision(row.commit, row.source, row.at, row.actor, row.reason)
+        commit, source, at, actor, reason = row
+        return AcceptedRevision(commit, source, datetime.fromisoformat(at), actor, reason)
 
     def add(self, accepted: AcceptedRevision) -> None:
         """Make this the last accepted one."""
-        with self._database.writing() as connection:
+        from sqlalchemy import insert  # noqa: PLC0415 - slow to load
+
+        from reconciler.store import schema  # noqa: PLC0415
+
+        with self._database().writing() as connection:
             connection.execute(
                 insert(schema.accepted_revision).values(
                     commit=accepted.commit,

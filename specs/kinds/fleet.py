@@ -9,6 +9,7 @@ from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.quantity.bounds import between
 from specs.quantity.duration import Duration
+from specs.value.name import Name, PathName
 
 MAX_AT_ONCE = 1000
 MAX_PER_HOUR = 10_000
@@ -35,11 +36,53 @@ class DestructiveBudget(Record):
     )
 
 
+class DisruptiveBudget(Record):
+    """How many machines may be taken out of service. Cannot be switched off."""
+
+    at_once: int = Field(
+        default=20,
+        ge=1,
+        le=MAX_AT_ONCE,
+        description="Machines in disruptive work at one moment. Cannot be switched off.",
+        examples=[20],
+    )
+    per_hour: int = Field(
+        default=200,
+        ge=1,
+        le=MAX_PER_HOUR,
+        description="Machines whose disruptive work begins within any one hour. Cannot be "
+        "switched off.",
+        examples=[200],
+    )
+
+
+class GroupBudget(Record):
+    """Limits for one group and all below it, besides those of the fleet."""
+
+    group: PathName = Field(description="The group.", examples=["tokyo/row2"])
+    destructive: DestructiveBudget | None = Field(
+        default=None, description="For work that overwrites disks; the fleet's where absent."
+    )
+    disruptive: DisruptiveBudget | None = Field(
+        default=None, description="For work that interrupts service; the fleet's where absent."
+    )
+
+
 class Budgets(Record):
     """Limits on what may happen to the fleet at a time."""
 
     destructive: DestructiveBudget = Field(
         default_factory=DestructiveBudget, description="For work that overwrites disks."
+    )
+    disruptive: DisruptiveBudget = Field(
+        default_factory=DisruptiveBudget,
+        description="For work that interrupts service, but overwrites no disk.",
+    )
+    groups: tuple[GroupBudget, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Limits for groups. They come on top of the fleet's: all must be kept.",
+        examples=[[{"group": "tokyo/row2", "disruptive": {"atOnce": 2}}]],
     )
 
 
@@ -53,6 +96,16 @@ class Observation(Record):
     )
 
 
+class Defaults(Record):
+    """What holds for machines where neither they nor their groups say otherwise."""
+
+    network: Name | None = Field(
+        default=None,
+        description="The Network of machines whose groups name none.",
+        examples=["tokyo-a"],
+    )
+
+
 class FleetSpec(Record):
     """The settings of a fleet."""
 
@@ -61,6 +114,9 @@ class FleetSpec(Record):
         default_factory=Observation, description="When news is too old."
     )
     commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
+    defaults: Defaults = Field(
+        default_factory=Defaults, description="What holds where nothing nearer says otherwise."
+    )
 
 
 class Fleet(Record):

@@ -1,6 +1,7 @@
 """What documents may be called."""
 
 import re
+from functools import lru_cache
 from typing import Annotated
 
 from specs.quotation import quoted
@@ -34,6 +35,7 @@ def _name(text: str) -> str:
     raise Rejection(f"{quoted(text)} is not a name", _SEGMENT_RULE)
 
 
+@lru_cache(maxsize=4096)  # a group's name is written once for each of its machines
 def _path_name(text: str) -> str:
     if _is_segment(text):
         return text

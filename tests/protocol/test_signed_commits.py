@@ -57,8 +57,9 @@ def repository(tmp_path, git_environment):
 
 @pytest.fixture
 def revisions(tmp_path):
-    database = open_database(tmp_path / "state" / "rackwright.db")
-    yield AcceptedRevisions(database)
+    path = tmp_path / "state" / "rackwright.db"
+    database = open_database(path)
+    yield AcceptedRevisions(path, lambda: database)
     database.close()
 
 
@@ -73,13 +74,13 @@ class Gate:
         tree = read_commit(self.path, ref)
         result = compile_fleet(tree.files, tree.revision)
         assert result.fleet is not None, result.problems
-        return tree, self.admission.judge(tree, result.fleet.settings.commits)
+        return tree, self.admission.judge(tree.own_commit, result.fleet.settings.commits)
 
     def take(self, ref="HEAD"):
         """Accept a commit that must be acceptable; return why it is."""
         tree, decision = self.judge(ref)
         assert isinstance(decision, Accept), decision
-        self.admission.accept(tree, "test", decision.reason, NOW)
+        self.admission.accept(tree.own_commit, "test", decision.reason, NOW)
         return decision.reason
 
     def refusal(self, ref="HEAD"):
@@ -403,10 +404,10 @@ class TestHistory:
         tree = read_worktree(tmp_path / "plain")
         policy = compile_commits(tree.files)
         assert policy is not None
-        assert isinstance(gate.admission.judge(tree, policy), Accept)
+        assert isinstance(gate.admission.judge(tree.own_commit, policy), Accept)
         repository.signed("First", None, signers=[])
         gate.take()
-        decision = gate.admission.judge(tree, policy)
+        decision = gate.admission.judge(tree.own_commit, policy)
         assert isinstance(decision, Refuse)
         assert decision.error.code == "RW739"
 
@@ -448,16 +449,16 @@ class TestHistory:
         open_source(url, "main", cache=cache)
         find_repository(gate.path).git._checked(["gc", "--quiet", "--prune=now"])
         assert gate.code("main") == "RW735"
-        held = gate.admission.last_tree()
+        held = gate.admission.last_revision()
         assert held is not None
-        assert held.revision == accepted
+        assert held.commit.id == accepted
 
 
 def test_accepted_revisions_cannot_be_changed_afterwards(gate, repository):
 
     repository.signed("First", None, signers=[])
     gate.take()
-    database = gate.admission._revisions._database
+    database = gate.admission._revisions._database()
     for statement in ("UPDATE accepted_revision SET actor = 'x'", "DELETE FROM accepted_revision"):
         with pytest.raises(IntegrityError, match="append-only"), database.writing() as connection:
             connection.execute(text(statement))

@@ -10,11 +10,11 @@ from reconciler.source.acceptance import (
     Decision,
     Lineage,
     Refuse,
-    Revision,
     decide,
     lost,
     outside_git,
 )
+from reconciler.source.acceptance import SignedRevision as Signed
 from reconciler.source.signature import Finding, Verdict
 from reconciler.source.tree import Commit
 from specs.compiled import CompiledCommits, CompiledSigner
@@ -29,8 +29,8 @@ def policy(*names: str, verify: str = "ssh") -> CompiledCommits:
     return CompiledCommits(verify, signers)  # type: ignore[arg-type]
 
 
-def revision(letter: str, says: CompiledCommits | None, subject: str = "Add rack 07") -> Revision:
-    return Revision(Commit(letter * 40, "Jane", datetime(2026, 11, 3, tzinfo=UTC), subject), says)
+def revision(letter: str, says: CompiledCommits | None, subject: str = "Add rack 07") -> Signed:
+    return Signed(Commit(letter * 40, "Jane", datetime(2026, 11, 3, tzinfo=UTC), subject), says)
 
 
 class Signatures:
