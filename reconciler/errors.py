@@ -2,6 +2,7 @@
 
 ReconcilerError
 ├── SourceError   desired state cannot be read from Git or a directory   RW71x
+│                 or its commit may not be acted on                      RW73x, RW740
 ├── TrustError    keys, certificates, tokens                             RW50x
 └── StateError    observed state and the ledger                          RW7xx
 """

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from types import MappingProxyType
 
-from specs.compiled import CompiledFleet, CompiledMachine
+from specs.compiled import CompiledCommits, CompiledFleet, CompiledMachine
 from specs.define import define
 from specs.definition import Definition
 from specs.library import Library
@@ -71,6 +71,34 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     read = sorted(filter(is_desired_state, files))
     loaded = [load_file(file, files[file]) for file in read if not is_table(file)]
     return compile_loaded(loaded, revision, {file: files[file] for file in read if is_table(file)})
+
+
+def may_hold_fleet(content: bytes) -> bool:
+    """Tell whether a file can hold a Fleet document, without parsing it.
+
+    YAML cannot write the word in other bytes than these but with an escape.
+    """
+    return b"Fleet" in content or b"\\" in content
+
+
+def compile_commits(files: Mapping[str, bytes]) -> CompiledCommits | None:
+    """Return by whom the commits after these files must be signed; None where they do not say.
+
+    Only the Fleet document is looked at, so that many revisions can be asked; None
+    means that something is wrong with it.
+    """
+    problems = Problems()
+    nearest = NearestNames()
+    definitions: list[Definition] = []
+    for file in sorted(files):
+        if is_desired_state(file) and not is_table(file) and may_hold_fleet(files[file]):
+            loaded = load_file(file, files[file])
+            problems.extend(loaded.problems)
+            found = (define(document, Problems(), nearest) for document in loaded.documents)
+            definitions += [each for each in found if each.kind == "Fleet"]
+    fleets = Library(definitions, (), problems).of_kind("Fleet")
+    unsound = any(each.broken or each.model is None for each in fleets.values())
+    return None if problems.has_errors or unsound else compile_settings(fleets, problems).commits
 
 
 def compile_loaded(

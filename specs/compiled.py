@@ -288,12 +288,23 @@ class GroupBudget:
 
 
 @dataclass(frozen=True, slots=True)
-class CommitSigner:
-    """Somebody whose signature makes a commit count."""
+class CompiledSigner:
+    """Somebody whose signature makes a commit valid."""
 
     name: str
+    """For people; proves nothing."""
     key: str
-    """An SSH public key as in ``authorized_keys``, or the fingerprint of a GPG key."""
+    """An OpenSSH public key without comment, or an ASCII-armoured OpenPGP public key."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCommits:
+    """By whom the commits that follow must be signed. Equal where its meaning is."""
+
+    verify: Literal["none", "ssh", "gpg"] = "none"
+    signers: tuple[CompiledSigner, ...] = ()
+    """Empty where nothing is verified, else not."""
+    position: Position | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -310,8 +321,7 @@ class FleetSettings:
     max_disruptive_per_hour: int = 200
     group_budgets: tuple[GroupBudget, ...] = ()
     """In the order of the document."""
-    commit_verification: Literal["none", "ssh", "gpg"] = "none"
-    commit_signers: tuple[CommitSigner, ...] = ()
+    commits: CompiledCommits = CompiledCommits()
     default_network: str = ""
     """Of machines whose groups name none; empty: there is no such network."""
 

@@ -49,8 +49,10 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
 
     PLANFILE is what `plan --out` wrote: machines whose plan changed since are
     refused one by one, the rest is carried out. Without it the plan of this moment
-    is shown and carried out. Where no `rackwright serve` runs on the state
-    directory, this command serves until the work has ended.
+    is shown and carried out. A commit that is not acceptable, for its signature or
+    because it does not continue the last accepted one, is refused as a whole. Where no
+    `rackwright serve` runs on the state directory, this command serves until the work
+    has ended.
 
     \b
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
@@ -67,10 +69,11 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
 
     workspace = Workspace(repo, ref, state)
     now = utc_now()
+    workspace.require_acceptable()
     plan = workspace.plan(now)
     screen = console(stderr=output_format == "json")
     if planfile is None:
-        print_plan(screen, plan, workspace.describe, now)
+        print_plan(screen, plan, workspace.announcement, now)
     chosen, refused = select(plan, planfile)
     for machine, reason in refused:
         screen.print(f"refused: {machine}: {reason}", style="yellow")
@@ -81,9 +84,12 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
         return 1 if refused or not plan.empty else 0
     if not is_served(state):
         require_able_to_serve(boot_files)
+    actor = f"{getuser()}@{gethostname()}"
     if chosen:
         _confirm(plan, sum(len(item.disks) for item in chosen), yes)
-        approve(Ledger(workspace.database), plan, chosen, f"{getuser()}@{gethostname()}", now)
+    workspace.accept(actor, now)
+    if chosen:
+        approve(Ledger(workspace.database), plan, chosen, actor, now)
     watched = [item.operation.op_id for item in (*chosen, *running) if item.operation]
     all_well = follow(workspace, boot_files, watched, output_format)
     return 0 if all_well and not refused else 1

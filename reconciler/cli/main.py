@@ -10,6 +10,7 @@ import click
 from reconciler.cli.refusal import DEBUG, as_refusal, unexpected
 
 _COMMANDS = {
+    "accept": "Go on from a commit that was refused for its history or its signature.",
     "adopt": "Turn discovered machines into documents of the repository.",
     "apply": "Carry out exactly one plan and watch it to its end.",
     "clear": "Lift a quarantine, or say how an operation of unknown outcome ended.",

@@ -53,6 +53,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     """Show what separates the fleet from its repository. Changes nothing.
 
     On a terminal, what does not fit goes through RACKWRIGHT_PAGER, PAGER or less.
+    A commit that may not be applied can be planned for review; the plan says so.
 
     \b
     Exit codes: 0 nothing to do, 1 error, 2 safe changes only,
@@ -73,8 +74,11 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
         base = Workspace(repo, against, state)
         compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
         base_describe = base.describe
-    review = Review(made, workspace.describe, compared, base_describe, explain=explain, full=full)
+    described = workspace.announcement
+    review = Review(made, described, compared, base_describe, explain=explain, full=full)
     for path in out:
         review.write(path)
+    if output_format == "json" and workspace.notice:
+        click.echo(workspace.notice, err=True)
     review.show(output_format, paged=not no_pager)
     return exit_code(compared.introduced if compared else made)

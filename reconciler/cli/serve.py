@@ -11,7 +11,7 @@ from reconciler.cli.options import boot_files_option, ref_option, repo_option, s
 
 if TYPE_CHECKING:
     from reconciler.cli.workspace import Workspace
-    from reconciler.server.service import Service, ServiceSettings
+    from reconciler.server.service import ServiceSettings
 
 
 @click.command()
@@ -35,7 +35,8 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     """Run the control plane: netboot, agents and the reconcile loop, until interrupted.
 
     New commits of REF (or, outside Git, changed files) are followed while they
-    are valid; a broken revision is logged and the last good one stays. Safe work, and
+    are acceptable. With one that is broken, not signed as the fleet requires, or that
+    rewrites history, the reason is logged and the last accepted one stays. Safe work, and
     a look at machines that were never seen, is started unattended; whatever overwrites
     a disk or interrupts a running system waits for `rackwright apply`.
     """
@@ -58,38 +59,22 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
 
 
 async def _serve(workspace: "Workspace", settings: "ServiceSettings") -> None:
+    from reconciler.cli.followed_source import FollowedSource, log_held  # noqa: PLC0415
     from reconciler.cli.workspace import utc_now  # noqa: PLC0415
+    from reconciler.server.control_plane import SERVER  # noqa: PLC0415
     from reconciler.server.service import Service  # noqa: PLC0415
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
+    held = workspace.hold()
+    if held is not None:
+        log_held(held, workspace.fleet.revision)
     async with Service(settings, workspace.fleet, workspace.database, utc_now) as service:
-        following = asyncio.create_task(_follow_source(workspace, service, stop))
+        workspace.accept(SERVER, utc_now())
+        following = asyncio.create_task(FollowedSource(workspace, service, utc_now).follow(stop))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()
         await following
-
-
-async def _follow_source(workspace: "Workspace", service: "Service", stop: asyncio.Event) -> None:
-    import structlog  # noqa: PLC0415
-
-    from reconciler.errors import SourceError  # noqa: PLC0415
-    from specs.compile import compile_fleet  # noqa: PLC0415
-
-    log = structlog.get_logger(__name__)
-    async for tree in workspace.watch(stop):
-        if isinstance(tree, SourceError):
-            log.error("source cannot be read", code=tree.code, cause=tree.cause)
-            continue
-        if tree.revision == service.plane.desired.revision:
-            continue
-        result = compile_fleet(tree.files, tree.revision)
-        if result.fleet is None:
-            problems = [str(problem) for problem in result.problems]
-            log.error("revision not taken", revision=tree.revision, problems=problems)
-            continue
-        await service.use(result.fleet)
-        log.info("revision taken", revision=tree.revision)

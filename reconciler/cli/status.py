@@ -17,6 +17,9 @@ from reconciler.cli.options import format_option, ref_option, repo_option, state
 def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
     """Show every machine: its condition, why, and when it was last heard of.
 
+    Where the revision of REF is not acceptable, the machines are compared with the
+    last accepted one, which `serve` holds at, and the reason is shown.
+
     Exit code 0 when every machine is Ready, else 1.
     """
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
@@ -24,12 +27,14 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
     from reconciler.rendering.machine_state import machine_states  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
+    held = workspace.hold()
     now = utc_now()
     observed = workspace.observed(now)
     states = machine_states(workspace.fleet, observed, plan(workspace.fleet, observed, now))
     if output_format == "json":
         document = {
             "revision": workspace.fleet.revision,
+            "held": str(held) if held else None,
             "machines": [
                 {**asdict(each), "last_seen": each.last_seen and each.last_seen.isoformat()}
                 for each in states
@@ -42,6 +47,9 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
         from reconciler.rendering.status_text import status_table  # noqa: PLC0415
 
         screen = console()
+        if held:
+            screen.print(f"held at {workspace.describe}", style="yellow", highlight=False)
+            screen.print(f"because {held}", style="yellow", highlight=False)
         screen.print(status_table(states, now))
         if observed.unknown_macs:
             screen.print(f"discovered, in no document: {', '.join(observed.unknown_macs)}")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, SourceError
+from reconciler.source.acceptance import Accept, Decision, Refuse
 from reconciler.source.location import (
     RemoteRepository,
     open_revision,
@@ -15,7 +16,7 @@ from reconciler.source.location import (
     parse_location,
 )
 from reconciler.source.repository import find_repository
-from reconciler.source.tree import SourceTree
+from reconciler.source.tree import Commit, SourceTree
 from reconciler.source.worktree import read_worktree
 from reconciler.store.observation_digest import observation_digest
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from reconciler.hardware import FleetHardware
     from reconciler.observed import Observed, ObservedImage
     from reconciler.planning.plan import Plan
+    from reconciler.source.admission import Admission
     from reconciler.source.revision import Revision
     from reconciler.store.database import Database
     from specs.compiled import CompiledFleet, CompiledMachine
@@ -135,25 +137,95 @@ class Workspace:
     @cached_property
     def whole_fleet(self) -> "CompiledFleet":
         """The fleet with the origin of every value; raises as ``fleet``."""
-        from specs.compile import compile_fleet  # noqa: PLC0415 - slow to load
+        return compiled(self.source)
 
-        result = compile_fleet(self.source.files, self.source.revision)
-        if result.fleet is None:
-            errors = [problem for problem in result.problems if problem.severity == "error"]
-            listing = "\n".join(str(problem) for problem in result.problems)
-            raise InvalidRepositoryError(
-                "RW901",
-                f"the repository has {len(errors)} error(s)\n{listing}",
-                "Correct them; nothing else was done",
+    @cached_property
+    def admission(self) -> "Admission":
+        """What tells which revisions may be acted on."""
+        from reconciler.source.admission import Admission  # noqa: PLC0415 - slow to load
+        from reconciler.store.accepted_revisions import AcceptedRevisions  # noqa: PLC0415
+
+        revisions = AcceptedRevisions(self._database_path, lambda: self.database)
+        return Admission(self._repo, self.state / "sources", revisions)
+
+    @cached_property
+    def decision(self) -> Decision:
+        """Whether the revision may be acted on; raises as ``fleet``."""
+        return self.admission.judge(self._commit, self.fleet.settings.commits)
+
+    @property
+    def _commit(self) -> "Commit | None":
+        return None if self.revision is None else self.revision.commit
+
+    @property
+    def notice(self) -> str:
+        """What a reviewer should know of the revision's acceptance; nothing where it is usual."""
+        if isinstance(self.decision, Refuse):
+            return f"for review only, this commit is not acceptable: {self.decision.error}"
+        if self.decision.first and self.decision.signed:
+            return (
+                f"not accepted yet: the first commit here, {self.decision.reason}, a signer that "
+                "it lists itself. Nothing else vouches for it: compare before it is applied"
             )
-        return result.fleet
+        return f"not accepted yet: {self.decision.reason}" if self.decision.signed else ""
+
+    @property
+    def announcement(self) -> str:
+        """Which revision it is, and whether it may be acted on, in one line for people."""
+        return " · ".join(filter(None, (self.describe, self.notice)))
+
+    def judge(self, tree: SourceTree) -> "tuple[CompiledFleet, Decision]":
+        """Return the fleet of another revision of the source, and whether it may be acted on.
+
+        Raises InvalidRepositoryError (RW901).
+        """
+        fleet = compiled(tree)
+        return fleet, self.admission.judge(tree.own_commit, fleet.settings.commits)
+
+    def require_acceptable(self) -> Accept:
+        """Return why the revision may be acted on; raise why not where it may not be."""
+        if isinstance(self.decision, Refuse):
+            raise self.decision.error
+        return self.decision
+
+    def accept(self, actor: str, now: datetime) -> None:
+        """Remember that the revision is acted on."""
+        self.admission.accept(self._commit, actor, self.require_acceptable().reason, now)
+
+    def hold(self) -> ReconcilerError | None:
+        """Go on with the last accepted revision where the present one may not be acted on.
+
+        Returns why, None where the present one may be. Raises that where none was
+        accepted before.
+        """
+        try:
+            if isinstance(self.decision, Accept):
+                return None
+            error: ReconcilerError = self.decision.error
+        except (SourceError, InvalidRepositoryError) as refused:
+            error = refused
+        try:
+            revision = self.admission.last_revision()
+        except SourceError as missing:
+            raise error from missing
+        if revision is None:
+            raise error
+        for name in ("source", "fleet", "whole_fleet", "_index"):
+            self.__dict__.pop(name, None)
+        self.revision = revision
+        self.decision = Accept("it is the last accepted commit")
+        return error
+
+    @property
+    def _database_path(self) -> Path:
+        return self.state / "rackwright.db"
 
     @cached_property
     def database(self) -> "Database":
         """The state database, created and migrated as needed."""
         from reconciler.store.database import open_database  # noqa: PLC0415 - slow to load
 
-        return open_database(self.state / "rackwright.db")
+        return open_database(self._database_path)
 
     @cached_property
     def store(self) -> "ChunkStore":
@@ -178,7 +250,7 @@ class Workspace:
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""
-        digest = observation_digest(self.state / "rackwright.db")
+        digest = observation_digest(self._database_path)
         if self._index is None or self.revision is None or digest is None:
             from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
 
@@ -203,6 +275,22 @@ class Workspace:
         from reconciler.store.observe import observe  # noqa: PLC0415 - slow to load
 
         return observe(self.database, machines, self._images, now, hardware)
+
+
+def compiled(tree: SourceTree) -> "CompiledFleet":
+    """Return the fleet that the files describe; InvalidRepositoryError (RW901) lists problems."""
+    from specs.compile import compile_fleet  # noqa: PLC0415 - slow to load
+
+    result = compile_fleet(tree.files, tree.revision)
+    if result.fleet is None:
+        errors = [problem for problem in result.problems if problem.severity == "error"]
+        listing = "\n".join(str(problem) for problem in result.problems)
+        raise InvalidRepositoryError(
+            "RW901",
+            f"the repository has {len(errors)} error(s)\n{listing}",
+            "Correct them; nothing else was done",
+        )
+    return result.fleet
 
 
 def utc_now() -> datetime:

@@ -114,6 +114,11 @@ class Service:
             await _cancelled(proof)
         await self._stack.aclose()
 
+    @property
+    def revision(self) -> str:
+        """The revision of the fleet that is acted on."""
+        return self.plane.desired.revision
+
     async def use(self, fleet: CompiledFleet) -> None:
         """Go on with another revision of the fleet."""
         self.plane.desired = fleet

@@ -56,8 +56,8 @@ def read_tree(git: GitCommand, folder: str, commit: Commit) -> SourceTree:
     """Return the files below ``folder`` of ``commit``; raises as ``read_commit``."""
     entries = list(git.entries(commit.id, folder))
     refuse_submodules(entries)
-    blobs = _wanted_blobs(git, entries)
-    contents = _contents(git, blobs)
+    blobs = wanted_blobs(git, entries)
+    contents = blob_contents(git, blobs)
     return SourceTree(
         revision=commit.id,
         files={path: contents[blob] for path, blob in blobs.items()},
@@ -132,7 +132,7 @@ def _suggestion(ref: str, names: tuple[str, ...]) -> str:
     return f"Name a commit or one of {listed}{more}" if names else "Name a commit"
 
 
-def _wanted_blobs(git: GitCommand, entries: list[Entry]) -> dict[str, str]:
+def wanted_blobs(git: GitCommand, entries: list[Entry]) -> dict[str, str]:
     """Return the blob of every file that is wanted, through links where there are any."""
     links = _link_targets(git, [entry for entry in entries if entry.mode == LINK])
     files = {entry.path: entry.id for entry in entries if entry.mode not in {LINK, SUBMODULE}}
@@ -160,7 +160,11 @@ def _link_targets(git: GitCommand, links: list[Entry]) -> dict[str, str]:
     return {entry.path: targets[entry.id].decode(errors="surrogateescape") for entry in links}
 
 
-def _contents(git: GitCommand, blobs: Mapping[str, str]) -> dict[str, bytes]:
+def blob_contents(git: GitCommand, blobs: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the content of each blob; ``blobs`` maps paths to them.
+
+    Raises ``SourceError`` RW714 when they are too large.
+    """
     contents: dict[str, bytes] = {}
     size = 0
     try:

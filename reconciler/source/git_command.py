@@ -2,8 +2,8 @@
 
 A repository is a stranger's: its configuration, hooks, attributes and remotes name
 programs, and git runs them for those who ask for status, checkout, diff or a missing
-object. So only commands that show stored objects are run here, every transport is
-off while reading, and what could still name a program is overridden.
+object. So only commands that show or verify stored objects are run here, every transport
+is off while reading, and what could still name a program is overridden.
 
 The repository is named by ``--git-dir``: a ``GIT_DIR`` that a calling hook left in
 the environment must not change what is read, and reading a repository of another
@@ -27,6 +27,7 @@ LINK: Final = "120000"
 SUBMODULE: Final = "160000"
 
 _OVERRIDES = (
+    "core.commitGraph=false",  # parents are what the commits say, not what a cache says
     "core.fsmonitor=false",
     "core.hooksPath=/dev/null",
     "fetch.recurseSubmodules=false",
@@ -36,6 +37,7 @@ _OVERRIDES = (
 )
 _READING: Final[Mapping[str, str]] = {
     "GIT_ALLOW_PROTOCOL": "",  # also against the fetch of an object that a partial clone lacks
+    "GIT_GRAFT_FILE": "/dev/null/none",  # parents are what the commits say
     "GIT_NO_REPLACE_OBJECTS": "1",  # a commit id means that commit
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
@@ -43,7 +45,9 @@ _READING: Final[Mapping[str, str]] = {
 _FETCHING: Final[Mapping[str, str]] = {**_READING, "GIT_ALLOW_PROTOCOL": "file:https:ssh"}
 _NAMESPACES = ("refs/heads", "refs/tags", "refs/remotes")
 _FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head")
+_ACCEPTED: Final = "refs/rackwright/accepted"
 _FETCH_SECONDS = 1800
+_VERIFY_SECONDS = 60
 _CHUNK = 1 << 16
 _LONGEST_HEADER = 200
 _MOST_LINES = 6
@@ -148,6 +152,44 @@ class GitCommand:
         output = self._checked([*listing, "--", folder or "."], worktree=worktree)
         prefix = f"{folder}/" if folder else ""
         return {each.removeprefix(prefix) for each in output.split("\0") if each}
+
+    def descent(self, older: str, newer: str) -> tuple[str, ...]:
+        """Return how ``newer`` descends from ``older``: the commits between and itself.
+
+        Oldest first, and each the first parent's line of the next: of what was merged
+        only the merge. Empty when ``newer`` does not descend from ``older``.
+        """
+        between = f"{older}..{newer}"
+        descendants = set(self._checked(["rev-list", "--ancestry-path", between, "--"]).split())
+        if newer not in descendants:
+            return ()
+        line = self._checked(["rev-list", "--reverse", "--first-parent", between, "--"]).split()
+        return tuple(commit for commit in line if commit in descendants)
+
+    def verify_commit(
+        self, commit: str, configuration: Iterable[str], environment: Mapping[str, str]
+    ) -> tuple[int, str]:
+        """Return git's exit status and what the verifying program said of the signature.
+
+        Only ``configuration`` (``name=value``) and the repository's own are in force,
+        not the user's and not the computer's.
+        """
+        settings = [part for each in configuration for part in ("-c", each)]
+        status, _, said = self._run(
+            [*settings, "verify-commit", "--raw", commit],
+            environment={
+                **_READING,
+                "GIT_CONFIG_GLOBAL": "/dev/null",
+                "GIT_CONFIG_NOSYSTEM": "1",
+                **environment,
+            },
+            seconds=_VERIFY_SECONDS,
+        )
+        return status, said
+
+    def keep(self, commit: str) -> None:
+        """Keep ``commit`` from being collected as garbage; for a repository of our own."""
+        self._checked(["update-ref", _ACCEPTED, commit])
 
     def initialise(self) -> None:
         """Make ``git_dir`` an empty bare repository; an existing one stays as it is."""

@@ -94,6 +94,12 @@ def open_revision(location: str, ref: str | None, *, cache: Path) -> Revision | 
     return find_revision(place, "HEAD") if _is_bare(place) else None
 
 
+def repository_path(location: str, cache: Path) -> Path:
+    """Return where the repository of a location is on this computer: for a URL, its copy."""
+    place = parse_location(location)
+    return cache / place.mirror_name if isinstance(place, RemoteRepository) else place
+
+
 def _fetched(remote: RemoteRepository, ref: str | None, cache: Path) -> Revision:
     mirror = cache / remote.mirror_name
     refspecs = [*_HEADS_AND_TAGS]

@@ -64,6 +64,11 @@ class SourceTree:
     """Whether the content of one of the files stands under another path."""
 
     @property
+    def own_commit(self) -> Commit | None:
+        """The commit that these are the files of; None where files on a disk were read."""
+        return self.commit if self.commit and self.commit.id == self.revision else None
+
+    @property
     def describe(self) -> str:
         """One line for people."""
         commit = self.commit

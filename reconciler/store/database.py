@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-CURRENT_REVISION = "0002"
+CURRENT_REVISION = "0003"
 """The newest migration; a database that has it needs no look at Alembic, which is slow to load."""
 
 

@@ -1,6 +1,7 @@
 """Tables of the state database.
 
-``operation`` and ``ledger`` are append-only: triggers refuse UPDATE and DELETE.
+``operation``, ``ledger`` and ``accepted_revision`` are append-only: triggers refuse UPDATE and
+DELETE.
 ``current_operation`` repeats of them what still decides something, so that the
 planner need not read all history. ``progress`` is what an attempt said last and may
 be lost without harm.
@@ -218,4 +219,15 @@ lease = Table(
     Column("mac", String(17), nullable=False),
     Column("expires", UtcDateTime, nullable=False),
     Column("state", String, nullable=False),
+)
+
+accepted_revision = Table(
+    "accepted_revision",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("commit", String(64), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
 )

@@ -1,15 +1,14 @@
 """Fleet: what holds for all machines."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from specs.kinds.commits import Commits
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.quantity.bounds import between
 from specs.quantity.duration import Duration
-from specs.rejection import Rejection
-from specs.value.line import Line
 from specs.value.name import Name, PathName
 
 MAX_AT_ONCE = 1000
@@ -97,54 +96,6 @@ class Observation(Record):
     )
 
 
-class Signer(Record):
-    """Somebody whose signature makes a commit count."""
-
-    name: Line = Field(
-        min_length=1,
-        max_length=200,
-        description="Who it is, for people.",
-        examples=["Ada Lovelace"],
-    )
-    key: Line = Field(
-        min_length=1,
-        max_length=10_000,
-        description="An SSH public key as in authorized_keys, or the fingerprint of a GPG key.",
-        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE ada@example.net"],
-    )
-
-
-class Commits(Record):
-    """Which commits count as desired state."""
-
-    verify: Literal["none", "ssh", "gpg"] = Field(
-        default="none",
-        description="none: every commit. ssh, gpg: those that one of the signers signed.",
-        examples=["ssh"],
-    )
-    signers: tuple[Signer, ...] = Field(
-        default=(),
-        max_length=1000,
-        description="Whose signatures count. Required with ssh and gpg.",
-        examples=[
-            [
-                {
-                    "name": "Ada Lovelace",
-                    "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE ada@example.net",
-                }
-            ]
-        ],
-    )
-
-    @model_validator(mode="after")
-    def _has_signers(self) -> Self:
-        if self.verify != "none" and not self.signers:
-            raise Rejection(
-                f"verify: {self.verify} wants signers", "without any, no commit would count"
-            ).as_pydantic()
-        return self
-
-
 class Defaults(Record):
     """What holds for machines where neither they nor their groups say otherwise."""
 
@@ -162,9 +113,7 @@ class FleetSpec(Record):
     observation: Observation = Field(
         default_factory=Observation, description="When news is too old."
     )
-    commits: Commits = Field(
-        default_factory=Commits, description="Which commits count as desired state."
-    )
+    commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
     defaults: Defaults = Field(
         default_factory=Defaults, description="What holds where nothing nearer says otherwise."
     )

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from specs.code import Code
-from specs.compiled import CommitSigner, FleetSettings, GroupBudget
+from specs.compiled import CompiledCommits, CompiledSigner, FleetSettings, GroupBudget
 from specs.definition import Definition
 from specs.kinds.fleet import Fleet, FleetSpec
 from specs.kinds.fleet import GroupBudget as GroupBudgetModel
@@ -33,9 +33,16 @@ def _settings(name: str, spec: FleetSpec, definition: Definition | None) -> Flee
         max_disruptive_at_once=budgets.disruptive.at_once,
         max_disruptive_per_hour=budgets.disruptive.per_hour,
         group_budgets=tuple(map(_group_budget, budgets.groups)),
-        commit_verification=spec.commits.verify,
-        commit_signers=tuple(CommitSigner(each.name, each.key) for each in spec.commits.signers),
+        commits=_commits(spec, definition),
         default_network=spec.defaults.network or "",
+    )
+
+
+def _commits(spec: FleetSpec, definition: Definition | None) -> CompiledCommits:
+    return CompiledCommits(
+        verify=spec.commits.verify,
+        signers=tuple(CompiledSigner(each.name, each.key) for each in spec.commits.signers),
+        position=definition.document.position(("spec", "commits")) if definition else None,
     )
 
 

@@ -1,12 +1,10 @@
 """The installed command line, run as a user runs it."""
 
-import json
 import os
 import shutil
 import socket
 import subprocess
 import sys
-import uuid
 from pathlib import Path
 
 import pytest
@@ -23,7 +21,6 @@ if kind == socket.SOCK_STREAM:
 print("bound", flush=True)
 sys.stdin.read()
 """
-BOOT_FILES = {"vmlinuz": 8, "initrd.img": 8, "shimx64.efi": 8, "grubx64.efi": 8}
 
 
 @pytest.fixture
@@ -38,43 +35,6 @@ def fleet(tmp_path):
     ):
         subprocess.run(["git", *command], cwd=repository, check=True)
     return repository
-
-
-@pytest.fixture
-def boot_files(tmp_path):
-    """A folder that describes itself as a built Deploy-OS."""
-    place = tmp_path / "deploy-os"
-    place.mkdir()
-    for name, size in BOOT_FILES.items():
-        (place / name).write_bytes(bytes(size))
-    description = {
-        "version": "0" * 64,
-        "debian": "bookworm",
-        "kernel": "6.1",
-        "kernel_arguments": [],
-        "packages": {},
-        "sizes": BOOT_FILES,
-        "digests": {},
-    }
-    (place / "deploy-os.json").write_text(json.dumps(description), "utf-8")
-    return place
-
-
-@pytest.fixture
-def namespace():
-    """A network namespace with the fleet's address in it."""
-    name = f"rw-{uuid.uuid4().hex[:8]}"
-    inside = ["ip", "netns", "exec", name]
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    for command in (
-        ["ip", "link", "set", "lo", "up"],
-        ["ip", "link", "add", "rack0", "type", "bridge"],
-        ["ip", "address", "add", "10.77.0.1/24", "dev", "rack0"],
-        ["ip", "link", "set", "rack0", "up"],
-    ):
-        subprocess.run([*inside, *command], check=True)
-    yield inside
-    subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 def rackwright(*arguments, inside=(), state, fleet, boot_files=Path("/nowhere"), **options):

@@ -1,0 +1,48 @@
+"""``rackwright accept``: a person's word for a commit that was refused."""
+
+from getpass import getuser
+from pathlib import Path
+from socket import gethostname
+
+import click
+
+from reconciler.cli.options import repo_option, state_option
+
+
+@click.command()
+@click.argument("commit")
+@repo_option
+@state_option
+def accept(commit: str, repo: str, state: Path) -> int:
+    """Go on from COMMIT, whatever its history and its signature are.
+
+    For a history that was rewritten on purpose, and for signers that can sign no more.
+    COMMIT must be valid otherwise. The commits after it are judged as usual: they must
+    continue it, and be signed by the signers that it lists. A running `serve` takes it
+    at once where the branch that it follows has it. Nothing is carried out.
+    """
+    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
+    from reconciler.source.acceptance import Refuse  # noqa: PLC0415
+
+    workspace = Workspace(repo, commit, state)
+    policy = workspace.fleet.settings.commits
+    named = workspace.source.own_commit
+    last = workspace.admission.last
+    if last is not None and named is not None and last.commit == named.id:
+        click.echo(f"{workspace.describe} is the last accepted commit already")
+        return 0
+    decision = workspace.decision
+    reason = decision.error.code if isinstance(decision, Refuse) else decision.reason
+    actor = f"{getuser()}@{gethostname()}"
+    workspace.admission.accept(named, actor, f"by hand ({reason})", utc_now())
+    click.echo(f"accepted {workspace.describe}")
+    if isinstance(decision, Refuse):
+        click.echo(f"although {decision.error}")
+    if last is not None:
+        click.echo(f"in place of {last.commit[:12]}, accepted by {last.actor} at {last.at}")
+    if policy.verify == "none":
+        click.echo("the commits after it need no signature")
+    else:
+        signers = ", ".join(signer.name for signer in policy.signers)
+        click.echo(f"the commits after it must be signed ({policy.verify}) by one of: {signers}")
+    return 0

@@ -1,0 +1,82 @@
+"""Which commits of a location may be acted on, and which one was the last."""
+
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+
+from reconciler.errors import SourceError
+from reconciler.source.acceptance import (
+    Accept,
+    Decision,
+    Refuse,
+    SignedRevision,
+    decide,
+    lost,
+    outside_git,
+)
+from reconciler.source.lineage import RevisionReader
+from reconciler.source.location import RemoteRepository, parse_location, repository_path
+from reconciler.source.repository import find_repository
+from reconciler.source.revision import Revision, find_revision
+from reconciler.source.signature_check import check_signature
+from reconciler.source.tree import Commit
+from reconciler.store.accepted_revisions import AcceptedRevision, AcceptedRevisions
+from specs.compiled import CompiledCommits
+
+
+class Admission:
+    """Judges revisions by what a state directory accepted before, wherever that came from."""
+
+    def __init__(self, location: str, cache: Path, revisions: AcceptedRevisions) -> None:
+        self._location = location
+        self._path = repository_path(location, cache)
+        self._revisions = revisions
+
+    @property
+    def last(self) -> AcceptedRevision | None:
+        """The last accepted commit."""
+        return self._revisions.last()
+
+    def last_revision(self) -> Revision | None:
+        """Return the last accepted commit as it is in the repository; None where there is none.
+
+        Raises ``SourceError`` as ``find_revision``.
+        """
+        last = self.last
+        return None if last is None else find_revision(self._path, last.commit)
+
+    def judge(self, commit: Commit | None, policy: CompiledCommits) -> Decision:
+        """Return whether ``commit``, whose Fleet document says ``policy``, may be acted on.
+
+        None stands for files outside Git. What keeps it from being judged refuses it.
+        """
+        last = self.last
+        if commit is None:
+            return Refuse(outside_git(last.commit)) if last else Accept("files outside Git")
+        if last is not None and last.commit == commit.id:
+            return Accept("it is the last accepted commit")
+        try:
+            repository = find_repository(self._path)
+            lineage = None
+            if last is not None:
+                lineage = RevisionReader(repository).trace(last.commit, commit.id)
+                if lineage is None:
+                    return Refuse(lost(last.commit, commit))
+            verify = partial(check_signature, repository.git)
+            return decide(SignedRevision(commit, policy), lineage, verify)
+        except SourceError as error:
+            return Refuse(error)
+
+    def accept(self, commit: Commit | None, actor: str, reason: str, at: datetime) -> None:
+        """Remember ``commit`` as the last accepted one; files outside Git are not remembered."""
+        last = self.last
+        if commit is None or (last is not None and last.commit == commit.id):
+            return
+        if isinstance(parse_location(self._location), RemoteRepository):
+            # Else the copy could lose it some time after the other side rewrites its history.
+            find_repository(self._path).git.keep(commit.id)
+        self._revisions.add(
+            AcceptedRevision(
+                commit=commit.id, source=self._location, at=at, actor=actor, reason=reason
+            )
+        )

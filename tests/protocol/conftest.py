@@ -1,0 +1,63 @@
+"""What the tests of whole commands share."""
+
+import json
+import os
+import subprocess
+import uuid
+
+import pytest
+
+BOOT_FILES = {"vmlinuz": 8, "initrd.img": 8, "shimx64.efi": 8, "grubx64.efi": 8}
+
+
+@pytest.fixture
+def git_environment(monkeypatch):
+    """Give git an author, and the computer's configuration no say."""
+    for name in [name for name in os.environ if name.startswith("GIT_")]:
+        monkeypatch.delenv(name)
+    for name, value in {
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_CONFIG_SYSTEM": "/dev/null",
+        "GIT_AUTHOR_NAME": "Jane Doe",
+        "GIT_AUTHOR_EMAIL": "jane@example.org",
+        "GIT_COMMITTER_NAME": "Jane Doe",
+        "GIT_COMMITTER_EMAIL": "jane@example.org",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def boot_files(tmp_path):
+    """A folder that describes itself as a built Deploy-OS."""
+    place = tmp_path / "deploy-os"
+    place.mkdir()
+    for name, size in BOOT_FILES.items():
+        (place / name).write_bytes(bytes(size))
+    description = {
+        "version": "0" * 64,
+        "debian": "bookworm",
+        "kernel": "6.1",
+        "kernel_arguments": [],
+        "packages": {},
+        "sizes": BOOT_FILES,
+        "digests": {},
+    }
+    (place / "deploy-os.json").write_text(json.dumps(description), "utf-8")
+    return place
+
+
+@pytest.fixture
+def namespace():
+    """A network namespace with the fleet's address in it."""
+    name = f"rw-{uuid.uuid4().hex[:8]}"
+    inside = ["ip", "netns", "exec", name]
+    subprocess.run(["ip", "netns", "add", name], check=True)
+    for command in (
+        ["ip", "link", "set", "lo", "up"],
+        ["ip", "link", "add", "rack0", "type", "bridge"],
+        ["ip", "address", "add", "10.77.0.1/24", "dev", "rack0"],
+        ["ip", "link", "set", "rack0", "up"],
+    ):
+        subprocess.run([*inside, *command], check=True)
+    yield inside
+    subprocess.run(["ip", "netns", "delete", name], check=True)
