@@ -47,3 +47,5 @@ class Code(StrEnum):
     NO_EFFECT = "RW148"
     ADDRESS_LEASED = "RW149"
     DHCP_RANGE = "RW150"
+
+    INVISIBLE_CHARACTER = "RW180"

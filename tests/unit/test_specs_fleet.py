@@ -97,7 +97,7 @@ def test_two_fleet_documents_are_refused_whatever_their_names() -> None:
     assert problems_of(one=one, two=two) == [
         (
             "two.yaml:3:18: RW140 a second Fleet document, the first is at one.yaml:3:18\n"
-            "    hint: merge the two or rename one"
+            "    hint: merge the two"
         )
     ]
 
@@ -460,6 +460,7 @@ def test_ten_mistakes_in_one_repository_are_reported_at_once() -> None:
         '    hint: write "52:54:00:00:00:03", with colons and in quotes\n'
         "machines.yaml:29:19: RW128 spec.power.driver: must be one of wake-on-lan, manual, not "
         '"redfish"\n'
+        "    hint: wake-on-lan: by a magic packet to the boot NIC. manual: a person does it.\n"
         'machines.yaml:37:23: RW141 spec.assign[0].scenario: no Scenario is named "cloen"\n'
         '    hint: did you mean "clone"?\n'
         'scenario.yaml:5:32: RW124 spec.steps[1]: unknown field "restor"\n'

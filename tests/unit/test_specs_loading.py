@@ -164,7 +164,10 @@ def test_a_secret_is_a_reference() -> None:
         ),
         (
             "a:\n  b: [1, 2\nc: 3\n",
-            'f.yaml:2:6: RW101 this [ is not closed\n    hint: add the "]", or a missing ","',
+            (
+                "f.yaml:2:6: RW101 this [ is not closed before line 3\n"
+                '    hint: add the "]", or a missing ","'
+            ),
         ),
         (
             "a: {b: 1\n",
@@ -286,7 +289,7 @@ def test_a_secret_is_a_reference() -> None:
         (
             "a: !secret ''\n",
             (
-                'f.yaml:1:4: RW109 !secret "" does not name a secret\n'
+                "f.yaml:1:4: RW109 !secret wants a name\n"
                 "    hint: write !secret and a name such as bmc/rack07"
             ),
         ),
@@ -301,7 +304,8 @@ def test_a_secret_is_a_reference() -> None:
             "a: *b\n",
             (
                 "f.yaml:1:4: RW110 no anchor &b before this alias\n"
-                "    hint: anchors hold within one document and stand above their uses"
+                "    hint: an anchor stands above its uses, in the same document; "
+                "text that begins with * goes into quotes"
             ),
         ),
         (
@@ -322,13 +326,12 @@ def test_a_secret_is_a_reference() -> None:
             "name: {{ inventory_hostname }}\n",
             (
                 "f.yaml:1:8: RW112 a mapping as a key\n"
-                "    hint: text templates such as {{ name }} do not exist here; "
-                "write the value itself"
+                "    hint: text templates do not exist here; write the value itself"
             ),
         ),
         (
             "a:\n  8080: x\n",
-            "f.yaml:2:3: RW112 this key is not text\n    hint: put the key in quotes",
+            'f.yaml:2:3: RW112 the key "8080" is not text\n    hint: put the key in quotes',
         ),
         (
             "a:\n  <<: 7\n",
