@@ -10,6 +10,7 @@ from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Literal
 
+from specs.digest import Canonical, digest
 from specs.position import Position
 
 
@@ -185,7 +186,6 @@ class CompiledMachine:
     protect: bool
     assignments: tuple[Assignment, ...]
     origins: Mapping[str, Origin]
-    digest: str
     domain: str = ""
     """The DNS domain: of the identity, else of the groups, else of the network."""
 
@@ -193,6 +193,26 @@ class CompiledMachine:
     def hardware_identity(self) -> str:
         """Return what names the hardware in operations: its UUID, else its boot NIC's MAC."""
         return f"uuid:{self.uuid}" if self.uuid else f"mac:{self.macs[0]}"
+
+    @property
+    def digest(self) -> str:
+        """Return what changes with the machine's meaning, whatever place or level says it."""
+        meaning: Canonical = {
+            "addresses": [str(address) for address in self.addresses],
+            "assign": [[each.scenario, each.run] for each in self.assignments],
+            "domain": self.domain,
+            "group": self.group,
+            "hostname": self.hostname,
+            "labels": self.labels,
+            "macs": list(self.macs),
+            "name": self.name,
+            "network": self.network,
+            "power": self.power_driver,
+            "protect": self.protect,
+            "serial": self.serial,
+            "uuid": self.uuid,
+        }
+        return digest("Machine", meaning)
 
 
 @dataclass(frozen=True, slots=True)

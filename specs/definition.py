@@ -36,20 +36,23 @@ class Definition:
 
     def values(self, pattern: tuple[str, ...]) -> Iterator[tuple[Path, Plain]]:
         """Yield the sound values at a path in which ``*`` stands for every item of a list."""
-        for path, value in _matches(self.document.data, pattern, ()):
-            if not self.broken or not self.is_broken_at(path):
-                yield path, value
+        found = _matches(self.document.data, pattern)
+        if not self.broken:
+            return found
+        return ((path, value) for path, value in found if not self.is_broken_at(path))
 
 
-def _matches(value: Plain, pattern: tuple[str, ...], path: Path) -> Iterator[tuple[Path, Plain]]:
+def _matches(
+    value: Plain, pattern: tuple[str, ...], path: Path = ()
+) -> Iterator[tuple[Path, Plain]]:
     for depth, part in enumerate(pattern):
         if part == "*":
             if isinstance(value, tuple):
+                here = (*path, *pattern[:depth])
                 for index, item in enumerate(value):
-                    yield from _matches(item, pattern[depth + 1 :], (*path, index))
+                    yield from _matches(item, pattern[depth + 1 :], (*here, index))
             return
         if not isinstance(value, dict) or part not in value:
             return
         value = value[part]
-        path = (*path, part)
-    yield path, value
+    yield (*path, *pattern), value

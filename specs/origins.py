@@ -1,7 +1,8 @@
 """Where values come from, worked out when somebody asks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 from specs.compiled import Origin
 from specs.path import Path
@@ -21,34 +22,39 @@ class Source:
         return Origin(self.document.position(self.path), self.groups)
 
 
+Fields = tuple[tuple[str, ...], Mapping[str, Source]]
+"""The fields that a machine's own document sets, and the sources of those it inherits."""
+
+
 class Origins(Mapping[str, Origin]):
     """The origins of one machine's fields, by their names in documents.
 
-    ``own`` are the fields that the machine's document sets, ``inherited`` those that
-    it leaves to its groups. Finding a place parses a document again: a fleet has
-    hundreds of thousands of fields, of which people ask for a handful.
+    ``fields`` tells them when somebody asks, and finding a place parses a document
+    again: a fleet has hundreds of thousands of fields, of which people ask for a handful.
     """
 
-    __slots__ = ("_document", "_inherited", "_own")
-
-    def __init__(
-        self, document: Document, own: tuple[str, ...], inherited: Mapping[str, Source]
-    ) -> None:
+    def __init__(self, document: Document, fields: Callable[[], Fields]) -> None:
         self._document = document
-        self._own = own
-        self._inherited = inherited
+        self._ask = fields
+
+    @cached_property
+    def _fields(self) -> Fields:
+        return self._ask()
 
     def __getitem__(self, field: str) -> Origin:
-        if field in self._own:
+        own, inherited = self._fields
+        if field in own:
             return Source(self._document, _path(field)).origin()
-        return self._inherited[field].origin()
+        return inherited[field].origin()
 
     def __iter__(self) -> Iterator[str]:
-        yield from self._own
-        yield from self._inherited
+        own, inherited = self._fields
+        yield from own
+        yield from inherited
 
     def __len__(self) -> int:
-        return len(self._own) + len(self._inherited)
+        own, inherited = self._fields
+        return len(own) + len(inherited)
 
     def __repr__(self) -> str:
         return f"Origins({dict(self)!r})"
@@ -57,6 +63,11 @@ class Origins(Mapping[str, Origin]):
 def assign_field(index: int) -> str:
     """Return the name of one assignment's field."""
     return f"assign[{index}]"
+
+
+def is_assign_field(field: str) -> bool:
+    """Return whether a field is one assignment."""
+    return field.startswith("assign[")
 
 
 def label_field(key: str) -> str:
@@ -68,6 +79,6 @@ def _path(field: str) -> Path:
     """Return where a machine's document has a field."""
     if field.startswith("labels."):
         return "metadata", "labels", field.removeprefix("labels.")
-    if field.startswith("assign["):
+    if is_assign_field(field):
         return "spec", "assign", int(field[len("assign[") : -1])
     return "spec", *field.split(".")

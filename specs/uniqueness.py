@@ -31,13 +31,14 @@ def check_uniqueness(machines: Iterable[Definition], problems: Problems) -> None
     """
     used: dict[tuple[str, str], tuple[Definition, Path]] = {}
     for machine in machines:
-        for noun, value, path in _properties(machine):
+        for noun, value, path in properties(machine):
             first = used.setdefault((noun, value), (machine, path))
             if first[0] is not machine or first[1] != path:
                 _report(noun, value, (machine, path), first, problems)
 
 
-def _properties(definition: Definition) -> Iterator[_Property]:
+def properties(definition: Definition) -> Iterator[_Property]:
+    """Yield everything about a machine that no other may share."""
     if isinstance(definition.model, Machine) and not definition.broken:
         return _of_model(definition.model)
     return _of_data(definition)

@@ -4,7 +4,8 @@ from json import loads
 from pathlib import Path
 
 from reconciler.errors import ReconcilerError
-from reconciler.planning.plan import Plan, PlanItem
+from reconciler.planning.item import PlanItem
+from reconciler.planning.plan import Plan
 from reconciler.rendering.plan_json import FORMAT
 
 Refusals = list[tuple[str, str]]

@@ -7,8 +7,9 @@ from reconciler.errors import ReconcilerError
 from reconciler.ledger.ledger import Ledger
 from reconciler.ledger.states import OperationState
 from reconciler.observed import Observed, ObservedMachine
+from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.lint import broken_invariants
-from reconciler.planning.plan import Plan, PlanItem, Risk
+from reconciler.planning.plan import Plan
 
 
 def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:

@@ -8,41 +8,58 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agent.wire.step import ApplyIdentity, Restore
-from reconciler.planning.plan import Plan, PlanItem, Risk
+from reconciler.ledger.operation import Operation
+from reconciler.planning.fold import fold
+from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.plan import Plan
 
 
 def broken_invariants(plan: Plan) -> tuple[str, ...]:
     """Return what is wrong with a plan, one sentence each; empty for a sound one."""
-    found = [text for item in plan.items for text in _broken(item)]
-    starts = Counter(item.machine for item in plan.to_apply)
+    items = plan.items
+    found = [text for item in items for text in _broken(item)]
+    starts = Counter(item.machine for item in items if item.starts)
     found += [
         f"{machine}: {count} operations would start at once"
         for machine, count in starts.items()
         if count > 1
     ]
-    order = [list(Risk).index(item.risk) for item in plan.items]
+    order = [list(Risk).index(each.risk) for each in plan.folds]
     if order != sorted(order):
         found.append("the largest risk does not come first")
+    found += [
+        f"{each.risk} {each.action} {each.group}: what is said of its {each.count} items is not so"
+        for each in plan.folds
+        if fold(each.items) != (each,)
+    ]
     return tuple(found)
 
 
 def _broken(item: PlanItem) -> Iterator[str]:
-    operation = item.operation
-    if operation is None:
-        if item.risk not in {Risk.BLOCKED, Risk.UNKNOWN}:
-            yield f"{item.machine}: {item.risk}, but nothing would be done"
-        return
+    if bool(item.machine) == bool(item.subject):
+        yield f"{item.name}: is about a machine or about a document, never both"
+    if item.risk is Risk.BLOCKED and not item.unblock:
+        yield f"{item.name}: blocked, but nothing says what would unblock it"
+    if item.operation is not None:
+        yield from _broken_operation(item, item.operation)
+    elif item.risk not in {Risk.BLOCKED, Risk.UNKNOWN}:
+        yield f"{item.name}: {item.risk}, but nothing would be done"
+
+
+def _broken_operation(item: PlanItem, operation: Operation) -> Iterator[str]:
     if operation.machine != item.machine:
-        yield f"{item.machine}: its operation is for {operation.machine}"
+        yield f"{item.name}: its operation is for {operation.machine}"
     if item.risk is Risk.BLOCKED and not item.running:
-        yield f"{item.machine}: blocked, but an operation would start"
+        yield f"{item.name}: blocked, but an operation would start"
     if not item.running and operation.destructive != (item.risk is Risk.DESTRUCTIVE):
         count = len(operation.disks)
-        yield f"{item.machine}: shown as {item.risk}, but it overwrites {count} disks"
+        yield f"{item.name}: shown as {item.risk}, but it overwrites {count} disks"
     written = {step.disk for step in operation.steps if isinstance(step, Restore | ApplyIdentity)}
     if written != set(operation.disks):
-        yield f"{item.machine}: its steps write other disks than the operation names"
+        yield f"{item.name}: its steps write other disks than the operation names"
     if not item.running and len(item.disks) != len(operation.disks):
-        yield f"{item.machine}: overwrites {len(operation.disks)} disks, shows {len(item.disks)}"
+        yield f"{item.name}: overwrites {len(operation.disks)} disks, shows {len(item.disks)}"
+    if not item.running and len(item.images) != len(item.disks):
+        yield f"{item.name}: {len(item.disks)} disks, but {len(item.images)} images for them"
     if any(step.agent_token for step in operation.steps if isinstance(step, ApplyIdentity)):
-        yield f"{item.machine}: a secret is in the plan"
+        yield f"{item.name}: a secret is in the plan"

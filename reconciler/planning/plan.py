@@ -1,111 +1,67 @@
 """The plan: immutable data that the executor follows and chooses nothing of."""
 
 from collections import Counter
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from enum import StrEnum
-from hashlib import blake2b
 
-from reconciler.ledger.operation import Operation
-from specs.compiled import Origin
-
-
-class Risk(StrEnum):
-    """What an item does to a machine, or why nothing can be done; largest risk first."""
-
-    DESTRUCTIVE = "DESTRUCTIVE"
-    """Overwrites a disk."""
-    DISRUPTIVE = "DISRUPTIVE"
-    """Interrupts a running system."""
-    SAFE = "SAFE"
-    """Neither."""
-    BLOCKED = "BLOCKED"
-    """Waits for something that the item names."""
-    UNKNOWN = "UNKNOWN"
-    """What is observed is missing or too old to decide on."""
-
-
-RISKS = tuple(Risk)
-
-
-@dataclass(frozen=True, slots=True)
-class DiskFacts:
-    """A disk that will be written, as people recognise it."""
-
-    model: str
-    serial: str
-    wwn: str
-    size: int
-    holds: str
-    observed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class ImageChange:
-    """The image on its way to a disk."""
-
-    name: str
-    manifest: str
-    used_bytes: int
-    created: datetime
-
-
-@dataclass(frozen=True, slots=True)
-class PlanItem:
-    """What the plan says about one machine.
-
-    ``operation`` is what ``apply`` will have done; None where nothing can be done.
-    ``spared`` names the disks of a destructive item that stay as they are.
-    """
-
-    machine: str
-    group: str
-    risk: Risk
-    action: str
-    reason: str
-    cause: Origin | None
-    operation: Operation | None = None
-    running: bool = False
-    """The operation is under way already; ``apply`` only watches it."""
-    disks: tuple[DiskFacts, ...] = ()
-    spared: tuple[str, ...] = ()
-    images: tuple[ImageChange, ...] = ()
-    observed_at: datetime | None = None
+from reconciler.planning.estimate import Budget
+from reconciler.planning.fold import Fold, digest_of, fold
+from reconciler.planning.item import RISKS, PlanItem, Risk
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that separates the fleet from its desired state."""
+    """Everything that separates the fleet from its desired state.
+
+    All but ``items`` and ``to_apply`` needs only the folds' aggregates.
+    """
 
     revision: str
     made_at: datetime
-    items: tuple[PlanItem, ...]
+    folds: tuple[Fold, ...]
+    """In the order that ``fold`` gives."""
+    budget: Budget
+
+    @property
+    def items(self) -> tuple[PlanItem, ...]:
+        """Return every item, largest risk first."""
+        return tuple(item for each in self.folds for item in each.items)
 
     @property
     def counts(self) -> dict[Risk, int]:
         """Return the number of items per risk; all risks are there."""
-        found = Counter(item.risk for item in self.items)
+        found: Counter[Risk] = Counter()
+        for each in self.folds:
+            found[each.risk] += each.count
         return {risk: found[risk] for risk in RISKS}
+
+    @property
+    def disks(self) -> int:
+        """Return how many disks would be overwritten: the number that ``apply`` asks for."""
+        return sum(each.disks for each in self.folds)
 
     @property
     def empty(self) -> bool:
         """Return whether the fleet agrees with the repository."""
-        return not self.items
+        return not self.folds
 
     @property
     def to_apply(self) -> tuple[PlanItem, ...]:
         """Return the items that ``apply`` would start."""
-        return tuple(item for item in self.items if item.operation and not item.running)
+        return tuple(
+            item for each in self.folds if each.to_start for item in each.items if item.starts
+        )
 
     @property
     def digest(self) -> str:
         """Return the plan's identity: the revision and every operation, not the time."""
-        lines = [self.revision]
-        lines += [
-            f"{item.machine} {item.risk} {item.operation.op_id if item.operation else '-'}"
-            for item in self.items
-        ]
-        return blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+        return digest_of([self.revision, *(each.digest for each in self.folds)])
+
+
+def plan_of(revision: str, made_at: datetime, items: Iterable[PlanItem], budget: Budget) -> Plan:
+    """Return the plan that consists of ``items``."""
+    return Plan(revision, made_at, fold(items), budget)
 
 
 EXIT_NOTHING, EXIT_ERROR, EXIT_SAFE, EXIT_RISKY, EXIT_BLOCKED, EXIT_UNKNOWN = range(6)

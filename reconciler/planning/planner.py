@@ -1,15 +1,25 @@
 """``plan(desired, observed, now)``: the one function that decides what has to happen."""
 
-from collections.abc import Iterable
-from datetime import datetime, timedelta
+from collections import defaultdict
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
 from reconciler.ledger.operation import Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
-from reconciler.observed import Observed, ObservedMachine
-from reconciler.planning.plan import Plan, PlanItem, Risk
+from reconciler.observed import Capture, Observed, ObservedMachine
+from reconciler.planning.estimate import Budget
+from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.scenario_work import Blocked, Incomplete, MachineView, work_for
-from specs.compiled import Assignment, CompiledFleet, CompiledMachine, CompiledScenario
+from specs.compiled import (
+    Assignment,
+    CompiledFleet,
+    CompiledHold,
+    CompiledMachine,
+    CompiledScenario,
+    Origin,
+)
 
 INSPECTION = "inspection"
 INSPECTION_TIMEOUT = 30 * 60
@@ -20,35 +30,59 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
 
     Empty once the fleet has converged and was heard of recently enough.
     """
-    history = _by_hardware(observed.operations)
-    items = []
+    operations: defaultdict[str, list[OperationStatus]] = defaultdict(list)
+    for status in observed.operations:
+        operations[status.operation.hardware].append(status)
+    captures: defaultdict[str, list[Capture]] = defaultdict(list)
+    for capture in observed.captures:
+        captures[capture.operation].append(capture)
+    items = list(fleet_items(desired))
     for machine in desired.machines.values():
+        history = tuple(operations.get(machine.hardware_identity, ()))
         view = MachineView(
             machine=machine,
             network=desired.networks.get(machine.network),
             seen=observed.machines.get(machine.name, ObservedMachine()),
-            operations=history.get(machine.hardware_identity, ()),
+            operations=history,
             images=observed.images,
             max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
             now=now,
+            captures=tuple(
+                capture
+                for status in history
+                for capture in captures.get(status.operation.op_id, ())
+            ),
         )
-        items += _machine_items(desired, view)
-    order = list(Risk)
-    items.sort(key=lambda item: (order.index(item.risk), item.action, item.group, item.machine))
-    return Plan(revision=desired.revision, made_at=now, items=tuple(items))
+        items += machine_items(desired, view)
+    return plan_of(desired.revision, now, items, budget_of(desired))
 
 
-def _by_hardware(
-    operations: Iterable[OperationStatus],
-) -> dict[str, tuple[OperationStatus, ...]]:
-    found: dict[str, tuple[OperationStatus, ...]] = {}
-    for status in operations:
-        key = status.operation.hardware
-        found[key] = (*found.get(key, ()), status)
-    return found
+def budget_of(desired: CompiledFleet) -> Budget:
+    """Return the fleet's limit on destructive work."""
+    settings = desired.settings
+    return Budget(settings.max_destructive_at_once, settings.max_destructive_per_hour)
 
 
-def _machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
+def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
+    """Yield what concerns no machine: documents that nothing here acts on yet."""
+    for document in desired.unsupported:
+        yield PlanItem(
+            machine="",
+            subject=f"{document.kind} {document.name}",
+            group="",
+            risk=Risk.BLOCKED,
+            action=document.kind,
+            reason=document.reason,
+            cause=Origin(document.position),
+            unblock="Nothing to do: it waits for a version of Rackwright that acts on it",
+        )
+
+
+def machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
+    """Return what separates one machine from its desired state: a pure function of ``view``.
+
+    Of ``desired`` it reads the scenarios, the holds and the revision only.
+    """
     machine = view.machine
     under_way = [
         status
@@ -59,13 +93,16 @@ def _machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
         return [_under_way(machine, status) for status in under_way]
     if view.seen.quarantine and machine.assignments:
         reason = f"quarantined: {view.seen.quarantine}"
-        return [_blocked(machine, machine.assignments[0], reason, view.seen.last_seen)]
+        unblock = f"Find out who used it, then say `rackwright clear {machine.name}`"
+        first = machine.assignments[0]
+        return [_blocked(machine, first, reason, view.seen.last_seen, unblock)]
     pending: str | None = None
     items: list[PlanItem] = []
     for assignment in machine.assignments:
         if pending:
             waits = f"waits for {pending} on this machine"
-            items.append(_blocked(machine, assignment, waits, view.seen.last_seen))
+            unblock = f"Nothing to do: it follows once {pending} is done"
+            items.append(_blocked(machine, assignment, waits, view.seen.last_seen, unblock))
             continue
         item = _assignment_item(desired, view, assignment)
         if item is not None:
@@ -88,8 +125,37 @@ def _assignment_item(
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
             earlier.at,
+            f"Give the assignment a new run token{_at(assignment.origin)}",
         )
+    held = _hold(desired, view)
+    if held is not None:
+        return _held(view, assignment, held)
     return _new_work(desired.revision, view, assignment, scenario)
+
+
+def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
+    """Return the hold that keeps new work from the machine longest; one that is over has none."""
+    holds = [
+        hold
+        for hold in desired.holds
+        if view.machine.name in hold.machines and view.now < hold.until
+    ]
+    return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
+
+
+def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> PlanItem:
+    until = hold.until.astimezone(UTC)
+    return _blocked(
+        view.machine,
+        assignment,
+        f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason} ({hold.position})",
+        view.seen.last_seen,
+        f"Wait until then, or ask {hold.owner} to end hold {hold.name} at {hold.position}",
+    )
+
+
+def _at(origin: Origin) -> str:
+    return f" at {origin.position}"
 
 
 def _latest(view: MachineView, assignment: Assignment) -> OperationStatus | None:
@@ -147,6 +213,7 @@ def _convergence(
         assignment,
         f"drift: {'; '.join(drift)}. A new run token installs it anew",
         heard.at,
+        f"Correct the machine, or give the assignment a new run token{_at(assignment.origin)}",
     )
 
 
@@ -166,7 +233,7 @@ def _new_work(
     machine = view.machine
     outcome = work_for(view, assignment, scenario)
     if isinstance(outcome, Blocked):
-        return _blocked(machine, assignment, outcome.reason, view.seen.last_seen)
+        return _blocked(machine, assignment, outcome.reason, view.seen.last_seen, outcome.unblock)
     if isinstance(outcome, Incomplete):
         return PlanItem(
             machine=machine.name,
@@ -210,6 +277,7 @@ def _new_work(
         disks=outcome.facts,
         spared=outcome.spared,
         images=outcome.images,
+        seconds=outcome.seconds,
         observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
     )
 
@@ -247,6 +315,7 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:
             "Look at the machine, then say `rackwright clear`",
             cause=None,
             observed_at=status.at,
+            unblock=f"Look at the machine, then say `rackwright clear {machine.name}`",
         )
     return PlanItem(
         machine=machine.name,
@@ -258,6 +327,7 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:
         operation=operation,
         running=True,
         observed_at=status.last_event_at or status.at,
+        unblock="Nothing to do: wait until it ends, or watch it with `rackwright status`",
     )
 
 
@@ -266,6 +336,7 @@ def _blocked(
     assignment: Assignment,
     reason: str,
     observed_at: datetime | None,
+    unblock: str,
 ) -> PlanItem:
     return PlanItem(
         machine=machine.name,
@@ -275,4 +346,5 @@ def _blocked(
         reason=reason,
         cause=assignment.origin,
         observed_at=observed_at,
+        unblock=unblock,
     )

@@ -8,9 +8,11 @@ from typing import assert_never
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
 from reconciler.ledger.operation import OperationKind, OperationStatus
-from reconciler.observed import ObservedImage, ObservedMachine
+from reconciler.observed import Capture, ObservedImage, ObservedMachine
 from reconciler.planning.disk_choice import choose_disk, describe
-from reconciler.planning.plan import DiskFacts, ImageChange, Risk
+from reconciler.planning.disk_history import image_on, last_backup
+from reconciler.planning.estimate import restore_seconds
+from reconciler.planning.item import DiskFacts, ImageChange, Risk
 from specs.compiled import (
     Assignment,
     BackupStep,
@@ -40,6 +42,8 @@ class MachineView:
     max_age: timedelta
     """An older observation is UNKNOWN."""
     now: datetime
+    captures: tuple[Capture, ...] = ()
+    """What this machine's operations brought into the store."""
 
     @property
     def system_is_running(self) -> bool:
@@ -61,6 +65,8 @@ class Blocked:
     """The work cannot be planned; a person or another operation must act."""
 
     reason: str
+    unblock: str
+    """What a person can do about it, as a sentence without its full stop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,8 @@ class ScenarioWork:
     facts: tuple[DiskFacts, ...]
     spared: tuple[str, ...]
     images: tuple[ImageChange, ...]
+    seconds: int
+    """Estimate; 0 where there is nothing to go by."""
     proof: bool
     """A system with an identity of its own boots afterwards, and its agent must say so."""
 
@@ -103,12 +111,16 @@ def work_for(
     if view.system_is_running and scenario.reboot == "never":
         return Blocked(
             f"the machine is running and scenario {scenario.name} has `reboot: never`; "
-            "shut it down first"
+            "shut it down first",
+            "Shut the machine down, or let the scenario reboot it (`reboot: graceful`)",
         )
     targets: dict[RestoreStep, _Target] = {}
     for step in scenario.steps:
         if isinstance(step, UnsupportedStep):
-            return Blocked(f"step {step.action} of {scenario.name}: {step.reason}")
+            return Blocked(
+                f"step {step.action} of {scenario.name}: {step.reason}",
+                f"Take the step out of {scenario.name} ({scenario.position})",
+            )
         if isinstance(step, RestoreStep):
             target = _target(view, scenario, step)
             if not isinstance(target, _Target):
@@ -119,7 +131,10 @@ def work_for(
         steps += _wire_steps(view, step, targets)
     written = tuple(target.disk.identity for target in targets.values())
     if len(set(written)) < len(written):
-        return Blocked(f"two steps of {scenario.name} would write the same disk")
+        return Blocked(
+            f"two steps of {scenario.name} would write the same disk",
+            "Name another disk in one of the steps, by its serial or wwn",
+        )
     return ScenarioWork(
         kind=_kind(scenario),
         risk=_risk(view, written),
@@ -128,15 +143,10 @@ def work_for(
         disks=written,
         facts=tuple(_facts(view, target) for target in targets.values()),
         spared=_spared(view, written),
-        images=tuple(
-            ImageChange(
-                target.image.name,
-                target.image.manifest,
-                target.image.used_bytes,
-                target.image.created,
-            )
-            for target in targets.values()
-        ),
+        images=tuple(_change(view, target) for target in targets.values()),
+        seconds=restore_seconds(sum(target.image.used_bytes for target in targets.values()))
+        if targets
+        else 0,
         proof=scenario.after == "reboot" and any(step.identity == "apply" for step in targets),
     )
 
@@ -145,7 +155,10 @@ def _target(
     view: MachineView, scenario: CompiledScenario, step: RestoreStep
 ) -> _Target | Blocked | Incomplete:
     if view.machine.protect:
-        return Blocked(f"the machine is protected, and {scenario.name} would overwrite its disk")
+        return Blocked(
+            f"the machine is protected, and {scenario.name} would overwrite its disk",
+            _unprotect(view.machine),
+        )
     known = view.seen.disks
     if known is None:
         return Incomplete("its disks were never seen")
@@ -153,14 +166,38 @@ def _target(
         return Incomplete(f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC")
     image = view.images.get(step.image)
     if image is None:
-        return Blocked(f"image {step.image} has not been captured yet")
+        return Blocked(
+            f"image {step.image} has not been captured yet",
+            f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine",
+        )
     if not image.usable:
-        return Blocked(f"image {image.name} is not usable: {image.problem}")
+        return Blocked(
+            f"image {image.name} is not usable: {image.problem}",
+            "Repair the golden machine and capture the image again, with a new run token",
+        )
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
-        return Blocked(disk)
+        return Blocked(disk, f"Name the disk in {scenario.name}, or repair it in the machine")
     misfit = _misfit(image, disk)
-    return Blocked(misfit) if misfit else _Target(step, image, disk, known.at)
+    if misfit:
+        return Blocked(misfit, "Name another disk, or an image that fits it")
+    return _Target(step, image, disk, known.at)
+
+
+def _unprotect(machine: CompiledMachine) -> str:
+    origin = machine.origins.get("protect")
+    where = f" at {origin.position}" if origin else ""
+    return f"Take `protect: true` away{where}, if the machine may be overwritten"
+
+
+def _change(view: MachineView, target: _Target) -> ImageChange:
+    return ImageChange(
+        name=target.image.name,
+        manifest=target.image.manifest,
+        used_bytes=target.image.used_bytes,
+        created=target.image.created,
+        replaces=image_on(target.disk.identity, view.operations),
+    )
 
 
 def _misfit(image: ObservedImage, disk: Disk) -> str:
@@ -267,4 +304,5 @@ def _facts(view: MachineView, target: _Target) -> DiskFacts:
         size=identity.size,
         holds=holds,
         observed_at=target.observed_at,
+        backup=last_backup(target.disk, view.operations, view.captures, view.images),
     )

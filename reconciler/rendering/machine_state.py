@@ -6,7 +6,8 @@ from datetime import datetime
 from reconciler.ledger.operation import OperationStatus
 from reconciler.ledger.states import ACTIVE, OperationState
 from reconciler.observed import Observed, ObservedMachine
-from reconciler.planning.plan import Plan, PlanItem, Risk
+from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.plan import Plan
 from specs.compiled import CompiledFleet
 
 

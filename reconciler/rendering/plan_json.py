@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from reconciler.planning.plan import Plan, PlanItem
+from reconciler.planning.item import PlanItem
+from reconciler.planning.plan import Plan
 
 FORMAT = "rackwright-plan/1"
 

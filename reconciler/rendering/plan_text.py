@@ -1,16 +1,19 @@
 """The plan as a terminal shows it: verdict first, largest risk first."""
 
+from collections.abc import Iterator
 from datetime import datetime
-from itertools import groupby
 
 from rich.console import Console, Group, RenderableType
-from rich.filesize import decimal
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from reconciler.planning.plan import Plan, PlanItem, Risk
+from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.plan import Plan
+from reconciler.planning.rollup import Row, roll_up
+from reconciler.rendering import plan_words as words
 from reconciler.rendering.age import ago
+from reconciler.rendering.untrusted import for_terminal
 
 COLOURS = {
     Risk.DESTRUCTIVE: "bold red",
@@ -19,75 +22,137 @@ COLOURS = {
     Risk.BLOCKED: "magenta",
     Risk.UNKNOWN: "cyan",
 }
+IN_DETAIL = 12
+"""A plan of so few items is shown item by item, whatever its screen."""
+ROWS = 8
+"""Rows of a larger plan: with their lines they fill one screen."""
+DETAILS_BESIDE_ROWS = 2
+"""Items of a larger plan that are nevertheless shown in full: those of the largest risk."""
+NAMED_DISKS = 2
+"""Disks that a row names of the many that it overwrites."""
 _DETAIL_INDENT = 4
 
 
 def verdict(plan: Plan) -> Text:
     """Return the verdict line: every risk with its count."""
     parts = [
-        Text(f"{risk} {count}", style=COLOURS[risk] if count else "dim")
+        Text(f"{risk} {count:,}", style=COLOURS[risk] if count else "dim")
         for risk, count in plan.counts.items()
     ]
     return Text(" · ").join(parts)
 
 
-def plan_text(plan: Plan, describe: str, now: datetime) -> RenderableType:
-    """Return the whole plan. ``describe`` says which revision it is, for people."""
-    lines: list[RenderableType] = [
-        verdict(plan),
-        Text(f"{describe} · plan {plan.digest[:12]}", style="dim"),
-    ]
+def plan_text(
+    plan: Plan, describe: str, now: datetime, *, full: bool = False, explain: bool = False
+) -> RenderableType:
+    """Return the plan, folded to about a screen; ``full`` shows every item of it.
+
+    ``describe`` says which revision it is, for people. ``explain`` adds what would
+    unblock each blocked item.
+    """
+    wiped = words.wiped(plan)
+    facts = [describe, f"plan {plan.digest[: words.SHORT]}"]
+    lines: list[RenderableType] = [verdict(plan), _plain(" · ".join(facts), "dim")]
     if plan.empty:
-        lines.append(Text("Nothing to do: every machine is as the repository wants it."))
-        return Group(*lines)
-    for (risk, action, group), items in groupby(
-        plan.items, key=lambda item: (item.risk, item.action, item.group)
-    ):
-        members = list(items)
-        lines.append(Text())
-        heading = Text(str(risk), style=COLOURS[risk])
-        heading.append(f"  {action}", style="bold")
-        heading.append(f" · {group or 'no group'} · {_count(len(members))}")
-        lines.append(heading)
-        lines += [_item(item, now) for item in members]
+        return Group(*lines, Text(words.NOTHING))
+    if wiped:
+        lines.append(_plain(wiped, "bold red"))
+    total = sum(each.count for each in plan.folds)
+    everything = full or total <= IN_DETAIL
+    left = total if everything else DETAILS_BESIDE_ROWS
+    for row in roll_up(plan.folds, len(plan.folds) if everything else ROWS):
+        lines += [Text(), _heading(row)]
+        if len(row.folds) == 1 and row.count <= left:
+            left -= row.count
+            items = row.folds[0].items
+            lines += [_item(item, plan, now, explain=explain) for item in items]
+        else:
+            lines += _summary(row, now, explain=explain)
+    lines.append(Text())
+    if not everything:
+        lines.append(Text("Folded: `--full` shows every machine.", style="dim"))
+    lines += [_plain(sentence) for sentence in words.approval(plan)]
     return Group(*lines)
 
 
 def print_plan(console: Console, plan: Plan, describe: str, now: datetime) -> None:
-    """Print the plan."""
+    """Print the plan, folded."""
     console.print(plan_text(plan, describe, now), highlight=False)
 
 
-def _count(machines: int) -> str:
-    return "1 machine" if machines == 1 else f"{machines} machines"
+def _plain(text: str, style: str = "") -> Text:
+    return Text(for_terminal(text), style=style)
 
 
-def _item(item: PlanItem, now: datetime) -> RenderableType:
-    head = Text(f"  {item.machine}", style="bold")
-    head.append(f"  {item.reason}", style="not bold")
+def _heading(row: Row) -> Text:
+    heading = Text(str(row.risk), style=COLOURS[row.risk])
+    heading.append(f"  {for_terminal(words.title(row))}", style="bold")
+    return heading
+
+
+def _summary(row: Row, now: datetime, *, explain: bool) -> Iterator[RenderableType]:
+    """Yield the lines of a row whose items are not shown, each cut at the screen's edge."""
+    yield from _reasons(row, explain=explain)
+    images = f" · {', '.join(row.images)}" if row.images else ""
+    yield _cut(f"  because of {words.causes(row)}{images}")
+    yield _cut(f"  {words.seen(row, now)}")
+    if row.slowest_seconds:
+        each = words.effort(row.bytes_to_move // row.count, row.slowest_seconds)
+        yield _cut(f"  each {each}")
+    if not row.disks:
+        yield _cut(f"  {words.some_names(row)}", "dim")
+        return
+    for item in row.folds[0].items[:NAMED_DISKS]:
+        for disk in item.disks:
+            lost = "" if disk.backup else "no backup · "
+            yield _cut(f"  {item.name}  {lost}{words.disk(disk, now)}", "dim")
+    more = row.count - min(NAMED_DISKS, row.folds[0].count)
+    if more:
+        yield _cut(f"  and {words.counted(more, 'machine')} more", "dim")
+
+
+def _reasons(row: Row, *, explain: bool) -> Iterator[Text]:
+    shown = row.reasons if explain else row.reasons[:1]
+    for reason in shown:
+        share = f"{reason.count:,} with: " if reason.count < row.count else ""
+        if reason.wordings > 1:
+            share += "for example, "
+        text = f"  {share}{reason.text}"
+        yield _plain(text) if explain else _cut(text)
+        if explain and reason.unblock:
+            yield _plain(f"      to unblock: {reason.unblock}", "magenta")
+    others = row.count - sum(reason.count for reason in shown)
+    if others:
+        yield _cut(f"  {others:,} with other reasons", "dim")
+
+
+def _cut(text: str, style: str = "") -> Text:
+    return Text(for_terminal(text), style=style, no_wrap=True, overflow="ellipsis")
+
+
+def _item(item: PlanItem, plan: Plan, now: datetime, *, explain: bool) -> RenderableType:
+    head = Text(f"  {for_terminal(item.name)}", style="bold")
+    head.append(f"  {for_terminal(item.reason)}", style="not bold")
     details = Table.grid(padding=(0, 2))
     details.add_column(style="dim", no_wrap=True)
     details.add_column(overflow="fold")
-    for disk in item.disks:
-        name = " ".join(part for part in (disk.model, disk.serial, disk.wwn) if part)
-        details.add_row(
-            Text("overwrites", style="red"),
-            Text(
-                f"{name} · {decimal(disk.size)} · holds {disk.holds} · "
-                f"seen {ago(disk.observed_at, now)}"
-            ),
-        )
-    if item.disks:
-        details.add_row("leaves alone", "; ".join(item.spared) or "there is no other disk")
-    for image in item.images:
-        details.add_row(
-            "image",
-            f"{image.name} {image.manifest[:12]} · {decimal(image.used_bytes)} used · "
-            f"captured {ago(image.created, now)}",
-        )
-    if item.cause is not None:
-        path = f" (along {' → '.join(item.cause.path)})" if item.cause.path else ""
-        details.add_row("because of", f"{item.cause.position}{path}")
-    if not item.disks:
-        details.add_row("last heard", ago(item.observed_at, now))
+    for label, text, style in _details(item, plan, now):
+        details.add_row(Text(label, style=style), _plain(text, style if label == "backup" else ""))
+    if explain and item.unblock:
+        details.add_row(Text("to unblock", style="magenta"), _plain(item.unblock))
     return Group(head, Padding(details, (0, 0, 0, _DETAIL_INDENT), expand=False))
+
+
+def _details(item: PlanItem, plan: Plan, now: datetime) -> Iterator[tuple[str, str, str]]:
+    """Yield label, text and colour of what is known of an item."""
+    for disk, image in zip(item.disks, item.images, strict=False):
+        yield "overwrites", words.disk(disk, now), "red"
+        yield "backup", words.backup(disk, now), "" if disk.backup else "red"
+        yield "image", words.image(image, now), ""
+    if item.disks:
+        yield "moves", words.effort(item.bytes_to_move, item.seconds), ""
+        yield "leaves alone", words.spared(item), ""
+    if item.cause is not None:
+        yield "because of", f"{words.cause(item.cause)} at {words.short(plan.revision)}", ""
+    if not item.disks and item.machine:
+        yield "last heard", ago(item.observed_at, now), ""

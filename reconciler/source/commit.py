@@ -49,15 +49,21 @@ def read_commit(repository: Path, ref: str) -> SourceTree:
             f"the commit {commit[:12]} has no folder {found.folder}",
             "Commit the folder, or name another --ref",
         )
-    entries = list(found.git.entries(commit, found.folder))
+    return read_tree(found.git, found.folder, commit_of(found.git, commit))
+
+
+def read_tree(git: GitCommand, folder: str, commit: Commit) -> SourceTree:
+    """Return the files below ``folder`` of ``commit``; raises as ``read_commit``."""
+    entries = list(git.entries(commit.id, folder))
     refuse_submodules(entries)
-    blobs = _wanted_blobs(found.git, entries)
-    contents = _contents(found.git, blobs)
+    blobs = _wanted_blobs(git, entries)
+    contents = _contents(git, blobs)
     return SourceTree(
-        revision=commit,
+        revision=commit.id,
         files={path: contents[blob] for path, blob in blobs.items()},
         blobs=blobs,
-        commit=commit_of(found.git, commit),
+        commit=commit,
+        has_links=any(entry.mode == LINK and entry.path in blobs for entry in entries),
     )
 
 

@@ -59,6 +59,17 @@ class Entry:
 
 
 @dataclass(frozen=True, slots=True)
+class Change:
+    """One file that two trees do not share alike; an id is empty where a tree lacks the file."""
+
+    mode: str
+    """What it became, or was where it is gone."""
+    before: str
+    after: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
 class GitCommand:
     """git on the repository whose ``.git`` (or bare) directory is ``git_dir``.
 
@@ -86,6 +97,19 @@ class GitCommand:
         """Tell whether the commit has ``folder`` (empty: the top, which every commit has)."""
         kind = ["cat-file", "-e", f"{commit}:{folder}"]
         return not folder or self._run(kind)[0] == 0
+
+    def tree_id(self, commit: str, folder: str) -> str | None:
+        """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
+        status, output, _ = self._run(
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{folder}^{{tree}}"]
+        )
+        return output.strip() if status == 0 else None
+
+    def changes(self, before: str, after: str) -> Iterator[Change]:
+        """Yield every file that two trees do not share alike, whatever its kind."""
+        arguments = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after]
+        with self._streamed(arguments) as stream:
+            yield from parse_changes(stream.read())
 
     def entries(self, commit: str, folder: str) -> Iterator[Entry]:
         """Return every file below ``folder`` (empty: the top), with paths from there on.
@@ -225,6 +249,31 @@ def _parse_entry(line: bytes) -> Entry:
     return Entry(mode.decode(), object_id.decode(), path.decode(errors="surrogateescape"))
 
 
+def parse_changes(output: bytes) -> Iterator[Change]:
+    """Return the changes in ``git diff-tree -r -z --raw --no-abbrev`` output (git-diff(1)).
+
+    Raises ``SourceError`` RW717 when it is no such output.
+    """
+    if not output:
+        return
+    *parts, last = output.split(b"\0")
+    if last or len(parts) % 2:
+        raise _failed("diff-tree", "its output breaks off")
+    for line, path in zip(parts[::2], parts[1::2], strict=True):
+        match = re.fullmatch(
+            rb":([0-7]{6}) ([0-7]{6}) ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [A-Z]", line
+        )
+        if match is None:
+            raise _failed("diff-tree", f"it printed {line[:80]!r}")
+        old_mode, new_mode, before, after = (part.decode() for part in match.groups())
+        yield Change(
+            mode=old_mode if not after.strip("0") else new_mode,
+            before=before if before.strip("0") else "",
+            after=after if after.strip("0") else "",
+            path=path.decode(errors="surrogateescape"),
+        )
+
+
 def parse_objects(stream: IO[bytes], largest: int) -> Iterator[tuple[str, bytes]]:
     """Return id and content of each object in ``git cat-file --batch`` output.
 
@@ -266,7 +315,14 @@ def parse_commit(object_id: str, content: bytes) -> Commit:
         _printable(name.decode(encoding, "replace")),
         datetime.fromtimestamp(int(seconds), timezone(-offset if sign == b"-" else offset)),
         _printable(message.lstrip(b"\n").partition(b"\n")[0].decode(encoding, "replace")),
+        tree=_tree(content),
     )
+
+
+def _tree(content: bytes) -> str:
+    """Return the tree that Git reads: a commit begins with it, and a second one is a forgery."""
+    match = re.match(rb"tree ([0-9a-f]{40,64})\n", content)
+    return match[1].decode() if match else ""
 
 
 _EXPLANATIONS = (

@@ -34,6 +34,14 @@ class Commit:
     time: datetime
     """The author's, with the author's offset from UTC."""
     subject: str
+    tree: str = ""
+    """Id of the top folder."""
+
+    @property
+    def describe(self) -> str:
+        """One line for people."""
+        when = self.time.strftime("%Y-%m-%d %H:%M %z")
+        return f"{self.id[:_SHORT]} ({self.author}, {when}): {self.subject}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,22 +60,24 @@ class SourceTree:
     blobs: Mapping[str, str] = field(repr=False)
     commit: Commit | None
     uncommitted: tuple[str, ...] = ()
+    has_links: bool = False
+    """Whether the content of one of the files stands under another path."""
 
     @property
     def describe(self) -> str:
         """One line for people."""
         commit = self.commit
         if not self.revision.startswith("worktree:"):
-            return _describe_commit(commit) if commit is not None else self.revision[:_SHORT]
+            return commit.describe if commit is not None else self.revision[:_SHORT]
         if commit is None:
             return f"files outside Git ({len(self.files)})"
         if not self.uncommitted:
-            return f"working tree, clean, at {_describe_commit(commit)}"
+            return f"working tree, clean, at {commit.describe}"
         named = ", ".join(self.uncommitted[:_NAMED])
         more = len(self.uncommitted) - _NAMED
         return (
             f"working tree, {len(self.uncommitted)} uncommitted ({named}"
-            f"{f' and {more} more' if more > 0 else ''}) on {_describe_commit(commit)}"
+            f"{f' and {more} more' if more > 0 else ''}) on {commit.describe}"
         )
 
 
@@ -137,8 +147,3 @@ def worktree_revision(blobs: Mapping[str, str]) -> str:
     """Return the revision of files that no commit vouches for; equal for equal trees."""
     lines = (f"{blobs[path]} {path}\0" for path in sorted(blobs))
     return f"worktree:{hashlib.sha256(''.join(lines).encode()).hexdigest()}"
-
-
-def _describe_commit(commit: Commit) -> str:
-    when = commit.time.strftime("%Y-%m-%d %H:%M %z")
-    return f"{commit.id[:_SHORT]} ({commit.author}, {when}): {commit.subject}"

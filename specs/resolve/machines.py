@@ -1,27 +1,45 @@
 """Machines: what they say themselves on top of what their groups hand down."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from functools import partial
 from ipaddress import IPv4Interface
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Protocol
 
 from specs.code import Code
 from specs.compiled import Assignment, CompiledMachine, CompiledNetwork
 from specs.definition import Definition
-from specs.digest import Canonical, digest
-from specs.kinds.machine import Machine, MachineIdentity, MachineSpec
-from specs.origins import Origins, assign_field, label_field
+from specs.kinds.machine import Machine, MachineIdentity
+from specs.origins import (
+    Fields,
+    Origins,
+    Source,
+    assign_field,
+    is_assign_field,
+    label_field,
+)
 from specs.path import Path, dotted
 from specs.problems import Problems
 from specs.resolve.assignments import compiled
-from specs.resolve.group_tree import GroupTree, Inherited
+from specs.resolve.group_tree import Inherited
 from specs.resolve.networks import is_host
 
 _NETWORK: Path = ("spec", "network")
 
 
+class Groups(Protocol):
+    """The groups that exist, and what each hands to its machines."""
+
+    @property
+    def names(self) -> Iterable[str]:
+        """Return their paths."""
+
+    def inherited(self, group: str) -> Inherited:
+        """Return what a group hands down."""
+
+
 def compile_machines(
     definitions: Mapping[str, Definition],
-    tree: GroupTree,
+    tree: Groups,
     networks: Mapping[str, CompiledNetwork],
     problems: Problems,
 ) -> dict[str, CompiledMachine]:
@@ -152,21 +170,18 @@ def _compiled(
         power_driver=effective.power_driver,
         protect=effective.protect,
         assignments=effective.assignments,
-        origins=_origins(definition, model, inherited),
-        digest=digest("Machine", _meaning(definition.name, model.spec, effective)),
+        origins=Origins(definition.document, partial(_fields, model, inherited.sources)),
         domain=effective.domain,
     )
 
 
-def _origins(definition: Definition, model: Machine, inherited: Inherited) -> Origins:
+def _fields(model: Machine, inherited: Mapping[str, Source]) -> Fields:
+    """Return the fields that the machine sets itself, and what is left of its groups'."""
     own = tuple(_own_fields(model))
-    hidden = set(own).intersection(inherited.sources)
+    hidden = set(own)
     if model.spec.assign is not None:
-        hidden.update(assign_field(index) for index in range(len(inherited.assignments)))
-    left = inherited.sources
-    if hidden:
-        left = {field: source for field, source in left.items() if field not in hidden}
-    return Origins(definition.document, own, left)
+        hidden.update(field for field in inherited if is_assign_field(field))
+    return own, {field: source for field, source in inherited.items() if field not in hidden}
 
 
 def _own_fields(model: Machine) -> Iterator[str]:
@@ -196,21 +211,3 @@ def _own_identity(identity: MachineIdentity) -> Iterator[str]:
         yield "identity.domain"
     if identity.addresses:
         yield "identity.addresses"
-
-
-def _meaning(name: str, spec: MachineSpec, effective: _Effective) -> Canonical:
-    return {
-        "addresses": [str(address) for address in spec.identity.addresses],
-        "assign": [[each.scenario, each.run] for each in effective.assignments],
-        "domain": effective.domain,
-        "group": spec.group,
-        "hostname": effective.hostname,
-        "labels": effective.labels,
-        "macs": list(spec.hardware.macs),
-        "name": name,
-        "network": effective.network,
-        "power": effective.power_driver,
-        "protect": effective.protect,
-        "serial": spec.hardware.serial or "",
-        "uuid": spec.hardware.uuid or "",
-    }

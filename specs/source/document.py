@@ -1,8 +1,9 @@
 """One YAML document: plain data, and the place of every value on demand."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 from specs.path import Path
 from specs.position import Position
@@ -29,6 +30,18 @@ class Document:
     first_line: int
     items: Mapping[int, Item]
     """Mappings in lists with their line and column within the chunk, by the mapping's id."""
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Carry the document's own lines, not its whole file, to another process.
+
+        Items are found by the identity of their mappings, which are others there.
+        """
+        moved = tuple(
+            (value, line - self.first_line, column) for value, line, column in self.items.values()
+        )
+        text = self.chunk.text[self.begin : self.end]
+        chunk = Chunk(self.chunk.file, text, self.chunk.first_line + self.first_line)
+        return _carried, (self.data, self.broken, chunk, moved)
 
     @property
     def file(self) -> str:
@@ -68,6 +81,18 @@ class Document:
         if mark is None:
             return self.chunk.position(self.first_line, 0)
         return self.chunk.position(self.first_line + mark.line, mark.column)
+
+
+def _carried(data: Plain, broken: frozenset[Path], chunk: Chunk, items: Iterable[Item]) -> Document:
+    return Document(
+        data=data,
+        broken=broken,
+        chunk=chunk,
+        begin=0,
+        end=len(chunk.text),
+        first_line=0,
+        items={id(item[0]): item for item in items},
+    )
 
 
 @lru_cache(maxsize=8)

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Annotated
 
 from specs.quotation import quoted
@@ -40,6 +41,7 @@ def _name(text: str) -> str:
     raise _refused(text, "a name", hint)
 
 
+@lru_cache(maxsize=4096)  # a group's name is written once for each of its machines
 def _path_name(text: str) -> str:
     if _is_segment(text):
         return text

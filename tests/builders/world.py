@@ -81,7 +81,6 @@ def a_machine(number: int, *scenarios: str, **changes: Any) -> CompiledMachine:
             for scenario in scenarios
         ),
         origins={},
-        digest=name,
     )
     return replace(machine, **changes)
 

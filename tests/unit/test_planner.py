@@ -23,8 +23,9 @@ from agent.wire.disk import DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
 from reconciler.ledger.states import OperationState
 from reconciler.observed import ObservedMachine, TimedReport
+from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
-from reconciler.planning.plan import Plan, Risk, exit_code
+from reconciler.planning.plan import Plan, exit_code, plan_of
 from reconciler.planning.planner import plan as unchecked_plan
 
 GOLDEN = a_machine(16, "capture-golden")
@@ -386,14 +387,22 @@ def test_whatever_is_observed_only_a_named_fresh_disk_is_ever_overwritten(seen, 
 def test_a_plan_that_contradicts_itself_is_found_out():
     made = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),)), NOW)
     item = only_item(made)
-    lying = replace(made, items=(replace(item, risk=Risk.SAFE, disks=()),))
+    lying = remade(made, replace(item, risk=Risk.SAFE, disks=(), images=()))
     assert broken_invariants(lying) == (
         "node-17: shown as SAFE, but it overwrites 1 disks",
         "node-17: overwrites 1 disks, shows 0",
     )
-    twice = replace(made, items=(item, item))
+    twice = remade(made, item, item)
     assert broken_invariants(twice) == ("node-17: 2 operations would start at once",)
     elsewhere = replace(item.operation, disks=(a_disk("other").identity,))
-    assert broken_invariants(replace(made, items=(replace(item, operation=elsewhere),))) == (
+    assert broken_invariants(remade(made, replace(item, operation=elsewhere))) == (
         "node-17: its steps write other disks than the operation names",
     )
+    (sound,) = made.folds
+    assert broken_invariants(replace(made, folds=(replace(sound, disks=0),))) == (
+        "DESTRUCTIVE restore lab: what is said of its 1 items is not so",
+    )
+
+
+def remade(made: Plan, *items) -> Plan:
+    return plan_of(made.revision, made.made_at, items, made.budget)

@@ -1,0 +1,63 @@
+"""What no two machines may share, as a set that tells at once whether something is taken."""
+
+from array import array
+from bisect import bisect_left
+from collections.abc import Iterable
+from dataclasses import dataclass
+from hashlib import blake2b
+
+
+def claim(text: str) -> int:
+    """Return the 64-bit name of a claim.
+
+    Two texts with one name are rarer than a broken memory cell, and do no harm: they look
+    like a conflict, for which the whole fleet is compiled again.
+    """
+    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """A set of claims, in order."""
+
+    ordered: "array[int]"
+
+    @classmethod
+    def of(cls, claims: Iterable[int]) -> "Claims | None":
+        """Return the set; None when one claim is made twice."""
+        ordered = array("Q", sorted(claims))
+        before = -1
+        for each in ordered:
+            if each == before:
+                return None
+            before = each
+        return cls(ordered)
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> "Claims":
+        """Return what ``to_bytes`` was made of."""
+        ordered = array("Q")
+        ordered.frombytes(data)
+        return cls(ordered)
+
+    def to_bytes(self) -> bytes:
+        """Return the set in this machine's byte order: it never leaves the machine."""
+        return self.ordered.tobytes()
+
+    def __contains__(self, each: int) -> bool:
+        index = bisect_left(self.ordered, each)
+        return index < len(self.ordered) and self.ordered[index] == each
+
+    def replaced(self, gone: Iterable[int], new: Iterable[int]) -> "Claims | None":
+        """Return the set without ``gone`` and with ``new``; None when one is made twice."""
+        ordered = self.ordered[:]
+        for each in gone:
+            index = bisect_left(ordered, each)
+            if index < len(ordered) and ordered[index] == each:
+                del ordered[index]
+        for each in new:
+            index = bisect_left(ordered, each)
+            if index < len(ordered) and ordered[index] == each:
+                return None
+            ordered.insert(index, each)
+        return Claims(ordered)

@@ -1,0 +1,61 @@
+"""A compiled fleet whose machines are in shards."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from reconciler.fleet.claims import Claims
+from reconciler.fleet.shard import Shard
+from specs.compiled import CompiledFleet, CompiledMachine
+
+if TYPE_CHECKING:
+    from specs.machine_context import MachineContext
+    from specs.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FleetIndex:
+    """One revision: everything but its machines, and the shards that hold these.
+
+    ``surroundings`` is the fleet without machines.
+    """
+
+    surroundings: CompiledFleet
+    shards: Mapping[str, Shard]
+    """By group, in the order of groups."""
+    warnings: "tuple[Problem, ...]"
+
+    def fleet(self, revision: str) -> CompiledFleet:
+        """Return the whole fleet under the name of a revision; machines are read when asked for."""
+        machines = ShardedMachines(self.shards)
+        return replace(self.surroundings, revision=revision, machines=machines)
+
+
+@dataclass(frozen=True, slots=True)
+class Groundwork:
+    """What single files of a compiled revision can be compiled with, without the others."""
+
+    context: "MachineContext"
+    claims: Claims
+
+
+class ShardedMachines(Mapping[str, CompiledMachine]):
+    """All machines in the order of their names; read from their shards at the first use."""
+
+    def __init__(self, shards: Mapping[str, Shard]) -> None:
+        self._shards = shards
+
+    @cached_property
+    def _machines(self) -> Mapping[str, CompiledMachine]:
+        found = [machine for shard in self._shards.values() for machine in shard.machines()]
+        return {machine.name: machine for machine in sorted(found, key=lambda each: each.name)}
+
+    def __getitem__(self, name: str) -> CompiledMachine:
+        return self._machines[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._machines)
+
+    def __len__(self) -> int:
+        return sum(shard.count for shard in self._shards.values())

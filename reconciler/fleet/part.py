@@ -1,0 +1,71 @@
+"""A part of a fleet's files, read and compiled by one process."""
+
+from array import array
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from reconciler.fleet.claims import claim
+from reconciler.fleet.shard import FreshShard, shards_of
+from specs.compile import is_desired_state
+from specs.define import define
+from specs.definition import Definition
+from specs.machine_context import MachineContext, UnsoundPartError, compile_part, machine_claims
+from specs.nearest import NearestNames
+from specs.problem import Problem
+from specs.problems import Problems
+from specs.source import load_file
+
+Files = Sequence[tuple[str, bytes]]
+
+
+@dataclass
+class Part:
+    """Files, and the machines among what they define."""
+
+    files: Files
+    machines: list[Definition] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What the files of a part define besides machines, and what its machines claim."""
+
+    others: tuple[Definition, ...]
+    claims: "array[int]"
+    warnings: tuple[Problem, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledPart:
+    """A part's machines, group by group."""
+
+    shards: Mapping[str, FreshShard]
+    warnings: tuple[Problem, ...]
+
+
+def read(part: Part, _argument: object = None) -> Contents:
+    """Read the files; UnsoundPartError when one of their documents has an error."""
+    problems = Problems()
+    nearest = NearestNames()
+    others: list[Definition] = []
+    part.machines.clear()
+    for file, data in part.files:
+        if not is_desired_state(file):
+            continue
+        loaded = load_file(file, data)
+        problems.extend(loaded.problems)
+        if loaded.unreadable or problems.has_errors:
+            raise UnsoundPartError(f"{file} is not sound")
+        for document in loaded.documents:
+            definition = define(document, problems, nearest)
+            (part.machines if definition.kind == "Machine" else others).append(definition)
+    if problems.has_errors:
+        raise UnsoundPartError("a document is not sound")
+    claims = array("Q", (claim(text) for each in part.machines for text in machine_claims(each)))
+    return Contents(tuple(others), claims, problems.in_order())
+
+
+def compiled(part: Part, context: MachineContext) -> CompiledPart:
+    """Compile the machines that ``read`` found; UnsoundPartError when one has an error."""
+    machines, warnings = compile_part(part.machines, context)
+    return CompiledPart(shards_of(machines.values()), warnings)

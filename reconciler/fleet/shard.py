@@ -1,0 +1,147 @@
+"""The machines of one group as plain data, and back.
+
+The form is JSON of rows without names: what all machines of a group share, such as the
+assignments that they inherit, stands once. Origins of single fields are left out, but
+for those of assignments, which plans show.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from hashlib import blake2b
+from ipaddress import IPv4Interface
+from json import dumps, loads
+from typing import Any, Protocol
+
+from specs.compiled import Assignment, CompiledMachine, Origin
+from specs.position import Position
+
+
+class Shard(Protocol):
+    """A group's machines in the order of their names, and the digest that names them."""
+
+    @property
+    def group(self) -> str:
+        """Return the path of the group."""
+
+    @property
+    def count(self) -> int:
+        """Return the number of machines."""
+
+    @property
+    def digest(self) -> str:
+        """Return 32 hex digits: BLAKE2b over the body."""
+
+    @property
+    def body(self) -> bytes:
+        """Return the machines as they are kept."""
+
+    def machines(self) -> tuple[CompiledMachine, ...]:
+        """Return the machines."""
+
+
+@dataclass(frozen=True, slots=True)
+class FreshShard:
+    """A shard in memory."""
+
+    group: str
+    count: int
+    digest: str
+    body: bytes
+
+    def machines(self) -> tuple[CompiledMachine, ...]:
+        """Return the machines."""
+        return machines_of(self.group, self.body)
+
+
+def shards_of(machines: Iterable[CompiledMachine]) -> dict[str, FreshShard]:
+    """Return the machines group by group."""
+    members: dict[str, list[CompiledMachine]] = {}
+    for machine in machines:
+        members.setdefault(machine.group, []).append(machine)
+    return {group: shard(group, found) for group, found in members.items()}
+
+
+def shard(group: str, machines: Iterable[CompiledMachine]) -> FreshShard:
+    """Return the machines of one group, in any order, as a shard."""
+    ordered = sorted(machines, key=lambda machine: machine.name)
+    body = _encode(ordered)
+    return FreshShard(group, len(ordered), shard_digest(body), body)
+
+
+def shard_digest(body: bytes) -> str:
+    """Return the digest that names a shard with this body."""
+    return blake2b(body, digest_size=16).hexdigest()
+
+
+def _encode(machines: list[CompiledMachine]) -> bytes:
+    lists: dict[tuple[Assignment, ...], int] = {}
+    rows = [_row(machine, lists) for machine in machines]
+    groups = machines[0].groups if machines else ()
+    shared = [[_assignment(each) for each in assignments] for assignments in lists]
+    return dumps([groups, shared, rows], ensure_ascii=False, separators=(",", ":")).encode()
+
+
+def _row(machine: CompiledMachine, lists: dict[tuple[Assignment, ...], int]) -> list[Any]:
+    return [
+        machine.name,
+        machine.labels,
+        machine.macs,
+        machine.uuid,
+        machine.serial,
+        machine.network,
+        machine.hostname,
+        [str(address) for address in machine.addresses],
+        machine.power_driver,
+        machine.protect,
+        lists.setdefault(machine.assignments, len(lists)),
+        machine.domain,
+    ]
+
+
+def _assignment(assignment: Assignment) -> list[Any]:
+    place = assignment.origin.position
+    return [
+        assignment.scenario,
+        assignment.run,
+        place.file,
+        place.line,
+        place.column,
+        assignment.origin.path,
+    ]
+
+
+def machines_of(group: str, body: bytes) -> tuple[CompiledMachine, ...]:
+    """Return the machines of a group from their kept form."""
+    groups, shared, rows = loads(body)
+    lists = [tuple(_read_assignment(each) for each in assignments) for assignments in shared]
+    return tuple(_machine(group, tuple(groups), lists, row) for row in rows)
+
+
+def _read_assignment(row: list[Any]) -> Assignment:
+    scenario, run, file, line, column, path = row
+    return Assignment(scenario, run, Origin(Position(file, line, column), tuple(path)))
+
+
+def _machine(
+    group: str, groups: tuple[str, ...], lists: list[tuple[Assignment, ...]], row: list[Any]
+) -> CompiledMachine:
+    name, labels, macs, uuid, serial, network, hostname, addresses, *rest = row
+    power_driver, protect, assignments, domain = rest
+    origins: Mapping[str, Origin] = {}
+    return CompiledMachine(
+        name=name,
+        group=group,
+        groups=groups,
+        labels=labels,
+        macs=tuple(macs),
+        uuid=uuid,
+        serial=serial,
+        network=network,
+        hostname=hostname,
+        addresses=tuple(map(IPv4Interface, addresses)),
+        power_driver=power_driver,
+        protect=protect,
+        assignments=lists[assignments],
+        origins=origins,
+        domain=domain,
+    )

@@ -1,0 +1,67 @@
+"""What the ledger knows of one disk: the image that is on it, and its last good backup."""
+
+from collections.abc import Iterable, Mapping
+
+from agent.wire.disk import Disk, DiskIdentity, DiskSelector
+from agent.wire.step import Backup, Restore
+from reconciler.ledger.operation import OperationStatus
+from reconciler.ledger.states import OperationState
+from reconciler.observed import Capture, ObservedImage
+from reconciler.planning.item import LastBackup
+
+
+def image_on(disk: DiskIdentity, operations: Iterable[OperationStatus]) -> str:
+    """Return the manifest that the last verified restore wrote to this disk; empty if none."""
+    found = ""
+    for status in _verified(operations):
+        for step in status.operation.steps:
+            if isinstance(step, Restore) and step.disk == disk:
+                found = step.manifest
+    return found
+
+
+def last_backup(
+    disk: Disk,
+    operations: Iterable[OperationStatus],
+    captures: Iterable[Capture],
+    images: Mapping[str, ObservedImage],
+) -> LastBackup | None:
+    """Return the newest image of this disk that can be restored by its name now.
+
+    ``operations`` are those of the disk's machine, so that no other machine's image
+    passes for a backup of it. The capture must be verified, its name must still
+    stand for what it brought in, and the disk must fit what was read: the one that
+    the step named, else one of the same size.
+    """
+    mine = tuple(_verified(operations))
+    proven = {
+        (capture.operation, capture.image): capture.manifest
+        for capture in captures
+        if capture.proof == ""
+    }
+    found: LastBackup | None = None
+    for status in mine:
+        for step in status.operation.steps:
+            if not isinstance(step, Backup) or not _meant(step.disk, disk.identity):
+                continue
+            image = images.get(step.image)
+            if image is None or not image.usable or image.disk_size != disk.identity.size:
+                continue
+            if proven.get((status.operation.op_id, step.image)) != image.manifest:
+                continue
+            if found is None or image.created > found.at:
+                overwritten = any(
+                    disk.identity in later.operation.disks and later.at > image.created
+                    for later in mine
+                )
+                found = LastBackup(image.name, image.manifest, image.created, overwritten)
+    return found
+
+
+def _verified(operations: Iterable[OperationStatus]) -> Iterable[OperationStatus]:
+    return (status for status in operations if status.state is OperationState.VERIFIED)
+
+
+def _meant(wanted: DiskSelector, disk: DiskIdentity) -> bool:
+    named = ((wanted.wwn, disk.wwn), (wanted.serial, disk.serial), (wanted.path, disk.path))
+    return all(want in {"", have} for want, have in named)

@@ -1,0 +1,228 @@
+"""Items that a reviewer takes in as one: the same risk, action, cause and group.
+
+A fold's aggregates are plain data that can be stored without its items, so that
+the verdict, the digest and a screenful about 40,000 machines need no item.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from hashlib import blake2b
+from typing import Any
+
+from reconciler.planning.item import RISKS, PlanItem, Risk
+from specs.compiled import Origin
+from specs.position import Position
+
+KEPT_REASONS = 5
+KEPT_NAMES = 5
+KEPT_IMAGES = 3
+_ORDER = {risk: place for place, risk in enumerate(RISKS)}
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """A reason and how many items of the fold have it, or have one much like it.
+
+    Where machines say the same in too many wordings (each names its own disks), those
+    that are unblocked alike count as one, and ``text`` is the first example.
+    """
+
+    text: str
+    count: int
+    unblock: str = ""
+    wordings: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """The items of one (risk, action, cause, group).
+
+    ``items`` may be any sequence, also one that loads when it is touched. Two folds
+    are equal when their aggregates are; ``digest`` stands for the items.
+    """
+
+    risk: Risk
+    action: str
+    cause: Origin | None
+    group: str
+    count: int
+    to_start: int
+    """Items that ``apply`` would start."""
+    running: int
+    """Items whose operation is under way."""
+    disks: int
+    """Disks that would be overwritten."""
+    disks_without_backup: int
+    bytes_to_move: int
+    slowest_seconds: int
+    """Estimate for the slowest machine; 0 where there is none."""
+    oldest: datetime | None
+    """The oldest observation that an item rests on."""
+    newest: datetime | None
+    never_observed: int
+    reasons: tuple[Reason, ...]
+    """The most common, at most ``KEPT_REASONS``."""
+    names: tuple[str, ...]
+    """The first machines (or documents), at most ``KEPT_NAMES``."""
+    images: tuple[str, ...]
+    """The images on their way, as ``name digest``, at most ``KEPT_IMAGES``."""
+    digest: str
+    """Over the items' lines."""
+    items: Sequence[PlanItem] = field(compare=False, repr=False)
+
+
+Key = tuple[Risk, str, str, Origin | None]
+
+
+def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
+    """Return the folds of ``items``, largest risk first, then by action, group and cause.
+
+    A pure function of the set of items: their order does not matter.
+    """
+    found: dict[Key, list[PlanItem]] = {}
+    for item in items:
+        found.setdefault((item.risk, item.action, item.group, item.cause), []).append(item)
+    return tuple(
+        _fold(key, sorted(found[key], key=lambda item: (item.name, item.line)))
+        for key in sorted(found, key=_place)
+    )
+
+
+def in_order(folds: Iterable[Fold]) -> tuple[Fold, ...]:
+    """Return folds in the order that ``fold`` would give them."""
+    return tuple(sorted(folds, key=lambda each: _place(_key(each))))
+
+
+def _key(each: Fold) -> Key:
+    return each.risk, each.action, each.group, each.cause
+
+
+def _place(key: Key) -> tuple[int, str, str, Position, tuple[str, ...]]:
+    risk, action, group, cause = key
+    nowhere = Position("", 0, 0)
+    return (
+        _ORDER[risk],
+        action,
+        group,
+        cause.position if cause else nowhere,
+        cause.path if cause else (),
+    )
+
+
+def _fold(key: Key, items: Sequence[PlanItem]) -> Fold:
+    risk, action, group, cause = key
+    times = [item.observed_at for item in items if item.observed_at is not None]
+    reasons = merged_reasons(Reason(item.reason, 1, item.unblock) for item in items)
+    disks = [disk for item in items for disk in item.disks]
+    images = {f"{image.name} {image.manifest[:12]}" for item in items for image in item.images}
+    return Fold(
+        risk=risk,
+        action=action,
+        cause=cause,
+        group=group,
+        count=len(items),
+        to_start=sum(item.starts for item in items),
+        running=sum(item.running for item in items),
+        disks=len(disks),
+        disks_without_backup=sum(disk.backup is None for disk in disks),
+        bytes_to_move=sum(item.bytes_to_move for item in items),
+        slowest_seconds=max(item.seconds for item in items),
+        oldest=min(times, default=None),
+        newest=max(times, default=None),
+        never_observed=len(items) - len(times),
+        reasons=reasons[:KEPT_REASONS],
+        names=tuple(item.name for item in items[:KEPT_NAMES]),
+        images=tuple(sorted(images)[:KEPT_IMAGES]),
+        digest=digest_of(item.line for item in items),
+        items=tuple(items),
+    )
+
+
+def merged_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons, equal ones counted together, the most common first."""
+    found: dict[tuple[str, str], Reason] = {}
+    for reason in reasons:
+        _count(found, (reason.text, reason.unblock), reason, more_wordings=0)
+    if len(found) > KEPT_REASONS:
+        alike: dict[tuple[str, str], Reason] = {}
+        for reason in sorted(found.values(), key=lambda each: each.text):
+            key = ("", reason.unblock) if reason.unblock else (reason.text, "")
+            _count(alike, key, reason, more_wordings=reason.wordings)
+        found = alike
+    return tuple(sorted(found.values(), key=lambda each: (-each.count, each.text)))
+
+
+def _count(
+    found: dict[tuple[str, str], Reason],
+    key: tuple[str, str],
+    reason: Reason,
+    *,
+    more_wordings: int,
+) -> None:
+    known = found.get(key)
+    found[key] = (
+        reason
+        if known is None
+        else replace(
+            known, count=known.count + reason.count, wordings=known.wordings + more_wordings
+        )
+    )
+
+
+def digest_of(lines: Iterable[str]) -> str:
+    """Return 32 hex digits over the lines, in their order."""
+    return blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
+
+
+_PLAIN = (
+    "action",
+    "group",
+    "count",
+    "to_start",
+    "running",
+    "disks",
+    "disks_without_backup",
+    "bytes_to_move",
+    "slowest_seconds",
+    "never_observed",
+    "digest",
+)
+
+
+def fold_data(each: Fold) -> dict[str, Any]:
+    """Return the aggregates as JSON data, without the items."""
+    cause = each.cause
+    return {
+        "risk": str(each.risk),
+        **{name: getattr(each, name) for name in _PLAIN},
+        "cause": cause
+        and [cause.position.file, cause.position.line, cause.position.column, list(cause.path)],
+        "oldest": each.oldest and each.oldest.isoformat(),
+        "newest": each.newest and each.newest.isoformat(),
+        "reasons": [
+            [reason.text, reason.count, reason.unblock, reason.wordings] for reason in each.reasons
+        ],
+        "names": list(each.names),
+        "images": list(each.images),
+    }
+
+
+def fold_from(data: Mapping[str, Any], items: Sequence[PlanItem]) -> Fold:
+    """Return the fold that ``fold_data`` wrote, with its items or what will load them."""
+    cause = data["cause"]
+    return Fold(
+        risk=Risk(data["risk"]),
+        **{name: data[name] for name in _PLAIN},
+        cause=Origin(Position(*cause[:3]), tuple(cause[3])) if cause else None,
+        oldest=_time(data["oldest"]),
+        newest=_time(data["newest"]),
+        reasons=tuple(Reason(*reason) for reason in data["reasons"]),
+        names=tuple(data["names"]),
+        images=tuple(data["images"]),
+        items=items,
+    )
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

@@ -1,0 +1,114 @@
+"""One line of a plan: what would happen to one machine, or why nothing can."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from reconciler.ledger.operation import Operation
+from specs.compiled import Origin
+
+
+class Risk(StrEnum):
+    """What an item does to a machine, or why nothing can be done; largest risk first."""
+
+    DESTRUCTIVE = "DESTRUCTIVE"
+    """Overwrites a disk."""
+    DISRUPTIVE = "DISRUPTIVE"
+    """Interrupts a running system."""
+    SAFE = "SAFE"
+    """Neither."""
+    BLOCKED = "BLOCKED"
+    """Waits for something that the item names."""
+    UNKNOWN = "UNKNOWN"
+    """What is observed is missing or too old to decide on."""
+
+
+RISKS = tuple(Risk)
+
+
+@dataclass(frozen=True, slots=True)
+class LastBackup:
+    """The newest image of a disk that the store can restore."""
+
+    image: str
+    manifest: str
+    at: datetime
+    """When it was captured."""
+    overwritten_since: bool
+    """A restore wrote the disk after it: it is not a copy of what is there now."""
+
+
+@dataclass(frozen=True, slots=True)
+class DiskFacts:
+    """A disk that will be written, as people recognise it."""
+
+    model: str
+    serial: str
+    wwn: str
+    size: int
+    holds: str
+    observed_at: datetime
+    backup: LastBackup | None = None
+    """None: whatever is on the disk cannot be brought back."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageChange:
+    """The image on its way to a disk; the n-th of an item goes to its n-th disk."""
+
+    name: str
+    manifest: str
+    used_bytes: int
+    created: datetime
+    replaces: str = ""
+    """Manifest that the last verified restore wrote to this disk; empty when none did."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanItem:
+    """What the plan says about one machine, or about a document that concerns no machine.
+
+    ``operation`` is what ``apply`` will have done; None where nothing can be done.
+    ``spared`` names the disks of a destructive item that stay as they are.
+    """
+
+    machine: str
+    group: str
+    risk: Risk
+    action: str
+    reason: str
+    cause: Origin | None
+    operation: Operation | None = None
+    running: bool = False
+    """The operation is under way already; ``apply`` only watches it."""
+    disks: tuple[DiskFacts, ...] = ()
+    spared: tuple[str, ...] = ()
+    images: tuple[ImageChange, ...] = ()
+    observed_at: datetime | None = None
+    unblock: str = ""
+    """What a person can do about a blocked item, as a sentence without its full stop."""
+    subject: str = ""
+    """The document that the item is about where ``machine`` is empty: ``Package nginx``."""
+    seconds: int = 0
+    """Estimate of how long the machine is at work; 0 where there is nothing to go by."""
+
+    @property
+    def name(self) -> str:
+        """Return what the item is about: the machine, else the document."""
+        return self.machine or self.subject
+
+    @property
+    def starts(self) -> bool:
+        """Return whether ``apply`` would start something."""
+        return self.operation is not None and not self.running
+
+    @property
+    def bytes_to_move(self) -> int:
+        """Return the most that will cross the network: blocks already there are not sent."""
+        return sum(image.used_bytes for image in self.images)
+
+    @property
+    def line(self) -> str:
+        """Return what enters a digest: what would be done, not when or why."""
+        op_id = self.operation.op_id if self.operation else "-"
+        return f"{self.name} {self.risk} {self.action} {op_id}"

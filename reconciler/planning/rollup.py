@@ -1,0 +1,149 @@
+"""Many folds as few rows: groups roll up to their ancestors until the rows fit."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from reconciler.planning.fold import KEPT_IMAGES, KEPT_NAMES, Fold, Reason, merged_reasons
+from reconciler.planning.item import RISKS, Risk
+from specs.compiled import Origin
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Folds of one risk that are shown as one; most often a single one."""
+
+    group: str
+    """The common ancestor of the folds' groups, or the group of the only one."""
+    folds: tuple[Fold, ...]
+
+    @property
+    def risk(self) -> Risk:
+        """Return the risk that all folds share."""
+        return self.folds[0].risk
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Return the different actions, in the order of their names."""
+        return tuple(sorted({each.action for each in self.folds}))
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Return the different groups, in the order of their names."""
+        return tuple(sorted({each.group for each in self.folds}))
+
+    @property
+    def causes(self) -> tuple[Origin, ...]:
+        """Return the different causes, in the order of their positions."""
+        causes = {each.cause for each in self.folds if each.cause is not None}
+        return tuple(sorted(causes, key=lambda cause: (cause.position, cause.path)))
+
+    @property
+    def count(self) -> int:
+        """Return the number of items."""
+        return sum(each.count for each in self.folds)
+
+    @property
+    def disks(self) -> int:
+        """Return the number of disks that would be overwritten."""
+        return sum(each.disks for each in self.folds)
+
+    @property
+    def disks_without_backup(self) -> int:
+        """Return how many of the disks have no backup."""
+        return sum(each.disks_without_backup for each in self.folds)
+
+    @property
+    def bytes_to_move(self) -> int:
+        """Return the most that will cross the network."""
+        return sum(each.bytes_to_move for each in self.folds)
+
+    @property
+    def slowest_seconds(self) -> int:
+        """Return the estimate for the slowest machine; 0 where there is none."""
+        return max(each.slowest_seconds for each in self.folds)
+
+    @property
+    def oldest(self) -> datetime | None:
+        """Return the time of the oldest observation."""
+        times = [each.oldest for each in self.folds if each.oldest is not None]
+        return min(times, default=None)
+
+    @property
+    def newest(self) -> datetime | None:
+        """Return the time of the newest observation."""
+        times = [each.newest for each in self.folds if each.newest is not None]
+        return max(times, default=None)
+
+    @property
+    def never_observed(self) -> int:
+        """Return how many items rest on no observation at all."""
+        return sum(each.never_observed for each in self.folds)
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Return the reasons that the folds keep, the most common first."""
+        return merged_reasons(reason for each in self.folds for reason in each.reasons)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Return the first names."""
+        return tuple(name for each in self.folds for name in each.names)[:KEPT_NAMES]
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        """Return the images on their way, as ``name digest``; more than are shown, if more."""
+        found = sorted({image for each in self.folds for image in each.images})
+        return tuple(found[: KEPT_IMAGES + 1])
+
+
+def roll_up(folds: Iterable[Fold], limit: int) -> tuple[Row, ...]:
+    """Return rows in the folds' order, at most ``limit`` if one row per risk allows it.
+
+    The least risk is rolled up first and the destructive last: first the causes
+    of one group, then groups to ever higher ancestors, at last different actions.
+    """
+    by_risk: dict[Risk, list[Row]] = {risk: [] for risk in RISKS}
+    for each in folds:
+        by_risk[each.risk].append(Row(each.group, (each,)))
+    for risk in reversed(RISKS):
+        depth = max((_depth(row.group) for row in by_risk[risk]), default=0)
+        for level in range(depth, -1, -1):
+            if sum(map(len, by_risk.values())) <= limit:
+                break
+            by_risk[risk] = _merged(by_risk[risk], level, by_action=True)
+        if sum(map(len, by_risk.values())) > limit:
+            by_risk[risk] = _merged(by_risk[risk], 0, by_action=False)
+    return tuple(row for risk in RISKS for row in by_risk[risk])
+
+
+def _depth(group: str) -> int:
+    return len(group.split("/")) if group else 0
+
+
+def _merged(rows: Sequence[Row], level: int, *, by_action: bool) -> list[Row]:
+    """Return rows whose groups agree in their first ``level`` parts as one."""
+    found: dict[tuple[str, str], list[Row]] = {}
+    for row in rows:
+        ancestor = "/".join(row.group.split("/")[:level])
+        action = row.actions[0] if by_action else ""
+        found.setdefault((action, ancestor), []).append(row)
+    return [_together(members) for members in found.values()]
+
+
+def _together(rows: Sequence[Row]) -> Row:
+    if len(rows) == 1:
+        return rows[0]
+    folds = tuple(each for row in rows for each in row.folds)
+    return Row(_ancestor([row.group for row in rows]), folds)
+
+
+def _ancestor(groups: Sequence[str]) -> str:
+    """Return the nearest common ancestor of group paths; empty for the root."""
+    paths = [group.split("/") for group in groups]
+    common = []
+    for parts in zip(*paths, strict=False):
+        if len(set(parts)) > 1:
+            break
+        common.append(parts[0])
+    return "/".join(common)

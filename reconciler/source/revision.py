@@ -1,0 +1,62 @@
+"""Which commit desired state comes from, before any of its files is read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import SourceError
+from reconciler.source.commit import commit_of, read_tree, resolve
+from reconciler.source.git_command import Change, GitCommand
+from reconciler.source.repository import find_repository
+from reconciler.source.tree import Commit, SourceTree
+
+
+@dataclass(frozen=True, slots=True)
+class Revision:
+    """A commit and the folder of it that describes the fleet.
+
+    ``tree`` is Git's id of that folder: equal trees have equal files, so that what was
+    made of one before need not be made again.
+    """
+
+    git: GitCommand
+    folder: str
+    commit: Commit
+    tree: str
+
+    @property
+    def describe(self) -> str:
+        """One line for people."""
+        return self.commit.describe
+
+    def read(self) -> SourceTree:
+        """Return the files; raises ``SourceError`` as ``read_commit``."""
+        return read_tree(self.git, self.folder, self.commit)
+
+    def changes_since(self, tree: str) -> Iterator[Change]:
+        """Yield the files that differ from those of ``tree``, a folder's id in this repository.
+
+        Raises ``SourceError`` RW717 where the repository no longer has that tree.
+        """
+        return self.git.changes(tree, self.tree)
+
+    def contents(self, blobs: list[str], largest: int) -> dict[str, bytes]:
+        """Return the content of blobs of at most ``largest`` bytes, by their ids."""
+        return dict(self.git.objects(blobs, largest))
+
+
+def find_revision(repository: Path, ref: str) -> Revision:
+    """Return the revision that ``ref`` names in ``repository``, or in the folder of one.
+
+    Raises ``SourceError``: RW710 to RW713 and RW717, as ``read_commit``.
+    """
+    found = find_repository(repository)
+    commit = commit_of(found.git, resolve(repository, found.git, ref))
+    tree = commit.tree if not found.folder else found.git.tree_id(commit.id, found.folder)
+    if tree is None:
+        raise SourceError(
+            "RW713",
+            f"the commit {commit.id[:12]} has no folder {found.folder}",
+            "Commit the folder, or name another --ref",
+        )
+    return Revision(found.git, found.folder, commit, tree)

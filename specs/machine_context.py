@@ -1,0 +1,119 @@
+"""Compiling some machines without the others.
+
+What a machine means depends on its own document and on everything that is no machine:
+groups, networks, scenarios. It never depends on another machine, except that some
+values must not be used twice, which ``machine_claims`` names. So a fleet's machines can
+be compiled in parts, in any order and by several processes, and a part whose documents
+did not change need not be compiled again.
+
+Everything here answers for sound documents only. Whatever is unusual is an
+``UnsoundPartError``: whoever asked compiles the whole fleet instead, which finds the
+problem again and puts it into words.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+from specs.compiled import CompiledMachine, CompiledNetwork
+from specs.definition import Definition
+from specs.kinds.machine import Machine
+from specs.library import Library
+from specs.problem import Problem
+from specs.problems import Problems
+from specs.references import REFERENCES
+from specs.resolve.assignments import check_assignments
+from specs.resolve.group_tree import GroupTree, Inherited
+from specs.resolve.machines import compile_machines
+from specs.uniqueness import properties
+
+
+class UnsoundPartError(Exception):
+    """Something about these documents needs a look at the whole fleet."""
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedGroups:
+    """What each group hands to its machines, worked out."""
+
+    inheritance: Mapping[str, Inherited]
+
+    @property
+    def names(self) -> Iterable[str]:
+        """Return the groups that exist, written or as parents."""
+        return self.inheritance
+
+    def inherited(self, group: str) -> Inherited:
+        """Return what ``group`` hands down; UnsoundPartError for an unknown group."""
+        try:
+            return self.inheritance[group]
+        except KeyError:
+            raise UnsoundPartError(f"no group {group}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class MachineContext:
+    """All that a machine's meaning depends on besides its own document."""
+
+    groups: ResolvedGroups
+    networks: Mapping[str, CompiledNetwork]
+    known: Mapping[str, frozenset[str]]
+    """The names that exist, by kind."""
+
+
+def machine_context(
+    library: Library, tree: GroupTree, networks: Mapping[str, CompiledNetwork]
+) -> MachineContext:
+    """Return the context that a sound fleet's documents make.
+
+    Where values came from is left out: it costs much, and only ``explain`` asks.
+    """
+    kinds = {kind for _, kind in REFERENCES["Machine"]}
+    return MachineContext(
+        groups=ResolvedGroups(
+            {name: replace(tree.inherited(name), sources={}) for name in tree.names}
+        ),
+        networks=networks,
+        known={
+            kind: frozenset(tree.names if kind == "Group" else library.of_kind(kind))
+            for kind in kinds
+        },
+    )
+
+
+def compile_part(
+    definitions: Iterable[Definition], context: MachineContext
+) -> tuple[dict[str, CompiledMachine], tuple[Problem, ...]]:
+    """Return the machines that sound definitions declare, by name, and the warnings.
+
+    UnsoundPartError when one of them has an error, or two have one name.
+    """
+    problems = Problems()
+    by_name: dict[str, Definition] = {}
+    for definition in definitions:
+        if by_name.setdefault(definition.name, definition) is not definition:
+            raise UnsoundPartError(f"two machines are named {definition.name}")
+        if definition.broken or not isinstance(definition.model, Machine):
+            raise UnsoundPartError(f"{definition.position} is not sound")
+        for pattern, kind in REFERENCES["Machine"]:
+            names = context.known[kind]
+            if not all(name in names for _, name in definition.values(pattern)):
+                raise UnsoundPartError(f"{definition.position} names an unknown {kind}")
+    check_assignments(by_name.values(), problems)
+    machines = compile_machines(by_name, context.groups, context.networks, problems)
+    if problems.has_errors:
+        raise UnsoundPartError("a machine has an error")
+    return machines, problems.in_order()
+
+
+def machine_claims(definition: Definition) -> list[str]:
+    """Return what no other machine may claim: its name and the values that must be unique."""
+    claims = [f"{noun} {value}" for noun, value, _ in properties(definition)]
+    claims.append(f"name {definition.name}")
+    return claims
+
+
+def group_of(definition: Definition) -> str:
+    """Return the group of a machine; UnsoundPartError when its document is not sound."""
+    if not isinstance(definition.model, Machine):
+        raise UnsoundPartError(f"{definition.position} is not sound")
+    return definition.model.spec.group

@@ -1,0 +1,195 @@
+"""What an item tells its reviewer: backups, images, holds, and how to go on."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from builders.world import (
+    CLONE,
+    GIB,
+    HERE,
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_status,
+    an_image,
+    in_ram,
+    observed,
+)
+
+from reconciler.ledger.states import OperationState
+from reconciler.observed import Capture
+from reconciler.planning.item import LastBackup, Risk
+from reconciler.planning.lint import broken_invariants
+from reconciler.planning.plan import exit_code
+from reconciler.planning.planner import plan as unchecked_plan
+from specs.compiled import CompiledHold, Origin, UnsupportedDocument
+from specs.position import Position
+
+NODE = a_machine(17, "clone-golden")
+GOLDEN = a_machine(16, "capture-golden")
+SAVED = an_image(disk_size=4 * GIB)
+
+
+def plan(fleet, world, now=NOW):
+    made = unchecked_plan(fleet, world, now)
+    assert broken_invariants(made) == ()
+    return made
+
+
+def only_item(made):
+    assert len(made.items) == 1
+    return made.items[0]
+
+
+def saved_world(*, state=OperationState.VERIFIED, proof="", image=SAVED, size=4 * GIB, later=()):
+    """Return a world in which the golden machine was captured and shall now be overwritten."""
+    operation = only_item(plan(a_fleet(GOLDEN), observed())).operation
+    capture = Capture(operation.op_id, "debian12", SAVED.manifest, proof)
+    again = replace(
+        GOLDEN,
+        assignments=tuple(replace(each, scenario="clone-golden") for each in GOLDEN.assignments),
+    )
+    status = a_status(operation, state, at=NOW - timedelta(days=3))
+    world = observed(
+        {GOLDEN.name: in_ram(GOLDEN, a_disk(size=size))},
+        (image,),
+        (status, *later),
+        captures=(capture,),
+    )
+    return a_fleet(again), world
+
+
+def test_a_disk_names_its_last_good_backup():
+    (disk,) = only_item(plan(*saved_world())).disks
+    assert disk.backup == LastBackup(
+        "debian12", SAVED.manifest, SAVED.created, overwritten_since=False
+    )
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"proof": None},
+        {"proof": "e2fsck found errors"},
+        {"state": OperationState.FAILED},
+        {"image": an_image(disk_size=4 * GIB, manifest="b" * 64)},
+        {"image": an_image(disk_size=3 * GIB)},
+    ],
+    ids=["unproven", "bad", "failed", "the name moved on", "another disk's size"],
+)
+def test_what_cannot_be_restored_by_name_is_no_backup(changes):
+    assert only_item(plan(*saved_world(**changes))).disks[0].backup is None
+
+
+def test_the_image_of_another_machine_is_no_backup():
+    _, world = saved_world()
+    world = replace(world, machines={NODE.name: in_ram(NODE, a_disk())})
+    assert only_item(plan(a_fleet(NODE), world)).disks[0].backup is None
+
+
+def test_a_backup_says_when_a_restore_came_after_it():
+    fleet, world = saved_world()
+    written = only_item(plan(fleet, world)).operation
+    written = replace(written, op_id="9" * 32, run="earlier")
+    later = (a_status(written, OperationState.VERIFIED, at=NOW),)
+    (item,) = plan(*saved_world(later=later)).items
+    assert item.disks[0].backup.overwritten_since
+    assert item.images[0].replaces == SAVED.manifest
+
+
+def test_an_image_names_what_the_last_verified_restore_wrote():
+    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))
+    first = only_item(plan(a_fleet(NODE), world))
+    assert first.images[0].replaces == ""
+    done = a_status(first.operation, OperationState.VERIFIED)
+    again = replace(NODE, assignments=(replace(NODE.assignments[0], run="2"),))
+    world = replace(world, operations=(done,), images={"debian12": an_image(manifest="b" * 64)})
+    (change,) = only_item(plan(a_fleet(again), world)).images
+    assert (change.replaces, change.manifest) == ("a" * 64, "b" * 64)
+    failed = replace(world, operations=(a_status(first.operation, OperationState.FAILED),))
+    assert only_item(plan(a_fleet(again), failed)).images[0].replaces == ""
+
+
+def a_hold(**changes):
+    values = {
+        "name": "freeze",
+        "machines": frozenset({NODE.name}),
+        "until": NOW + timedelta(days=2),
+        "owner": "ops@example.net",
+        "reason": "quarter end",
+        "position": Position("holds.yaml", 1, 1),
+    }
+    return CompiledHold(**{**values, **changes})
+
+
+def held(*holds, machine=NODE, world=None):
+    world = world or observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    return only_item(plan(replace(a_fleet(machine), holds=holds), world))
+
+
+def test_a_hold_blocks_new_work_and_names_owner_end_reason_and_place():
+    item = held(a_hold())
+    assert (item.risk, item.operation) == (Risk.BLOCKED, None)
+    assert item.reason == (
+        "held by ops@example.net until 2026-11-23 12:00 UTC: quarter end (holds.yaml:1:1)"
+    )
+    assert item.unblock == (
+        "Wait until then, or ask ops@example.net to end hold freeze at holds.yaml:1:1"
+    )
+
+
+def test_a_hold_blocks_an_inspection_too():
+    assert held(a_hold(), world=observed(images=(an_image(),))).risk is Risk.BLOCKED
+
+
+@pytest.mark.parametrize(
+    "hold",
+    [a_hold(until=NOW), a_hold(machines=frozenset({"node-99"}))],
+    ids=["over", "for another machine"],
+)
+def test_a_hold_that_is_over_or_meant_for_others_has_no_effect(hold):
+    assert held(hold).risk is Risk.DESTRUCTIVE
+
+
+def test_of_two_holds_the_one_that_lasts_longer_is_named():
+    longer = a_hold(name="audit", until=NOW + timedelta(days=9), reason="audit")
+    assert "audit" in held(longer, a_hold()).reason
+
+
+def test_a_hold_leaves_work_alone_that_is_under_way():
+    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))
+    operation = only_item(plan(a_fleet(NODE), world)).operation
+    world = replace(world, operations=(a_status(operation, OperationState.STARTED),))
+    assert held(a_hold(), world=world).running
+
+
+def test_a_document_that_nothing_acts_on_is_one_blocked_item_without_a_machine():
+    document = UnsupportedDocument("Package", "nginx", "no provider mirrors packages yet", HERE)
+    made = plan(replace(a_fleet(), unsupported=(document,)), observed())
+    item = only_item(made)
+    assert (item.machine, item.name, item.risk) == ("", "Package nginx", Risk.BLOCKED)
+    assert item.reason == "no provider mirrors packages yet"
+    assert exit_code(made) == 4
+
+
+def test_a_protected_machine_says_where_the_protection_is_written():
+    place = Origin(Position("machines.yaml", 9, 3))
+    node = replace(NODE, protect=True, origins={"protect": place})
+    world = observed({node.name: in_ram(node, a_disk())}, (an_image(),))
+    assert only_item(plan(a_fleet(node), world)).unblock == (
+        "Take `protect: true` away at machines.yaml:9:3, if the machine may be overwritten"
+    )
+
+
+def test_the_estimate_counts_used_bytes_and_two_starts():
+    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(used_bytes=10**10),))
+    assert only_item(plan(a_fleet(NODE), world)).seconds == 180 + 100
+
+
+def test_a_scenario_that_waits_says_that_nothing_is_to_be_done():
+    node = a_machine(3, "capture-golden", "clone-golden")
+    waiting = plan(a_fleet(node), observed()).items[-1]
+    assert waiting.unblock == "Nothing to do: it follows once capture-golden run 1 is done"
+    assert CLONE.name == waiting.action
