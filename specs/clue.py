@@ -10,7 +10,12 @@ NO_TEMPLATES = "text templates do not exist here; write the value itself"
 _TEMPLATES = ("{{", "{%", "${")
 _QUOTES = frozenset({"Pi", "Pf"})
 """Unicode's categories of opening and closing quotation marks; ASCII's are in neither."""
-_UNNAMED = {"\t": "a tab", "\n": "a line break", "\r": "a carriage return"}
+_UNNAMED = {
+    "\t": "a tab",
+    "\n": "a line break",
+    "\r": "a carriage return",
+    "\x85": "NEXT LINE (U+0085)",
+}
 
 
 def hint_for(text: str, hint: str) -> str:

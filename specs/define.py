@@ -92,7 +92,15 @@ def _is_addressed_here(document: Document, problems: Problems) -> bool:
             "write the documents one after another, with lines of --- between them",
         )
         return False
-    if not isinstance(data, dict) or not any(key in data for key in _REQUIRED):
+    if not isinstance(data, dict):
+        problems.error(
+            document.position(()),
+            Code.NOT_A_DOCUMENT,
+            "no mapping of keys to values, which every document of desired state is",
+            f"write key: value; {_OTHER_TOOLS}",
+        )
+        return False
+    if not any(key in data for key in _REQUIRED):
         problems.error(
             document.position(()),
             Code.NOT_A_DOCUMENT,

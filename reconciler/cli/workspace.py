@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.planning.plan import Plan
+from reconciler.rendering.problem_list import plain
 from reconciler.source.location import RemoteRepository, open_source, parse_location
 from reconciler.source.repository import find_repository
 from reconciler.source.tree import SourceTree
@@ -90,7 +91,7 @@ class Workspace:
         result = compile_fleet(self.source.files, self.source.revision)
         if result.fleet is None:
             errors = [problem for problem in result.problems if problem.severity == "error"]
-            listing = "\n".join(str(problem) for problem in result.problems)
+            listing = plain(result.problems)
             raise InvalidRepositoryError(
                 "RW901",
                 f"the repository has {len(errors)} error(s)\n{listing}",

@@ -25,7 +25,7 @@ from specs.clue import NO_TEMPLATES
 from specs.code import Code
 from specs.problems import MOST_PER_DOCUMENT, Problems
 from specs.quotation import quoted
-from specs.secret_reference import SecretReference
+from specs.secret_reference import TAG_HINT, SecretReference
 from specs.source.chunk import MARKER, Chunk
 from specs.source.flaw import Flaw, UnreadableDocumentError
 from specs.source.plain import Plain, is_mac_of_digits, resolve
@@ -172,12 +172,24 @@ class Builder:
         elif not event.style:
             value = resolve(event.value)
             if value is None:
-                self.flawed = True
+                value = self._no_value(event)
             elif value is event.value and value[0].isdigit() and is_mac_of_digits(value):
                 self._warn_of_mac(event)
         if event.anchor is not None:
             self._define(event, value)
         return value
+
+    def _no_value(self, event: ScalarEvent) -> Broken | None:
+        self.flawed = True
+        if event.anchor is None:
+            return None
+        self._report(
+            event,
+            Code.ALIAS,
+            f"&{event.anchor} stands before no value",
+            "write the value behind it; put text that begins with & in quotes",
+        )
+        return BROKEN
 
     def _tagged(self, event: ScalarEvent) -> _Value:
         if event.ctag == _SECRET_TAG:
@@ -195,7 +207,7 @@ class Builder:
             message, hint = f"!secret {_NO_NAME}", _SECRET_FORM
         else:
             tag = str(event.ctag).replace("tag:yaml.org,2002:", "!!", 1)
-            message, hint = f"unknown tag {quoted(tag)}", "only !secret NAME exists here"
+            message, hint = f"unknown tag {quoted(tag)}", TAG_HINT
         self._report(event, Code.UNKNOWN_TAG, message, hint)
         return self._broken()
 

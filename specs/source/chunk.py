@@ -27,15 +27,19 @@ MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _MARKER_BYTES = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _CONFLICT = re.compile(rb"^(?:<{7}|={7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
 _CONTROL_BYTES = bytes(set(range(32)) - {0x09, 0x0A, 0x0D}) + b"\x7f"
+_LONE_RETURN = re.compile("\r(?!\n)")
 _FORBIDDEN = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "\r(?!\n)"
+    "|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-"""YAML 1.2.2, section 5.1; the byte order mark is dealt with before."""
+"""YAML 1.2.2, section 5.1; the byte order mark is dealt with before. Also what ends a line for
+some programs only (libyaml among them): two would count lines differently."""
+_LINE_ENDS = frozenset("\x85\u2028\u2029")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SAMPLE = 32
 """Bytes by which UTF-16 without its mark is told: every second one of ASCII is NUL there."""
-_SPACE = "[\u00a0\u1680\u2000-\u200d\u2028\u2029\u202f\u205f\u2060\u3000]"
+_SPACE = "[\u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000]"
 _NO_INDENTATION = re.compile(
     rf"^ *(?P<character>{_SPACE})(?: |{_SPACE})*(?=- |#|[\w\"'][^:\n]*:)", re.MULTILINE
 )
@@ -109,7 +113,8 @@ def _readable(data: bytes) -> str | None:
     except UnicodeDecodeError:
         return None
     if text.isascii():
-        return text if len(data.translate(None, _CONTROL_BYTES)) == len(data) else None
+        is_plain = len(data.translate(None, _CONTROL_BYTES)) == len(data)
+        return text if is_plain and not ("\r" in text and _LONE_RETURN.search(text)) else None
     return None if _FORBIDDEN.search(text) or _NO_INDENTATION.search(text) else text
 
 
@@ -171,6 +176,12 @@ def _report_character(file: str, segment: bytes, first_line: int, problems: Prob
     place = _place(file, first_line, text[: found.start()])
     if found.group() == "\0":
         message, hint = "a NUL byte", "is this a text file? Remove the byte or the file"
+    elif found.group() == "\r":
+        message = "a carriage return without a line feed"
+        hint = "end lines with a line feed, or with both"
+    elif found.group() in _LINE_ENDS:
+        message = f"{described(found.group())} ends a line for some programs and not for others"
+        hint = "remove it; in double quotes it can be written as an escape"
     else:
         message = f"the character {quoted(found.group())} is not allowed in YAML"
         hint = "remove it"

@@ -6,6 +6,7 @@ from typing import Protocol
 from specs.clue import NO_TEMPLATES
 from specs.code import Code
 from specs.quotation import LONGEST
+from specs.secret_reference import TAG_HINT
 from specs.source.chunk import Chunk
 from specs.source.flaw import Flaw
 
@@ -37,8 +38,12 @@ _FIXED = {
         "put a value that begins with & or * in quotes",
     ),
     "did not find expected comment or line break": (
-        "text after a | or > or a directive",
-        "begin the text on the next line, indented",
+        "text on the line of a | or >, or of a directive",
+        "begin the text on the next line, indented; put text that begins with | or > in quotes",
+    ),
+    "mapping keys are not allowed in this context": (
+        "a ? where no key can begin",
+        "put a value that begins with ? in quotes",
     ),
     "did not find expected node content": (
         "a value is missing here",
@@ -72,7 +77,7 @@ _AFTER_QUOTE = (
     "text after a closing quote",
     'a quote inside "..." is written \\", and one inside \'...\' is doubled',
 )
-_TAG = (Code.UNKNOWN_TAG, "an unknown tag", "only !secret NAME exists here")
+_TAG = (Code.UNKNOWN_TAG, "an unknown tag", TAG_HINT)
 
 
 class _Mark(Protocol):
@@ -99,6 +104,12 @@ def explain(complaint: _Complaint, chunk: Chunk) -> Flaw:
     if mark is None:
         return Flaw(0, 0, 0, Code.SYNTAX, f"not YAML: {problem}", "")
     opened = complaint.context_mark or mark
+    character = chunk.text[mark.index : mark.index + 1]
+    if problem in _UNCLOSED and character in {"]", "}"}:
+        bracket = chunk.text[opened.index : opened.index + 1]
+        message = f'a "{character}" where a {bracket} is still open'
+        hint = f"remove it, or close the {bracket} before it"
+        return Flaw(mark.line, mark.column, mark.index, Code.SYNTAX, message, hint)
     if problem in _UNCLOSED:
         message, hint = _UNCLOSED[problem]
         if mark.line != opened.line and chunk.text[mark.index :].strip():
@@ -112,7 +123,16 @@ def explain(complaint: _Complaint, chunk: Chunk) -> Flaw:
         message, hint = _LONG_MARKER if is_marker else _FIXED[problem]
         return Flaw(opened.line, opened.column, mark.index, Code.SYNTAX, message, hint)
     code, message, hint = _words(problem, complaint.context or "", chunk.text, mark.index)
-    return Flaw(mark.line, mark.column, mark.index, code, message, hint)
+    line, column = mark.line, mark.column
+    if not chunk.text[mark.index :].strip():
+        line, column = _end(chunk.text)
+    return Flaw(line, column, mark.index, code, message, hint)
+
+
+def _end(text: str) -> tuple[int, int]:
+    """Return line and column behind the last word: libyaml counts one line too many there."""
+    text = text.rstrip()
+    return text.count("\n"), len(text) - (text.rfind("\n") + 1)
 
 
 def _words(problem: str, where: str, text: str, index: int) -> tuple[Code, str, str]:

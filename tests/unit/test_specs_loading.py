@@ -8,6 +8,8 @@ from specs.source import load_file
 from specs.source.builder import MAX_DEPTH
 from specs.source.chunk import MAX_FILE_BYTES
 
+NO_TAG = "    hint: only !secret NAME exists here; put text that begins with ! in quotes"
+
 
 def data_of(text: str | bytes) -> list[object]:
     loaded = load_file("f.yaml", text if isinstance(text, bytes) else text.encode())
@@ -235,8 +237,9 @@ def test_a_secret_is_a_reference() -> None:
         (
             "a: | text\n",
             (
-                "f.yaml:1:6: RW101 text after a | or > or a directive\n"
-                "    hint: begin the text on the next line, indented"
+                "f.yaml:1:6: RW101 text on the line of a | or >, or of a directive\n"
+                "    hint: begin the text on the next line, indented; put text that begins with | "
+                "or > in quotes"
             ),
         ),
         (
@@ -248,7 +251,7 @@ def test_a_secret_is_a_reference() -> None:
         ),
         (
             "a: !<x\n",
-            "f.yaml:1:7: RW109 an unknown tag\n    hint: only !secret NAME exists here",
+            f"f.yaml:1:7: RW109 an unknown tag\n{NO_TAG}",
         ),
         (
             "%YAML 3.0\n---\na: 1\n",
@@ -273,18 +276,15 @@ def test_a_secret_is_a_reference() -> None:
         ),
         (
             "a: !template x\n",
-            'f.yaml:1:4: RW109 unknown tag "!template"\n    hint: only !secret NAME exists here',
+            f'f.yaml:1:4: RW109 unknown tag "!template"\n{NO_TAG}',
         ),
         (
             "a: !!python/name:os.system x\n",
-            (
-                'f.yaml:1:4: RW109 unknown tag "!!python/name:os.system"\n'
-                "    hint: only !secret NAME exists here"
-            ),
+            (f'f.yaml:1:4: RW109 unknown tag "!!python/name:os.system"\n{NO_TAG}'),
         ),
         (
             "a: !x!y z\n",
-            "f.yaml:1:4: RW109 an unknown tag\n    hint: only !secret NAME exists here",
+            f"f.yaml:1:4: RW109 an unknown tag\n{NO_TAG}",
         ),
         (
             "a: !secret ''\n",
