@@ -12,7 +12,7 @@ from reconciler.errors import ReconcilerError, SourceError
 from reconciler.planning.plan import Plan
 from reconciler.rendering.problem_list import plain
 from reconciler.source.location import RemoteRepository, open_source, parse_location
-from reconciler.source.repository import find_repository
+from reconciler.source.repository import find_repository, is_in_git
 from reconciler.source.tree import SourceTree
 from specs.compile import compile_fleet
 from specs.compiled import CompiledFleet
@@ -52,6 +52,8 @@ class Workspace:
         try:
             find_repository(place)
         except SourceError:
+            if is_in_git(place):
+                raise  # without its commits, nothing may be acted on
             return None
         return "HEAD"
 
