@@ -18,6 +18,7 @@ def validate(repo: str, ref: str | None, state: Path, output_format: str) -> int
 
     Exit code 0 when there is no error (warnings are shown), else 1.
     """
+    from reconciler.errors import ReconcilerError  # noqa: PLC0415
     from reconciler.rendering.console import console  # noqa: PLC0415 - not needed for --help
     from reconciler.rendering.problem_list import (  # noqa: PLC0415
         count,
@@ -28,6 +29,12 @@ def validate(repo: str, ref: str | None, state: Path, output_format: str) -> int
     from specs.compile import compile_fleet  # noqa: PLC0415
 
     source = open_source(repo, ref, cache=state / "sources")
+    if not source.files:
+        raise ReconcilerError(
+            "RW911",
+            f"{repo} has no YAML file to check ({source.describe})",
+            "Name the folder of the fleet; what begins with a dot is not read",
+        )
     result = compile_fleet(source.files, source.revision)
     fleet, problems = result.fleet, result.problems
     if output_format == "json":
