@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from agent.wire.report import Report
+from agent.wire.report import InstalledSystem, Report
 from reconciler.ledger.operation import OperationStatus
 
 BUDGET_WINDOW = timedelta(hours=1)
@@ -17,6 +17,13 @@ class TimedReport:
 
     report: Report
     at: datetime
+    machine: str = ""
+    """What the machine was called then; empty when nobody noted it."""
+
+    @property
+    def installed(self) -> InstalledSystem | None:
+        """Return what the agent of an installed system proves."""
+        return self.report.installed
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +40,21 @@ class ObservedMachine:
     boot_request: datetime | None = None
     """When the firmware last asked for a boot."""
     quarantine: str = ""
+    contact_name: str = ""
+    """What the machine was called when its agent last asked for work."""
+
+    @property
+    def known_as(self) -> tuple[str, datetime] | None:
+        """Return the newest name that an observation carries, with its time."""
+        known = [
+            (each.machine, each.at) for each in (self.in_ram, self.installed) if each is not None
+        ]
+        known += [
+            (self.contact_name, at)
+            for at in (self.ram_contact, self.installed_contact)
+            if at is not None
+        ]
+        return max((each for each in known if each[0]), key=lambda each: each[1], default=None)
 
     @property
     def disks(self) -> TimedReport | None:

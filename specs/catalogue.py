@@ -135,13 +135,6 @@ _ENTRIES = (
         "Correct the name.",
     ),
     Explanation(
-        Code.KIND_NOT_SUPPORTED,
-        "a kind that is not supported yet",
-        "The kind is planned, but this version cannot act on it, so it is refused rather than "
-        "ignored.",
-        "Remove the document until a version that supports it.",
-    ),
-    Explanation(
         Code.UNKNOWN_FIELD,
         "an unknown field",
         "No field has this name here. Unknown fields are refused, because a misspelt one would "
@@ -178,12 +171,6 @@ _ENTRIES = (
         "a secret where none is allowed",
         "A !secret reference stands in a field whose value is shown in plans and logs.",
         "Write the value itself, or use the field that is meant for the secret.",
-    ),
-    Explanation(
-        Code.NOT_SUPPORTED,
-        "a value that is not supported yet",
-        "The value is planned, but this version cannot act on it.",
-        "Use one of the values that the message lists.",
     ),
     Explanation(
         Code.STEP_FORM,
@@ -246,7 +233,8 @@ _ENTRIES = (
     Explanation(
         Code.ASSIGNED_TWICE,
         "a scenario is assigned twice",
-        "One assign list names the same scenario twice, so that its run token is ambiguous.",
+        "A machine would have one scenario from two places: twice in one assign list, assigned and "
+        "targeted, or targeted twice. Which run token counts would be a matter of luck.",
         "Keep one of the two; change its run token to run it again.",
     ),
     Explanation(
@@ -266,6 +254,50 @@ _ENTRIES = (
         "a DHCP range that does not fit its network",
         "The range is missing in mode server, leaves the subnet, or contains the gateway.",
         "Correct dhcp.range or subnet.",
+    ),
+    Explanation(
+        Code.EMPTY_SELECTOR,
+        "a selector that says nothing",
+        "Something shall apply to machines, but no part says which. It could mean all or none, so "
+        "it means neither.",
+        "Add a part. All machines are written as a pattern: *.",
+    ),
+    Explanation(
+        Code.NOTHING_SELECTED,
+        "a selector that matches no machine",
+        "All parts of a selector must match one machine, and there is none.",
+        "Correct the names, groups or labels, or remove the selector.",
+    ),
+    Explanation(
+        Code.TABLE_FILE,
+        "a machine table's CSV file cannot be read",
+        "The file is not in the repository beside the document, is not UTF-8, or is named by two "
+        "tables, so that its machines would exist twice.",
+        "Correct spec.csv; the path is relative to the document and stays in the repository.",
+    ),
+    Explanation(
+        Code.TABLE_HEADER,
+        "the columns of a machine table are wrong",
+        "The first line of a CSV file names its columns. One is missing, unknown or there twice.",
+        "Name the columns like the fields of a row: name, macs, group and so on.",
+    ),
+    Explanation(
+        Code.TABLE_ROW,
+        "a row of a machine table is malformed",
+        "A line has more or fewer cells than the first one, or a quote that does not end.",
+        "Give the line one cell per column; a cell that holds a comma or a quote is put in quotes.",
+    ),
+    Explanation(
+        Code.ENROLLS_NOWHERE,
+        "an enrollment rule for a group without network",
+        "A machine that the rule puts into its group would be in no network.",
+        "Set spec.network on the rule, the group or one above it, or in the Fleet's defaults.",
+    ),
+    Explanation(
+        Code.BUDGET_TWICE,
+        "two budgets for one group",
+        "The Fleet document limits the same group twice. Neither wins.",
+        "Merge the two entries of budgets.groups into one.",
     ),
     Explanation(
         Code.INVISIBLE_CHARACTER,

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import PurePosixPath
 
-from specs.compiled import CompiledFleet, CompiledMachine, CompiledNetwork
+from specs.compiled import CompiledFleet, CompiledMachine
 from specs.define import define
 from specs.definition import Definition
 from specs.library import Library
@@ -14,11 +14,19 @@ from specs.problem import Problem
 from specs.problems import Problems
 from specs.references import check_references
 from specs.resolve.assignments import check_assignments
-from specs.resolve.group_tree import GroupTree
-from specs.resolve.machines import compile_machines
+from specs.resolve.enrollment_rules import compile_enrollment_rules
+from specs.resolve.group_tree import GroupTree, fleet_defaults
+from specs.resolve.machines import Surroundings, compile_machines
 from specs.resolve.networks import compile_networks
 from specs.resolve.scenarios import compile_images, compile_scenarios
+from specs.resolve.selectors import (
+    compile_holds,
+    selectors_of_documents,
+    warn_of_unmatched,
+)
 from specs.resolve.settings import compile_settings
+from specs.resolve.targets import compile_targets
+from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file
 from specs.uniqueness import check_uniqueness
 
@@ -67,12 +75,16 @@ def compile_loaded(loaded: Iterable[LoadedFile], revision: str) -> CompileResult
         unreadable += file.unreadable
         definitions += [define(document, problems, nearest) for document in file.documents]
     parts = _Parts(definitions, unreadable, problems)
-    check_references(definitions, parts.library, parts.tree.names, problems, nearest)
+    library, tree = parts.library, parts.tree
+    check_references(definitions, library, tree.names, problems, nearest)
     check_assignments(definitions, problems)
-    check_uniqueness(parts.library.of_kind("Machine").values(), problems)
-    networks = compile_networks(parts.library.of_kind("Network"), problems)
-    machines = compile_machines(parts.library.of_kind("Machine"), parts.tree, networks, problems)
-    fleet = parts.fleet(revision, networks, machines)
+    check_uniqueness(library.of_kind("Machine").values(), problems)
+    surroundings = parts.surroundings(problems)
+    machines = compile_machines(library.of_kind("Machine"), surroundings, problems)
+    if not problems.has_errors:
+        unmatched = surroundings.unmatched(surroundings.selector_counts(machines.values()))
+        warn_of_unmatched(unmatched, machines, tree.names, problems, nearest)
+    fleet = parts.fleet(revision, surroundings, machines, problems)
     return CompileResult(None if problems.has_errors else fleet, problems.in_order())
 
 
@@ -89,11 +101,11 @@ def compile_surroundings(
     parts = _Parts(definitions, (), problems)
     check_references(definitions, parts.library, parts.tree.names, problems, NearestNames())
     check_assignments(definitions, problems)
-    networks = compile_networks(parts.library.of_kind("Network"), problems)
-    fleet = parts.fleet(revision, networks, {})
+    surroundings = parts.surroundings(problems)
+    fleet = parts.fleet(revision, surroundings, {}, problems)
     if problems.has_errors:
         raise UnsoundPartError("the documents have an error")
-    return fleet, machine_context(parts.library, parts.tree, networks)
+    return fleet, machine_context(parts.library, parts.tree, surroundings)
 
 
 class _Parts:
@@ -102,24 +114,39 @@ class _Parts:
     def __init__(
         self, definitions: Sequence[Definition], unreadable: Sequence[str], problems: Problems
     ) -> None:
-        self._problems = problems
         self.library = Library(definitions, unreadable, problems)
-        self.tree = GroupTree(self.library.of_kind("Group"), self.library)
+        root = fleet_defaults(self.library.of_kind("Fleet"))
+        self.tree = GroupTree(self.library.of_kind("Group"), self.library, root)
+
+    def surroundings(self, problems: Problems) -> Surroundings:
+        """Return what machines are compiled against."""
+        return Surroundings(
+            tree=self.tree,
+            networks=compile_networks(self.library.of_kind("Network"), problems),
+            targets=compile_targets(self.library.of_kind("Scenario"), self.tree.names),
+            selectors=selectors_of_documents(self.library, self.tree.names),
+        )
 
     def fleet(
         self,
         revision: str,
-        networks: Mapping[str, CompiledNetwork],
+        surroundings: Surroundings,
         machines: Mapping[str, CompiledMachine],
+        problems: Problems,
     ) -> CompiledFleet:
-        """Return the fleet; problems are reported on the way."""
+        """Return the fleet."""
         of_kind = self.library.of_kind
         return CompiledFleet(
             revision=revision,
-            settings=compile_settings(of_kind("Fleet")),
-            networks=networks,
+            settings=compile_settings(of_kind("Fleet"), problems),
+            networks=surroundings.networks,
             groups=self.tree.names,
-            scenarios=compile_scenarios(of_kind("Scenario"), self._problems),
+            scenarios=compile_scenarios(of_kind("Scenario"), problems),
             images=compile_images(of_kind("Image")),
             machines=machines,
+            holds=compile_holds(surroundings.selectors),
+            enrollment_rules=compile_enrollment_rules(
+                of_kind("EnrollmentRule"), self.tree, problems
+            ),
+            unsupported=unsupported_documents(self.library),
         )

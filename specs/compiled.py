@@ -92,6 +92,18 @@ ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
 
 
 @dataclass(frozen=True, slots=True)
+class CompiledDelivery:
+    """How image data reaches the machines. Of multicast: when a round begins, and how fast."""
+
+    mode: Literal["unicast", "multicast"] = "unicast"
+    max_targets: int | None = None
+    """A round begins when so many machines are ready; None: only ``max_wait`` begins it."""
+    max_wait_seconds: int = 600
+    max_rate_bits: int | None = None
+    """Bits per second; None: as fast as the machines follow."""
+
+
+@dataclass(frozen=True, slots=True)
 class CompiledScenario:
     """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
 
@@ -103,6 +115,10 @@ class CompiledScenario:
     timeout_seconds: int
     digest: str
     position: Position
+    delivery: CompiledDelivery = CompiledDelivery()
+    trigger: Literal["now", "next-boot"] = "now"
+    unsupported: str = ""
+    """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,15 +157,38 @@ class CompiledSelector:
 
 @dataclass(frozen=True, slots=True)
 class CompiledHold:
-    """One ``Hold`` document: no new work on its machines until a time."""
+    """One ``Hold`` document: no new work until a time, on the machines that name it."""
 
     name: str
-    machines: frozenset[str]
-    """The machines that the selector matches, resolved."""
     until: datetime
     owner: str
     reason: str
     position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledEnrollmentRule:
+    """One ``EnrollmentRule`` document: all parts that are given must match a machine.
+
+    ``names``, ``macs``, ``serials`` and ``vendors`` are patterns; of the last two, case
+    does not count.
+    """
+
+    name: str
+    order: int
+    group: str
+    """It need not be written yet."""
+    network: str
+    """Empty: the group's."""
+    after_discovery: Literal["boot-local", "power-off", "hold"]
+    position: Position
+    names: tuple[str, ...] = ()
+    addresses: tuple[AddressRange, ...] = ()
+    macs: tuple[str, ...] = ()
+    uuids: tuple[str, ...] = ()
+    serials: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    relays: tuple[AddressRange, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,12 +221,20 @@ class CompiledMachine:
     hostname: str
     addresses: tuple[IPv4Interface, ...]
     """Empty means DHCP."""
-    power_driver: Literal["wake-on-lan", "manual"]
+    power_driver: Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
     protect: bool
     assignments: tuple[Assignment, ...]
     origins: Mapping[str, Origin]
     domain: str = ""
     """The DNS domain: of the identity, else of the groups, else of the network."""
+    formerly: tuple[str, ...] = ()
+    """Hardware whose history this machine continues: ``uuid:…`` or ``mac:…`` each."""
+    unsupported: str = ""
+    """Why its work cannot begin yet, as a clause; it plans as BLOCKED. Empty: it can."""
+    power_settings: Mapping[str, str] = field(default_factory=dict)
+    """What the power driver needs besides its name; a secret as its reference."""
+    holds: tuple[str, ...] = ()
+    """The names of the holds that select it."""
 
     @property
     def hardware_identity(self) -> str:
@@ -197,7 +244,7 @@ class CompiledMachine:
     @property
     def digest(self) -> str:
         """Return what changes with the machine's meaning, whatever place or level says it."""
-        meaning: Canonical = {
+        meaning: dict[str, Canonical] = {
             "addresses": [str(address) for address in self.addresses],
             "assign": [[each.scenario, each.run] for each in self.assignments],
             "domain": self.domain,
@@ -207,12 +254,46 @@ class CompiledMachine:
             "macs": list(self.macs),
             "name": self.name,
             "network": self.network,
-            "power": self.power_driver,
+            "power": {"driver": self.power_driver, **self.power_settings}
+            if self.power_settings
+            else self.power_driver,
             "protect": self.protect,
             "serial": self.serial,
             "uuid": self.uuid,
         }
+        if self.formerly:
+            meaning["formerly"] = list(self.formerly)
         return digest("Machine", meaning)
+
+    @property
+    def hardware_identities(self) -> tuple[str, ...]:
+        """Return everything that the hardware is known by, ``hardware_identity`` first.
+
+        Its history is found by any of them, so that a UUID that is added or MACs in
+        another order make no new machine of it.
+        """
+        known = (self.hardware_identity, *(f"mac:{mac}" for mac in self.macs), *self.formerly)
+        return tuple(dict.fromkeys(known))
+
+
+@dataclass(frozen=True, slots=True)
+class GroupBudget:
+    """Limits for a group and all below it, besides the fleet's. None: only the fleet's hold."""
+
+    group: str
+    max_destructive_at_once: int | None
+    max_destructive_per_hour: int | None
+    max_disruptive_at_once: int | None
+    max_disruptive_per_hour: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class CommitSigner:
+    """Somebody whose signature makes a commit count."""
+
+    name: str
+    key: str
+    """An SSH public key as in ``authorized_keys``, or the fingerprint of a GPG key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,6 +306,14 @@ class FleetSettings:
     observation_max_age_seconds: int
     """An observation older than this is UNKNOWN, never "no change"."""
     position: Position | None
+    max_disruptive_at_once: int = 20
+    max_disruptive_per_hour: int = 200
+    group_budgets: tuple[GroupBudget, ...] = ()
+    """In the order of the document."""
+    commit_verification: Literal["none", "ssh", "gpg"] = "none"
+    commit_signers: tuple[CommitSigner, ...] = ()
+    default_network: str = ""
+    """Of machines whose groups name none; empty: there is no such network."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -241,5 +330,7 @@ class CompiledFleet:
     machines: Mapping[str, CompiledMachine] = field(default_factory=dict)
     holds: tuple[CompiledHold, ...] = ()
     """In the order of names."""
+    enrollment_rules: tuple[CompiledEnrollmentRule, ...] = ()
+    """In the order in which they are asked."""
     unsupported: tuple[UnsupportedDocument, ...] = ()
     """In the order of kinds and names."""

@@ -1,7 +1,7 @@
 """pydantic's errors in the words of the person who wrote the document."""
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
@@ -293,8 +293,8 @@ def _shown(value: object, case: _Case) -> str:
 
 
 def _choice(case: _Case) -> Complaint:
-    field = field_at(case.model, case.path)
-    choices = [str(choice) for choice in get_args(field.annotation)] if field else []
+    field = field_at(case.model, _without_indexes(case.path))
+    choices = list(_choices(field.annotation)) if field else []
     words = f"one of {', '.join(choices)}" if len(choices) != 1 else choices[0]
     value = case.error["input"]
     if not isinstance(value, str):
@@ -303,6 +303,22 @@ def _choice(case: _Case) -> Complaint:
     hint = f"did you mean {quoted(meant)}?" if meant else case.description
     message = f"{case.place}: must be {words}, not {quoted(value)}"
     return Complaint(case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=hint)
+
+
+def _without_indexes(path: Path) -> Path:
+    """Return the path of the list that an item is in; other paths are their own."""
+    while path and isinstance(path[-1], int):
+        path = path[:-1]
+    return path
+
+
+def _choices(annotation: object) -> Iterator[str]:
+    """Yield the texts of all ``Literal`` types within a field's type."""
+    for part in get_args(annotation):
+        if isinstance(part, str):
+            yield part
+        else:
+            yield from _choices(part)
 
 
 def _not_a_secret(case: _Case) -> Complaint:

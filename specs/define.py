@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from specs.code import Code
 from specs.complaint import Complaint, explain
 from specs.definition import Definition
-from specs.kinds import PLANNED, SUPPORTED
+from specs.kinds import KINDS
 from specs.kinds import Document as Model
 from specs.kinds.record import API_VERSION
 from specs.nearest import NearestNames
@@ -31,10 +31,10 @@ def define(document: Document, problems: Problems, nearest: NearestNames) -> Def
     name = _text(data, "metadata", "name")
     if not _is_addressed_here(document, problems):
         return Definition(document, kind, name, None, ((),))
-    model_type = SUPPORTED.get(kind)
+    model_type = KINDS.get(kind)
     if model_type is None:
         _report_kind(document, kind, problems, nearest)
-        return Definition(document, kind if kind in PLANNED else "", name, None, ((),))
+        return Definition(document, "", name, None, ((),))
     broken = list(document.broken)
     try:
         model: Model | None = model_type.model_validate(data)
@@ -134,23 +134,16 @@ def _report_kind(document: Document, kind: str, problems: Problems, nearest: Nea
     if any(is_within(("kind",), known) for known in document.broken):
         return
     position = document.position(("kind",))
-    supported = ", ".join(SUPPORTED)
-    if kind in PLANNED:
+    known = ", ".join(KINDS)
+    if "kind" not in document.data:
         problems.error(
-            position,
-            Code.KIND_NOT_SUPPORTED,
-            f"kind {kind} is not supported yet",
-            f"supported are: {supported}",
-        )
-    elif "kind" not in document.data:
-        problems.error(
-            position, Code.MISSING_FIELD, '"kind" is missing', f"add kind: one of {supported}"
+            position, Code.MISSING_FIELD, '"kind" is missing', f"add kind: one of {known}"
         )
     elif not isinstance(document.data["kind"], str):
-        problems.error(position, Code.WRONG_TYPE, "kind: must be text", f"one of {supported}")
+        problems.error(position, Code.WRONG_TYPE, "kind: must be text", f"one of {known}")
     else:
-        meant = nearest.find(kind, sorted((*SUPPORTED, *PLANNED)))
-        hint = f"did you mean {meant}?" if meant else f"known are: {supported}"
+        meant = nearest.find(kind, KINDS)
+        hint = f"did you mean {meant}?" if meant else f"known are: {known}"
         problems.error(position, Code.UNKNOWN_KIND, f"unknown kind {quoted(kind)}", hint)
 
 

@@ -14,7 +14,7 @@ problem again and puts it into words.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from specs.compiled import CompiledMachine, CompiledNetwork
+from specs.compiled import CompiledMachine
 from specs.definition import Definition
 from specs.kinds.machine import Machine
 from specs.library import Library
@@ -23,7 +23,7 @@ from specs.problems import Problems
 from specs.references import REFERENCES
 from specs.resolve.assignments import check_assignments
 from specs.resolve.group_tree import GroupTree, Inherited
-from specs.resolve.machines import compile_machines
+from specs.resolve.machines import Surroundings, compile_machines
 from specs.uniqueness import properties
 
 
@@ -54,25 +54,22 @@ class ResolvedGroups:
 class MachineContext:
     """All that a machine's meaning depends on besides its own document."""
 
-    groups: ResolvedGroups
-    networks: Mapping[str, CompiledNetwork]
+    surroundings: Surroundings
     known: Mapping[str, frozenset[str]]
     """The names that exist, by kind."""
 
 
 def machine_context(
-    library: Library, tree: GroupTree, networks: Mapping[str, CompiledNetwork]
+    library: Library, tree: GroupTree, surroundings: Surroundings
 ) -> MachineContext:
     """Return the context that a sound fleet's documents make.
 
     Where values came from is left out: it costs much, and only ``explain`` asks.
     """
     kinds = {kind for _, kind in REFERENCES["Machine"]}
+    inheritance = {name: replace(tree.inherited(name), sources={}) for name in tree.names}
     return MachineContext(
-        groups=ResolvedGroups(
-            {name: replace(tree.inherited(name), sources={}) for name in tree.names}
-        ),
-        networks=networks,
+        surroundings=replace(surroundings, tree=ResolvedGroups(inheritance)),
         known={
             kind: frozenset(tree.names if kind == "Group" else library.of_kind(kind))
             for kind in kinds
@@ -99,7 +96,7 @@ def compile_part(
             if not all(name in names for _, name in definition.values(pattern)):
                 raise UnsoundPartError(f"{definition.position} names an unknown {kind}")
     check_assignments(by_name.values(), problems)
-    machines = compile_machines(by_name, context.groups, context.networks, problems)
+    machines = compile_machines(by_name, context.surroundings, problems)
     if problems.has_errors:
         raise UnsoundPartError("a machine has an error")
     return machines, problems.in_order()

@@ -5,6 +5,7 @@ from types import MappingProxyType
 
 from specs.code import Code
 from specs.definition import Definition
+from specs.kinds import KINDS
 from specs.library import Library
 from specs.nearest import NearestNames
 from specs.path import dotted
@@ -24,9 +25,24 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
             (("spec", "network"), "Network"),
             (("spec", "assign", "*", "scenario"), "Scenario"),
         ),
+        "EnrollmentRule": ((("spec", "network"), "Network"),),
+        "Fleet": (
+            (("spec", "defaults", "network"), "Network"),
+            (("spec", "budgets", "groups", "*", "group"), "Group"),
+        ),
+        "Installer": ((("spec", "operatingSystem"), "OperatingSystem"),),
+        "Package": ((("spec", "requires", "*"), "Package"),),
+        "MachineTable": (
+            (("spec", "defaults", "group"), "Group"),
+            (("spec", "defaults", "network"), "Network"),
+        ),
+        "Schedule": ((("spec", "action", "scenario"), "Scenario"),),
+        "UpdatePolicy": ((("spec", "packages", "*"), "Package"),),
         "Scenario": (
             (("spec", "steps", "*", "backup", "image"), "Image"),
             (("spec", "steps", "*", "restore", "image"), "Image"),
+            (("spec", "steps", "*", "install", "installer"), "Installer"),
+            (("spec", "steps", "*", "packages", "install", "*"), "Package"),
         ),
     }
 )
@@ -43,7 +59,7 @@ def check_references(
     nearest: NearestNames,
 ) -> None:
     """Report names that no document defines. ``groups`` includes those that are only parents."""
-    known = {kind: set(library.of_kind(kind)) for kind in ("Image", "Network", "Scenario")}
+    known = {kind: set(library.of_kind(kind)) for kind in KINDS}
     known["Group"] = set(groups)
     unusable = {each.name for each in definitions if each.is_broken_at(("metadata", "name"))}
     for definition in definitions:

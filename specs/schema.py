@@ -4,15 +4,19 @@ Draft-07, which is what yaml-language-server reads. It describes one document; w
 documents mean together only ``compile_fleet`` can check.
 """
 
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from specs.kinds import SUPPORTED
+from specs.kinds import KINDS
+from specs.kinds.machine_table import MachineRow
 from specs.kinds.record import API_VERSION
 from specs.quantity import BitRate, ByteSize, Duration
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
+
+_REFERENCE = "#/definitions/"
 
 _Schema = dict[str, Any]
 
@@ -28,17 +32,20 @@ class _Generator(GenerateJsonSchema):
 
 
 def json_schema() -> _Schema:
-    """Return the schema of one document of any supported kind, ready for ``json.dumps``.
+    """Return the schema of one document of any kind, ready for ``json.dumps``.
 
     ``kind`` decides which definition applies, so that an editor complains about the
     one field that is wrong, and not that no kind fits.
     """
     _, generated = models_json_schema(
-        [(model, "validation") for model in SUPPORTED.values()],
-        ref_template="#/definitions/{model}",
+        [(model, "validation") for model in (*KINDS.values(), MachineRow)],
+        ref_template=_REFERENCE + "{model}",
         schema_generator=_Generator,
     )
     definitions = {name: _draft7(schema) for name, schema in generated["$defs"].items()}
+    rows = definitions["MachineTableSpec"]["properties"]["rows"]
+    rows["items"] = {"$ref": _REFERENCE + MachineRow.__name__}  # pydantic writes it out in place
+    used = _reachable(definitions, set(KINDS))
     return {
         "$schema": DIALECT,
         "title": "Rackwright desired state",
@@ -46,17 +53,34 @@ def json_schema() -> _Schema:
         "required": ["apiVersion", "kind", "metadata"],
         "properties": {
             "apiVersion": {"const": API_VERSION},
-            "kind": {"enum": list(SUPPORTED)},
+            "kind": {"enum": list(KINDS)},
         },
         "allOf": [
             {
                 "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
-                "then": {"$ref": f"#/definitions/{model.__name__}"},
+                "then": {"$ref": _REFERENCE + model.__name__},
             }
-            for kind, model in SUPPORTED.items()
+            for kind, model in KINDS.items()
         ],
-        "definitions": definitions,
+        "definitions": {name: definitions[name] for name in definitions if name in used},
     }
+
+
+def _reachable(definitions: _Schema, names: set[str]) -> set[str]:
+    """Return ``names`` and what they refer to, whatever lies between."""
+    found: set[str] = set()
+    while names:
+        found |= names
+        names = {name for each in names for name in _referred(definitions[each])} - found
+    return found
+
+
+def _referred(schema: Any) -> Iterator[str]:  # noqa: ANN401 - JSON values are of any type
+    for part in schema.values() if isinstance(schema, dict) else schema:
+        if isinstance(part, dict | list):
+            yield from _referred(part)
+        elif isinstance(part, str) and part.startswith(_REFERENCE):
+            yield part.removeprefix(_REFERENCE)
 
 
 def _draft7(schema: Any) -> Any:  # noqa: ANN401 - JSON values are of any type

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.options import state_option
+from reconciler.cli.options import ref_option, repo_option, state_option
 
 
 @click.command()
@@ -18,25 +18,32 @@ from reconciler.cli.options import state_option
     show_default=True,
     help="How an operation of unknown outcome ended, as you found it.",
 )
+@repo_option
+@ref_option
 @state_option
-def clear(machine: str, outcome: str, state: Path) -> int:
+def clear(machine: str, outcome: str, repo: str, ref: str | None, state: Path) -> int:
     """Lift MACHINE's quarantine and settle its operations of unknown outcome.
 
-    Nothing is run again: for that, give the assignment a new run token.
+    MACHINE is the name in the repository; where no machine has it, the name that the
+    hardware had when it was last worked on. Nothing is run again: for that, give the
+    assignment a new run token.
     """
-    from reconciler.cli.workspace import utc_now  # noqa: PLC0415
+    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
     from reconciler.ledger.ledger import Ledger  # noqa: PLC0415
     from reconciler.ledger.states import OperationState  # noqa: PLC0415
-    from reconciler.store.database import open_database  # noqa: PLC0415
     from reconciler.store.observations import Observations  # noqa: PLC0415
 
-    database = open_database(state / "rackwright.db")
-    ledger = Ledger(database)
+    workspace = Workspace(repo, ref, state)
+    present = workspace.fleet.machines.get(machine)
+    ledger = Ledger(workspace.database)
+    identities = present.hardware_identities if present else ledger.known_as(machine)
     done = []
-    if Observations(database).clear_quarantine(machine):
+    if Observations(workspace.database).clear_quarantine(machine, identities):
         done.append("quarantine lifted")
-    for status in ledger.operations(machine=machine):
-        if status.state is OperationState.INDETERMINATE:
+    for status in ledger.under_way():
+        if status.state is OperationState.INDETERMINATE and set(identities).intersection(
+            status.operation.identities
+        ):
             ledger.move(
                 status.operation.op_id,
                 status.state,

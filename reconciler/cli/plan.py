@@ -5,41 +5,75 @@ from pathlib import Path
 
 import click
 
-from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+from reconciler.cli.options import ref_option, repo_option, state_option
 
 
 @click.command()
 @repo_option
 @ref_option
 @state_option
-@format_option
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "markdown", "html"]),
+    default="text",
+    show_default=True,
+    help="Text for a terminal, JSON for programs, Markdown for a comment on a pull request "
+    "(at most 60,000 characters), HTML for a page with everything.",
+)
 @click.option(
     "--out",
     type=click.Path(dir_okay=False, path_type=Path),
     metavar="FILE",
     help="Also write the plan here as JSON, for `rackwright apply FILE`.",
 )
-def plan(repo: str, ref: str | None, state: Path, output_format: str, out: Path | None) -> int:
+@click.option(
+    "--against",
+    metavar="REF",
+    help="Show what the revision changes against this one: work that it introduces, resolves "
+    "or changes, and the machines' effective fields.",
+)
+@click.option("--explain", is_flag=True, help="Say what would unblock each blocked item.")
+@click.option("--full", is_flag=True, help="Show every machine instead of a screenful.")
+@click.option("--no-pager", is_flag=True, help="Print straight to the terminal.")
+def plan(  # noqa: PLR0913, PLR0917 - one argument per option
+    repo: str,
+    ref: str | None,
+    state: Path,
+    output_format: str,
+    out: Path | None,
+    against: str | None,
+    *,
+    explain: bool,
+    full: bool,
+    no_pager: bool,
+) -> int:
     """Show what separates the fleet from its repository. Changes nothing.
+
+    On a terminal, what does not fit goes through RACKWRIGHT_PAGER, PAGER or less.
 
     \b
     Exit codes: 0 nothing to do, 1 error, 2 safe changes only,
     3 destructive or disruptive changes, 4 blocked, 5 observation incomplete.
+    With --against, of what the revision introduces.
     """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.cli.plan_output import print_difference, print_plan  # noqa: PLC0415
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
+    from reconciler.planning.difference import difference  # noqa: PLC0415
     from reconciler.planning.plan import exit_code  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415
     from reconciler.rendering.plan_json import plan_document  # noqa: PLC0415
-    from reconciler.rendering.plan_text import print_plan  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
     now = utc_now()
     made = workspace.plan(now)
-    document = dumps(plan_document(made), indent=2)
+    describe = workspace.source.describe
     if out is not None:
-        out.write_text(document + "\n", encoding="utf-8")
-    if output_format == "json":
-        click.echo(document)
-    else:
-        print_plan(console(), made, workspace.source.describe, now)
+        out.write_text(dumps(plan_document(made), indent=2) + "\n", encoding="utf-8")
+    if against is not None:
+        base = Workspace(repo, against, state)
+        compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
+        revisions = describe, base.source.describe
+        print_difference(compared, revisions, output_format, full=full, paged=not no_pager)
+        return exit_code(compared.introduced)
+    print_plan(made, describe, output_format, explain=explain, full=full, paged=not no_pager)
     return exit_code(made)

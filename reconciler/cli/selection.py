@@ -1,12 +1,18 @@
 """Which items of the present plan a reviewed plan file still covers."""
 
+from collections.abc import Iterable
 from json import loads
 from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import ReconcilerError
+from reconciler.planning.fold import digest_of
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan
-from reconciler.rendering.plan_json import FORMAT
+from reconciler.rendering.plan_document import FORMAT, ItemDocument, PlanDocument
+from reconciler.rendering.plan_words import SHORT
 
 Refusals = list[tuple[str, str]]
 
@@ -14,39 +20,96 @@ Refusals = list[tuple[str, str]]
 def select(plan: Plan, planfile: Path | None) -> tuple[tuple[PlanItem, ...], Refusals]:
     """Return the items to start, and what of a reviewed plan file no longer holds, per machine.
 
-    ReconcilerError RW906 when the file is no plan.
+    ReconcilerError RW906 when the file is no plan, RW920 when it was changed after
+    it was written: what was reviewed is then not what it says.
     """
     if planfile is None:
         return plan.to_apply, []
-    reviewed = _reviewed(planfile)
-    present = {item.machine: item for item in plan.to_apply}
+    reviewed = [
+        item
+        for item in _reviewed(planfile)["items"]
+        if item["operation"] is not None and not item["running"]
+    ]
+    present: dict[str, PlanItem] = {}
+    for item in plan.items:
+        known = present.get(item.machine)
+        if known is None or (item.starts and not known.starts):
+            present[item.machine] = item
     chosen, refused = [], []
-    for machine, operation in reviewed.items():
-        item = present.get(machine)
-        if item is not None and item.operation and item.operation.op_id == operation:
-            chosen.append(item)
-        elif item is None:
-            refused.append((machine, "nothing is to be started there any more"))
+    for wanted in reviewed:
+        now = present.get(wanted["machine"])
+        if now is not None and now.starts and _operation(now) == wanted["operation"]:
+            chosen.append(now)
         else:
-            refused.append((machine, "what is to be done there changed since the review"))
+            refused.append((wanted["machine"], stale(wanted, now)))
     return tuple(chosen), refused
 
 
-def _reviewed(planfile: Path) -> dict[str, str]:
-    """Return the operation that the file wants for each machine."""
+def stale(reviewed: ItemDocument, now: PlanItem | None) -> str:
+    """Return why a reviewed item is not carried out, given what is planned there now."""
+    if now is None:
+        return "nothing is to be done there any more"
+    if now.running:
+        same = _operation(now) == reviewed["operation"]
+        return f"{'it' if same else 'another operation'} is under way there already"
+    if not now.starts:
+        return f"it is {now.risk} now: {now.reason}"
+    if now.action != reviewed["action"]:
+        return f"the review was of {reviewed['action']}, now it would {now.action}"
+    before = [disk["wwn"] or disk["serial"] or disk["model"] for disk in reviewed["disks"]]
+    after = [disk.wwn or disk.serial or disk.model for disk in now.disks]
+    if before != after:
+        return f"the review was of disk {_list(before)}, now it would overwrite {_list(after)}"
+    images = [f"{image['name']} {image['manifest'][:SHORT]}" for image in reviewed["images"]]
+    present = [f"{image.name} {image.manifest[:SHORT]}" for image in now.images]
+    if images != present:
+        return f"the review was of image {_list(images)}, now it would write {_list(present)}"
+    return "the scenario or its run token changed since the review"
+
+
+def _operation(item: PlanItem) -> str:
+    return item.operation.op_id if item.operation else ""
+
+
+def _list(texts: Iterable[str]) -> str:
+    return ", ".join(texts) or "none"
+
+
+def _reviewed(planfile: Path) -> PlanDocument:
     try:
-        document = loads(planfile.read_bytes())
-        wanted = {
-            str(item["machine"]): str(item["operation"])
-            for item in document["items"]
-            if item["operation"] and not item["running"]
-        }
-        written_as = document["format"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise _no_plan(planfile, str(error)) from error
+        document: Any = loads(planfile.read_bytes())
+    except OSError as error:
+        raise _no_plan(planfile, error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _no_plan(planfile, f"it is not JSON: {error}") from error
+    written_as = document.get("format") if isinstance(document, dict) else None
     if written_as != FORMAT:
         raise _no_plan(planfile, f"its format is {written_as!r}, not {FORMAT!r}")
-    return wanted
+    try:
+        reviewed = TypeAdapter(PlanDocument).validate_python(document, strict=True)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"])
+        raise _no_plan(planfile, f"{place}: {first['msg']}") from error
+    if _digest(reviewed) != reviewed["digest"]:
+        raise ReconcilerError(
+            "RW920",
+            f"{planfile} was changed after `plan` wrote it: its digest does not fit its items",
+            "Write it anew with `rackwright plan --out FILE` and have it reviewed again",
+        )
+    return reviewed
+
+
+def _digest(document: PlanDocument) -> str:
+    """Return the digest that the plan of these items has, computed as ``Plan.digest`` is."""
+    lines: list[list[str]] = [[] for _ in document["folds"]]
+    for item in document["items"]:
+        if not 0 <= item["fold"] < len(lines):
+            return ""
+        name = item["machine"] or item["subject"]
+        op_id = item["operation"] or "-"
+        lines[item["fold"]].append(f"{name} {item['risk']} {item['action']} {op_id}")
+    return digest_of([document["revision"], *(digest_of(fold) for fold in lines)])
 
 
 def _no_plan(planfile: Path, why: str) -> ReconcilerError:

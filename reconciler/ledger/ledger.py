@@ -1,20 +1,23 @@
 """The ledger: what was decided, begun and finished, in the order it happened."""
 
+from contextlib import AbstractContextManager
 from datetime import datetime
-from json import dumps, loads
+from typing import TYPE_CHECKING
 
 from attrs import frozen
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, and_, case, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from agent.wire.codec import decode, encode
-from agent.wire.disk import DiskIdentity
-from agent.wire.work import OperationEvent, Work
 from reconciler.errors import StateError
+from reconciler.ledger.body import decode_operation, encode_operation
+from reconciler.ledger.current import UNDER_WAY, begin_current, move_current, read_current
 from reconciler.ledger.operation import Operation, OperationStatus
 from reconciler.ledger.states import OperationState, permits
 from reconciler.store import schema
 from reconciler.store.database import Database
+
+if TYPE_CHECKING:
+    from agent.wire.work import OperationEvent
 
 
 @frozen
@@ -34,23 +37,34 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction for lines that belong together: all of them or none."""
+        return self._database.writing()
+
     def plan(self, operation: Operation, at: datetime, actor: str) -> None:
         """Record an operation as planned; recording it again changes nothing."""
         with self._database.writing() as connection:
-            known = connection.execute(
-                select(schema.operation.c.op_id).where(schema.operation.c.op_id == operation.op_id)
-            ).first()
-            if known is None:
-                connection.execute(
-                    insert(schema.operation).values(
-                        op_id=operation.op_id,
-                        machine=operation.machine,
-                        hardware=operation.hardware,
-                        body=_encode(operation),
-                        planned_at=at,
-                    )
+            self.plan_within(connection, operation, at, actor)
+
+    def plan_within(
+        self, connection: Connection, operation: Operation, at: datetime, actor: str
+    ) -> None:
+        """Do what ``plan`` does as a part of the caller's transaction."""
+        known = connection.execute(
+            select(schema.operation.c.op_id).where(schema.operation.c.op_id == operation.op_id)
+        ).first()
+        if known is None:
+            connection.execute(
+                insert(schema.operation).values(
+                    op_id=operation.op_id,
+                    machine=operation.machine,
+                    hardware=operation.hardware,
+                    body=encode_operation(operation),
+                    planned_at=at,
                 )
-                _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
+            )
+            line = _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
+            begin_current(connection, operation, line, at)
 
     def move(  # noqa: PLR0913 - a ledger line has this many parts
         self,
@@ -107,7 +121,8 @@ class Ledger:
                 f"the caller took it for {before}, attempt {attempt}",
                 "Another process moved it: look at it again with `rackwright status`",
             )
-        _write(connection, op_id, after, attempt, at, actor, reason)
+        line = _write(connection, op_id, after, attempt, at, actor, reason)
+        move_current(connection, op_id, line, after, attempt, at, reason)
 
     def history(self, op_id: str) -> tuple[LedgerEntry, ...]:
         """Return all lines of one operation, oldest first."""
@@ -121,15 +136,35 @@ class Ledger:
                 for row in rows
             )
 
-    def operations(
-        self, *, op_id: str | None = None, machine: str | None = None
-    ) -> tuple[OperationStatus, ...]:
+    def current(self) -> tuple[OperationStatus, ...]:
+        """Return what still decides something, in the order of the last move.
+
+        The newest end of every piece of work, and all that has not ended; their steps
+        are decoded only when they are asked for.
+        """
+        with self._database.reading() as connection:
+            return read_current(connection, self._body)
+
+    def under_way(self) -> tuple[OperationStatus, ...]:
+        """Return the operations that hold their machine, in the order of the last move."""
+        with self._database.reading() as connection:
+            return read_current(connection, self._body, sorted(UNDER_WAY))
+
+    def _body(self, op_id: str) -> str:
+        table = schema.operation
+        with self._database.reading() as connection:
+            query = select(table.c.body).where(table.c.op_id == op_id)
+            return str(connection.execute(query).scalar_one())
+
+    def operations(self, *, op_id: str | None = None) -> tuple[OperationStatus, ...]:
         """Return operations with their present state, in the order of their last move.
 
-        All of them, or only those of one id or one machine's name.
+        All that there ever were, or only the one of this id.
         """
         ledger, operation, progress = schema.ledger, schema.operation, schema.progress
         newest = select(func.max(ledger.c.sequence)).group_by(ledger.c.op_id)
+        if op_id is not None:
+            newest = newest.where(ledger.c.op_id == op_id)
         query = (
             select(
                 operation.c.body,
@@ -156,12 +191,10 @@ class Ledger:
         )
         if op_id is not None:
             query = query.where(operation.c.op_id == op_id)
-        if machine is not None:
-            query = query.where(operation.c.machine == machine)
         with self._database.reading() as connection:
             return tuple(
                 OperationStatus(
-                    operation=_decode(row.body),
+                    operation=decode_operation(row.body),
                     state=OperationState(row.state),
                     attempt=row.attempt,
                     at=row.at,
@@ -175,22 +208,46 @@ class Ledger:
                 for row in connection.execute(query)
             )
 
-    def first_armed(self, since: datetime) -> tuple[tuple[str, datetime], ...]:
-        """Return op_id and time of every first arming at or after ``since``, oldest first."""
-        table = schema.ledger
+    def known_as(self, name: str) -> tuple[str, ...]:
+        """Return the identities of the hardware that was planned for under a name last."""
+        table = schema.operation
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(table.c.op_id, table.c.at)
-                .where(
-                    table.c.state == OperationState.ARMED.value,
-                    table.c.attempt == 1,
-                    table.c.at >= since,
-                )
-                .order_by(table.c.sequence)
+            query = (
+                select(table.c.body)
+                .where(table.c.machine == name)
+                .order_by(table.c.planned_at.desc())
+                .limit(1)
             )
-            return tuple((row.op_id, row.at) for row in rows)
+            body = connection.execute(query).scalar()
+        return decode_operation(body).identities if body is not None else ()
 
-    def record_progress(self, op_id: str, event: OperationEvent, at: datetime) -> bool:
+    def destructive_starts(self, since: datetime) -> tuple[datetime, ...]:
+        """Return when destructive operations were first armed, from ``since`` on, oldest first."""
+        ledger, current, operation = schema.ledger, schema.current_operation, schema.operation
+        query = (
+            select(
+                ledger.c.at,
+                current.c.destructive,
+                # Only what a newer end replaced has to be decoded to know.
+                case((current.c.op_id.is_(None), operation.c.body)).label("body"),
+            )
+            .join(operation, operation.c.op_id == ledger.c.op_id)
+            .outerjoin(current, current.c.op_id == ledger.c.op_id)
+            .where(
+                ledger.c.state == OperationState.ARMED.value,
+                ledger.c.attempt == 1,
+                ledger.c.at >= since,
+            )
+            .order_by(ledger.c.sequence)
+        )
+        with self._database.reading() as connection:
+            return tuple(
+                row.at
+                for row in connection.execute(query)
+                if (decode_operation(row.body).destructive if row.body else row.destructive)
+            )
+
+    def record_progress(self, op_id: str, event: "OperationEvent", at: datetime) -> bool:
         """Note what an attempt said; False for a repeated or overtaken message."""
         table = schema.progress
         values = {
@@ -239,37 +296,10 @@ def _write(  # noqa: PLR0913, PLR0917 - one argument per column
     at: datetime,
     actor: str,
     reason: str,
-) -> None:
-    connection.execute(
-        insert(schema.ledger).values(
-            op_id=op_id, state=state.value, attempt=attempt, at=at, actor=actor, reason=reason
-        )
-    )
-
-
-_TEXTS = ("op_id", "kind", "machine", "hardware", "scenario", "run", "revision", "uuid")
-
-
-def _encode(operation: Operation) -> str:
-    return dumps(
-        {
-            **{name: getattr(operation, name) for name in _TEXTS},
-            "macs": operation.macs,
-            "work": encode(Work(operation.op_id, 0, operation.steps)).decode(),
-            "disks": [encode(disk).decode() for disk in operation.disks],
-            "proof": operation.proof,
-            "timeout_seconds": operation.timeout_seconds,
-        }
-    )
-
-
-def _decode(body: str) -> Operation:
-    data = loads(body)
-    return Operation(
-        **{name: data[name] for name in _TEXTS},
-        macs=tuple(data["macs"]),
-        steps=decode(Work, data["work"].encode()).steps,
-        disks=tuple(decode(DiskIdentity, disk.encode()) for disk in data["disks"]),
-        proof=data["proof"],
-        timeout_seconds=data["timeout_seconds"],
-    )
+) -> int:
+    line: int = connection.execute(
+        insert(schema.ledger)
+        .values(op_id=op_id, state=state.value, attempt=attempt, at=at, actor=actor, reason=reason)
+        .returning(schema.ledger.c.sequence)
+    ).scalar_one()
+    return line

@@ -4,13 +4,17 @@ from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
 from json import dumps
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from agent.wire.disk import DiskIdentity
-from agent.wire.step import Backup, Step
 from reconciler.ledger.states import OperationState
 
+if TYPE_CHECKING:
+    from agent.wire.disk import DiskIdentity
+    from agent.wire.step import Step
+
 OperationKind = Literal["inspect", "capture", "restore"]
+INSPECTION = "inspection"
+"""The scenario of the inspections that the planner asks for by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,8 +34,8 @@ class Operation:
     revision: str
     macs: tuple[str, ...]
     uuid: str
-    steps: tuple[Step, ...]
-    disks: tuple[DiskIdentity, ...]
+    steps: "tuple[Step, ...]"
+    disks: "tuple[DiskIdentity, ...]"
     proof: bool
     """Verified only once the agent of the booted system has reported."""
     timeout_seconds: int
@@ -40,6 +44,14 @@ class Operation:
     def destructive(self) -> bool:
         """Return whether a disk is written."""
         return bool(self.disks)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Return all that the hardware was known by when the operation was planned."""
+        known = [self.hardware, *(f"mac:{mac}" for mac in self.macs)]
+        if self.uuid:
+            known.append(f"uuid:{self.uuid}")
+        return tuple(dict.fromkeys(known))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +77,8 @@ class OperationStatus:
 
         News of the step may still be under way: an only backup step is meant in any case.
         """
+        from agent.wire.step import Backup  # noqa: PLC0415 - only captures have one
+
         backups = {
             index: step.image
             for index, step in enumerate(self.operation.steps)

@@ -33,8 +33,9 @@ def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:
 def approve(
     ledger: Ledger, plan: Plan, items: Iterable[PlanItem], actor: str, now: datetime
 ) -> None:
-    """Record the operations of ``items`` as planned and approved by ``actor``.
+    """Record the operations of ``items`` as planned and approved by ``actor``: all or none.
 
+    StateError RW704 when one of them was approved meanwhile.
     ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
     """
     broken = broken_invariants(plan)
@@ -45,16 +46,20 @@ def approve(
             "This is a defect of Rackwright: report it with the output of `plan --format json`",
         )
 
-    for item in items:
-        if item.operation is None:
-            continue
-        ledger.plan(item.operation, now, actor)
-        ledger.move(
-            item.operation.op_id,
-            OperationState.PLANNED,
-            OperationState.APPROVED,
-            attempt=0,
-            at=now,
-            actor=actor,
-            reason=f"plan {plan.digest}",
-        )
+    operations = [item.operation for item in items if item.operation is not None]
+    if not operations:
+        return
+    reason = f"plan {plan.digest}"
+    with ledger.writing() as connection:
+        for operation in operations:
+            ledger.plan_within(connection, operation, now, actor)
+            ledger.move_within(
+                connection,
+                operation.op_id,
+                OperationState.PLANNED,
+                OperationState.APPROVED,
+                attempt=0,
+                at=now,
+                actor=actor,
+                reason=reason,
+            )

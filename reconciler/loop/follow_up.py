@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import OperationStatus
-from reconciler.ledger.states import OperationState
+from reconciler.ledger.states import ACTIVE, OperationState
 from reconciler.observed import BUDGET_WINDOW, Capture, Observed, ObservedMachine
 from reconciler.planning.scenario_work import CONTACT_MAX_AGE
 from specs.compiled import CompiledFleet, FleetSettings
@@ -54,25 +55,42 @@ class Prove:
 Decision = Arm | Wake | End | Prove
 
 
-def follow_up(desired: CompiledFleet, observed: Observed, now: datetime) -> tuple[Decision, ...]:
-    """Return what is to be done now; nothing for operations that only need patience."""
+def follow_up(
+    desired: CompiledFleet,
+    observed: Observed,
+    now: datetime,
+    hardware: FleetHardware | None = None,
+) -> tuple[Decision, ...]:
+    """Return what is to be done now; nothing for operations that only need patience.
+
+    ``hardware`` is of the desired machines, for callers who have it at hand.
+    """
     decisions: list[Decision] = []
+    under_way = [status for status in observed.operations if status.state in ACTIVE]
+    if not under_way:
+        return ()
+    hardware = hardware or FleetHardware(desired.machines.values())
+    names = {
+        status.operation.op_id: hardware.owner(status.operation.identities) or ""
+        for status in under_way
+    }
     taken = {
-        status.operation.machine
-        for status in observed.operations
+        names[status.operation.op_id] or status.operation.hardware
+        for status in under_way
         if status.state in {OperationState.ARMED, OperationState.STARTED}
     }
     room = destructive_room(desired.settings, observed, now)
-    for status in observed.operations:
-        machine = observed.machines.get(status.operation.machine, ObservedMachine())
+    for status in under_way:
+        name = names[status.operation.op_id]
+        machine = observed.machines.get(name, ObservedMachine())
         if status.state is OperationState.APPROVED:
-            if status.operation.machine in taken or machine.quarantine:
+            if (name or status.operation.hardware) in taken or machine.quarantine:
                 continue
             if status.operation.destructive:
                 if room <= 0:
                     continue
                 room -= 1
-            taken.add(status.operation.machine)
+            taken.add(name or status.operation.hardware)
             decisions.append(Arm(status, status.attempt + 1, "its turn came"))
         elif status.state is OperationState.ARMED:
             decisions += _armed(status, machine, now)
@@ -188,7 +206,7 @@ def _proof(
     if not status.operation.proof:
         return (End(status, OperationState.VERIFIED, "all steps are done and checked"),)
     heard = machine.installed
-    system = heard.report.installed if heard else None
+    system = heard.installed if heard else None
     if heard and system and system.operation == status.operation.op_id and heard.at > status.at:
         return (
             End(

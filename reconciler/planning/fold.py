@@ -54,6 +54,7 @@ class Fold:
     disks: int
     """Disks that would be overwritten."""
     disks_without_backup: int
+    """Those with none, or only with one that is older than their last restore."""
     bytes_to_move: int
     slowest_seconds: int
     """Estimate for the slowest machine; 0 where there is none."""
@@ -125,7 +126,7 @@ def _fold(key: Key, items: Sequence[PlanItem]) -> Fold:
         to_start=sum(item.starts for item in items),
         running=sum(item.running for item in items),
         disks=len(disks),
-        disks_without_backup=sum(disk.backup is None for disk in disks),
+        disks_without_backup=sum(not disk.backed_up for disk in disks),
         bytes_to_move=sum(item.bytes_to_move for item in items),
         slowest_seconds=max(item.seconds for item in items),
         oldest=min(times, default=None),

@@ -24,6 +24,8 @@ class Risk(StrEnum):
 
 
 RISKS = tuple(Risk)
+BLANK = "blank"
+"""What the agent says of a disk that begins with zeros and holds nothing that it knows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +52,16 @@ class DiskFacts:
     observed_at: datetime
     backup: LastBackup | None = None
     """None: whatever is on the disk cannot be brought back."""
+
+    @property
+    def backed_up(self) -> bool:
+        """Return whether the backup is one of what is on the disk now."""
+        return self.backup is not None and not self.backup.overwritten_since
+
+    @property
+    def lost(self) -> bool:
+        """Return whether something is on the disk that cannot be brought back."""
+        return not self.backed_up and self.holds != BLANK
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,17 +1,25 @@
 """``plan(desired, observed, now)``: the one function that decides what has to happen."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
-from reconciler.ledger.operation import Operation, OperationStatus, operation_id
+from reconciler.hardware import FleetHardware
+from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.observed import Capture, Observed, ObservedMachine
 from reconciler.planning.estimate import Budget
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
-from reconciler.planning.scenario_work import Blocked, Incomplete, MachineView, work_for
+from reconciler.planning.scenario_work import (
+    Blocked,
+    Disputed,
+    Incomplete,
+    MachineView,
+    work_for,
+)
 from specs.compiled import (
     Assignment,
     CompiledFleet,
@@ -21,8 +29,8 @@ from specs.compiled import (
     Origin,
 )
 
-INSPECTION = "inspection"
 INSPECTION_TIMEOUT = 30 * 60
+_NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
 
 
 def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
@@ -30,37 +38,74 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
 
     Empty once the fleet has converged and was heard of recently enough.
     """
-    operations: defaultdict[str, list[OperationStatus]] = defaultdict(list)
-    for status in observed.operations:
-        operations[status.operation.hardware].append(status)
+    machines = desired.machines.values()
+    hardware = FleetHardware(machines)
+    items = [*fleet_items(desired), *plan_machines(desired, machines, hardware, observed, now)]
+    return plan_of(desired.revision, now, items, budget_of(desired))
+
+
+def plan_machines(
+    desired: CompiledFleet,
+    machines: Iterable[CompiledMachine],
+    hardware: FleetHardware,
+    observed: Observed,
+    now: datetime,
+) -> Iterator[PlanItem]:
+    """Yield what separates some machines from their desired state.
+
+    ``hardware`` is that of the whole fleet: what another machine may have had decides too.
+    """
+    history = _by_hardware(hardware, observed.operations)
     captures: defaultdict[str, list[Capture]] = defaultdict(list)
     for capture in observed.captures:
         captures[capture.operation].append(capture)
-    items = list(fleet_items(desired))
-    for machine in desired.machines.values():
-        history = tuple(operations.get(machine.hardware_identity, ()))
+    for machine in machines:
+        operations, disputed = history.get(machine.name, _NOTHING)
         view = MachineView(
             machine=machine,
             network=desired.networks.get(machine.network),
             seen=observed.machines.get(machine.name, ObservedMachine()),
-            operations=history,
+            operations=operations,
+            disputed=disputed,
             images=observed.images,
             max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
             now=now,
             captures=tuple(
                 capture
-                for status in history
+                for status in operations
                 for capture in captures.get(status.operation.op_id, ())
             ),
         )
-        items += machine_items(desired, view)
-    return plan_of(desired.revision, now, items, budget_of(desired))
+        yield from machine_items(desired, view)
 
 
 def budget_of(desired: CompiledFleet) -> Budget:
     """Return the fleet's limit on destructive work."""
     settings = desired.settings
     return Budget(settings.max_destructive_at_once, settings.max_destructive_per_hour)
+
+
+def _by_hardware(
+    fleet: FleetHardware, operations: Iterable[OperationStatus]
+) -> dict[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]:
+    """Return each machine's operations, and those that another machine may have had instead.
+
+    They are found by the hardware, whatever the machine was called and whichever
+    of its identities were known when the operation was planned.
+    """
+    own: dict[str, list[OperationStatus]] = {}
+    disputed: dict[str, list[Disputed]] = {}
+    for status in operations:
+        owners = fleet.owners(status.operation.identities)
+        if len(owners) == 1:
+            own.setdefault(owners[0], []).append(status)
+            continue
+        for name in owners:
+            disputed.setdefault(name, []).append(Disputed(status, owners))
+    return {
+        name: (tuple(own.get(name, ())), tuple(disputed.get(name, ())))
+        for name in own.keys() | disputed.keys()
+    }
 
 
 def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
@@ -86,7 +131,7 @@ def machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
     machine = view.machine
     under_way = [
         status
-        for status in view.operations
+        for status in (*view.operations, *(each.status for each in view.disputed))
         if status.state in ACTIVE or status.state is OperationState.INDETERMINATE
     ]
     if under_way:
@@ -124,34 +169,51 @@ def _assignment_item(
             assignment,
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
-            earlier.at,
+            view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
         )
     held = _hold(desired, view)
     if held is not None:
         return _held(view, assignment, held)
-    return _new_work(desired.revision, view, assignment, scenario)
+    return _ambiguous(view, assignment) or _new_work(desired.revision, view, assignment, scenario)
+
+
+def _ambiguous(view: MachineView, assignment: Assignment) -> PlanItem | None:
+    """Return why the assignment waits when it may have been carried out here already."""
+    for status, owners in ((each.status, each.owners) for each in view.disputed):
+        operation = status.operation
+        if (operation.scenario, operation.run) == (assignment.scenario, assignment.run):
+            return _blocked(
+                view.machine,
+                assignment,
+                f"RW750: operation {operation.op_id[:12]} ({status.state}) was for hardware "
+                f"{operation.hardware}, and {' and '.join(owners)} share it",
+                status.at,
+                "Say in spec.hardware.formerly which of them continues it, or give the "
+                "assignment a new run token to run it here",
+            )
+    return None
 
 
 def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
     """Return the hold that keeps new work from the machine longest; one that is over has none."""
     holds = [
-        hold
-        for hold in desired.holds
-        if view.machine.name in hold.machines and view.now < hold.until
+        hold for hold in desired.holds if hold.name in view.machine.holds and view.now < hold.until
     ]
     return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
 
 
 def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> PlanItem:
+    """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
     until = hold.until.astimezone(UTC)
-    return _blocked(
+    item = _blocked(
         view.machine,
         assignment,
-        f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason} ({hold.position})",
+        f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason}",
         view.seen.last_seen,
         f"Wait until then, or ask {hold.owner} to end hold {hold.name} at {hold.position}",
     )
+    return replace(item, cause=Origin(hold.position))
 
 
 def _at(origin: Origin) -> str:
@@ -193,7 +255,7 @@ def _convergence(
             cause=assignment.origin,
             observed_at=heard.at if heard else None,
         )
-    system = heard.report.installed
+    system = heard.installed
     if system is None:
         return None
     drift = []
@@ -284,8 +346,9 @@ def _new_work(
 
 def _inspection(revision: str, view: MachineView) -> Operation:
     machine = view.machine
-    earlier = sum(status.operation.kind == "inspect" for status in view.operations)
-    run = str(earlier + 1)
+    earlier = (*view.operations, *(each.status for each in view.disputed))
+    runs = [each.operation.run for each in earlier if each.operation.scenario == INSPECTION]
+    run = str(max((int(run) for run in runs if run.isdecimal()), default=0) + 1)
     return Operation(
         op_id=operation_id(machine.hardware_identity, INSPECTION, (), (), run),
         kind="inspect",

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from reconciler.planning.fold import KEPT_IMAGES, KEPT_NAMES, Fold, Reason, merged_reasons
 from reconciler.planning.item import RISKS, Risk
-from specs.compiled import Origin
+from specs.position import Position
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +33,9 @@ class Row:
         return tuple(sorted({each.group for each in self.folds}))
 
     @property
-    def causes(self) -> tuple[Origin, ...]:
-        """Return the different causes, in the order of their positions."""
-        causes = {each.cause for each in self.folds if each.cause is not None}
-        return tuple(sorted(causes, key=lambda cause: (cause.position, cause.path)))
+    def causes(self) -> tuple[Position, ...]:
+        """Return the different places where the wish was written, in their order."""
+        return tuple(sorted({each.cause.position for each in self.folds if each.cause}))
 
     @property
     def count(self) -> int:

@@ -31,6 +31,15 @@ at least every 25."""
 
 
 @dataclass(frozen=True, slots=True)
+class Disputed:
+    """An operation that more than one machine of the fleet may have had."""
+
+    status: OperationStatus
+    owners: tuple[str, ...]
+    """Their names, in order."""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineView:
     """One machine: what is wanted, all that is known, and what it may rely on."""
 
@@ -44,6 +53,8 @@ class MachineView:
     now: datetime
     captures: tuple[Capture, ...] = ()
     """What this machine's operations brought into the store."""
+    disputed: tuple[Disputed, ...] = ()
+    """Operations that may have been this machine's or another's."""
 
     @property
     def system_is_running(self) -> bool:
@@ -292,7 +303,7 @@ def _spared(view: MachineView, written: tuple[DiskIdentity, ...]) -> tuple[str, 
 def _facts(view: MachineView, target: _Target) -> DiskFacts:
     identity = target.disk.identity
     heard = view.seen.installed
-    system = heard.report.installed if heard else None
+    system = heard.installed if heard else None
     holds = target.disk.holds
     if system is not None and heard is view.seen.disks:
         # What runs there says more than its partitions, which it may lack the tools to read.

@@ -73,7 +73,7 @@ def _condition(
 
 
 def _ready(name: str, seen: ObservedMachine, observed: Observed) -> str:
-    system = seen.installed.report.installed if seen.installed else None
+    system = seen.installed.installed if seen.installed else None
     if system is not None:
         return f"{system.hostname}, {system.os}, machine-id {system.machine_id[:8]}"
     done = [

@@ -50,12 +50,19 @@ def plan_text(
     ``describe`` says which revision it is, for people. ``explain`` adds what would
     unblock each blocked item.
     """
-    wiped = words.wiped(plan)
-    facts = [describe, f"plan {plan.digest[: words.SHORT]}"]
-    lines: list[RenderableType] = [verdict(plan), _plain(" · ".join(facts), "dim")]
+    title = _plain(f"{describe} · plan {plan.digest[: words.SHORT]}", "dim")
     if plan.empty:
-        return Group(*lines, Text(words.NOTHING))
-    if wiped:
+        return Group(verdict(plan), title, Text(words.NOTHING))
+    lines: list[RenderableType] = [verdict(plan), title]
+    lines += plan_lines(plan, now, full=full, explain=explain)
+    lines += [Text(), *(_plain(sentence) for sentence in words.approval(plan))]
+    return Group(*lines)
+
+
+def plan_lines(plan: Plan, now: datetime, *, full: bool, explain: bool) -> list[RenderableType]:
+    """Return what stands between a plan's verdict and what has to be approved."""
+    lines: list[RenderableType] = []
+    if wiped := words.wiped(plan):
         lines.append(_plain(wiped, "bold red"))
     total = sum(each.count for each in plan.folds)
     everything = full or total <= IN_DETAIL
@@ -68,11 +75,9 @@ def plan_text(
             lines += [_item(item, plan, now, explain=explain) for item in items]
         else:
             lines += _summary(row, now, explain=explain)
-    lines.append(Text())
     if not everything:
-        lines.append(Text("Folded: `--full` shows every machine.", style="dim"))
-    lines += [_plain(sentence) for sentence in words.approval(plan)]
-    return Group(*lines)
+        lines += [Text(), Text("Folded: `--full` shows every machine.", style="dim")]
+    return lines
 
 
 def print_plan(console: Console, plan: Plan, describe: str, now: datetime) -> None:
@@ -104,7 +109,7 @@ def _summary(row: Row, now: datetime, *, explain: bool) -> Iterator[RenderableTy
         return
     for item in row.folds[0].items[:NAMED_DISKS]:
         for disk in item.disks:
-            lost = "" if disk.backup else "no backup · "
+            lost = "" if disk.backed_up else "no backup · "
             yield _cut(f"  {item.name}  {lost}{words.disk(disk, now)}", "dim")
     more = row.count - min(NAMED_DISKS, row.folds[0].count)
     if more:
@@ -147,7 +152,7 @@ def _details(item: PlanItem, plan: Plan, now: datetime) -> Iterator[tuple[str, s
     """Yield label, text and colour of what is known of an item."""
     for disk, image in zip(item.disks, item.images, strict=False):
         yield "overwrites", words.disk(disk, now), "red"
-        yield "backup", words.backup(disk, now), "" if disk.backup else "red"
+        yield "backup", words.backup(disk, now), "red" if disk.lost else ""
         yield "image", words.image(image, now), ""
     if item.disks:
         yield "moves", words.effort(item.bytes_to_move, item.seconds), ""

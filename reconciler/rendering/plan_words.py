@@ -51,7 +51,7 @@ def _disks(number: int, without_backup: int) -> str:
 
 def title(row: Row) -> str:
     """Return what a row is about, without its risk."""
-    parts = [_actions(row), place(row), counted_members(row)]
+    parts = [part for part in (_actions(row), place(row), counted_members(row)) if part]
     if row.disks:
         parts.insert(0, _disks(row.disks, row.disks_without_backup))
     return " · ".join(parts)
@@ -62,16 +62,16 @@ def _actions(row: Row) -> str:
 
 
 def place(row: Row) -> str:
-    """Return the group, or the common ancestor with ``/**``."""
+    """Return the group, or the common ancestor with ``/**``; empty for documents."""
     if len(row.groups) == 1:
-        return row.groups[0] or "no group"
+        return row.groups[0]
     return f"{row.group}/**" if row.group else "**"
 
 
 def counted_members(row: Row) -> str:
     """Return ``1,000 machines in 25 groups``."""
-    subjects = any(not each.group and each.risk is Risk.BLOCKED for each in row.folds)
-    members = counted(row.count, "item" if subjects else "machine")
+    documents = any(not group for group in row.groups)  # every machine has a group
+    members = counted(row.count, "item" if documents else "machine")
     return members if len(row.groups) == 1 else f"{members} in {len(row.groups):,} groups"
 
 
@@ -87,7 +87,7 @@ def causes(row: Row) -> str:
     """Return the first cause and how many more there are."""
     found = row.causes
     more = f" and {counted(len(found) - 1, 'more line')}" if len(found) > 1 else ""
-    return (str(found[0].position) if found else cause(None)) + more
+    return (str(found[0]) if found else cause(None)) + more
 
 
 def disk(facts: DiskFacts, now: datetime) -> str:
@@ -100,8 +100,10 @@ def disk(facts: DiskFacts, now: datetime) -> str:
 def backup(facts: DiskFacts, now: datetime) -> str:
     """Return the last good backup of a disk and its age, or plainly that there is none."""
     found = facts.backup
-    if found is None:
+    if found is None and facts.lost:
         return "no backup: what is on it cannot be brought back"
+    if found is None:
+        return "no backup, the disk is blank"
     older = ", before the disk was last overwritten" if found.overwritten_since else ""
     return f"{found.image} {found.manifest[:SHORT]} · captured {ago(found.at, now)}{older}"
 

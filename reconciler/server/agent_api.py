@@ -89,7 +89,7 @@ class AgentApi:
                 "RW533",
                 f"the certificate is for {peer.environment}, the report for {report.environment}",
             )
-        machine = self._plane.desired.machines.get(peer.machine)
+        machine = self._plane.machine_of_agent(peer.machine)
         if machine is not None:
             self._plane.observations.record_report(machine, report, self._plane.now())
         self._wake_up.signal()
@@ -100,7 +100,9 @@ class AgentApi:
         peer = self._peer(request)
         wait = min(float(_number(request.query.get("wait", "0"))), LONGEST_WAIT)
         plane = self._plane
-        plane.observations.record_contact(peer.machine, peer.environment, plane.now())
+        machine = plane.machine_of_agent(peer.machine)
+        if machine is not None:
+            plane.observations.record_contact(machine, peer.environment, plane.now())
         deadline = asyncio.get_running_loop().time() + wait
         self._wake_up.signal()
         while True:
@@ -160,8 +162,9 @@ class AgentApi:
             plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)
         elif plane.ledger.record_progress(operation, event, plane.now()) and event.kind == "done":
             last = status.operation.steps[-1]
-            if not (isinstance(last, Finish) and last.action == "stay"):
-                plane.observations.forget_contact(peer.machine)
+            machine = plane.machine_of(status.operation)
+            if machine is not None and not (isinstance(last, Finish) and last.action == "stay"):
+                plane.observations.forget_contact(machine)
         self._wake_up.signal()
         return web.Response(status=204)
 

@@ -19,8 +19,9 @@ from providers.netboot.decision import (
     Grant,
     decide,
 )
+from reconciler.hardware import FleetHardware
 from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.operation import OperationStatus
+from reconciler.ledger.operation import Operation, OperationStatus
 from reconciler.ledger.states import OperationState
 from reconciler.loop.follow_up import GRANT_LIFETIME, Arm, Decision, End, follow_up
 from reconciler.observed import Observed, ObservedImage
@@ -65,7 +66,7 @@ class ControlPlane:
         self.observations = Observations(database)
         self.grants = Grants(database)
         self.captures = Captures(database)
-        self.desired = desired
+        self._set_desired(desired)
         self._database = database
         self._endpoint = endpoint
         self._images = images
@@ -78,16 +79,60 @@ class ControlPlane:
         """Return the time by the injected clock."""
         return self._clock()
 
+    @property
+    def desired(self) -> "CompiledFleet":
+        """The fleet as Git wants it."""
+        return self._desired
+
+    @desired.setter
+    def desired(self, fleet: "CompiledFleet") -> None:
+        self._set_desired(fleet)
+
+    def _set_desired(self, fleet: "CompiledFleet") -> None:
+        self._desired = fleet
+        self._hardware = FleetHardware(fleet.machines.values())
+        self._by_mac = {mac: machine for machine in fleet.machines.values() for mac in machine.macs}
+
     def observed(self) -> Observed:
         """Return all that is known now."""
         machines = self.desired.machines.values()
-        return observe(self._database, machines, self._images(), self.now())
+        return observe(self._database, machines, self._images(), self.now(), self._hardware)
 
     def machine_by_mac(self, mac: str) -> "CompiledMachine | None":
         """Return the machine of the fleet that has this NIC."""
-        return next(
-            (machine for machine in self.desired.machines.values() if mac in machine.macs), None
-        )
+        return self._by_mac.get(mac)
+
+    def machine_of(self, operation: Operation) -> "CompiledMachine | None":
+        """Return the machine whose hardware an operation is for, whatever it is called now."""
+        owner = self._hardware.owner(operation.identities)
+        return self.desired.machines[owner] if owner is not None else None
+
+    def machine_of_agent(self, name: str) -> "CompiledMachine | None":
+        """Return the machine whose agent has a certificate for ``name``.
+
+        The name is that of its enrolment; the machine may have got another since.
+        """
+        token = self.grants.last_enrolled(name)
+        return self.desired.machines.get(name) if token is None else self.machine_of_token(token)
+
+    def machine_of_token(self, token: Token) -> "CompiledMachine | None":
+        """Return the machine that a token is for: that of its operation."""
+        status = self._status(token.operation)
+        return self.machine_of(status.operation) if status is not None else None
+
+    def bar(self, token: Token, reason: str) -> None:
+        """Quarantine the machine that a token is for."""
+        status = self._status(token.operation)
+        identities = status.operation.identities if status else (f"name:{token.machine}",)
+        self.observations.set_quarantine(token.machine, identities, reason, self.now())
+
+    def _is_for(self, status: OperationStatus, agent: str) -> bool:
+        """Return whether an operation is for the machine of an agent."""
+        machine = self.machine_of_agent(agent)
+        if machine is None:
+            # The fleet let go of the machine while it was at work: it may finish that.
+            return status.operation.machine == agent
+        return self.machine_of(status.operation) is machine
 
     # --- netboot -----------------------------------------------------------------
 
@@ -99,30 +144,40 @@ class ControlPlane:
         """
         now = self.now()
         machine = self.machine_by_mac(request.mac)
-        event = self.observations.record_boot(request, now)
+        event = self.observations.record_boot(request, now, known=machine is not None)
         if request.arch is not None and machine is not None:
             # The firmware runs, so no agent does.
-            self.observations.forget_contact(machine.name)
+            self.observations.forget_contact(machine)
             self.reconcile()
-        grants = self._live_grants(machine.name) if machine is not None else ()
+        grants = (
+            self._live_grants(lambda status: self.machine_of(status.operation) is machine)
+            if machine is not None
+            else ()
+        )
         answer = decide(request, grants, now)
         self.observations.record_answer(event, answer)
         self.wake()
         return answer
 
-    def _live_grants(self, machine: str) -> tuple[Grant, ...]:
-        if self.observations.quarantine(machine):
-            return ()
+    def _live_grants(self, wanted: Callable[[OperationStatus], bool]) -> tuple[Grant, ...]:
         armed = {
             status.operation.op_id: status.attempt
-            for status in self.ledger.operations(machine=machine)
+            for status in self.ledger.under_way()
             if status.state is OperationState.ARMED
+            and wanted(status)
+            and not self._barred(status.operation)
         }
         return self.grants.unclaimed(armed)
 
+    def _barred(self, operation: Operation) -> bool:
+        machine = self.machine_of(operation)
+        names = (machine.name, machine.hardware_identities) if machine else (operation.machine, ())
+        return bool(self.observations.quarantine(names[0], (*operation.identities, *names[1])))
+
     def note(self, request: BootRequest) -> None:
         """Append a file transfer or the like to the boot timeline."""
-        self.observations.record_boot(replace(request, arch=None), self.now())
+        known = self.machine_by_mac(request.mac) is not None
+        self.observations.record_boot(replace(request, arch=None), self.now(), known=known)
 
     def ticket(self, grant: Grant) -> BootTicket | None:
         """Mint the enrolment token of a boot script, while the grant is live."""
@@ -142,7 +197,7 @@ class ControlPlane:
         """Bring every operation one step on; return what needs the outside world."""
         now = self.now()
         outside: list[Decision] = []
-        for decision in follow_up(self.desired, self.observed(), now):
+        for decision in follow_up(self.desired, self.observed(), now, self._hardware):
             match decision:
                 case Arm(status, attempt, reason):
                     self._arm(status, attempt, reason, now)
@@ -185,7 +240,7 @@ class ControlPlane:
 
     def work(self, machine: str) -> Work | None:
         """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""
-        for grant in self._live_grants(machine):
+        for grant in self._live_grants(lambda status: self._is_for(status, machine)):
             status = self._status(grant.operation)
             if status is not None:
                 steps = tuple(
@@ -201,7 +256,7 @@ class ControlPlane:
         Once per attempt: a machine that comes back from its own disk, because it does
         not boot over the network first, is not sent round in circles.
         """
-        for grant in self._live_grants(machine):
+        for grant in self._live_grants(lambda status: self._is_for(status, machine)):
             if (grant.operation, grant.attempt) not in self._rebooted:
                 return self._status(grant.operation)
         return None
@@ -218,12 +273,12 @@ class ControlPlane:
         """Use the grant up and record the start, both or neither; False when it is gone."""
         now = self.now()
         status = self._status(op_id)
-        if status is None or status.operation.machine != machine or status.attempt != attempt:
+        if status is None or not self._is_for(status, machine) or status.attempt != attempt:
             return False
         if status.state is OperationState.STARTED:
             # The answer to the claim got lost; whoever asks again has done nothing yet.
             return status.last_event_at is None
-        if status.state is not OperationState.ARMED or self.observations.quarantine(machine):
+        if status.state is not OperationState.ARMED or self._barred(status.operation):
             return False
         with self._database.writing() as connection:
             if not self.grants.claim_within(connection, op_id, attempt, now):
@@ -245,7 +300,7 @@ class ControlPlane:
         status = self._status(op_id)
         if (
             status is None
-            or status.operation.machine != machine
+            or not self._is_for(status, machine)
             or status.state is not OperationState.STARTED
             or status.attempt != attempt
         ):
@@ -269,8 +324,10 @@ class ControlPlane:
         return next(
             (
                 status
-                for status in self.ledger.operations(machine=machine)
-                if status.state is OperationState.STARTED and not status.steps_done
+                for status in self.ledger.under_way()
+                if status.state is OperationState.STARTED
+                and not status.steps_done
+                and self._is_for(status, machine)
             ),
             None,
         )

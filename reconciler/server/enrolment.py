@@ -61,7 +61,7 @@ class Enroller:
             self._alarm(token, source)
         if self._plane.now() > token.expires:
             raise TrustError("RW541", "the token has expired", _ASK_AGAIN)
-        machine = self._plane.desired.machines.get(token.machine)
+        machine = self._plane.machine_of_token(token)
         macs = {mac.lower() for mac in request.macs}
         contradicts = (
             machine is None
@@ -78,7 +78,7 @@ class Enroller:
 
     def _alarm(self, token: Token, source: str) -> None:
         reason = f"its enrolment token was used twice, the second time from {source}"
-        self._plane.observations.set_quarantine(token.machine, reason, self._plane.now())
+        self._plane.bar(token, reason)
         log.error("machine quarantined", machine=token.machine, reason=reason)
         raise TrustError(
             "RW543",

@@ -188,7 +188,7 @@ class Service:
     def _carry_out(self, decision: Decision) -> None:
         match decision:
             case Wake(status):
-                machine = self.plane.desired.machines.get(status.operation.machine)
+                machine = self.plane.machine_of(status.operation)
                 if machine is not None:
                     self._power.wake(machine, status, self._clock())
             case Prove() as prove_capture:

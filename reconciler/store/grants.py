@@ -2,9 +2,10 @@
 
 from datetime import datetime
 from json import dumps, loads
+from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Select, insert, select, update
 
 from providers.netboot.decision import Grant
 from reconciler.store import schema
@@ -110,9 +111,23 @@ class Grants:
 
     def token(self, digest: str) -> Token | None:
         """Return what this hash stands for."""
+        return self._token(
+            select(schema.enrolment_token).where(schema.enrolment_token.c.digest == digest)
+        )
+
+    def last_enrolled(self, machine: str) -> Token | None:
+        """Return the token that was last traded for a certificate of this name."""
         table = schema.enrolment_token
+        return self._token(
+            select(table)
+            .where(table.c.machine == machine, table.c.used_at.is_not(None))
+            .order_by(table.c.used_at.desc())
+            .limit(1)
+        )
+
+    def _token(self, query: Select[tuple[Any, ...]]) -> Token | None:
         with self._database.reading() as connection:
-            row = connection.execute(select(table).where(table.c.digest == digest)).first()
+            row = connection.execute(query).first()
         if row is None:
             return None
         return Token(

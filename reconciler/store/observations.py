@@ -2,18 +2,26 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from hashlib import blake2b
+from typing import Any
 
 from attrs import frozen
-from sqlalchemy import delete, func, insert, select, update
+from sqlalchemy import Connection, Row, delete, false, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from agent.wire.codec import decode, encode
+from agent.wire.codec import encode
 from agent.wire.report import Report
 from providers.netboot.decision import BootAnswer, BootRequest, LocalDisk
-from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.store import schema
 from reconciler.store.database import Database
+from reconciler.store.stored_report import encode_installed
 from specs.compiled import CompiledMachine
+
+EVENTS_PER_MAC = 200
+"""Boot events kept per MAC: a network boot makes about twenty, so that the last ten stay."""
+UNKNOWN_MACS = 1000
+"""MACs kept that no machine of the fleet has: a room of new machines that is switched on at
+once, and no more than somebody who sends made-up ones may make us keep."""
 
 
 @frozen
@@ -36,38 +44,54 @@ class Observations:
 
     def record_report(self, machine: CompiledMachine, report: Report, at: datetime) -> None:
         """Keep the newest report per environment."""
-        values = {"machine": machine.name, "body": encode(report).decode(), "at": at}
+        hardware, body = machine.hardware_identity, encode(report).decode()
+        digest = blake2b(body.encode(), digest_size=16).hexdigest()
+        values = {"machine": machine.name, "body": body, "at": at, "digest": digest}
         statement = upsert(schema.machine_report).values(
-            hardware=machine.hardware_identity, environment=report.environment, **values
+            hardware=hardware, environment=report.environment, **values
         )
+        prefix = "installed" if report.environment == "installed" else "ram"
+        heard = {f"{prefix}_name": machine.name, f"{prefix}_at": at, f"{prefix}_digest": digest}
+        if prefix == "installed":
+            heard["installed_system"] = encode_installed(report.installed)
         with self._database.writing() as connection:
             connection.execute(
                 statement.on_conflict_do_update(
                     index_elements=["hardware", "environment"], set_=values
                 )
             )
+            _heard(connection, machine, heard)
 
-    def record_contact(self, machine: str, environment: str, at: datetime) -> None:
+    def record_contact(self, machine: CompiledMachine, environment: str, at: datetime) -> None:
         """Note that the machine's agent asked for work just now."""
-        values = {"environment": environment, "at": at}
-        statement = upsert(schema.agent_contact).values(machine=machine, **values)
+        values = {
+            "contact_name": machine.name,
+            "contact_environment": environment,
+            "contact_at": at,
+        }
         with self._database.writing() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(index_elements=["machine"], set_=values)
-            )
+            _heard(connection, machine, values)
 
-    def forget_contact(self, machine: str) -> None:
+    def forget_contact(self, machine: CompiledMachine) -> None:
         """Forget that an agent is there: it said that it leaves, or its machine restarted."""
+        table = schema.machine_observation
         with self._database.writing() as connection:
             connection.execute(
-                delete(schema.agent_contact).where(schema.agent_contact.c.machine == machine)
+                update(table)
+                .where(table.c.hardware.in_(machine.hardware_identities))
+                .values(contact_name=None, contact_environment=None, contact_at=None)
             )
 
-    def record_boot(self, request: BootRequest, at: datetime) -> int:
-        """Append to the boot timeline; return the event's number for ``record_answer``."""
+    def record_boot(self, request: BootRequest, at: datetime, *, known: bool) -> int:
+        """Append to the boot timeline; return the event's number for ``record_answer``.
+
+        ``known`` says whether the MAC is of a machine of the fleet. Anybody can send
+        boot requests, so that what is kept of them is bounded.
+        """
+        table = schema.boot_event
         with self._database.writing() as connection:
             sequence: int = connection.execute(
-                insert(schema.boot_event)
+                insert(table)
                 .values(
                     mac=request.mac,
                     uuid=request.uuid,
@@ -78,8 +102,12 @@ class Observations:
                     answer="",
                     at=at,
                 )
-                .returning(schema.boot_event.c.sequence)
+                .returning(table.c.sequence)
             ).scalar_one()
+            _remember_client(connection, request, at, known=known)
+            _cut_timeline(connection, request.mac)
+            if not known:
+                _cut_unknown(connection)
             return sequence
 
     def record_answer(self, event: int, answer: BootAnswer) -> None:
@@ -108,74 +136,103 @@ class Observations:
             for row in reversed(rows)
         )
 
-    def set_quarantine(self, machine: str, reason: str, at: datetime) -> None:
-        """Bar the machine from all work until a person clears it; the first reason stays."""
+    def set_quarantine(
+        self, machine: str, identities: tuple[str, ...], reason: str, at: datetime
+    ) -> None:
+        """Bar the hardware from all work until a person clears it; the first reason stays."""
         with self._database.writing() as connection:
             connection.execute(
                 upsert(schema.quarantine)
-                .values(machine=machine, reason=reason, at=at)
+                .values(
+                    hardware=identities[0],
+                    identities=" ".join(identities),
+                    machine=machine,
+                    reason=reason,
+                    at=at,
+                )
                 .on_conflict_do_nothing()
             )
 
-    def quarantine(self, machine: str) -> str:
-        """Return why the machine is barred; empty when it is not."""
+    def quarantine(self, machine: str, identities: tuple[str, ...]) -> str:
+        """Return why the hardware is barred, empty when it is not.
+
+        One shared identity is enough: a network card that moved takes the bar along.
+        """
+        with self._database.reading() as connection:
+            barred = _barred(connection, machine, identities)
+            return barred[0].reason if barred else ""
+
+    def clear_quarantine(self, machine: str, identities: tuple[str, ...]) -> bool:
+        """Lift the bar; False where there was none.
+
+        Without identities it is found by the name that the machine had then.
+        """
         table = schema.quarantine
-        with self._database.reading() as connection:
-            query = select(table.c.reason).where(table.c.machine == machine)
-            return connection.execute(query).scalar() or ""
-
-    def clear_quarantine(self, machine: str) -> bool:
-        """Lift the bar; False where there was none."""
         with self._database.writing() as connection:
-            return bool(
-                connection.execute(
-                    delete(schema.quarantine).where(schema.quarantine.c.machine == machine)
-                ).rowcount
-            )
+            barred = [row.hardware for row in _barred(connection, machine, identities)]
+            named = table.c.machine == machine if not identities else false()
+            query = delete(table).where(table.c.hardware.in_(barred) | named)
+            return bool(connection.execute(query).rowcount)
 
-    def machines(self, machines: Iterable[CompiledMachine]) -> dict[str, ObservedMachine]:
-        """Return what is known of each machine, matched by its hardware, not its name."""
-        with self._database.reading() as connection:
-            reports = {
-                (row.hardware, row.environment): TimedReport(
-                    decode(Report, row.body.encode()), row.at
-                )
-                for row in connection.execute(select(schema.machine_report))
-            }
-            contacts = {
-                (row.machine, row.environment): row.at
-                for row in connection.execute(select(schema.agent_contact))
-            }
-            boots = {
-                row.mac: row.at
-                for row in connection.execute(
-                    select(schema.boot_event.c.mac, func.max(schema.boot_event.c.at).label("at"))
-                    .where(schema.boot_event.c.firmware_boot)
-                    .group_by(schema.boot_event.c.mac)
-                )
-            }
-            barred = {
-                row.machine: row.reason for row in connection.execute(select(schema.quarantine))
-            }
-        return {
-            machine.name: ObservedMachine(
-                in_ram=reports.get((machine.hardware_identity, "deploy-os")),
-                installed=reports.get((machine.hardware_identity, "installed")),
-                ram_contact=contacts.get((machine.name, "deploy-os")),
-                installed_contact=contacts.get((machine.name, "installed")),
-                boot_request=max(
-                    (boots[mac] for mac in machine.macs if mac in boots), default=None
-                ),
-                quarantine=barred.get(machine.name, ""),
-            )
-            for machine in machines
-        }
 
-    def unknown_macs(self, known: Iterable[str]) -> tuple[str, ...]:
-        """Return the MACs that asked for a boot and are none of ``known``."""
-        table = schema.boot_event
-        with self._database.reading() as connection:
-            seen = connection.execute(
-                select(table.c.mac).where(table.c.firmware_boot).distinct().order_by(table.c.mac)
-            ).scalars()
-            return tuple(sorted(set(seen) - set(known)))
+def _heard(connection: Connection, machine: CompiledMachine, values: dict[str, Any]) -> None:
+    statement = upsert(schema.machine_observation).values(
+        hardware=machine.hardware_identity,
+        identities=" ".join(machine.hardware_identities),
+        **values,
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["hardware"],
+            set_={"identities": statement.excluded.identities, **values},
+        )
+    )
+
+
+def _barred(
+    connection: Connection, machine: str, identities: tuple[str, ...]
+) -> list[Row[tuple[Any, ...]]]:
+    # Few machines are ever barred, so that a look at each row costs nothing.
+    known = {*identities, f"name:{machine}"}
+    rows = connection.execute(select(schema.quarantine).order_by(schema.quarantine.c.at))
+    return [row for row in rows if known.intersection(row.identities.split(" "))]
+
+
+def _remember_client(
+    connection: Connection, request: BootRequest, at: datetime, *, known: bool
+) -> None:
+    values: dict[str, Any] = {"known": known, "heard_at": at}
+    if request.arch is not None:
+        values["boot_at"] = at
+    connection.execute(
+        upsert(schema.boot_client)
+        .values(mac=request.mac, **values)
+        .on_conflict_do_update(index_elements=["mac"], set_=values)
+    )
+
+
+def _cut_timeline(connection: Connection, mac: str) -> None:
+    table = schema.boot_event
+    oldest = (
+        select(table.c.sequence)
+        .where(table.c.mac == mac)
+        .order_by(table.c.sequence.desc())
+        .limit(1)
+        .offset(EVENTS_PER_MAC)
+        .scalar_subquery()
+    )
+    connection.execute(delete(table).where(table.c.mac == mac, table.c.sequence <= oldest))
+
+
+def _cut_unknown(connection: Connection) -> None:
+    client, event = schema.boot_client, schema.boot_event
+    oldest = (
+        select(client.c.mac)
+        .where(client.c.known.is_(False))
+        .order_by(client.c.heard_at.desc(), client.c.mac)
+        .offset(UNKNOWN_MACS)
+    )
+    gone = connection.execute(oldest).scalars().all()
+    if gone:
+        connection.execute(delete(event).where(event.c.mac.in_(gone)))
+        connection.execute(delete(client).where(client.c.mac.in_(gone)))

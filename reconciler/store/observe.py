@@ -3,11 +3,12 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from reconciler.hardware import FleetHardware
 from reconciler.ledger.ledger import Ledger
 from reconciler.observed import BUDGET_WINDOW, Observed, ObservedImage
 from reconciler.store.captures import Captures
 from reconciler.store.database import Database
-from reconciler.store.observations import Observations
+from reconciler.store.observed_fleet import observed_fleet
 from specs.compiled import CompiledMachine
 
 
@@ -16,20 +17,20 @@ def observe(
     machines: Iterable[CompiledMachine],
     images: Mapping[str, ObservedImage],
     now: datetime,
+    hardware: FleetHardware | None = None,
 ) -> Observed:
-    """Return the world as it was last heard of."""
+    """Return the world as it was last heard of.
+
+    ``hardware`` is of the same machines, for callers who have it at hand.
+    """
     machines = tuple(machines)
     ledger = Ledger(database)
-    observations = Observations(database)
-    operations = ledger.operations()
-    destructive = {status.operation.op_id for status in operations if status.operation.destructive}
+    found, unknown = observed_fleet(database, machines, hardware or FleetHardware(machines))
     return Observed(
-        machines=observations.machines(machines),
+        machines=found,
         images=images,
-        operations=operations,
+        operations=ledger.current(),
         captures=Captures(database).all(),
-        destructive_starts=tuple(
-            at for op_id, at in ledger.first_armed(now - BUDGET_WINDOW) if op_id in destructive
-        ),
-        unknown_macs=observations.unknown_macs(mac for machine in machines for mac in machine.macs),
+        destructive_starts=ledger.destructive_starts(now - BUDGET_WINDOW),
+        unknown_macs=unknown,
     )

@@ -1,7 +1,13 @@
 """Tables of the state database.
 
 ``operation`` and ``ledger`` are append-only: triggers refuse UPDATE and DELETE.
-``progress`` is what an attempt said last and may be lost without harm.
+``current_operation`` repeats of them what still decides something, so that the
+planner need not read all history. ``progress`` is what an attempt said last and may
+be lost without harm.
+
+``machine_observation`` is one row per hardware: all that was heard of it except the
+reports' text, which ``machine_report`` keeps and few readers want. ``identities``
+are all that the hardware was known by, separated by spaces; the key is the first.
 """
 
 from datetime import UTC, datetime
@@ -65,6 +71,30 @@ ledger = Table(
     Column("actor", String, nullable=False),
     Column("reason", Text, nullable=False),
     Index("ledger_by_operation", "op_id", "sequence"),
+    Index("ledger_by_time", "state", "at"),
+)
+
+current_operation = Table(
+    "current_operation",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), nullable=False),
+    Column("machine", String, nullable=False),
+    Column("hardware", String, nullable=False),
+    Column("identities", Text, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("scenario", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("destructive", Boolean, nullable=False),
+    Column("proof", Boolean, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("current_operation_by_id", "op_id", unique=True),
+    Index("current_operation_by_work", "hardware", "scenario", "run"),
+    Index("current_operation_by_state", "state"),
 )
 
 progress = Table(
@@ -113,6 +143,7 @@ enrolment_token = Table(
     Column("used_at", UtcDateTime),
     Column("used_by", String(64)),
     Column("void", Boolean, nullable=False, default=False),
+    Index("enrolment_token_by_machine", "machine", "used_at"),
 )
 
 machine_report = Table(
@@ -123,14 +154,24 @@ machine_report = Table(
     Column("machine", String, nullable=False),
     Column("body", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("digest", String(32), nullable=False),
 )
 
-agent_contact = Table(
-    "agent_contact",
+machine_observation = Table(
+    "machine_observation",
     metadata,
-    Column("machine", String, primary_key=True),
-    Column("environment", String, nullable=False),
-    Column("at", UtcDateTime, nullable=False),
+    Column("hardware", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("ram_name", String),
+    Column("ram_at", UtcDateTime),
+    Column("ram_digest", String(32)),
+    Column("installed_name", String),
+    Column("installed_at", UtcDateTime),
+    Column("installed_digest", String(32)),
+    Column("installed_system", Text),
+    Column("contact_name", String),
+    Column("contact_environment", String),
+    Column("contact_at", UtcDateTime),
 )
 
 boot_event = Table(
@@ -148,10 +189,22 @@ boot_event = Table(
     Index("boot_event_by_mac", "mac", "sequence"),
 )
 
+boot_client = Table(
+    "boot_client",
+    metadata,
+    Column("mac", String(17), primary_key=True),
+    Column("known", Boolean, nullable=False),
+    Column("heard_at", UtcDateTime, nullable=False),
+    Column("boot_at", UtcDateTime),
+    Index("boot_client_by_time", "known", "heard_at"),
+)
+
 quarantine = Table(
     "quarantine",
     metadata,
-    Column("machine", String, primary_key=True),
+    Column("hardware", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("machine", String, nullable=False),
     Column("reason", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
 )

@@ -1,13 +1,16 @@
 """Fleet: what holds for all machines."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.quantity.bounds import between
 from specs.quantity.duration import Duration
+from specs.rejection import Rejection
+from specs.value.line import Line
+from specs.value.name import Name, PathName
 
 MAX_AT_ONCE = 1000
 MAX_PER_HOUR = 10_000
@@ -34,11 +37,53 @@ class DestructiveBudget(Record):
     )
 
 
+class DisruptiveBudget(Record):
+    """How many machines may be taken out of service. Cannot be switched off."""
+
+    at_once: int = Field(
+        default=20,
+        ge=1,
+        le=MAX_AT_ONCE,
+        description="Machines in disruptive work at one moment. Cannot be switched off.",
+        examples=[20],
+    )
+    per_hour: int = Field(
+        default=200,
+        ge=1,
+        le=MAX_PER_HOUR,
+        description="Machines whose disruptive work begins within any one hour. Cannot be "
+        "switched off.",
+        examples=[200],
+    )
+
+
+class GroupBudget(Record):
+    """Limits for one group and all below it, besides those of the fleet."""
+
+    group: PathName = Field(description="The group.", examples=["tokyo/row2"])
+    destructive: DestructiveBudget | None = Field(
+        default=None, description="For work that overwrites disks; the fleet's where absent."
+    )
+    disruptive: DisruptiveBudget | None = Field(
+        default=None, description="For work that interrupts service; the fleet's where absent."
+    )
+
+
 class Budgets(Record):
     """Limits on what may happen to the fleet at a time."""
 
     destructive: DestructiveBudget = Field(
         default_factory=DestructiveBudget, description="For work that overwrites disks."
+    )
+    disruptive: DisruptiveBudget = Field(
+        default_factory=DisruptiveBudget,
+        description="For work that interrupts service, but overwrites no disk.",
+    )
+    groups: tuple[GroupBudget, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Limits for groups. They come on top of the fleet's: all must be kept.",
+        examples=[[{"group": "tokyo/row2", "disruptive": {"atOnce": 2}}]],
     )
 
 
@@ -52,12 +97,76 @@ class Observation(Record):
     )
 
 
+class Signer(Record):
+    """Somebody whose signature makes a commit count."""
+
+    name: Line = Field(
+        min_length=1,
+        max_length=200,
+        description="Who it is, for people.",
+        examples=["Ada Lovelace"],
+    )
+    key: Line = Field(
+        min_length=1,
+        max_length=10_000,
+        description="An SSH public key as in authorized_keys, or the fingerprint of a GPG key.",
+        examples=["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE ada@example.net"],
+    )
+
+
+class Commits(Record):
+    """Which commits count as desired state."""
+
+    verify: Literal["none", "ssh", "gpg"] = Field(
+        default="none",
+        description="none: every commit. ssh, gpg: those that one of the signers signed.",
+        examples=["ssh"],
+    )
+    signers: tuple[Signer, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Whose signatures count. Required with ssh and gpg.",
+        examples=[
+            [
+                {
+                    "name": "Ada Lovelace",
+                    "key": "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIE ada@example.net",
+                }
+            ]
+        ],
+    )
+
+    @model_validator(mode="after")
+    def _has_signers(self) -> Self:
+        if self.verify != "none" and not self.signers:
+            raise Rejection(
+                f"verify: {self.verify} wants signers", "without any, no commit would count"
+            ).as_pydantic()
+        return self
+
+
+class Defaults(Record):
+    """What holds for machines where neither they nor their groups say otherwise."""
+
+    network: Name | None = Field(
+        default=None,
+        description="The Network of machines whose groups name none.",
+        examples=["tokyo-a"],
+    )
+
+
 class FleetSpec(Record):
     """The settings of a fleet."""
 
     budgets: Budgets = Field(default_factory=Budgets, description="Limits on work at a time.")
     observation: Observation = Field(
         default_factory=Observation, description="When news is too old."
+    )
+    commits: Commits = Field(
+        default_factory=Commits, description="Which commits count as desired state."
+    )
+    defaults: Defaults = Field(
+        default_factory=Defaults, description="What holds where nothing nearer says otherwise."
     )
 
 

@@ -8,6 +8,7 @@ from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
 from specs.kinds.metadata import MachineMetadata
 from specs.kinds.power import Power
 from specs.kinds.record import API_VERSION, Record
+from specs.value.hardware_identity import HardwareIdentity
 from specs.value.hardware_uuid import HardwareUuid
 from specs.value.host_name import DomainName, HostName
 from specs.value.ipv4 import InterfaceAddress
@@ -34,6 +35,14 @@ class Hardware(Record):
         default=None,
         description="The SMBIOS system serial number.",
         examples=["5CG8243XYZ"],
+    )
+    formerly: tuple[HardwareIdentity, ...] = Field(
+        default=(),
+        min_length=1,
+        max_length=64,
+        description="Hardware identities whose history this machine continues, after a board was "
+        "replaced or a UUID added: uuid: or mac: and the value.",
+        examples=[["mac:52:54:00:12:34:56"]],
     )
 
 

@@ -7,18 +7,21 @@ by key with the nearest winning.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Literal
 
 from specs.compiled import Assignment
 from specs.definition import Definition
 from specs.kinds.assignment import ScenarioAssignment
+from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
+from specs.kinds.power import Power
 from specs.library import Library
 from specs.origins import Source, assign_field, label_field
 from specs.path import Path
 from specs.resolve.assignments import compiled
+from specs.resolve.power import BY_HAND, power_fields
 
 _NETWORK: Path = ("spec", "network")
+_DEFAULT_NETWORK: Path = ("spec", "defaults", "network")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +37,7 @@ class Inherited:
     network: str | None = None
     network_is_known: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
-    power_driver: Literal["wake-on-lan", "manual"] = "manual"
+    power: Power = BY_HAND
     domain: str | None = None
     protect: bool = False
     assignments: tuple[Assignment, ...] = ()
@@ -42,12 +45,17 @@ class Inherited:
 
 
 class GroupTree:
-    """All groups: those that are written and their parents."""
+    """All groups: those that are written and their parents.
 
-    def __init__(self, definitions: Mapping[str, Definition], library: Library) -> None:
+    ``root`` is what the outermost groups start from: the defaults of the fleet.
+    """
+
+    def __init__(
+        self, definitions: Mapping[str, Definition], library: Library, root: Inherited
+    ) -> None:
         self._definitions = definitions
         self._library = library
-        self._inherited: dict[str, Inherited] = {"": Inherited()}
+        self._inherited: dict[str, Inherited] = {"": root}
         self.names = tuple(sorted(set(definitions).union(*map(_lineage, definitions))))
 
     def inherited(self, group: str) -> Inherited:
@@ -85,6 +93,20 @@ class GroupTree:
         return _Level(own, definition).result(definition.model.spec)
 
 
+def fleet_defaults(fleets: Mapping[str, Definition]) -> Inherited:
+    """Return what the Fleet document hands to all groups."""
+    for definition in fleets.values():
+        if not isinstance(definition.model, Fleet):
+            return Inherited(network_is_known=False)
+        network = definition.model.spec.defaults.network
+        if network is not None:
+            source = Source(definition.document, _DEFAULT_NETWORK)
+            return Inherited(network=network, sources={"network": source})
+        if definition.is_broken_at(_DEFAULT_NETWORK):
+            return Inherited(network_is_known=False)
+    return Inherited()
+
+
 class _Level:
     """One group's own document on top of what its parents hand down."""
 
@@ -99,8 +121,7 @@ class _Level:
         self._set_network(spec.network)
         self._merge_labels(spec.labels)
         if spec.power is not None:
-            self._result = replace(self._result, power_driver=spec.power.driver)
-            self._note("power.driver", "power", "driver")
+            self._replace_power(spec.power)
         if spec.identity.domain is not None:
             self._result = replace(self._result, domain=spec.identity.domain)
             self._note("identity.domain", "identity", "domain")
@@ -126,6 +147,13 @@ class _Level:
             self._result = replace(self._result, labels={**self._result.labels, **labels})
         for key in labels:
             self._note(label_field(key), "labels", key)
+
+    def _replace_power(self, power: Power) -> None:
+        for name in power_fields(self._result.power):
+            self._sources.pop(name, None)
+        self._result = replace(self._result, power=power)
+        for name in power_fields(power):
+            self._note(name, *name.split("."))
 
     def _replace_assignments(self, assign: tuple[ScenarioAssignment, ...]) -> None:
         for index in range(len(self._result.assignments)):

@@ -1,18 +1,19 @@
 """Machines: what they say themselves on top of what their groups hand down."""
 
-from collections.abc import Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property, partial
 from ipaddress import IPv4Interface
-from typing import Literal, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from specs.code import Code
 from specs.compiled import Assignment, CompiledMachine, CompiledNetwork
 from specs.definition import Definition
 from specs.kinds.machine import Machine, MachineIdentity
+from specs.kinds.power import Power
 from specs.origins import (
     Fields,
     Origins,
-    Source,
     assign_field,
     is_assign_field,
     label_field,
@@ -22,6 +23,9 @@ from specs.problems import Problems
 from specs.resolve.assignments import compiled
 from specs.resolve.group_tree import Inherited
 from specs.resolve.networks import is_host
+from specs.resolve.power import power_fields, power_settings, why_unsupported
+from specs.resolve.selectors import WrittenSelector
+from specs.resolve.targets import Conflicts, Target
 
 _NETWORK: Path = ("spec", "network")
 
@@ -37,33 +41,86 @@ class Groups(Protocol):
         """Return what a group hands down."""
 
 
+@dataclass(frozen=True)
+class Surroundings:
+    """Everything but the machines themselves: what one machine is compiled against."""
+
+    tree: Groups
+    networks: Mapping[str, CompiledNetwork]
+    targets: tuple[Target, ...] = ()
+    selectors: tuple[WrittenSelector, ...] = ()
+    """Those of documents as a whole, such as holds."""
+
+    @cached_property
+    def groups(self) -> frozenset[str]:
+        """Return the groups that exist."""
+        return frozenset(self.tree.names)
+
+    def selector_counts(self, machines: Iterable[CompiledMachine]) -> tuple[int, ...]:
+        """Return how many of ``machines`` each selector means: documents', then targets'."""
+        written = (*self.selectors, *(target.written for target in self.targets))
+        if not written:
+            return ()
+        counts = [0] * len(written)
+        asked = [each.selection.matches for each in written]
+        for machine in machines:
+            for index, matches in enumerate(asked):
+                counts[index] += matches(machine.name, machine.group, machine.labels)
+        return tuple(counts)
+
+    def unmatched(self, counts: Iterable[int]) -> list[WrittenSelector]:
+        """Return the selectors that mean no machine."""
+        written = (*self.selectors, *(target.written for target in self.targets))
+        return [each for each, count in zip(written, counts, strict=True) if not count]
+
+
 def compile_machines(
-    definitions: Mapping[str, Definition],
-    tree: Groups,
-    networks: Mapping[str, CompiledNetwork],
-    problems: Problems,
+    definitions: Mapping[str, Definition], surroundings: Surroundings, problems: Problems
 ) -> dict[str, CompiledMachine]:
-    """Return the machines that can be read, by name; report what does not fit its network."""
-    known_groups = frozenset(tree.names)
+    """Return the machines that can be read, by name; report what does not fit."""
+    conflicts = Conflicts()
     machines: dict[str, CompiledMachine] = {}
     for name, definition in definitions.items():
-        model = definition.model
-        if not isinstance(model, Machine):
-            continue
-        inherited = tree.inherited(model.spec.group)
-        network = model.spec.network or inherited.network
-        if network is not None:
-            if network in networks:
-                _check_addresses(definition, model, networks[network], problems)
-        elif (
-            inherited.network_is_known
-            and model.spec.group in known_groups
-            and not definition.is_broken_at(_NETWORK)
-        ):
-            _report_no_network(definition, model, problems)
-        effective = _effective(definition, model, inherited, networks)
-        machines[name] = _compiled(definition, model, inherited, effective)
+        machine = compile_machine(definition, surroundings, problems, conflicts)
+        if machine is not None:
+            machines[name] = machine
+    conflicts.report(problems)
     return machines
+
+
+def compile_machine(
+    definition: Definition, surroundings: Surroundings, problems: Problems, conflicts: Conflicts
+) -> CompiledMachine | None:
+    """Return one machine; None when it cannot be read. It depends on no other machine."""
+    model = definition.model
+    if not isinstance(model, Machine):
+        return None
+    inherited = surroundings.tree.inherited(model.spec.group)
+    network = model.spec.network or inherited.network
+    if network is not None:
+        if network in surroundings.networks:
+            _check_addresses(definition, model, surroundings.networks[network], problems)
+    elif (
+        inherited.network_is_known
+        and model.spec.group in surroundings.groups
+        and not definition.is_broken_at(_NETWORK)
+    ):
+        _report_no_network(definition, model, problems)
+    effective = _effective(definition, model, inherited, surroundings.networks)
+    targets = [
+        target
+        for target in surroundings.targets
+        if target.written.selection.matches(definition.name, model.spec.group, effective.labels)
+    ]
+    if targets:
+        conflicts.check(definition.name, effective.assignments, targets)
+    holds = tuple(
+        each.definition.name
+        for each in surroundings.selectors
+        if each.definition.kind == "Hold"
+        and each.selection.matches(definition.name, model.spec.group, effective.labels)
+    )
+    return _compiled(definition, model, inherited, effective, (targets, holds))
 
 
 def _report_no_network(definition: Definition, model: Machine, problems: Problems) -> None:
@@ -125,7 +182,7 @@ class _Effective(NamedTuple):
     network: str
     hostname: str
     domain: str
-    power_driver: Literal["wake-on-lan", "manual"]
+    power: Power
     protect: bool
     assignments: tuple[Assignment, ...]
 
@@ -144,7 +201,7 @@ def _effective(
         network=spec.network or inherited.network or "",
         hostname=spec.identity.hostname or definition.name,
         domain=domain or (network.domain if network else ""),
-        power_driver=spec.power.driver if spec.power else inherited.power_driver,
+        power=spec.power or inherited.power,
         protect=inherited.protect if spec.protect is None else spec.protect,
         assignments=inherited.assignments
         if spec.assign is None
@@ -153,9 +210,17 @@ def _effective(
 
 
 def _compiled(
-    definition: Definition, model: Machine, inherited: Inherited, effective: _Effective
+    definition: Definition,
+    model: Machine,
+    inherited: Inherited,
+    effective: _Effective,
+    chosen_by: tuple[Sequence[Target], tuple[str, ...]],
 ) -> CompiledMachine:
+    targets, holds = chosen_by
     hardware = model.spec.hardware
+    assignments = effective.assignments
+    if targets:
+        assignments = (*assignments, *(target.assignment for target in targets))
     return CompiledMachine(
         name=definition.name,
         group=model.spec.group,
@@ -167,21 +232,31 @@ def _compiled(
         network=effective.network,
         hostname=effective.hostname,
         addresses=model.spec.identity.addresses,
-        power_driver=effective.power_driver,
+        power_driver=effective.power.driver,
         protect=effective.protect,
-        assignments=effective.assignments,
-        origins=Origins(definition.document, partial(_fields, model, inherited.sources)),
+        assignments=assignments,
+        origins=Origins(definition.document, partial(_fields, model, inherited, targets)),
         domain=effective.domain,
+        formerly=hardware.formerly,
+        unsupported=why_unsupported(effective.power),
+        power_settings=power_settings(effective.power),
+        holds=holds,
     )
 
 
-def _fields(model: Machine, inherited: Mapping[str, Source]) -> Fields:
-    """Return the fields that the machine sets itself, and what is left of its groups'."""
+def _fields(model: Machine, inherited: Inherited, targets: Sequence[Target]) -> Fields:
+    """Return the fields that the machine sets itself, and what its groups and targets add."""
     own = tuple(_own_fields(model))
     hidden = set(own)
     if model.spec.assign is not None:
-        hidden.update(field for field in inherited if is_assign_field(field))
-    return own, {field: source for field, source in inherited.items() if field not in hidden}
+        hidden.update(field for field in inherited.sources if is_assign_field(field))
+    if model.spec.power is not None:
+        hidden.update(power_fields(inherited.power))
+    left = {field: source for field, source in inherited.sources.items() if field not in hidden}
+    assigned = len(inherited.assignments if model.spec.assign is None else model.spec.assign)
+    for index, target in enumerate(targets, start=assigned):
+        left[assign_field(index)] = target.source
+    return own, left
 
 
 def _own_fields(model: Machine) -> Iterator[str]:
@@ -193,11 +268,13 @@ def _own_fields(model: Machine) -> Iterator[str]:
         yield "hardware.uuid"
     if spec.hardware.serial is not None:
         yield "hardware.serial"
+    if spec.hardware.formerly:
+        yield "hardware.formerly"
     yield from _own_identity(spec.identity)
     if spec.network is not None:
         yield "network"
     if spec.power is not None:
-        yield "power.driver"
+        yield from power_fields(spec.power)
     if spec.protect is not None:
         yield "protect"
     yield from map(label_field, model.metadata.labels)

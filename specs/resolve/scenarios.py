@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from specs.code import Code
 from specs.compiled import (
     BackupStep,
+    CompiledDelivery,
     CompiledImage,
     CompiledScenario,
     DiskRequest,
@@ -16,19 +17,27 @@ from specs.compiled import (
 )
 from specs.definition import Definition
 from specs.digest import Canonical, digest
+from specs.kinds.delivery import Delivery
+from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.image import Image
-from specs.kinds.scenario import (
-    Backup,
-    DiskSelection,
-    InspectDisks,
-    Scenario,
-    ScenarioSpec,
-    Step,
-)
+from specs.kinds.scenario import Scenario, ScenarioSpec
+from specs.kinds.step import Backup, InspectDisks, Restore, Step
 from specs.problems import Problems
+from specs.secret_reference import SecretReference
+from specs.source.plain import Plain
 
 if TYPE_CHECKING:
     from specs.path import Path
+
+_REASONS = {
+    "install": "no provider installs operating systems yet",
+    "packages": "no provider installs packages yet",
+    "files": "no provider brings files to running systems yet",
+    "run": "no provider runs commands on running systems yet",
+    "firmware": "no provider changes firmware yet",
+    "prepareMaster": "no provider prepares masters yet",
+}
+"""Why the steps without a provider cannot be carried out."""
 
 
 def compile_images(definitions: Mapping[str, Definition]) -> dict[str, CompiledImage]:
@@ -79,10 +88,16 @@ def _check_images(definition: Definition, problems: Problems) -> None:
 def _compiled(definition: Definition, spec: ScenarioSpec) -> CompiledScenario:
     options = spec.options
     steps = tuple(_step(step) for step in spec.steps)
+    written = definition.document.value(("spec", "steps"))
     meaning: Canonical = {
         "after": options.after,
         "reboot": options.reboot,
-        "steps": [_canonical(step) for step in steps],
+        "steps": [
+            _as_written(plain) if isinstance(step, UnsupportedStep) else _canonical(step)
+            for step, plain in zip(
+                steps, written if isinstance(written, tuple) else (), strict=False
+            )
+        ],
         "timeout": options.timeout.seconds,
     }
     return CompiledScenario(
@@ -93,6 +108,30 @@ def _compiled(definition: Definition, spec: ScenarioSpec) -> CompiledScenario:
         timeout_seconds=options.timeout.seconds,
         digest=digest("Scenario", meaning),
         position=definition.position,
+        delivery=_delivery(spec.delivery),
+        trigger=options.trigger,
+        unsupported=_unsupported(spec),
+    )
+
+
+def _unsupported(spec: ScenarioSpec) -> str:
+    """Return why the scenario as a whole cannot run yet, or nothing."""
+    if spec.delivery is not None and spec.delivery.mode == "multicast":
+        return "no provider sends images by multicast yet"
+    if spec.options.trigger == "next-boot":
+        return "nothing waits for the next boot of a machine yet"
+    return ""
+
+
+def _delivery(delivery: Delivery | None) -> CompiledDelivery:
+    if delivery is None or delivery.mode == "unicast":
+        return CompiledDelivery()
+    waits = {"max_wait_seconds": delivery.max_wait.seconds} if delivery.max_wait else {}
+    return CompiledDelivery(
+        mode="multicast",
+        max_targets=delivery.max_targets,
+        max_rate_bits=delivery.max_rate.bits_per_second if delivery.max_rate else None,
+        **waits,
     )
 
 
@@ -102,18 +141,29 @@ def _step(step: Step) -> ScenarioStep:
         return InspectDisksStep()
     if isinstance(action, Backup):
         return BackupStep(action.image, _disk(action.disk))
-    return RestoreStep(action.image, _disk(action.disk), action.identity)
+    if isinstance(action, Restore):
+        return RestoreStep(action.image, _disk(action.disk), action.identity)
+    return UnsupportedStep(step.name, _REASONS[step.name])
 
 
 def _disk(disk: DiskSelection) -> DiskRequest:
     return DiskRequest(disk.role, disk.wwn or "", disk.serial or "", disk.path or "")
 
 
-def _canonical(step: ScenarioStep) -> Canonical:
+def _as_written(value: Plain) -> Canonical:
+    """Return what a document says in a form that can be hashed; a secret by its name only."""
+    if isinstance(value, dict):
+        return {key: _as_written(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_as_written(part) for part in value]
+    if isinstance(value, SecretReference):
+        return {"!secret": value.name}
+    return repr(value) if isinstance(value, float) else value
+
+
+def _canonical(step: InspectDisksStep | BackupStep | RestoreStep) -> Canonical:
     if isinstance(step, InspectDisksStep):
         return {"inspectDisks": {}}
-    if isinstance(step, UnsupportedStep):
-        return {step.action: {}}
     disk = step.disk
     fields: dict[str, Canonical] = {
         "disk": {

@@ -27,7 +27,8 @@ def _host_name(text: str) -> str:
     raise Rejection(f"{quoted(text)} is not a host name", hint)
 
 
-def _domain_name(text: str) -> str:
+def parse_domain(text: str) -> str:
+    """Return the domain in lower case; Rejection when ``text`` is none."""
     if len(text) <= _MAX_DOMAIN and _is_domain(text):
         return text.lower()
     meant = text.strip(".").replace("_", "-")
@@ -38,5 +39,5 @@ def _domain_name(text: str) -> str:
 HostName = Annotated[str, read_with(_host_name), shown_as(f"^{_LABEL}$", "node-0713")]
 """One label, without the domain. Case is kept; comparison ignores it."""
 
-DomainName = Annotated[str, read_with(_domain_name), shown_as(f"^{_DOMAIN}$", "tokyo.example.net")]
+DomainName = Annotated[str, read_with(parse_domain), shown_as(f"^{_DOMAIN}$", "tokyo.example.net")]
 """Labels joined by dots, kept in lower case."""

@@ -10,16 +10,17 @@ from specs.rejection import Rejection
 from specs.value.text import read_with, shown_as
 
 _OCTET = r"(0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
-_ADDRESS = r"\.".join([_OCTET] * 4)
-_INTERFACE = _ADDRESS + r"\/([0-9]|[12][0-9]|3[0-2])"
+ADDRESS_FORM = r"\.".join([_OCTET] * 4)
+INTERFACE_FORM = ADDRESS_FORM + r"\/([0-9]|[12][0-9]|3[0-2])"
 _is_octet = re.compile(_OCTET).fullmatch
-_is_address = re.compile(_ADDRESS).fullmatch
+_is_address = re.compile(ADDRESS_FORM).fullmatch
 _leading_zeros = re.compile(r"(?<![0-9])0+(?=[0-9])")
-_match_interface = re.compile(_INTERFACE).fullmatch
+_match_interface = re.compile(INTERFACE_FORM).fullmatch
 """Reads an address three times as fast as ``ipaddress`` does; a fleet has one per machine."""
 
 
-def _address(text: str) -> IPv4Address:
+def parse_address(text: str) -> IPv4Address:
+    """Return the address; Rejection when ``text`` is none."""
     try:
         return IPv4Address(text)
     except AddressValueError:
@@ -28,7 +29,8 @@ def _address(text: str) -> IPv4Address:
         raise _refused(text, "an IPv4 address", hint) from None
 
 
-def _subnet(text: str) -> IPv4Network:
+def parse_subnet(text: str) -> IPv4Network:
+    """Return the subnet; Rejection when ``text`` is none, or an address inside one."""
     interface = _with_prefix(text, "an IPv4 subnet", "for example 10.77.0.0/24")
     if interface.ip != interface.network.network_address:
         raise Rejection(f"{quoted(text)} is an address, not a subnet", f"write {interface.network}")
@@ -72,17 +74,18 @@ def _refused(text: str, noun: str, hint: str) -> Rejection:
     return Rejection(f"{quoted(text)} is an IPv6 address", f"only IPv4 works here; {hint}")
 
 
-def _range(text: str) -> AddressRange:
+def parse_range(text: str) -> AddressRange:
+    """Return first and last address; Rejection when ``text`` is no range."""
     first, separator, last = (part.strip() for part in text.partition("-"))
     if not separator:
         raise Rejection(
             f"{quoted(text)} is not a range of addresses", "for example 10.77.0.100-10.77.0.199"
         )
-    begin = _address(first)
+    begin = parse_address(first)
     if _is_octet(last):
         hint = f"write {begin}-{first.rpartition('.')[0]}.{last}"
         raise Rejection(f"{quoted(text)} ends in no whole address", hint)
-    found = AddressRange(begin, _address(last))
+    found = AddressRange(begin, parse_address(last))
     if found.last < found.first:
         raise Rejection(
             f"{quoted(text)} ends before it begins", f"write {found.last}-{found.first}"
@@ -90,18 +93,22 @@ def _range(text: str) -> AddressRange:
     return found
 
 
-Address = Annotated[IPv4Address, read_with(_address), shown_as(f"^{_ADDRESS}$", "10.77.0.1")]
+Address = Annotated[
+    IPv4Address, read_with(parse_address), shown_as(f"^{ADDRESS_FORM}$", "10.77.0.1")
+]
 
-Subnet = Annotated[IPv4Network, read_with(_subnet), shown_as(f"^{_INTERFACE}$", "10.77.0.0/24")]
+Subnet = Annotated[
+    IPv4Network, read_with(parse_subnet), shown_as(f"^{INTERFACE_FORM}$", "10.77.0.0/24")
+]
 
 InterfaceAddress = Annotated[
-    IPv4Interface, read_with(_interface), shown_as(f"^{_INTERFACE}$", "10.77.0.11/24")
+    IPv4Interface, read_with(_interface), shown_as(f"^{INTERFACE_FORM}$", "10.77.0.11/24")
 ]
 """An address with the prefix length of its subnet."""
 
 Range = Annotated[
     AddressRange,
-    read_with(_range),
-    shown_as(f"^{_ADDRESS} *- *{_ADDRESS}$", "10.77.0.100-10.77.0.199"),
+    read_with(parse_range),
+    shown_as(f"^{ADDRESS_FORM} *- *{ADDRESS_FORM}$", "10.77.0.100-10.77.0.199"),
 ]
 """First and last address, both included."""

@@ -301,7 +301,7 @@ def test_no_ticket_is_given_for_a_grant_that_was_claimed(plane):
 
 def test_a_quarantined_machine_gets_no_further_work(plane, approved):
     plane.reconcile()
-    plane.observations.set_quarantine(NODE.name, "alarm", NOW)
+    plane.observations.set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
     assert plane.work(NODE.name) is None
     assert not plane.claim(NODE.name, approved.op_id, 1)
     assert firmware_asks(plane) == LocalDisk("no grant")

@@ -96,7 +96,8 @@ def test_captures_do_not_use_the_destructive_budget():
 
 
 def test_a_machine_does_one_operation_at_a_time():
-    other = replace(CAPTURE, machine=NODE.name)
+    hardware = {"hardware": NODE.hardware_identity, "macs": NODE.macs, "uuid": NODE.uuid}
+    other = replace(CAPTURE, machine=NODE.name, **hardware)
     world = observed(
         operations=(a_status(RESTORE, _S.STARTED), a_status(other, _S.APPROVED, attempt=0))
     )

@@ -1,22 +1,38 @@
 from dataclasses import replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
-from builders.world import NOW, a_disk, a_fleet, a_machine, an_image, in_ram, observed
+from alembic import command
+from alembic.config import Config
+from builders.world import (
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    an_image,
+    an_installed_system,
+    in_ram,
+    observed,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from sqlalchemy import inspect, text
+from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
+from agent.wire.codec import encode
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import Grant
 from reconciler.errors import StateError
+from reconciler.ledger.body import encode_operation
 from reconciler.ledger.ledger import Ledger
 from reconciler.ledger.states import ENDED, TRANSITIONS, OperationState
 from reconciler.planning.planner import plan
 from reconciler.store import schema
 from reconciler.store.database import open_database
 from reconciler.store.grants import Grants, Token
+from reconciler.store.observe import observe
 
 _S = OperationState
 
@@ -221,4 +237,233 @@ def test_no_sequence_of_moves_leaves_an_end_or_skips_approval(tmp_path_factory, 
     assert ledger.operations()[0].state is state
     if _S.STARTED in seen:
         assert seen.index(_S.APPROVED) < seen.index(_S.ARMED) < seen.index(_S.STARTED)
+    database.close()
+
+
+# --- what still decides something -----------------------------------------------------
+
+
+def end(ledger, operation, state, at=NOW):
+    """Bring an operation from nothing to its end."""
+    ledger.plan(operation, at, "ada")
+    path = [_S.PLANNED, _S.APPROVED, _S.ARMED, _S.STARTED, state]
+    for attempt, (before, after) in enumerate(pairwise(path)):
+        ledger.move(
+            operation.op_id,
+            before,
+            after,
+            attempt=min(attempt, 1),
+            at=at,
+            actor="test",
+            reason="because",
+        )
+
+
+def again(operation, number, **changes):
+    return replace(operation, op_id=f"{number:032x}", **changes)
+
+
+def test_the_current_operation_is_as_it_was_planned(ledger, operation):
+    ledger.plan(operation, NOW, "ada")
+    move(ledger, operation, _S.PLANNED, _S.APPROVED, 0)
+    (status,) = ledger.current()
+    (whole,) = ledger.operations()
+    assert status == whole
+    assert whole == status
+    found, planned = status.operation, operation
+    names = ("identities", "destructive", "macs", "uuid", "steps", "disks", "timeout_seconds")
+    assert [getattr(found, name) for name in names] == [getattr(planned, name) for name in names]
+
+
+def test_nothing_is_decoded_until_steps_or_disks_are_asked_for(ledger, operation, monkeypatch):
+    end(ledger, operation, _S.VERIFIED)
+    monkeypatch.setattr("reconciler.ledger.body.loads", None)
+    (status,) = ledger.current()
+    assert status.operation.destructive
+    assert (status.operation.scenario, status.operation.run) == ("clone-golden", "1")
+    with pytest.raises(TypeError):
+        assert status.operation.steps
+
+
+def test_of_the_same_work_only_the_newest_end_is_current(ledger, operation):
+    capture = replace(operation, disks=(), kind="capture")
+    for number in range(3):
+        end(ledger, again(capture, number), _S.VERIFIED)
+    end(ledger, again(capture, 9, run="2"), _S.FAILED)
+    assert [(each.operation.op_id[-1], each.state) for each in ledger.current()] == [
+        ("2", _S.VERIFIED),
+        ("9", _S.FAILED),
+    ]
+    assert len(ledger.operations()) == 4
+
+
+def test_what_the_disk_holds_stays_current_beside_a_newer_failure(ledger, operation):
+    end(ledger, again(operation, 1), _S.VERIFIED)
+    end(ledger, again(operation, 2), _S.FAILED)
+    assert [each.state for each in ledger.current()] == [_S.VERIFIED, _S.FAILED]
+    end(ledger, again(operation, 3), _S.VERIFIED)
+    assert [each.operation.op_id[-1] for each in ledger.current()] == ["3"]
+
+
+def test_the_planners_own_inspections_count_as_one_piece_of_work(ledger, operation):
+    inspection = replace(operation, scenario="inspection", kind="inspect", disks=())
+    for number in range(1, 4):
+        end(ledger, again(inspection, number, run=str(number)), _S.VERIFIED)
+    assert [each.operation.run for each in ledger.current()] == ["3"]
+
+
+def test_what_has_not_ended_is_under_way_and_superseded_by_nothing(ledger, operation):
+    ledger.plan(operation, NOW, "ada")
+    move(ledger, operation, _S.PLANNED, _S.APPROVED, 0)
+    end(ledger, again(operation, 1), _S.INDETERMINATE)
+    end(ledger, again(operation, 2), _S.FAILED)
+    assert [each.state for each in ledger.under_way()] == [_S.APPROVED, _S.INDETERMINATE]
+    assert len(ledger.current()) == 3
+
+
+def test_progress_is_current_only_for_work_under_way(ledger, operation):
+    ledger.plan(operation, NOW, "ada")
+    move(ledger, operation, _S.PLANNED, _S.APPROVED, 0)
+    move(ledger, operation, _S.APPROVED, _S.ARMED, 1)
+    move(ledger, operation, _S.ARMED, _S.STARTED, 1)
+    event = OperationEvent(attempt=1, sequence=5, kind="done", step=3, bytes_done=7)
+    ledger.record_progress(operation.op_id, event, NOW)
+    (status,) = ledger.under_way()
+    assert (status.steps_done, status.step, status.bytes_done) == (True, 3, 7)
+    assert status.last_event_at == NOW
+    assert ledger.current() == ledger.operations()
+
+
+def test_the_budget_counts_superseded_and_current_starts_of_destructive_work(ledger, operation):
+    for minute, number in enumerate((1, 2)):
+        end(ledger, again(operation, number), _S.VERIFIED, NOW + timedelta(minutes=minute))
+    end(ledger, again(operation, 3, disks=(), run="2"), _S.VERIFIED)
+    assert ledger.destructive_starts(NOW) == (NOW, NOW + timedelta(minutes=1))
+    assert ledger.destructive_starts(NOW + timedelta(seconds=1)) == (NOW + timedelta(minutes=1),)
+
+
+def test_a_name_is_remembered_with_the_hardware_that_had_it_last(ledger, operation):
+    newer = again(operation, 1, hardware="mac:52:54:00:00:00:01", macs=(), uuid="")
+    ledger.plan(operation, NOW, "ada")
+    ledger.plan(newer, NOW + timedelta(seconds=1), "ada")
+    assert ledger.known_as(operation.machine) == ("mac:52:54:00:00:00:01",)
+    assert ledger.known_as("nobody") == ()
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    ends=st.lists(
+        st.tuples(
+            st.sampled_from([_S.VERIFIED, _S.FAILED, _S.INDETERMINATE]),
+            st.sampled_from(["1", "2"]),
+            st.booleans(),
+        ),
+        max_size=8,
+    )
+)
+def test_the_planner_decides_the_same_from_the_current_part_of_any_history(tmp_path_factory, ends):
+    machine = a_machine(1, "clone-golden")
+    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    first = plan(a_fleet(machine), world, NOW).items[0].operation
+    database = open_database(tmp_path_factory.mktemp("ledger") / "db")
+    ledger = Ledger(database)
+    for number, (state, run, writes) in enumerate(ends):
+        disks = first.disks if writes else ()
+        end(
+            ledger,
+            again(first, number, run=run, disks=disks, proof=writes),
+            state,
+            NOW + timedelta(seconds=number),
+        )
+    everything = replace(world, operations=ledger.operations())
+    current = replace(world, operations=ledger.current())
+    database.close()
+    for run in ("1", "2", "3"):
+        wanted = replace(machine, assignments=(replace(machine.assignments[0], run=run),))
+        fleet = a_fleet(wanted)
+        assert plan(fleet, current, NOW).items == plan(fleet, everything, NOW).items
+
+
+# --- from the first schema ----------------------------------------------------------------
+
+
+def at_first_revision(path):
+    """Return an engine on a database of revision 0001."""
+    engine = create_engine(f"sqlite:///{path}")
+    config = Config()
+    config.set_main_option("script_location", "reconciler:store/migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0001")
+    return engine
+
+
+def insert_operation(connection, operation, *states):
+    connection.execute(
+        text("INSERT INTO operation VALUES (:op_id, :machine, :hardware, :body, :at)"),
+        {
+            "op_id": operation.op_id,
+            "machine": operation.machine,
+            "hardware": operation.hardware,
+            "body": encode_operation(operation),
+            "at": stamp(NOW),
+        },
+    )
+    for state in ("planned", *states):
+        connection.execute(
+            text(
+                "INSERT INTO ledger (op_id, state, attempt, at, actor, reason) "
+                "VALUES (:op_id, :state, 1, :at, 'ada', 'because')"
+            ),
+            {"op_id": operation.op_id, "state": state, "at": stamp(NOW)},
+        )
+
+
+def stamp(at):
+    return at.isoformat(timespec="microseconds")
+
+
+def test_a_database_of_the_first_schema_loses_nothing(tmp_path, operation):
+    machine = a_machine(1)
+    report = a_report(machine, a_disk(), installed=an_installed_system(machine, "f" * 32))
+    engine = at_first_revision(tmp_path / "db")
+    with engine.begin() as connection:
+        insert_operation(connection, operation, "approved", "armed", "started", "verified")
+        insert_operation(connection, again(operation, 1), "approved", "failed")
+        insert_operation(connection, again(operation, 2), "approved", "armed")
+        for statement, values in [
+            (
+                "INSERT INTO machine_report VALUES (:h, 'installed', 'node-01', :body, :at)",
+                {"h": machine.hardware_identity, "body": encode(report).decode()},
+            ),
+            ("INSERT INTO agent_contact VALUES ('node-01', 'installed', :at)", {}),
+            ("INSERT INTO quarantine VALUES ('node-01', 'alarm', :at)", {}),
+            ("INSERT INTO quarantine VALUES ('stranger', 'other alarm', :at)", {}),
+            (
+                (
+                    "INSERT INTO boot_event (mac, uuid, route, firmware_boot, source, detail, answer, "
+                    "at) VALUES (:mac, '', 'dhcp', 1, '', '', '', :at)"
+                ),
+                {"mac": machine.macs[0]},
+            ),
+        ]:
+            connection.execute(text(statement), {"at": stamp(NOW), **values})
+    engine.dispose()
+
+    database = open_database(tmp_path / "db")
+    ledger = Ledger(database)
+    assert [each.state for each in ledger.current()] == [_S.VERIFIED, _S.FAILED, _S.ARMED]
+    assert ledger.current() == ledger.operations()
+    # The hardware may have got another name and another key since.
+    now = replace(machine, name="compute-1", uuid="", formerly=(machine.hardware_identity,))
+    stranger = a_machine(2, name="stranger")
+    world = observe(database, [now, stranger], {}, NOW)
+    seen = world.machines["compute-1"]
+    assert (seen.installed.report, seen.installed.machine) == (report, "node-01")
+    assert seen.installed.installed == report.installed
+    assert (seen.installed_contact, seen.boot_request) == (NOW, NOW)
+    assert seen.quarantine == "alarm"
+    assert world.machines["stranger"].quarantine == "other alarm"
+    with pytest.raises(IntegrityError), database.writing() as connection:
+        connection.execute(text("DELETE FROM operation"))
     database.close()

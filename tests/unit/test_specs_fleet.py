@@ -429,7 +429,7 @@ TEN_MISTAKES = {
             machine("a", 1, "  identity: {addresses: [10.78.0.11/24]}\n"),
             machine("b", 1),
             machine("c", 3).replace('"52:54:00:00:00:03"', "525400000003"),
-            machine("d", 4, "  power: {driver: redfish}\n"),
+            machine("d", 4, "  power: {driver: redfsh}\n"),
             machine("e", 5, "  assign: [{scenario: cloen, run: 1}]\n"),
         ]
     ),
@@ -458,15 +458,16 @@ def test_ten_mistakes_in_one_repository_are_reported_at_once() -> None:
         "machines.yaml:21:21: RW127 spec.hardware.macs[0]: must be text, not the number "
         "525400000003\n"
         '    hint: write "52:54:00:00:00:03", with colons and in quotes\n'
-        "machines.yaml:29:19: RW128 spec.power.driver: must be one of wake-on-lan, manual, not "
-        '"redfish"\n'
-        "    hint: wake-on-lan: by a magic packet to the boot NIC. manual: a person does it.\n"
+        "machines.yaml:29:19: RW128 spec.power.driver: must be one of wake-on-lan, manual, "
+        'redfish, ipmi, webhook, not "redfsh"\n'
+        '    hint: did you mean "redfish"?\n'
         'machines.yaml:37:23: RW141 spec.assign[0].scenario: no Scenario is named "cloen"\n'
         '    hint: did you mean "clone"?\n'
         'scenario.yaml:5:32: RW124 spec.steps[1]: unknown field "restor"\n'
         '    hint: did you mean "restore"?\n'
-        "schedules.yaml:2:7: RW123 kind Schedule is not supported yet\n"
-        "    hint: supported are: Fleet, Group, Image, Machine, Network, Scenario"
+        'schedules.yaml:1:1: RW125 "spec" is missing\n'
+        "    hint: add spec: {select: {groups: [tokyo]}, action: {scenario: nightly-backup}, "
+        "when: {cron: 30 2 * * sat, timeZone: Asia/Tokyo}}"
     )
 
 

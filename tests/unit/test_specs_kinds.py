@@ -5,10 +5,15 @@ from pydantic import Field, ValidationError
 
 from specs.compile import compile_fleet
 from specs.complaint import explain
+from specs.kinds import KINDS
 from specs.kinds.record import Record
 from specs.nearest import NearestNames
 from specs.secret_reference import SecretReference
 
+ONE_ACTION = (
+    "write one list item per action: inspectDisks, backup, restore, install, packages, files, "
+    "run, firmware or prepareMaster"
+)
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 
 
@@ -54,24 +59,11 @@ def document(kind: str, spec: str, name: str = "x") -> str:
         ),
         (
             f"{HEAD}kind: Pod\n",
-            (
-                'f.yaml:2:7: RW122 unknown kind "Pod"\n'
-                "    hint: known are: Fleet, Group, Image, Machine, Network, Scenario"
-            ),
-        ),
-        (
-            f"{HEAD}kind: Schedule\nmetadata: {{name: x}}\nspec: {{cron: x}}\n",
-            (
-                "f.yaml:2:7: RW123 kind Schedule is not supported yet\n"
-                "    hint: supported are: Fleet, Group, Image, Machine, Network, Scenario"
-            ),
+            (f'f.yaml:2:7: RW122 unknown kind "Pod"\n    hint: known are: {", ".join(KINDS)}'),
         ),
         (
             f"{HEAD}metadata: {{name: x}}\n",
-            (
-                'f.yaml:1:1: RW125 "kind" is missing\n'
-                "    hint: add kind: one of Fleet, Group, Image, Machine, Network, Scenario"
-            ),
+            (f'f.yaml:1:1: RW125 "kind" is missing\n    hint: add kind: one of {", ".join(KINDS)}'),
         ),
         (
             "kind: Image\nmetadata: {name: x}\n",
@@ -82,10 +74,7 @@ def document(kind: str, spec: str, name: str = "x") -> str:
         ),
         (
             f"{HEAD}kind: [Image]\nmetadata: {{name: x}}\n",
-            (
-                "f.yaml:2:7: RW127 kind: must be text\n"
-                "    hint: one of Fleet, Group, Image, Machine, Network, Scenario"
-            ),
+            (f"f.yaml:2:7: RW127 kind: must be text\n    hint: one of {', '.join(KINDS)}"),
         ),
         (
             f"{HEAD}kind: Image\nspec: {{}}\n",
@@ -298,7 +287,7 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
                 ),
                 (
                     "f.yaml:7:7: RW131 spec.steps[1]: the step has no action\n"
-                    "    hint: write one list item per action: inspectDisks, backup or restore"
+                    f"    hint: {ONE_ACTION}"
                 ),
                 (
                     'f.yaml:8:26: RW125 spec.steps[2].restore: "image" is missing\n'
@@ -313,20 +302,17 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
                 (
                     "f.yaml:6:7: RW131 spec.steps[0]: one step has 2 actions: "
                     "backup, inspectDisks\n"
-                    "    hint: write one list item per action: inspectDisks, backup or restore"
+                    f"    hint: {ONE_ACTION}"
                 ),
             ],
         ),
         (
             "Scenario",
-            (
-                "  delivery: {mode: multicast, maxTargets: 20, maxRate: 400Mbit/s}\n"
-                "  steps: [{inspectDisks: {}}]\n"
-            ),
+            ("  delivery: {mode: unicast, maxTargets: 20}\n  steps: [{inspectDisks: {}}]\n"),
             [
                 (
-                    'f.yaml:5:20: RW130 spec.delivery.mode: "multicast" is not supported yet\n'
-                    "    hint: supported is: unicast"
+                    "f.yaml:5:41: RW128 spec.delivery.maxTargets: belongs to multicast\n"
+                    "    hint: remove it, or set mode: multicast"
                 )
             ],
         ),
@@ -335,8 +321,9 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
             "  delivery: {mode: multicats}\n  steps: [{inspectDisks: {}}]\n",
             [
                 (
-                    'f.yaml:5:20: RW128 spec.delivery.mode: must be unicast, not "multicats"\n'
-                    "    hint: unicast: each machine fetches what it needs."
+                    "f.yaml:5:20: RW128 spec.delivery.mode: must be one of unicast, multicast, "
+                    'not "multicats"\n'
+                    '    hint: did you mean "multicast"?'
                 )
             ],
         ),

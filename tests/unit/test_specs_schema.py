@@ -5,7 +5,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from specs.kinds import SUPPORTED
+from specs.kinds import KINDS
 from specs.schema import DIALECT, json_schema
 
 LATER_THAN_DRAFT_7 = {
@@ -47,11 +47,11 @@ def test_every_reference_leads_somewhere() -> None:
 
 def test_kind_decides_which_definition_applies() -> None:
     schema = json_schema()
-    assert schema["properties"]["kind"] == {"enum": list(SUPPORTED)}
+    assert schema["properties"]["kind"] == {"enum": list(KINDS)}
     chosen = {
         rule["if"]["properties"]["kind"]["const"]: rule["then"]["$ref"] for rule in schema["allOf"]
     }
-    assert chosen == {kind: f"#/definitions/{kind}" for kind in SUPPORTED}
+    assert chosen == {kind: f"#/definitions/{kind}" for kind in KINDS}
 
 
 def test_unknown_fields_are_refused_everywhere() -> None:

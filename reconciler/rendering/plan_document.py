@@ -1,0 +1,160 @@
+"""The shape of a plan as JSON. Times are ISO 8601 in UTC, sizes bytes, ``""`` means none."""
+
+from typing import Literal
+
+from pydantic import ConfigDict, with_config
+from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+
+FORMAT: Literal["rackwright-plan/2"] = "rackwright-plan/2"
+_EXACT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+RiskName = Literal["DESTRUCTIVE", "DISRUPTIVE", "SAFE", "BLOCKED", "UNKNOWN"]
+
+
+@with_config(_EXACT)
+class CauseDocument(TypedDict):
+    """Where the wish is written."""
+
+    file: str
+    line: int
+    column: int
+    inheritedAlong: list[str]
+    """Groups that it came along, root first."""
+
+
+@with_config(_EXACT)
+class BackupDocument(TypedDict):
+    """The newest image of a disk that can be restored."""
+
+    image: str
+    manifest: str
+    capturedAt: str
+    overwrittenSince: bool
+    """A restore wrote the disk after the capture."""
+
+
+@with_config(_EXACT)
+class DiskDocument(TypedDict):
+    """A disk that would be overwritten."""
+
+    model: str
+    serial: str
+    wwn: str
+    size: int
+    holds: str
+    """What is on it now, for people."""
+    observedAt: str
+    backup: BackupDocument | None
+    """null: what is on it cannot be brought back."""
+
+
+@with_config(_EXACT)
+class ImageDocument(TypedDict):
+    """An image on its way to a disk; the n-th image of an item goes to its n-th disk."""
+
+    name: str
+    manifest: str
+    replaces: str
+    """Manifest that the last verified restore wrote to this disk."""
+    usedBytes: int
+    createdAt: str
+
+
+@with_config(_EXACT)
+class ItemDocument(TypedDict):
+    """What the plan says about one machine, or about one document (``subject``)."""
+
+    fold: int
+    """Index of its fold in ``folds``."""
+    machine: str
+    subject: str
+    """The document that it is about where ``machine`` is empty: ``Package nginx``."""
+    group: str
+    risk: RiskName
+    action: str
+    reason: str
+    unblock: str
+    """What a person can do about a blocked item."""
+    cause: CauseDocument | None
+    operation: str | None
+    """Id of the operation; null where nothing can be done."""
+    running: bool
+    """The operation is under way already."""
+    disks: list[DiskDocument]
+    spared: list[str]
+    """Disks of the machine that stay as they are."""
+    images: list[ImageDocument]
+    bytesToMove: int
+    """At most: blocks that are there already are not sent."""
+    estimatedSeconds: int
+    """0: there is nothing to estimate from."""
+    observedAt: str | None
+
+
+@with_config(_EXACT)
+class ReasonDocument(TypedDict):
+    """A reason and how many items of a fold have it, or one much like it."""
+
+    text: str
+    count: int
+    unblock: str
+    wordings: int
+    """How many different texts are counted here; ``text`` is the first."""
+
+
+@with_config(_EXACT)
+class FoldDocument(TypedDict):
+    """The items of one risk, action, cause and group, added up."""
+
+    risk: RiskName
+    action: str
+    group: str
+    cause: CauseDocument | None
+    count: int
+    toStart: int
+    running: int
+    disks: int
+    disksWithoutBackup: int
+    """Those with none, or only with one that is older than their last restore."""
+    bytesToMove: int
+    estimatedSeconds: int
+    """Of its slowest machine; 0: there is nothing to estimate from."""
+    oldestObservation: str | None
+    newestObservation: str | None
+    neverObserved: int
+    reasons: list[ReasonDocument]
+    """The most common."""
+    names: list[str]
+    """The first few."""
+    images: list[str]
+    digest: str
+
+
+@with_config(_EXACT)
+class BudgetDocument(TypedDict):
+    """How many machines may be in destructive work at one moment, and begin it in an hour."""
+
+    atOnce: int
+    perHour: int
+
+
+@with_config(_EXACT)
+class PlanDocument(TypedDict):
+    """Everything that separates the fleet from its desired state, largest risk first."""
+
+    format: Literal["rackwright-plan/2"]
+    revision: str
+    digest: str
+    """Identity of the plan: the revision and every operation, not the time."""
+    madeAt: str
+    verdict: str
+    exitCode: int
+    """0 nothing to do, 2 safe, 3 destructive or disruptive, 4 blocked, 5 unknown."""
+    counts: dict[RiskName, int]
+    disks: int
+    """Disks that would be overwritten: the number that ``apply`` asks for."""
+    disksWithoutBackup: int
+    budget: BudgetDocument
+    approval: list[str]
+    """What has to be agreed to, for people."""
+    folds: list[FoldDocument]
+    items: list[ItemDocument]

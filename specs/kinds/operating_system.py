@@ -1,0 +1,94 @@
+"""OperatingSystem: what can be installed."""
+
+from typing import Literal, Self
+
+from pydantic import Field, model_validator
+
+from specs.kinds.metadata import Metadata
+from specs.kinds.record import API_VERSION, Record
+from specs.kinds.source_file import SourceFile
+from specs.rejection import Rejection
+from specs.value.line import HardwareText, Line
+from specs.value.web import Url
+
+Family = Literal["debian", "ubuntu", "rhel", "fedora", "suse", "windows"]
+Architecture = Literal["amd64", "arm64", "i386"]
+
+
+class Media(Record):
+    """What the installer starts from: exactly one of tree and iso holds the packages."""
+
+    tree: Url | None = Field(
+        default=None,
+        description="A mirror that the installer fetches packages from.",
+        examples=["https://deb.debian.org/debian"],
+    )
+    iso: SourceFile | None = Field(
+        default=None, description="An installation disc that is served to the machines."
+    )
+    kernel: SourceFile | None = Field(
+        default=None,
+        description="The installer's kernel. Required with tree; with iso, the disc's own.",
+    )
+    initrd: SourceFile | None = Field(
+        default=None,
+        description="The installer's initial RAM disk. Required with tree; with iso, the disc's.",
+    )
+
+    @model_validator(mode="after")
+    def _can_start(self) -> Self:
+        if (self.tree is None) == (self.iso is None):
+            raise Rejection(
+                "wants exactly one of tree and iso", "the packages come from one place"
+            ).as_pydantic()
+        if self.tree is not None and (self.kernel is None or self.initrd is None):
+            raise Rejection(
+                "tree wants kernel and initrd",
+                "a mirror has them below dists/ or images/pxeboot/; name them with their checksums",
+            ).as_pydantic()
+        return self
+
+
+class OperatingSystemSpec(Record):
+    """Which system it is and what it is installed from."""
+
+    description: Line = Field(
+        default="",
+        max_length=1000,
+        description="One line for people.",
+        examples=["Debian 12 with the firmware packages"],
+    )
+    family: Family = Field(
+        description="Whose installer it has and how its packages are named.", examples=["debian"]
+    )
+    version: HardwareText = Field(
+        description="The version, in quotes where it is a number.", examples=["12"]
+    )
+    edition: HardwareText | None = Field(
+        default=None,
+        description="Which one where a version has several: a code name, or a Windows edition.",
+        examples=["bookworm"],
+    )
+    architecture: Architecture = Field(
+        default="amd64", description="The processors it runs on.", examples=["amd64"]
+    )
+    media: Media = Field(
+        description="What the installer starts from.",
+        examples=[
+            {
+                "iso": {
+                    "url": "https://files.example.net/debian-12.iso",
+                    "sha256": "9f" * 32,
+                }
+            }
+        ],
+    )
+
+
+class OperatingSystem(Record):
+    """A system that an Installer can put on a disk."""
+
+    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
+    kind: Literal["OperatingSystem"]
+    metadata: Metadata
+    spec: OperatingSystemSpec

@@ -1,0 +1,100 @@
+"""When something happens."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, model_validator
+
+from specs.kinds.record import Record
+from specs.quantity.bounds import between
+from specs.quantity.duration import Duration
+from specs.rejection import Rejection
+from specs.value.clock import Cron, TimeOfDay, TimeZone, Weekday
+from specs.value.timestamp import CalendarDay, Timestamp
+
+
+class Window(Record):
+    """Hours in which work may begin. One that ends before it begins lasts past midnight."""
+
+    days: tuple[Weekday, ...] = Field(
+        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+        min_length=1,
+        max_length=7,
+        description="The days on which it opens; every day where absent.",
+        examples=[["sat", "sun"]],
+    )
+    begin: TimeOfDay = Field(description="When it opens.", examples=["22:00"])
+    end: TimeOfDay = Field(description="When it closes.", examples=["05:00"])
+
+    @model_validator(mode="after")
+    def _lasts(self) -> Self:
+        if self.begin == self.end:
+            raise Rejection(
+                "the window closes when it opens", "correct one of the two", field="end"
+            ).as_pydantic()
+        return self
+
+
+class Holidays(Record):
+    """Days on which nothing is started."""
+
+    dates: tuple[CalendarDay, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="The days, in the time zone of the document.",
+        examples=[["2026-12-24", "2026-12-25"]],
+    )
+    action: Literal["skip", "next-day"] = Field(
+        default="skip",
+        description="skip: what falls on such a day is left out. next-day: it happens at the same "
+        "time of the next day that is none.",
+        examples=["skip"],
+    )
+
+
+class Recurrence(Record):
+    """One moment, or recurring times in a time zone."""
+
+    at: Timestamp | None = Field(
+        default=None,
+        description="One moment, with its offset from UTC.",
+        examples=["2026-12-01T06:00:00+09:00"],
+    )
+    cron: Cron | None = Field(
+        default=None,
+        description="Recurring times: minute, hour, day of the month, month, day of the week.",
+        examples=["30 2 * * sat"],
+    )
+    time_zone: TimeZone | None = Field(
+        default=None,
+        description="The time zone of cron. Required with cron.",
+        examples=["Asia/Tokyo"],
+    )
+    window: Annotated[Duration, between(Duration(60), Duration(7 * 86_400))] = Field(
+        default=Duration(3600),
+        description="How late it may still begin. Between 1m and 1w.",
+        examples=["1h"],
+    )
+    missed: Literal["skip", "run-once"] = Field(
+        default="skip",
+        description="What to do when the window went by, because the server or the machine was "
+        "off: leave it out, or do it once as soon as possible.",
+        examples=["run-once"],
+    )
+    holidays: Holidays | None = Field(default=None, description="Days on which nothing is started.")
+
+    @model_validator(mode="after")
+    def _is_one_of_two(self) -> Self:
+        if (self.at is None) == (self.cron is None):
+            raise Rejection(
+                "wants exactly one of at and cron",
+                'at: "2026-12-01T06:00:00+09:00" for one moment, cron: "30 2 * * sat" for more',
+            ).as_pydantic()
+        if self.cron is not None and self.time_zone is None:
+            raise Rejection(
+                "cron wants a timeZone", "for example timeZone: Asia/Tokyo", field="cron"
+            ).as_pydantic()
+        if self.at is not None and self.time_zone is not None:
+            raise Rejection(
+                "at says its offset itself", "remove timeZone", field="timeZone"
+            ).as_pydantic()
+        return self

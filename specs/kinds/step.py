@@ -1,0 +1,273 @@
+"""The steps of scenarios."""
+
+from typing import Annotated, Literal, Self
+
+from pydantic import ConfigDict, Field, model_validator
+
+from specs.code import Code
+from specs.kinds.disk_selection import DiskSelection
+from specs.kinds.record import Record
+from specs.kinds.source_file import SourceFile
+from specs.quantity.bounds import between
+from specs.quantity.duration import Duration
+from specs.rejection import Rejection
+from specs.secret_reference import SecretReference
+from specs.value.line import HardwareText, Line
+from specs.value.name import Name
+from specs.value.place import FileMode, MachinePath, RepositoryPath
+
+
+class InspectDisks(Record):
+    """Look at the disks; change nothing."""
+
+
+class Backup(Record):
+    """Read a disk into an image; write nothing to the disk."""
+
+    image: Name = Field(description="The name of an Image document.", examples=["debian12-golden"])
+    disk: DiskSelection = Field(default_factory=DiskSelection, description="The disk to read.")
+
+
+class Restore(Record):
+    """Make a disk equal to an image. DESTRUCTIVE."""
+
+    image: Name = Field(description="The name of an Image document.", examples=["debian12-golden"])
+    disk: DiskSelection = Field(default_factory=DiskSelection, description="The disk to overwrite.")
+    identity: Literal["apply", "keep"] = Field(
+        default="apply",
+        description="apply: the restored system becomes this machine. keep: it stays the "
+        "machine that was captured.",
+        examples=["apply"],
+    )
+
+
+class Install(Record):
+    """Install an operating system without anybody watching. DESTRUCTIVE."""
+
+    installer: Name = Field(
+        description="The name of an Installer document.", examples=["debian12-server"]
+    )
+    disk: DiskSelection | None = Field(
+        default=None, description="The disk to install on; the installer's where absent."
+    )
+
+
+class InstallPackages(Record):
+    """Install packages on the running system. Patches come before applications."""
+
+    install: tuple[Name, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="The names of Package documents.",
+        examples=[["example-agent"]],
+    )
+    when: Literal["now", "next-startup"] = Field(
+        default="now",
+        description="now: as soon as the step's turn comes. next-startup: when the machine "
+        "starts next.",
+        examples=["now"],
+    )
+    countdown: Annotated[Duration, between(Duration(5), Duration(3600))] | None = Field(
+        default=None,
+        description="How long the person at the machine is warned before. Between 5s and 1h; "
+        "no warning where absent.",
+        examples=["30s"],
+    )
+    skippable: bool = Field(
+        default=False,
+        description="true: the person at the machine may put it off.",
+        examples=[True],
+    )
+
+
+class CopiedFile(Record):
+    """A file, or a folder with all that is in it."""
+
+    source: RepositoryPath = Field(
+        description="Where it is in the repository, beside this document.", examples=["files/motd"]
+    )
+    target: MachinePath = Field(description="Where it goes on the machine.", examples=["/etc/motd"])
+    owner: HardwareText | None = Field(
+        default=None, description="Who owns it; the agent's user where absent.", examples=["root"]
+    )
+    group: HardwareText | None = Field(
+        default=None, description="Its group; the owner's where absent.", examples=["adm"]
+    )
+    mode: FileMode | None = Field(
+        default=None,
+        description="Its permissions, in quotes; those of the source where absent. Linux only.",
+        examples=["0644"],
+    )
+
+
+class Files(Record):
+    """Bring files to the running system, or remove them."""
+
+    copy_: tuple[CopiedFile, ...] = Field(
+        alias="copy",
+        default=(),
+        min_length=1,
+        max_length=1000,
+        description="What is brought to the machine.",
+        examples=[[{"source": "files/motd", "target": "/etc/motd"}]],
+    )
+    remove: tuple[MachinePath, ...] = Field(
+        default=(),
+        min_length=1,
+        max_length=1000,
+        description="What is removed from the machine. DISRUPTIVE.",
+        examples=[["/etc/motd.old"]],
+    )
+
+    @model_validator(mode="after")
+    def _does_something(self) -> Self:
+        if not self.model_fields_set:
+            raise Rejection("nothing is copied or removed", "add copy or remove").as_pydantic()
+        return self
+
+
+class Run(Record):
+    """Run a command on the running system."""
+
+    command: tuple[Line, ...] = Field(
+        min_length=1,
+        max_length=1000,
+        description="The program and its arguments. No shell reads them.",
+        examples=[["systemctl", "restart", "chrony"]],
+    )
+    success: tuple[Annotated[int, Field(ge=0, le=4_294_967_295)], ...] = Field(
+        default=(0,),
+        min_length=1,
+        max_length=100,
+        description="Exit codes that mean it worked.",
+        examples=[[0]],
+    )
+    timeout: Annotated[Duration, between(Duration(1), Duration(7 * 86_400))] = Field(
+        default=Duration(600),
+        description="After this long it is ended and has failed. Between 1s and 1w.",
+        examples=["10m"],
+    )
+
+
+class Firmware(Record):
+    """Change firmware or its settings. DISRUPTIVE."""
+
+    method: Literal["raw-image", "efi-application", "redfish"] = Field(
+        description="raw-image: a floppy image is booted. efi-application: an EFI program is "
+        "booted. redfish: the BMC takes the file.",
+        examples=["efi-application"],
+    )
+    file: SourceFile = Field(
+        description="What is booted or handed over.",
+        examples=[{"url": "https://files.example.net/bios.efi", "sha256": "9f" * 32}],
+    )
+    arguments: tuple[HardwareText, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Arguments of an EFI application.",
+        examples=[["/quiet"]],
+    )
+    version: HardwareText | None = Field(
+        default=None,
+        description="The version that the machine has afterwards; one that has it is left alone.",
+        examples=["5.0.4012"],
+    )
+
+
+class PrepareMaster(Record):
+    """Take what is its own from a system, so that a capture of it can become many. DESTRUCTIVE."""
+
+    system: Literal["linux", "windows"] = Field(
+        description="linux: keys, machine-id, leases and logs are removed. windows: Sysprep.",
+        examples=["linux"],
+    )
+    administrator_password: SecretReference | None = Field(
+        default=None,
+        description="A reference to the administrator's password of the copies, for Windows.",
+        examples=["!secret windows/administrator"],
+    )
+
+
+Action = (
+    InspectDisks
+    | Backup
+    | Restore
+    | Install
+    | InstallPackages
+    | Files
+    | Run
+    | Firmware
+    | PrepareMaster
+)
+
+
+class Step(Record):
+    """One action: exactly one of the fields."""
+
+    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+    inspect_disks: InspectDisks | None = Field(
+        default=None, description="Look at the disks.", examples=[{}]
+    )
+    backup: Backup | None = Field(
+        default=None,
+        description="Read a disk into an image.",
+        examples=[{"image": "debian12-golden"}],
+    )
+    restore: Restore | None = Field(
+        default=None,
+        description="Write an image to a disk.",
+        examples=[{"image": "debian12-golden"}],
+    )
+    install: Install | None = Field(
+        default=None,
+        description="Install an operating system.",
+        examples=[{"installer": "debian12-server"}],
+    )
+    packages: InstallPackages | None = Field(
+        default=None,
+        description="Install packages.",
+        examples=[{"install": ["example-agent"]}],
+    )
+    files: Files | None = Field(
+        default=None,
+        description="Bring files to the machine or remove them.",
+        examples=[{"copy": [{"source": "files/motd", "target": "/etc/motd"}]}],
+    )
+    run: Run | None = Field(
+        default=None,
+        description="Run a command.",
+        examples=[{"command": ["systemctl", "restart", "chrony"]}],
+    )
+    firmware: Firmware | None = Field(default=None, description="Change firmware or its settings.")
+    prepare_master: PrepareMaster | None = Field(
+        default=None,
+        description="Take from a system what is its own, before it is captured.",
+        examples=[{"system": "linux"}],
+    )
+
+    @property
+    def name(self) -> str:
+        """Return the key of the step's one action, as in documents."""
+        (field,) = self.model_fields_set
+        return str(type(self).model_fields[field].alias)
+
+    @property
+    def action(self) -> Action:
+        """Return the one action of the step."""
+        (field,) = self.model_fields_set
+        action: Action = getattr(self, field)
+        return action
+
+    @model_validator(mode="after")
+    def _has_one_action(self) -> Self:
+        names = [type(self).model_fields[name].alias for name in self.model_fields_set]
+        if len(names) == 1:
+            return self
+        if not names:
+            message = "the step has no action"
+        else:
+            message = f"one step has {len(names)} actions: {', '.join(sorted(map(str, names)))}"
+        every = [str(field.alias) for field in type(self).model_fields.values()]
+        hint = f"write one list item per action: {', '.join(every[:-1])} or {every[-1]}"
+        raise Rejection(message, hint, Code.STEP_FORM).as_pydantic()

@@ -1,0 +1,81 @@
+"""Scenarios that pick their machines by a selector."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from specs.code import Code
+from specs.compiled import Assignment, Origin
+from specs.definition import Definition
+from specs.kinds.scenario import Scenario
+from specs.origins import Source
+from specs.path import Path, dotted
+from specs.problems import Problems
+from specs.quotation import quoted
+from specs.resolve.selectors import WrittenSelector, written_selector
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Target:
+    """One target of a scenario and the assignment that it makes."""
+
+    written: WrittenSelector
+    source: Source
+    assignment: Assignment
+
+    @property
+    def path(self) -> Path:
+        """Return where the scenario's document has it."""
+        return self.source.path
+
+
+def compile_targets(
+    definitions: Mapping[str, Definition], groups: Iterable[str]
+) -> tuple[Target, ...]:
+    """Return the targets of all scenarios, in the order of their names."""
+    targets = []
+    for name, definition in definitions.items():
+        if not isinstance(definition.model, Scenario):
+            continue
+        for index, target in enumerate(definition.model.spec.targets):
+            path: Path = ("spec", "targets", index)
+            source = Source(definition.document, path)
+            targets.append(
+                Target(
+                    written_selector(definition, (*path, "select"), target.select, groups),
+                    source,
+                    Assignment(name, target.run, source.origin()),
+                )
+            )
+    return tuple(targets)
+
+
+class Conflicts:
+    """Machines that would have one scenario from two places, by the two places."""
+
+    def __init__(self) -> None:
+        self._machines: dict[tuple[Target, Origin], list[str]] = {}
+
+    def check(
+        self, machine: str, assigned: Iterable[Assignment], targets: Iterable[Target]
+    ) -> None:
+        """Note every target of a scenario that the machine already has."""
+        first = {assignment.scenario: assignment.origin for assignment in assigned}
+        for target in targets:
+            scenario = target.assignment.scenario
+            if scenario in first:
+                self._machines.setdefault((target, first[scenario]), []).append(machine)
+            else:
+                first[scenario] = target.assignment.origin
+
+    def report(self, problems: Problems) -> None:
+        """Report each pair of places once, whatever the number of machines."""
+        for (target, other), machines in self._machines.items():
+            others = len(machines) - 1
+            have = f" and {others:,} more already have" if others else " already has"
+            problems.error(
+                target.assignment.origin.position,
+                Code.ASSIGNED_TWICE,
+                f"{dotted(target.path)}: machine {quoted(machines[0])}{have} "
+                f"{target.assignment.scenario} from {other.position}",
+                "keep one of the two; to run it again, change its run token",
+            )

@@ -1,0 +1,283 @@
+"""A transcript's folder as a fleet and a world; see ``tests/transcripts/README.md``."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from agent.wire.disk import Disk, DiskIdentity
+from agent.wire.report import InstalledSystem
+from agent.wire.step import Backup
+from builders.world import NOW, a_report, an_image
+from reconciler.ledger.operation import OperationStatus
+from reconciler.ledger.states import OperationState
+from reconciler.observed import Capture, Observed, ObservedMachine, TimedReport
+from reconciler.planning.planner import plan
+from specs.compile import compile_fleet
+from specs.compiled import (
+    CompiledFleet,
+    CompiledHold,
+    CompiledMachine,
+    UnsupportedDocument,
+    UnsupportedStep,
+)
+from specs.position import Position
+from specs.quantity import ByteSize, Duration
+
+SHARED = Path(__file__).parents[1] / "transcripts" / "shared"
+BEFORE, AFTER = (
+    "1111111111111111111111111111111111111111",
+    "2222222222222222222222222222222222222222",
+)
+
+
+@dataclass(frozen=True)
+class Transcript:
+    before: CompiledFleet
+    after: CompiledFleet | None
+    world: Observed
+    options: dict[str, Any]
+
+    @property
+    def fleet(self) -> CompiledFleet:
+        return self.after or self.before
+
+
+def read(folder: Path) -> Transcript:
+    said = YAML(typ="safe").load(folder / "observed.yaml") or {}
+    before = _fleet(folder / "fleet.yaml", BEFORE, said)
+    later = folder / "after.yaml"
+    after = _fleet(later, AFTER, said) if later.exists() else None
+    return Transcript(before, after, _world(before, said), said.get("options", {}))
+
+
+def _fleet(path: Path, revision: str, said: dict[str, Any]) -> CompiledFleet:
+    files = {shared.name: shared.read_bytes() for shared in SHARED.glob("*.yaml")}
+    files["fleet.yaml"] = path.read_bytes() + _many(said.get("many"))
+    result = compile_fleet(files, revision)
+    assert result.fleet is not None, [str(problem) for problem in result.problems]
+    stated = said.get("compiled", {})
+    scenarios = dict(result.fleet.scenarios)
+    for name, step in stated.get("steps", {}).items():
+        unsupported = UnsupportedStep(step["action"], step["reason"])
+        scenarios[name] = replace(scenarios[name], steps=(unsupported,))
+    return replace(result.fleet, scenarios=scenarios, **_compiled(stated))
+
+
+def _many(said: dict[str, Any] | None) -> bytes:
+    """Return so many machine documents, spread over the groups in turn."""
+    if said is None:
+        return b""
+    documents = []
+    for number in range(said["count"]):
+        mac = f"52:54:01:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+        group = said["group"].format(
+            site=("osaka", "tokyo")[number % 2], row=number // 2 % 5, rack=number // 10 % 20
+        )
+        documents.append(
+            f"---\napiVersion: rackwright/v1alpha1\nkind: Machine\n"
+            f"metadata: {{name: many-{number:05}}}\n"
+            f"spec: {{group: {group}, hardware: {{macs: ['{mac}']}}}}\n"
+        )
+    return "".join(documents).encode()
+
+
+def _compiled(said: dict[str, Any]) -> dict[str, Any]:
+    """Return what documents of kinds would mean that this reader states directly."""
+    here = Position("fleet.yaml", 1, 1)
+    return {
+        "holds": tuple(
+            CompiledHold(
+                name=hold["name"],
+                machines=frozenset(hold["machines"]),
+                until=datetime.fromisoformat(hold["until"]),
+                owner=hold["owner"],
+                reason=hold["reason"],
+                position=here,
+            )
+            for hold in said.get("holds", ())
+        ),
+        "unsupported": tuple(
+            UnsupportedDocument(each["kind"], each["name"], each["reason"], here)
+            for each in said.get("unsupported", ())
+        ),
+    }
+
+
+def _ago(text: str) -> datetime:
+    return NOW - timedelta(seconds=Duration.parse(text).seconds)
+
+
+def _size(text: str) -> int:
+    return ByteSize.parse(text).bytes
+
+
+def _world(fleet: CompiledFleet, said: dict[str, Any]) -> Observed:
+    described = dict(said.get("machines") or {})
+    if "many" in said and "observed" in said["many"]:
+        for number in range(said["many"]["count"]):
+            name = f"many-{number:05}"
+            if number % said["many"].get("every", 1) == 0:
+                described[name] = said["many"]["observed"]
+    images = {image["name"]: _image(image) for image in said.get("images") or ()}
+    world = Observed(images=images)
+    for past in said.get("operations") or ():
+        world = _with_operation(fleet, world, described, past)
+    machines = {
+        name: _machine(fleet.machines[name], each, world)
+        for name, each in described.items()
+        if name in fleet.machines
+    }
+    return replace(world, machines=machines)
+
+
+def _image(said: dict[str, Any]) -> Any:
+    return an_image(
+        name=said["name"],
+        manifest=said.get("manifest", "a") * 64,
+        created=_ago(said.get("captured", "1d")),
+        usable="problem" not in said,
+        problem=said.get("problem", ""),
+        disk_size=_size(said.get("disk", "480GB")),
+        used_bytes=_size(said.get("used", "6GB")),
+        sector_size=said.get("sectors", 512),
+    )
+
+
+def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) -> ObservedMachine:
+    disks = tuple(
+        _disk(disk, machine.name, number) for number, disk in enumerate(said.get("disks", ({},)))
+    )
+    in_ram = installed = None
+    if "ram" in said:
+        in_ram = TimedReport(a_report(machine, *disks), _ago(said["ram"]))
+    if "installed" in said:
+        system = _system(machine, said, world)
+        report = a_report(machine, *disks, installed=system)
+        installed = TimedReport(report, _ago(said["installed"]))
+    return ObservedMachine(
+        in_ram=in_ram,
+        installed=installed,
+        boot_request=_ago(said["boot"]) if "boot" in said else None,
+        quarantine=said.get("quarantine", ""),
+    )
+
+
+def _disk(said: dict[str, Any], machine: str, number: int) -> Disk:
+    return Disk(
+        identity=DiskIdentity(
+            wwn=said.get("wwn", ""),
+            serial=said.get("serial", f"{machine}-{number}".upper()),
+            path=f"pci-0000:0{number}:00.0",
+            size=_size(said.get("size", "480GB")),
+        ),
+        node=f"/dev/nvme{number}n1",
+        model=said.get("model", "Acme SSD 480"),
+        sector_size=said.get("sectors", 512),
+        table="",
+        removable=said.get("removable", False),
+        read_only=said.get("readOnly", False),
+        holds=said.get("holds", "blank"),
+    )
+
+
+def _system(machine: CompiledMachine, said: dict[str, Any], world: Observed) -> InstalledSystem:
+    runs = [
+        status.operation.op_id
+        for status in world.operations
+        if status.operation.machine == machine.name and status.operation.destructive
+    ]
+    return InstalledSystem(
+        hostname=said.get("hostname", machine.hostname),
+        machine_id="0" * 32,
+        addresses=tuple(said.get("addresses", map(str, machine.addresses))),
+        ssh_host_keys=(),
+        os=said.get("os", "Debian GNU/Linux 12 (bookworm)"),
+        kernel="6.1",
+        operation=said.get("operation", runs[-1] if runs else ""),
+    )
+
+
+def _with_operation(
+    fleet: CompiledFleet, world: Observed, described: dict[str, Any], past: dict[str, Any]
+) -> Observed:
+    """Return the world in which the work that the fleet planned then came to this state."""
+    name = past["machine"]
+    machine = fleet.machines[name]
+    if "run" in past:
+        assignments = tuple(replace(each, run=past["run"]) for each in machine.assignments)
+        machine = replace(machine, assignments=assignments)
+    if "scenario" in past:
+        first = machine.assignments[0]
+        machine = replace(machine, assignments=(replace(first, scenario=past["scenario"]),))
+    then = _machine(machine, {"ram": "1s", "disks": described[name].get("disks", ({},))}, world)
+    images = dict(world.images)
+    for image, manifest in (past.get("images") or {}).items():
+        images[image] = replace(images[image], manifest=manifest * 64)
+    lone = replace(
+        fleet, machines={name: replace(machine, protect=False)}, holds=(), unsupported=()
+    )
+    seen = replace(world, machines={name: then}, images=images)
+    (item, *_) = plan(lone, seen, NOW).to_apply
+    status = OperationStatus(
+        operation=item.operation,
+        state=OperationState(past["state"]),
+        attempt=1,
+        at=_ago(past["ago"]),
+        reason=past.get("reason", ""),
+    )
+    captures = tuple(
+        Capture(item.operation.op_id, step.image, images[step.image].manifest, "")
+        for step in item.operation.steps
+        if isinstance(step, Backup) and step.image in images
+    )
+    return replace(
+        world,
+        operations=(*world.operations, status),
+        captures=(*world.captures, *captures),
+    )
+
+
+def carried_out(fleet: CompiledFleet, world: Observed) -> Observed:
+    """Return the world after all that can be planned was done, round after round."""
+    for _ in range(10):
+        made = plan(fleet, world, NOW)
+        if not made.to_apply:
+            return world
+        for item in made.to_apply:
+            world = _done(fleet.machines[item.machine], world, item.operation)
+    raise AssertionError("the plan never becomes empty")
+
+
+def _done(machine: CompiledMachine, world: Observed, operation: Any) -> Observed:
+    seen = world.machines.get(machine.name, ObservedMachine())
+    disks = seen.disks.report.disks if seen.disks else (_disk({}, machine.name, 0),)
+    status = OperationStatus(operation, OperationState.VERIFIED, 1, NOW, "")
+    images, captures = dict(world.images), list(world.captures)
+    for step in operation.steps:
+        if isinstance(step, Backup):
+            images[step.image] = _image({"name": step.image, "captured": "1s"})
+            captures.append(Capture(operation.op_id, step.image, images[step.image].manifest, ""))
+    now = ObservedMachine(in_ram=TimedReport(a_report(machine, *disks), NOW))
+    if operation.destructive:
+        system = InstalledSystem(
+            hostname=machine.hostname,
+            machine_id="0" * 32,
+            addresses=tuple(map(str, machine.addresses)),
+            ssh_host_keys=(),
+            os="Debian GNU/Linux 12 (bookworm)",
+            kernel="6.1",
+            operation=operation.op_id,
+        )
+        now = ObservedMachine(
+            installed=TimedReport(a_report(machine, *disks, installed=system), NOW)
+        )
+    return replace(
+        world,
+        machines={**world.machines, machine.name: now},
+        images=images,
+        captures=tuple(captures),
+        operations=(*world.operations, status),
+    )

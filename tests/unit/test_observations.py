@@ -1,0 +1,212 @@
+"""What machines said is kept by their hardware and bounded where anybody may write it."""
+
+from dataclasses import replace
+from datetime import timedelta
+
+import pytest
+from builders.world import (
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    an_installed_system,
+)
+
+from providers.netboot.decision import BootRequest
+from reconciler.hardware import FleetHardware
+from reconciler.store import observations as module
+from reconciler.store.database import open_database
+from reconciler.store.observations import Observations
+from reconciler.store.observe import observe
+
+NODE = a_machine(1)
+OTHER = a_machine(2)
+BARE = replace(NODE, uuid="", macs=("52:54:00:77:00:01", "52:54:00:77:00:a1"))
+
+
+@pytest.fixture
+def database(tmp_path):
+    database = open_database(tmp_path / "rackwright.db")
+    yield database
+    database.close()
+
+
+@pytest.fixture
+def observations(database):
+    return Observations(database)
+
+
+@pytest.fixture
+def seen(database):
+    """Return what is known of machines, the first of them or by name."""
+
+    def look(*machines, name=None):
+        return observe(database, machines, {}, NOW).machines[name or machines[0].name]
+
+    return look
+
+
+def boot(mac, *, arch=0, detail="DISCOVER"):
+    return BootRequest("dhcp", mac, "", arch, "0.0.0.0", detail)  # noqa: S104
+
+
+def an_installed_report(machine):
+    system = an_installed_system(machine, "f" * 32)
+    return a_report(machine, a_disk(), installed=system)
+
+
+def test_reports_of_both_environments_come_back_as_they_were(observations, seen):
+    in_ram, installed = a_report(NODE, a_disk()), an_installed_report(NODE)
+    observations.record_report(NODE, in_ram, NOW)
+    observations.record_report(NODE, installed, NOW + timedelta(seconds=1))
+    found = seen(NODE)
+    assert (found.in_ram.report, found.in_ram.at) == (in_ram, NOW)
+    assert found.installed.report == installed
+    assert found.installed.installed == installed.installed
+    assert found.disks == found.installed
+
+
+def test_a_report_of_the_ram_system_proves_no_installed_one(observations, seen):
+    observations.record_report(NODE, a_report(NODE), NOW)
+    assert seen(NODE).in_ram.installed is None
+
+
+def test_the_newest_report_replaces_the_earlier_one(observations, seen):
+    observations.record_report(NODE, a_report(NODE, a_disk("old")), NOW)
+    observations.record_report(NODE, a_report(NODE, a_disk("new")), NOW + timedelta(minutes=1))
+    assert seen(NODE).in_ram.report.disks == (a_disk("new"),)
+
+
+@pytest.mark.parametrize(
+    "after",
+    [
+        replace(BARE, uuid=NODE.uuid),
+        replace(BARE, macs=BARE.macs[::-1]),
+        replace(BARE, name="compute-1"),
+        a_machine(9, formerly=(BARE.hardware_identity,)),
+    ],
+    ids=["uuid added", "macs reordered", "renamed", "board swapped"],
+)
+def test_everything_known_follows_the_hardware(observations, seen, after):
+    observations.record_report(BARE, a_report(BARE, a_disk()), NOW)
+    observations.record_contact(BARE, "deploy-os", NOW)
+    observations.set_quarantine(BARE.name, BARE.hardware_identities, "alarm", NOW)
+    found = seen(after)
+    assert found.in_ram.report.disks == (a_disk(),)
+    assert found.ram_contact == NOW
+    assert found.quarantine == "alarm"
+    assert found.known_as == (BARE.name, NOW)
+    assert observations.quarantine(after.name, after.hardware_identities) == "alarm"
+
+
+def test_what_came_under_the_new_identity_counts_once_it_is_newer(observations, seen):
+    later = NOW + timedelta(minutes=1)
+    with_uuid = replace(BARE, uuid=NODE.uuid, name="compute-1")
+    observations.record_report(BARE, a_report(BARE, a_disk("old")), NOW)
+    observations.record_contact(BARE, "deploy-os", NOW)
+    observations.record_report(with_uuid, a_report(with_uuid, a_disk("new")), later)
+    found = seen(with_uuid)
+    assert found.in_ram.report.disks == (a_disk("new"),)
+    assert found.ram_contact == NOW
+    assert found.known_as == ("compute-1", later)
+
+
+def test_the_report_of_a_board_with_another_uuid_is_not_taken_for_the_machines(observations, seen):
+    observations.record_report(NODE, a_report(NODE, a_disk()), NOW)
+    new_board = replace(NODE, uuid=OTHER.uuid)
+    assert seen(new_board).in_ram is None
+    continued = replace(new_board, formerly=(NODE.hardware_identity,))
+    assert seen(continued).in_ram is not None
+
+
+def test_a_report_that_two_machines_may_have_sent_is_nobodys(observations, seen):
+    observations.record_report(BARE, a_report(BARE, a_disk()), NOW)
+    one = replace(BARE, macs=BARE.macs[:1])
+    two = replace(OTHER, uuid="", macs=(*OTHER.macs, BARE.macs[1]))
+    assert seen(one, two).in_ram is None
+    assert seen(one, two, name=two.name).in_ram is None
+
+
+def test_a_name_that_went_to_other_hardware_takes_nothing_along(observations, seen):
+    observations.record_report(NODE, a_report(NODE), NOW)
+    observations.record_contact(NODE, "deploy-os", NOW)
+    observations.set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
+    found = seen(replace(OTHER, name=NODE.name))
+    assert (found.in_ram, found.ram_contact, found.quarantine) == (None, None, "")
+
+
+def test_a_forgotten_contact_leaves_the_reports(observations, seen):
+    observations.record_report(NODE, a_report(NODE), NOW)
+    observations.record_contact(NODE, "installed", NOW)
+    assert seen(NODE).installed_contact == NOW
+    observations.forget_contact(NODE)
+    assert (seen(NODE).installed_contact, seen(NODE).in_ram.at) == (None, NOW)
+
+
+def test_the_first_reason_of_a_quarantine_stays_until_it_is_cleared(observations):
+    for reason in ("first", "second"):
+        observations.set_quarantine(NODE.name, NODE.hardware_identities, reason, NOW)
+    assert observations.quarantine(NODE.name, NODE.hardware_identities) == "first"
+    assert observations.clear_quarantine(NODE.name, NODE.hardware_identities)
+    assert not observations.clear_quarantine(NODE.name, NODE.hardware_identities)
+    assert observations.quarantine(NODE.name, NODE.hardware_identities) == ""
+
+
+def test_a_quarantine_is_lifted_by_the_name_that_the_machine_had(observations):
+    observations.set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
+    assert not observations.clear_quarantine("another", ())
+    assert observations.clear_quarantine(NODE.name, ())
+
+
+# --- boot requests ------------------------------------------------------------------------
+
+
+def test_the_last_boot_of_any_of_its_cards_is_the_machines(observations, seen):
+    for second, mac in enumerate((BARE.macs[1], BARE.macs[0], BARE.macs[0])):
+        arch = 0 if second < 2 else None
+        at = NOW + timedelta(seconds=second)
+        observations.record_boot(boot(mac, arch=arch), at, known=True)
+    assert seen(BARE).boot_request == NOW + timedelta(seconds=1)
+
+
+def test_macs_of_no_machine_are_unknown(observations, database):
+    observations.record_boot(boot("52:54:00:ff:00:01"), NOW, known=False)
+    observations.record_boot(boot("52:54:00:ff:00:02", arch=None), NOW, known=False)
+    observations.record_boot(boot(NODE.macs[0]), NOW, known=True)
+    assert observe(database, [NODE], {}, NOW).unknown_macs == ("52:54:00:ff:00:01",)
+
+
+def test_the_timeline_keeps_the_newest_events_of_each_mac(observations, monkeypatch):
+    monkeypatch.setattr(module, "EVENTS_PER_MAC", 3)
+    for number in range(5):
+        observations.record_boot(boot(NODE.macs[0], detail=str(number)), NOW, known=True)
+    observations.record_boot(boot(OTHER.macs[0], detail="other"), NOW, known=True)
+    timeline = observations.timeline((*NODE.macs, *OTHER.macs), 100)
+    assert [event.detail for event in timeline] == ["2", "3", "4", "other"]
+
+
+def test_made_up_macs_push_each_other_out_and_no_machine_of_the_fleet(
+    observations, database, monkeypatch
+):
+    monkeypatch.setattr(module, "UNKNOWN_MACS", 4)
+    observations.record_boot(boot(NODE.macs[0]), NOW, known=True)
+    for number in range(20):
+        at = NOW + timedelta(seconds=number)
+        observations.record_boot(boot(f"52:54:00:ff:00:{number:02x}"), at, known=False)
+        for arch in (None, 0):
+            observations.record_boot(boot("52:54:00:ee:00:00", arch=arch), at, known=False)
+    world = observe(database, [NODE], {}, NOW)
+    assert world.machines[NODE.name].boot_request == NOW
+    newest = [f"52:54:00:ff:00:{number:02x}" for number in (17, 18, 19)]
+    assert world.unknown_macs == ("52:54:00:ee:00:00", *newest)
+    every_mac = [f"52:54:00:ff:00:{number:02x}" for number in range(20)]
+    assert {event.mac for event in observations.timeline(every_mac, 100)} == set(newest)
+
+
+def test_hardware_at_hand_is_as_good_as_hardware_looked_up(observations, database):
+    observations.record_report(NODE, a_report(NODE, a_disk()), NOW)
+    fleet = a_fleet(NODE)
+    hardware = FleetHardware(fleet.machines.values())
+    given = observe(database, fleet.machines.values(), {}, NOW, hardware)
+    assert given == observe(database, fleet.machines.values(), {}, NOW)
