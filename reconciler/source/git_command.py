@@ -102,7 +102,7 @@ class GitCommand:
 
     def has_folder(self, commit: str, folder: str) -> bool:
         """Tell whether the commit has ``folder`` (empty: the top, which every commit has)."""
-        kind = ["cat-file", "-e", f"{commit}:{folder}"]
+        kind = ["cat-file", "-e", f"{commit}:{folder}/"]  # with the slash, no file is found
         return not folder or self._run(kind)[0] == 0
 
     def tree_id(self, commit: str, folder: str) -> str | None:

@@ -401,6 +401,11 @@ class TestWithoutGit:
         assert done.stdout == "RW710\n"
 
 
+def test_a_file_is_no_folder_of_a_commit(git_repository: GitRepository) -> None:
+    git_repository.commit("One", {"a.yaml": "a"})
+    assert "has no folder a.yaml" in str(refused("RW713", git_repository.path / "a.yaml"))
+
+
 def test_a_folder_that_the_commit_does_not_have_is_refused_by_name(
     git_repository: GitRepository,
 ) -> None:
