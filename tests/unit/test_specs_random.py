@@ -155,7 +155,9 @@ def mutate(data: st.DataObject, document: Any) -> None:
         parts.insert(data.draw(st.integers(0, len(parts))), parts[index])
         return
     if action == "rename" and isinstance(holder, Mapping):
-        key = data.draw(st.one_of(keys, st.just(key[:-1]), st.just(key.upper()), st.integers()))
+        key = data.draw(
+            st.one_of(keys, st.just(str(key)[:-1]), st.just(str(key).upper()), st.integers())
+        )
     elif action == "replace":
         value = mutable(data.draw(values))
     elif action == "list":
