@@ -70,7 +70,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     plan = workspace.plan(now)
     screen = console(stderr=output_format == "json")
     if planfile is None:
-        print_plan(screen, plan, workspace.source.describe, now)
+        print_plan(screen, plan, workspace.describe, now)
     chosen, refused = select(plan, planfile)
     for machine, reason in refused:
         screen.print(f"refused: {machine}: {reason}", style="yellow")

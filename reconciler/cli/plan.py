@@ -1,6 +1,5 @@
 """``rackwright plan``: what separates the fleet from its repository."""
 
-from json import dumps
 from pathlib import Path
 
 import click
@@ -23,9 +22,12 @@ from reconciler.cli.options import ref_option, repo_option, state_option
 )
 @click.option(
     "--out",
+    "out",
     type=click.Path(dir_okay=False, path_type=Path),
+    multiple=True,
     metavar="FILE",
-    help="Also write the plan here as JSON, for `rackwright apply FILE`.",
+    help="Also write the plan here, once or several times: as Markdown to a name that ends with "
+    ".md, as HTML to .html, else as JSON for `rackwright apply FILE`.",
 )
 @click.option(
     "--against",
@@ -41,7 +43,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     ref: str | None,
     state: Path,
     output_format: str,
-    out: Path | None,
+    out: tuple[Path, ...],
     against: str | None,
     *,
     explain: bool,
@@ -57,23 +59,22 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     3 destructive or disruptive changes, 4 blocked, 5 observation incomplete.
     With --against, of what the revision introduces.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.cli.plan_output import print_difference, print_plan  # noqa: PLC0415
+    from reconciler.cli.plan_output import Review  # noqa: PLC0415
     from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
-    from reconciler.planning.difference import difference  # noqa: PLC0415
     from reconciler.planning.plan import exit_code  # noqa: PLC0415
-    from reconciler.rendering.plan_json import plan_document  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
     now = utc_now()
     made = workspace.plan(now)
-    describe = workspace.source.describe
-    if out is not None:
-        out.write_text(dumps(plan_document(made), indent=2) + "\n", encoding="utf-8")
+    compared, base_describe = None, ""
     if against is not None:
+        from reconciler.planning.difference import difference  # noqa: PLC0415
+
         base = Workspace(repo, against, state)
         compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
-        revisions = describe, base.source.describe
-        print_difference(compared, revisions, output_format, full=full, paged=not no_pager)
-        return exit_code(compared.introduced)
-    print_plan(made, describe, output_format, explain=explain, full=full, paged=not no_pager)
-    return exit_code(made)
+        base_describe = base.describe
+    review = Review(made, workspace.describe, compared, base_describe, explain=explain, full=full)
+    for path in out:
+        review.write(path)
+    review.show(output_format, paged=not no_pager)
+    return exit_code(compared.introduced if compared else made)

@@ -1,60 +1,95 @@
-"""Where a plan goes: to the terminal, or to standard output in one of its forms."""
+"""Where a plan goes: to the terminal, to standard output, or to files.
 
+Each form's module is loaded when it is asked for: a plan is looked at often, and in
+one form at a time.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
 from json import dumps
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.errors import ReconcilerError
-from reconciler.planning.difference import Difference
-from reconciler.planning.plan import Plan
-from reconciler.rendering.console import console
-from reconciler.rendering.difference_text import (
-    difference_document,
-    difference_markdown,
-    difference_text,
-)
-from reconciler.rendering.pager import show
-from reconciler.rendering.plan_html import plan_html
-from reconciler.rendering.plan_json import plan_document
-from reconciler.rendering.plan_markdown import plan_markdown
-from reconciler.rendering.plan_text import plan_text
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from reconciler.planning.difference import Difference
+    from reconciler.planning.plan import Plan
 
 
-def print_plan(  # noqa: PLR0913 - one argument per option
-    plan: Plan, describe: str, output_format: str, *, explain: bool, full: bool, paged: bool
-) -> None:
-    """Print a plan in ``output_format``. ``describe`` says which revision it is, for people."""
-    match output_format:
-        case "json":
-            click.echo(dumps(plan_document(plan), indent=2))
-        case "markdown":
-            click.echo(plan_markdown(plan, describe, plan.made_at, explain=explain), nl=False)
-        case "html":
-            for line in plan_html(plan, describe, plan.made_at):
-                click.echo(line)
-        case _:
-            text = plan_text(plan, describe, plan.made_at, full=full, explain=explain)
-            show(console(), text, paged=paged)
+@dataclass(frozen=True, slots=True)
+class Review:
+    """A plan, and what it changes against another one where that was asked for."""
 
+    plan: "Plan"
+    describe: str
+    """The plan's revision, for people."""
+    difference: "Difference | None"
+    base: str
+    """The other plan's revision, for people."""
+    explain: bool
+    full: bool
 
-def print_difference(
-    made: Difference, revisions: tuple[str, str], output_format: str, *, full: bool, paged: bool
-) -> None:
-    """Print what the first of the ``revisions`` changes against the second.
+    def show(self, output_format: str, *, paged: bool) -> None:
+        """Print it. ReconcilerError RW921 for a page of a difference, which there is not."""
+        if output_format == "text":
+            from reconciler.rendering.console import console  # noqa: PLC0415
+            from reconciler.rendering.pager import show  # noqa: PLC0415
 
-    ReconcilerError RW921 for a form that shows one plan only.
-    """
-    now = made.ours.made_at
-    match output_format:
-        case "json":
-            click.echo(dumps(difference_document(made), indent=2))
-        case "markdown":
-            click.echo(difference_markdown(made, *revisions, now), nl=False)
-        case "html":
+            show(console(), self._text(), paged=paged)
+        elif output_format == "json" and self.difference:
+            from reconciler.rendering.difference_text import difference_document  # noqa: PLC0415
+
+            click.echo(dumps(difference_document(self.difference), indent=2))
+        elif output_format == "html" and self.difference:
             raise ReconcilerError(
                 "RW921",
                 "--format html shows one plan, and --against compares two",
                 "Use --format text, markdown or json with --against",
             )
-        case _:
-            show(console(), difference_text(made, *revisions, now, full=full), paged=paged)
+        else:
+            for part in self._parts(output_format):
+                click.echo(part, nl=False)
+
+    def write(self, path: Path) -> None:
+        """Write it to a file: Markdown to ``.md``, HTML to ``.html``, else JSON for ``apply``.
+
+        JSON and HTML are of the plan, also where two are compared: they are what is
+        carried out and looked up.
+        """
+        form = {".md": "markdown", ".html": "html"}.get(path.suffix, "json")
+        with path.open("w", encoding="utf-8") as file:
+            file.writelines(self._parts(form))
+
+    def _text(self) -> "RenderableType":
+        now = self.plan.made_at
+        if self.difference:
+            from reconciler.rendering.difference_text import difference_text  # noqa: PLC0415
+
+            return difference_text(self.difference, self.describe, self.base, now, full=self.full)
+        from reconciler.rendering.plan_text import plan_text  # noqa: PLC0415
+
+        return plan_text(self.plan, self.describe, now, full=self.full, explain=self.explain)
+
+    def _parts(self, form: str) -> Iterator[str]:
+        now = self.plan.made_at
+        if form == "markdown" and self.difference:
+            from reconciler.rendering.difference_text import difference_markdown  # noqa: PLC0415
+
+            yield difference_markdown(self.difference, self.describe, self.base, now)
+        elif form == "markdown":
+            from reconciler.rendering.plan_markdown import plan_markdown  # noqa: PLC0415
+
+            yield plan_markdown(self.plan, self.describe, now, explain=self.explain)
+        elif form == "html":
+            from reconciler.rendering.plan_html import plan_html  # noqa: PLC0415
+
+            yield from (f"{line}\n" for line in plan_html(self.plan, self.describe, now))
+        else:
+            from reconciler.rendering.plan_json import plan_document  # noqa: PLC0415
+
+            yield dumps(plan_document(self.plan), indent=2) + "\n"

@@ -1,26 +1,36 @@
 """What most commands begin with: the compiled fleet and the embedded state."""
 
-import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError, SourceError
-from reconciler.planning.plan import Plan
-from reconciler.rendering.problem_list import plain
-from reconciler.source.location import RemoteRepository, open_source, parse_location
+from reconciler.source.location import (
+    RemoteRepository,
+    open_revision,
+    open_source,
+    parse_location,
+)
 from reconciler.source.repository import find_repository, is_in_git
 from reconciler.source.tree import SourceTree
-from specs.compile import compile_fleet
-from specs.compiled import CompiledFleet
+from reconciler.source.worktree import read_worktree
+from reconciler.store.observation_digest import observation_digest
 
 if TYPE_CHECKING:
+    import asyncio
+
     from providers.imaging.store import ChunkStore
-    from reconciler.observed import Observed
+    from reconciler.fleet.cache import FleetCache
+    from reconciler.fleet.index import FleetIndex
+    from reconciler.hardware import FleetHardware
+    from reconciler.observed import Observed, ObservedImage
+    from reconciler.planning.plan import Plan
+    from reconciler.source.revision import Revision
     from reconciler.store.database import Database
+    from specs.compiled import CompiledFleet, CompiledMachine
 
 
 _REMOTE_INTERVAL = 30.0
@@ -58,11 +68,36 @@ class Workspace:
         return "HEAD"
 
     @cached_property
+    def revision(self) -> "Revision | None":
+        """The commit, before its files are read; None where files outside Git are read."""
+        return open_revision(self._repo, self.ref, cache=self.state / "sources")
+
+    @cached_property
     def source(self) -> SourceTree:
         """The repository's files at the revision."""
-        return open_source(self._repo, self.ref, cache=self.state / "sources")
+        return read_worktree(Path(self._repo)) if self.revision is None else self.revision.read()
 
-    async def watch(self, stop: asyncio.Event) -> AsyncIterator[SourceTree | SourceError]:
+    @property
+    def describe(self) -> str:
+        """Which revision it is, in one line for people."""
+        return self.source.describe if self.revision is None else self.revision.describe
+
+    @cached_property
+    def _cache(self) -> "FleetCache | None":
+        from reconciler.fleet.open import open_cache  # noqa: PLC0415 - files need none
+
+        return open_cache(self.state)
+
+    @cached_property
+    def _index(self) -> "FleetIndex | None":
+        """The compiled fleet in shards; None where it has to be compiled as a whole."""
+        if self.revision is None:
+            return None
+        from reconciler.fleet.open import open_index  # noqa: PLC0415 - files need none
+
+        return open_index(self.revision, self._cache)
+
+    async def watch(self, stop: "asyncio.Event") -> AsyncIterator[SourceTree | SourceError]:
         """Yield every new revision, or why there is none, until ``stop`` is set."""
         place = parse_location(self._repo)
         if not isinstance(place, RemoteRepository):
@@ -71,6 +106,8 @@ class Workspace:
             async for sight in watch(place, stop, self.ref):
                 yield sight
             return
+        import asyncio  # noqa: PLC0415 - slow to load, and only `serve` needs it
+
         last = self.source.revision
         while not stop.is_set():
             with suppress(TimeoutError):
@@ -88,10 +125,24 @@ class Workspace:
                 yield tree
 
     @cached_property
-    def fleet(self) -> CompiledFleet:
-        """The compiled fleet; InvalidRepositoryError (RW901) carries every problem's text."""
+    def fleet(self) -> "CompiledFleet":
+        """The compiled fleet; InvalidRepositoryError (RW901) carries every problem's text.
+
+        Where values come from may be left out: ``whole_fleet`` has it.
+        """
+        if self._index is not None and self.revision is not None:
+            return self._index.fleet(self.revision.commit.id)
+        return self.whole_fleet
+
+    @cached_property
+    def whole_fleet(self) -> "CompiledFleet":
+        """The fleet with the origin of every value; raises as ``fleet``."""
+        from specs.compile import compile_fleet  # noqa: PLC0415 - slow to load
+
         result = compile_fleet(self.source.files, self.source.revision)
         if result.fleet is None:
+            from reconciler.rendering.problem_list import plain  # noqa: PLC0415 - only for errors
+
             errors = [problem for problem in result.problems if problem.severity == "error"]
             listing = plain(result.problems)
             raise InvalidRepositoryError(
@@ -115,19 +166,47 @@ class Workspace:
 
         return ChunkStore(self.state / "store")
 
+    @cached_property
+    def _images(self) -> "Mapping[str, ObservedImage]":
+        if not (self.state / "store").is_dir():
+            return {}
+        from reconciler.store.images import observed_images  # noqa: PLC0415 - slow to load
+
+        return observed_images(self.store)
+
     def observed(self, now: datetime) -> "Observed":
         """Return the world as it was last heard of."""
-        from reconciler.store.images import observed_images  # noqa: PLC0415 - slow to load
         from reconciler.store.observe import observe  # noqa: PLC0415 - slow to load
 
-        machines = self.fleet.machines.values()
-        return observe(self.database, machines, observed_images(self.store), now)
+        return observe(self.database, self.fleet.machines.values(), self._images, now)
 
-    def plan(self, now: datetime) -> Plan:
+    def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""
-        from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
+        digest = observation_digest(self.state / "rackwright.db")
+        if self._index is None or self.revision is None or digest is None:
+            from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
 
-        return plan(self.fleet, self.observed(now), now)
+            return plan(self.fleet, self.observed(now), now)
+        from reconciler.fleet.planned import Sight, plan_index  # noqa: PLC0415 - likewise
+
+        sight = Sight(digest, repr(sorted(self._images.items())), partial(self._seen, digest, now))
+        return plan_index(self._index, self.revision.commit.id, sight, now, self._cache)
+
+    def _seen(
+        self,
+        digest: str,
+        now: datetime,
+        machines: "Iterable[CompiledMachine]",
+        hardware: "FleetHardware",
+    ) -> "Observed":
+        """Return what was observed of some machines; nothing, where the digest is empty."""
+        if not digest:
+            from reconciler.observed import Observed  # noqa: PLC0415 - slow to load
+
+            return Observed(images=self._images)
+        from reconciler.store.observe import observe  # noqa: PLC0415 - slow to load
+
+        return observe(self.database, machines, self._images, now, hardware)
 
 
 def utc_now() -> datetime:

@@ -9,8 +9,8 @@ import os
 import pickle
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -42,9 +42,24 @@ CREATE TABLE IF NOT EXISTS member (
     PRIMARY KEY (key, position)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS shard (digest TEXT PRIMARY KEY, body BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS base (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    base TEXT NOT NULL UNIQUE
+);
+CREATE TABLE IF NOT EXISTS planned (
+    base TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    made TEXT NOT NULL,
+    until TEXT NOT NULL,
+    body TEXT NOT NULL,
+    PRIMARY KEY (base, digest)
+) WITHOUT ROWID;
 """
 _FORGET_FLEETS = """
 DELETE FROM fleet WHERE sequence NOT IN (SELECT sequence FROM fleet ORDER BY sequence DESC LIMIT ?)
+"""
+_FORGET_BASES = """
+DELETE FROM base WHERE sequence NOT IN (SELECT sequence FROM base ORDER BY sequence DESC LIMIT ?)
 """
 _FORGET_REST = (
     "DELETE FROM member WHERE key NOT IN (SELECT key FROM fleet)",
@@ -118,19 +133,20 @@ class FleetCache:
         rows = self._read("SELECT fleet FROM fleet WHERE key = ?", key)
         if not rows:
             return None
-        fleet, warnings = _unpickled(rows[0][0])
+        fleet, warnings, digest, ownership = _unpickled(rows[0][0])
         members = self._read(
             "SELECT name, count, digest FROM member WHERE key = ? ORDER BY position", key
         )
         shards = {name: StoredShard(name, count, digest, self) for name, count, digest in members}
-        return FleetIndex(fleet, shards, warnings)
+        return FleetIndex(fleet, shards, warnings, digest, ownership)
 
     def groundwork(self, tree: str) -> Groundwork:
         """Return what a changed file of a kept tree can be compiled with."""
         rows = self._read("SELECT context, claims FROM fleet WHERE key = ?", self._key(tree))
         if not rows:
             raise CacheError(f"tree {tree} is gone")
-        return Groundwork(_unpickled(rows[0][0]), Claims.from_bytes(rows[0][1]))
+        context, counts = _unpickled(rows[0][0])
+        return Groundwork(context, Claims.from_bytes(rows[0][1]), counts)
 
     def trees(self) -> tuple[str, ...]:
         """Return the trees that are kept, the newest first."""
@@ -157,8 +173,9 @@ class FleetCache:
             for shard in index.shards.values()
             if isinstance(shard, FreshShard)
         ]
-        fleet = pickle.dumps((index.surroundings, index.warnings))
-        context, claims = pickle.dumps(groundwork.context), groundwork.claims.to_bytes()
+        fleet = pickle.dumps((index.surroundings, index.warnings, index.digest, index.ownership))
+        context = pickle.dumps((groundwork.context, groundwork.counts))
+        claims = groundwork.claims.to_bytes()
         with self._writing() as write:
             write("DELETE FROM fleet WHERE key = ?", [(key,)])
             write("DELETE FROM member WHERE key = ?", [(key,)])
@@ -171,6 +188,25 @@ class FleetCache:
             write(_FORGET_FLEETS, [(KEPT,)])
             for statement in _FORGET_REST:
                 write(statement, [()])
+
+    def planned(self, base: str) -> list[tuple[str, str, str, str]]:
+        """Return what was remembered on a base: shard, made when, good until when, folds."""
+        return self._read(
+            "SELECT digest, made, until, body FROM planned WHERE base = ?", self._key(base)
+        )
+
+    def remember(self, base: str, rows: Iterable[tuple[str, str, str, str]]) -> None:
+        """Remember plans of shards on a base, and forget the bases that are oldest."""
+        key = self._key(base)
+        with suppress(CacheError), self._writing() as write:
+            write("DELETE FROM base WHERE base = ?", [(key,)])
+            write("INSERT INTO base (base) VALUES (?)", [(key,)])
+            write(
+                "INSERT OR REPLACE INTO planned VALUES (?, ?, ?, ?, ?)",
+                [(key, *row) for row in rows],
+            )
+            write(_FORGET_BASES, [(KEPT,)])
+            write("DELETE FROM planned WHERE base NOT IN (SELECT base FROM base)", [()])
 
     def _key(self, tree: str) -> str:
         return f"{self._version} {tree}"

@@ -40,6 +40,11 @@ class Claims:
         ordered.frombytes(data)
         return cls(ordered)
 
+    @property
+    def digest(self) -> str:
+        """Return what changes with any claim."""
+        return blake2b(self.to_bytes(), digest_size=16).hexdigest()
+
     def to_bytes(self) -> bytes:
         """Return the set in this machine's byte order: it never leaves the machine."""
         return self.ordered.tobytes()

@@ -4,14 +4,17 @@ Both ways know sound fleets only. Where something is unusual they say None, and 
 whole fleet is compiled in the ordinary way, which puts what is wrong into words.
 """
 
-import os
+import pickle
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
+from dataclasses import replace
+from hashlib import blake2b
 
 from reconciler.fleet.claims import Claims
-from reconciler.fleet.crew import Crew, CrewError
+from reconciler.fleet.crew import Alone, Crew, CrewError
 from reconciler.fleet.index import FleetIndex, Groundwork
 from reconciler.fleet.part import CompiledPart, Files, Part, compiled, read
+from reconciler.fleet.processes import process_count
 from reconciler.fleet.shard import Shard, shard
 from specs.compile import compile_surroundings
 from specs.compiled import CompiledMachine
@@ -22,17 +25,17 @@ from specs.problems import Problems
 WORTH_A_PROCESS = 1 << 20
 """Bytes of YAML below which starting another process costs more than it saves."""
 
-_MOST_PROCESSES = 8
-
 Compiled = tuple[FleetIndex, Groundwork]
 
 
-def compile_index(files: Mapping[str, bytes], revision: str) -> Compiled | None:
+def compile_index(files: Mapping[str, bytes]) -> Compiled | None:
     """Return the fleet that sound files describe; None when they are not."""
     parts = _parts(sorted(files.items()))
     try:
+        if len(parts) == 1:
+            return _index(Alone(Part(parts[0])), 1)
         with Crew(Part, parts) as crew:
-            return _index(crew, len(parts), revision)
+            return _index(crew, len(parts))
     except (UnsoundPartError, CrewError):
         return None
 
@@ -65,10 +68,24 @@ def update_index(
     gone_from: dict[str, set[str]] = {}
     for each in old.machines:
         gone_from.setdefault(group_of(each), set()).add(each.name)
+    left = [
+        machine
+        for group, names in gone_from.items()
+        for machine in known.shards[group].machines()
+        if machine.name in names
+    ]
+    surroundings = groundwork.context.surroundings
+    minus, plus = (surroundings.selector_counts(each) for each in (left, machines.values()))
+    counts = tuple(
+        count - less + more
+        for count, less, more in zip(groundwork.counts, minus, plus, strict=True)
+    )
+    if surroundings.unmatched(counts):
+        return None
     shards = _updated(known.shards, gone_from, machines.values())
     ordered = sorted({*known.warnings, *came.warnings, *warnings}, key=lambda each: each.sort_key)
-    index = FleetIndex(known.surroundings, shards, tuple(ordered))
-    return index, Groundwork(groundwork.context, claims)
+    index = replace(known, shards=shards, warnings=tuple(ordered), ownership=claims.digest)
+    return index, Groundwork(groundwork.context, claims, counts)
 
 
 def _text(definition: Definition) -> tuple[str, int, str]:
@@ -102,21 +119,30 @@ def _updated(
     return {group: shards[group] for group in sorted(shards)}
 
 
-def _index(crew: Crew[Part], size: int, revision: str) -> Compiled | None:
+def _index(crew: Crew[Part] | Alone[Part], size: int) -> Compiled | None:
     contents = crew.ask(read, [None] * size)
     claims = Claims.of(each for part in contents for each in part.claims)
     if claims is None:
         return None
     problems = Problems()
     others = [definition for part in contents for definition in part.others]
-    surroundings, context = compile_surroundings(others, problems, revision)
+    surroundings, context = compile_surroundings(others, problems, "")
     parts = crew.ask(compiled, [context] * size)
     for found in contents:
         problems.extend(found.warnings)
     for part in parts:
         problems.extend(part.warnings)
-    index = FleetIndex(surroundings, _merged(parts), problems.in_order())
-    return index, Groundwork(context, claims)
+    counts = tuple(map(sum, zip(*(part.selected for part in parts), strict=True)))
+    if context.surroundings.unmatched(counts):
+        return None
+    index = FleetIndex(
+        surroundings=surroundings,
+        shards=_merged(parts),
+        warnings=problems.in_order(),
+        digest=blake2b(pickle.dumps(surroundings), digest_size=16).hexdigest(),
+        ownership=claims.digest,
+    )
+    return index, Groundwork(context, claims, counts)
 
 
 def _merged(parts: Sequence[CompiledPart]) -> dict[str, Shard]:
@@ -137,7 +163,7 @@ def _joined(group: str, shards: Sequence[Shard]) -> Shard:
 def _parts(files: Files) -> list[Files]:
     """Return the files in as many runs of about equal size as there are processes to use."""
     size = sum(len(data) for _, data in files)
-    count = min(len(os.sched_getaffinity(0)), _MOST_PROCESSES, max(1, size // WORTH_A_PROCESS))
+    count = process_count(size // WORTH_A_PROCESS)
     parts: list[list[tuple[str, bytes]]] = [[]]
     filled = 0
     for file in files:

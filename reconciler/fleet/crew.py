@@ -78,6 +78,18 @@ class Crew(Generic[Member]):
         return answers
 
 
+class Alone(Generic[Member]):
+    """A crew of this process only, for what is not worth another one."""
+
+    def __init__(self, member: Member) -> None:
+        self._member = member
+
+    def ask(self, question: Callable[..., Answer], arguments: Sequence[Any]) -> list[Answer]:
+        """Call ``question`` as ``Crew.ask`` does."""
+        (argument,) = arguments
+        return [question(self._member, argument)]
+
+
 def _serve(
     connection: Connection,
     begin: Callable[[Part], Member],

@@ -25,6 +25,10 @@ class FleetIndex:
     shards: Mapping[str, Shard]
     """By group, in the order of groups."""
     warnings: "tuple[Problem, ...]"
+    digest: str
+    """Changes with the surroundings."""
+    ownership: str
+    """Changes when some machine's name, hardware or addresses do."""
 
     def fleet(self, revision: str) -> CompiledFleet:
         """Return the whole fleet under the name of a revision; machines are read when asked for."""
@@ -38,6 +42,8 @@ class Groundwork:
 
     context: "MachineContext"
     claims: Claims
+    counts: tuple[int, ...]
+    """How many machines each selector means."""
 
 
 class ShardedMachines(Mapping[str, CompiledMachine]):

@@ -45,7 +45,7 @@ def open_index(revision: Revision, cache: FleetCache | None) -> FleetIndex | Non
     from reconciler.fleet.compile import compile_index  # noqa: PLC0415 - slow to load
 
     source = revision.read()
-    compiled = compile_index(source.files, source.revision)
+    compiled = compile_index(source.files)
     if compiled is None or source.has_links:
         # What a link leads to may change without the link: such a tree is compiled whole.
         return None if compiled is None else compiled[0]

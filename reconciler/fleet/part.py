@@ -41,6 +41,8 @@ class CompiledPart:
 
     shards: Mapping[str, FreshShard]
     warnings: tuple[Problem, ...]
+    selected: tuple[int, ...]
+    """How many of the machines each selector of the surroundings means."""
 
 
 def read(part: Part, _argument: object = None) -> Contents:
@@ -58,6 +60,8 @@ def read(part: Part, _argument: object = None) -> Contents:
             raise UnsoundPartError(f"{file} is not sound")
         for document in loaded.documents:
             definition = define(document, problems, nearest)
+            if definition.kind == "MachineTable":
+                raise UnsoundPartError(f"{definition.position} makes machines of other files")
             (part.machines if definition.kind == "Machine" else others).append(definition)
     if problems.has_errors:
         raise UnsoundPartError("a document is not sound")
@@ -68,4 +72,5 @@ def read(part: Part, _argument: object = None) -> Contents:
 def compiled(part: Part, context: MachineContext) -> CompiledPart:
     """Compile the machines that ``read`` found; UnsoundPartError when one has an error."""
     machines, warnings = compile_part(part.machines, context)
-    return CompiledPart(shards_of(machines.values()), warnings)
+    selected = context.surroundings.selector_counts(machines.values())
+    return CompiledPart(shards_of(machines.values()), warnings, selected)

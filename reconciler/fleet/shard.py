@@ -95,6 +95,10 @@ def _row(machine: CompiledMachine, lists: dict[tuple[Assignment, ...], int]) -> 
         machine.protect,
         lists.setdefault(machine.assignments, len(lists)),
         machine.domain,
+        machine.formerly,
+        machine.unsupported,
+        machine.power_settings,
+        machine.holds,
     ]
 
 
@@ -126,7 +130,7 @@ def _machine(
     group: str, groups: tuple[str, ...], lists: list[tuple[Assignment, ...]], row: list[Any]
 ) -> CompiledMachine:
     name, labels, macs, uuid, serial, network, hostname, addresses, *rest = row
-    power_driver, protect, assignments, domain = rest
+    power_driver, protect, assignments, domain, formerly, unsupported, settings, holds = rest
     origins: Mapping[str, Origin] = {}
     return CompiledMachine(
         name=name,
@@ -144,4 +148,8 @@ def _machine(
         assignments=lists[assignments],
         origins=origins,
         domain=domain,
+        formerly=tuple(formerly),
+        unsupported=unsupported,
+        power_settings=settings,
+        holds=tuple(holds),
     )

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from math import ceil
 
+from specs.compiled import FleetSettings
+
 BYTES_PER_SECOND = 100_000_000
 """What one Gigabit link of the server carries, shared by all machines at work."""
 BOOT_SECONDS = 180
@@ -16,6 +18,11 @@ class Budget:
 
     at_once: int
     per_hour: int
+
+
+def budget_of(settings: FleetSettings) -> Budget:
+    """Return the fleet's limit on destructive work."""
+    return Budget(settings.max_destructive_at_once, settings.max_destructive_per_hour)
 
 
 def restore_seconds(used_bytes: int) -> int:

@@ -3,9 +3,12 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from typing import TYPE_CHECKING
 
-from reconciler.ledger.operation import Operation
 from specs.compiled import Origin
+
+if TYPE_CHECKING:
+    from reconciler.ledger.operation import Operation
 
 
 class Risk(StrEnum):
@@ -90,7 +93,7 @@ class PlanItem:
     action: str
     reason: str
     cause: Origin | None
-    operation: Operation | None = None
+    operation: "Operation | None" = None
     running: bool = False
     """The operation is under way already; ``apply`` only watches it."""
     disks: tuple[DiskFacts, ...] = ()

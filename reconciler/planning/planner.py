@@ -10,7 +10,7 @@ from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus, operation_id
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.observed import Capture, Observed, ObservedMachine
-from reconciler.planning.estimate import Budget
+from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.scenario_work import (
@@ -41,7 +41,7 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
     machines = desired.machines.values()
     hardware = FleetHardware(machines)
     items = [*fleet_items(desired), *plan_machines(desired, machines, hardware, observed, now)]
-    return plan_of(desired.revision, now, items, budget_of(desired))
+    return plan_of(desired.revision, now, items, budget_of(desired.settings))
 
 
 def plan_machines(
@@ -77,12 +77,6 @@ def plan_machines(
             ),
         )
         yield from machine_items(desired, view)
-
-
-def budget_of(desired: CompiledFleet) -> Budget:
-    """Return the fleet's limit on destructive work."""
-    settings = desired.settings
-    return Budget(settings.max_destructive_at_once, settings.max_destructive_per_hour)
 
 
 def _by_hardware(

@@ -5,13 +5,15 @@ from collections.abc import Iterator
 from datetime import datetime
 
 from reconciler.planning.fold import Fold
-from reconciler.planning.item import DiskFacts, ImageChange, PlanItem
+from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.planning.plan import Plan
-from reconciler.planning.rollup import Row
+from reconciler.planning.rollup import Row, roll_up
 from reconciler.rendering import plan_words as words
 from reconciler.rendering.age import ago
 from reconciler.rendering.untrusted import for_html
 
+_ROWS = 40
+"""More folds than these are rolled up, and fold out within their row."""
 _OPEN_UP_TO = 20
 """A fold of so few machines is open when the page is."""
 _STYLE = """
@@ -27,6 +29,7 @@ h1 { font-size: 1.3rem; margin: 0 0 .3rem; }
 details { border: 1px solid var(--line); border-radius: .4rem; margin: .7rem 0; }
 summary { cursor: pointer; padding: .6rem .8rem; font-weight: 600; }
 ul.facts { margin: 0 .8rem .6rem; padding-left: 1.2rem; }
+.inner { padding: 0 .8rem .4rem; }
 .scroll { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; font-size: .92em; }
 th, td { border-top: 1px solid var(--line); padding: .4rem .8rem; text-align: left;
@@ -65,16 +68,29 @@ def plan_html(plan: Plan, describe: str, now: datetime) -> Iterator[str]:
     for sentence in words.approval(plan):
         marked = _CODE.sub(r"<code>\1</code>", for_html(sentence))
         yield f"<p>{marked}</p>"
-    for each in plan.folds:
-        yield from _fold(each, now)
+    for row in roll_up(plan.folds, _ROWS):
+        yield from _row(row, now)
     yield "</body></html>"
+
+
+def _row(row: Row, now: datetime) -> Iterator[str]:
+    if len(row.folds) == 1:
+        yield from _fold(row.folds[0], now)
+        return
+    yield f"<details><summary>{_heading(row)}</summary><div class='inner'>"
+    for each in row.folds:
+        yield from _fold(each, now)
+    yield "</div></details>"
+
+
+def _heading(row: Row) -> str:
+    return f'<span class="{row.risk}">{row.risk}</span> · {for_html(words.title(row))}'
 
 
 def _fold(each: Fold, now: datetime) -> Iterator[str]:
     row = Row(each.group, (each,))
     opened = " open" if each.count <= _OPEN_UP_TO else ""
-    heading = f'<span class="{each.risk}">{each.risk}</span> · {for_html(words.title(row))}'
-    yield f"<details{opened}><summary>{heading}</summary>"
+    yield f"<details{opened}><summary>{_heading(row)}</summary>"
     yield '<ul class="facts">'
     for reason in each.reasons if each.disks else ():
         yield f"<li>{for_html(reason.text)}</li>"
@@ -91,10 +107,11 @@ def _fold(each: Fold, now: datetime) -> Iterator[str]:
             for disk, image in zip(item.disks, item.images, strict=False):
                 yield _disk_row(item, disk, image, now)
     else:
-        yield _cells("th", "machine", "why", "what would unblock it", "last heard")
+        unblock = ("what would unblock it",) if each.risk is Risk.BLOCKED else ()
+        yield _cells("th", "machine", "why", *unblock, "last heard")
         for item in each.items:
             heard = ago(item.observed_at, now) if item.machine else ""
-            yield _cells("td", item.name, item.reason, item.unblock, heard)
+            yield _cells("td", item.name, item.reason, *(item.unblock for _ in unblock), heard)
     yield "</table></div></details>"
 
 

@@ -1,6 +1,6 @@
 """The plan as a terminal shows it: verdict first, largest risk first."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 
 from rich.console import Console, Group, RenderableType
@@ -28,8 +28,10 @@ ROWS = 8
 """Rows of a larger plan: with their lines they fill one screen."""
 DETAILS_BESIDE_ROWS = 2
 """Items of a larger plan that are nevertheless shown in full: those of the largest risk."""
-NAMED_DISKS = 2
-"""Disks that a row names of the many that it overwrites."""
+SCREEN = 50
+"""Lines that a large plan should take; what its rows leave is for naming disks."""
+_FRAME, _ROW = 7, 6
+"""Lines around the rows, and of a row that names one disk, with its blank one."""
 _DETAIL_INDENT = 4
 
 
@@ -67,14 +69,16 @@ def plan_lines(plan: Plan, now: datetime, *, full: bool, explain: bool) -> list[
     total = sum(each.count for each in plan.folds)
     everything = full or total <= IN_DETAIL
     left = total if everything else DETAILS_BESIDE_ROWS
-    for row in roll_up(plan.folds, len(plan.folds) if everything else ROWS):
+    rows = roll_up(plan.folds, len(plan.folds) if everything else ROWS)
+    named = _named_disks(rows)
+    for row in rows:
         lines += [Text(), _heading(row)]
         if len(row.folds) == 1 and row.count <= left:
             left -= row.count
             items = row.folds[0].items
             lines += [_item(item, plan, now, explain=explain) for item in items]
         else:
-            lines += _summary(row, now, explain=explain)
+            lines += _summary(row, now, named, explain=explain)
     if not everything:
         lines += [Text(), Text("Folded: `--full` shows every machine.", style="dim")]
     return lines
@@ -95,25 +99,30 @@ def _heading(row: Row) -> Text:
     return heading
 
 
-def _summary(row: Row, now: datetime, *, explain: bool) -> Iterator[RenderableType]:
+def _named_disks(rows: Sequence[Row]) -> int:
+    """Return how many machines each row may name whose disks it overwrites."""
+    destructive = sum(1 for row in rows if row.disks)
+    spare = SCREEN - _FRAME - _ROW * len(rows)
+    return 1 + max(0, spare // destructive) if destructive else 0
+
+
+def _summary(row: Row, now: datetime, named: int, *, explain: bool) -> Iterator[RenderableType]:
     """Yield the lines of a row whose items are not shown, each cut at the screen's edge."""
     yield from _reasons(row, explain=explain)
     images = f" · {', '.join(row.images)}" if row.images else ""
     yield _cut(f"  because of {words.causes(row)}{images}")
-    yield _cut(f"  {words.seen(row, now)}")
-    if row.slowest_seconds:
-        each = words.effort(row.bytes_to_move // row.count, row.slowest_seconds)
-        yield _cut(f"  each {each}")
     if not row.disks:
-        yield _cut(f"  {words.some_names(row)}", "dim")
+        yield _cut(f"  {words.seen(row, now)}: {words.some_names(row)}", "dim")
         return
-    for item in row.folds[0].items[:NAMED_DISKS]:
+    each = words.effort(row.bytes_to_move // row.count, row.slowest_seconds)
+    yield _cut(f"  {words.seen(row, now)} · each {each}")
+    shown = row.folds[0].items[:named]
+    for item in shown:
         for disk in item.disks:
             lost = "" if disk.backed_up else "no backup · "
             yield _cut(f"  {item.name}  {lost}{words.disk(disk, now)}", "dim")
-    more = row.count - min(NAMED_DISKS, row.folds[0].count)
-    if more:
-        yield _cut(f"  and {words.counted(more, 'machine')} more", "dim")
+    if named > 1 and row.count > len(shown):
+        yield _cut(f"  and {words.counted(row.count - len(shown), 'machine')} more", "dim")
 
 
 def _reasons(row: Row, *, explain: bool) -> Iterator[Text]:

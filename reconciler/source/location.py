@@ -10,9 +10,9 @@ from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 from reconciler.errors import SourceError
-from reconciler.source.commit import read_commit
 from reconciler.source.git_command import GitCommand
 from reconciler.source.repository import find_repository
+from reconciler.source.revision import Revision, find_revision
 from reconciler.source.tree import SourceTree
 from reconciler.source.worktree import read_worktree
 
@@ -81,17 +81,24 @@ def open_source(location: str, ref: str | None, *, cache: Path) -> SourceTree:
     Raises ``SourceError``: RW718 for a location that is refused, RW717 when it cannot
     be fetched, and as ``read_commit`` and ``read_worktree``.
     """
+    revision = open_revision(location, ref, cache=cache)
+    return read_worktree(Path(location)) if revision is None else revision.read()
+
+
+def open_revision(location: str, ref: str | None, *, cache: Path) -> Revision | None:
+    """Return the commit that ``open_source`` reads, before its files are read.
+
+    None where a directory is read as its files are. Raises as ``open_source``.
+    """
     place = parse_location(location)
     if isinstance(place, RemoteRepository):
         return _fetched(place, ref, cache)
     if ref is not None:
-        return read_commit(place, ref)
-    if _is_bare(place):
-        return read_commit(place, "HEAD")
-    return read_worktree(place)
+        return find_revision(place, ref)
+    return find_revision(place, "HEAD") if _is_bare(place) else None
 
 
-def _fetched(remote: RemoteRepository, ref: str | None, cache: Path) -> SourceTree:
+def _fetched(remote: RemoteRepository, ref: str | None, cache: Path) -> Revision:
     mirror = cache / remote.mirror_name
     refspecs = [*_HEADS_AND_TAGS]
     if ref is None:
@@ -101,7 +108,7 @@ def _fetched(remote: RemoteRepository, ref: str | None, cache: Path) -> SourceTr
         if not (mirror / "HEAD").exists():
             git.initialise()
         git.fetch(remote.url, refspecs)
-        return read_commit(mirror, ref or _REMOTE_HEAD)
+        return find_revision(mirror, ref or _REMOTE_HEAD)
 
 
 @contextmanager

@@ -18,7 +18,6 @@ from reconciler.planning.planner import plan
 from specs.compile import compile_fleet
 from specs.compiled import (
     CompiledFleet,
-    CompiledHold,
     CompiledMachine,
     UnsupportedDocument,
     UnsupportedStep,
@@ -88,17 +87,6 @@ def _compiled(said: dict[str, Any]) -> dict[str, Any]:
     """Return what documents of kinds would mean that this reader states directly."""
     here = Position("fleet.yaml", 1, 1)
     return {
-        "holds": tuple(
-            CompiledHold(
-                name=hold["name"],
-                machines=frozenset(hold["machines"]),
-                until=datetime.fromisoformat(hold["until"]),
-                owner=hold["owner"],
-                reason=hold["reason"],
-                position=here,
-            )
-            for hold in said.get("holds", ())
-        ),
         "unsupported": tuple(
             UnsupportedDocument(each["kind"], each["name"], each["reason"], here)
             for each in said.get("unsupported", ())

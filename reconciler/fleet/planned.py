@@ -1,0 +1,149 @@
+"""Remembering what a shard's plan was.
+
+A machine's plan depends on its shard, on the fleet's surroundings, on what was observed
+and on the time. Where none of it changed, the folds are those of the last time; their
+items are worked out again once somebody looks at them, and have to be the same.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from json import dumps, loads
+from typing import TYPE_CHECKING, Any, overload
+
+from reconciler.errors import StateError
+from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.index import FleetIndex
+from reconciler.fleet.shard import Shard
+from reconciler.planning.estimate import budget_of
+from reconciler.planning.fold import fold, fold_from, in_order
+from reconciler.planning.item import PlanItem
+from reconciler.planning.plan import Plan
+
+if TYPE_CHECKING:
+    from reconciler.fleet.shard_planner import ShardPlanner
+    from reconciler.hardware import FleetHardware
+    from reconciler.observed import Observed
+    from specs.compiled import CompiledFleet, CompiledMachine
+
+Observe = Callable[["Iterable[CompiledMachine]", "FleetHardware"], "Observed"]
+"""Returns what was observed of some machines, given the hardware of the whole fleet."""
+
+Folds = Sequence[Mapping[str, Any]]
+"""A shard's folds as ``fold_data`` gives them."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known of the fleet, and how to read it.
+
+    ``machines`` changes with everything that was observed of machines, and is empty where
+    nothing was; ``images`` changes with the images. ``observe`` reads both.
+    """
+
+    machines: str
+    images: str
+    observe: Observe
+
+
+def plan_index(
+    index: FleetIndex, revision: str, sight: Sight, now: datetime, cache: FleetCache | None
+) -> Plan:
+    """Return the plan that ``plan`` would make of the whole fleet."""
+    desired = index.fleet(revision)
+    lazy = _LazyPlanner(desired, sight, now)
+    owners = f"{sight.machines} {index.ownership}" if sight.machines else ""
+    base = f"{index.digest} {sight.images} {owners}"
+    known = _remembered(cache, base, now)
+    missing = [shard for shard in index.shards.values() if shard.digest not in known]
+    if missing:
+        fresh = lazy.planner.outlines(missing)
+        _remember(cache, base, now, fresh)
+        known = {**known, **{digest: folds for digest, (_, folds) in fresh.items()}}
+    folds = list(fold(lazy.planner.fleet_items())) if desired.unsupported else []
+    for shard in index.shards.values():
+        for number, data in enumerate(known[shard.digest]):
+            items = _Items(lazy, shard, number, data["count"], data["digest"])
+            folds.append(fold_from(data, items))
+    return Plan(revision, now, in_order(folds), budget_of(desired.settings))
+
+
+@dataclass(frozen=True)
+class _LazyPlanner:
+    """What plans shards, loaded when there is one to plan."""
+
+    desired: "CompiledFleet"
+    sight: Sight
+    now: datetime
+
+    @cached_property
+    def planner(self) -> "ShardPlanner":
+        """Return the planner."""
+        from reconciler.fleet.shard_planner import ShardPlanner  # noqa: PLC0415 - slow to load
+
+        return ShardPlanner(self.desired, self.sight, self.now)
+
+
+class _Items(Sequence[PlanItem]):
+    """The items of one fold, worked out when somebody looks at them."""
+
+    def __init__(
+        self, lazy: _LazyPlanner, shard: Shard, number: int, count: int, digest: str
+    ) -> None:
+        self._lazy = lazy
+        self._shard = shard
+        self._number = number
+        self._count = count
+        self._digest = digest
+
+    @cached_property
+    def _items(self) -> Sequence[PlanItem]:
+        folds = self._lazy.planner.folds(self._shard)
+        if self._number >= len(folds) or folds[self._number].digest != self._digest:
+            raise StateError(
+                "RW760",
+                f"what was observed of group {self._shard.group} changed while it was planned",
+                "Run the command again",
+            )
+        return folds[self._number].items
+
+    def __len__(self) -> int:
+        return self._count
+
+    @overload
+    def __getitem__(self, place: int) -> PlanItem: ...
+    @overload
+    def __getitem__(self, place: slice) -> Sequence[PlanItem]: ...
+    def __getitem__(self, place: int | slice) -> PlanItem | Sequence[PlanItem]:
+        return self._items[place]
+
+
+def _remembered(cache: FleetCache | None, base: str, now: datetime) -> dict[str, Folds]:
+    """Return the folds that still hold, by the digest of their shard."""
+    if cache is None:
+        return {}
+    try:
+        rows = cache.planned(base)
+    except CacheError:
+        return {}
+    present = now.isoformat()
+    return {
+        digest: loads(body)
+        for digest, made, until, body in rows
+        if made <= present and (not until or present < until)
+    }
+
+
+def _remember(
+    cache: FleetCache | None,
+    base: str,
+    now: datetime,
+    fresh: Mapping[str, tuple[str, Folds]],
+) -> None:
+    if cache is not None:
+        rows = [
+            (digest, now.isoformat(), until, dumps(folds, separators=(",", ":")))
+            for digest, (until, folds) in fresh.items()
+        ]
+        cache.remember(base, rows)

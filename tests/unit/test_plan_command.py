@@ -1,0 +1,99 @@
+"""`rackwright plan` and `apply` as a user calls them, up to where machines would be touched."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from reconciler.cli.main import cli
+from reconciler.errors import ReconcilerError
+
+LAB = Path(__file__).parents[2] / "examples/lab/fleet"
+
+
+@pytest.fixture
+def run(git_repository, tmp_path, capsys):
+    """Return a function that runs one command on a branch of the example fleet."""
+    files = {path.name: path.read_text("utf-8") for path in LAB.glob("*.yaml")}
+    git_repository.commit("main", files)
+    git_repository.git("branch", "base")
+    again = files["machines.yaml"].replace("run: 1", 'run: "2"')
+    git_repository.commit("run again", {"machines.yaml": again})
+
+    def run(*arguments):
+        places = ["--repo", str(git_repository.path), "--state", str(tmp_path / "state")]
+        code = cli.main([*arguments, *places], standalone_mode=False)
+        return code, capsys.readouterr().out
+
+    return run
+
+
+def test_a_plan_is_written_in_several_forms_at_once(run, tmp_path):
+    files = [tmp_path / name for name in ("plan.json", "plan.md", "plan.html")]
+    outs = [part for path in files for part in ("--out", str(path))]
+    code, text = run("plan", *outs)
+    assert code == 5
+    document = json.loads(files[0].read_text("utf-8"))
+    assert text.startswith(document["verdict"])
+    assert document["exitCode"] == code
+    assert files[1].read_text("utf-8").startswith("<!-- rackwright-plan -->\n### Rackwright: ")
+    assert files[2].read_text("utf-8").endswith("</body></html>\n")
+    assert all(document["digest"][:12] in path.read_text("utf-8") for path in files)
+
+
+@pytest.mark.parametrize(
+    ("form", "begins"),
+    [("json", "{"), ("markdown", "<!-- rackwright-plan -->"), ("html", "<!doctype html>")],
+)
+def test_standard_output_has_the_form_that_was_asked_for(run, form, begins):
+    assert run("plan", "--format", form)[1].startswith(begins)
+
+
+def test_explain_says_what_would_unblock(run, git_repository):
+    machines = (LAB / "machines.yaml").read_text("utf-8")
+    protected = machines.replace("  group: lab ", "  protect: true\n  group: lab ")
+    protected = protected.replace("  group: lab\n", "  protect: true\n  group: lab\n")
+    git_repository.commit("protect", {"machines.yaml": protected})
+    assert "to unblock" not in run("plan")[1]
+    code, text = run("plan", "--explain")
+    assert code == 4
+    assert "to unblock  Take `protect: true` away" in text
+
+
+def test_a_comparison_shows_what_the_branch_changes_on_the_same_observations(run):
+    code, text = run("plan", "--against", "base")
+    assert code == 2
+    assert text.startswith("What ")
+    assert "Introduced: DESTRUCTIVE 0 · DISRUPTIVE 0 · SAFE 1 · BLOCKED 0 · UNKNOWN 0" in text
+    assert "assign: clone-golden run 1 → clone-golden run 2 · 1 machine: node-01" in text
+
+
+def test_a_branch_compared_with_itself_changes_nothing(run):
+    code, text = run("plan", "--against", "HEAD")
+    assert code == 0
+    assert "Nothing: both plan the same and mean the same machines." in text
+
+
+def test_a_comparison_is_json_too(run):
+    document = json.loads(run("plan", "--against", "base", "--format", "json")[1])
+    assert document["format"] == "rackwright-plan-difference/1"
+    assert [each["field"] for each in document["fields"]] == ["assign", "assign"]
+
+
+def test_a_comparison_has_no_page(run):
+    with pytest.raises(ReconcilerError) as refusal:
+        run("plan", "--against", "base", "--format", "html")
+    assert (refusal.value.code, refusal.value.cause) == (
+        "RW921",
+        "--format html shows one plan, and --against compares two",
+    )
+
+
+def test_a_plan_file_that_was_edited_is_refused_before_anything_is_recorded(run, tmp_path):
+    path = tmp_path / "plan.json"
+    run("plan", "--out", str(path))
+    document = json.loads(path.read_text("utf-8"))
+    document["items"][0]["operation"] = "f" * 32
+    path.write_text(json.dumps(document), "utf-8")
+    with pytest.raises(ReconcilerError, match="RW920"):
+        run("apply", str(path), "--yes")
