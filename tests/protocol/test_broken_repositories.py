@@ -8,11 +8,12 @@ import os
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from reconciler.store.database import open_database
 
 SOUND = Path(__file__).parents[1] / "broken" / "base"
 ROOT = Path(__file__).parents[2]
@@ -181,7 +182,6 @@ def test_a_file_that_cannot_be_read_as_it_is_is_refused(
 @pytest.mark.usefixtures("place")
 def test_a_large_file_costs_neither_time_nor_memory() -> None:
     large_file()
-    begin = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "reconciler.cli", "validate"], stderr=subprocess.DEVNULL
     )
@@ -189,7 +189,7 @@ def test_a_large_file_costs_neither_time_nor_memory() -> None:
     process.returncode = os.waitstatus_to_exitcode(status)
     assert process.returncode == 1
     assert used.ru_maxrss / 1024 < 100  # MiB: what the program needs without the file
-    assert time.monotonic() - begin < 10
+    assert used.ru_utime + used.ru_stime < 5  # seconds
 
 
 @pytest.mark.usefixtures("place")
@@ -442,8 +442,12 @@ def database_is_a_directory() -> None:
     Path("state/rackwright.db").mkdir(parents=True)
 
 
+def sound_database() -> None:
+    open_database(Path("state/rackwright.db")).close()
+
+
 def database_of_the_future() -> None:
-    assert rackwright("plan").returncode == 5
+    sound_database()
     program = (
         "import sqlite3; d = sqlite3.connect('state/rackwright.db')\n"
         "d.execute(\"UPDATE alembic_version SET version_num = '9999'\"); d.commit(); d.close()"
@@ -452,7 +456,7 @@ def database_of_the_future() -> None:
 
 
 def database_cut_off() -> None:
-    assert rackwright("plan").returncode == 5
+    sound_database()
     os.truncate("state/rackwright.db", 5000)
 
 
@@ -499,8 +503,8 @@ BROKEN_STATE = [
     (
         state_is_a_file,
         (
-            "Usage: rackwright plan [OPTIONS]\n"
-            "Try 'rackwright plan --help' for help.\n\n"
+            "Usage: rackwright status [OPTIONS]\n"
+            "Try 'rackwright status --help' for help.\n\n"
             "Error: Invalid value for '--state': Directory 'state' is a file.\n"
         ),
     ),
@@ -517,7 +521,7 @@ def test_state_that_cannot_be_used_is_named_and_left_as_it_is(
     before = contents(Path("fleet"))
     database = Path("state/rackwright.db")
     kept = database.read_bytes() if database.is_file() else None
-    done = rackwright("plan")
+    done = rackwright("status")
     assert done.stderr == error
     assert done.stdout == ""
     assert done.returncode == 1
@@ -538,7 +542,7 @@ def small_disk(place: Path) -> Iterator[Path]:
 @pytest.mark.needs_root
 def test_a_full_disk_is_named(small_disk: Path) -> None:
     committed()
-    done = rackwright("plan", "--state", f"{small_disk}/state")
+    done = rackwright("status", "--state", f"{small_disk}/state")
     assert done.stderr == (
         f"error RW701: the state database {small_disk}/state/rackwright.db cannot be used: "
         "database or disk is full\n"
@@ -551,7 +555,7 @@ def test_a_full_disk_is_named(small_disk: Path) -> None:
 def test_a_disk_that_is_read_only_is_named(small_disk: Path) -> None:
     committed()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    done = rackwright("plan", "--state", f"{small_disk}/state")
+    done = rackwright("status", "--state", f"{small_disk}/state")
     assert done.stderr == (
         f"error RW910: the system refused: Read-only file system ({small_disk}/state)\n"
         "  Give this user access or room there, or name another place\n"
