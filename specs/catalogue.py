@@ -48,7 +48,8 @@ _ENTRIES = (
     Explanation(
         Code.CONFLICT_MARKER,
         "an unresolved merge conflict",
-        "A line begins with <<<<<<< or >>>>>>>, which Git leaves where two changes collide.",
+        "A line begins with <<<<<<<, ======= or >>>>>>>, which Git leaves where two changes "
+        "collide.",
         "Resolve the conflict, remove the marker lines and commit again.",
     ),
     Explanation(
@@ -297,6 +298,13 @@ _ENTRIES = (
         "two budgets for one group",
         "The Fleet document limits the same group twice. Neither wins.",
         "Merge the two entries of budgets.groups into one.",
+    ),
+    Explanation(
+        Code.INVISIBLE_CHARACTER,
+        "a character that looks like a space, or like nothing",
+        "A line is indented with a character such as a no-break space, which web pages and "
+        "word processors use. To YAML it is text, so that the line would mean something else.",
+        "Remove the character and indent with spaces.",
     ),
 )
 

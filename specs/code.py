@@ -52,3 +52,5 @@ class Code(StrEnum):
     TABLE_ROW = "RW155"
     ENROLLS_NOWHERE = "RW156"
     BUDGET_TWICE = "RW157"
+
+    INVISIBLE_CHARACTER = "RW180"

@@ -1,13 +1,16 @@
 """pydantic's errors in the words of the person who wrote the document."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, get_args
 
-from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
+from specs.clue import hint_for
 from specs.code import Code
+from specs.fields import example, example_of, field_at, fields_of, model_at, places_of
+from specs.kinds.group import GroupSpec
 from specs.kinds.record import Record
 from specs.nearest import NearestNames
 from specs.path import Path, dotted
@@ -34,13 +37,17 @@ class Complaint:
 
 @dataclass(frozen=True, slots=True)
 class _Case:
-    """One error of pydantic with what is needed to put it into words."""
+    """One error of pydantic with what is needed to put it into words.
+
+    ``missing`` are the required fields that the document lacks.
+    """
 
     error: ErrorDetails
     path: Path
     model: type[Record]
     nearest: NearestNames
     written: Callable[[Path], str | None]
+    missing: frozenset[Path]
 
     @property
     def place(self) -> str:
@@ -49,6 +56,11 @@ class _Case:
     @property
     def context(self) -> dict[str, Any]:
         return self.error.get("ctx", {})
+
+    @property
+    def description(self) -> str:
+        field = field_at(self.model, self.path)
+        return (field.description or "") if field else ""
 
 
 def explain(
@@ -61,14 +73,16 @@ def explain(
 
     ``written`` returns the text of a scalar as it stands in the file. What only
     follows from another error is left out: a list that is too short because its
-    items are wrong, and a field that is missing because it is misspelt.
+    items are wrong, and a field that is missing because it is misspelt, or written
+    in another place.
     """
+    errors = list(errors)
+    missing = frozenset(_path(error) for error in errors if error["type"] == "missing")
     complaints = []
     for error in errors:
-        path = tuple(part for part in error["loc"] if part != "[key]")
         if error["type"] == "too_short" and len(error["input"]) >= error["ctx"]["min_length"]:
             continue
-        case = _Case(error, path, model, nearest, written)
+        case = _Case(error, _path(error), model, nearest, written, missing)
         complaints.append(_WORDS.get(error["type"], _other)(case))
     misspelt = {complaint.meant for complaint in complaints}
     return [
@@ -78,44 +92,83 @@ def explain(
     ]
 
 
+def _path(error: ErrorDetails) -> Path:
+    return tuple(part for part in error["loc"] if part != "[key]")
+
+
 def _rejection(case: _Case) -> Complaint:
     message, hint, code, field = (case.context[key] for key in ("message", "hint", "code", "field"))
     path = (*case.path, field) if field else case.path
     at_key = "[key]" in case.error["loc"]
-    return Complaint(path, at_key, code, f"{dotted(path)}: {message}", hint)
+    value = case.error["input"]
+    hint = hint_for(value, hint) if isinstance(value, str) else hint
+    return Complaint(path, at_key, code, f"{dotted(path)}: {message}", hint or case.description)
 
 
 def _unknown_field(case: _Case) -> Complaint:
-    *outer, name = case.path
-    parent = _model_at(case.model, tuple(outer))
-    known = sorted(_fields(parent)) if parent else []
-    meant = case.nearest.find(str(name), known)
-    if meant:
-        hint = f"did you mean {quoted(meant)}?"
-    elif known:
-        hint = f"known here: {', '.join(known)}"
-    else:
-        hint = "nothing can be set here"
-    place = f"{dotted(tuple(outer))}: " if outer else ""
-    message = f"{place}unknown field {quoted(str(name))}"
+    outer, name = case.path[:-1], str(case.path[-1])
+    hint, meant = _meant_field(case, outer, name)
+    place = f"{dotted(outer)}: " if outer else ""
+    message = f"{place}unknown field {quoted(name)}"
     return Complaint(
         case.path,
         at_key=True,
         code=Code.UNKNOWN_FIELD,
         message=message,
         hint=hint,
-        meant=(*outer, meant) if meant else None,
+        meant=meant,
     )
 
 
+def _meant_field(case: _Case, outer: Path, name: str) -> tuple[str, Path | None]:
+    """Return the hint for an unknown field, and the field that was meant where that is known."""
+    parent = model_at(case.model, outer)
+    tried = _TRIED.get((parent, name))
+    if tried:
+        return tried, None
+    if isinstance(case.error["input"], str) and _names_a_secret(name):
+        return _PLAIN_SECRET, None
+    elsewhere = _elsewhere(case, outer, name)
+    if elsewhere is not None:
+        return f"it belongs in {dotted(elsewhere[:-1]) or 'the document itself'}", elsewhere
+    known = sorted(fields_of(parent)) if parent else []
+    near = case.nearest.find(name, known)
+    if near:
+        return f"did you mean {quoted(near)}?", (*outer, near)
+    return f"known here: {', '.join(known)}" if known else "nothing can be set here", None
+
+
+def _elsewhere(case: _Case, outer: Path, name: str) -> Path | None:
+    """Return the one other place in the document where the field would be known."""
+    parent = model_at(case.model, outer)
+    below = [(*outer, *path) for path in places_of(parent, name)] if parent else []
+    missing = [path for path in below if path in case.missing]
+    found = missing or below or list(places_of(case.model, name))
+    return found[0] if len(found) == 1 else None
+
+
+_PLAIN_SECRET = "no field takes it here; if it is in use, change it, since Git keeps it for ever"  # noqa: S105
+_names_a_secret = re.compile("pass(word|wd|phrase)|secret|token|credential", re.IGNORECASE).search
+_TRIED: dict[tuple[type[Record] | None, str], str] = {
+    **dict.fromkeys(
+        [(GroupSpec, "parent"), (GroupSpec, "group"), (GroupSpec, "groups")],
+        "the name of a group is its place: rack/row1 is inside rack",
+    ),
+    **dict.fromkeys(
+        [(GroupSpec, "machine"), (GroupSpec, "machines"), (GroupSpec, "members")],
+        "a machine names its group: spec.group in its Machine document",
+    ),
+}
+"""What people try because other tools have it."""
+
+
 def _missing_field(case: _Case) -> Complaint:
-    *outer, name = case.path
-    place = f"{dotted(tuple(outer))}: " if outer else ""
-    field = _field_at(case.model, case.path)
-    example = _example(field)
-    hint = f"add {name}: {example}" if example else f"add {name}"
-    if field is not None and field.description:
-        hint += f" ({field.description.split('. ')[0].rstrip('.')})"
+    outer, name = case.path[:-1], case.path[-1]
+    place = f"{dotted(outer)}: " if outer else ""
+    shown = example(field_at(case.model, case.path))
+    hint = f"add {name}: {shown}" if shown else f"add {name}"
+    if case.description:
+        hint += f" ({case.description.split('. ')[0].rstrip('.')})"
     message = f"{place}{quoted(str(name))} is missing"
     return Complaint(case.path, at_key=True, code=Code.MISSING_FIELD, message=message, hint=hint)
 
@@ -132,28 +185,101 @@ def _wrong_type(expected: str) -> Callable[[_Case], Complaint]:
                 hint="this value is shown in plans and logs; write the value itself",
             )
         message = f"{case.place}: must be {expected}, not {_shown(value, case)}"
-        hint = _type_hint(value, expected, case)
+        hint = _TYPE_HINTS.get(expected, _no_hint)(value, case)
+        if not hint:
+            shown = example(field_at(case.model, case.path))
+            hint = f"for example {shown}" if shown else "one value is wanted here"
         return Complaint(case.path, at_key=False, code=Code.WRONG_TYPE, message=message, hint=hint)
 
     return words
 
 
-def _type_hint(value: object, expected: str, case: _Case) -> str:
+def _no_hint(value: object, case: _Case) -> str:
+    del value, case
+    return ""
+
+
+def _text_hint(value: object, case: _Case) -> str:
+    if isinstance(value, tuple) and len(value) == 1 and isinstance(value[0], str):
+        return f"write {_plain(value[0])}, not a list"
     written = case.written(case.path)
-    if expected == "text" and written is not None:
-        meant = mac_address.suggestion(written)
-        if meant and "macs" in case.path:
-            return f'write "{meant}", with colons and in quotes'
-        return f'put it in quotes: "{written}"'
-    if expected == "true or false" and isinstance(value, str):
-        return "only true and false are booleans; yes, no, on and off are text"
-    if isinstance(value, str) and expected == "a mapping":
-        known = _model_at(case.model, case.path)
-        return f"write {value}: {{}}" if known and value in _fields(known) else ""
-    if expected == "a list" and isinstance(value, str | int):
-        return f"write [{quoted(value) if isinstance(value, str) else value}]"
-    example = _example(_field_at(case.model, case.path))
-    return f"for example {example}" if example else ""
+    if written is None:
+        return ""
+    meant = mac_address.suggestion(written)
+    if meant and "macs" in case.path:
+        return f'write "{meant}", with colons and in quotes'
+    return f'put it in quotes: "{written}"'
+
+
+def _boolean_hint(value: object, case: _Case) -> str:
+    del case
+    word = str(value).lower()
+    if word in {"true", "false"}:
+        return f"write {word}, without quotes"
+    if word in {"yes", "y", "on", "no", "n", "off"}:
+        meant = "true" if word in {"yes", "y", "on"} else "false"
+        return f"write {meant}; yes, no, on and off are text"
+    return "write true or false"
+
+
+def _number_hint(value: object, case: _Case) -> str:
+    del case
+    digits = re.sub("[ _,']", "", value) if isinstance(value, str) else ""
+    if digits.isascii() and digits.isdigit():
+        return f"write {int(digits[:_LONGEST_NUMBER])}"
+    if isinstance(value, float) and value.is_integer() and abs(value) < 10**_LONGEST_NUMBER:
+        return f"write {int(value)}"
+    return ""
+
+
+def _mapping_hint(value: object, case: _Case) -> str:
+    if isinstance(value, tuple) and any(isinstance(item, dict) for item in value):
+        return "remove the dash: one mapping is wanted, not a list"
+    model = model_at(case.model, case.path)
+    known = fields_of(model) if model else {}
+    if not isinstance(value, str) or model is None or not known:
+        return ""
+    if value in known:
+        return f"write {value}: {{}}"
+    if value.startswith("{"):
+        return "remove the quotes around the mapping"
+    key, colon, rest = value.partition(":")
+    if colon and key in known and rest.strip():
+        return f"write {key}: {_plain(rest.strip())}, with a space after the colon"
+    required = [name for name, field in known.items() if field.is_required()]
+    if len(required) == 1:
+        return f"write {{{required[0]}: {_plain(value)}}}"
+    shown = example_of(model)
+    return f"for example {shown}" if shown else f"known here: {', '.join(sorted(known))}"
+
+
+def _list_hint(value: object, case: _Case) -> str:
+    if isinstance(value, str):
+        if value.startswith("["):
+            return "remove the quotes around the list"
+        return f"write [{quoted(value)}]"
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"write [{value}]"
+    shown = example(field_at(case.model, case.path))
+    if isinstance(value, dict) and shown:
+        return f"begin each item with a dash and a space; for example {shown}"
+    return ""
+
+
+_LONGEST_NUMBER = 18
+_TYPE_HINTS: dict[str, Callable[[object, _Case], str]] = {
+    "text": _text_hint,
+    "true or false": _boolean_hint,
+    "a whole number": _number_hint,
+    "a mapping": _mapping_hint,
+    "a list": _list_hint,
+}
+_is_plain = re.compile(r"[\w./-][\w ./-]{0,50}").fullmatch
+
+
+def _plain(text: str) -> str:
+    """Return ``text`` as somebody would write it: without quotes where that works."""
+    return text if text.isprintable() and _is_plain(text) else quoted(text)
 
 
 def _shown(value: object, case: _Case) -> str:
@@ -167,14 +293,14 @@ def _shown(value: object, case: _Case) -> str:
 
 
 def _choice(case: _Case) -> Complaint:
-    field = _field_at(case.model, _without_indexes(case.path))
+    field = field_at(case.model, _without_indexes(case.path))
     choices = list(_choices(field.annotation)) if field else []
+    words = f"one of {', '.join(choices)}" if len(choices) != 1 else choices[0]
     value = case.error["input"]
     if not isinstance(value, str):
-        return _wrong_type(f"one of {', '.join(choices)}")(case)
+        return _wrong_type(words)(case)
     meant = case.nearest.find(value, choices)
-    hint = f"did you mean {quoted(meant)}?" if meant else ""
-    words = f"one of {', '.join(choices)}" if len(choices) > 1 else choices[0]
+    hint = f"did you mean {quoted(meant)}?" if meant else case.description
     message = f"{case.place}: must be {words}, not {quoted(value)}"
     return Complaint(case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=hint)
 
@@ -208,10 +334,27 @@ def _not_a_secret(case: _Case) -> Complaint:
 
 def _limit(words: str, key: str) -> Callable[[_Case], Complaint]:
     def complaint(case: _Case) -> Complaint:
-        message = f"{case.place}: must {words.format(case.context[key])}"
-        field = _field_at(case.model, case.path)
-        hint = (field.description or "") if field else ""
-        return Complaint(case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=hint)
+        limit, value = case.context[key], case.error["input"]
+        message = f"{case.place}: must {words.format(limit)}"
+        if isinstance(value, int):
+            message += f", not {value}"
+        return Complaint(
+            case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=case.description
+        )
+
+    return complaint
+
+
+def _length(words: str, key: str) -> Callable[[_Case], Complaint]:
+    def complaint(case: _Case) -> Complaint:
+        limit, value = case.context[key], case.error["input"]
+        unit = "characters" if isinstance(value, str) else "items"
+        message = f"{case.place}: must have {words} {limit} {unit}, not {len(value)}"
+        if not value and limit == 1:
+            message = f"{case.place}: must not be empty"
+        return Complaint(
+            case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=case.description
+        )
 
     return complaint
 
@@ -235,57 +378,8 @@ _WORDS: dict[str, Callable[[_Case], Complaint]] = {
     "literal_error": _choice,
     "greater_than_equal": _limit("be at least {}", "ge"),
     "less_than_equal": _limit("be at most {}", "le"),
-    "too_short": _limit("have at least {} item", "min_length"),
-    "too_long": _limit("have at most {} items", "max_length"),
-    "string_too_short": _limit("have at least {} character", "min_length"),
-    "string_too_long": _limit("have at most {} characters", "max_length"),
+    "too_short": _length("at least", "min_length"),
+    "too_long": _length("at most", "max_length"),
+    "string_too_short": _length("at least", "min_length"),
+    "string_too_long": _length("at most", "max_length"),
 }
-
-
-def _example(field: FieldInfo | None) -> str:
-    """Return a field's first example as flow YAML, or nothing."""
-    return _flow(field.examples[0]) if field is not None and field.examples else ""
-
-
-def _flow(value: object) -> str:
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {_flow(part)}" for key, part in value.items()) + "}"
-    if isinstance(value, list):
-        return "[" + ", ".join(_flow(part) for part in value) + "]"
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, str) and ":" in value:
-        return f'"{value}"'
-    return str(value)
-
-
-def _fields(model: type[Record]) -> dict[str, FieldInfo]:
-    """Return the fields of a model by their names in documents."""
-    return {str(field.alias): field for field in model.model_fields.values()}
-
-
-def _field_at(model: type[Record], path: Path) -> FieldInfo | None:
-    """Return the field at ``path``; for an item, the field of its list has no answer."""
-    if not path or not isinstance(path[-1], str):
-        return None
-    parent = _model_at(model, path[:-1])
-    return _fields(parent).get(path[-1]) if parent else None
-
-
-def _model_at(model: type[Record], path: Path) -> type[Record] | None:
-    """Return the model of the mapping at ``path``."""
-    current: type[Record] | None = model
-    for part in path:
-        if isinstance(part, int):
-            continue  # the field's annotation was already searched through its list
-        field = _fields(current).get(part) if current else None
-        current = _record_in(field.annotation) if field else None
-    return current
-
-
-def _record_in(annotation: object) -> type[Record] | None:
-    """Return the model inside ``Model | None`` or ``tuple[Model, ...]``."""
-    if isinstance(annotation, type) and issubclass(annotation, Record):
-        return annotation
-    found = (_record_in(part) for part in get_args(annotation))
-    return next((model for model in found if model is not None), None)

@@ -17,6 +17,7 @@ from specs.quotation import quoted
 from specs.source import Document
 from specs.source.plain import Plain
 
+_OTHER_TOOLS = "files of other tools go into a folder whose name begins with a dot"
 _REQUIRED = ("apiVersion", "kind", "metadata", "spec")
 
 
@@ -83,21 +84,38 @@ def _is_addressed_here(document: Document, problems: Problems) -> bool:
     data = document.data
     if document.broken and () in document.broken:
         return False
-    if not isinstance(data, dict) or not any(key in data for key in _REQUIRED):
+    if isinstance(data, tuple):
+        problems.error(
+            document.position(()),
+            Code.NOT_A_DOCUMENT,
+            "a list where a document of desired state is wanted",
+            "write the documents one after another, with lines of --- between them",
+        )
+        return False
+    if not isinstance(data, dict):
+        problems.error(
+            document.position(()),
+            Code.NOT_A_DOCUMENT,
+            "no mapping of keys to values, which every document of desired state is",
+            f"write key: value; {_OTHER_TOOLS}",
+        )
+        return False
+    if not any(key in data for key in _REQUIRED):
         problems.error(
             document.position(()),
             Code.NOT_A_DOCUMENT,
             "not a document of desired state: apiVersion, kind, metadata and spec are missing",
-            "files of other tools go into a folder whose name begins with a dot",
+            _OTHER_TOOLS,
         )
         return False
     version = data.get("apiVersion")
     if isinstance(version, str) and version != API_VERSION:
+        is_ours = version.startswith(API_VERSION.partition("/")[0])
         problems.error(
             document.position(("apiVersion",)),
             Code.API_VERSION,
             f"apiVersion {quoted(version)} is not read here",
-            f"write apiVersion: {API_VERSION}",
+            f"write apiVersion: {API_VERSION}" + ("" if is_ours else f"; {_OTHER_TOOLS}"),
         )
         return False
     return True

@@ -8,8 +8,12 @@ from specs.code import Code
 from specs.definition import Definition
 from specs.problems import Problems
 from specs.quotation import quoted
+from specs.source.chunk import ANY_NAME
 
 _ONLY_ONE = frozenset({"Fleet"})
+_MOST_SEARCHED = 2**20
+"""Characters that are searched for names. The words of a longer text could fill the memory;
+it may define any name."""
 _WORD = re.compile(r"[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?")
 """Whatever can be a name."""
 
@@ -43,8 +47,13 @@ class Library:
         return (
             name in self._by_kind.get(kind, ())
             or name in self._of_unknown_kind
+            or self._is_unsearchable
             or name in self._unreadable_words
         )
+
+    @cached_property
+    def _is_unsearchable(self) -> bool:
+        return ANY_NAME in self._unreadable or sum(map(len, self._unreadable)) > _MOST_SEARCHED
 
     @cached_property
     def _unreadable_words(self) -> frozenset[str]:
@@ -68,9 +77,9 @@ class Library:
     def _report(second: Definition, first: Definition, problems: Problems) -> None:
         if second.kind in _ONLY_ONE:
             message = f"a second {second.kind} document, the first is at {first.position}"
+            hint = "merge the two"
         else:
             name = f"{second.kind} {quoted(second.name)}"
             message = f"{name} is already defined at {first.position}"
-        problems.error(
-            second.position, Code.DUPLICATE_DOCUMENT, message, "merge the two or rename one"
-        )
+            hint = "merge the two or rename one"
+        problems.error(second.position, Code.DUPLICATE_DOCUMENT, message, hint)

@@ -9,6 +9,8 @@ from pydantic_core import CoreSchema, core_schema
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(?:/[A-Za-z0-9][A-Za-z0-9._-]*)*")
 _LONGEST = 253
+TAG_HINT = "only !secret NAME exists here; put text that begins with ! in quotes"
+"""What helps against every other tag."""
 
 
 @dataclass(frozen=True, slots=True)

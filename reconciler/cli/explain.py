@@ -51,8 +51,8 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
     from reconciler.cli.workspace import Workspace  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
-    machine = find_machine(workspace.fleet, subject.removeprefix(_MACHINE))
-    fields = explained(workspace.fleet, machine)
+    machine = find_machine(workspace.whole_fleet, subject.removeprefix(_MACHINE))
+    fields = explained(workspace.whole_fleet, machine)
     if field is not None:
         fields = chosen(fields, field)
     if output_format == "json":

@@ -43,7 +43,7 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
     from reconciler.cli.workspace import Workspace  # noqa: PLC0415
 
     workspace = Workspace(repo, ref, state)
-    rows = fleet_rows(workspace.source.files, workspace.fleet)
+    rows = fleet_rows(workspace.source.files, workspace.whole_fleet)
     text = csv_text(rows)
     if out is None:
         click.echo(text, nl=False)

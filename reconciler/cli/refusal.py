@@ -24,7 +24,7 @@ def unexpected(error: BaseException) -> str:
         where = f" ({error.filename})" if error.filename else ""
         return (
             f"error RW910: the system refused: {error.strerror}{where}\n"
-            "  Give this user access or room there, or name another place with --state"
+            "  Give this user access or room there, or name another place"
         )
     return (
         f"error RW999: unexpected {kind}: {error}\n"

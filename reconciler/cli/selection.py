@@ -78,8 +78,10 @@ def _list(texts: Iterable[str]) -> str:
 def _reviewed(planfile: Path) -> PlanDocument:
     try:
         document: Any = loads(planfile.read_bytes())
-    except (OSError, ValueError) as error:
-        raise _no_plan(planfile, str(error)) from error
+    except OSError as error:
+        raise _no_plan(planfile, error.strerror or str(error)) from error
+    except (ValueError, RecursionError) as error:
+        raise _no_plan(planfile, f"it is not JSON: {error}") from error
     written_as = document.get("format") if isinstance(document, dict) else None
     if written_as != FORMAT:
         raise _no_plan(planfile, f"its format is {written_as!r}, not {FORMAT!r}")

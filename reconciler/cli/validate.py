@@ -1,6 +1,5 @@
 """``rackwright validate``: every problem of a repository at once."""
 
-from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
@@ -19,28 +18,36 @@ def validate(repo: str, ref: str | None, state: Path, output_format: str) -> int
 
     Exit code 0 when there is no error (warnings are shown), else 1.
     """
-    from reconciler.source.location import open_source  # noqa: PLC0415 - not needed for --help
+    from reconciler.errors import ReconcilerError  # noqa: PLC0415
+    from reconciler.rendering.console import console  # noqa: PLC0415 - not needed for --help
+    from reconciler.rendering.problem_list import (  # noqa: PLC0415
+        count,
+        print_problems,
+        problems_document,
+    )
+    from reconciler.source.location import open_source  # noqa: PLC0415
     from specs.compile import compile_fleet  # noqa: PLC0415
 
     source = open_source(repo, ref, cache=state / "sources")
+    if not source.files:
+        raise ReconcilerError(
+            "RW911",
+            f"{repo} has no YAML file to check ({source.describe})",
+            "Name the folder of the fleet; what begins with a dot is not read",
+        )
     result = compile_fleet(source.files, source.revision)
-    errors = sum(problem.severity == "error" for problem in result.problems)
+    fleet, problems = result.fleet, result.problems
     if output_format == "json":
-        document = {
-            "revision": source.revision,
-            "problems": [asdict(problem) for problem in result.problems],
-        }
-        click.echo(dumps(document, indent=2))
-        return 1 if errors else 0
-    for problem in result.problems:
-        click.echo(str(problem))
-    if errors:
-        click.echo(f"\n{errors} error(s) in {len(source.files)} file(s), {source.describe}")
+        click.echo(dumps(problems_document(problems, source.revision), indent=2))
+        return 1 if fleet is None else 0
+    print_problems(console(), problems)
+    where = f"{len(source.files)} file(s), {source.describe}"
+    if fleet is None:
+        click.echo(f"\n{count(problems)} in {where}")
         return 1
-    fleet = result.fleet
-    count = len(fleet.machines) if fleet else 0
+    verdict = f"valid, with {count(problems)}" if problems else "valid"
     click.echo(
-        f"valid: {count} machine(s), {len(fleet.scenarios) if fleet else 0} scenario(s) in "
-        f"{len(source.files)} file(s), {source.describe}"
+        f"{verdict}: {len(fleet.machines)} machine(s), {len(fleet.scenarios)} scenario(s) in "
+        f"{where}"
     )
     return 0

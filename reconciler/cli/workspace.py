@@ -15,7 +15,7 @@ from reconciler.source.location import (
     open_source,
     parse_location,
 )
-from reconciler.source.repository import find_repository
+from reconciler.source.repository import find_repository, is_in_git
 from reconciler.source.tree import Commit, SourceTree
 from reconciler.source.worktree import read_worktree
 from reconciler.store.observation_digest import observation_digest
@@ -64,6 +64,8 @@ class Workspace:
         try:
             find_repository(place)
         except SourceError:
+            if is_in_git(place):
+                raise  # without its commits, nothing may be acted on
             return None
         return "HEAD"
 
@@ -283,8 +285,10 @@ def compiled(tree: SourceTree) -> "CompiledFleet":
 
     result = compile_fleet(tree.files, tree.revision)
     if result.fleet is None:
+        from reconciler.rendering.problem_list import plain  # noqa: PLC0415 - only for errors
+
         errors = [problem for problem in result.problems if problem.severity == "error"]
-        listing = "\n".join(str(problem) for problem in result.problems)
+        listing = plain(result.problems)
         raise InvalidRepositoryError(
             "RW901",
             f"the repository has {len(errors)} error(s)\n{listing}",

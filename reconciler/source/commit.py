@@ -82,6 +82,12 @@ def resolve(repository: Path, git: GitCommand, ref: str) -> str:
         raise SourceError(
             "RW712", f"the repository {repository} has no commit", "Commit the fleet's files first"
         )
+    if git.is_known(ref):
+        raise SourceError(
+            "RW713",
+            f"{ref!r} leads to no commit that the repository {repository} holds",
+            "Name a commit; where it is one, see what `git fsck` says about the repository",
+        )
     raise SourceError(
         "RW713", f"the repository {repository} has no {ref!r}", _suggestion(ref, names)
     )

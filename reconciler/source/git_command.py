@@ -85,12 +85,19 @@ class GitCommand:
 
     def commit_id(self, ref: str) -> str | None:
         """Return the commit that ``ref`` names, None when it names none."""
-        if not ref or ref.startswith("-") or not ref.isprintable():
+        if not _can_be_ref(ref):
             return None
         status, output, _ = self._run(
             ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
         )
         return output.strip() if status == 0 else None
+
+    def is_known(self, ref: str) -> bool:
+        """Tell whether ``ref`` names anything, be it no commit or an object that is gone."""
+        if not _can_be_ref(ref):
+            return False
+        command = ["rev-parse", "--verify", "--quiet", "--end-of-options", ref]
+        return self._run(command)[0] == 0
 
     def names(self) -> tuple[str, ...]:
         """Return the short names of branches, tags and remote branches."""
@@ -99,7 +106,7 @@ class GitCommand:
 
     def has_folder(self, commit: str, folder: str) -> bool:
         """Tell whether the commit has ``folder`` (empty: the top, which every commit has)."""
-        kind = ["cat-file", "-e", f"{commit}:{folder}"]
+        kind = ["cat-file", "-e", f"{commit}:{folder}/"]  # with the slash, no file is found
         return not folder or self._run(kind)[0] == 0
 
     def tree_id(self, commit: str, folder: str) -> str | None:
@@ -265,6 +272,10 @@ class ObjectTooLargeError(Exception):
         super().__init__(f"{object_id} has {size} bytes")
         self.id = object_id
         self.size = size
+
+
+def _can_be_ref(ref: str) -> bool:
+    return bool(ref) and not ref.startswith("-") and ref.isprintable()
 
 
 def parse_entries(chunks: Iterable[bytes]) -> Iterator[Entry]:

@@ -40,9 +40,13 @@ def parse_location(text: str) -> Path | RemoteRepository:
     """Return the path or the repository that ``text`` names. Touches nothing.
 
     ``host:path`` is ssh, as git has it, unless a slash comes before the colon.
-    Raises ``SourceError`` RW718 for a protocol other than file, https and ssh, and
-    for a URL with a password in it.
+    Raises ``SourceError`` RW718 for nothing at all, for a protocol other than file, https
+    and ssh, and for a URL with a password in it.
     """
+    if not text.strip():
+        raise SourceError(
+            "RW718", "the source is an empty text", "Name a directory, or . for the present one"
+        )
     if "://" not in text and "::" not in text:
         return RemoteRepository(text) if _SCP_FORM.fullmatch(text) else Path(text)
     try:

@@ -111,7 +111,7 @@ def refuse_too_many(files: int, size: int) -> None:
     if files > MAX_FILES:
         raise SourceError(
             "RW714",
-            f"the tree has more than {MAX_FILES} YAML and CSV files",
+            f"the tree has more than {MAX_FILES:,} YAML and CSV files",
             "Point at the folder that describes the fleet",
         )
     if size > MAX_TOTAL_BYTES:
@@ -126,7 +126,7 @@ def too_many_entries() -> SourceError:
     """Return the error for a tree with more than ``MAX_ENTRIES`` files of any kind."""
     return SourceError(
         "RW714",
-        f"the tree has more than {MAX_ENTRIES} files",
+        f"the tree has more than {MAX_ENTRIES:,} files",
         "Point at the folder that describes the fleet",
     )
 
@@ -136,7 +136,7 @@ def refuse_too_large(path: str, size: int) -> None:
     if size > MAX_FILE_BYTES:
         raise SourceError(
             "RW714",
-            f"{path} has {size} bytes, more than the {MAX_FILE_BYTES} that one file may have",
+            f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read of one file",
             "Split it, or move it out of the fleet's folder",
         )
 

@@ -47,8 +47,8 @@ def read_worktree(directory: Path) -> SourceTree:
     again, so that the tree is one that existed.
 
     Raises ``SourceError``: RW711 when it is no directory, RW714 when it is too large,
-    RW715 for a link or name that is refused, RW716 for a submodule, RW719 when a file
-    cannot be read or the files never hold still.
+    RW715 for a link or name that is refused, RW716 for a submodule, RW717 when its
+    repository is damaged, RW719 when a file cannot be read or the files never hold still.
     """
     top = Path(os.path.realpath(directory))
     if not top.is_dir():
@@ -74,7 +74,9 @@ def read_worktree(directory: Path) -> SourceTree:
 def _repository(top: Path) -> Repository | None:
     try:
         found = find_repository(top)
-    except SourceError:
+    except SourceError as error:
+        if error.code not in {"RW710", "RW711"}:
+            raise
         return None  # also without git: files can be read without it
     if found.worktree is None or found.git.ignores(found.worktree, found.folder):
         return None

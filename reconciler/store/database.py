@@ -9,13 +9,25 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError
 
 from reconciler.errors import StateError
+from reconciler.store.current_revision import CURRENT_REVISION
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
     from sqlalchemy.pool import ConnectionPoolEntry
 
-CURRENT_REVISION = "0003"
-"""The newest migration; a database that has it needs no look at Alembic, which is slow to load."""
+
+_RESTORE = "Restore it from a backup, or name another directory with --state"
+_ACTIONS = (
+    ("disk is full", "Make room there, or name another directory with --state"),
+    ("unable to open", "Give this user access there, or name another directory with --state"),
+    ("readonly", "Give this user access there, or name another directory with --state"),
+    ("database is locked", "See which process holds it, and try again"),
+)
+"""What helps, by what SQLite says (its result codes FULL, CANTOPEN, READONLY and BUSY)."""
+
+
+class _UnknownSchemaError(Exception):
+    """The database has a schema that this version does not know."""
 
 
 class Database:
@@ -52,7 +64,8 @@ class Database:
 def open_database(path: Path) -> Database:
     """Return the SQLite database at ``path``, created and migrated as needed.
 
-    Raises StateError (RW701) when the file is no database or cannot be written.
+    Raises StateError (RW701) when the file is no database, cannot be written, or was
+    written by a newer version.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
@@ -63,10 +76,16 @@ def open_database(path: Path) -> Database:
             _migrate(engine)
     except DatabaseError as error:
         engine.dispose()
+        action = next((text for sign, text in _ACTIONS if sign in str(error.orig)), _RESTORE)
+        raise StateError(
+            "RW701", f"the state database {path} cannot be used: {error.orig}", action
+        ) from error
+    except _UnknownSchemaError as error:
+        engine.dispose()
         raise StateError(
             "RW701",
-            f"the state database {path} cannot be used: {error.orig}",
-            "Restore it from a backup, or name another directory with --state",
+            f"the state database {path} cannot be used: {error}",
+            "Use the version that wrote it, or name another directory with --state",
         ) from error
     return Database(engine)
 
@@ -102,9 +121,13 @@ def _revision(engine: Engine) -> str | None:
 def _migrate(engine: Engine) -> None:
     from alembic import command  # noqa: PLC0415 - slow to load and seldom needed
     from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
 
     config = Config()
     config.set_main_option("script_location", "reconciler:store/migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise _UnknownSchemaError("a newer version of Rackwright wrote it") from error

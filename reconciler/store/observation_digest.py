@@ -9,6 +9,8 @@ from contextlib import closing
 from hashlib import blake2b
 from pathlib import Path
 
+from reconciler.store.current_revision import CURRENT_REVISION
+
 READ_BY_PLANS = (
     "machine_observation",
     "boot_client",
@@ -27,16 +29,24 @@ def observation_digest(path: Path) -> str | None:
     version, or damaged. Whoever opens it in the ordinary way learns why.
     """
     if not path.exists():
-        return ""
+        return "" if _could_be_made(path) else None
     digest = blake2b(digest_size=16)
     seen = False
     try:
         with closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True)) as connection:
             connection.execute("BEGIN")
+            (revision,) = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+            if revision != CURRENT_REVISION:
+                return None
             for table in READ_BY_PLANS:
                 for row in connection.execute(f"SELECT * FROM {table}"):  # noqa: S608 - constants
                     digest.update(repr((table, row)).encode())
                     seen = True
-    except sqlite3.Error:
+    except (sqlite3.Error, TypeError):  # TypeError: nothing says which version wrote it
         return None
     return digest.hexdigest() if seen else ""
+
+
+def _could_be_made(path: Path) -> bool:
+    """Return whether nothing but its absence keeps a file from being read."""
+    return next(each for each in path.absolute().parents if each.exists()).is_dir()

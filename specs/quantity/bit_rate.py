@@ -14,6 +14,7 @@ SCALE = Scale(
     noun="a bit rate",
     example="400Mbit/s",
     units={"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9},
+    aliases={"bps": "bit/s", "kbps": "kbit/s", "mbps": "Mbit/s", "gbps": "Gbit/s"},
 )
 
 

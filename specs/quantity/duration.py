@@ -14,6 +14,13 @@ SCALE = Scale(
     noun="a duration",
     example="10m",
     units={"s": 1, "m": 60, "h": 3600, "d": 86_400, "w": 604_800},
+    aliases={
+        **dict.fromkeys(("sec", "second"), "s"),
+        **dict.fromkeys(("min", "minute"), "m"),
+        **dict.fromkeys(("hr", "hour"), "h"),
+        "day": "d",
+        "week": "w",
+    },
 )
 
 

@@ -2,10 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fractions import Fraction
 from functools import cached_property
 
+_PART = re.compile(r"([0-9]{1,15}) ?([A-Za-z]+) ?")
+_PARTS = re.compile(rf"(?:{_PART.pattern}){{2,4}}")
 _FORM = re.compile(r"([0-9]{1,15})(?:\.([0-9]{1,6}))?(.*)", re.DOTALL)
 
 
@@ -25,6 +27,8 @@ class Scale:
     """With its article: ``a duration``."""
     example: str
     units: Mapping[str, int]
+    aliases: Mapping[str, str] = field(default_factory=dict)
+    """Other words for units, in lower case and the singular, which a hint translates."""
 
     def parse(self, text: str) -> int:
         """Return the amount in the first unit; QuantityError when ``text`` is none.
@@ -36,6 +40,8 @@ class Scale:
         match = _FORM.fullmatch(text)
         if match is None:
             raise QuantityError(f"is not {self.noun}", self._usage)
+        if _PARTS.fullmatch(text):
+            raise QuantityError(f"is not {self.noun}", self._sum(text) or self._usage)
         whole, fraction, unit = match.groups()
         if unit not in self.units:
             raise self._unknown_unit(whole if fraction is None else f"{whole}.{fraction}", unit)
@@ -75,7 +81,18 @@ class Scale:
     def _unknown_unit(self, number: str, unit: str) -> QuantityError:
         if not unit:
             return QuantityError("has no unit", self._usage)
-        meant = next((known for known in self.units if known.lower() == unit.strip().lower()), None)
+        meant = self._meant(unit.strip().lower())
         if meant is not None:
             return QuantityError(f"is not {self.noun}", f"write {number}{meant}")
         return QuantityError(f"is not {self.noun}", self._usage)
+
+    def _meant(self, unit: str) -> str | None:
+        known = {each.lower(): each for each in self.units} | dict(self.aliases)
+        return known.get(unit) or known.get(unit.rstrip("s"))
+
+    def _sum(self, text: str) -> str:
+        """Return the hint to write several amounts as one, or nothing."""
+        parts = _PART.findall(text)
+        if not all(unit in self.units for _, unit in parts):
+            return ""
+        return f"write {self.text(sum(int(number) * self.units[unit] for number, unit in parts))}"

@@ -90,7 +90,7 @@ def _check_range(definition: Definition, spec: NetworkSpec, problems: Problems) 
         problems.error(
             document.position(_RANGE),
             Code.DHCP_RANGE,
-            f"spec.dhcp.range: {text} is not inside {spec.subnet}",
+            f"spec.dhcp.range: {text} has an address that no host in {spec.subnet} may have",
             f"for example {_suggestion(spec.subnet)}",
         )
     elif spec.gateway is not None and _contains(found, spec.gateway):

@@ -8,7 +8,7 @@ needs it.
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NoReturn, TypeVar
+from typing import NoReturn
 
 from ruamel.yaml.events import (
     AliasEvent,
@@ -21,10 +21,11 @@ from ruamel.yaml.events import (
     SequenceStartEvent,
 )
 
+from specs.clue import NO_TEMPLATES
 from specs.code import Code
 from specs.problems import MOST_PER_DOCUMENT, Problems
 from specs.quotation import quoted
-from specs.secret_reference import SecretReference
+from specs.secret_reference import TAG_HINT, SecretReference
 from specs.source.chunk import MARKER, Chunk
 from specs.source.flaw import Flaw, UnreadableDocumentError
 from specs.source.plain import Plain, is_mac_of_digits, resolve
@@ -36,8 +37,10 @@ FREE_EXPANSION = 1000
 _TEXT_TAG = "tag:yaml.org,2002:str"
 _PLAIN_TAGS = frozenset({"!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", _TEXT_TAG})
 _SECRET_TAG = "!secret"  # noqa: S105 - the tag's name, no secret
-
-_Collection = TypeVar("_Collection", dict[str, "Plain"], tuple["Plain", ...])
+_SECRET_FORM = "write !secret and a name such as bmc/rack07"  # noqa: S105 - likewise
+_NO_NAME = "wants a name"
+_FIRST_KEYS = frozenset({"apiVersion", "kind"})
+"""What a document begins with: a second one means that the line before it is missing."""
 
 
 class _Unfinished:
@@ -98,7 +101,7 @@ class Builder:
     def _collection(
         self,
         start: MappingStartEvent | SequenceStartEvent,
-        build: Callable[[], _Collection],
+        build: Callable[[], _Value],
     ) -> _Value:
         self._depth += 1
         if self._depth > MAX_DEPTH:
@@ -113,10 +116,12 @@ class Builder:
             self._anchors[start.anchor] = value
         return value
 
-    def _mapping(self) -> dict[str, Plain]:
+    def _mapping(self) -> dict[str, Plain] | Broken:
         result: dict[str, Plain] = {}
         written: list[Event] = []  # of the keys of result, in the same order
         merged: _Merge = []
+        merge: Event | None = None
+        refused = False
         next_event = self._next
         while True:
             event = next_event()
@@ -130,8 +135,11 @@ class Builder:
                 else self.build(event_of_value)
             )
             if key is None:
-                continue
-            if key == "<<" and type(event) is ScalarEvent and not event.style:
+                refused = True
+            elif key == "<<" and type(event) is ScalarEvent and not event.style:
+                if merge is not None:
+                    self._duplicate(event, key, merge)
+                merge = merge or event
                 self._merge(event_of_value, value, merged)
             elif key in result:
                 self._duplicate(event, key, written[list(result).index(key)])
@@ -141,7 +149,8 @@ class Builder:
         for source in merged:
             for key, inherited in source.items():
                 result.setdefault(key, inherited)
-        return result
+        # Where nothing but what was refused stood, such as {{ name }}, nothing is known.
+        return self._broken() if refused and not result else result
 
     def _sequence(self) -> tuple[Plain, ...]:
         result: list[Plain] = []
@@ -163,23 +172,31 @@ class Builder:
         elif not event.style:
             value = resolve(event.value)
             if value is None:
-                self.flawed = True
+                value = self._no_value(event)
             elif value is event.value and value[0].isdigit() and is_mac_of_digits(value):
                 self._warn_of_mac(event)
         if event.anchor is not None:
             self._define(event, value)
         return value
 
+    def _no_value(self, event: ScalarEvent) -> Broken | None:
+        self.flawed = True
+        if event.anchor is None:
+            return None
+        self._report(
+            event,
+            Code.ALIAS,
+            f"&{event.anchor} stands before no value",
+            "write the value behind it; put text that begins with & in quotes",
+        )
+        return BROKEN
+
     def _tagged(self, event: ScalarEvent) -> _Value:
         if event.ctag == _SECRET_TAG:
             if SecretReference.is_name(event.value):
                 return SecretReference(event.value)
-            self._report(
-                event,
-                Code.UNKNOWN_TAG,
-                f"!secret {quoted(event.value)} does not name a secret",
-                "write !secret and a name such as bmc/rack07",
-            )
+            what = f"{quoted(event.value)} does not name a secret" if event.value else _NO_NAME
+            self._report(event, Code.UNKNOWN_TAG, f"!secret {what}", _SECRET_FORM)
             return self._broken()
         if event.ctag in _PLAIN_TAGS:
             return str(event.value)
@@ -187,10 +204,10 @@ class Builder:
 
     def _unknown_tag(self, event: ScalarEvent | MappingStartEvent | SequenceStartEvent) -> Broken:
         if event.ctag == _SECRET_TAG:
-            message, hint = "!secret wants a name", "write !secret and a name such as bmc/rack07"
+            message, hint = f"!secret {_NO_NAME}", _SECRET_FORM
         else:
             tag = str(event.ctag).replace("tag:yaml.org,2002:", "!!", 1)
-            message, hint = f"unknown tag {quoted(tag)}", "only !secret NAME exists here"
+            message, hint = f"unknown tag {quoted(tag)}", TAG_HINT
         self._report(event, Code.UNKNOWN_TAG, message, hint)
         return self._broken()
 
@@ -202,14 +219,8 @@ class Builder:
         key = self._scalar(event) if type(event) is ScalarEvent else self.build(event)
         if type(key) is str:
             return key
-        if isinstance(key, dict):
-            message = "a mapping as a key"
-            hint = "text templates such as {{ name }} do not exist here; write the value itself"
-        else:
-            message = "this key is not text"
-            hint = "put the key in quotes"
         if key is not BROKEN:
-            self._report(event, Code.KEY_NOT_TEXT, message, hint)
+            self._report(event, Code.KEY_NOT_TEXT, *_refused_key(key, event))
         return None
 
     def _merge(self, event: Event, value: _Value, merged: _Merge) -> None:
@@ -233,7 +244,8 @@ class Builder:
                 event,
                 Code.ALIAS,
                 f"no anchor &{event.anchor} before this alias",
-                "anchors hold within one document and stand above their uses",
+                "an anchor stands above its uses, in the same document; text that begins with * "
+                "goes into quotes",
             )
         value = self._anchors[event.anchor]
         if isinstance(value, _Unfinished):
@@ -288,12 +300,12 @@ class Builder:
 
     def _duplicate(self, event: Event, key: str, first: Event) -> None:
         line = self._chunk.position(first.start_mark.line, 0).line
-        self._report(
-            event,
-            Code.DUPLICATE_KEY,
-            f"the key {quoted(key)} is written twice, first in line {line}",
-            "keep one of the two lines",
-        )
+        message = f"the key {quoted(key)} is written twice, first in line {line}"
+        if self._depth == 1 and key in _FIRST_KEYS:
+            hint = "put a line of --- between two documents, or keep one of the two lines"
+            self._give_up(event, Code.DUPLICATE_KEY, message, hint)
+        hint = "write <<: [*one, *two]" if key == "<<" else "keep one of the two lines"
+        self._report(event, Code.DUPLICATE_KEY, message, hint)
 
     def _warn_of_mac(self, event: ScalarEvent) -> None:
         self._problems.warning(
@@ -326,3 +338,16 @@ class Builder:
     def _give_up(self, event: Event, code: Code, message: str, hint: str) -> NoReturn:
         mark = event.start_mark
         raise UnreadableDocumentError(Flaw(mark.line, mark.column, mark.index, code, message, hint))
+
+
+def _refused_key(key: _Value, event: Event) -> tuple[str, str]:
+    """Return message and hint for a key that is not text."""
+    if isinstance(key, dict):
+        return "a mapping as a key", NO_TEMPLATES
+    if isinstance(key, tuple):
+        return "a list as a key", "put the key in quotes"
+    if isinstance(key, SecretReference):
+        return "a secret as a key", "keys are shown to people; write the key itself"
+    if type(event) is ScalarEvent and event.value:
+        return f"the key {quoted(event.value)} is not text", "put the key in quotes"
+    return "an empty key", "write the key, or remove the line"

@@ -9,6 +9,7 @@ import re
 from dataclasses import dataclass
 from itertools import pairwise
 
+from specs.clue import described
 from specs.code import Code
 from specs.position import Position
 from specs.problems import Problems
@@ -17,18 +18,32 @@ from specs.quotation import quoted
 MAX_FILE_BYTES = 16 * 1024 * 1024
 """40,000 machines take 10 to 14 MB, and those may be spread over many files."""
 
+ANY_NAME = "*"
+"""Stands for a text that is too long to be searched for the names that it may define."""
+
 MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 """Where a document begins or ends. At the start of a line, YAML allows it nowhere else."""
 
 _MARKER_BYTES = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
-_CONFLICT = re.compile(rb"^(?:<{7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
+_CONFLICT = re.compile(rb"^(?:<{7}|={7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
 _CONTROL_BYTES = bytes(set(range(32)) - {0x09, 0x0A, 0x0D}) + b"\x7f"
+_LONE_RETURN = re.compile("\r(?!\n)")
 _FORBIDDEN = re.compile(
-    "[^\t\n\r\x20-\x7e\x85\xa0-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    "\r(?!\n)"
+    "|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
 )
-"""YAML 1.2.2, section 5.1; the byte order mark is dealt with before."""
+"""YAML 1.2.2, section 5.1; the byte order mark is dealt with before. Also what ends a line for
+some programs only (libyaml among them): two would count lines differently."""
+_LINE_ENDS = frozenset("\x85\u2028\u2029")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
+_SAMPLE = 32
+"""Bytes by which UTF-16 without its mark is told: every second one of ASCII is NUL there."""
+_SPACE = "[\u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000]"
+_NO_INDENTATION = re.compile(
+    rf"^ *(?P<character>{_SPACE})(?: |{_SPACE})*(?=- |#|[\w\"'][^:\n]*:)", re.MULTILINE
+)
+"""What looks like a space, or like nothing, before a key or an item; text may begin so."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,12 +77,13 @@ def split(file: str, data: bytes, problems: Problems) -> Chunks:
             f"the file has {len(data):,} bytes, at most {MAX_FILE_BYTES:,} are read",
             "split it; documents may be spread over any number of files",
         )
-        return Chunks((), (_shown(data),))
-    if data.startswith(_UTF16_MARKS):
+        return Chunks((), (ANY_NAME,))
+    utf16 = _utf16(data)
+    if utf16:
         problems.error(
             start, Code.ENCODING, "the file is UTF-16, not UTF-8", "save the file as UTF-8"
         )
-        return Chunks((), (data.decode("utf-16", "replace"),))
+        return Chunks((), (data.decode(utf16, "replace"),))
     data = data.removeprefix(_UTF8_MARK)
     whole = _readable(data)
     if whole is not None and not _CONFLICT.search(data):
@@ -75,33 +91,46 @@ def split(file: str, data: bytes, problems: Problems) -> Chunks:
     return _split_flawed(file, data, problems)
 
 
+def _utf16(data: bytes) -> str:
+    """Return the codec of a file in UTF-16, with or without its mark, or nothing."""
+    if data.startswith(_UTF16_MARKS):
+        return "utf-16"
+    low, high = data[:_SAMPLE:2], data[1 : _SAMPLE + 1 : 2]
+    for zeros, others, codec in ((high, low, "utf-16-le"), (low, high, "utf-16-be")):
+        if zeros and not any(zeros) and all(others):
+            return codec
+    return ""
+
+
 def _shown(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
 def _readable(data: bytes) -> str | None:
-    """Return the text when every character of it is allowed in YAML."""
+    """Return the text when every character of it is allowed where it stands."""
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError:
         return None
     if text.isascii():
-        return text if len(data.translate(None, _CONTROL_BYTES)) == len(data) else None
-    return None if _FORBIDDEN.search(text) else text
+        is_plain = len(data.translate(None, _CONTROL_BYTES)) == len(data)
+        return text if is_plain and not ("\r" in text and _LONE_RETURN.search(text)) else None
+    return None if _FORBIDDEN.search(text) or _NO_INDENTATION.search(text) else text
 
 
 def _split_flawed(file: str, data: bytes, problems: Problems) -> Chunks:
     readable: list[Chunk] = []
     unreadable: list[str] = []
-    in_conflict = False
+    in_conflict = is_reported = False
     line = 0
     for segment in _segments(data):
         touched = in_conflict
         for marker in _CONFLICT.finditer(segment):
-            opens = marker.group().startswith(b"<")
-            if opens or not in_conflict:
+            kind = marker.group()[:1]
+            if kind == b"<" or not (in_conflict or (is_reported and kind == b">")):
                 _report_conflict(file, line + segment[: marker.start()].count(b"\n"), problems)
-            in_conflict = opens
+            in_conflict = kind == b"<" or (kind == b"=" and in_conflict)
+            is_reported = kind != b">"
             touched = True
         text = None if touched else _readable(segment)
         if text is not None:
@@ -141,15 +170,34 @@ def _report_character(file: str, segment: bytes, first_line: int, problems: Prob
         )
         return
     found = _FORBIDDEN.search(text)
-    if found is None:  # pragma: no cover - the segment is here because it has one
+    if found is None:
+        _report_indentation(file, text, first_line, problems)
         return
     place = _place(file, first_line, text[: found.start()])
     if found.group() == "\0":
         message, hint = "a NUL byte", "is this a text file? Remove the byte or the file"
+    elif found.group() == "\r":
+        message = "a carriage return without a line feed"
+        hint = "end lines with a line feed, or with both"
+    elif found.group() in _LINE_ENDS:
+        message = f"{described(found.group())} ends a line for some programs and not for others"
+        hint = "remove it; in double quotes it can be written as an escape"
     else:
         message = f"the character {quoted(found.group())} is not allowed in YAML"
         hint = "remove it"
     problems.error(place, Code.CONTROL_CHARACTER, message, hint)
+
+
+def _report_indentation(file: str, text: str, first_line: int, problems: Problems) -> None:
+    found = _NO_INDENTATION.search(text)
+    if found is None:  # pragma: no cover - the segment is here because it has one
+        return
+    problems.error(
+        _place(file, first_line, text[: found.start("character")]),
+        Code.INVISIBLE_CHARACTER,
+        f"{described(found['character'])} where YAML wants spaces",
+        "remove it and indent with spaces; it was perhaps pasted from a web page",
+    )
 
 
 def _place(file: str, first_line: int, before: str) -> Position:

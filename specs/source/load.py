@@ -91,7 +91,7 @@ class _Reader:
         except UnreadableDocumentError as error:
             flaw = error.flaw
         except MarkedYAMLError as error:
-            flaw = explain(error, chunk.text)
+            flaw = explain(error, chunk)
         except YAMLError as error:
             flaw = Flaw(0, 0, len(chunk.text), Code.SYNTAX, f"not YAML: {error}", "")
         else:

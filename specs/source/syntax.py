@@ -1,8 +1,13 @@
 """libyaml's complaints in the words of the person who wrote the file."""
 
+import re
 from typing import Protocol
 
+from specs.clue import NO_TEMPLATES
 from specs.code import Code
+from specs.quotation import LONGEST
+from specs.secret_reference import TAG_HINT
+from specs.source.chunk import Chunk
 from specs.source.flaw import Flaw
 
 _TAB = (Code.TAB, "a tab where YAML wants spaces", "indent with spaces")
@@ -11,10 +16,6 @@ _FIXED = {
     "mapping values are not allowed in this context": (
         'a ":" where no new key can begin',
         'put a value that contains ": " in quotes; otherwise align this line with its neighbours',
-    ),
-    "found unexpected ':'": (
-        'a ":" inside an unquoted value in [ ] or { }',
-        'put the value in quotes: "52:54:00:12:34:56"',
     ),
     "could not find expected ':'": (
         'a ":" is missing after this key',
@@ -37,8 +38,12 @@ _FIXED = {
         "put a value that begins with & or * in quotes",
     ),
     "did not find expected comment or line break": (
-        "text after a | or > or a directive",
-        "begin the text on the next line, indented",
+        "text on the line of a | or >, or of a directive",
+        "begin the text on the next line, indented; put text that begins with | or > in quotes",
+    ),
+    "mapping keys are not allowed in this context": (
+        "a ? where no key can begin",
+        "put a value that begins with ? in quotes",
     ),
     "did not find expected node content": (
         "a value is missing here",
@@ -61,8 +66,18 @@ _UNCLOSED = {
     "did not find expected ',' or ']'": ("this [ is not closed", 'add the "]", or a missing ","'),
     "did not find expected ',' or '}'": ("this { is not closed", 'add the "}", or a missing ","'),
 }
+_COLON_IN_FLOW = "found unexpected ':'"
+_NO_COLON = "could not find expected ':'"
+_NO_KEY = "did not find expected key"
 _QUOTE_ENDS = ("found unexpected end of stream", "found unexpected document indicator")
-_TAG = (Code.UNKNOWN_TAG, "an unknown tag", "only !secret NAME exists here")
+_BEFORE = re.compile(r"[\w.:/-]+\Z")
+_AFTER = re.compile(r"[\w.:/-]+")
+_LONG_MARKER = ("a line of dashes that separates nothing", "write exactly three: ---")
+_AFTER_QUOTE = (
+    "text after a closing quote",
+    'a quote inside "..." is written \\", and one inside \'...\' is doubled',
+)
+_TAG = (Code.UNKNOWN_TAG, "an unknown tag", TAG_HINT)
 
 
 class _Mark(Protocol):
@@ -78,41 +93,79 @@ class _Complaint(Protocol):
     problem_mark: _Mark | None
 
 
-def explain(complaint: _Complaint, text: str) -> Flaw:
-    """Return what libyaml found in ``text``, placed where a person has to look.
+def explain(complaint: _Complaint, chunk: Chunk) -> Flaw:
+    """Return what libyaml found in the chunk's text, placed where a person has to look.
 
-    An unclosed quote or bracket is placed where it was opened.
+    An unclosed quote or bracket is placed where it was opened, a key without its
+    colon where the key begins.
     """
     problem = complaint.problem or "it cannot be read"
     mark = complaint.problem_mark or complaint.context_mark
     if mark is None:
         return Flaw(0, 0, 0, Code.SYNTAX, f"not YAML: {problem}", "")
     opened = complaint.context_mark or mark
+    character = chunk.text[mark.index : mark.index + 1]
+    if problem in _UNCLOSED and character in {"]", "}"}:
+        bracket = chunk.text[opened.index : opened.index + 1]
+        message = f'a "{character}" where a {bracket} is still open'
+        hint = f"remove it, or close the {bracket} before it"
+        return Flaw(mark.line, mark.column, mark.index, Code.SYNTAX, message, hint)
     if problem in _UNCLOSED:
         message, hint = _UNCLOSED[problem]
+        if mark.line != opened.line and chunk.text[mark.index :].strip():
+            message += f" before line {chunk.position(mark.line, 0).line}"
         return Flaw(opened.line, opened.column, mark.index, Code.SYNTAX, message, hint)
     if problem in _QUOTE_ENDS and "quoted" in (complaint.context or ""):
         message, hint = "this quote is not closed", "add the closing quote"
         return Flaw(opened.line, opened.column, mark.index, Code.SYNTAX, message, hint)
-    where = complaint.context or ""
-    code, message, hint = _words(problem, where, text[mark.index : mark.index + 1])
-    return Flaw(mark.line, mark.column, mark.index, code, message, hint)
+    if problem == _NO_COLON:
+        is_marker = chunk.text.startswith("----", opened.index)
+        message, hint = _LONG_MARKER if is_marker else _FIXED[problem]
+        return Flaw(opened.line, opened.column, mark.index, Code.SYNTAX, message, hint)
+    code, message, hint = _words(problem, complaint.context or "", chunk.text, mark.index)
+    line, column = mark.line, mark.column
+    if not chunk.text[mark.index :].strip():
+        line, column = _end(chunk.text)
+    return Flaw(line, column, mark.index, code, message, hint)
 
 
-def _words(problem: str, where: str, character: str) -> tuple[Code, str, str]:
-    if "tab character" in problem:
+def _end(text: str) -> tuple[int, int]:
+    """Return line and column behind the last word: libyaml counts one line too many there."""
+    text = text.rstrip()
+    return text.count("\n"), len(text) - (text.rfind("\n") + 1)
+
+
+def _words(problem: str, where: str, text: str, index: int) -> tuple[Code, str, str]:
+    character = text[index : index + 1]
+    cannot_begin = problem == "found character that cannot start any token"
+    if "tab character" in problem or (cannot_begin and character == "\t"):
         return _TAB
-    if problem == "found character that cannot start any token":
-        if character == "\t":
-            return _TAB
-        return (
-            Code.SYNTAX,
-            f'a value cannot begin with "{character}"',
-            "put the value in quotes",
-        )
     if where.endswith(" tag") or "tag handle" in problem:
         return _TAG
-    if problem in _FIXED:
-        message, hint = _FIXED[problem]
-        return Code.SYNTAX, message, hint
-    return Code.SYNTAX, f"not YAML: {problem}", ""
+    if cannot_begin:
+        if character == "%" and text[index - 1 : index] == "{":
+            return Code.SYNTAX, "a line of a text template", NO_TEMPLATES
+        message = f'a value cannot begin with "{character}"'
+        return Code.SYNTAX, message, "put the value in quotes"
+    if problem == _COLON_IN_FLOW:
+        value = _token(text, index)
+        hint = f'put the value in quotes: "{value}"' if value else "put the value in quotes"
+        return Code.SYNTAX, 'a ":" inside an unquoted value in [ ] or { }', hint
+    message, hint = _FIXED.get(problem, (f"not YAML: {problem}", ""))
+    if problem == _NO_KEY and character == ":":
+        message, hint = 'there is no key before this ":"', "write the key, or remove the line"
+    elif problem == _NO_KEY and _follows_quote(text, index):
+        message, hint = _AFTER_QUOTE
+    return Code.SYNTAX, message, hint
+
+
+def _token(text: str, index: int) -> str:
+    """Return the unquoted value in brackets around ``index``, where it is short and plain."""
+    before = _BEFORE.search(text, max(0, index - LONGEST), index)
+    after = _AFTER.match(text, index, index + LONGEST)
+    return f"{before.group()}{after.group()}" if before and after else ""
+
+
+def _follows_quote(text: str, index: int) -> bool:
+    line = text[text.rfind("\n", 0, index) + 1 : index]
+    return line.rstrip(" ").endswith(('"', "'"))

@@ -1,6 +1,7 @@
 """SMBIOS system UUIDs."""
 
 import re
+from itertools import pairwise
 from typing import Annotated
 
 from specs.quotation import quoted
@@ -8,6 +9,7 @@ from specs.rejection import Rejection
 from specs.value.text import read_with, shown_as
 
 _FORM = "[0-9A-Fa-f]{8}-(?:[0-9A-Fa-f]{4}-){3}[0-9A-Fa-f]{12}"
+_are_digits = re.compile("[0-9a-f]{32}").fullmatch
 _is_uuid = re.compile(_FORM).fullmatch
 
 PLACEHOLDERS = frozenset(
@@ -23,9 +25,8 @@ PLACEHOLDERS = frozenset(
 def normalised(text: str) -> str:
     """Return the UUID in lower case; Rejection when it is none, or no machine's own."""
     if not _is_uuid(text):
-        raise Rejection(
-            f"{quoted(text)} is not a UUID", "for example 4c4c4544-0042-3510-8052-b4c04f4e4a32"
-        )
+        hint = _written(text) or "for example 4c4c4544-0042-3510-8052-b4c04f4e4a32"
+        raise Rejection(f"{quoted(text)} is not a UUID", hint)
     uuid = text.lower()
     if uuid in PLACEHOLDERS:
         raise Rejection(
@@ -33,6 +34,15 @@ def normalised(text: str) -> str:
             "remove the line; the MAC address identifies the machine",
         )
     return uuid
+
+
+def _written(text: str) -> str:
+    """Return the hint to write 32 hexadecimal digits with dashes, or nothing."""
+    digits = text.strip("{} ").replace("-", "").lower()
+    if not _are_digits(digits):
+        return ""
+    ends = (0, 8, 12, 16, 20, 32)
+    return f"write {'-'.join(digits[begin:end] for begin, end in pairwise(ends))}"
 
 
 HardwareUuid = Annotated[

@@ -20,6 +20,8 @@ def _host_name(text: str) -> str:
     if _is_domain(text):
         name, domain = text.split(".", 1)
         hint = f"write hostname: {name} and domain: {domain}"
+    elif _is_label(text.replace("_", "-")):
+        hint = f"write {text.replace('_', '-')}"
     else:
         hint = 'up to 63 letters, digits and "-", with a letter or digit at both ends'
     raise Rejection(f"{quoted(text)} is not a host name", hint)
@@ -29,7 +31,9 @@ def parse_domain(text: str) -> str:
     """Return the domain in lower case; Rejection when ``text`` is none."""
     if len(text) <= _MAX_DOMAIN and _is_domain(text):
         return text.lower()
-    raise Rejection(f"{quoted(text)} is not a domain", "for example tokyo.example.net")
+    meant = text.strip(".").replace("_", "-")
+    hint = f"write {meant}" if _is_domain(meant) else "for example tokyo.example.net"
+    raise Rejection(f"{quoted(text)} is not a domain", hint)
 
 
 HostName = Annotated[str, read_with(_host_name), shown_as(f"^{_LABEL}$", "node-0713")]

@@ -20,6 +20,12 @@ def suggestion(text: str) -> str | None:
     return ":".join(digits[index : index + 2] for index in range(0, 12, 2))
 
 
+def _with_zeros(text: str) -> str | None:
+    """Return an address in which the letter O stands for zero as it was meant, else None."""
+    meant = text.upper().replace("O", "0").lower()
+    return meant if meant != text.lower() and _is_mac.fullmatch(meant) else None
+
+
 def normalised(text: str) -> str:
     """Return the address in lower case with colons; Rejection when it is none.
 
@@ -27,7 +33,7 @@ def normalised(text: str) -> str:
     no single machine.
     """
     if not _is_mac.fullmatch(text):
-        meant = suggestion(text)
+        meant = suggestion(text) or _with_zeros(text)
         hint = f'write "{meant}"' if meant else f"for example {_EXAMPLE}, in quotes"
         raise Rejection(f"{quoted(text)} is not a MAC address", hint)
     address = text.lower().replace("-", ":")

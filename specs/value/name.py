@@ -1,6 +1,7 @@
 """What documents may be called."""
 
 import re
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Annotated
 
@@ -10,11 +11,13 @@ from specs.value.text import read_with, shown_as
 
 MAX_LEVELS = 20
 MAX_LENGTH = 253
+MAX_SEGMENT = 63
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SEGMENT = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
 _is_label = re.compile(_LABEL).fullmatch
 _is_segment = re.compile(_SEGMENT).fullmatch
+_LABEL_RULE = 'up to 63 lower-case letters, digits and "-", with a letter or digit at both ends'
 _SEGMENT_RULE = (
     'up to 63 lower-case letters, digits, ".", "_" and "-", with a letter or digit at both ends'
 )
@@ -23,16 +26,19 @@ _SEGMENT_RULE = (
 def _machine_name(text: str) -> str:
     if _is_label(text):
         return text
-    raise Rejection(
-        f"{quoted(text)} is not a machine name",
-        'up to 63 lower-case letters, digits and "-", with a letter or digit at both ends',
-    )
+    name, dot, domain = text.partition(".")
+    if dot and _is_label(name) and _is_segment(domain):
+        hint = f"write {name}; the domain goes into spec.identity.domain"
+    else:
+        hint = _written(_simplified(text).replace("_", "-"), _is_label) or _LABEL_RULE
+    raise _refused(text, "a machine name", hint)
 
 
 def _name(text: str) -> str:
     if _is_segment(text):
         return text
-    raise Rejection(f"{quoted(text)} is not a name", _SEGMENT_RULE)
+    hint = _written(_simplified(text).replace("/", "-"), _is_segment) or _SEGMENT_RULE
+    raise _refused(text, "a name", hint)
 
 
 @lru_cache(maxsize=4096)  # a group's name is written once for each of its machines
@@ -41,14 +47,37 @@ def _path_name(text: str) -> str:
         return text
     segments = text.split("/")
     if not all(_is_segment(segment) for segment in segments):
-        raise Rejection(
-            f"{quoted(text)} is not a name", f'parts joined by "/", each {_SEGMENT_RULE}'
-        )
+        meant = "/".join(part for part in _simplified(text).replace("\\", "/").split("/") if part)
+        hint = _written(meant, _is_path) or f'parts joined by "/", each {_SEGMENT_RULE}'
+        raise _refused(text, "a name", hint)
     if len(segments) > MAX_LEVELS:
-        raise Rejection(f"the name has {len(segments)} levels, at most {MAX_LEVELS} are allowed")
+        raise _too_many(len(segments), MAX_LEVELS, "levels")
     if len(text) > MAX_LENGTH:
-        raise Rejection(f"the name has {len(text)} characters, at most {MAX_LENGTH} are allowed")
+        raise _too_many(len(text), MAX_LENGTH, "characters")
     return text
+
+
+def _is_path(text: str) -> bool:
+    return all(map(_is_segment, text.split("/")))
+
+
+def _simplified(text: str) -> str:
+    return "-".join(text.lower().split(" "))
+
+
+def _written(meant: str, is_valid: Callable[[str], object]) -> str:
+    """Return the hint to write what was probably meant, or nothing."""
+    return f"write {meant}" if is_valid(meant) else ""
+
+
+def _refused(text: str, noun: str, hint: str) -> Rejection:
+    if "/" not in text and len(text) > MAX_SEGMENT:
+        return _too_many(len(text), MAX_SEGMENT, "characters")
+    return Rejection(f"{quoted(text)} is not {noun}", hint)
+
+
+def _too_many(number: int, limit: int, noun: str) -> Rejection:
+    return Rejection(f"the name has {number} {noun}, at most {limit} are allowed", "shorten it")
 
 
 MachineName = Annotated[str, read_with(_machine_name), shown_as(f"^{_LABEL}$", "node-0713")]

@@ -174,6 +174,14 @@ class TestWhatIsRefused:
             " Commit the fleet's files first."
         )
 
+    @pytest.mark.parametrize("ref", ["HEAD:a.yaml", "main^{tree}"])
+    def test_what_is_no_commit_is_refused(self, git_repository: GitRepository, ref: str) -> None:
+        git_repository.commit("One", {"a.yaml": "a"})
+        assert str(refused("RW713", git_repository.path, ref)) == (
+            f"RW713: {ref!r} leads to no commit that the repository {git_repository.path} holds."
+            " Name a commit; where it is one, see what `git fsck` says about the repository."
+        )
+
     def test_a_directory_without_repository_is_refused(self, tmp_path: Path) -> None:
         assert str(refused("RW711", tmp_path)) == (
             f"RW711: {tmp_path} is not a Git repository, nor in one."
@@ -200,7 +208,7 @@ class TestWhatIsRefused:
         assert read_commit(git_repository.path, "HEAD").files == {"a.yaml": b"a"}
         git_repository.commit("Larger", {"site/dump.csv": "x" * 501})
         assert refused("RW714", git_repository.path).cause == (
-            "site/dump.csv has 501 bytes, more than the 500 that one file may have"
+            "site/dump.csv has 501 bytes, at most 500 are read of one file"
         )
 
     def test_too_much_in_many_files_is_refused(
@@ -391,6 +399,11 @@ class TestWithoutGit:
             check=True,
         )
         assert done.stdout == "RW710\n"
+
+
+def test_a_file_is_no_folder_of_a_commit(git_repository: GitRepository) -> None:
+    git_repository.commit("One", {"a.yaml": "a"})
+    assert "has no folder a.yaml" in str(refused("RW713", git_repository.path / "a.yaml"))
 
 
 def test_a_folder_that_the_commit_does_not_have_is_refused_by_name(

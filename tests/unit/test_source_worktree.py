@@ -1,6 +1,7 @@
 """Reading files as they are on a disk."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -28,7 +29,7 @@ def write(directory: Path, *names: str) -> None:
 
 class TestOutsideGit:
     def test_yaml_and_csv_are_read_wherever_they_are(self, tmp_path: Path) -> None:
-        write(tmp_path, "fleet.yaml", "a/b/c.yml", "t.CSV", "x.txt", ".git/x.yaml", "a/.b/x.yaml")
+        write(tmp_path, "fleet.yaml", "a/b/c.yml", "t.CSV", "x.txt", "a/.git/x.yaml", ".b/x.yaml")
         tree = read_worktree(tmp_path)
         assert tree.files == {
             "a/b/c.yml": b"content of a/b/c.yml",
@@ -64,6 +65,27 @@ class TestOutsideGit:
         monkeypatch.setenv("PATH", str(tmp_path))
         assert set(read_worktree(tmp_path).files) == {"a.yaml"}
 
+    @pytest.mark.parametrize("damage", ["HEAD", "objects", "config"])
+    def test_files_in_a_damaged_repository_are_of_no_commit_that_is_known(
+        self, git_repository: GitRepository, damage: str
+    ) -> None:
+        git_repository.commit("One", {"sub/a.yaml": "a"})
+        place = git_repository.path / ".git" / damage
+        if place.is_dir():
+            shutil.rmtree(place)
+        else:
+            place.write_text("[[[")
+        assert refused("RW717", git_repository.path / "sub")
+
+    def test_a_file_that_names_a_repository_which_is_gone_is_a_damaged_one(
+        self, tmp_path: Path
+    ) -> None:
+        (tmp_path / ".git").write_text("gitdir: /nowhere\n")
+        assert str(refused("RW717", tmp_path)) == (
+            f"RW717: {tmp_path}/.git is not a sound Git repository."
+            " See what `git fsck` says, or clone the repository again."
+        )
+
     def test_an_empty_directory_is_an_empty_tree(self, tmp_path: Path) -> None:
         assert read_worktree(tmp_path).files == {}
 
@@ -86,7 +108,7 @@ class TestOutsideGit:
     def test_a_file_that_is_too_large_is_refused_unread(self, tmp_path: Path) -> None:
         with (tmp_path / "a.csv").open("wb") as file:
             file.truncate(2**40)
-        assert f"a.csv has {2**40} bytes" in str(refused("RW714", tmp_path))
+        assert f"a.csv has {2**40:,} bytes" in str(refused("RW714", tmp_path))
 
     def test_too_many_files_are_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -132,9 +154,9 @@ class TestLinks:
         (tmp_path / "fleet/b.yaml").symlink_to(target)
         assert "b.yaml leads out of the tree" in str(refused("RW715", tmp_path / "fleet"))
 
-    @pytest.mark.parametrize("target", ["none.yaml", ".git/config", "folder"])
+    @pytest.mark.parametrize("target", ["none.yaml", "sub/.git/config", "folder"])
     def test_a_link_to_no_file_of_the_tree_is_refused(self, tmp_path: Path, target: str) -> None:
-        write(tmp_path, ".git/config", "folder/a.yaml")
+        write(tmp_path, "sub/.git/config", "folder/a.yaml")
         (tmp_path / "b.yaml").symlink_to(target)
         assert f"b.yaml leads to {target}, which is no" in str(refused("RW715", tmp_path))
 

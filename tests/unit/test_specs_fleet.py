@@ -97,7 +97,7 @@ def test_two_fleet_documents_are_refused_whatever_their_names() -> None:
     assert problems_of(one=one, two=two) == [
         (
             "two.yaml:3:18: RW140 a second Fleet document, the first is at one.yaml:3:18\n"
-            "    hint: merge the two or rename one"
+            "    hint: merge the two"
         )
     ]
 
@@ -466,7 +466,8 @@ def test_ten_mistakes_in_one_repository_are_reported_at_once() -> None:
         'scenario.yaml:5:32: RW124 spec.steps[1]: unknown field "restor"\n'
         '    hint: did you mean "restore"?\n'
         'schedules.yaml:1:1: RW125 "spec" is missing\n'
-        "    hint: add spec"
+        "    hint: add spec: {select: {groups: [tokyo]}, action: {scenario: nightly-backup}, "
+        "when: {cron: 30 2 * * sat, timeZone: Asia/Tokyo}}"
     )
 
 

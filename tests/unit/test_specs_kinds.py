@@ -33,6 +33,13 @@ def document(kind: str, spec: str, name: str = "x") -> str:
         (
             "- a\n",
             (
+                "f.yaml:1:1: RW120 a list where a document of desired state is wanted\n"
+                "    hint: write the documents one after another, with lines of --- between them"
+            ),
+        ),
+        (
+            "services: {}\n",
+            (
                 "f.yaml:1:1: RW120 not a document of desired state: apiVersion, kind, metadata "
                 "and spec are missing\n"
                 "    hint: files of other tools go into a folder whose name begins with a dot"
@@ -42,7 +49,8 @@ def document(kind: str, spec: str, name: str = "x") -> str:
             "apiVersion: v1\nkind: ConfigMap\n",
             (
                 'f.yaml:1:13: RW121 apiVersion "v1" is not read here\n'
-                "    hint: write apiVersion: rackwright/v1alpha1"
+                "    hint: write apiVersion: rackwright/v1alpha1; files of other tools go into a "
+                "folder whose name begins with a dot"
             ),
         ),
         (
@@ -70,7 +78,7 @@ def document(kind: str, spec: str, name: str = "x") -> str:
         ),
         (
             f"{HEAD}kind: Image\nspec: {{}}\n",
-            'f.yaml:1:1: RW125 "metadata" is missing\n    hint: add metadata',
+            'f.yaml:1:1: RW125 "metadata" is missing\n    hint: add metadata: {name: ...}',
         ),
     ],
 )
@@ -96,7 +104,8 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
             "  budgets: {destructive: {atOnce: 0, perHour: unlimited}}\n",
             [
                 (
-                    "f.yaml:5:35: RW128 spec.budgets.destructive.atOnce: must be at least 1\n"
+                    "f.yaml:5:35: RW128 spec.budgets.destructive.atOnce: must be at least 1, "
+                    "not 0\n"
                     "    hint: Machines in destructive work at one moment. "
                     "Cannot be switched off."
                 ),
@@ -112,11 +121,15 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
             "  budgets: {destructive: {atOnce: 100000}}\n  observation: {maxAge: 4w}\n",
             [
                 (
-                    "f.yaml:5:35: RW128 spec.budgets.destructive.atOnce: must be at most 1000\n"
+                    "f.yaml:5:35: RW128 spec.budgets.destructive.atOnce: must be at most 1000, "
+                    "not 100000\n"
                     "    hint: Machines in destructive work at one moment. "
                     "Cannot be switched off."
                 ),
-                "f.yaml:6:25: RW128 spec.observation.maxAge: 4w is not between 1m and 1w",
+                (
+                    "f.yaml:6:25: RW128 spec.observation.maxAge: 4w is not between 1m and 1w\n"
+                    "    hint: An observation older than this is UNKNOWN. Between 1m and 1w."
+                ),
             ],
         ),
         (
@@ -183,8 +196,8 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
             ("  subnet: 10.77.0.0/24\n  dhcp: {mode: server, range: 10.77.0.200-10.77.1.10}\n"),
             [
                 (
-                    "f.yaml:6:31: RW150 spec.dhcp.range: 10.77.0.200-10.77.1.10 is not inside "
-                    "10.77.0.0/24\n"
+                    "f.yaml:6:31: RW150 spec.dhcp.range: 10.77.0.200-10.77.1.10 has an address "
+                    "that no host in 10.77.0.0/24 may have\n"
                     "    hint: for example 10.77.0.128-10.77.0.192"
                 )
             ],
@@ -220,7 +233,7 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
                 (
                     "f.yaml:5:12: RW127 spec.protect: must be true or false, not the text "
                     '"yes"\n'
-                    "    hint: only true and false are booleans; yes, no, on and off are text"
+                    "    hint: write true; yes, no, on and off are text"
                 ),
                 (
                     'f.yaml:6:14: RW124 spec.identity: unknown field "hostname"\n'
@@ -257,7 +270,7 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
                     "    hint: add a Group document; there is none"
                 ),
                 (
-                    "f.yaml:6:20: RW128 spec.hardware.macs: must have at least 1 item\n"
+                    "f.yaml:6:20: RW128 spec.hardware.macs: must not be empty\n"
                     "    hint: The addresses of its network cards, the one that it boots from "
                     "first."
                 ),

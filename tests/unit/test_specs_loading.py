@@ -8,6 +8,8 @@ from specs.source import load_file
 from specs.source.builder import MAX_DEPTH
 from specs.source.chunk import MAX_FILE_BYTES
 
+NO_TAG = "    hint: only !secret NAME exists here; put text that begins with ! in quotes"
+
 
 def data_of(text: str | bytes) -> list[object]:
     loaded = load_file("f.yaml", text if isinstance(text, bytes) else text.encode())
@@ -164,7 +166,10 @@ def test_a_secret_is_a_reference() -> None:
         ),
         (
             "a:\n  b: [1, 2\nc: 3\n",
-            'f.yaml:2:6: RW101 this [ is not closed\n    hint: add the "]", or a missing ","',
+            (
+                "f.yaml:2:6: RW101 this [ is not closed before line 3\n"
+                '    hint: add the "]", or a missing ","'
+            ),
         ),
         (
             "a: {b: 1\n",
@@ -232,8 +237,9 @@ def test_a_secret_is_a_reference() -> None:
         (
             "a: | text\n",
             (
-                "f.yaml:1:6: RW101 text after a | or > or a directive\n"
-                "    hint: begin the text on the next line, indented"
+                "f.yaml:1:6: RW101 text on the line of a | or >, or of a directive\n"
+                "    hint: begin the text on the next line, indented; put text that begins with | "
+                "or > in quotes"
             ),
         ),
         (
@@ -245,7 +251,7 @@ def test_a_secret_is_a_reference() -> None:
         ),
         (
             "a: !<x\n",
-            "f.yaml:1:7: RW109 an unknown tag\n    hint: only !secret NAME exists here",
+            f"f.yaml:1:7: RW109 an unknown tag\n{NO_TAG}",
         ),
         (
             "%YAML 3.0\n---\na: 1\n",
@@ -270,23 +276,20 @@ def test_a_secret_is_a_reference() -> None:
         ),
         (
             "a: !template x\n",
-            'f.yaml:1:4: RW109 unknown tag "!template"\n    hint: only !secret NAME exists here',
+            f'f.yaml:1:4: RW109 unknown tag "!template"\n{NO_TAG}',
         ),
         (
             "a: !!python/name:os.system x\n",
-            (
-                'f.yaml:1:4: RW109 unknown tag "!!python/name:os.system"\n'
-                "    hint: only !secret NAME exists here"
-            ),
+            (f'f.yaml:1:4: RW109 unknown tag "!!python/name:os.system"\n{NO_TAG}'),
         ),
         (
             "a: !x!y z\n",
-            "f.yaml:1:4: RW109 an unknown tag\n    hint: only !secret NAME exists here",
+            f"f.yaml:1:4: RW109 an unknown tag\n{NO_TAG}",
         ),
         (
             "a: !secret ''\n",
             (
-                'f.yaml:1:4: RW109 !secret "" does not name a secret\n'
+                "f.yaml:1:4: RW109 !secret wants a name\n"
                 "    hint: write !secret and a name such as bmc/rack07"
             ),
         ),
@@ -301,7 +304,8 @@ def test_a_secret_is_a_reference() -> None:
             "a: *b\n",
             (
                 "f.yaml:1:4: RW110 no anchor &b before this alias\n"
-                "    hint: anchors hold within one document and stand above their uses"
+                "    hint: an anchor stands above its uses, in the same document; "
+                "text that begins with * goes into quotes"
             ),
         ),
         (
@@ -322,13 +326,12 @@ def test_a_secret_is_a_reference() -> None:
             "name: {{ inventory_hostname }}\n",
             (
                 "f.yaml:1:8: RW112 a mapping as a key\n"
-                "    hint: text templates such as {{ name }} do not exist here; "
-                "write the value itself"
+                "    hint: text templates do not exist here; write the value itself"
             ),
         ),
         (
             "a:\n  8080: x\n",
-            "f.yaml:2:3: RW112 this key is not text\n    hint: put the key in quotes",
+            'f.yaml:2:3: RW112 the key "8080" is not text\n    hint: put the key in quotes',
         ),
         (
             "a:\n  <<: 7\n",

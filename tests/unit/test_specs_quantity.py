@@ -44,7 +44,9 @@ def test_rates_are_read_in_bits_per_second() -> None:
         ("2H", "is not a duration", "write 2h"),
         ("2 h", "is not a duration", "write 2h"),
         ("-5m", "is not a duration", "for example 10m; units are s, m, h, d, w"),
-        ("1h30m", "is not a duration", "for example 10m; units are s, m, h, d, w"),
+        ("1h30m", "is not a duration", "write 90m"),
+        ("90min", "is not a duration", "write 90m"),
+        ("2 hours", "is not a duration", "write 2h"),
         ("", "is not a duration", "for example 10m; units are s, m, h, d, w"),
         (
             "1.5s",

@@ -174,7 +174,7 @@ def test_nothing_is_said_of_unmatched_selectors_while_there_are_errors() -> None
         (
             hold("{machines: []}"),
             (
-                "x.yaml:5:22: RW128 spec.select.machines: must have at least 1 item\n"
+                "x.yaml:5:22: RW128 spec.select.machines: must not be empty\n"
                 "    hint: Names or patterns; one of them must match. * stands for any "
                 "characters, ? for one."
             ),

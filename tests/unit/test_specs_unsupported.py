@@ -4,7 +4,6 @@ import pytest
 
 from specs.compile import compile_fleet
 from specs.compiled import (
-    CommitSigner,
     CompiledDelivery,
     CompiledFleet,
     GroupBudget,
@@ -240,17 +239,14 @@ FLEET = """  budgets:
     disruptive: {atOnce: 5, perHour: 50}
     groups:
       - {group: lab, disruptive: {atOnce: 1, perHour: 3}}
-  commits: {verify: ssh, signers: [{name: Ada, key: ssh-ed25519 AAAA}]}
   defaults: {network: n}
 """
 
 
-def test_the_fleet_says_budgets_who_signs_and_the_default_network() -> None:
+def test_the_fleet_says_budgets_and_the_default_network() -> None:
     settings = fleet_of(NETWORK + GROUP + document("Fleet", FLEET)).settings
     assert (settings.max_disruptive_at_once, settings.max_disruptive_per_hour) == (5, 50)
     assert settings.group_budgets == (GroupBudget("lab", None, None, 1, 3),)
-    assert settings.commit_verification == "ssh"
-    assert settings.commit_signers == (CommitSigner("Ada", "ssh-ed25519 AAAA"),)
     assert settings.default_network == "n"
 
 

@@ -1,0 +1,87 @@
+"""The problems of a repository as a terminal, a pipe and a program read them."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from rich.console import Console
+from rich.padding import Padding
+from rich.text import Text
+
+from specs.problem import Problem
+
+FORMAT = "rackwright-problems/1"
+MOST_SHOWN = 100
+"""Problems that a person is shown. Who lost a file may have thousands of the same cause."""
+
+_COLOURS = {"error": "red", "warning": "yellow"}
+_HINT_INDENT = 4
+
+
+def shown(problems: Sequence[Problem], most: int = MOST_SHOWN) -> tuple[Problem, ...]:
+    """Return at most ``most`` problems in their order; warnings give way to errors."""
+    errors_first = sorted(problems, key=lambda problem: problem.severity != "error")
+    chosen = {id(problem) for problem in errors_first[:most]}
+    return tuple(problem for problem in problems if id(problem) in chosen)
+
+
+def remainder(problems: Sequence[Problem], most: int = MOST_SHOWN) -> str:
+    """Return what is said of the problems that are not shown; nothing where all are."""
+    left = set(problems).difference(shown(problems, most))
+    if not left:
+        return ""
+    files = len({problem.position.file for problem in left})
+    return f"and {len(left):,} more in {files:,} file(s): rackwright validate --format json has all"
+
+
+def plain(problems: Sequence[Problem], most: int = MOST_SHOWN) -> str:
+    """Return the problems as lines without colours, the last one about those left out."""
+    lines = [str(problem) for problem in shown(problems, most)]
+    left = remainder(problems, most)
+    return "\n".join([*lines, left] if left else lines)
+
+
+def count(problems: Sequence[Problem]) -> str:
+    """Return how many there are: ``2 error(s) and 1 warning(s)``."""
+    numbers = [
+        (severity, sum(problem.severity == severity for problem in problems))
+        for severity in ("error", "warning")
+    ]
+    return " and ".join(f"{number:,} {severity}(s)" for severity, number in numbers if number)
+
+
+def print_problems(console: Console, problems: Sequence[Problem], most: int = MOST_SHOWN) -> None:
+    """Print the problems; on a terminal in colour and wrapped, else as lines of their own."""
+    if not console.is_terminal:
+        text = plain(problems, most)
+        if text:
+            console.out(text, highlight=False)
+        return
+    for problem in shown(problems, most):
+        console.print(_line(problem), overflow="fold")
+        if problem.hint:
+            hint = Text(f"hint: {problem.hint}", style="dim")
+            console.print(Padding(hint, (0, 0, 0, _HINT_INDENT)))
+    left = remainder(problems, most)
+    if left:
+        console.print(Text(left, style="bold"))
+
+
+def problems_document(problems: Sequence[Problem], revision: str) -> dict[str, Any]:
+    """Return all problems for programs; ``docs/reference/validate.md`` describes the form."""
+    return {
+        "format": FORMAT,
+        "revision": revision,
+        "valid": not any(problem.severity == "error" for problem in problems),
+        "problems": [asdict(problem) for problem in problems],
+    }
+
+
+def _line(problem: Problem) -> Text:
+    line = Text(f"{problem.position}:", style="bold")
+    colour = _COLOURS[problem.severity]
+    line.append(f" {problem.code}", style=f"not bold {colour}")
+    if problem.severity == "warning":
+        line.append(" warning:", style=f"not bold {colour}")
+    line.append(f" {problem.message}", style="not bold")
+    return line
