@@ -112,7 +112,7 @@ class GitCommand:
     def tree_id(self, commit: str, folder: str) -> str | None:
         """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
         status, output, _ = self._run(
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{folder}^{{tree}}"]
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{folder}/"]
         )
         return output.strip() if status == 0 else None
 
