@@ -250,8 +250,7 @@ def test_a_csv_file_that_no_table_names_is_ignored() -> None:
             [
                 (
                     'm.csv:2:1: RW128 name: "A" is not a machine name\n'
-                    '    hint: up to 63 lower-case letters, digits and "-", with a letter or digit '
-                    "at both ends"
+                    "    hint: write a"
                 ),
                 (
                     'm.csv:2:3: RW128 macs[0]: "52:54:00:00:00:0x" is not a MAC address\n'
@@ -404,8 +403,14 @@ def test_a_machine_in_two_places_is_refused_naming_both() -> None:
         (
             "    - a\n    - [b]\n",
             [
-                't.yaml:6:7: RW127 spec.rows[0]: must be a mapping, not the text "a"',
-                "t.yaml:7:7: RW127 spec.rows[1]: must be a mapping, not a list",
+                (
+                    't.yaml:6:7: RW127 spec.rows[0]: must be a mapping, not the text "a"\n'
+                    '    hint: for example {name: node-0713, macs: ["52:54:00:12:34:56"]}'
+                ),
+                (
+                    "t.yaml:7:7: RW127 spec.rows[1]: must be a mapping, not a list\n"
+                    "    hint: only one is wanted here"
+                ),
             ],
         ),
         (
@@ -443,8 +448,7 @@ def test_a_mistake_in_the_defaults_is_reported_once_and_not_at_every_row() -> No
     assert problems_of("  defaults: {group: Lab}\n" + rows) == [
         (
             't.yaml:5:21: RW128 spec.defaults.group: "Lab" is not a name\n'
-            '    hint: parts joined by "/", each up to 63 lower-case letters, digits, ".", "_" and '
-            '"-", with a letter or digit at both ends'
+            "    hint: write lab"
         )
     ]
     assert problems_of("  defaults: {group: lba}\n" + rows) == [
