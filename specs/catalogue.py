@@ -201,7 +201,8 @@ _ENTRIES = (
         Code.USED_TWICE,
         "two machines share what must be unique",
         "A MAC address, UUID, host name or IP address is written twice. Whichever machine boots "
-        "could be taken for the other.",
+        "could be taken for the other. Hardware that a machine was formerly counts too: its "
+        "history can go on in one machine only.",
         "Correct one of the two places.",
     ),
     Explanation(

@@ -26,6 +26,7 @@ from specs.resolve.networks import is_host
 from specs.resolve.power import PLAIN_DRIVERS, power_fields, power_settings, why_unsupported
 from specs.resolve.selectors import WrittenSelector
 from specs.resolve.targets import Conflicts, Target
+from specs.uniqueness import warn_of_idle_history
 
 _NETWORK: Path = ("spec", "network")
 
@@ -106,6 +107,8 @@ def compile_machine(
         and not definition.is_broken_at(_NETWORK)
     ):
         _report_no_network(definition, model, problems)
+    if model.spec.hardware.formerly:
+        warn_of_idle_history(definition, problems)
     effective = _effective(definition, model, inherited, surroundings.networks)
     targets = surroundings.targets and [
         target

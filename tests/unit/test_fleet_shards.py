@@ -42,6 +42,7 @@ SITE = (
 )
 GROUPS = ("site/a", "site/b", "site/c/d")
 NOTHING = "  assign: []\n"
+FORMER = "uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32"
 ALWAYS = (0, "site/b", "web", "")
 
 
@@ -50,6 +51,11 @@ def group_file(group: str) -> str:
         f"{HEAD}kind: Group\nmetadata: {{name: {group}}}\nspec:\n  labels: {{rack: x}}\n"
         "  assign: [{scenario: clone, run: 7}]\n"
     )
+
+
+def continuing(number: int, identity: str) -> str:
+    """Return a machine whose hardware was another one formerly."""
+    return machine(number, "site/a", "db").replace("]}", f'], formerly: ["{identity}"]}}', 1)
 
 
 def machine(number: int, group: str, role: str, assign: str = "") -> str:
@@ -143,6 +149,8 @@ def test_an_updated_fleet_is_what_compiling_it_anew_gives(
         ("m1.yaml", machine(1, "site/a", "db").replace("m1", "m0")),
         ("m1.yaml", machine(1, "site/a", "db").replace(":01", ":00")),
         ("m1.yaml", machine(1, "site/a", "db").replace("10.77.1.2", "10.77.1.1")),
+        ("m1.yaml", continuing(1, "mac:52-54-00-00-00-00")),
+        ("m1.yaml", f"{continuing(1, FORMER)}---\n{continuing(2, FORMER)}"),
         ("m1.yaml", machine(1, "site/nowhere", "db")),
         ("m1.yaml", machine(1, "site/a", "db").replace("10.77.1.2", "10.99.1.2")),
         ("m1.yaml", machine(1, "site/a", "db").replace("hardware", "hardwear")),
@@ -156,6 +164,8 @@ def test_an_updated_fleet_is_what_compiling_it_anew_gives(
         "a name twice",
         "a MAC twice",
         "an address twice",
+        "former hardware that another machine has",
+        "former hardware twice",
         "an unknown group",
         "an address outside the network",
         "an unknown field",
@@ -172,6 +182,14 @@ def test_what_is_unusual_is_left_to_the_whole_compilation(name: str, text: str) 
     assert compiled is not None
     before = {name: files[name]} if name in files else {}
     assert update_index(*compiled, before, {name: text.encode()}) is None
+
+
+def test_former_hardware_that_nobody_else_names_is_brought_up_to_date() -> None:
+    files = files_of([])
+    for text in (continuing(1, FORMER), continuing(1, "mac:52:54:00:00:00:01")):
+        updated = update_index(*compiled_of(files), {}, {"m1.yaml": text.encode()})
+        assert updated is not None
+        assert plain(updated[0].fleet("rev")) == plain(whole(files | {"m1.yaml": text.encode()}))
 
 
 def test_what_is_not_sound_has_no_index() -> None:
