@@ -301,6 +301,13 @@ _ENTRIES = (
         "Merge the two entries of budgets.groups into one.",
     ),
     Explanation(
+        Code.NAME_RESERVED,
+        "a name that Rackwright uses itself",
+        "Work that Rackwright plans by itself has this name in the history of machines. A "
+        "scenario of that name could be taken for it.",
+        "Give the scenario another name, here and wherever it is assigned.",
+    ),
+    Explanation(
         Code.INVISIBLE_CHARACTER,
         "a character that looks like a space, or like nothing",
         "A line is indented with a character such as a no-break space, which web pages and "

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reconciler.ledger.operation import INSPECTION
 from specs.compile import CompileResult, compile_fleet, is_desired_state
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
@@ -223,6 +224,18 @@ def test_one_machine_cannot_have_an_address_twice() -> None:
             "    hint: each machine has its own MAC address"
         )
     ]
+
+
+def test_a_scenario_cannot_have_the_name_of_the_planners_own_inspections() -> None:
+    scenario = SCENARIO.replace("name: clone", f"name: {INSPECTION}")
+    assert problems_of(scenario=scenario) == [
+        (
+            "scenario.yaml:3:18: RW158 metadata.name: inspection is what Rackwright calls the "
+            "inspections that it plans by itself\n"
+            "    hint: give the scenario another name, for example inspect-disks"
+        )
+    ]
+    assert problems_of(scenario=scenario.replace(INSPECTION, f"site/{INSPECTION}")) == []
 
 
 def formerly(name: str, number: int, *identities: str) -> str:
