@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface
 from typing import NamedTuple, Protocol
 
 from specs.code import Code
-from specs.compiled import Assignment, CompiledMachine, CompiledNetwork
+from specs.compiled import PROTECT, Assignment, CompiledMachine, CompiledNetwork
 from specs.definition import Definition
 from specs.kinds.machine import Machine, MachineIdentity
 from specs.kinds.power import Power
@@ -283,7 +283,7 @@ def _own_fields(model: Machine) -> Iterator[str]:
         else:
             yield from power_fields(spec.power)
     if spec.protect is not None:
-        yield "protect"
+        yield PROTECT
     yield from map(label_field, model.metadata.labels)
     yield from map(assign_field, range(len(spec.assign or ())))
 

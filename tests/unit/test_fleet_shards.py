@@ -50,6 +50,7 @@ def group_file(group: str) -> str:
     return (
         f"{HEAD}kind: Group\nmetadata: {{name: {group}}}\nspec:\n  labels: {{rack: x}}\n"
         "  assign: [{scenario: clone, run: 7}]\n"
+        f"  protect: {str(group == 'site/c/d').lower()}\n"
     )
 
 
@@ -72,7 +73,7 @@ rows = st.builds(
     st.integers(1, 12),
     st.sampled_from(GROUPS),
     st.sampled_from(("web", "db")),
-    st.sampled_from(("", NOTHING)),
+    st.sampled_from(("", NOTHING, "  protect: true\n", "  protect: false\n")),
 )
 fleets = st.lists(rows, max_size=9, unique_by=lambda row: row[0])
 
@@ -94,8 +95,11 @@ def whole(files: Mapping[str, bytes]) -> CompiledFleet:
 
 
 def plain(fleet: CompiledFleet) -> CompiledFleet:
-    """Return a fleet in which no machine knows where its own fields come from."""
-    machines = {name: replace(found, origins={}) for name, found in sorted(fleet.machines.items())}
+    """Return a fleet whose machines only know where their protection comes from."""
+    machines = {
+        name: replace(found, origins={"protect": found.origins["protect"]} if found.protect else {})
+        for name, found in sorted(fleet.machines.items())
+    }
     return replace(fleet, machines=machines)
 
 
