@@ -98,7 +98,6 @@ def generated_machine(number: int) -> CompiledMachine:
         protect=False,
         assignments=(Assignment(SCENARIO.name, "2026-11", Origin(HERE, ("site",))),),
         origins={},
-        digest=f"{number:032x}",
     )
 
 
@@ -155,7 +154,7 @@ def generated(machine: CompiledMachine) -> Generated:
     )
     system = InstalledSystem(
         hostname=machine.hostname,
-        machine_id=machine.digest,
+        machine_id=machine.uuid.replace("-", ""),
         addresses=tuple(str(address) for address in machine.addresses),
         ssh_host_keys=tuple(f"SHA256:{kind * 43}" for kind in "abc"),
         os="Debian GNU/Linux 12 (bookworm)",
@@ -173,8 +172,8 @@ def generated(machine: CompiledMachine) -> Generated:
 def _disk(machine: CompiledMachine) -> Disk:
     return Disk(
         identity=DiskIdentity(
-            wwn=f"0x5000{machine.digest[-12:]}",
-            serial=f"S{machine.digest[-12:]}",
+            wwn=f"0x5000{machine.uuid[-12:]}",
+            serial=f"S{machine.uuid[-12:]}",
             path="pci-0000:00:04.0",
             size=960 * GIB,
         ),
@@ -190,7 +189,7 @@ def _disk(machine: CompiledMachine) -> Disk:
                 start=number * GIB,
                 size=GIB,
                 type="0fc63daf-8483-4772-8e79-3d69d8477de4",
-                uuid=f"{number:08}-0000-4000-8000-{machine.digest[-12:]}",
+                uuid=f"{number:08}-0000-4000-8000-{machine.uuid[-12:]}",
                 filesystem=filesystem,
                 label="",
             )
@@ -209,7 +208,7 @@ def _report(machine: CompiledMachine, disk: Disk, system: InstalledSystem | None
         hardware=Hardware(
             macs=machine.macs,
             uuid=machine.uuid,
-            serial=machine.digest[-8:],
+            serial=machine.uuid[-8:],
             vendor="NEC",
             product="Express5800/R120",
             cpus=32,
@@ -314,7 +313,7 @@ def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
                 "contact_name": machine.name,
                 "contact_environment": "installed",
                 "contact_at": NOW,
-                "stamp": machine.digest[-24:],
+                "stamp": f"{machine.uuid[-12:]:0>24}",
             },
         ),
         ("boot_client", {"mac": machine.macs[0], "known": True, "heard_at": at, "boot_at": at}),

@@ -201,7 +201,8 @@ _ENTRIES = (
         Code.USED_TWICE,
         "two machines share what must be unique",
         "A MAC address, UUID, host name or IP address is written twice. Whichever machine boots "
-        "could be taken for the other.",
+        "could be taken for the other. Hardware that a machine was formerly counts too: its "
+        "history can go on in one machine only.",
         "Correct one of the two places.",
     ),
     Explanation(
@@ -298,6 +299,13 @@ _ENTRIES = (
         "two budgets for one group",
         "The Fleet document limits the same group twice. Neither wins.",
         "Merge the two entries of budgets.groups into one.",
+    ),
+    Explanation(
+        Code.NAME_RESERVED,
+        "a name that Rackwright uses itself",
+        "Work that Rackwright plans by itself has this name in the history of machines. A "
+        "scenario of that name could be taken for it.",
+        "Give the scenario another name, here and wherever it is assigned.",
     ),
     Explanation(
         Code.INVISIBLE_CHARACTER,

@@ -13,6 +13,9 @@ from typing import Literal
 from specs.digest import Canonical, digest
 from specs.position import Position
 
+PROTECT = "protect"
+"""The field whose place a plan names: protection is what a person takes away."""
+
 
 @dataclass(frozen=True, slots=True)
 class Origin:

@@ -14,10 +14,11 @@ problem again and puts it into words.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
-from specs.compiled import CompiledMachine
+from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
 from specs.kinds.machine import Machine
 from specs.library import Library
+from specs.origins import KnownSource, Sources
 from specs.problem import Problem
 from specs.problems import Problems
 from specs.references import REFERENCES
@@ -64,10 +65,11 @@ def machine_context(
 ) -> MachineContext:
     """Return the context that a sound fleet's documents make.
 
-    Where values came from is left out: it costs much, and only ``explain`` asks.
+    Where values came from is left out: it costs much, and only ``explain`` asks. Plans
+    say how protection is taken away, so that its place stays.
     """
     kinds = {kind for _, kind in REFERENCES["Machine"]}
-    inheritance = {name: replace(tree.inherited(name), sources={}) for name in tree.names}
+    inheritance = {name: _without_sources(tree.inherited(name)) for name in tree.names}
     return MachineContext(
         surroundings=replace(surroundings, tree=ResolvedGroups(inheritance)),
         known={
@@ -75,6 +77,13 @@ def machine_context(
             for kind in kinds
         },
     )
+
+
+def _without_sources(inherited: Inherited) -> Inherited:
+    sources: Sources = {}
+    if inherited.protect:
+        sources = {PROTECT: KnownSource(inherited.sources[PROTECT].origin())}
+    return replace(inherited, sources=sources)
 
 
 def compile_part(

@@ -1,7 +1,7 @@
 """Where values come from, worked out when somebody asks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from specs.compiled import Origin
@@ -21,8 +21,30 @@ class Source:
         """Return the place for people."""
         return Origin(self.document.position(self.path), self.groups)
 
+    def below(self, group: str) -> "Source":
+        """Return the source of what ``group`` inherits from here."""
+        return replace(self, groups=(*self.groups, group))
 
-Fields = tuple[tuple[str, ...], Mapping[str, Source]]
+
+@dataclass(frozen=True, slots=True)
+class KnownSource:
+    """A value whose place was worked out, so that its document can be forgotten."""
+
+    place: Origin
+
+    def origin(self) -> Origin:
+        """Return the place for people."""
+        return self.place
+
+    def below(self, group: str) -> "KnownSource":
+        """Return the source of what ``group`` inherits from here."""
+        return KnownSource(replace(self.place, path=(*self.place.path, group)))
+
+
+Sources = Mapping[str, Source | KnownSource]
+"""Where the values of fields come from, by their names in documents."""
+
+Fields = tuple[tuple[str, ...], Sources]
 """The fields that a machine's own document sets, and the sources of those it inherits."""
 
 

@@ -98,6 +98,7 @@ def _references(schema: Any) -> Iterator[str]:  # noqa: ANN401 - JSON values are
 def _kind(definitions: Mapping[str, _Schema], kind: str, parts: list[str]) -> str:
     text = io.StringIO()
     yaml = YAML()
+    yaml.width = 4096  # a key or a URL that is broken in two is no longer one
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.dump(example_document(kind), text)
     lines = [f"## {kind}\n", f"{definitions[kind]['description']}\n", "```yaml"]

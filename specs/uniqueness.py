@@ -11,6 +11,7 @@ from specs.quotation import quoted
 
 _MACS = ("spec", "hardware", "macs")
 _UUID = ("spec", "hardware", "uuid")
+_FORMERLY = ("spec", "hardware", "formerly")
 _HOST_NAME = ("spec", "identity", "hostname")
 _ADDRESSES = ("spec", "identity", "addresses")
 _NAME = ("metadata", "name")
@@ -27,6 +28,7 @@ _Property = tuple[str, str, Path]
 def check_uniqueness(machines: Iterable[Definition], problems: Problems) -> None:
     """Report every second use of a MAC address, UUID, host name or address, naming the first.
 
+    Hardware whose history a machine continues counts as used by it.
     A machine whose document has another problem is compared by what is sound in it.
     """
     used: dict[tuple[str, str], tuple[Definition, Path]] = {}
@@ -38,10 +40,45 @@ def check_uniqueness(machines: Iterable[Definition], problems: Problems) -> None
 
 
 def properties(definition: Definition) -> Iterator[_Property]:
-    """Yield everything about a machine that no other may share."""
+    """Yield everything about a machine that no other may share.
+
+    A ``formerly`` without effect is left out: it takes nothing from anybody.
+    """
     if isinstance(definition.model, Machine) and not definition.broken:
-        return _of_model(definition.model)
-    return _of_data(definition)
+        yield from _of_model(definition.model)
+    else:
+        yield from _of_data(definition)
+    yield from (each for each, idle in _former(definition) if idle is None)
+
+
+def warn_of_idle_history(definition: Definition, problems: Problems) -> None:
+    """Warn of each ``formerly`` that names what the machine has now, or named before."""
+    for (noun, value, path), first in _former(definition):
+        if first is not None:
+            problems.warning(
+                definition.document.position(path),
+                Code.NO_EFFECT,
+                f"{definition.document.shown(path)}: has no effect, this machine already has the "
+                f"{noun} {value} at {definition.document.position(first)}",
+                "remove it: only what the machine no longer has needs to be named",
+            )
+
+
+def _former(definition: Definition) -> Iterator[tuple[_Property, Path | None]]:
+    """Yield the hardware that a machine was formerly, and where it says the same before."""
+    found = [
+        (path, text) for path, text in definition.values((*_FORMERLY, "*")) if isinstance(text, str)
+    ]
+    if not found:
+        return
+    known = {
+        (noun, value): path for noun, value, path in _of_data(definition) if path[:2] == _MACS[:2]
+    }
+    for path, text in found:
+        form, _, value = text.lower().partition(":")
+        noun, value = (UUID, value) if form == "uuid" else (MAC_ADDRESS, value.replace("-", ":"))
+        first = known.setdefault((noun, value), path)
+        yield (noun, value, path), None if first == path else first
 
 
 def _of_model(machine: Machine) -> Iterator[_Property]:
@@ -86,10 +123,18 @@ def _report(
     machine, path = second
     other, other_path = first
     owner = "this machine" if other is machine else f"machine {quoted(other.name)}"
+    continued = _is_former(other_path)
     problems.error(
         machine.document.position(path),
         Code.USED_TWICE,
-        f"{machine.document.shown(path)}: the {noun} {value} is already used by {owner} "
+        f"{machine.document.shown(path)}: the {noun} {value} is already "
+        f"{'a former one of' if continued else 'used by'} {owner} "
         f"at {other.document.position(other_path)}",
-        f"each machine has its own {noun}",
+        "the history of hardware goes on in one machine: name it in one of the two places"
+        if continued or _is_former(path)
+        else f"each machine has its own {noun}",
     )
+
+
+def _is_former(path: Path) -> bool:
+    return path[: len(_FORMERLY)] == _FORMERLY

@@ -2,7 +2,7 @@
 
 The form is JSON of rows without names: what all machines of a group share, such as the
 assignments that they inherit, stands once. Origins of single fields are left out, but
-for those of assignments, which plans show.
+for those that plans show: of assignments and of protection.
 """
 
 from collections.abc import Iterable, Mapping
@@ -12,7 +12,7 @@ from ipaddress import IPv4Interface
 from json import dumps, loads
 from typing import Any, Protocol
 
-from specs.compiled import Assignment, CompiledMachine, Origin
+from specs.compiled import PROTECT, Assignment, CompiledMachine, Origin
 from specs.position import Position
 
 
@@ -99,19 +99,19 @@ def _row(machine: CompiledMachine, lists: dict[tuple[Assignment, ...], int]) -> 
         machine.unsupported,
         dict(machine.power_settings),
         machine.holds,
+        _place(machine.origins.get(PROTECT)) if machine.protect else None,
     ]
 
 
 def _assignment(assignment: Assignment) -> list[Any]:
-    place = assignment.origin.position
-    return [
-        assignment.scenario,
-        assignment.run,
-        place.file,
-        place.line,
-        place.column,
-        assignment.origin.path,
-    ]
+    return [assignment.scenario, assignment.run, *_place(assignment.origin)]
+
+
+def _place(origin: Origin | None) -> list[Any]:
+    if origin is None:
+        return []
+    place = origin.position
+    return [place.file, place.line, place.column, origin.path]
 
 
 def machines_of(group: str, body: bytes) -> tuple[CompiledMachine, ...]:
@@ -122,16 +122,21 @@ def machines_of(group: str, body: bytes) -> tuple[CompiledMachine, ...]:
 
 
 def _read_assignment(row: list[Any]) -> Assignment:
-    scenario, run, file, line, column, path = row
-    return Assignment(scenario, run, Origin(Position(file, line, column), tuple(path)))
+    scenario, run, *place = row
+    return Assignment(scenario, run, _origin(*place))
+
+
+def _origin(file: str, line: int, column: int, path: list[str]) -> Origin:
+    return Origin(Position(file, line, column), tuple(path))
 
 
 def _machine(
     group: str, groups: tuple[str, ...], lists: list[tuple[Assignment, ...]], row: list[Any]
 ) -> CompiledMachine:
     name, labels, macs, uuid, serial, network, hostname, addresses, *rest = row
-    power_driver, protect, assignments, domain, formerly, unsupported, settings, holds = rest
-    origins: Mapping[str, Origin] = {}
+    power_driver, protect, assignments, domain, formerly, unsupported, settings, *rest = rest
+    holds, protected_at = rest
+    origins: Mapping[str, Origin] = {PROTECT: _origin(*protected_at)} if protected_at else {}
     return CompiledMachine(
         name=name,
         group=group,

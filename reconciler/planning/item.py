@@ -106,11 +106,18 @@ class PlanItem:
     """The document that the item is about where ``machine`` is empty: ``Package nginx``."""
     seconds: int = 0
     """Estimate of how long the machine is at work; 0 where there is nothing to go by."""
+    formerly: str = ""
+    """The name that the machine's hardware was last known by, where that is another one."""
 
     @property
     def name(self) -> str:
         """Return what the item is about: the machine, else the document."""
         return self.machine or self.subject
+
+    @property
+    def title(self) -> str:
+        """Return the name as people see it, with the earlier one: ``node-02 (was node-01)``."""
+        return f"{self.name} (was {self.formerly})" if self.formerly else self.name
 
     @property
     def starts(self) -> bool:

@@ -13,6 +13,7 @@ from reconciler.observed import Capture, Observed, ObservedMachine
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
+from reconciler.planning.renames import former_name
 from reconciler.planning.scenario_work import (
     Blocked,
     Disputed,
@@ -122,6 +123,12 @@ def machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
 
     Of ``desired`` it reads the scenarios, the holds and the revision only.
     """
+    items = _items(desired, view)
+    before = former_name(view.machine.name, view.seen, view.operations) if items else ""
+    return [replace(item, formerly=before) for item in items] if before else items
+
+
+def _items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
     machine = view.machine
     under_way = [
         status

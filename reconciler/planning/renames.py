@@ -1,14 +1,13 @@
 """Machines whose name in Git is not the one that their hardware was last seen under. Pure."""
 
+from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from reconciler.hardware import FleetHardware
-from reconciler.observed import Observed
+from reconciler.ledger.operation import OperationStatus
+from reconciler.observed import Observed, ObservedMachine
 from specs.compiled import CompiledFleet
-
-if TYPE_CHECKING:
-    from datetime import datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,23 +21,31 @@ class Rename:
 
 
 def renames(desired: CompiledFleet, observed: Observed) -> tuple[Rename, ...]:
-    """Return the renamed machines, in the order of their names in Git.
-
-    The name before is the newest that an observation or an operation of the hardware
-    carries: once something is heard under the new name, the rename is history.
-    """
-    newest: dict[str, tuple[str, datetime]] = {}
-    for name, seen in observed.machines.items():
-        known = seen.known_as
-        if known is not None:
-            newest[name] = known
+    """Return the renamed machines, in the order of their names in Git."""
+    operations: defaultdict[str, list[OperationStatus]] = defaultdict(list)
     fleet = FleetHardware(desired.machines.values())
     for status in observed.operations:
         owner = fleet.owner(status.operation.identities)
-        if owner is not None and (owner not in newest or newest[owner][1] < status.at):
-            newest[owner] = (status.operation.machine, status.at)
-    return tuple(
-        Rename(newest[name][0], name, machine.hardware_identity)
-        for name, machine in desired.machines.items()
-        if name in newest and newest[name][0] != name
-    )
+        if owner is not None:
+            operations[owner].append(status)
+    found = []
+    for name, machine in desired.machines.items():
+        seen = observed.machines.get(name, ObservedMachine())
+        before = former_name(name, seen, operations.get(name, ()))
+        if before:
+            found.append(Rename(before, name, machine.hardware_identity))
+    return tuple(found)
+
+
+def former_name(name: str, seen: ObservedMachine, operations: Iterable[OperationStatus]) -> str:
+    """Return what the machine ``name`` was called before; empty where it has kept its name.
+
+    That is the newest name that an observation or an operation of its hardware carries:
+    once something is heard under the new name, the rename is history.
+    """
+    known = seen.known_as
+    newest, at = known or ("", None)
+    for status in operations:
+        if at is None or at < status.at:
+            newest, at = status.operation.machine, status.at
+    return "" if newest == name else newest

@@ -14,6 +14,7 @@ from reconciler.planning.disk_history import image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
 from reconciler.planning.item import DiskFacts, ImageChange, Risk
 from specs.compiled import (
+    PROTECT,
     Assignment,
     BackupStep,
     CompiledMachine,
@@ -206,7 +207,7 @@ def _target(
 
 
 def _unprotect(machine: CompiledMachine) -> str:
-    origin = machine.origins.get("protect")
+    origin = machine.origins.get(PROTECT)
     where = f" at {origin.position}" if origin else ""
     return f"Take `protect: true` away{where}, if the machine may be overwritten"
 

@@ -100,7 +100,7 @@ def _some(sentences: list[str], limit: int | None) -> list[str]:
 
 def _item_change(each: ItemChange) -> str:
     before, after = each.before, each.after
-    return f"{after.name}: {before.risk} {before.reason} → {after.risk} {after.reason}"
+    return f"{after.title}: {before.risk} {before.reason} → {after.risk} {after.reason}"
 
 
 def _field(each: FieldChange) -> str:

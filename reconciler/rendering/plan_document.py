@@ -66,6 +66,8 @@ class ItemDocument(TypedDict):
     fold: int
     """Index of its fold in ``folds``."""
     machine: str
+    formerly: str
+    """The name that its hardware was last known by, where Git calls it otherwise now."""
     subject: str
     """The document that it is about where ``machine`` is empty: ``Package nginx``."""
     group: str

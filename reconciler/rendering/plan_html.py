@@ -111,7 +111,7 @@ def _fold(each: Fold, now: datetime) -> Iterator[str]:
         yield _cells("th", "machine", "why", *unblock, "last heard")
         for item in each.items:
             heard = ago(item.observed_at, now) if item.machine else ""
-            yield _cells("td", item.name, item.reason, *(item.unblock for _ in unblock), heard)
+            yield _cells("td", item.title, item.reason, *(item.unblock for _ in unblock), heard)
     yield "</table></div></details>"
 
 
@@ -119,7 +119,7 @@ def _disk_row(item: PlanItem, disk: DiskFacts, image: ImageChange, now: datetime
     backup = for_html(words.backup(disk, now))
     kind = ' class="lost"' if disk.lost else ""
     return (
-        f"<tr><td>{for_html(item.name)}</td><td>{for_html(words.disk(disk, now))}</td>"
+        f"<tr><td>{for_html(item.title)}</td><td>{for_html(words.disk(disk, now))}</td>"
         f"<td{kind}>{backup}</td><td>{for_html(words.image(image, now))}</td>"
         f"<td>{for_html(words.spared(item))}</td></tr>"
     )

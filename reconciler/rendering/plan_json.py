@@ -95,6 +95,7 @@ def item_document(item: PlanItem, fold: int) -> ItemDocument:
     return {
         "fold": fold,
         "machine": item.machine,
+        "formerly": item.formerly,
         "subject": item.subject,
         "group": item.group,
         "risk": item.risk.value,

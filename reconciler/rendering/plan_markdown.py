@@ -103,7 +103,7 @@ def _disk_table(items: list[PlanItem], now: datetime) -> Iterator[str]:
         for disk, image in zip(item.disks, item.images, strict=False):
             backup = words.backup(disk, now)
             yield _cells(
-                f"**{safe(item.name)}**",
+                f"**{safe(item.title)}**",
                 safe(words.disk(disk, now)),
                 f"**{safe(backup)}**" if disk.lost else safe(backup),
                 safe(words.image(image, now)),
@@ -116,7 +116,7 @@ def _table(items: list[PlanItem], now: datetime) -> Iterator[str]:
     yield "|---|---|---|"
     for item in items:
         heard = ago(item.observed_at, now) if item.machine else "-"
-        yield _cells(f"**{safe(item.name)}**", safe(item.reason), heard)
+        yield _cells(f"**{safe(item.title)}**", safe(item.reason), heard)
 
 
 def _cells(*cells: str) -> str:

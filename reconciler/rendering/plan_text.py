@@ -120,7 +120,7 @@ def _summary(row: Row, now: datetime, named: int, *, explain: bool) -> Iterator[
     for item in shown:
         for disk in item.disks:
             lost = "" if disk.backed_up else "no backup · "
-            yield _cut(f"  {item.name}  {lost}{words.disk(disk, now)}", "dim")
+            yield _cut(f"  {item.title}  {lost}{words.disk(disk, now)}", "dim")
     if named > 1 and row.count > len(shown):
         yield _cut(f"  and {words.counted(row.count - len(shown), 'machine')} more", "dim")
 
@@ -145,7 +145,7 @@ def _cut(text: str, style: str = "") -> Text:
 
 
 def _item(item: PlanItem, plan: Plan, now: datetime, *, explain: bool) -> RenderableType:
-    head = Text(f"  {for_terminal(item.name)}", style="bold")
+    head = Text(f"  {for_terminal(item.title)}", style="bold")
     head.append(f"  {for_terminal(item.reason)}", style="not bold")
     details = Table.grid(padding=(0, 2))
     details.add_column(style="dim", no_wrap=True)

@@ -10,20 +10,21 @@ from specs.rejection import Rejection
 from specs.value.line import Line
 from specs.value.signing_key import SigningKey, is_openpgp
 
+_NAME = "Jane Doe"
+_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKvV9mS1xUuhTXpyZfSXVTFpVVAPJSrZqz2QmC2qQkjR"
+
 
 class Signer(Record):
     """Somebody whose signature makes a commit valid."""
 
     name: Annotated[Line, Field(min_length=1, max_length=100)] = Field(
         description="Who it is, for people: it is shown in messages and proves nothing.",
-        examples=["Jane Doe"],
+        examples=[_NAME],
     )
     key: SigningKey = Field(
         description="The public key: an OpenSSH public key line, or an ASCII-armoured OpenPGP "
         "public key block.",
-        examples=[
-            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKvV9mS1xUuhTXpyZfSXVTFpVVAPJSrZqz2QmC2qQkjR"
-        ],
+        examples=[_KEY],
     )
 
 
@@ -41,6 +42,7 @@ class Commits(Record):
         max_length=1000,
         description="Whose signatures count. They judge the commits after this one: who is "
         "added here cannot sign the commit that adds them.",
+        examples=[[{"name": _NAME, "key": _KEY}]],
     )
 
     @model_validator(mode="after")

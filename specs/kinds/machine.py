@@ -40,8 +40,8 @@ class Hardware(Record):
         default=(),
         min_length=1,
         max_length=64,
-        description="Hardware identities whose history this machine continues, after a board was "
-        "replaced or a UUID added: uuid: or mac: and the value.",
+        description="Hardware that this machine was and no longer has, after a board or a network "
+        "card was replaced: it continues the history of each uuid: or mac: and the value.",
         examples=[["mac:52:54:00:12:34:56"]],
     )
 

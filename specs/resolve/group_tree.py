@@ -8,14 +8,14 @@ by key with the nearest winning.
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from specs.compiled import Assignment
+from specs.compiled import PROTECT, Assignment
 from specs.definition import Definition
 from specs.kinds.assignment import ScenarioAssignment
 from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
 from specs.kinds.power import Power
 from specs.library import Library
-from specs.origins import Source, assign_field, label_field
+from specs.origins import Source, Sources, assign_field, label_field
 from specs.path import Path
 from specs.resolve.assignments import compiled
 from specs.resolve.power import BY_HAND, power_fields
@@ -41,7 +41,7 @@ class Inherited:
     domain: str | None = None
     protect: bool = False
     assignments: tuple[Assignment, ...] = ()
-    sources: Mapping[str, Source] = field(default_factory=dict)
+    sources: Sources = field(default_factory=dict)
 
 
 class GroupTree:
@@ -68,10 +68,7 @@ class GroupTree:
 
     def _extended(self, parent: Inherited, group: str) -> Inherited:
         groups = (*parent.groups, group)
-        sources = {
-            name: replace(source, groups=(*source.groups, group))
-            for name, source in parent.sources.items()
-        }
+        sources = {name: source.below(group) for name, source in parent.sources.items()}
         own = replace(
             parent,
             groups=groups,
@@ -127,7 +124,7 @@ class _Level:
             self._note("identity.domain", "identity", "domain")
         if spec.protect is not None:
             self._result = replace(self._result, protect=spec.protect)
-            self._note("protect", "protect")
+            self._note(PROTECT, "protect")
         if spec.assign is not None:
             self._replace_assignments(spec.assign)
         return replace(self._result, sources=self._sources)

@@ -7,7 +7,7 @@ from ipaddress import IPv4Interface
 from typing import NamedTuple, Protocol
 
 from specs.code import Code
-from specs.compiled import Assignment, CompiledMachine, CompiledNetwork
+from specs.compiled import PROTECT, Assignment, CompiledMachine, CompiledNetwork
 from specs.definition import Definition
 from specs.kinds.machine import Machine, MachineIdentity
 from specs.kinds.power import Power
@@ -26,6 +26,7 @@ from specs.resolve.networks import is_host
 from specs.resolve.power import PLAIN_DRIVERS, power_fields, power_settings, why_unsupported
 from specs.resolve.selectors import WrittenSelector
 from specs.resolve.targets import Conflicts, Target
+from specs.uniqueness import warn_of_idle_history
 
 _NETWORK: Path = ("spec", "network")
 
@@ -106,6 +107,8 @@ def compile_machine(
         and not definition.is_broken_at(_NETWORK)
     ):
         _report_no_network(definition, model, problems)
+    if model.spec.hardware.formerly:
+        warn_of_idle_history(definition, problems)
     effective = _effective(definition, model, inherited, surroundings.networks)
     targets = surroundings.targets and [
         target
@@ -280,7 +283,7 @@ def _own_fields(model: Machine) -> Iterator[str]:
         else:
             yield from power_fields(spec.power)
     if spec.protect is not None:
-        yield "protect"
+        yield PROTECT
     yield from map(label_field, model.metadata.labels)
     yield from map(assign_field, range(len(spec.assign or ())))
 

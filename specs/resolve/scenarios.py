@@ -39,6 +39,9 @@ _REASONS = {
 }
 """Why the steps without a provider cannot be carried out."""
 
+RESERVED = "inspection"
+"""The scenario of inspections that nobody assigned: what is planned to see a machine's disks."""
+
 
 def compile_images(definitions: Mapping[str, Definition]) -> dict[str, CompiledImage]:
     """Return the images that can be read, by name."""
@@ -55,10 +58,22 @@ def compile_scenarios(
     """Return the scenarios that can be read, by name; report those that contradict themselves."""
     scenarios: dict[str, CompiledScenario] = {}
     for name, definition in definitions.items():
+        if name == RESERVED:
+            _report_reserved(definition, problems)
         if isinstance(definition.model, Scenario):
             _check_images(definition, problems)
             scenarios[name] = _compiled(definition, definition.model.spec)
     return scenarios
+
+
+def _report_reserved(definition: Definition, problems: Problems) -> None:
+    problems.error(
+        definition.position,
+        Code.NAME_RESERVED,
+        f"metadata.name: {RESERVED} is what Rackwright calls the inspections that it plans by "
+        "itself",
+        "give the scenario another name, for example inspect-disks",
+    )
 
 
 def _check_images(definition: Definition, problems: Problems) -> None:

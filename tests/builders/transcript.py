@@ -139,12 +139,13 @@ def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) ->
         _disk(disk, machine.name, number) for number, disk in enumerate(said.get("disks", ({},)))
     )
     in_ram = installed = None
+    called = said.get("called", "")
     if "ram" in said:
-        in_ram = TimedReport(a_report(machine, *disks), _ago(said["ram"]))
+        in_ram = TimedReport(a_report(machine, *disks), _ago(said["ram"]), called)
     if "installed" in said:
         system = _system(machine, said, world)
         report = a_report(machine, *disks, installed=system)
-        installed = TimedReport(report, _ago(said["installed"]))
+        installed = TimedReport(report, _ago(said["installed"]), called)
     return ObservedMachine(
         in_ram=in_ram,
         installed=installed,

@@ -43,6 +43,7 @@ SITE = (
 )
 GROUPS = ("site/a", "site/b", "site/c/d")
 NOTHING = "  assign: []\n"
+FORMER = "uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32"
 ALWAYS = (0, "site/b", "web", "")
 
 
@@ -50,7 +51,13 @@ def group_file(group: str) -> str:
     return (
         f"{HEAD}kind: Group\nmetadata: {{name: {group}}}\nspec:\n  labels: {{rack: x}}\n"
         "  assign: [{scenario: clone, run: 7}]\n"
+        f"  protect: {str(group == 'site/c/d').lower()}\n"
     )
+
+
+def continuing(number: int, identity: str) -> str:
+    """Return a machine whose hardware was another one formerly."""
+    return machine(number, "site/a", "db").replace("]}", f'], formerly: ["{identity}"]}}', 1)
 
 
 def machine(number: int, group: str, role: str, assign: str = "") -> str:
@@ -67,7 +74,7 @@ rows = st.builds(
     st.integers(1, 12),
     st.sampled_from(GROUPS),
     st.sampled_from(("web", "db")),
-    st.sampled_from(("", NOTHING)),
+    st.sampled_from(("", NOTHING, "  protect: true\n", "  protect: false\n")),
 )
 fleets = st.lists(rows, max_size=9, unique_by=lambda row: row[0])
 
@@ -89,8 +96,11 @@ def whole(files: Mapping[str, bytes]) -> CompiledFleet:
 
 
 def plain(fleet: CompiledFleet) -> CompiledFleet:
-    """Return a fleet in which no machine knows where its own fields come from."""
-    machines = {name: replace(found, origins={}) for name, found in sorted(fleet.machines.items())}
+    """Return a fleet whose machines only know where their protection comes from."""
+    machines = {
+        name: replace(found, origins={"protect": found.origins["protect"]} if found.protect else {})
+        for name, found in sorted(fleet.machines.items())
+    }
     return replace(fleet, machines=machines)
 
 
@@ -144,6 +154,8 @@ def test_an_updated_fleet_is_what_compiling_it_anew_gives(
         ("m1.yaml", machine(1, "site/a", "db").replace("m1", "m0")),
         ("m1.yaml", machine(1, "site/a", "db").replace(":01", ":00")),
         ("m1.yaml", machine(1, "site/a", "db").replace("10.77.1.2", "10.77.1.1")),
+        ("m1.yaml", continuing(1, "mac:52-54-00-00-00-00")),
+        ("m1.yaml", f"{continuing(1, FORMER)}---\n{continuing(2, FORMER)}"),
         ("m1.yaml", machine(1, "site/nowhere", "db")),
         ("m1.yaml", machine(1, "site/a", "db").replace("10.77.1.2", "10.99.1.2")),
         ("m1.yaml", machine(1, "site/a", "db").replace("hardware", "hardwear")),
@@ -157,6 +169,8 @@ def test_an_updated_fleet_is_what_compiling_it_anew_gives(
         "a name twice",
         "a MAC twice",
         "an address twice",
+        "former hardware that another machine has",
+        "former hardware twice",
         "an unknown group",
         "an address outside the network",
         "an unknown field",
@@ -173,6 +187,14 @@ def test_what_is_unusual_is_left_to_the_whole_compilation(name: str, text: str) 
     assert compiled is not None
     before = {name: files[name]} if name in files else {}
     assert update_index(*compiled, before, {name: text.encode()}) is None
+
+
+def test_former_hardware_that_nobody_else_names_is_brought_up_to_date() -> None:
+    files = files_of([])
+    for text in (continuing(1, FORMER), continuing(1, "mac:52:54:00:00:00:01")):
+        updated = update_index(*compiled_of(files), {}, {"m1.yaml": text.encode()})
+        assert updated is not None
+        assert plain(updated[0].fleet("rev")) == plain(whole(files | {"m1.yaml": text.encode()}))
 
 
 def test_what_is_not_sound_has_no_index() -> None:

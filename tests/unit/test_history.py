@@ -25,6 +25,8 @@ from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Risk
 from reconciler.planning.planner import plan
 from reconciler.planning.renames import Rename, renames
+from reconciler.rendering.plan_html import plan_html
+from reconciler.rendering.plan_json import plan_document
 
 MACS = ("52:54:00:77:00:01", "52:54:00:77:00:a1", "52:54:00:77:00:b1")
 UUID = "77000000-0000-4000-8000-000000000001"
@@ -210,6 +212,35 @@ def test_two_machines_that_swap_names_are_two_renames():
 def test_machines_that_keep_their_names_are_no_renames():
     world = observed({NODE.name: reported_as(NODE, NODE.name)}, operations=operations_of(NODE))
     assert renames(a_fleet(NODE), world) == ()
+
+
+def test_the_plan_names_the_earlier_name_of_a_machine_that_has_work():
+    now = replace(NODE, name="compute-1")
+    seen = in_ram(NODE, a_disk())
+    seen = replace(seen, in_ram=replace(seen.in_ram, machine="node-01"), contact_name="node-01")
+    world = observed({"compute-1": seen}, (an_image(),))
+    made = plan(a_fleet(now), world, NOW)
+    (item,) = made.items
+    assert (item.name, item.formerly, item.title) == (
+        "compute-1",
+        "node-01",
+        "compute-1 (was node-01)",
+    )
+    unnamed = plan(
+        a_fleet(now), observed({"compute-1": in_ram(NODE, a_disk())}, (an_image(),)), NOW
+    )
+    assert [each.formerly for each in unnamed.items] == [""]
+    assert made.digest == unnamed.digest
+    html = "\n".join(plan_html(made, "main", NOW))
+    assert "<td>compute-1 (was node-01)</td>" in html
+    assert plan_document(made)["items"][0]["formerly"] == "node-01"
+
+
+def test_work_under_way_names_what_the_machine_was_called_when_it_was_approved():
+    now = replace(NODE, name="compute-1")
+    history = operations_of(NODE, state=OperationState.STARTED)
+    (item,) = plan(a_fleet(now), ready(now, operations=history), NOW).items
+    assert (item.running, item.title) == (True, "compute-1 (was node-01)")
 
 
 # --- whatever happens to the documents ---------------------------------------------------

@@ -2,6 +2,7 @@
 
 import pytest
 
+from reconciler.ledger.operation import INSPECTION
 from specs.compile import CompileResult, compile_fleet, is_desired_state
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
@@ -223,6 +224,103 @@ def test_one_machine_cannot_have_an_address_twice() -> None:
             "    hint: each machine has its own MAC address"
         )
     ]
+
+
+def test_a_scenario_cannot_have_the_name_of_the_planners_own_inspections() -> None:
+    scenario = SCENARIO.replace("name: clone", f"name: {INSPECTION}")
+    assert problems_of(scenario=scenario) == [
+        (
+            "scenario.yaml:3:18: RW158 metadata.name: inspection is what Rackwright calls the "
+            "inspections that it plans by itself\n"
+            "    hint: give the scenario another name, for example inspect-disks"
+        )
+    ]
+    assert problems_of(scenario=scenario.replace(INSPECTION, f"site/{INSPECTION}")) == []
+
+
+def formerly(name: str, number: int, *identities: str) -> str:
+    named = ", ".join(f'"{identity}"' for identity in identities)
+    return machine(name, number).replace(
+        '"]}', f'"], uuid: 4c4c4544-0042-3510-8052-00000000000{number}, formerly: [{named}]}}'
+    )
+
+
+ONCE = "    hint: the history of hardware goes on in one machine: name it in one of the two places"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "problem"),
+    [
+        (
+            formerly("a", 1, "mac:52:54:00:00:00:09"),
+            formerly("b", 2, "mac:52-54-00-00-00-09"),
+            (
+                "b.yaml:6:98: RW142 spec.hardware.formerly[0]: the MAC address 52:54:00:00:00:09 "
+                'is already a former one of machine "a" at a.yaml:6:98\n' + ONCE
+            ),
+        ),
+        (
+            machine("a", 1),
+            formerly("b", 2, "mac:52:54:00:00:00:01"),
+            (
+                "b.yaml:6:98: RW142 spec.hardware.formerly[0]: the MAC address 52:54:00:00:00:01 "
+                'is already used by machine "a" at a.yaml:6:21\n' + ONCE
+            ),
+        ),
+        (
+            formerly("a", 1, "uuid:4C4C4544-0042-3510-8052-000000000002"),
+            formerly("b", 2, "mac:52:54:00:00:00:09"),
+            (
+                "b.yaml:6:49: RW142 spec.hardware.uuid: the UUID "
+                "4c4c4544-0042-3510-8052-000000000002 is already a former one of machine "
+                '"a" at a.yaml:6:98\n' + ONCE
+            ),
+        ),
+        (
+            formerly("a", 1, "uuid:4C4C4544-0042-3510-8052-00000000000A"),
+            formerly("b", 2, "uuid:4c4c4544-0042-3510-8052-00000000000a") + "  netwrok: lab\n",
+            (
+                "b.yaml:6:98: RW142 spec.hardware.formerly[0]: the UUID "
+                "4c4c4544-0042-3510-8052-00000000000a is already a former one of machine "
+                '"a" at a.yaml:6:98\n' + ONCE
+            ),
+        ),
+    ],
+    ids=["former twice", "former and present", "present and former", "with another mistake"],
+)
+def test_the_history_of_hardware_goes_on_in_one_machine_only(
+    first: str, second: str, problem: str
+) -> None:
+    assert [each for each in problems_of(a=first, b=second) if "RW124" not in each] == [problem]
+
+
+def test_formerly_without_effect_is_a_warning() -> None:
+    own = formerly(
+        "a",
+        1,
+        "mac:52:54:00:00:00:01",
+        "uuid:4C4C4544-0042-3510-8052-000000000001",
+        "mac:52:54:00:00:00:09",
+        "mac:52-54-00-00-00-09",
+    )
+    remove = "    hint: remove it: only what the machine no longer has needs to be named"
+    result = compiled(a=own)
+    assert [str(problem) for problem in result.problems] == [
+        (
+            "a.yaml:6:98: RW148 warning: spec.hardware.formerly[0]: has no effect, this machine "
+            f"already has the MAC address 52:54:00:00:00:01 at a.yaml:6:21\n{remove}"
+        ),
+        (
+            "a.yaml:6:123: RW148 warning: spec.hardware.formerly[1]: has no effect, this machine "
+            "already has the UUID 4c4c4544-0042-3510-8052-000000000001 at "
+            f"a.yaml:6:49\n{remove}"
+        ),
+        (
+            "a.yaml:6:193: RW148 warning: spec.hardware.formerly[3]: has no effect, this machine "
+            f"already has the MAC address 52:54:00:00:00:09 at a.yaml:6:168\n{remove}"
+        ),
+    ]
+    assert result.fleet is not None
 
 
 @pytest.mark.parametrize(

@@ -248,27 +248,26 @@ def test_a_csv_file_that_no_table_names_is_ignored() -> None:
                 "c,,,,\n"
             ),
             [
-                (
-                    'm.csv:2:1: RW128 name: "A" is not a machine name\n'
-                    '    hint: up to 63 lower-case letters, digits and "-", with a letter or digit '
-                    "at both ends"
-                ),
+                ('m.csv:2:1: RW128 name: "A" is not a machine name\n    hint: write a'),
                 (
                     'm.csv:2:3: RW128 macs[0]: "52:54:00:00:00:0x" is not a MAC address\n'
                     '    hint: for example "52:54:00:12:34:56", in quotes'
                 ),
                 (
                     'm.csv:2:21: RW127 protect: must be true or false, not the text "yes"\n'
-                    "    hint: only true and false are booleans; yes, no, on and off are text"
+                    "    hint: write true; yes, no, on and off are text"
                 ),
                 (
                     "m.csv:2:25: RW128 power.driver: must be one of wake-on-lan, manual, redfish, "
-                    'ipmi, webhook, not "wol"'
+                    'ipmi, webhook, not "wol"\n'
+                    "    hint: wake-on-lan: by a magic packet to the boot NIC. manual: a person "
+                    "does it. redfish, ipmi: by the machine's BMC. webhook: by a service of your "
+                    "own."
                 ),
                 (
                     'm.csv:2:29: RW128 addresses[1]: "10.0.0.8" is not an IPv4 address with its '
                     "prefix length\n"
-                    "    hint: for example 10.77.0.11/24"
+                    "    hint: add the prefix length, for example 10.0.0.8/24"
                 ),
                 (
                     'm.csv:3:1: RW125 "name" is missing\n'
@@ -404,8 +403,14 @@ def test_a_machine_in_two_places_is_refused_naming_both() -> None:
         (
             "    - a\n    - [b]\n",
             [
-                't.yaml:6:7: RW127 spec.rows[0]: must be a mapping, not the text "a"',
-                "t.yaml:7:7: RW127 spec.rows[1]: must be a mapping, not a list",
+                (
+                    't.yaml:6:7: RW127 spec.rows[0]: must be a mapping, not the text "a"\n'
+                    '    hint: for example {name: node-0713, macs: ["52:54:00:12:34:56"]}'
+                ),
+                (
+                    "t.yaml:7:7: RW127 spec.rows[1]: must be a mapping, not a list\n"
+                    "    hint: one value is wanted here"
+                ),
             ],
         ),
         (
@@ -441,11 +446,7 @@ def test_rows_of_yaml_are_checked_like_documents(rows: str, problems: list[str])
 def test_a_mistake_in_the_defaults_is_reported_once_and_not_at_every_row() -> None:
     rows = "  rows:\n" + ROW + ROW.replace("name: a", "name: b").replace(":01", ":02")
     assert problems_of("  defaults: {group: Lab}\n" + rows) == [
-        (
-            't.yaml:5:21: RW128 spec.defaults.group: "Lab" is not a name\n'
-            '    hint: parts joined by "/", each up to 63 lower-case letters, digits, ".", "_" and '
-            '"-", with a letter or digit at both ends'
-        )
+        ('t.yaml:5:21: RW128 spec.defaults.group: "Lab" is not a name\n    hint: write lab')
     ]
     assert problems_of("  defaults: {group: lba}\n" + rows) == [
         (
