@@ -41,6 +41,15 @@ class Commits(Record):
         max_length=1000,
         description="Whose signatures count. They judge the commits after this one: who is "
         "added here cannot sign the commit that adds them.",
+        examples=[
+            [
+                {
+                    "name": "Jane Doe",
+                    "key": "ssh-ed25519 "
+                    "AAAAC3NzaC1lZDI1NTE5AAAAIKvV9mS1xUuhTXpyZfSXVTFpVVAPJSrZqz2QmC2qQkjR",
+                }
+            ]
+        ],
     )
 
     @model_validator(mode="after")
