@@ -165,6 +165,23 @@ def test_csv_is_read_as_spreadsheets_write_it(csv: str) -> None:
     assert machine.labels == {}
 
 
+@pytest.mark.parametrize(("written", "meant"), [("true", True), ("TRUE", True), ("FALSE", False)])
+def test_booleans_are_read_as_people_and_as_spreadsheets_write_them(
+    written: str, *, meant: bool
+) -> None:
+    csv = f"name,macs,protect\na,52:54:00:00:00:01,{written}\n"
+    assert fleet_of(DEFAULTS + "  csv: m.csv\n", m_csv=csv).machines["a"].protect is meant
+
+
+def test_an_empty_cell_at_the_end_of_the_file_has_a_place() -> None:
+    assert problems_of(DEFAULTS + "  csv: m.csv\n", m_csv="name,macs\nab,") == [
+        (
+            "m.csv:2:4: RW125 macs: the cell is empty\n"
+            "    hint: every machine has one; for example 52:54:00:12:34:56"
+        )
+    ]
+
+
 def test_a_csv_file_lies_beside_its_table_or_anywhere_else_in_the_repository() -> None:
     for place, name in [("site/t.yaml", "../all/m.csv"), ("site/t.yaml", "../all/../all/m.csv")]:
         texts = BASE | {
