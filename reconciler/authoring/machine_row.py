@@ -111,6 +111,11 @@ def document_text(row: MachineRow) -> str:
     return "".join(f"{line}\n" for line in _document_lines(row))
 
 
+def group_text(path: str) -> str:
+    """Return a Group document that sets nothing."""
+    return f"apiVersion: {API_VERSION}\nkind: Group\nmetadata:\n  name: {scalar(path)}\n"
+
+
 def table_text(name: str, rows: Iterable[MachineRow]) -> str:
     """Return a MachineTable document."""
     head = f"apiVersion: {API_VERSION}\nkind: MachineTable\nmetadata:\n  name: {scalar(name)}\n"
