@@ -297,8 +297,10 @@ def test_former_hardware_is_read_in_any_form() -> None:
         "uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32",
     )
     assert errors_of("name,macs,group,formerly\nx,02:00:00:00:00:01,a,abc\n")[1:] == [
-        'm.csv:2: RW128 spec.hardware.formerly[0]: "abc" does not name hardware (for example '
-        '"uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32" or "mac:52:54:00:12:34:56")'
+        (
+            'm.csv:2: RW128 spec.hardware.formerly[0]: "abc" does not name hardware (for example '
+            '"uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32" or "mac:52:54:00:12:34:56")'
+        )
     ]
 
 
