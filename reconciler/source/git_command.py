@@ -111,8 +111,10 @@ class GitCommand:
 
     def tree_id(self, commit: str, folder: str) -> str | None:
         """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
+        # With the slash, no file is found. ^{tree} would be taken as a part of the path.
+        path = f"{commit}:{folder}/"
         status, output, _ = self._run(
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{folder}/"]
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", path]
         )
         return output.strip() if status == 0 else None
 
