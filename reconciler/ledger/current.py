@@ -9,7 +9,7 @@ verified and wrote a disk: what the disk holds is known from that one.
 from collections.abc import Callable, Iterable
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
 from reconciler.ledger.body import COLUMNS, StoredOperation
 from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus
@@ -90,9 +90,11 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
         table.c.op_id != op_id,
         table.c.state.in_([each.value for each in ENDED]),
     )
-    if not (state is OperationState.VERIFIED and row.destructive):
-        wrote = and_(table.c.state == OperationState.VERIFIED.value, table.c.destructive)
-        superseded = and_(superseded, ~wrote)
+    lasting = row.destructive or row.kind == "capture"
+    if not (state is OperationState.VERIFIED and lasting):
+        # What a disk holds and whether there is a backup of it is known from these.
+        left = or_(table.c.destructive, table.c.kind == "capture")
+        superseded = and_(superseded, ~and_(table.c.state == OperationState.VERIFIED.value, left))
     connection.execute(delete(table).where(superseded))
 
 

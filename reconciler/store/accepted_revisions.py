@@ -56,6 +56,7 @@ class AcceptedRevisions:
         except sqlite3.Error as error:
             if "no such table" in str(error):  # of an earlier version
                 return None
+            self._database()  # says what is wrong with it, where that is not over by now
             raise StateError(
                 "RW701",
                 f"the state database {self._path} cannot be used: {error}",

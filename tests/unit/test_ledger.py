@@ -22,6 +22,7 @@ from sqlalchemy import create_engine, inspect, text
 from sqlalchemy.exc import IntegrityError
 
 from agent.wire.codec import encode
+from agent.wire.step import InspectDisks
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import Grant
 from reconciler.errors import StateError
@@ -368,10 +369,10 @@ def test_the_planner_decides_the_same_from_the_current_part_of_any_history(tmp_p
     database = open_database(tmp_path_factory.mktemp("ledger") / "db")
     ledger = Ledger(database)
     for number, (state, run, writes) in enumerate(ends):
-        disks = first.disks if writes else ()
+        done = {} if writes else {"disks": (), "steps": (InspectDisks(),), "proof": False}
         end(
             ledger,
-            again(first, number, run=run, disks=disks, proof=writes),
+            again(first, number, run=run, **done),
             state,
             NOW + timedelta(seconds=number),
         )
@@ -467,3 +468,12 @@ def test_a_database_of_the_first_schema_loses_nothing(tmp_path, operation):
     with pytest.raises(IntegrityError), database.writing() as connection:
         connection.execute(text("DELETE FROM operation"))
     database.close()
+
+
+def test_a_capture_that_failed_hides_no_earlier_one_that_was_verified(ledger, operation):
+    capture = {"kind": "capture", "disks": (), "proof": False}
+    end(ledger, again(operation, 1, **capture), _S.VERIFIED)
+    end(ledger, again(operation, 2, **capture), _S.FAILED, NOW + timedelta(minutes=1))
+    assert [each.state for each in ledger.current()] == [_S.VERIFIED, _S.FAILED]
+    end(ledger, again(operation, 3, **capture), _S.VERIFIED, NOW + timedelta(minutes=2))
+    assert [each.state for each in ledger.current()] == [_S.VERIFIED]

@@ -123,9 +123,10 @@ def _fill_current(connection: sa.Connection, operations: Iterable[dict[str, Any]
         if each["state"] not in _ENDED:
             current[each["op_id"]] = each
             continue
-        wrote = each["state"] == "verified" and each["destructive"]
-        current[(*work, wrote)] = each
-        if wrote:
+        lasting = each["destructive"] or each["kind"] == "capture"
+        kept = each["state"] == "verified" and lasting
+        current[(*work, kept)] = each
+        if kept:
             current.pop((*work, False), None)
     for each in current.values():
         columns = [name for name in each if name != "planned_at"]
