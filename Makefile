@@ -1,7 +1,7 @@
 # make demo    a virtual rack restores a machine from Git, end to end (KEEP=1 leaves it running)
 # make test    everything: set up, check, protocols, lab; as root on Debian 12
 # make check   what to run before a commit: no root, no network, under a minute
-# make bench   one benchmark, NAME=...; without a name it lists them
+# make bench   one benchmark, NAME=... (ARGUMENTS=... for it); without a name it lists them
 # make lock    requirements.lock from pyproject.toml (UPGRADE=1 takes the newest versions)
 # make clean   remove what was built
 
@@ -15,6 +15,7 @@ PYTHON ?= python3
 KEEP ?=
 NAME ?=
 UPGRADE ?=
+ARGUMENTS ?=
 export NAME
 
 bin := .venv/bin
@@ -54,7 +55,7 @@ bench: $(ready)
 	        | sed 's/\.py$$//' | sort | grep . >&2 || echo '    (none yet)' >&2; \
 	    exit 2; \
 	fi
-	$(bin)/python "benchmarks/$$NAME.py"
+	$(bin)/python "benchmarks/$$NAME.py" $(ARGUMENTS)
 
 # It may not depend on the environment, which depends on the lock.
 lock:

@@ -241,8 +241,8 @@ _ENTRIES = (
     Explanation(
         Code.NO_EFFECT,
         "a setting without effect",
-        "Another setting makes this one meaningless.",
-        "Remove it, or change the other one.",
+        "Another setting makes this one meaningless, or a machine table has no machines.",
+        "Remove it, or change the other one; add rows to the table.",
     ),
     Explanation(
         Code.ADDRESS_LEASED,
@@ -285,7 +285,8 @@ _ENTRIES = (
     Explanation(
         Code.TABLE_ROW,
         "a row of a machine table is malformed",
-        "A line has more or fewer cells than the first one, or a quote that does not end.",
+        "A line has more or fewer cells than the first one, a quote that does not end, or a "
+        "formula where a value is wanted.",
         "Give the line one cell per column; a cell that holds a comma or a quote is put in quotes.",
     ),
     Explanation(

@@ -23,6 +23,8 @@ class Origin:
 
     position: Position
     path: tuple[str, ...] = ()
+    giver: str = field(default="", compare=False)
+    """What gave it where neither the machine nor a group did: ``scenario look's target``."""
 
 
 @dataclass(frozen=True, slots=True)

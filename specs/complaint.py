@@ -11,6 +11,7 @@ from specs.clue import hint_for
 from specs.code import Code
 from specs.fields import example, example_of, field_at, fields_of, model_at, places_of
 from specs.kinds.group import GroupSpec
+from specs.kinds.machine_table import MachineRow
 from specs.kinds.record import Record
 from specs.nearest import NearestNames
 from specs.path import Path, dotted
@@ -101,8 +102,12 @@ def _rejection(case: _Case) -> Complaint:
     path = (*case.path, field) if field else case.path
     at_key = "[key]" in case.error["loc"]
     value = case.error["input"]
-    hint = hint_for(value, hint) if isinstance(value, str) else hint
+    if isinstance(value, str) and not _is_key_block(value):
+        hint = hint_for(value, hint)
     return Complaint(path, at_key, code, f"{dotted(path)}: {message}", hint or case.description)
+
+
+_is_key_block = re.compile(r"\s*-----BEGIN ").match
 
 
 def _unknown_field(case: _Case) -> Complaint:
@@ -132,10 +137,19 @@ def _meant_field(case: _Case, outer: Path, name: str) -> tuple[str, Path | None]
     if elsewhere is not None:
         return f"it belongs in {dotted(elsewhere[:-1]) or 'the document itself'}", elsewhere
     known = sorted(fields_of(parent)) if parent else []
-    near = case.nearest.find(name, known)
+    near = case.nearest.find(name, known) or _whole_word(name, known)
     if near:
         return f"did you mean {quoted(near)}?", (*outer, near)
     return f"known here: {', '.join(known)}" if known else "nothing can be set here", None
+
+
+_SHORTEST_PART = 3
+
+
+def _whole_word(part: str, words: Iterable[str]) -> str | None:
+    """Return the one of ``words`` that ``part`` abbreviates, or None."""
+    found = [word for word in words if word.startswith(part)]
+    return found[0] if len(found) == 1 and len(part) >= _SHORTEST_PART else None
 
 
 def _elsewhere(case: _Case, outer: Path, name: str) -> Path | None:
@@ -157,6 +171,18 @@ _TRIED: dict[tuple[type[Record] | None, str], str] = {
     **dict.fromkeys(
         [(GroupSpec, "machine"), (GroupSpec, "machines"), (GroupSpec, "members")],
         "a machine names its group: spec.group in its Machine document",
+    ),
+    **dict.fromkeys(
+        [(MachineRow, "metadata"), (MachineRow, "spec")],
+        "a row has the fields of a Machine without their sections, for example name and macs",
+    ),
+    (
+        MachineRow,
+        "hardware",
+    ): "a row has its fields without a section: macs, uuid, serial, formerly",
+    (MachineRow, "identity"): "a row has its fields without a section: hostname, domain, addresses",
+    (MachineRow, "assign"): (
+        "a table's machines get work from their groups' assign, or from a Scenario's targets"
     ),
 }
 """What people try because other tools have it."""
@@ -253,11 +279,18 @@ def _mapping_hint(value: object, case: _Case) -> str:
     return f"for example {shown}" if shown else f"known here: {', '.join(sorted(known))}"
 
 
+_LISTS_OF_WORDS = frozenset(
+    {"addresses", "arguments", "command", "install", "kernelArguments", "macs", "packages"}
+)
+"""Lists whose items have no spaces, or are the words of a command."""
+
+
 def _list_hint(value: object, case: _Case) -> str:
     if isinstance(value, str):
         if value.startswith("["):
             return "remove the quotes around the list"
-        return f"write [{quoted(value)}]"
+        words = value.split() if case.path[-1] in _LISTS_OF_WORDS else []
+        return f"write [{', '.join(map(quoted, words or [value]))}]"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"write [{value}]"
     shown = example(field_at(case.model, case.path))
@@ -299,10 +332,44 @@ def _choice(case: _Case) -> Complaint:
     value = case.error["input"]
     if not isinstance(value, str):
         return _wrong_type(words)(case)
-    meant = case.nearest.find(value, choices)
-    hint = f"did you mean {quoted(meant)}?" if meant else case.description
+    meant = _meant_choice(case, value, choices)
+    hint = f"did you mean {quoted(meant)}?" if meant else _description_of_list(case)
     message = f"{case.place}: must be {words}, not {quoted(value)}"
     return Complaint(case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=hint)
+
+
+_OTHER_WORDS = {
+    "aarch64": "arm64",
+    "almalinux": "rhel",
+    "centos": "rhel",
+    "i686": "i386",
+    "idrac": "redfish",
+    "ilo": "redfish",
+    "openpgp": "gpg",
+    "opensuse": "suse",
+    "pgp": "gpg",
+    "rocky": "rhel",
+    "sles": "suse",
+    "wol": "wake-on-lan",
+    "x64": "amd64",
+    "x86_64": "amd64",
+}
+"""What others call some choices."""
+
+
+def _meant_choice(case: _Case, value: str, choices: list[str]) -> str | None:
+    meant = case.nearest.find(value, choices)
+    if meant:
+        return meant
+    word = value.casefold()
+    longer = [choice for choice in choices if word.startswith(choice)]
+    other = _OTHER_WORDS.get(word)
+    return longer[0] if longer else (other if other in choices else None)
+
+
+def _description_of_list(case: _Case) -> str:
+    field = field_at(case.model, _without_indexes(case.path))
+    return (field.description or "") if field else ""
 
 
 def _without_indexes(path: Path) -> Path:

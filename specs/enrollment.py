@@ -81,7 +81,7 @@ def _answers(rule: CompiledEnrollmentRule, machine: DiscoveredMachine) -> Iterat
     """Yield for each part of the rule whether it fits, and why."""
     relays = () if machine.relay is None else (machine.relay,)
     if rule.names:
-        yield _texts("name", rule.names, (machine.name,))
+        yield _texts("name", rule.names, (machine.name,), free_matcher)
     if rule.addresses:
         yield _addresses("address", rule.addresses, machine.addresses)
     if rule.macs:

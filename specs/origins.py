@@ -16,10 +16,12 @@ class Source:
     document: Written
     path: Path
     groups: tuple[str, ...] = ()
+    giver: str = ""
+    """What gave it where neither the machine nor a group did."""
 
     def origin(self) -> Origin:
         """Return the place for people."""
-        return Origin(self.document.position(self.path), self.groups)
+        return Origin(self.document.position(self.path), self.groups, self.giver)
 
     def below(self, group: str) -> "Source":
         """Return the source of what ``group`` inherits from here."""

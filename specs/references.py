@@ -81,7 +81,11 @@ def _hint(kind: str, name: str, known: list[str], nearest: NearestNames) -> str:
     if meant:
         return f"did you mean {quoted(meant)}?"
     if not known:
-        return f"add a {kind} document; there is none"
+        return f"add {_one(kind)} document; there is none"
     if len(known) <= _MOST_LISTED:
         return f"known are: {', '.join(known)}"
-    return f"add a {kind} document or correct the name"
+    return f"add {_one(kind)} document or correct the name"
+
+
+def _one(kind: str) -> str:
+    return f"an {kind}" if kind[0] in "AEIOU" else f"a {kind}"

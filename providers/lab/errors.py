@@ -42,7 +42,9 @@ def bad_rack_file(problems: Sequence[str]) -> TerminalError:
     """Return RW804 with every problem as ``file:line:column: message``."""
     count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
     listing = "".join(f"\n  {problem}" for problem in problems)
-    return TerminalError("RW804", f"the rack file has {count}", f"Correct it:{listing}")
+    return TerminalError(
+        "RW804", f"the rack file has {count}", f"Correct it:{listing.removesuffix('.')}"
+    )
 
 
 def machine_unknown(name: str, names: Iterable[str]) -> TerminalError:

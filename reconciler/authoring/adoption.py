@@ -1,88 +1,24 @@
 """From machines that were seen to machines that are written down."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from collections.abc import Mapping, Sequence
 
+from reconciler.authoring.discovery import DiscoveredMachine
 from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.placement import Placement
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.observed import Sighting
-from specs.compiled import CompiledFleet
-from specs.nearest import NearestNames
-from specs.rejection import Rejection
-from specs.value import hardware_uuid, mac_address
-
-_NAME_PREFIX = "node-"
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveredMachine:
-    """Hardware that asked for a boot and is in no document."""
-
-    macs: tuple[str, ...]
-    """The NIC that asked last comes first."""
-    uuid: str
-    """Empty when the firmware gave none, or one that many boards share."""
-    source: str
-    """The address that it asked from, 0.0.0.0 where it had none yet."""
-    last_seen: datetime
-
-    @property
-    def default_name(self) -> str:
-        """Return a name that no other machine can get: of the boot NIC's MAC."""
-        return _NAME_PREFIX + self.macs[0].replace(":", "")
-
-
-GroupChoice = Callable[[DiscoveredMachine], str]
-"""Says which group a machine belongs to; empty when nothing decides it."""
-
-
-def discovered(sightings: Iterable[Sighting]) -> tuple[DiscoveredMachine, ...]:
-    """Return machines, newest first: MACs that came with one UUID are one machine's NICs."""
-    by_hardware: dict[str, list[Sighting]] = {}
-    for sighting in sorted(sightings, key=lambda each: each.at, reverse=True):
-        by_hardware.setdefault(_own_uuid(sighting.uuid) or sighting.mac, []).append(sighting)
-    return tuple(
-        DiscoveredMachine(
-            macs=tuple(each.mac for each in seen),
-            uuid=_own_uuid(seen[0].uuid),
-            source=seen[0].source,
-            last_seen=seen[0].at,
-        )
-        for seen in by_hardware.values()
-    )
-
-
-def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[DiscoveredMachine]:
-    """Return the machines that ``texts`` name: a MAC address, a UUID, ``mac:...``, ``uuid:...``.
-
-    Raises AuthoringError RW939 for one that was not seen.
-    """
-    found: list[DiscoveredMachine] = []
-    for text in texts:
-        name = _normal(text)
-        machine = next((each for each in machines if name in {*each.macs, each.uuid}), None)
-        if machine is None:
-            raise AuthoringError(
-                "RW939",
-                f"no unknown machine {text} asked for a boot",
-                "`rackwright adopt` without a name lists those that did",
-            )
-        if machine not in found:
-            found.append(machine)
-    return found
+from specs.compiled import CompiledFleet, CompiledMachine
 
 
 def adopted(
     machines: Sequence[DiscoveredMachine],
+    placed: Sequence[Placement],
     fleet: CompiledFleet,
     name: str,
-    choose_group: GroupChoice,
 ) -> tuple[MachineRow, ...]:
     """Return the rows to write down; ``name`` may be given for a single machine.
 
-    Raises AuthoringError RW939 for hardware that a machine of the fleet has already,
-    and for a machine that no group is known for.
+    ``placed`` has the place of each machine. Raises AuthoringError RW939 for hardware
+    that a machine of the fleet has already.
     """
     if name and len(machines) != 1:
         raise AuthoringError(
@@ -95,46 +31,20 @@ def adopted(
         MachineRow(
             name=name or machine.default_name,
             macs=machine.macs,
-            uuid=_unowned(machine, owners, fleet),
-            group=_group(machine, fleet, choose_group),
+            uuid=_unowned(machine, owners),
+            group=place.group,
+            network=place.network,
         )
-        for machine in machines
+        for machine, place in zip(machines, placed, strict=True)
     )
 
 
-def _unowned(machine: DiscoveredMachine, owners: Mapping[str, object], fleet: CompiledFleet) -> str:
-    if machine.uuid and machine.uuid in owners:
-        owner = next(each for each in fleet.machines.values() if each.uuid == machine.uuid)
+def _unowned(machine: DiscoveredMachine, owners: Mapping[str, CompiledMachine]) -> str:
+    owner = owners.get(machine.uuid)
+    if machine.uuid and owner is not None:
         raise AuthoringError(
             "RW939",
             f"{machine.macs[0]} is a NIC of {owner.name}, which has the same UUID",
             f"Add it to hardware.macs at {owner.origins['hardware.macs'].position}",
         )
     return machine.uuid
-
-
-def _group(machine: DiscoveredMachine, fleet: CompiledFleet, choose_group: GroupChoice) -> str:
-    group = choose_group(machine)
-    if group in fleet.groups:
-        return group
-    nearest = NearestNames().find(group, fleet.groups) if group else None
-    raise AuthoringError(
-        "RW939",
-        f"there is no group {group}" if group else f"no group is known for {machine.macs[0]}",
-        f"Did you mean {nearest}?" if nearest else "Name a group of the repository with --group",
-    )
-
-
-def _own_uuid(text: str) -> str:
-    try:
-        return hardware_uuid.normalised(text)
-    except Rejection:
-        return ""
-
-
-def _normal(text: str) -> str:
-    bare = text.removeprefix("mac:").removeprefix("uuid:")
-    try:
-        return mac_address.normalised(mac_address.suggestion(bare) or bare)
-    except Rejection:
-        return bare.lower()

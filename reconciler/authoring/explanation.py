@@ -40,13 +40,17 @@ def find_machine(fleet: CompiledFleet, name: str) -> CompiledMachine:
 
 
 def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[ExplainedField, ...]:
-    """Return every effective value of a machine, defaults included, in the document's order."""
-    return tuple(
+    """Return every effective value of a machine, defaults included, in the document's order.
+
+    The holds that select the machine follow as ``holds.NAME``.
+    """
+    fields = (
         _field(name, value, machine.origins[name])
         if name in machine.origins
         else _default(name, value, fleet, machine)
         for name, value in _values(machine)
     )
+    return (*fields, *_holds(fleet, machine))
 
 
 def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedField, ...]:
@@ -102,12 +106,16 @@ def _values(machine: CompiledMachine) -> Iterator[tuple[str, str]]:
         yield "hardware.uuid", machine.uuid
     if machine.serial:
         yield "hardware.serial", machine.serial
+    if machine.formerly:
+        yield "hardware.formerly", ", ".join(machine.formerly)
     yield "identity.hostname", machine.hostname
     if machine.domain:
         yield "identity.domain", machine.domain
     yield "identity.addresses", ", ".join(map(str, machine.addresses)) or "DHCP"
     yield "network", machine.network
     yield "power.driver", machine.power_driver
+    for key, value in machine.power_settings.items():
+        yield f"power.{key}", value
     yield "protect", str(machine.protect).lower()
     for key, value in machine.labels.items():
         yield f"labels.{key}", value
@@ -116,8 +124,21 @@ def _values(machine: CompiledMachine) -> Iterator[tuple[str, str]]:
 
 
 def _field(name: str, value: str, origin: Origin) -> ExplainedField:
-    reason = f"through group {' > '.join(origin.path)}" if origin.path else "the machine's own"
+    if origin.giver:
+        reason = f"through {origin.giver}"
+    elif origin.path:
+        reason = f"through group {' > '.join(origin.path)}"
+    else:
+        reason = "the machine's own"
     return ExplainedField(name, value, origin.position, origin.path, reason)
+
+
+def _holds(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    for hold in fleet.holds:
+        if hold.name in machine.holds:
+            value = f"until {hold.until.isoformat()}, {hold.owner}: {hold.reason}"
+            reason = f"selected by hold {hold.name}"
+            yield ExplainedField(f"holds.{hold.name}", value, hold.position, (), reason)
 
 
 _DEFAULTS = {

@@ -17,7 +17,7 @@ def fleet_rows(files: Mapping[str, bytes], fleet: CompiledFleet) -> tuple[Machin
     """Return one row for each machine, in the order of names: what is written of it itself.
 
     ``files`` are those that ``fleet`` was compiled from. Raises AuthoringError RW938
-    with the names of machines whose documents say more than a row can.
+    with the names of machines of which more is written than a row can say.
     """
     rows: dict[str, MachineRow | None] = {}
     for file in sorted(filter(is_desired_state, files)):
@@ -25,13 +25,14 @@ def fleet_rows(files: Mapping[str, bytes], fleet: CompiledFleet) -> tuple[Machin
             model = define(document, Problems(), NearestNames()).model
             if isinstance(model, Machine):
                 rows[model.metadata.name] = row_of_document(model)
+    for name, machine in fleet.machines.items():
+        if name not in rows:
+            rows[name] = row_of_compiled(machine)
     more = [name for name, row in rows.items() if row is None]
     if more:
         raise AuthoringError(
             "RW938",
-            f"a row cannot say all that the documents say of {', '.join(sorted(more))}",
-            "Keep these machines as documents: export would lose a part of them",
+            f"a row of CSV cannot say all that the repository says of {', '.join(sorted(more))}",
+            "Keep these machines as they are: export would lose a part of them",
         )
-    return tuple(
-        rows.get(name) or row_of_compiled(machine) for name, machine in fleet.machines.items()
-    )
+    return tuple(row for _, row in sorted(rows.items()) if row is not None)

@@ -8,7 +8,8 @@ from ruamel.yaml.nodes import CollectionNode, MappingNode, Node, ScalarNode, Seq
 
 from reconciler.authoring.machine_row import (
     MachineRow,
-    documents_text,
+    document_text,
+    group_text,
     table_fields,
     table_line,
 )
@@ -30,8 +31,10 @@ class _Place(NamedTuple):
     text: str
 
 
-def with_documents(file: str, data: bytes, rows: Sequence[MachineRow]) -> bytes:
-    """Return the file with a Machine document for each row after all that it has.
+def with_documents(
+    file: str, data: bytes, rows: Sequence[MachineRow], groups: Sequence[str] = ()
+) -> bytes:
+    """Return the file with Group and Machine documents after all that it has.
 
     New lines end as the file's lines do. Raises as ``read_text``, and AuthoringError
     RW931 when a document that is there would be read differently.
@@ -39,9 +42,9 @@ def with_documents(file: str, data: bytes, rows: Sequence[MachineRow]) -> bytes:
     text = read_text(file, data)
     separator = "---\n" if load_file(file, data).documents else ""
     end = "" if not text or text.endswith(("\n", "\r")) else "\n"
-    place = _Place(len(text), end + separator + documents_text(rows))
-    new = _inserted(data, text, place)
-    expected = meaning(file, data) + meaning(file, documents_text(rows).encode())
+    added = "---\n".join((*map(group_text, groups), *map(document_text, rows)))
+    new = _inserted(data, text, _Place(len(text), end + separator + added))
+    expected = meaning(file, data) + meaning(file, added.encode())
     refuse_other_meaning(file, new, expected)
     return new
 

@@ -32,6 +32,7 @@ COLUMNS = (
     "macs",
     "uuid",
     "serial",
+    "formerly",
     "hostname",
     "domain",
     "addresses",
@@ -156,6 +157,7 @@ def _record(row: MachineRow) -> dict[str, str]:
         "macs": " ".join(row.macs),
         "uuid": row.uuid,
         "serial": row.serial,
+        "formerly": " ".join(row.formerly),
         "hostname": row.hostname,
         "domain": row.domain,
         "addresses": " ".join(row.addresses),
@@ -269,6 +271,7 @@ class _Reader:
             group=self._group_path(line, record.get("group", "")),
             uuid=record.get("uuid", ""),
             serial=record.get("serial", ""),
+            formerly=tuple(map(_identity, record.get("formerly", "").split())),
             hostname=hostname,
             domain=record.get("domain", ""),
             addresses=self._addresses(line, record),
@@ -334,6 +337,12 @@ class _Reader:
             self._wrong(line, f"assign: {text!r} is not a list of scenario=run")
             return None
         return tuple((name, run) for name, _, run in pairs)
+
+
+def _identity(text: str) -> str:
+    """Return hardware as documents have it: MAC addresses with colons, in small letters."""
+    bare = text.removeprefix("mac:")
+    return text.lower() if bare == text else f"mac:{_mac(bare)}"
 
 
 def _mac(text: str) -> str:

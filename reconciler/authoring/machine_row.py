@@ -25,6 +25,8 @@ class MachineRow:
     group: str = ""
     uuid: str = ""
     serial: str = ""
+    formerly: tuple[str, ...] = ()
+    """Hardware whose history the machine continues: ``uuid:...`` or ``mac:...``."""
     hostname: str = ""
     domain: str = ""
     addresses: tuple[str, ...] = ()
@@ -37,7 +39,9 @@ class MachineRow:
 
     def data(self) -> dict[str, Any]:
         """Return the Machine document's data."""
-        hardware = _given(macs=self.macs, uuid=self.uuid, serial=self.serial)
+        hardware = _given(
+            macs=self.macs, uuid=self.uuid, serial=self.serial, formerly=self.formerly
+        )
         identity = _given(hostname=self.hostname, domain=self.domain, addresses=self.addresses)
         spec = _given(
             group=self.group,
@@ -67,6 +71,7 @@ def row_of_document(machine: Machine) -> MachineRow | None:
         group=spec.group,
         uuid=spec.hardware.uuid or "",
         serial=spec.hardware.serial or "",
+        formerly=spec.hardware.formerly,
         hostname=spec.identity.hostname or "",
         domain=spec.identity.domain or "",
         addresses=tuple(map(str, spec.identity.addresses)),
@@ -79,11 +84,17 @@ def row_of_document(machine: Machine) -> MachineRow | None:
     return row if Machine.model_validate(row.data()) == machine else None
 
 
-def row_of_compiled(machine: CompiledMachine) -> MachineRow:
-    """Return the row for a machine that stands in a table, without what its groups gave it."""
+def row_of_compiled(machine: CompiledMachine) -> MachineRow | None:
+    """Return the row for a machine that stands in a table, without what its groups gave it.
+
+    None when the machine has power settings of its own, which a row cannot say.
+    """
 
     def own(name: str) -> bool:
         return name in machine.origins and not machine.origins[name].path
+
+    if machine.power_settings and own("power.driver"):
+        return None
 
     return MachineRow(
         name=machine.name,
@@ -91,6 +102,7 @@ def row_of_compiled(machine: CompiledMachine) -> MachineRow:
         group=machine.group,
         uuid=machine.uuid,
         serial=machine.serial,
+        formerly=machine.formerly,
         hostname=machine.hostname if own("identity.hostname") else "",
         domain=machine.domain if own("identity.domain") else "",
         addresses=tuple(map(str, machine.addresses)),
@@ -111,6 +123,11 @@ def document_text(row: MachineRow) -> str:
     return "".join(f"{line}\n" for line in _document_lines(row))
 
 
+def group_text(path: str) -> str:
+    """Return a Group document that sets nothing."""
+    return f"apiVersion: {API_VERSION}\nkind: Group\nmetadata:\n  name: {scalar(path)}\n"
+
+
 def table_text(name: str, rows: Iterable[MachineRow]) -> str:
     """Return a MachineTable document."""
     head = f"apiVersion: {API_VERSION}\nkind: MachineTable\nmetadata:\n  name: {scalar(name)}\n"
@@ -122,18 +139,26 @@ def table_line(row: MachineRow) -> str:
     return flow_mapping(dict(table_fields(row)))
 
 
+_TABLE_FIELDS = (
+    "uuid",
+    "serial",
+    "formerly",
+    "hostname",
+    "domain",
+    "addresses",
+    "group",
+    "network",
+)
+
+
 def table_fields(row: MachineRow) -> Iterator[tuple[str, str]]:
     """Yield the fields of a row of a MachineTable that are given, their values written."""
     yield "name", scalar(row.name)
     yield "macs", flow_list(row.macs)
-    for key in ("uuid", "serial", "hostname", "domain"):
-        if getattr(row, key):
-            yield key, scalar(getattr(row, key))
-    if row.addresses:
-        yield "addresses", flow_list(row.addresses)
-    for key in ("group", "network"):
-        if getattr(row, key):
-            yield key, scalar(getattr(row, key))
+    for key in _TABLE_FIELDS:
+        value = getattr(row, key)
+        if value:
+            yield key, scalar(value) if isinstance(value, str) else flow_list(value)
     if row.power:
         yield "power", flow_mapping({"driver": scalar(row.power)})
     if row.protect is not None:
@@ -153,6 +178,8 @@ def _document_lines(row: MachineRow) -> Iterator[str]:
     yield "  hardware:"
     yield f"    macs: {flow_list(row.macs)}"
     yield from _fields(4, {"uuid": row.uuid, "serial": row.serial})
+    if row.formerly:
+        yield f"    formerly: {flow_list(row.formerly)}"
     identity = {"hostname": row.hostname, "domain": row.domain}
     yield from _section("identity", identity, is_wanted=bool(row.addresses))
     if row.addresses:

@@ -8,8 +8,6 @@ from specs.problem import Problem
 from specs.source import LoadedFile, load_file
 
 _UTF8_MARK = b"\xef\xbb\xbf"
-_HIDDEN_LINE_ENDS = "\x85\u2028\u2029"
-"""Line ends to YAML 1.1's parsers and characters to editors: lines would be counted in two ways."""
 
 
 class AuthoringError(ReconcilerError):
@@ -31,18 +29,11 @@ class UnreadableFileError(AuthoringError):
 def read_text(file: str, data: bytes) -> str:
     """Return the text of a file that can be read without errors, without its byte order mark.
 
-    Raises ``UnreadableFileError`` (RW930), and AuthoringError RW931 for a text whose
-    lines an editor and YAML would count differently.
+    Raises ``UnreadableFileError`` (RW930), also for a text whose lines an editor and
+    YAML would count differently.
     """
     _loaded(file, data)
-    text = data.removeprefix(_UTF8_MARK).decode("utf-8")
-    if any(character in text for character in _HIDDEN_LINE_ENDS):
-        raise AuthoringError(
-            "RW931",
-            f"{file} has a line end that most editors do not show (U+0085, U+2028 or U+2029)",
-            "Replace it by a space or an ordinary line end; the file was left as it is",
-        )
-    return text
+    return data.removeprefix(_UTF8_MARK).decode("utf-8")
 
 
 def rewritten(file: str, data: bytes, edit: Callable[[str], str]) -> bytes:

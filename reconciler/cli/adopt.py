@@ -8,7 +8,9 @@ import click
 from reconciler.cli.options import repo_option, state_option
 
 if TYPE_CHECKING:
-    from reconciler.authoring.adoption import DiscoveredMachine
+    from collections.abc import Sequence
+
+    from reconciler.authoring.discovery import DiscoveredMachine
     from reconciler.authoring.machine_row import MachineRow
     from reconciler.source.tree import SourceTree
     from specs.compiled import CompiledFleet
@@ -17,7 +19,12 @@ if TYPE_CHECKING:
 @click.command()
 @click.argument("hardware", nargs=-1, metavar="[MAC|HARDWARE]...")
 @click.option("--all", "every", is_flag=True, help="Adopt every machine that is listed.")
-@click.option("--group", default="", metavar="GROUP", help="The group of the machines.")
+@click.option(
+    "--group",
+    default="",
+    metavar="GROUP",
+    help="The group of the machines, whatever the enrollment rules say.",
+)
 @click.option("--name", default="", metavar="NAME", help="The name, for a single machine.")
 @click.option(
     "--file",
@@ -32,6 +39,7 @@ if TYPE_CHECKING:
     metavar="FILE",
     help="File in the repository with a MachineTable to add rows to, instead.",
 )
+@click.option("--explain", is_flag=True, help="Write nothing; show every rule that was asked.")
 @click.option("--patch", is_flag=True, help="Write nothing; print a patch for `git apply`.")
 @repo_option
 @state_option
@@ -42,50 +50,68 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     name: str,
     file: str | None,
     table: str | None,
+    explain: bool,  # noqa: FBT001 - a flag
     patch: bool,  # noqa: FBT001 - a flag
     repo: str,
     state: Path,
 ) -> None:
     """Turn machines that asked for a boot and are in no document into documents.
 
-    Without a name, list them. A machine is named by a MAC address or by its UUID, as
-    the list shows them. Its document is added at the end of FILE, or its row at the
-    end of a table; every byte that was there stays. The whole repository is checked
-    with it before anything is written. Nothing is committed.
+    Without a name, list them, and where each belongs. A machine is named by a MAC
+    address or by its UUID, as the list shows them. Its group is the one of --group,
+    else that of the first EnrollmentRule that matches; a group that no document has
+    is written too. The document is added at the end of FILE, or its row at the end
+    of a table; every byte that was there stays. The whole repository is checked with
+    it before anything is written. Nothing is committed.
 
     \b
     Examples:
       rackwright adopt
+      rackwright adopt 52:54:00:77:00:12 --explain
       rackwright adopt 52:54:00:77:00:12 --group lab --name node-02
-      rackwright adopt --all --group lab --table racks/rack07.yaml
+      rackwright adopt --all --table racks/rack07.yaml
       rackwright adopt --all --group lab --patch | git apply
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.authoring.adoption import adopted, wanted  # noqa: PLC0415 - not for --help
+    from reconciler.authoring.adoption import adopted  # noqa: PLC0415 - not for --help
+    from reconciler.authoring.discovery import wanted  # noqa: PLC0415
+    from reconciler.authoring.placement import new_groups, placements  # noqa: PLC0415
 
     if file is not None and table is not None:
         raise click.UsageError("name either --file or --table")
     tree, fleet = _repository(repo, state)
     machines = _discovered(state, fleet)
-    if not hardware and not every:
-        _list(machines)
+    if not hardware and not every and not explain:
+        _list(machines, fleet)
         return
-    chosen = list(machines) if every else wanted(machines, hardware)
+    chosen = wanted(machines, hardware) if hardware and not every else list(machines)
     if not chosen:
         click.echo("No unknown machine asked for a boot.", err=True)
         return
-    rows = adopted(chosen, fleet, name, lambda _: group)
+    if explain:
+        _explain(chosen, fleet)
+        return
+    placed = placements(chosen, fleet, group)
+    rows = adopted(chosen, placed, fleet, name)
+    groups = new_groups(placed, fleet)
     path = PurePosixPath(table or file or "machines.yaml").as_posix()
-    old, new = _edited(tree, path, rows, is_table=table is not None)
+    old, new = _edited(tree, path, rows, groups, is_table=table is not None)
     _refuse_broken(tree, path, new)
     if patch:
         from reconciler.cli.rewriting import text_diff  # noqa: PLC0415
 
         click.echo(text_diff(path, tree.files.get(path), new), nl=False)
-        return
-    _write(repo, path, old, new)
-    for row in rows:
-        click.echo(f"adopted: {row.name} ({', '.join(row.macs)}), group {row.group} -> {path}")
-    click.echo("Review the change and commit it; nothing happens to the machines before.")
+    else:
+        _write(repo, path, old, new)
+    for row, place in zip(rows, placed, strict=True):
+        click.echo(
+            f"adopted: {row.name} ({', '.join(row.macs)}), group {row.group} -> {path}\n"
+            f"  by {place.reason}",
+            err=patch,
+        )
+    for each in groups:
+        click.echo(f"new group: {each}, which no document had -> {path}", err=patch)
+    if not patch:
+        click.echo("Review the change and commit it; nothing happens to the machines before.")
 
 
 def _repository(repo: str, state: Path) -> "tuple[SourceTree, CompiledFleet]":
@@ -107,7 +133,7 @@ def _invalid(what: str, problems: tuple[object, ...]) -> tuple[str, str, str]:
 
 
 def _discovered(state: Path, fleet: "CompiledFleet") -> "tuple[DiscoveredMachine, ...]":
-    from reconciler.authoring.adoption import discovered  # noqa: PLC0415
+    from reconciler.authoring.discovery import discovered  # noqa: PLC0415
     from reconciler.store.database import open_database  # noqa: PLC0415
     from reconciler.store.sightings import sightings  # noqa: PLC0415
 
@@ -115,7 +141,9 @@ def _discovered(state: Path, fleet: "CompiledFleet") -> "tuple[DiscoveredMachine
     return discovered(sightings(open_database(state / "rackwright.db"), known))
 
 
-def _list(machines: "tuple[DiscoveredMachine, ...]") -> None:
+def _list(machines: "Sequence[DiscoveredMachine]", fleet: "CompiledFleet") -> None:
+    from reconciler.authoring.placement import reported  # noqa: PLC0415
+
     if not machines:
         click.echo("No unknown machine asked for a boot.")
         return
@@ -124,11 +152,36 @@ def _list(machines: "tuple[DiscoveredMachine, ...]") -> None:
         click.echo(f"{machine.macs[0]}  {seen}  {machine.uuid or 'no UUID'}")
         for mac in machine.macs[1:]:
             click.echo(f"{mac}  the same machine")
-    click.echo("\nAdopt one with `rackwright adopt MAC --group GROUP`, all with --all.")
+        if not fleet.enrollment_rules:
+            continue
+        rule = reported(machine, fleet).rule
+        click.echo(
+            f"  belongs in group {rule.group} by rule {rule.name} ({rule.position})"
+            if rule
+            else "  no enrollment rule matches: name its group with --group"
+        )
+    group = "" if fleet.enrollment_rules else " --group GROUP"
+    click.echo(f"\nAdopt one with `rackwright adopt MAC{group}`, all with --all.")
+    if fleet.enrollment_rules:
+        click.echo("Why a rule fires, and the others do not: `rackwright adopt --explain`.")
+
+
+def _explain(machines: "Sequence[DiscoveredMachine]", fleet: "CompiledFleet") -> None:
+    from reconciler.authoring.placement import reported  # noqa: PLC0415
+
+    for machine in machines:
+        click.echo(f"{', '.join(machine.macs)}  {machine.uuid or 'no UUID'}")
+        for line in str(reported(machine, fleet)).splitlines():
+            click.echo(f"  {line}")
 
 
 def _edited(
-    tree: "SourceTree", path: str, rows: "tuple[MachineRow, ...]", *, is_table: bool
+    tree: "SourceTree",
+    path: str,
+    rows: "tuple[MachineRow, ...]",
+    groups: tuple[str, ...],
+    *,
+    is_table: bool,
 ) -> tuple[bytes, bytes]:
     """Return the content of a file of the repository without and with the machines."""
     from reconciler.authoring.insertion import with_documents, with_table_rows  # noqa: PLC0415
@@ -136,9 +189,10 @@ def _edited(
 
     refuse_place(path)
     old = tree.files.get(path, b"")
-    if is_table:
-        return old, with_table_rows(path, old, rows)
-    return old, with_documents(path, old, rows)
+    if not is_table:
+        return old, with_documents(path, old, rows, groups)
+    new = with_table_rows(path, old, rows)
+    return old, with_documents(path, new, (), groups) if groups else new
 
 
 def _refuse_broken(tree: "SourceTree", path: str, new: bytes) -> None:

@@ -26,9 +26,10 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
     """Write all machines as CSV: what is written of each itself, not what groups give it.
 
     `rackwright import csv` reads the same columns and makes the same machines of
-    them: name, macs, group, and as needed uuid, serial, hostname, domain, addresses,
-    network, power, protect, assign (scenario=run) and label.KEY. Lists are separated
-    by spaces.
+    them: name, macs, group, and as needed uuid, serial, formerly, hostname, domain,
+    addresses, network, power, protect, assign (scenario=run) and label.KEY. Lists are
+    separated by spaces. A machine that a row cannot say, such as one with the address
+    of its BMC, is refused.
 
     A cell that a spreadsheet would calculate (it begins with = + - @ or a tab) is
     written with a ' before it, which import takes away again.

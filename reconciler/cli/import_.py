@@ -32,10 +32,10 @@ def import_csv(file: Path, out: Path, group: str, form: str) -> None:
     """Turn a list of machines into documents.
 
     The first line names the columns: name and macs, and as needed uuid, serial,
-    hostname, domain, addresses (with prefix length, or a column Subnet Mask), group,
-    network, power, protect, assign (scenario=run) and label.KEY. Headings such as
-    "Machine Name", "MAC Address", "IP Address" and "Machine Group" are understood.
-    UTF-8 and Shift_JIS, commas, semicolons and tabs are.
+    formerly, hostname, domain, addresses (with prefix length, or a column Subnet
+    Mask), group, network, power, protect, assign (scenario=run) and label.KEY.
+    Headings such as "Machine Name", "MAC Address", "IP Address" and "Machine Group"
+    are understood. UTF-8 and Shift_JIS, commas, semicolons and tabs are.
 
     A name that is not allowed is converted: small letters, one "-" for every run of
     other characters; a converted machine keeps the old name as its host name where

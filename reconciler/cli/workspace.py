@@ -246,6 +246,10 @@ class Workspace:
 
     def observed(self, now: datetime) -> "Observed":
         """Return the world as it was last heard of."""
+        if observation_digest(self._database_path) == "":
+            from reconciler.observed import Observed  # noqa: PLC0415 - slow to load
+
+            return Observed(images=self._images)
         from reconciler.store.observe import observe  # noqa: PLC0415 - slow to load
 
         return observe(self.database, self.fleet.machines.values(), self._images, now)
@@ -257,7 +261,8 @@ class Workspace:
             from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
 
             return plan(self.fleet, self.observed(now), now)
-        from reconciler.fleet.planned import Sight, plan_index  # noqa: PLC0415 - likewise
+        from reconciler.fleet.planned import plan_index  # noqa: PLC0415 - likewise
+        from reconciler.fleet.sight import Sight  # noqa: PLC0415
 
         sight = Sight(digest, repr(sorted(self._images.items())), partial(self._seen, digest, now))
         return plan_index(self._index, self.revision.commit.id, sight, now, self._cache)

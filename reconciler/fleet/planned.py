@@ -5,17 +5,18 @@ and on the time. Where none of it changed, the folds are those of the last time;
 items are worked out again once somebody looks at them, and have to be the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from json import dumps, loads
-from typing import TYPE_CHECKING, Any, overload
+from typing import TYPE_CHECKING, overload
 
 from reconciler.errors import StateError
 from reconciler.fleet.cache import CacheError, FleetCache
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.shard import Shard
+from reconciler.fleet.sight import Folds, Sight
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.fold import fold, fold_from, in_order
 from reconciler.planning.item import PlanItem
@@ -23,28 +24,7 @@ from reconciler.planning.plan import Plan
 
 if TYPE_CHECKING:
     from reconciler.fleet.shard_planner import ShardPlanner
-    from reconciler.hardware import FleetHardware
-    from reconciler.observed import Observed
-    from specs.compiled import CompiledFleet, CompiledMachine
-
-Observe = Callable[["Iterable[CompiledMachine]", "FleetHardware"], "Observed"]
-"""Returns what was observed of some machines, given the hardware of the whole fleet."""
-
-Folds = Sequence[Mapping[str, Any]]
-"""A shard's folds as ``fold_data`` gives them."""
-
-
-@dataclass(frozen=True)
-class Sight:
-    """What is known of the fleet, and how to read it.
-
-    ``machines`` changes with everything that was observed of machines, and is empty where
-    nothing was; ``images`` changes with the images. ``observe`` reads both.
-    """
-
-    machines: str
-    images: str
-    observe: Observe
+    from specs.compiled import CompiledFleet
 
 
 def plan_index(

@@ -6,9 +6,9 @@ from datetime import datetime, timedelta
 from functools import cached_property, partial
 
 from reconciler.fleet.crew import Crew, CrewError
-from reconciler.fleet.planned import Folds, Sight
 from reconciler.fleet.processes import process_count
 from reconciler.fleet.shard import Shard
+from reconciler.fleet.sight import Folds, Sight
 from reconciler.hardware import FleetHardware
 from reconciler.observed import Observed, ObservedMachine
 from reconciler.planning.fold import Fold, fold, fold_data

@@ -111,10 +111,19 @@ class GitCommand:
 
     def tree_id(self, commit: str, folder: str) -> str | None:
         """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
+        # With the slash, no file is found. ^{tree} would be taken as a part of the path.
+        path = f"{commit}:{folder}/"
         status, output, _ = self._run(
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{commit}:{folder}^{{tree}}"]
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", path]
         )
         return output.strip() if status == 0 else None
+
+    def blobs(self, tree: str, paths: Iterable[str]) -> dict[str, Entry]:
+        """Return what a tree has at those of ``paths`` that it has."""
+        # As they are: what looks like a pattern is a name.
+        arguments = ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", tree, "--", *paths]
+        output = self._checked(arguments)
+        return {each.path: each for each in parse_entries([os.fsencode(output)])}
 
     def changes(self, before: str, after: str) -> Iterator[Change]:
         """Yield every file that two trees do not share alike, whatever its kind."""

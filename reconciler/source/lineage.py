@@ -4,7 +4,6 @@ from reconciler.errors import SourceError
 from reconciler.source.acceptance import Lineage, SignedRevision
 from reconciler.source.commit import blob_contents, commit_of, wanted_blobs
 from reconciler.source.repository import Repository
-from specs.compile import compile_commits, may_hold_fleet
 
 
 class RevisionReader:
@@ -21,6 +20,8 @@ class RevisionReader:
 
     def read(self, commit: str) -> SignedRevision:
         """Return one commit; its policy is None where its files cannot be read."""
+        from specs.compile import compile_commits  # noqa: PLC0415 - not where nothing was accepted
+
         about = commit_of(self._git, commit)
         try:
             files = self._files(commit)
@@ -43,6 +44,8 @@ class RevisionReader:
         return Lineage("goes back" if self._git.descent(candidate, accepted) else "differs", start)
 
     def _files(self, commit: str) -> dict[str, bytes] | None:
+        from specs.compile import may_hold_fleet  # noqa: PLC0415 - likewise
+
         if not self._git.has_folder(commit, self._folder):
             return None
         blobs = wanted_blobs(self._git, list(self._git.entries(commit, self._folder)))

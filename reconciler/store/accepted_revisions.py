@@ -2,11 +2,10 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
-
-from attrs import frozen
 
 from reconciler.errors import StateError
 
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 _LAST = 'SELECT "commit", source, at, actor, reason FROM accepted_revision ORDER BY sequence DESC'
 
 
-@frozen
+@dataclass(frozen=True, slots=True)
 class AcceptedRevision:
     """One commit that was acted on."""
 

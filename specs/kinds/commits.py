@@ -63,11 +63,11 @@ class Commits(Record):
             ).as_pydantic()
         for signer in self.signers:
             if is_openpgp(signer.key) != (self.verify == "gpg"):
-                other = "OpenPGP" if is_openpgp(signer.key) else "OpenSSH"
+                other, own = ("OpenPGP", "gpg") if is_openpgp(signer.key) else ("OpenSSH", "ssh")
                 raise Rejection(
                     f"the key of {quoted(signer.name)} is an {other} key, but verify is "
                     f"{self.verify}",
-                    "one fleet uses one kind of signature",
+                    f"one kind for all: write verify: {own}, or give another key",
                     field="signers",
                 ).as_pydantic()
         self._refuse_repetition()

@@ -26,7 +26,7 @@ class EnrollmentMatch(Record):
         default=(),
         min_length=1,
         max_length=10_000,
-        description="The name that its agent gives, or patterns.",
+        description="The name that its agent gives, or patterns; case does not count.",
         examples=[["node-07*"]],
     )
     addresses: _Spans = Field(

@@ -19,4 +19,5 @@ class Record(BaseModel):
         frozen=True,
         alias_generator=to_camel,
         arbitrary_types_allowed=True,
+        defer_build=True,  # most commands meet few kinds, and some none
     )

@@ -97,7 +97,9 @@ def fleet_defaults(fleets: Mapping[str, Definition]) -> Inherited:
             return Inherited(network_is_known=False)
         network = definition.model.spec.defaults.network
         if network is not None:
-            source = Source(definition.document, _DEFAULT_NETWORK)
+            source = Source(
+                definition.document, _DEFAULT_NETWORK, giver="spec.defaults of the Fleet document"
+            )
             return Inherited(network=network, sources={"network": source})
         if definition.is_broken_at(_DEFAULT_NETWORK):
             return Inherited(network_is_known=False)

@@ -38,7 +38,7 @@ def compile_targets(
             continue
         for index, target in enumerate(definition.model.spec.targets):
             path: Path = ("spec", "targets", index)
-            source = Source(definition.document, path)
+            source = Source(definition.document, path, giver=f"scenario {name}'s target")
             targets.append(
                 Target(
                     written_selector(definition, (*path, "select"), target.select, groups),

@@ -28,9 +28,12 @@ if TYPE_CHECKING:
     from specs.kinds import Document as Model
     from specs.kinds.record import Record
 
+_SPEC: Path = ("spec",)
 _ROWS: Path = ("spec", "rows")
 _DEFAULTS: Path = ("spec", "defaults")
 _CSV: Path = ("spec", "csv")
+_SECTIONS = frozenset({"hardware", "identity", "metadata", "spec"})
+"""Of a Machine document. What is written in one is not missing from its row."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -102,6 +105,13 @@ class Tables:
                 yield self._machine(row, defaults, places, broken)
             elif not table.is_broken_at(places.full_path(())):
                 self._report_no_mapping(places, row)
+        if not rows and "csv" not in _mapping(document.value(_SPEC)) and not _is_broken(table):
+            self._problems.warning(
+                document.position(_SPEC),
+                Code.NO_EFFECT,
+                "spec: the table has no machines",
+                "add rows, or csv with the name of a CSV file beside this one",
+            )
         yield from self._of_csv(table, document, defaults)
 
     def _of_csv(
@@ -138,6 +148,8 @@ class Tables:
                 if meant
                 else (f"the path is relative to {document.file} and ends in .csv")
             )
+            if not file.casefold().endswith(".csv"):
+                hint = "export the spreadsheet as CSV UTF-8, and name that file"
             self._problems.error(
                 place, Code.TABLE_FILE, f"{dotted(_CSV)}: {quoted(file)} {outside}", hint
             )
@@ -177,6 +189,7 @@ class Tables:
                 {**each, "loc": row_path(_path(each["loc"]))}
                 for each in error.errors(include_url=False)
                 if not any(is_within(_path(each["loc"]), known) for known in paths)
+                if each["type"] != "missing" or not _SECTIONS.intersection(fields)
             ]
         if errors:
             paths += self._report(errors, row)
@@ -202,7 +215,10 @@ class Tables:
     def _place(self, complaint: Complaint, row: Row, path: Path) -> Path:
         places = row.places
         position = places.key_position(path) if complaint.at_key else places.position(path)
-        self._problems.error(position, complaint.code, complaint.message, complaint.hint)
+        message, hint = complaint.message, complaint.hint
+        if isinstance(places, CellPlaces):
+            message, hint = places.in_words_of_cells(path, complaint.code, message, hint)
+        self._problems.error(position, complaint.code, message, hint)
         return machine_path(path)
 
     def _report_no_mapping(self, places: ItemPlaces, row: Plain) -> None:
@@ -241,6 +257,14 @@ def _row(fields: Mapping[str, Plain], defaults: _Defaults, places: RowPlaces) ->
     if defaults.labels and (isinstance(own, dict) or own is None):
         merged["labels"] = {**defaults.labels, **labels}
     return Row(as_machine(merged), frozenset(fields), frozenset(labels), places)
+
+
+def _mapping(value: Plain) -> Mapping[str, Plain]:
+    return value if isinstance(value, dict) else {}
+
+
+def _is_broken(table: Definition) -> bool:
+    return any(table.is_broken_at(path) for path in (_SPEC, _ROWS, _CSV))
 
 
 def _path(loc: Iterable[str | int]) -> Path:

@@ -6,6 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from specs.code import Code
+from specs.fields import example, fields_of
+from specs.kinds.machine_table import MachineRow
 from specs.nearest import NearestNames
 from specs.path import Path, dotted
 from specs.position import Position
@@ -20,7 +22,9 @@ LABEL = "label."
 
 _LISTS = frozenset({"macs", "addresses", "formerly"})
 _REQUIRED = ("name", "macs")
-_BOOLEANS = {"true": True, "false": False}
+_BOOLEANS = {"true": True, "false": False, "TRUE": True, "FALSE": False}
+"""As people and as spreadsheets write them."""
+_OTHER_SEPARATORS = (";", "\t")
 _COLUMNS = frozenset(PLACES) - {"labels"}
 
 
@@ -83,10 +87,10 @@ class CellPlaces:
         return self._at(self.record.line, path)
 
     def key_position(self, path: Path) -> Position:
-        """Return where the column's name is; of a missing field, the record."""
+        """Return where the column's name is; of a missing field, its empty cell."""
         column = self._column(path)
         if column is None or not self.record.cells[column].strip():
-            return self.sheet.position(self.record.line, 0)
+            return self.sheet.position(self.record.line, column or 0)
         return self.sheet.position(self.sheet.header_line, column)
 
     def written(self, path: Path) -> str | None:
@@ -109,6 +113,18 @@ class CellPlaces:
     def shown(self, path: Path) -> str:
         """Return a path for people."""
         return dotted(path)
+
+    def in_words_of_cells(self, path: Path, code: Code, message: str, hint: str) -> tuple[str, str]:
+        """Return what is said about a field, which is no YAML here."""
+        name, text = str(path[0]) if path else "", self.written(path) or ""
+        if code == Code.MISSING_FIELD:
+            shown = example(fields_of(MachineRow).get(name)).strip('[]"')
+            return f"{name}: the cell is empty", f"every machine has one; for example {shown}"
+        if name in _LISTS and any(sign in text for sign in ";,|"):
+            return message, "separate the items of a list by spaces"
+        if path == ("power",):
+            return message, "leave the cell empty; set power in spec.defaults or on the group"
+        return message, hint.removesuffix(", in quotes")
 
     def _at(self, line: int, path: Path) -> Position:
         column = self._column(path)
@@ -138,13 +154,18 @@ def read_sheet(
     header = next(records, None)
     if header is None:
         problems.error(
-            Position(file, 1, 1), Code.TABLE_HEADER, "the file is empty", "add a line of columns"
+            Position(file, 1, 1),
+            Code.TABLE_HEADER,
+            "the file is empty",
+            "its first line names the columns, for example name,macs,group",
         )
         return None
-    columns = _columns(file, lines, header, problems, nearest)
+    columns, meant = _columns(file, lines, header, problems, nearest)
     required = _REQUIRED if group_is_given else (*_REQUIRED, "group")
     missing = [name for name in required if name not in columns]
     for name in missing:
+        if name in meant:
+            continue
         hint = f"add it to this line: {name}"
         if name == "group":
             hint += ", or set spec.defaults.group in the table"
@@ -154,7 +175,19 @@ def read_sheet(
             f"the column {quoted(name)} is missing",
             hint,
         )
-    sound = [each for each in records if _has_all_cells(file, each, header, problems)]
+    rows = list(records)
+    if not rows and not problems.has_errors:
+        problems.warning(
+            Position(file, header.line + 1, 1),
+            Code.NO_EFFECT,
+            "there is no row below the columns, so the table has no machines",
+            "add a row for each machine",
+        )
+    sound = [
+        each
+        for each in rows
+        if _has_all_cells(file, each, header, problems) and _has_values(file, lines, each, problems)
+    ]
     return None if missing else Sheet(file, lines, header.line, columns, sound)
 
 
@@ -186,16 +219,24 @@ def _records(file: str, lines: Sequence[str], problems: Problems) -> Iterator[Re
         problems.error(
             Position(file, line + 1, 1),
             Code.TABLE_ROW,
-            f"the line is not CSV: {error}",
+            _CSV_ERRORS.get(str(error), f"the line is not CSV: {error}"),
             'a cell in quotes ends with a quote; a quote within it is written twice: ""',
         )
 
 
+_CSV_ERRORS = {
+    "unexpected end of data": "a quote begins a cell of this line and never ends",
+    "',' expected after '\"'": "a cell of this line goes on behind its closing quote",
+}
+"""What the csv module says, in the words of somebody who looks at the line."""
+
+
 def _columns(
     file: str, lines: Sequence[str], header: Record, problems: Problems, nearest: NearestNames
-) -> dict[str, int]:
-    """Return the indexes of the columns that are known; report the others."""
+) -> tuple[dict[str, int], frozenset[str]]:
+    """Return the indexes of the columns that are known, and what the others mean; report those."""
     columns: dict[str, int] = {}
+    meant: set[str] = set()
     for index, cell in enumerate(header.cells):
         name = cell.strip()
         place = _cell_position(file, lines, header.line, index)
@@ -210,24 +251,32 @@ def _columns(
         elif name in _COLUMNS or (name.startswith(LABEL) and name != LABEL):
             columns[name] = index
         else:
+            hint, names = _column_hint(name, nearest)
+            meant |= names
             problems.error(
                 place,
                 Code.TABLE_HEADER,
                 f"unknown column {quoted(name)}" if name else "a column without a name",
-                _column_hint(name, nearest),
+                hint,
             )
-    return columns
+    return columns, frozenset(meant)
 
 
-def _column_hint(name: str, nearest: NearestNames) -> str:
-    if ";" in name or "\t" in name:
-        return "separate the columns by commas"
+def _column_hint(name: str, nearest: NearestNames) -> tuple[str, frozenset[str]]:
+    """Return what helps against an unknown column, and the columns that it seems to be."""
+    if any(sign in name for sign in _OTHER_SEPARATORS):
+        return "separate the columns by commas", _COLUMNS
     if name == "labels":
-        return f"write one column for each label: {LABEL}role"
-    meant = nearest.find(name, sorted(_COLUMNS)) if name else None
+        return f"write one column for each label: {LABEL}role", frozenset()
+    if not name:
+        return "remove it, or name it in this line", frozenset()
+    meant = nearest.find(name, sorted(_COLUMNS))
     if meant:
-        return f"did you mean {quoted(meant)}?"
-    return f"known are: {', '.join(sorted(_COLUMNS))} and {LABEL}KEY"
+        return f"did you mean {quoted(meant)}?", frozenset({meant})
+    return _KNOWN_COLUMNS, frozenset()
+
+
+_KNOWN_COLUMNS = f"known are: {', '.join(sorted(_COLUMNS))} and {LABEL}KEY"
 
 
 def _has_all_cells(file: str, record: Record, header: Record, problems: Problems) -> bool:
@@ -237,9 +286,23 @@ def _has_all_cells(file: str, record: Record, header: Record, problems: Problems
             Position(file, record.line + 1, 1),
             Code.TABLE_ROW,
             f"the row has {found} cells, the header has {wanted}",
-            "leave a cell empty where nothing is to be said; put one with a comma in quotes",
+            "leave a cell empty where nothing is to be said; separate the items of a list by "
+            "spaces; put a cell with a comma in quotes",
         )
     return found == wanted
+
+
+def _has_values(file: str, lines: Sequence[str], record: Record, problems: Problems) -> bool:
+    """Report formulas: what a spreadsheet makes of them is not in the file."""
+    formulas = [index for index, cell in enumerate(record.cells) if cell.lstrip().startswith("=")]
+    for index in formulas:
+        problems.error(
+            _cell_position(file, lines, record.line, index),
+            Code.TABLE_ROW,
+            f"the cell has the formula {quoted(record.cells[index].strip())}",
+            "write the value itself",
+        )
+    return not formulas
 
 
 def _cell_position(file: str, lines: Sequence[str], line: int, index: int) -> Position:
@@ -254,4 +317,6 @@ def _cell_position(file: str, lines: Sequence[str], line: int, index: int) -> Po
                 in_quotes = not in_quotes
             elif character == "," and not in_quotes:
                 left -= 1
+        if left == 0:
+            return Position(file, number + 1, len(lines[number]) + 1)
     return Position(file, line + 1, 1)

@@ -18,11 +18,11 @@ _MONTHS = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct",
 _DAYS = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
 _NO_NAMES: tuple[str, ...] = ()
 _FIELDS = (
-    ("minute", 0, 59, _NO_NAMES),
-    ("hour", 0, 23, _NO_NAMES),
-    ("day of the month", 1, 31, _NO_NAMES),
-    ("month", 1, 12, _MONTHS),
-    ("day of the week", 0, 7, _DAYS),
+    ("a minute", 0, 59, _NO_NAMES),
+    ("an hour", 0, 23, _NO_NAMES),
+    ("a day of the month", 1, 31, _NO_NAMES),
+    ("a month", 1, 12, _MONTHS),
+    ("a day of the week", 0, 7, _DAYS),
 )
 """The five fields of crontab(5), the lowest and highest number of each, and their names."""
 
@@ -46,8 +46,9 @@ def _time_zone(text: str) -> str:
 def _cron(text: str) -> str:
     fields = text.split()
     if len(fields) != len(_FIELDS):
+        counted = "1 field" if len(fields) == 1 else f"{len(fields)} fields"
         raise Rejection(
-            f"{quoted(text)} has {len(fields)} fields, a recurring time has {len(_FIELDS)}",
+            f"{quoted(text)} has {counted}, a recurring time has {len(_FIELDS)}",
             'minute, hour, day of the month, month, day of the week: "30 2 * * sat"',
         )
     for field, (noun, lowest, highest, names) in zip(fields, _FIELDS, strict=True):
@@ -59,15 +60,15 @@ def _cron(text: str) -> str:
 def _check_item(item: str, noun: str, bounds: tuple[int, int], names: tuple[str, ...]) -> None:
     match = _ITEM.fullmatch(item)
     if match is None:
-        raise Rejection(f"{quoted(item)} is not a {noun}", "for example *, 2, 1-5 or */10")
+        raise Rejection(f"{quoted(item)} is not {noun}", "for example *, 2, 1-5 or */10")
     first, last, step = match.groups()
     if first == "*" and last is not None:
-        raise Rejection(f"{quoted(item)} is not a {noun}", "* is already everything")
+        raise Rejection(f"{quoted(item)} is not {noun}", "* is already everything")
     numbers = [
         _number(part, noun, bounds, names) for part in (first, last) if part not in (None, "*")
     ]
     if len(numbers) > 1 and numbers[0] > numbers[1]:
-        raise Rejection(f"{quoted(item)} ends before it begins", f"as a {noun}")
+        raise Rejection(f"{quoted(item)} ends before it begins", f"as {noun}")
     if step is not None and int(step) == 0:
         raise Rejection(f"{quoted(item)} has steps of nothing", "for example */10")
 
@@ -79,7 +80,9 @@ def _number(part: str, noun: str, bounds: tuple[int, int], names: tuple[str, ...
     if part.isdecimal() and lowest <= int(part) <= highest:
         return int(part)
     more = f", or {names[0]} to {names[-1]}" if names else ""
-    raise Rejection(f"{quoted(part)} is not a {noun}", f"from {lowest} to {highest}{more}")
+    short = next((name for name in names if part.startswith(name)), None)
+    hint = f"write {short}" if short else f"from {lowest} to {highest}{more}"
+    raise Rejection(f"{quoted(part)} is not {noun}", hint)
 
 
 TimeOfDay = Annotated[str, read_with(_time_of_day), shown_as(f"^{_TIME}$", "02:30")]

@@ -13,6 +13,7 @@ _OFFSET = r"(?:[Zz]|[+-][0-9]{2}:[0-9]{2})"
 _LOCAL = rf"{_DATE}[Tt ][0-9]{{2}}:[0-9]{{2}}:[0-9]{{2}}(?:\.[0-9]{{1,6}})?"
 _is_timestamp = re.compile(_LOCAL + _OFFSET).fullmatch
 _has_no_offset = re.compile(rf"{_DATE}(?:[Tt ][0-9]{{2}}:[0-9]{{2}}(?::[0-9]{{2}})?)?").fullmatch
+_has_no_seconds = re.compile(rf"({_DATE}[Tt ][0-9]{{2}}:[0-9]{{2}})({_OFFSET})").fullmatch
 _is_date = re.compile(_DATE).fullmatch
 
 
@@ -21,6 +22,9 @@ def _timestamp(text: str) -> datetime:
         example = "for example 2026-12-01T06:00:00+09:00, or with Z for UTC"
         if _has_no_offset(text):
             raise Rejection(f"{quoted(text)} says no offset from UTC", example)
+        without = _has_no_seconds(text)
+        if without:
+            raise Rejection(f"{quoted(text)} says no seconds", f"write {without[1]}:00{without[2]}")
         raise Rejection(f"{quoted(text)} is not a moment", example)
     try:
         return datetime.fromisoformat(text.upper())

@@ -17,7 +17,9 @@ def _url(text: str) -> str:
         return text
     if re.match(r"https?://[^/]*@", text):
         raise Rejection(
-            "the address has a user name or password in it", "use the fields that take a !secret"
+            "the address has a user name or password in it",
+            "take it out and change the password, since Git keeps it for ever; where a login is "
+            "possible, it has fields of its own",
         )
     raise Rejection(
         f"{quoted(text)} is not an address of the web",

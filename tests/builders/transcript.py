@@ -16,13 +16,7 @@ from reconciler.ledger.states import OperationState
 from reconciler.observed import Capture, Observed, ObservedMachine, TimedReport
 from reconciler.planning.planner import plan
 from specs.compile import compile_fleet
-from specs.compiled import (
-    CompiledFleet,
-    CompiledMachine,
-    UnsupportedDocument,
-    UnsupportedStep,
-)
-from specs.position import Position
+from specs.compiled import CompiledFleet, CompiledMachine
 from specs.quantity import ByteSize, Duration
 
 SHARED = Path(__file__).parents[1] / "transcripts" / "shared"
@@ -54,15 +48,11 @@ def read(folder: Path) -> Transcript:
 
 def _fleet(path: Path, revision: str, said: dict[str, Any]) -> CompiledFleet:
     files = {shared.name: shared.read_bytes() for shared in SHARED.glob("*.yaml")}
+    files |= {table.name: table.read_bytes() for table in path.parent.glob("*.csv")}
     files["fleet.yaml"] = path.read_bytes() + _many(said.get("many"))
     result = compile_fleet(files, revision)
     assert result.fleet is not None, [str(problem) for problem in result.problems]
-    stated = said.get("compiled", {})
-    scenarios = dict(result.fleet.scenarios)
-    for name, step in stated.get("steps", {}).items():
-        unsupported = UnsupportedStep(step["action"], step["reason"])
-        scenarios[name] = replace(scenarios[name], steps=(unsupported,))
-    return replace(result.fleet, scenarios=scenarios, **_compiled(stated))
+    return result.fleet
 
 
 def _many(said: dict[str, Any] | None) -> bytes:
@@ -81,17 +71,6 @@ def _many(said: dict[str, Any] | None) -> bytes:
             f"spec: {{group: {group}, hardware: {{macs: ['{mac}']}}}}\n"
         )
     return "".join(documents).encode()
-
-
-def _compiled(said: dict[str, Any]) -> dict[str, Any]:
-    """Return what documents of kinds would mean that this reader states directly."""
-    here = Position("fleet.yaml", 1, 1)
-    return {
-        "unsupported": tuple(
-            UnsupportedDocument(each["kind"], each["name"], each["reason"], here)
-            for each in said.get("unsupported", ())
-        ),
-    }
 
 
 def _ago(text: str) -> datetime:
@@ -176,7 +155,8 @@ def _system(machine: CompiledMachine, said: dict[str, Any], world: Observed) -> 
     runs = [
         status.operation.op_id
         for status in world.operations
-        if status.operation.machine == machine.name and status.operation.destructive
+        if status.operation.destructive
+        and set(status.operation.identities).intersection(machine.hardware_identities)
     ]
     return InstalledSystem(
         hostname=said.get("hostname", machine.hostname),
@@ -195,6 +175,8 @@ def _with_operation(
     """Return the world in which the work that the fleet planned then came to this state."""
     name = past["machine"]
     machine = fleet.machines[name]
+    if "was" in past:
+        machine = replace(machine, **past["was"])
     if "run" in past:
         assignments = tuple(replace(each, run=past["run"]) for each in machine.assignments)
         machine = replace(machine, assignments=assignments)
@@ -206,9 +188,9 @@ def _with_operation(
     for image, manifest in (past.get("images") or {}).items():
         images[image] = replace(images[image], manifest=manifest * 64)
     lone = replace(
-        fleet, machines={name: replace(machine, protect=False)}, holds=(), unsupported=()
+        fleet, machines={machine.name: replace(machine, protect=False)}, holds=(), unsupported=()
     )
-    seen = replace(world, machines={name: then}, images=images)
+    seen = replace(world, machines={machine.name: then}, images=images)
     (item, *_) = plan(lone, seen, NOW).to_apply
     status = OperationStatus(
         operation=item.operation,

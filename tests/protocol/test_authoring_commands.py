@@ -191,7 +191,7 @@ def saw(state, *boots):
     database = open_database(state / "rackwright.db")
     for mac, uuid in boots:
         request = BootRequest("dhcp", mac, uuid, 7, "0.0.0.0", "x")  # noqa: S104 - no bind
-        Observations(database).record_boot(request, datetime(2026, 11, 21, 12, 0, tzinfo=UTC))
+        Observations(database).record_boot(request, datetime(2026, 11, 21, 12, 0, tzinfo=UTC), None)
     database.close()
 
 
@@ -208,7 +208,7 @@ def test_discovered_machines_are_listed_and_adopted(tmp_path, rackwright):
     )
     done = rackwright("adopt", uuid, "--group", "lab", "--name", "node-02", cwd=fleet)
     assert done.stdout.startswith(
-        "adopted: node-02 (02:00:00:00:00:0a), group lab -> machines.yaml\n"
+        "adopted: node-02 (02:00:00:00:00:0a), group lab -> machines.yaml\n  by --group\n"
     ), done.stderr
     after = (fleet / "machines.yaml").read_bytes()
     assert after.startswith(before)
@@ -219,6 +219,98 @@ def test_discovered_machines_are_listed_and_adopted(tmp_path, rackwright):
     )
     assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 3 machine(s)")
     assert rackwright("adopt", cwd=fleet).stdout == "No unknown machine asked for a boot.\n"
+
+
+RULES = """\
+apiVersion: rackwright/v1alpha1
+kind: EnrollmentRule
+metadata: {name: named}
+spec: {order: 1, match: {names: [pc-1]}, group: lab}
+---
+apiVersion: rackwright/v1alpha1
+kind: EnrollmentRule
+metadata: {name: vendor}
+spec: {match: {macs: ["02:00:00:*"]}, group: osaka/row1, network: lab}
+"""
+FIRED = 'rule vendor (rules.yaml:8:18): MAC address "02:00:00:00:00:0a" fits "02:00:00:*"'
+
+
+def with_rules(tmp_path):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    (fleet / "rules.yaml").write_text(RULES)
+    return fleet
+
+
+def test_without_a_group_the_first_rule_that_matches_decides_and_is_named(tmp_path, rackwright):
+    fleet = with_rules(tmp_path)
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""), ("06:00:00:00:00:0b", ""))
+    before = tree(fleet)
+    assert rackwright("adopt", cwd=fleet).stdout == (
+        "06:00:00:00:00:0b  2026-11-21 12:00:00Z  no UUID\n"
+        "  no enrollment rule matches: name its group with --group\n"
+        "02:00:00:00:00:0a  2026-11-21 12:00:00Z  no UUID\n"
+        "  belongs in group osaka/row1 by rule vendor (rules.yaml:8:18)\n"
+        "\nAdopt one with `rackwright adopt MAC`, all with --all.\n"
+        "Why a rule fires, and the others do not: `rackwright adopt --explain`.\n"
+    )
+    named = "  1 named (rules.yaml:3:18) does not match: its name is not known\n"
+    assert rackwright("adopt", "--explain", cwd=fleet).stdout == (
+        f"06:00:00:00:00:0b  no UUID\n{named}"
+        "  1000 vendor (rules.yaml:8:18) does not match: "
+        'MAC address "06:00:00:00:00:0b" does not fit "02:00:00:*"\n'
+        f"02:00:00:00:00:0a  no UUID\n{named}"
+        "  1000 vendor (rules.yaml:8:18) fires: "
+        'MAC address "02:00:00:00:00:0a" fits "02:00:00:*"\n'
+    )
+    done = rackwright("adopt", "--all", cwd=fleet)
+    assert done.stderr == (
+        "error RW939: no group is known for 06:00:00:00:00:0b: no enrollment rule matches\n"
+        "  Name a group with --group; `rackwright adopt --explain` says why no rule matches\n"
+    )
+    assert tree(fleet) == before
+    done = rackwright("adopt", "02:00:00:00:00:0a", "--patch", cwd=fleet)
+    assert tree(fleet) == before
+    assert done.stderr.splitlines()[1] == f"  by {FIRED}"
+    done = rackwright("adopt", "02:00:00:00:00:0a", "--name", "node-02", cwd=fleet)
+    assert done.stdout == (
+        "adopted: node-02 (02:00:00:00:00:0a), group osaka/row1 -> machines.yaml\n"
+        f"  by {FIRED}\n"
+        "new group: osaka/row1, which no document had -> machines.yaml\n"
+        "Review the change and commit it; nothing happens to the machines before.\n"
+    ), done.stderr
+    assert (
+        (fleet / "machines.yaml")
+        .read_text()
+        .endswith(
+            "---\napiVersion: rackwright/v1alpha1\nkind: Group\nmetadata:\n  name: osaka/row1\n"
+            "---\napiVersion: rackwright/v1alpha1\nkind: Machine\nmetadata:\n  name: node-02\n"
+            'spec:\n  group: osaka/row1\n  hardware:\n    macs: ["02:00:00:00:00:0a"]\n'
+            "  network: lab\n"
+        )
+    )
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 3 machine(s)")
+
+
+def test_adopted_machines_become_rows_of_a_table(tmp_path, rackwright):
+    fleet = with_rules(tmp_path)
+    table = (
+        "apiVersion: rackwright/v1alpha1\nkind: MachineTable\nmetadata: {name: rack}\n"
+        "spec:\n  defaults: {labels: {role: compute}}\n  rows: # of the rack\n"
+        '    - {name: a, group: lab, macs: ["06:00:00:00:00:0a"]}\n'
+    )
+    (fleet / "rack.yaml").write_text(table)
+    saw(tmp_path / "state", ("02:00:00:00:00:0a", ""))
+    done = rackwright("adopt", "--all", "--table", "rack.yaml", "--name", "b", cwd=fleet)
+    assert done.returncode == 0, done.stderr
+    assert (fleet / "rack.yaml").read_text() == (
+        table
+        + '    - {name: b, macs: ["02:00:00:00:00:0a"], group: osaka/row1, network: lab}\n'
+        + "---\napiVersion: rackwright/v1alpha1\nkind: Group\nmetadata:\n  name: osaka/row1\n"
+    )
+    assert rackwright("validate", cwd=fleet).stdout.startswith("valid: 4 machine(s)")
+    done = rackwright("explain", "machine/b", "labels.role", "--repo", fleet)
+    assert "labels.role  compute" in done.stdout
 
 
 @pytest.mark.parametrize("file", ["machines.yaml", "new/found.yaml"])

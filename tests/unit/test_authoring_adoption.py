@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.netboot.decision import BootRequest
-from reconciler.authoring.adoption import DiscoveredMachine, adopted, discovered, wanted
+from reconciler.authoring.adoption import adopted
+from reconciler.authoring.discovery import DiscoveredMachine, discovered, wanted
 from reconciler.authoring.insertion import with_documents, with_table_rows
 from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.placement import Placement, new_groups, placements, reported
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.observed import Sighting
 from reconciler.store.database import open_database
@@ -72,7 +74,7 @@ def test_the_newest_boot_request_of_each_unknown_mac_is_found(tmp_path: Path) ->
         ("02:00:00:00:00:0d", "", None, 4),
     ]:
         request = BootRequest("dhcp", mac, uuid, arch, "10.0.0.9", "x")
-        observations.record_boot(request, NOW + timedelta(minutes=minute))
+        observations.record_boot(request, NOW + timedelta(minutes=minute), None)
     found = sightings(database, [C])
     assert found == (
         Sighting(A, UUID, "10.0.0.9", NOW + timedelta(minutes=2)),
@@ -108,29 +110,117 @@ def test_a_machine_that_was_not_seen_is_refused() -> None:
     )
 
 
-def test_a_machine_gets_a_name_of_its_mac_and_the_group_that_is_chosen() -> None:
+LAB = Placement("lab", "", "--group")
+RULES = b"""\
+apiVersion: rackwright/v1alpha1
+kind: EnrollmentRule
+metadata: {name: named}
+spec: {order: 1, match: {names: [node-07]}, group: lab}
+---
+apiVersion: rackwright/v1alpha1
+kind: EnrollmentRule
+metadata: {name: range}
+spec: {order: 2, match: {addresses: [10.77.0.0/24]}, group: lab}
+---
+apiVersion: rackwright/v1alpha1
+kind: EnrollmentRule
+metadata: {name: vendor}
+spec: {order: 3, match: {macs: ["02:00:00:00:00:0b"]}, group: lab/new/rack, network: lab}
+"""
+
+
+def ruled() -> CompiledFleet:
+    result = compile_fleet({**FILES, "rules.yaml": RULES}, "r")
+    assert result.fleet is not None
+    return result.fleet
+
+
+def asked_from(mac: str, source: str) -> DiscoveredMachine:
+    return DiscoveredMachine((mac,), "", source, NOW)
+
+
+def test_a_machine_gets_a_name_of_its_mac_and_its_place() -> None:
     machines = discovered([seen(A, UUID)])
-    assert adopted(machines, fleet(), "", lambda _: "lab") == (
+    assert adopted(machines, [LAB], fleet(), "") == (
         MachineRow("node-02000000000a", (A,), "lab", uuid=UUID),
     )
-    assert adopted(machines, fleet(), "node-02", lambda _: "lab")[0].name == "node-02"
+    place = Placement("lab", "other", "rule x")
+    assert adopted(machines, [place], fleet(), "node-02") == (
+        MachineRow("node-02", (A,), "lab", uuid=UUID, network="other"),
+    )
 
 
 def test_what_cannot_be_adopted_is_refused_with_what_to_do() -> None:
-    one, two = discovered([seen(A)]), discovered([seen(A), seen(B)])
-    assert refusal("RW939", two, fleet(), "x", lambda _: "lab") == (
+    two = discovered([seen(A), seen(B)])
+    assert refusal("RW939", two, [LAB, LAB], fleet(), "x") == (
         "--name x would name 2 machines. Adopt one machine at a time, or leave --name out"
     )
-    assert refusal("RW939", one, fleet(), "", lambda _: "") == (
-        f"no group is known for {A}. Name a group of the repository with --group"
-    )
-    assert refusal("RW939", one, fleet(), "", lambda _: "lba") == (
-        "there is no group lba. Did you mean lab?"
-    )
-    assert refusal("RW939", discovered([seen(A, KNOWN_UUID)]), fleet(), "", lambda _: "lab") == (
+    assert refusal("RW939", discovered([seen(A, KNOWN_UUID)]), [LAB], fleet(), "") == (
         f"{A} is a NIC of node-01, which has the same UUID. "
         "Add it to hardware.macs at machines.yaml:30:11"
     )
+
+
+def test_the_first_rule_that_matches_places_a_machine_and_says_so() -> None:
+    machines = [asked_from(A, "10.77.0.9"), asked_from(B, "0.0.0.0")]  # noqa: S104 - no bind
+    placed = placements(machines, ruled(), "")
+    assert placed == (
+        Placement(
+            "lab",
+            "",
+            "rule range (rules.yaml:8:18): address 10.77.0.9 is within 10.77.0.0-10.77.0.255",
+        ),
+        Placement(
+            "lab/new/rack",
+            "lab",
+            f'rule vendor (rules.yaml:13:18): MAC address "{B}" fits "{B}"',
+        ),
+    )
+    assert new_groups(placed, ruled()) == ("lab/new/rack",)
+
+
+def test_every_rule_that_was_asked_says_why_not() -> None:
+    assert str(reported(asked_from(B, "fe80::1"), ruled())).splitlines() == [
+        "1 named (rules.yaml:3:18) does not match: its name is not known",
+        "2 range (rules.yaml:8:18) does not match: its address is not known",
+        f'3 vendor (rules.yaml:13:18) fires: MAC address "{B}" fits "{B}"',
+    ]
+
+
+def test_a_group_that_is_given_goes_before_all_rules() -> None:
+    machines = [asked_from(A, "10.77.0.9"), asked_from(C, "10.9.9.9")]
+    assert placements(machines, ruled(), "lab") == (LAB, LAB)
+    assert new_groups([LAB, LAB], ruled()) == ()
+    assert refusal("RW939", machines, ruled(), "lba", act=placements) == (
+        "there is no group lba. Did you mean lab?"
+    )
+    assert refusal("RW939", machines, ruled(), "zzzzzzzz", act=placements) == (
+        "there is no group zzzzzzzz. Name a group of the repository with --group"
+    )
+
+
+def test_machines_that_no_rule_matches_are_refused_together() -> None:
+    strangers = [asked_from(f"02:00:00:00:01:0{number}", "10.9.9.9") for number in range(5)]
+    assert refusal("RW939", [asked_from(B, ""), *strangers], ruled(), "", act=placements) == (
+        "no group is known for 02:00:00:00:01:00, 02:00:00:00:01:01, 02:00:00:00:01:02 and 2 more: "
+        "no enrollment rule matches. "
+        "Name a group with --group; `rackwright adopt --explain` says why no rule matches"
+    )
+    assert refusal("RW939", strangers[:1], fleet(), "", act=placements) == (
+        "no group is known for 02:00:00:00:01:00: the repository has no enrollment rules. "
+        "Name a group of the repository with --group"
+    )
+
+
+def test_a_new_group_stands_before_its_machines() -> None:
+    row = MachineRow("new-1", (A,), "lab/new", network="lab")
+    content = with_documents("new.yaml", b"", [row], ["lab/new"])
+    assert content.startswith(
+        b"apiVersion: rackwright/v1alpha1\nkind: Group\nmetadata:\n  name: lab/new\n---\n"
+    )
+    result = compile_fleet({**FILES, "new.yaml": content}, "r")
+    assert result.fleet is not None
+    assert result.fleet.machines["new-1"].groups == ("lab", "lab/new")
 
 
 def test_a_document_is_appended_and_the_fleet_has_the_machine() -> None:

@@ -1,6 +1,7 @@
 """Machines as CSV: whatever a fleet has comes back as it was."""
 
 import csv
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from reconciler.authoring.foreign_text import foreign_text
 from reconciler.authoring.given_name import converted
 from reconciler.authoring.layout import laid_out
 from reconciler.authoring.machine_csv import as_documents, as_table, csv_text, read_csv
-from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.machine_row import MachineRow, table_text
 from reconciler.authoring.rewrite import AuthoringError
 from specs.compile import compile_fleet
 from specs.compiled import CompiledFleet, CompiledMachine
@@ -70,6 +71,7 @@ def without_places(machine: CompiledMachine) -> tuple[Any, ...]:
         machine.digest,
         machine.macs,
         machine.labels,
+        machine.formerly,
         machine.addresses,
         [(each.scenario, each.run) for each in machine.assignments],
         sorted(machine.origins),
@@ -99,6 +101,18 @@ def rows(draw: st.DrawFn) -> list[MachineRow]:
                 group=draw(st.sampled_from(["a", "a/b"])),
                 uuid=draw(st.sampled_from(["", f"4c4c4544-0042-3510-8052-b4c04f4e4a0{index}"])),
                 serial=draw(st.one_of(st.just(""), serials)),
+                formerly=draw(
+                    st.sampled_from(
+                        [
+                            (),
+                            (f"mac:06:00:00:00:00:0{index}",),
+                            (
+                                f"uuid:5c4c4544-0042-3510-8052-b4c04f4e4a0{index}",
+                                f"mac:06:00:00:00:00:0{index}",
+                            ),
+                        ]
+                    )
+                ),
                 hostname=draw(st.sampled_from(["", f"Host-{index}", f"00{index}"])),
                 domain=draw(st.sampled_from(["", "example.net"])),
                 addresses=(f"10.{int(network == 'other')}.0.{index + 1}/16",)
@@ -132,6 +146,59 @@ def test_export_then_import_gives_the_same_machines(made: list[MachineRow]) -> N
     assert sorted(again.rows, key=lambda row: row.name) == sorted(made, key=lambda row: row.name)
     files["machines.yaml"] = as_documents(again).encode()
     assert machines(compiled(files)) == machines(fleet)
+
+
+DEFAULTS = """\
+  defaults:
+    group: a
+    power: {driver: manual}
+    protect: false
+    labels: {rack: r7, role: other}
+"""
+
+
+@given(rows(), st.booleans())
+@settings(deadline=None, max_examples=50)
+def test_machines_of_tables_survive_export_and_import(
+    made: list[MachineRow],
+    has_defaults: bool,  # noqa: FBT001
+) -> None:
+    table = table_text("t", [replace(row, assign=None) for row in made])
+    if has_defaults:
+        table = table.replace("  rows:\n", f"{DEFAULTS}  rows:\n", 1)
+    files = {"around.yaml": AROUND, "machines.yaml": table.encode()}
+    fleet = compiled(files)
+    again = read_csv("m.csv", csv_text(fleet_rows(files, fleet)))
+    for text in (as_documents(again), as_table("m.csv", "t", again)):
+        files["machines.yaml"] = text.encode()
+        assert machines(compiled(files)) == machines(fleet)
+
+
+BMC = "{driver: redfish, address: 10.0.0.9, username: u, password: !secret bmc/x}"
+
+
+@pytest.mark.parametrize("power", ["defaults: {power: %s}", "rows: [{power: %s, "])
+def test_a_table_machine_that_a_row_cannot_say_is_refused(power: str) -> None:
+    row = '{name: x, group: a, macs: ["02:00:00:00:00:01"]}'
+    rows_text = f"rows: [{row}]" if power.startswith("defaults") else ""
+    spec = power % BMC + ("" if rows_text else row[1:] + "]")
+    table = table_text("t", []).replace("  rows:\n", f"  {spec}\n  {rows_text}\n")
+    files = {"around.yaml": AROUND, "machines.yaml": table.encode()}
+    with pytest.raises(AuthoringError) as caught:
+        fleet_rows(files, compiled(files))
+    assert str(caught.value) == (
+        "RW938: a row of CSV cannot say all that the repository says of x. "
+        "Keep these machines as they are: export would lose a part of them."
+    )
+
+
+def test_power_settings_of_a_group_stay_with_the_group() -> None:
+    around = AROUND.replace(b"{driver: wake-on-lan}", BMC.encode())
+    table = table_text("t", [MachineRow("x", ("02:00:00:00:00:01",), "a")])
+    files = {"around.yaml": around, "machines.yaml": table.encode()}
+    assert csv_text(fleet_rows(files, compiled(files))) == (
+        "name,macs,group\nx,02:00:00:00:00:01,a\n"
+    )
 
 
 @given(rows())
@@ -216,6 +283,25 @@ def test_all_bad_rows_are_told_at_once_with_their_lines() -> None:
 )
 def test_a_header_or_file_that_cannot_be_read_is_told(text: str, error: str) -> None:
     assert errors_of(text, "a")[1:] == [error]
+
+
+def test_former_hardware_is_read_in_any_form() -> None:
+    found = read_csv(
+        "m.csv",
+        "name,macs,formerly\nx,02-00-00-00-00-01,"
+        "mac:02-00-00-00-00-0A UUID:4C4C4544-0042-3510-8052-B4C04F4E4A32\n",
+        "a",
+    )
+    assert found.rows[0].formerly == (
+        "mac:02:00:00:00:00:0a",
+        "uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32",
+    )
+    assert errors_of("name,macs,group,formerly\nx,02:00:00:00:00:01,a,abc\n")[1:] == [
+        (
+            'm.csv:2: RW128 spec.hardware.formerly[0]: "abc" does not name hardware (for example '
+            '"uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32" or "mac:52:54:00:12:34:56")'
+        )
+    ]
 
 
 def test_headings_of_other_systems_are_understood_and_conversions_listed() -> None:

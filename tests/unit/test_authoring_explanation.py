@@ -80,6 +80,88 @@ def test_every_effective_value_has_its_place_and_its_way() -> None:
     ]
 
 
+GIVEN = {
+    "a.yaml": b"""\
+apiVersion: rackwright/v1alpha1
+kind: Fleet
+metadata: {name: f}
+spec: {defaults: {network: rack}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Network
+metadata: {name: rack}
+spec: {subnet: 10.0.0.0/24}
+---
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {name: a}
+---
+apiVersion: rackwright/v1alpha1
+kind: Scenario
+metadata: {name: look}
+spec:
+  targets:
+    - {select: {machines: [x*]}, run: b}
+  steps: [{inspectDisks: {}}]
+---
+apiVersion: rackwright/v1alpha1
+kind: Hold
+metadata: {name: move}
+spec:
+  select: {groups: [a]}
+  until: 2026-12-01T12:00:00+09:00
+  owner: ada
+  reason: the rack moves
+---
+apiVersion: rackwright/v1alpha1
+kind: Hold
+metadata: {name: other}
+spec: {select: {machines: [y]}, until: "2026-12-01T12:00:00Z", owner: ada, reason: none}
+---
+apiVersion: rackwright/v1alpha1
+kind: MachineTable
+metadata: {name: t}
+spec:
+  rows:
+    - {name: y, group: a, macs: ["02:00:00:00:00:02"]}
+    - name: x1
+      group: a
+      macs: ["02:00:00:00:00:01"]
+      formerly: ["mac:02:00:00:00:00:09", "uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32"]
+      power: {driver: redfish, address: 10.0.0.9, username: u, password: !secret bmc/x}
+"""
+}
+
+
+def test_what_stands_elsewhere_than_machine_and_groups_says_where() -> None:
+    fleet = compile_fleet(GIVEN, "r")
+    assert fleet.fleet is not None, fleet.problems
+    machine = fleet.fleet.machines["x1"]
+    fields = explained(fleet.fleet, machine)
+    assert set(machine.origins) <= {each.field for each in fields}
+    shown = {each.field: (each.value, str(each.position), each.reason) for each in fields}
+    own = "the machine's own"
+    assert shown["network"] == (
+        "rack",
+        "a.yaml:4:28",
+        "through spec.defaults of the Fleet document",
+    )
+    assert shown["assign[0]"] == ("look, run b", "a.yaml:20:7", "through scenario look's target")
+    assert shown["hardware.formerly"] == (
+        "mac:02:00:00:00:00:09, uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32",
+        "a.yaml:46:17",
+        own,
+    )
+    assert shown["power.password"] == ("!secret bmc/x", "a.yaml:47:74", own)
+    assert [each.field for each in chosen(fields, "holds")] == ["holds.move"]
+    assert shown["holds.move"] == (
+        "until 2026-12-01T12:00:00+09:00, ada: the rack moves",
+        "a.yaml:25:18",
+        "selected by hold move",
+    )
+    assert chosen(explained(fleet.fleet, fleet.fleet.machines["y"]), "holds.other")
+
+
 def test_every_origin_that_the_compiler_knows_is_explained() -> None:
     machine = fleet().machines["node-01"]
     assert set(machine.origins) <= {field for field, *_ in told()}

@@ -151,8 +151,10 @@ def test_an_edit_that_would_change_the_meaning_is_refused(new: str) -> None:
 
 
 def test_an_invisible_line_end_is_refused() -> None:
-    with pytest.raises(AuthoringError, match=r"RW931: f\.yaml has a line end that most editors"):
-        rewritten("f.yaml", 'a: "x\u2028y"\n'.encode(), laid_out)
+    for text in ('a: "x\u2028y"\n', "# x\u2029\na: 1\n", "a: x\x85y\n"):
+        with pytest.raises(UnreadableFileError, match=r"RW930: f\.yaml has 1 error") as caught:
+            rewritten("f.yaml", text.encode(), laid_out)
+        assert [problem.code for problem in caught.value.problems] == ["RW104"]
 
 
 words = st.sampled_from(

@@ -18,7 +18,8 @@ from reconciler.fleet.claims import Claims, claim
 from reconciler.fleet.compile import Compiled, compile_index, update_index
 from reconciler.fleet.crew import Crew, CrewError
 from reconciler.fleet.index import FleetIndex
-from reconciler.fleet.planned import Sight, plan_index
+from reconciler.fleet.planned import plan_index
+from reconciler.fleet.sight import Sight
 from reconciler.hardware import FleetHardware
 from reconciler.observed import Observed
 from reconciler.planning.plan import Plan

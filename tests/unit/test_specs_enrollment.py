@@ -119,6 +119,11 @@ def test_what_is_not_known_of_a_machine_fits_nothing() -> None:
     ]
 
 
+def test_the_case_of_a_name_does_not_count() -> None:
+    report = enrollment(DiscoveredMachine(name="ComputerA"), rules(rule("{names: ['computer?']}")))
+    assert str(report) == '1000 r (f.yaml:13:18) fires: name "ComputerA" fits "computer?"'
+
+
 def test_the_lowest_order_decides_and_names_decide_among_equals() -> None:
     every = rules(
         rule("{macs: ['*']}", "  order: 5\n", name="c"),

@@ -266,8 +266,9 @@ def test_a_machine_has_the_default_network_where_no_level_says_another() -> None
             document("Fleet", "  commits: {verify: gpg}\n"),
             [
                 (
-                    "f.yaml:5:12: RW128 spec.commits: verify: gpg wants signers\n"
-                    "    hint: without any, no commit would count"
+                    "f.yaml:5:12: RW128 spec.commits.signers: verify: gpg without signers: "
+                    "no commit would ever be valid\n"
+                    "    hint: list at least one signer with name and key"
                 )
             ],
         ),
@@ -342,7 +343,7 @@ def test_a_machine_has_the_default_network_where_no_level_says_another() -> None
                 (
                     "f.yaml:5:20: RW141 spec.operatingSystem: no OperatingSystem is named "
                     '"y"\n'
-                    "    hint: add a OperatingSystem document; there is none"
+                    "    hint: add an OperatingSystem document; there is none"
                 )
             ],
         ),
@@ -352,7 +353,8 @@ def test_a_machine_has_the_default_network_where_no_level_says_another() -> None
                 (
                     "f.yaml:8:11: RW128 spec.media.tree: the address has a user name or password "
                     "in it\n"
-                    "    hint: use the fields that take a !secret"
+                    "    hint: take it out and change the password, since Git keeps it for ever; "
+                    "where a login is possible, it has fields of its own"
                 ),
                 (
                     'f.yaml:9:60: RW128 spec.media.kernel.sha256: "9f" is not a SHA-256 checksum\n'
@@ -376,7 +378,8 @@ def test_a_machine_has_the_default_network_where_no_level_says_another() -> None
             [
                 (
                     "f.yaml:8:49: RW128 spec.install.windows[0].days[0]: must be one of mon, tue, "
-                    'wed, thu, fri, sat, sun, not "saturday"'
+                    'wed, thu, fri, sat, sun, not "saturday"\n'
+                    '    hint: did you mean "sat"?'
                 )
             ],
         ),

@@ -1,0 +1,98 @@
+"""Checking some files of a large repository as they are on the disk, before they are committed.
+
+The other files are taken from a commit. Where that is compiled already, only what is
+named is read; where anything is unusual, the whole is compiled to put it into words.
+"""
+
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from reconciler.errors import SourceError
+from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.compile import update_index
+from reconciler.fleet.index import FleetIndex
+from reconciler.fleet.open import open_index
+from reconciler.source.git_command import LINK
+from reconciler.source.revision import Revision
+from reconciler.source.tree import MAX_FILE_BYTES, refuse_too_large
+from specs.compile import compile_fleet, is_table
+from specs.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class FileCheck:
+    """What is wrong with the files that were named, and how much elsewhere."""
+
+    problems: tuple[Problem, ...]
+    """In the named files."""
+    elsewhere: int
+    """Errors in other files, which the named ones may have caused."""
+
+
+def check_files(
+    revision: Revision, files: Mapping[str, bytes], cache: FleetCache | None
+) -> FileCheck:
+    """Return what ``files`` would be worth in the place of what the revision has there.
+
+    Their names are paths in the revision's folder. Raises ``SourceError`` as
+    ``Revision.read``.
+    """
+    known = open_index(revision, cache)
+    problems = None if known is None else _updated(known, revision, files, cache)
+    if problems is None:
+        everything = {**revision.read().files, **files}
+        problems = compile_fleet(everything, revision.commit.id).problems
+    return FileCheck(
+        problems=tuple(each for each in problems if each.position.file in files),
+        elsewhere=sum(
+            each.severity == "error" and each.position.file not in files for each in problems
+        ),
+    )
+
+
+def _updated(
+    known: FleetIndex, revision: Revision, files: Mapping[str, bytes], cache: FleetCache | None
+) -> tuple[Problem, ...] | None:
+    """Return the warnings of a sound fleet with these files; None where it has to be compiled."""
+    if cache is None or any(map(is_table, files)):
+        return None
+    entries = revision.git.blobs(revision.tree, files)
+    if any(entry.mode == LINK for entry in entries.values()):
+        return None
+    contents = revision.contents(sorted({entry.id for entry in entries.values()}), MAX_FILE_BYTES)
+    before = {path: contents[entry.id] for path, entry in entries.items()}
+    try:
+        updated = update_index(known, cache.groundwork(revision.tree), before, files)
+    except CacheError:
+        return None
+    return None if updated is None else updated[0].warnings
+
+
+def read_named(top: Path, paths: tuple[Path, ...]) -> dict[str, bytes]:
+    """Return the content of the files at ``paths`` by their names below ``top``.
+
+    Raises ``SourceError``: RW912 for a path that is not below ``top`` or no file, RW714
+    for a file that is too large.
+    """
+    real = top.resolve()
+    files = {}
+    for path in paths:
+        place = path.resolve()
+        if not place.is_relative_to(real):
+            raise SourceError(
+                "RW912", f"{path} is not in {top}", "Name files of the repository, or --repo"
+            )
+        name = place.relative_to(real).as_posix()
+        try:
+            state = place.stat()
+            if not stat.S_ISREG(state.st_mode):
+                raise SourceError("RW912", f"{path} is no file", "Name files, or none for all")
+            refuse_too_large(name, state.st_size)
+            files[name] = place.read_bytes()
+        except OSError as error:
+            raise SourceError(
+                "RW912", f"{path} cannot be read: {error.strerror}", "Name a file that exists"
+            ) from error
+    return files

@@ -1,0 +1,29 @@
+"""What planning shards needs to know of the world, and what it gives back."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from reconciler.hardware import FleetHardware
+    from reconciler.observed import Observed
+    from specs.compiled import CompiledMachine
+
+Observe = Callable[["Iterable[CompiledMachine]", "FleetHardware"], "Observed"]
+"""Returns what was observed of some machines, given the hardware of the whole fleet."""
+
+Folds = Sequence[Mapping[str, Any]]
+"""A shard's folds as ``fold_data`` gives them."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What is known of the fleet, and how to read it.
+
+    ``machines`` changes with everything that was observed of machines, and is empty where
+    nothing was; ``images`` changes with the images. ``observe`` reads both.
+    """
+
+    machines: str
+    images: str
+    observe: Observe

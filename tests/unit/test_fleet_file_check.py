@@ -1,0 +1,95 @@
+"""Files are checked as they are on the disk, in the place of what the commit has there."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from reconciler.errors import SourceError
+from reconciler.fleet.cache import FleetCache
+from reconciler.fleet.file_check import FileCheck, check_files, read_named
+from reconciler.source.revision import find_revision
+from tests.unit.git_repository import GitRepository
+from tests.unit.test_fleet_shards import files_of, machine
+
+ROWS = [(1, "site/a", "db", ""), (2, "site/c/d", "web", "")]
+
+
+@pytest.fixture
+def repository(git_repository: GitRepository) -> GitRepository:
+    git_repository.commit("The fleet", files_of(ROWS))
+    return git_repository
+
+
+@pytest.fixture(params=["compiled before", "never compiled"])
+def cache(request: pytest.FixtureRequest, tmp_path: Path) -> FleetCache | None:
+    return FleetCache(tmp_path / "cache/fleet.db", "1") if "before" in request.param else None
+
+
+def check(repository: GitRepository, cache: FleetCache | None, **texts: str) -> FileCheck:
+    repository.write({f"{name}.yaml": text for name, text in texts.items()})
+    paths = tuple(repository.path / f"{name}.yaml" for name in texts)
+    revision = find_revision(repository.path, "HEAD")
+    return check_files(revision, read_named(repository.path, paths), cache)
+
+
+def test_a_sound_file_has_no_problem(repository: GitRepository, cache: FleetCache | None) -> None:
+    again = machine(1, "site/a", "web")
+    new = machine(3, "site/a", "web")
+    assert check(repository, cache, m1=again) == FileCheck((), 0)
+    assert check(repository, cache, m1=again, new=new) == FileCheck((), 0)
+
+
+def test_a_mistake_is_named_with_its_place(
+    repository: GitRepository, cache: FleetCache | None
+) -> None:
+    found = check(repository, cache, m1=machine(1, "site/a", "db").replace("hardware", "hardwear"))
+    assert [str(each).splitlines()[0] for each in found.problems] == [
+        'm1.yaml:6:3: RW124 spec: unknown field "hardwear"'
+    ]
+
+
+def test_what_another_file_has_already_is_seen(
+    repository: GitRepository, cache: FleetCache | None
+) -> None:
+    found = check(repository, cache, new=machine(1, "site/a", "db").replace("m1", "m9"))
+    assert [each.code for each in found.problems] == ["RW142", "RW142"]
+    assert 'already used by machine "m1" at m1.yaml:6:21' in found.problems[0].message
+
+
+def test_a_mistake_that_shows_elsewhere_is_counted(
+    repository: GitRepository, cache: FleetCache | None
+) -> None:
+    found = check(repository, cache, new=machine(1, "site/a", "db").replace("m1", "a9"))
+    assert found == FileCheck((), 2)
+
+
+def test_a_change_to_a_group_reaches_its_machines(
+    repository: GitRepository, cache: FleetCache | None
+) -> None:
+    group = (repository.path / "site-a.yaml").read_text() + "  network: nowhere\n"
+    found = check(repository, cache, **{"site-a": group})
+    assert [each.code for each in found.problems] == ["RW141"]
+
+
+class TestNamedFiles:
+    def test_one_outside_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "fleet").mkdir()
+        (tmp_path / "x.yaml").write_text("")
+        with pytest.raises(SourceError, match=r"RW912: .*x.yaml is not in .*fleet"):
+            read_named(tmp_path / "fleet", (tmp_path / "x.yaml",))
+
+    def test_a_link_out_of_it_is_refused(self, tmp_path: Path) -> None:
+        (tmp_path / "fleet").mkdir()
+        (tmp_path / "fleet/x.yaml").symlink_to("/etc/hostname")
+        with pytest.raises(SourceError, match="RW912"):
+            read_named(tmp_path / "fleet", (tmp_path / "fleet/x.yaml",))
+
+    def test_one_that_is_no_file_is_refused_without_waiting(self, tmp_path: Path) -> None:
+        os.mkfifo(tmp_path / "x.yaml")
+        with pytest.raises(SourceError, match=r"RW912: .*x.yaml is no file"):
+            read_named(tmp_path, (tmp_path / "x.yaml",))
+
+    def test_one_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
+        with pytest.raises(SourceError, match=r"RW912: .*x.yaml cannot be read: No such file"):
+            read_named(tmp_path, (tmp_path / "x.yaml",))

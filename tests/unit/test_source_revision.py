@@ -1,0 +1,71 @@
+"""A revision is known by its tree before any of its files is read."""
+
+import pytest
+
+from reconciler.errors import SourceError
+from reconciler.source.git_command import Change, parse_changes, parse_commit
+from reconciler.source.revision import find_revision
+from tests.unit.git_repository import GitRepository
+
+ONE, TWO = "1" * 40, "2" * 40
+NOTHING = "0" * 40
+
+
+def test_a_revision_is_the_folder_that_was_named(git_repository: GitRepository) -> None:
+    git_repository.commit("one", {"a.yaml": "a", "deep/er/b.yaml": "b"})
+    top = find_revision(git_repository.path, "HEAD")
+    assert top.tree == git_repository.git("rev-parse", "HEAD^{tree}")
+    assert dict(top.read().files) == {"a.yaml": b"a", "deep/er/b.yaml": b"b"}
+    inner = find_revision(git_repository.path / "deep", "HEAD")
+    assert inner.tree == git_repository.git("rev-parse", "HEAD:deep")
+    assert dict(inner.read().files) == {"er/b.yaml": b"b"}
+
+
+def test_a_folder_that_the_commit_lacks_is_named(git_repository: GitRepository) -> None:
+    git_repository.commit("one", {"a.yaml": "a", "plain": "file"})
+    (git_repository.path / "new").mkdir()
+    with pytest.raises(SourceError, match=r"RW713: the commit .* has no folder new"):
+        find_revision(git_repository.path / "new", "HEAD")
+
+
+def test_what_changed_between_two_trees_is_told(git_repository: GitRepository) -> None:
+    git_repository.commit("one", {"a.yaml": "a", "b.yaml": "b", "same.yaml": "s"})
+    before = find_revision(git_repository.path, "HEAD")
+    (git_repository.path / "b.yaml").unlink()
+    git_repository.commit("two", {"a.yaml": "A", "c.yaml": "c"})
+    after = find_revision(git_repository.path, "HEAD")
+    changes = {each.path: each for each in after.changes_since(before.tree)}
+    assert sorted(changes) == ["a.yaml", "b.yaml", "c.yaml"]
+    contents = after.contents([changes["a.yaml"].before, changes["a.yaml"].after], 10)
+    assert list(contents.values()) == [b"a", b"A"]
+    assert (changes["b.yaml"].after, changes["c.yaml"].before) == ("", "")
+    assert after.git.blobs(after.tree, ["a.yaml", "*.yaml", "gone"]).keys() == {"a.yaml"}
+
+
+def test_a_tree_of_another_repository_is_an_error(git_repository: GitRepository) -> None:
+    git_repository.commit("one", {"a.yaml": "a"})
+    revision = find_revision(git_repository.path, "HEAD")
+    with pytest.raises(SourceError, match="RW717"):
+        list(revision.changes_since(ONE))
+
+
+def test_changes_are_read_as_git_prints_them() -> None:
+    output = (
+        f":100644 120000 {ONE} {TWO} T\0odd\nname\0:100644 000000 {ONE} {NOTHING} D\0gone\0"
+    ).encode()
+    assert list(parse_changes(output)) == [
+        Change("120000", ONE, TWO, "odd\nname"),
+        Change("100644", ONE, "", "gone"),
+    ]
+    assert list(parse_changes(b"")) == []
+
+
+@pytest.mark.parametrize("output", [b"x", b":100644 100644 1 2 M\0a\0", b"a\0", b"a\0b\0c"])
+def test_what_is_no_list_of_changes_is_refused(output: bytes) -> None:
+    with pytest.raises(SourceError, match="RW717"):
+        list(parse_changes(output))
+
+
+def test_only_the_tree_that_git_reads_names_a_commit() -> None:
+    assert parse_commit(ONE, f"tree {ONE}\ntree {TWO}\n\n".encode()).tree == ONE
+    assert parse_commit(ONE, f"parent {ONE}\ntree {TWO}\n\n".encode()).tree == ""
