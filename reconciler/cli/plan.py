@@ -74,8 +74,15 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
         base = Workspace(repo, against, state)
         compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
         base_describe = base.describe
-    described = workspace.announcement
-    review = Review(made, described, compared, base_describe, explain=explain, full=full)
+    review = Review(
+        made,
+        workspace.announcement,
+        workspace.notice,
+        compared,
+        base_describe,
+        explain=explain,
+        full=full,
+    )
     for path in out:
         review.write(path)
     if output_format == "json" and workspace.notice:

@@ -27,7 +27,9 @@ class Review:
 
     plan: "Plan"
     describe: str
-    """The plan's revision, for people."""
+    """The plan's revision for people, with the notice."""
+    notice: str
+    """What they should know of its acceptance; empty where it is usual."""
     difference: "Difference | None"
     base: str
     """The other plan's revision, for people."""
@@ -44,7 +46,7 @@ class Review:
         elif output_format == "json" and self.difference:
             from reconciler.rendering.difference_text import difference_document  # noqa: PLC0415
 
-            click.echo(dumps(difference_document(self.difference), indent=2))
+            click.echo(dumps(difference_document(self.difference, self.notice), indent=2))
         elif output_format == "html" and self.difference:
             raise ReconcilerError(
                 "RW921",
@@ -92,4 +94,4 @@ class Review:
         else:
             from reconciler.rendering.plan_json import plan_document  # noqa: PLC0415
 
-            yield dumps(plan_document(self.plan), indent=2) + "\n"
+            yield dumps(plan_document(self.plan, self.notice), indent=2) + "\n"

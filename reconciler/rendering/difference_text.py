@@ -53,11 +53,12 @@ def difference_markdown(made: Difference, describe: str, base: str, now: datetim
     return bounded(made.introduced, about, foot, now, nothing="It introduces no work.")
 
 
-def difference_document(made: Difference) -> dict[str, Any]:
-    """Return the difference as JSON data; items as in the plan's JSON."""
+def difference_document(made: Difference, notice: str = "") -> dict[str, Any]:
+    """Return the difference as JSON data; items and ``notice`` as in the plan's JSON."""
     return {
         "format": FORMAT,
         "revision": made.ours.revision,
+        "notice": notice,
         "against": made.base.revision,
         "exitCode": exit_code(made.introduced),
         "verdict": words.verdict(made.introduced),

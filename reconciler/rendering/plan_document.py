@@ -145,6 +145,8 @@ class PlanDocument(TypedDict):
 
     format: Literal["rackwright-plan/2"]
     revision: str
+    notice: str
+    """Why the commit may not be applied, or what vouches for it so far; for people."""
     digest: str
     """Identity of the plan: the revision and every operation, not the time."""
     madeAt: str

@@ -22,11 +22,12 @@ from reconciler.rendering.plan_document import (
 from specs.compiled import Origin
 
 
-def plan_document(plan: Plan) -> PlanDocument:
-    """Return the plan as JSON data."""
+def plan_document(plan: Plan, notice: str = "") -> PlanDocument:
+    """Return the plan as JSON data; ``notice`` says whether its commit may be acted on."""
     return {
         "format": FORMAT,
         "revision": plan.revision,
+        "notice": notice,
         "digest": plan.digest,
         "madeAt": plan.made_at.isoformat(),
         "verdict": words.verdict(plan),

@@ -213,8 +213,11 @@ class TestCommands:
         text = " ".join(done.stdout.split())
         assert "for review only, this commit is not acceptable: RW730: the commit" in text
         done = rackwright("plan", "--format", "json", repository, state)
-        assert json.loads(done.stdout)["revision"] != ""
-        assert done.stderr.startswith("for review only")
+        notice = json.loads(done.stdout)["notice"]
+        assert notice.startswith(
+            "for review only, this commit is not acceptable: RW730: the commit"
+        )
+        assert done.stderr == f"{notice}\n"
 
     def test_a_plan_of_a_commit_that_would_be_accepted_says_by_whom_it_is_signed(
         self, repository, state, jane

@@ -8,6 +8,7 @@ import pytest
 from reconciler.cli.main import cli
 from reconciler.errors import ReconcilerError
 
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKvV9mS1xUuhTXpyZfSXVTFpVVAPJSrZqz2QmC2qQkjR"
 LAB = Path(__file__).parents[2] / "examples/lab/fleet"
 
 
@@ -78,6 +79,24 @@ def test_a_comparison_is_json_too(run):
     document = json.loads(run("plan", "--against", "base", "--format", "json")[1])
     assert document["format"] == "rackwright-plan-difference/1"
     assert [each["field"] for each in document["fields"]] == ["assign", "assign"]
+
+
+def test_json_says_whether_the_commit_may_be_applied(run, git_repository, tmp_path):
+    path = tmp_path / "plan.json"
+    assert json.loads(run("plan", "--out", str(path), "--format", "json")[1])["notice"] == ""
+    signer = f"{{name: Jane, key: {KEY}}}"
+    fleet = (
+        "apiVersion: rackwright/v1alpha1\nkind: Fleet\nmetadata: {name: lab}\n"
+        f"spec: {{commits: {{verify: ssh, signers: [{signer}]}}}}\n"
+    )
+    git_repository.commit("only signed commits", {"fleet.yaml": fleet})
+    for arguments in (("plan",), ("plan", "--against", "base")):
+        text = run(*arguments, "--out", str(path), "--format", "json")[1]
+        notice = json.loads(text)["notice"]
+        assert notice.startswith(
+            "for review only, this commit is not acceptable: RW730: the commit"
+        )
+        assert json.loads(path.read_text("utf-8"))["notice"] == notice
 
 
 def test_a_comparison_has_no_page(run):
