@@ -33,7 +33,7 @@ def init(directory: Path, *, git: bool) -> None:
         _git_init(directory)
     for path in files:
         click.echo(f"written: {directory / path}")
-    click.echo(_next_steps(directory, git=git))
+    click.echo(_next_steps(directory))
 
 
 def _git_init(directory: Path) -> None:
@@ -55,10 +55,12 @@ def _git_init(directory: Path) -> None:
         )
 
 
-def _next_steps(directory: Path, *, git: bool) -> str:
+def _next_steps(directory: Path) -> str:
+    from reconciler.source.repository import is_in_git  # noqa: PLC0415 - not for --help
+
     steps = [] if directory == Path() else [f"cd {quote(str(directory))}"]
     steps += ["rackwright validate", "edit networks.yaml and machines.yaml: they are examples"]
-    if not git:
+    if not is_in_git(directory):
         steps.append("git init")
     steps += ["git add . && git commit -m 'A first fleet'", "rackwright plan"]
     return "\n".join(["\nNext:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))])

@@ -67,6 +67,35 @@ def test_a_new_fleet_is_valid_plans_and_is_formatted(tmp_path, rackwright):
     assert "name: my-fleet\n" in (fleet / "fleet.yaml").read_text()
 
 
+def test_a_new_fleet_outside_git_is_valid_and_plans(rackwright):
+    done = rackwright("init", "fleet")
+    assert "  4. git init\n" in done.stdout
+    assert rackwright("validate", "--repo", "fleet").stdout.startswith("valid: 1 machine(s)")
+    done = rackwright("plan", "--repo", "fleet", "--state", "state")
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to do" in done.stdout
+
+
+def test_a_new_fleet_in_a_folder_of_a_repository_is_valid_and_plans(tmp_path, rackwright):
+    subprocess.run(["git", "init", "-q", tmp_path], check=True)
+    done = rackwright("init", "sites/fleet")
+    assert "git init" not in done.stdout
+    assert "  4. git add . && git commit" in done.stdout
+    fleet = ("--repo", "sites/fleet")
+    assert rackwright("validate", *fleet).stdout.startswith("valid: 1 machine(s)")
+    done = rackwright("plan", *fleet)
+    assert done.returncode == 1
+    assert done.stderr == (
+        "error RW712: the repository sites/fleet has no commit\n  Commit the fleet's files first\n"
+    )
+    identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"]
+    subprocess.run(["git", "add", "sites"], cwd=tmp_path, check=True)
+    subprocess.run(["git", *identity, "commit", "-q", "-m", "x"], cwd=tmp_path, check=True)
+    done = rackwright("plan", *fleet)
+    assert done.returncode == 0, done.stderr
+    assert "Nothing to do" in done.stdout
+
+
 def test_init_names_what_exists_and_writes_nothing(tmp_path, rackwright):
     (tmp_path / "groups.yaml").write_text("mine")
     (tmp_path / "machines.yaml").symlink_to("/nowhere")

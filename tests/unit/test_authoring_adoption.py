@@ -1,5 +1,6 @@
 """Discovered machines become documents; every byte that was there stays."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -307,6 +308,25 @@ def test_rows_are_added_at_the_end_of_a_table(rows: str, before: str, added: str
     expected = old.replace(before, before + added, 1)
     new = with_table_rows("t.yaml", old.replace("\n", end).encode(), [NEW])
     assert new.decode() == expected.replace("\n", end)
+
+
+def test_rows_that_are_added_compile_to_the_machines_that_documents_would_make() -> None:
+    row = replace(NEW, formerly=(f"mac:{C}",), network="lab", hostname="h", protect=True)
+    table = f'{TABLE}  rows: [{{name: a, macs: ["{C[:-1]}d"]}}]\n'.encode()
+    by_table = compile_fleet(
+        {**FILES, "t.yaml": with_table_rows("t.yaml", table, [row, SECOND])}, "r"
+    )
+    by_documents = compile_fleet(
+        {**FILES, "m.yaml": with_documents("m.yaml", b"", [row, SECOND])}, "r"
+    )
+    assert [str(problem) for problem in by_table.problems] == []
+    assert by_table.fleet is not None
+    assert by_documents.fleet is not None
+    assert list(by_table.fleet.machines) == ["a", "golden", "new-1", "new-2", "node-01"]
+    for name in ("new-1", "new-2"):
+        one, other = by_table.fleet.machines[name], by_documents.fleet.machines[name]
+        assert one.digest == other.digest
+        assert one.formerly == other.formerly
 
 
 def test_a_file_without_one_table_of_rows_is_refused() -> None:

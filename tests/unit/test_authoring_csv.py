@@ -285,6 +285,21 @@ def test_a_header_or_file_that_cannot_be_read_is_told(text: str, error: str) -> 
     assert errors_of(text, "a")[1:] == [error]
 
 
+def test_a_table_compiles_to_the_machines_that_documents_would_make() -> None:
+    found = read_csv(
+        "m.csv",
+        "name,macs,uuid,serial,formerly,hostname,domain,addresses,group,network,power,protect,"
+        "label.role\n"
+        "x,02:00:00:00:00:01,4c4c4544-0042-3510-8052-b4c04f4e4a32,=S,mac:06:00:00:00:00:01,H,"
+        "example.net,10.1.0.7/16,a,other,manual,false,no\n"
+        "y,02:00:00:00:00:02 02:00:00:00:00:03,,,,,,,a/b,,,,\n",
+    )
+    table = compiled({"a.yaml": AROUND, "t.yaml": as_table("m.csv", "t", found).encode()})
+    documents = compiled({"a.yaml": AROUND, "m.yaml": as_documents(found).encode()})
+    assert list(table.machines) == ["x", "y"]
+    assert machines(table) == machines(documents)
+
+
 def test_former_hardware_is_read_in_any_form() -> None:
     found = read_csv(
         "m.csv",

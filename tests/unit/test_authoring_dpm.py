@@ -1,5 +1,7 @@
 """DeploymentManager's registration files, by the examples of its Operation Guide 2.2.2."""
 
+from ipaddress import IPv4Address
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -11,6 +13,7 @@ from reconciler.authoring.layout import laid_out
 from reconciler.authoring.machine_row import MachineRow
 from reconciler.authoring.subnet_mask import prefix_length
 from specs.compile import compile_fleet
+from specs.enrollment import DiscoveredMachine, enrollment
 from specs.source import load_file
 
 NAMES = "/Group1;ComputerA\n/Group2/Subgroup21;ComputerB;192.168.1.1;255.255.0.0\n"
@@ -93,18 +96,37 @@ def test_a_name_is_asked_before_every_address() -> None:
     assert addresses == sorted(set(addresses))
 
 
-def test_the_documents_that_exist_today_compile_and_all_have_the_layout() -> None:
+def test_all_documents_compile_have_the_layout_and_place_machines_as_the_files_do() -> None:
     machines = (MachineRow("m", ("02:00:00:00:00:01",), "group2/subgroup21"),)
-    result = made(NAMES, ADDRESSES, machines)
+    result = made(NAMES, ADDRESSES, machines, network="server")
     for text in result.files.values():
         assert laid_out(text) == text
-    files = {
-        path: text.encode() for path, text in result.files.items() if path != "enrollment.yaml"
-    }
+    files = {path: text.encode() for path, text in result.files.items()}
+    files["server.yaml"] = b"""\
+apiVersion: rackwright/v1alpha1
+kind: Network
+metadata: {name: server}
+spec: {subnet: 10.0.0.0/8}
+"""
     compiled = compile_fleet(files, "r")
     assert [str(problem) for problem in compiled.problems] == []
     assert compiled.fleet is not None
     assert compiled.fleet.machines["m"].network == "net-192-168-0-0-16"
+    rules = compiled.fleet.enrollment_rules
+    assert [(each.order, each.group) for each in rules] == [
+        (100, "group1"),
+        (100, "group2/subgroup21"),
+        (1001, "group1"),
+        (1002, "group2"),
+        (1003, "group3/subgroup31"),
+    ]
+    by_name = enrollment(DiscoveredMachine(name="ComputerA"), rules)
+    assert by_name.rule is not None
+    assert by_name.rule.group == "group1"
+    address = IPv4Address("172.31.255.254")
+    by_address = enrollment(DiscoveredMachine(addresses=(address,)), rules)
+    assert by_address.rule is not None
+    assert by_address.rule.group == "group3/subgroup31"
 
 
 def test_groups_in_the_subnet_of_the_server_get_its_network_or_a_note() -> None:

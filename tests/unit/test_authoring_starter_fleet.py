@@ -3,12 +3,15 @@
 import json
 
 from builders.world import NOW
+from jsonschema import Draft7Validator
+from ruamel.yaml import YAML
 
 from reconciler.authoring.starter_fleet import SCHEMA_FILE, modeline, starter_fleet
 from reconciler.observed import Observed
 from reconciler.planning.plan import exit_code
 from reconciler.planning.planner import plan
 from specs.compile import compile_fleet
+from specs.kinds import KINDS
 from specs.schema import json_schema
 
 
@@ -43,6 +46,20 @@ def test_every_document_names_the_schema_that_lies_beside() -> None:
         if path != SCHEMA_FILE:
             assert text.startswith("# yaml-language-server: $schema=.rackwright/schema.json\n")
     assert json.loads(files[SCHEMA_FILE]) == json_schema()
+
+
+def test_every_document_fits_the_schema_which_knows_all_kinds() -> None:
+    files = starter_fleet("lab")
+    schema = json.loads(files.pop(SCHEMA_FILE))
+    validator = Draft7Validator(schema)
+    seen = set()
+    for path, text in files.items():
+        for document in YAML(typ="safe").load_all(text):
+            assert [error.message for error in validator.iter_errors(document)] == [], path
+            seen.add(document["kind"])
+            assert list(validator.iter_errors({**document, "spce": 1})), "anything would fit"
+    assert seen == {"Fleet", "Network", "Group", "Machine", "Scenario", "Image"}
+    assert all(f'"{kind}"' in json.dumps(schema) for kind in KINDS)
 
 
 def test_a_file_in_a_folder_finds_the_schema_above() -> None:
