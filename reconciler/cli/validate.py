@@ -64,17 +64,27 @@ def validate(
 def _validate_files(
     paths: tuple[Path, ...], repo: Path, ref: str | None, state: Path, output_format: str
 ) -> int:
-    from reconciler.fleet.file_check import check_files, read_named  # noqa: PLC0415
-    from reconciler.fleet.open import open_cache  # noqa: PLC0415
-    from reconciler.source.revision import find_revision  # noqa: PLC0415
+    from reconciler.fleet.file_check import check_files, check_whole, read_named  # noqa: PLC0415
+    from reconciler.source.repository import is_in_git  # noqa: PLC0415
 
-    revision = find_revision(repo, ref or "HEAD")
-    found = check_files(revision, read_named(repo, paths), open_cache(state))
+    files = read_named(repo, paths)
+    if ref is None and not is_in_git(repo):
+        from reconciler.source.worktree import read_worktree  # noqa: PLC0415
+
+        source = read_worktree(repo)
+        found, place, name = check_whole(source, files), source.describe, source.revision
+    else:
+        from reconciler.fleet.open import open_cache  # noqa: PLC0415
+        from reconciler.source.revision import find_revision  # noqa: PLC0415
+
+        revision = find_revision(repo, ref or "HEAD")
+        found, place = check_files(revision, files, open_cache(state)), revision.describe
+        name = revision.commit.id
     broken = found.elsewhere or any(each.severity == "error" for each in found.problems)
     if output_format == "json":
         from reconciler.rendering.problem_list import problems_document  # noqa: PLC0415
 
-        click.echo(dumps(problems_document(found.problems, revision.commit.id), indent=2))
+        click.echo(dumps(problems_document(found.problems, name), indent=2))
         return 1 if broken else 0
     if found.problems:
         from reconciler.rendering.console import console  # noqa: PLC0415
@@ -86,5 +96,5 @@ def _validate_files(
             f"{found.elsewhere:,} error(s) in other files: see `rackwright validate` of the whole"
         )
     verdict = "not valid" if broken else "valid"
-    click.echo(f"{verdict}: {len(paths):,} file(s) on {revision.describe}")
+    click.echo(f"{verdict}: {len(paths):,} file(s) on {place}")
     return 1 if broken else 0

@@ -5,7 +5,7 @@ named is read; where anything is unusual, the whole is compiled to put it into w
 """
 
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.open import open_index
 from reconciler.source.git_command import LINK
 from reconciler.source.revision import Revision
-from reconciler.source.tree import MAX_FILE_BYTES, refuse_too_large
+from reconciler.source.tree import MAX_FILE_BYTES, SourceTree, refuse_too_large
 from specs.compile import compile_fleet, is_table
 from specs.problem import Problem
 
@@ -40,10 +40,17 @@ def check_files(
     ``Revision.read``.
     """
     known = open_index(revision, cache)
-    problems = None if known is None else _updated(known, revision, files, cache)
-    if problems is None:
-        everything = {**revision.read().files, **files}
-        problems = compile_fleet(everything, revision.commit.id).problems
+    warnings = None if known is None else _updated(known, revision, files, cache)
+    return check_whole(revision.read(), files) if warnings is None else _sorted_out(warnings, files)
+
+
+def check_whole(source: SourceTree, files: Mapping[str, bytes]) -> FileCheck:
+    """Return the same by compiling everything; of files outside Git too."""
+    return _sorted_out(compile_fleet({**source.files, **files}, source.revision).problems, files)
+
+
+def _sorted_out(problems: Iterable[Problem], files: Mapping[str, bytes]) -> FileCheck:
+    problems = tuple(problems)
     return FileCheck(
         problems=tuple(each for each in problems if each.position.file in files),
         elsewhere=sum(
