@@ -43,8 +43,8 @@ def restores(site):
     ledger = Ledger(database)
     found = [
         (each, ledger.history(each.operation.op_id))
-        for each in ledger.operations(machine="node-01")
-        if each.operation.kind == "restore"
+        for each in ledger.operations()
+        if (each.operation.machine, each.operation.kind) == ("node-01", "restore")
     ]
     database.close()
     return found
