@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.errors import StateError
 from reconciler.fleet.claims import Claims
 from reconciler.fleet.index import FleetIndex, Groundwork
 from reconciler.fleet.shard import FreshShard, machines_of, shard_digest
@@ -102,8 +103,15 @@ class StoredShard:
         return machines_of(self.group, self.body)
 
 
-class CacheError(Exception):
-    """The cache cannot be used any further; without it everything works, but slower."""
+class CacheError(StateError):
+    """The cache cannot be used any further (RW761); without it everything works, but slower."""
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(
+            "RW761",
+            f"the cache of compiled fleets cannot be used: {cause}",
+            "Remove the folder `cache` of the state directory: it is made again",
+        )
 
 
 class FleetCache:

@@ -38,8 +38,8 @@ def open_index(revision: Revision, cache: FleetCache | None) -> FleetIndex | Non
             if known is not None:
                 return known
             updated = _updated(revision, cache)
-        except CacheError:
-            updated = None
+        except (CacheError, SourceError):
+            updated = None  # a file that is refused is named where everything is read
         if updated is not None:
             return _kept(cache, revision, updated)
     from reconciler.fleet.compile import compile_index  # noqa: PLC0415 - slow to load

@@ -7,7 +7,7 @@ from functools import cached_property, partial
 
 from reconciler.fleet.crew import Crew, CrewError
 from reconciler.fleet.processes import process_count
-from reconciler.fleet.shard import Shard
+from reconciler.fleet.shard import FreshShard, Shard
 from reconciler.fleet.sight import Folds, Sight
 from reconciler.hardware import FleetHardware
 from reconciler.observed import Observed, ObservedMachine
@@ -68,8 +68,10 @@ class ShardPlanner:
         found: list[tuple[str, str, Folds]]
         if count > 1:
             self.prepare()
+            # Read here: a connection to SQLite must not be used behind a fork.
+            held = [FreshShard(each.group, each.count, each.digest, each.body) for each in shards]
             try:
-                with Crew(partial(_Member, self), [shards[n::count] for n in range(count)]) as crew:
+                with Crew(partial(_Member, self), [held[n::count] for n in range(count)]) as crew:
                     found = [each for part in crew.ask(_outlines, [None] * count) for each in part]
             except CrewError:
                 found = [self.outline(shard) for shard in shards]

@@ -6,9 +6,9 @@ from pathlib import Path
 
 from reconciler.errors import SourceError
 from reconciler.source.commit import commit_of, read_tree, resolve
-from reconciler.source.git_command import Change, GitCommand
+from reconciler.source.git_command import Change, GitCommand, ObjectTooLargeError
 from reconciler.source.repository import find_repository
-from reconciler.source.tree import Commit, SourceTree
+from reconciler.source.tree import Commit, SourceTree, refuse_too_large
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +41,12 @@ class Revision:
         return self.git.changes(tree, self.tree)
 
     def contents(self, blobs: list[str], largest: int) -> dict[str, bytes]:
-        """Return the content of blobs of at most ``largest`` bytes, by their ids."""
-        return dict(self.git.objects(blobs, largest))
+        """Return the content of blobs by their ids; RW714 for one above ``largest`` bytes."""
+        try:
+            return dict(self.git.objects(blobs, largest))
+        except ObjectTooLargeError as error:
+            refuse_too_large(f"the file {error.id}", error.size)
+            raise
 
 
 def find_revision(repository: Path, ref: str) -> Revision:

@@ -8,6 +8,7 @@ import pytest
 from reconciler.errors import SourceError
 from reconciler.fleet.cache import FleetCache
 from reconciler.fleet.file_check import FileCheck, check_files, read_named
+from reconciler.fleet.open import open_index
 from reconciler.source.revision import find_revision
 from tests.unit.git_repository import GitRepository
 from tests.unit.test_fleet_shards import files_of, machine
@@ -70,6 +71,18 @@ def test_a_change_to_a_group_reaches_its_machines(
     group = (repository.path / "site-a.yaml").read_text() + "  network: nowhere\n"
     found = check(repository, cache, **{"site-a": group})
     assert [each.code for each in found.problems] == ["RW141"]
+
+
+def test_a_committed_file_that_is_too_large_is_named(
+    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = FleetCache(tmp_path / "cache/fleet.db", "1")
+    assert open_index(find_revision(repository.path, "HEAD"), kept) is not None
+    repository.commit("Too much", {"big.yaml": "# " + "x" * 5000})
+    for module in ("fleet.open", "source.commit", "source.tree"):
+        monkeypatch.setattr(f"reconciler.{module}.MAX_FILE_BYTES", 4096)
+    with pytest.raises(SourceError, match=r"RW714: big.yaml has 5,002 bytes"):
+        open_index(find_revision(repository.path, "HEAD"), kept)
 
 
 class TestNamedFiles:

@@ -308,7 +308,7 @@ class TestCache:
             database.execute("UPDATE shard SET body = CAST(replace(body, 'web', 'bew') AS BLOB)")
         known = cache.index("tree")
         assert known is not None
-        with pytest.raises(CacheError, match="is damaged or gone"):
+        with pytest.raises(CacheError, match=r"^RW761: .* is damaged or gone\. Remove the folder"):
             dict(known.fleet("rev").machines)
 
     def test_what_is_not_data_is_not_read(self, cache: FleetCache, tmp_path: Path) -> None:
@@ -405,6 +405,20 @@ def test_only_the_shards_that_changed_are_planned_again(cache: FleetCache) -> No
     changed = files_of([(1, "site/a", "web", ""), (2, "site/c/d", "db", "")])
     plan_index(index_of(changed), "rev", sight, NOW, cache)
     assert asked == [("m1",)]
+
+
+def test_kept_shards_are_planned_by_several_processes(
+    cache: FleetCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.fleet.shard_planner.WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("reconciler.fleet.shard_planner.process_count", lambda _worth: 2)
+    files = files_of([(1, "site/a", "db", ""), (2, "site/c/d", "web", "")])
+    world = reported(whole(files), {"m1": 5})
+    cache.keep("tree", *compiled_of(files))
+    kept = cache.index("tree")
+    assert kept is not None
+    made = plan_index(kept, "rev", sight_of(world), NOW, cache)
+    assert same(made, plan(whole(files), world, NOW))
 
 
 def test_what_was_observed_meanwhile_is_not_mixed_into_the_plan(cache: FleetCache) -> None:
