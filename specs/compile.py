@@ -28,7 +28,7 @@ from specs.resolve.selectors import (
 from specs.resolve.settings import compile_settings
 from specs.resolve.targets import compile_targets
 from specs.resolve.unsupported import unsupported_documents
-from specs.source import LoadedFile, load_file
+from specs.source import LoadedFile, load_file, load_files
 from specs.table.expand import Tables
 from specs.uniqueness import check_uniqueness
 
@@ -69,7 +69,7 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     raises because of what the files hold.
     """
     read = sorted(filter(is_desired_state, files))
-    loaded = [load_file(file, files[file]) for file in read if not is_table(file)]
+    loaded = load_files((file, files[file]) for file in read if not is_table(file))
     return compile_loaded(loaded, revision, {file: files[file] for file in read if is_table(file)})
 
 

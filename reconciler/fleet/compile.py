@@ -22,6 +22,7 @@ from specs.definition import Definition
 from specs.machine_context import UnsoundPartError, compile_part, group_of
 from specs.problems import Problems
 from specs.source import Document
+from specs.source.bulk import preload
 
 WORTH_A_PROCESS = 1 << 20
 """Bytes of YAML below which starting another process costs more than it saves."""
@@ -35,6 +36,7 @@ def compile_index(files: Mapping[str, bytes]) -> Compiled | None:
     try:
         if len(parts) == 1:
             return _index(Alone(Part(parts[0])), 1)
+        preload()
         with Crew(Part, parts) as crew:
             return _index(crew, len(parts))
     except (UnsoundPartError, CrewError):

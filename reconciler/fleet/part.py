@@ -13,7 +13,7 @@ from specs.machine_context import MachineContext, UnsoundPartError, compile_part
 from specs.nearest import NearestNames
 from specs.problem import Problem
 from specs.problems import Problems
-from specs.source import load_file
+from specs.source import load_files
 
 Files = Sequence[tuple[str, bytes]]
 
@@ -51,13 +51,10 @@ def read(part: Part, _argument: object = None) -> Contents:
     nearest = NearestNames()
     others: list[Definition] = []
     part.machines.clear()
-    for file, data in part.files:
-        if not is_desired_state(file):
-            continue
-        loaded = load_file(file, data)
+    for loaded in load_files(each for each in part.files if is_desired_state(each[0])):
         problems.extend(loaded.problems)
         if loaded.unreadable or problems.has_errors:
-            raise UnsoundPartError(f"{file} is not sound")
+            raise UnsoundPartError("a file is not sound")
         for document in loaded.documents:
             definition = define(document, problems, nearest)
             if definition.kind == "MachineTable":

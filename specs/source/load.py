@@ -39,9 +39,15 @@ def load_file(file: str, data: bytes) -> LoadedFile:
     documents: list[Document] = []
     unreadable = list(chunks.unreadable)
     for chunk in chunks.readable:
-        reader = _Reader(problems, documents, unreadable)
-        reader.read(chunk)
+        read_chunk(chunk, problems, documents, unreadable)
     return LoadedFile(tuple(documents), tuple(unreadable), problems.in_order())
+
+
+def read_chunk(
+    chunk: Chunk, problems: Problems, documents: list[Document], unreadable: list[str]
+) -> None:
+    """Add the documents of a chunk, and the texts of those that cannot be parsed."""
+    _Reader(problems, documents, unreadable).read(chunk)
 
 
 class _Reader:
