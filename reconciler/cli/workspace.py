@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from providers.imaging.store import ChunkStore
     from reconciler.fleet.cache import FleetCache
     from reconciler.fleet.index import FleetIndex
+    from reconciler.fleet.sight import PlanAhead
     from reconciler.hardware import FleetHardware
     from reconciler.observed import Observed, ObservedImage
     from reconciler.planning.plan import Plan
@@ -50,6 +51,7 @@ class Workspace:
         self._repo = repo
         self._ref = ref
         self.state = state
+        self._ahead: PlanAhead | None = None
 
     @cached_property
     def ref(self) -> str | None:
@@ -97,7 +99,7 @@ class Workspace:
             return None
         from reconciler.fleet.open import open_index  # noqa: PLC0415 - files need none
 
-        return open_index(self.revision, self._cache)
+        return open_index(self.revision, self._cache, self._ahead)
 
     async def watch(self, stop: "asyncio.Event") -> AsyncIterator[SourceTree | SourceError]:
         """Yield every new revision, or why there is none, until ``stop`` is set."""
@@ -256,15 +258,19 @@ class Workspace:
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""
+        from reconciler.fleet.sight import PlanAhead, Sight  # noqa: PLC0415 - not all commands plan
+
         digest = observation_digest(self._database_path)
+        ahead = PlanAhead(self._images, now)
+        if digest == "":
+            self._ahead = ahead
         if self._index is None or self.revision is None or digest is None:
             from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
 
             return plan(self.fleet, self.observed(now), now)
         from reconciler.fleet.planned import plan_index  # noqa: PLC0415 - likewise
-        from reconciler.fleet.sight import Sight  # noqa: PLC0415
 
-        sight = Sight(digest, repr(sorted(self._images.items())), partial(self._seen, digest, now))
+        sight = Sight(digest, ahead.described, partial(self._seen, digest, now))
         return plan_index(self._index, self.revision.commit.id, sight, now, self._cache)
 
     def _seen(

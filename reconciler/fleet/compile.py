@@ -9,20 +9,24 @@ from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from reconciler.fleet.claims import Claims
 from reconciler.fleet.crew import Alone, Crew, CrewError
-from reconciler.fleet.index import FleetIndex, Groundwork
+from reconciler.fleet.index import FleetIndex, Groundwork, PlannedAhead
 from reconciler.fleet.part import CompiledPart, Files, Part, compiled, read
 from reconciler.fleet.processes import process_count
 from reconciler.fleet.shard import Shard, shard
 from specs.compile import compile_surroundings
-from specs.compiled import CompiledMachine
+from specs.compiled import CompiledFleet, CompiledMachine
 from specs.definition import Definition
 from specs.machine_context import UnsoundPartError, compile_part, group_of
 from specs.problems import Problems
 from specs.source import Document
 from specs.source.bulk import preload
+
+if TYPE_CHECKING:
+    from reconciler.fleet.sight import Folds, PlanAhead
 
 WORTH_A_PROCESS = 1 << 20
 """Bytes of YAML below which starting another process costs more than it saves."""
@@ -30,15 +34,20 @@ WORTH_A_PROCESS = 1 << 20
 Compiled = tuple[FleetIndex, Groundwork]
 
 
-def compile_index(files: Mapping[str, bytes]) -> Compiled | None:
-    """Return the fleet that sound files describe; None when they are not."""
+def compile_index(files: Mapping[str, bytes], ahead: "PlanAhead | None" = None) -> Compiled | None:
+    """Return the fleet that sound files describe; None when they are not.
+
+    ``ahead`` is the plan that will be asked for next: it is made on the way.
+    """
     parts = _parts(sorted(files.items()))
     try:
         if len(parts) == 1:
-            return _index(Alone(Part(parts[0])), 1)
+            return _index(Alone(Part(parts[0])), 1, ahead)
         preload()
+        if ahead is not None:
+            import reconciler.fleet.plan_ahead  # noqa: F401, PLC0415 - before it is needed often
         with Crew(Part, parts) as crew:
-            return _index(crew, len(parts))
+            return _index(crew, len(parts), ahead)
     except (UnsoundPartError, CrewError):
         return None
 
@@ -124,7 +133,7 @@ def _updated(
     return {group: shards[group] for group in sorted(shards)}
 
 
-def _index(crew: Crew[Part] | Alone[Part], size: int) -> Compiled | None:
+def _index(crew: Crew[Part] | Alone[Part], size: int, ahead: "PlanAhead | None") -> Compiled | None:
     contents = crew.ask(read, [None] * size)
     claims = Claims.of(each for part in contents for each in part.claims)
     if claims is None:
@@ -146,8 +155,20 @@ def _index(crew: Crew[Part] | Alone[Part], size: int) -> Compiled | None:
         warnings=problems.in_order(),
         digest=blake2b(pickle.dumps(surroundings), digest_size=16).hexdigest(),
         ownership=claims.digest,
+        planned_ahead=None if ahead is None else _planned(crew, size, surroundings, ahead),
     )
     return index, Groundwork(context, claims, counts)
+
+
+def _planned(
+    crew: Crew[Part] | Alone[Part], size: int, surroundings: CompiledFleet, ahead: "PlanAhead"
+) -> PlannedAhead:
+    from reconciler.fleet.plan_ahead import AheadOf, outlined  # noqa: PLC0415 - slow to load
+
+    outlines: dict[str, tuple[str, Folds]] = {}
+    for found in crew.ask(outlined, [AheadOf(surroundings, ahead)] * size):
+        outlines.update(found)
+    return PlannedAhead(ahead.described, ahead.now, outlines)
 
 
 def _merged(parts: Sequence[CompiledPart]) -> dict[str, Shard]:

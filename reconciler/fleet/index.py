@@ -1,7 +1,8 @@
 """A compiled fleet whose machines are in shards."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,7 @@ from reconciler.fleet.shard import Shard
 from specs.compiled import CompiledFleet, CompiledMachine
 
 if TYPE_CHECKING:
+    from reconciler.fleet.sight import Outlines
     from specs.machine_context import MachineContext
     from specs.problem import Problem
 
@@ -29,11 +31,22 @@ class FleetIndex:
     """Changes with the surroundings."""
     ownership: str
     """Changes when some machine's name, hardware or addresses do."""
+    planned_ahead: "PlannedAhead | None" = field(default=None, compare=False)
 
     def fleet(self, revision: str) -> CompiledFleet:
         """Return the whole fleet under the name of a revision; machines are read when asked for."""
         machines = ShardedMachines(self.shards)
         return replace(self.surroundings, revision=revision, machines=machines)
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedAhead:
+    """The plans of shards that were made while their machines were compiled."""
+
+    images: str
+    """What describes the images that they are made with."""
+    now: datetime
+    outlines: "Outlines"
 
 
 @dataclass(frozen=True, slots=True)

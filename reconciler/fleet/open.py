@@ -14,6 +14,7 @@ from reconciler.source.tree import MAX_FILE_BYTES, is_hidden, is_wanted
 
 if TYPE_CHECKING:
     from reconciler.fleet.compile import Compiled
+    from reconciler.fleet.sight import PlanAhead
 
 _MOST_CHANGES = 500
 """Files beyond which compiling everything by all processors is the faster way."""
@@ -27,10 +28,13 @@ def open_cache(state: Path) -> FleetCache | None:
         return None
 
 
-def open_index(revision: Revision, cache: FleetCache | None) -> FleetIndex | None:
+def open_index(
+    revision: Revision, cache: FleetCache | None, ahead: "PlanAhead | None" = None
+) -> FleetIndex | None:
     """Return the fleet of a revision; None when it is not sound, and has to be looked at whole.
 
-    Raises ``SourceError`` as ``Revision.read``.
+    ``ahead`` is the plan that will be asked for next: where everything is compiled, it is
+    made on the way. Raises ``SourceError`` as ``Revision.read``.
     """
     if cache is not None:
         try:
@@ -45,7 +49,7 @@ def open_index(revision: Revision, cache: FleetCache | None) -> FleetIndex | Non
     from reconciler.fleet.compile import compile_index  # noqa: PLC0415 - slow to load
 
     source = revision.read()
-    compiled = compile_index(source.files)
+    compiled = compile_index(source.files, ahead)
     if compiled is None or source.has_links:
         # What a link leads to may change without the link: such a tree is compiled whole.
         return None if compiled is None else compiled[0]

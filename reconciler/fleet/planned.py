@@ -16,7 +16,7 @@ from reconciler.errors import StateError
 from reconciler.fleet.cache import CacheError, FleetCache
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.shard import Shard
-from reconciler.fleet.sight import Folds, Sight
+from reconciler.fleet.sight import Folds, Outlines, Sight
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.fold import fold, fold_from, in_order
 from reconciler.planning.item import PlanItem
@@ -38,7 +38,9 @@ def plan_index(
     known = _remembered(cache, base, now)
     missing = [shard for shard in index.shards.values() if shard.digest not in known]
     if missing:
-        fresh = lazy.planner.outlines(missing)
+        fresh = dict(_planned_ahead(index, sight, now))
+        rest = [shard for shard in missing if shard.digest not in fresh]
+        fresh.update(lazy.planner.outlines(rest) if rest else {})
         _remember(cache, base, now, fresh)
         known = {**known, **{digest: folds for digest, (_, folds) in fresh.items()}}
     folds = list(fold(lazy.planner.fleet_items())) if desired.unsupported else []
@@ -47,6 +49,14 @@ def plan_index(
             items = _Items(lazy, shard, number, data["count"], data["digest"])
             folds.append(fold_from(data, items))
     return Plan(revision, now, in_order(folds), budget_of(desired.settings))
+
+
+def _planned_ahead(index: FleetIndex, sight: Sight, now: datetime) -> Outlines:
+    """Return what was planned with the same knowledge and time."""
+    made = index.planned_ahead
+    if made is None or sight.machines or (made.images, made.now) != (sight.images, now):
+        return {}
+    return made.outlines
 
 
 @dataclass(frozen=True)

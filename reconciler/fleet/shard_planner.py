@@ -1,6 +1,6 @@
 """Planning single shards of one fleet."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property, partial
@@ -8,7 +8,7 @@ from functools import cached_property, partial
 from reconciler.fleet.crew import Crew, CrewError
 from reconciler.fleet.processes import process_count
 from reconciler.fleet.shard import FreshShard, Shard
-from reconciler.fleet.sight import Folds, Sight
+from reconciler.fleet.sight import Folds, Outlines, Sight
 from reconciler.hardware import FleetHardware
 from reconciler.observed import Observed, ObservedMachine
 from reconciler.planning.fold import Fold, fold, fold_data
@@ -62,8 +62,8 @@ class ShardPlanner:
         """Yield what concerns no machine."""
         return fleet_items(self._desired)
 
-    def outlines(self, shards: Sequence[Shard]) -> Mapping[str, tuple[str, Folds]]:
-        """Return until when the plan of each shard holds, and its folds, by the shard's digest."""
+    def outlines(self, shards: Sequence[Shard]) -> Outlines:
+        """Return the outlines of shards, worked out by several processes where it is worth it."""
         count = process_count(sum(shard.count for shard in shards) // WORTH_A_PROCESS)
         found: list[tuple[str, str, Folds]]
         if count > 1:

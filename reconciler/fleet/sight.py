@@ -2,11 +2,12 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from reconciler.hardware import FleetHardware
-    from reconciler.observed import Observed
+    from reconciler.observed import Observed, ObservedImage
     from specs.compiled import CompiledMachine
 
 Observe = Callable[["Iterable[CompiledMachine]", "FleetHardware"], "Observed"]
@@ -14,6 +15,23 @@ Observe = Callable[["Iterable[CompiledMachine]", "FleetHardware"], "Observed"]
 
 Folds = Sequence[Mapping[str, Any]]
 """A shard's folds as ``fold_data`` gives them."""
+
+
+Outlines = Mapping[str, tuple[str, Folds]]
+"""Until when the plan of a shard holds (ISO 8601, empty for ever), and its folds, by digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class PlanAhead:
+    """A plan that will be asked for, of a fleet of whose machines nothing was observed."""
+
+    images: "Mapping[str, ObservedImage]"
+    now: datetime
+
+    @property
+    def described(self) -> str:
+        """Return what changes with the images."""
+        return repr(sorted(self.images.items()))
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from reconciler.fleet.compile import Compiled, compile_index, update_index
 from reconciler.fleet.crew import Crew, CrewError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.planned import plan_index
-from reconciler.fleet.sight import Sight
+from reconciler.fleet.sight import PlanAhead, Sight
 from reconciler.hardware import FleetHardware
 from reconciler.observed import Observed
 from reconciler.planning.plan import Plan
@@ -367,6 +367,68 @@ def test_a_plan_by_shards_is_the_plan(found: list[Row], heard: dict[str, int]) -
     world = reported(fleet, heard)
     made = plan_index(index_of(files), "rev", sight_of(world), NOW, None)
     assert same(made, plan(fleet, world, NOW))
+
+
+@settings(max_examples=25)
+@given(fleets, st.booleans())
+def test_a_plan_that_is_made_while_compiling_is_the_plan(
+    found: list[Row],
+    together: bool,  # noqa: FBT001
+) -> None:
+    files = files_of(found, together=together)
+    world = observed({}, (an_image(),))
+    compiled = compile_index(files, PlanAhead(world.images, NOW))
+    assert compiled is not None
+
+    def refuse(_machines: object, _hardware: object) -> Observed:
+        raise AssertionError("nothing is left to plan")
+
+    ahead = PlanAhead(world.images, NOW)
+    sight = Sight("", ahead.described, refuse)
+    made = plan_index(compiled[0], "rev", sight, NOW, None)
+    items = plan_index(index_of(files), "rev", replace(sight_of(world), machines=""), NOW, None)
+    theirs = plan(whole(files), world, NOW)
+    assert (made.folds, made.digest) == (theirs.folds, theirs.digest)
+    assert same(items, theirs)
+
+
+def test_several_processes_compile_and_plan_groups_that_two_of_them_have(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("reconciler.fleet.compile.WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("reconciler.fleet.compile.process_count", lambda _worth: 2)
+    rows: list[Row] = [(number, "site/a", "db", "") for number in range(1, 12)]
+    files = files_of(rows)
+    world = observed({}, (an_image(),))
+    compiled = compile_index(files, PlanAhead(world.images, NOW))
+    assert compiled is not None
+    assert compiled[0].planned_ahead is not None
+    assert len(compiled[0].planned_ahead.outlines) > 0
+    assert compiled[0].shards["site/a"].digest not in compiled[0].planned_ahead.outlines
+    sight = replace(sight_of(world), machines="", images=PlanAhead(world.images, NOW).described)
+    made = plan_index(compiled[0], "rev", sight, NOW, None)
+    assert plain(compiled[0].fleet("rev")) == plain(whole(files))
+    assert same(made, plan(whole(files), world, NOW))
+
+
+@pytest.mark.parametrize("other", ["observed", "images", "time"])
+def test_a_plan_made_while_compiling_is_not_used_with_other_knowledge(other: str) -> None:
+    files = files_of([(1, "site/a", "db", "")])
+    ahead = PlanAhead({}, NOW)
+    compiled = compile_index(files, ahead)
+    assert compiled is not None
+    asked: list[object] = []
+
+    def observe(machines: object, _hardware: object) -> Observed:
+        asked.append(machines)
+        return Observed()
+
+    sight = Sight(
+        "d" if other == "observed" else "", "d" if other == "images" else ahead.described, observe
+    )
+    now = NOW + timedelta(seconds=other == "time")
+    plan_index(compiled[0], "rev", sight, now, None)
+    assert asked
 
 
 @settings(max_examples=40)

@@ -1,0 +1,35 @@
+"""Planning machines where they were just compiled, while they are in memory.
+
+What was compiled is otherwise written as shards and read again by whoever plans it, which
+takes as long as planning.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from reconciler.fleet.part import Part
+from reconciler.fleet.shard_planner import ShardPlanner
+from reconciler.fleet.sight import Outlines, PlanAhead, Sight
+from reconciler.hardware import FleetHardware
+from reconciler.observed import Observed
+from specs.compiled import CompiledFleet, CompiledMachine
+
+
+@dataclass(frozen=True, slots=True)
+class AheadOf:
+    """What the machines of a part are planned with."""
+
+    surroundings: CompiledFleet
+    ahead: PlanAhead
+
+
+def outlined(part: Part, wanted: AheadOf) -> Outlines:
+    """Plan the machines that were compiled for a part, group by group."""
+    ahead = wanted.ahead
+
+    def observe(_machines: Iterable[CompiledMachine], _hardware: FleetHardware) -> Observed:
+        return Observed(images=ahead.images)
+
+    planner = ShardPlanner(wanted.surroundings, Sight("", ahead.described, observe), ahead.now)
+    found = map(planner.outline, part.compiled)
+    return {digest: (until, folds) for digest, until, folds in found}
