@@ -84,6 +84,8 @@ def _is_addressed_here(document: Document, problems: Problems) -> bool:
     data = document.data
     if document.broken and () in document.broken:
         return False
+    if isinstance(data, dict) and data.get("apiVersion") == API_VERSION:
+        return True
     if isinstance(data, tuple):
         problems.error(
             document.position(()),

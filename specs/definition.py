@@ -1,6 +1,6 @@
 """One document of desired state: what it declares, and its model where that is sound."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from specs.kinds import Document as Model
@@ -34,25 +34,28 @@ class Definition:
         """Return whether the value at ``path``, a part of it or what holds it was reported."""
         return any(is_within(path, known) or is_within(known, path) for known in self.broken)
 
-    def values(self, pattern: tuple[str, ...]) -> Iterator[tuple[Path, Plain]]:
-        """Yield the sound values at a path in which ``*`` stands for every item of a list."""
+    def values(self, pattern: tuple[str, ...]) -> Iterable[tuple[Path, Plain]]:
+        """Return the sound values at a path in which ``*`` stands for every item of a list."""
         found = _matches(self.document.data, pattern)
-        if not self.broken:
+        if not found or not self.broken:
             return found
-        return ((path, value) for path, value in found if not self.is_broken_at(path))
+        return [(path, value) for path, value in found if not self.is_broken_at(path)]
 
 
 def _matches(
     value: Plain, pattern: tuple[str, ...], path: Path = ()
-) -> Iterator[tuple[Path, Plain]]:
+) -> Sequence[tuple[Path, Plain]]:
     for depth, part in enumerate(pattern):
         if part == "*":
-            if isinstance(value, tuple):
-                here = (*path, *pattern[:depth])
-                for index, item in enumerate(value):
-                    yield from _matches(item, pattern[depth + 1 :], (*here, index))
-            return
+            if not isinstance(value, tuple):
+                return ()
+            here, rest = (*path, *pattern[:depth]), pattern[depth + 1 :]
+            return [
+                each
+                for index, item in enumerate(value)
+                for each in _matches(item, rest, (*here, index))
+            ]
         if not isinstance(value, dict) or part not in value:
-            return
+            return ()
         value = value[part]
-    yield (*path, *pattern), value
+    return (((*path, *pattern), value),)

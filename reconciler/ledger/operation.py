@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from hashlib import blake2b
-from json import dumps
+from json import JSONEncoder
 from typing import TYPE_CHECKING, Literal
 
 from reconciler.ledger.states import OperationState
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 OperationKind = Literal["inspect", "capture", "restore"]
 INSPECTION = "inspection"
 """The scenario of the inspections that the planner asks for by itself."""
+_encode = JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +94,5 @@ def operation_id(
     hardware: str, scenario: str, inputs: tuple[str, ...], disks: tuple[str, ...], run: str
 ) -> str:
     """Return the id of one piece of work: 32 hex digits over everything that makes it itself."""
-    text = dumps([hardware, scenario, list(inputs), list(disks), run], separators=(",", ":"))
+    text = _encode([hardware, scenario, list(inputs), list(disks), run])
     return blake2b(text.encode(), digest_size=16).hexdigest()

@@ -5,7 +5,7 @@ the verdict, the digest and a screenful about 40,000 machines need no item.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
 from typing import Any
@@ -142,33 +142,23 @@ def _fold(key: Key, items: Sequence[PlanItem]) -> Fold:
 
 def merged_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """Return the reasons, equal ones counted together, the most common first."""
-    found: dict[tuple[str, str], Reason] = {}
+    equal: dict[tuple[str, str], list[Reason]] = {}
     for reason in reasons:
-        _count(found, (reason.text, reason.unblock), reason, more_wordings=0)
+        equal.setdefault((reason.text, reason.unblock), []).append(reason)
+    found = [_counted(each, each[0].wordings) for each in equal.values()]
     if len(found) > KEPT_REASONS:
-        alike: dict[tuple[str, str], Reason] = {}
-        for reason in sorted(found.values(), key=lambda each: each.text):
+        alike: dict[tuple[str, str], list[Reason]] = {}
+        for reason in sorted(found, key=lambda each: each.text):
             key = ("", reason.unblock) if reason.unblock else (reason.text, "")
-            _count(alike, key, reason, more_wordings=reason.wordings)
-        found = alike
-    return tuple(sorted(found.values(), key=lambda each: (-each.count, each.text)))
+            alike.setdefault(key, []).append(reason)
+        found = [_counted(each, sum(one.wordings for one in each)) for each in alike.values()]
+    return tuple(sorted(found, key=lambda each: (-each.count, each.text)))
 
 
-def _count(
-    found: dict[tuple[str, str], Reason],
-    key: tuple[str, str],
-    reason: Reason,
-    *,
-    more_wordings: int,
-) -> None:
-    known = found.get(key)
-    found[key] = (
-        reason
-        if known is None
-        else replace(
-            known, count=known.count + reason.count, wordings=known.wordings + more_wordings
-        )
-    )
+def _counted(reasons: Sequence[Reason], wordings: int) -> Reason:
+    """Return the first reason for all of them."""
+    first = reasons[0]
+    return Reason(first.text, sum(each.count for each in reasons), first.unblock, wordings)
 
 
 def digest_of(lines: Iterable[str]) -> str:

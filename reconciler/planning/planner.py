@@ -60,16 +60,18 @@ def plan_machines(
     captures: defaultdict[str, list[Capture]] = defaultdict(list)
     for capture in observed.captures:
         captures[capture.operation].append(capture)
+    max_age = timedelta(seconds=desired.settings.observation_max_age_seconds)
+    unseen = ObservedMachine()
     for machine in machines:
         operations, disputed = history.get(machine.name, _NOTHING)
         view = MachineView(
             machine=machine,
             network=desired.networks.get(machine.network),
-            seen=observed.machines.get(machine.name, ObservedMachine()),
+            seen=observed.machines.get(machine.name, unseen),
             operations=operations,
             disputed=disputed,
             images=observed.images,
-            max_age=timedelta(seconds=desired.settings.observation_max_age_seconds),
+            max_age=max_age,
             now=now,
             captures=tuple(
                 capture
