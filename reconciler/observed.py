@@ -42,6 +42,8 @@ class ObservedMachine:
     quarantine: str = ""
     contact_name: str = ""
     """What the machine was called when its agent last asked for work."""
+    protected_at: str = ""
+    """Where an accepted revision protected the hardware; empty where none did, or it ended."""
 
     @property
     def known_as(self) -> tuple[str, datetime] | None:

@@ -227,7 +227,8 @@ class CompiledMachine:
     addresses: tuple[IPv4Interface, ...]
     """Empty means DHCP."""
     power_driver: Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
-    protect: bool
+    protect: bool | None
+    """None: nothing says so or otherwise, and what an earlier revision said still holds."""
     assignments: tuple[Assignment, ...]
     origins: Mapping[str, Origin]
     domain: str = ""

@@ -116,7 +116,7 @@ def _values(machine: CompiledMachine) -> Iterator[tuple[str, str]]:
     yield "power.driver", machine.power_driver
     for key, value in machine.power_settings.items():
         yield f"power.{key}", value
-    yield "protect", str(machine.protect).lower()
+    yield "protect", str(bool(machine.protect)).lower()
     for key, value in machine.labels.items():
         yield f"labels.{key}", value
     for index, each in enumerate(machine.assignments):

@@ -34,7 +34,7 @@ def accept(commit: str, repo: str, state: Path) -> int:
     decision = workspace.decision
     reason = decision.error.code if isinstance(decision, Refuse) else decision.reason
     actor = f"{getuser()}@{gethostname()}"
-    workspace.admission.accept(named, actor, f"by hand ({reason})", utc_now())
+    workspace.take_over(workspace.fleet, named, actor, f"by hand ({reason})", utc_now())
     click.echo(f"accepted {workspace.describe}")
     if isinstance(decision, Refuse):
         click.echo(f"although {decision.error}")

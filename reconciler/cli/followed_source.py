@@ -75,7 +75,7 @@ class FollowedSource:
             self._refused, self._refused_after = sight, refused_after
             log_held(error, self._server.revision, sight.revision)
             return
-        self._workspace.admission.accept(sight.own_commit, SERVER, decision.reason, self._clock())
+        self._workspace.take_over(fleet, sight.own_commit, SERVER, decision.reason, self._clock())
         await self._server.use(fleet)
         log.info("revision taken", revision=sight.revision, reason=decision.reason)
 

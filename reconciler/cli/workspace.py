@@ -194,7 +194,26 @@ class Workspace:
 
     def accept(self, actor: str, now: datetime) -> None:
         """Remember that the revision is acted on."""
-        self.admission.accept(self._commit, actor, self.require_acceptable().reason, now)
+        reason = self.require_acceptable().reason
+        self.take_over(self.fleet, self._commit, actor, reason, now)
+
+    def take_over(
+        self,
+        fleet: "CompiledFleet",
+        commit: "Commit | None",
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> None:
+        """Remember that a revision of the source is acted on, and what it protects.
+
+        Protection first: whatever happens between the two, there is too much of it.
+        """
+        from reconciler.store.protections import Protections  # noqa: PLC0415 - slow to load
+
+        machines = fleet.machines.values()
+        Protections(self.database).remember(machines, commit.id if commit else "", now)
+        self.admission.accept(commit, actor, reason, now)
 
     def hold(self) -> ReconcilerError | None:
         """Go on with the last accepted revision where the present one may not be acted on.

@@ -138,4 +138,4 @@ def _text(value: object) -> str:
         return ", ".join(f"{key}={value[key]}" for key in sorted(value)) or "none"
     if isinstance(value, tuple):
         return ", ".join(map(_text, value)) or "none"
-    return str(value) or "none"
+    return "not set" if value is None else str(value) or "none"

@@ -176,11 +176,9 @@ def work_for(
 def _target(
     view: MachineView, scenario: CompiledScenario, step: RestoreStep
 ) -> _Target | Blocked | Incomplete:
-    if view.machine.protect:
-        return Blocked(
-            f"the machine is protected, and {scenario.name} would overwrite its disk",
-            _unprotect(view.machine),
-        )
+    protected = _protected(view, scenario)
+    if protected is not None:
+        return protected
     known = view.seen.disks
     if known is None:
         return Incomplete("its disks were never seen")
@@ -206,10 +204,25 @@ def _target(
     return _Target(step, image, disk, known.at)
 
 
+def _protected(view: MachineView, scenario: CompiledScenario) -> Blocked | None:
+    if view.machine.protect:
+        return Blocked(
+            f"the machine is protected, and {scenario.name} would overwrite its disk",
+            _unprotect(view.machine),
+        )
+    if view.machine.protect is None and view.seen.protected_at:
+        return Blocked(
+            f"the machine was protected at {view.seen.protected_at}, which nothing takes back, "
+            f"and {scenario.name} would overwrite its disk",
+            "Write `protect: false` for the machine, if it may be overwritten",
+        )
+    return None
+
+
 def _unprotect(machine: CompiledMachine) -> str:
     origin = machine.origins.get(PROTECT)
     where = f" at {origin.position}" if origin else ""
-    return f"Take `protect: true` away{where}, if the machine may be overwritten"
+    return f"Write `protect: false`{where} instead, if the machine may be overwritten"
 
 
 def _change(view: MachineView, target: _Target) -> ImageChange:

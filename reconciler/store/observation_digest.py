@@ -15,6 +15,7 @@ READ_BY_PLANS = (
     "machine_observation",
     "boot_client",
     "quarantine",
+    "protection",
     "current_operation",
     "progress",
     "capture",

@@ -27,6 +27,7 @@ FROM machine_observation
 _IDENTITIES, _HARDWARE, _RAM_AT, _INSTALLED_AT, _CONTACT_AT = 0, 1, 2, 4, 7
 _BOOTS = "SELECT mac, boot_at FROM boot_client WHERE boot_at IS NOT NULL"
 _QUARANTINE = "SELECT identities, reason FROM quarantine ORDER BY at"
+_PROTECTION = "SELECT identity, place FROM protection"
 _time = datetime.fromisoformat
 _Row = tuple[Any, ...]
 
@@ -43,9 +44,12 @@ class ObservedFleet(Mapping[str, ObservedMachine]):
         self, database: Database, machines: Iterable[CompiledMachine], hardware: FleetHardware
     ) -> None:
         self._machines = {machine.name: machine for machine in machines}
-        rows, boots, barred = database.rows(_OBSERVATIONS, _BOOTS, _QUARANTINE)
+        rows, boots, barred, protected = database.rows(
+            _OBSERVATIONS, _BOOTS, _QUARANTINE, _PROTECTION
+        )
         self._boots: dict[str, str] = dict(boots)
         self._barred = [(set(identities.split(" ")), reason) for identities, reason in barred]
+        self._protected: dict[str, str] = dict(protected)
         # Nearly all have one row; what came under earlier identities is beside it.
         self._row: dict[str, _Row] = {}
         self._more: dict[str, list[_Row]] = {}
@@ -104,7 +108,13 @@ class ObservedFleet(Mapping[str, ObservedMachine]):
             _time(max(boots)) if boots else None,
             self._reason(machine) if self._barred else "",
             contact_name,
+            self._protection(machine) if self._protected else "",
         )
+
+    def _protection(self, machine: CompiledMachine) -> str:
+        """Return where any of the hardware was protected: rather too much than too little."""
+        places = map(self._protected.get, machine.hardware_identities)
+        return next(filter(None, places), "")
 
     def _reason(self, machine: CompiledMachine) -> str:
         known = {*machine.hardware_identities, f"name:{machine.name}"}

@@ -211,6 +211,14 @@ quarantine = Table(
     Column("at", UtcDateTime, nullable=False),
 )
 
+protection = Table(
+    "protection",
+    metadata,
+    Column("identity", String, primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
 lease = Table(
     "lease",
     metadata,

@@ -46,7 +46,7 @@ class GroupSpec(Record):
     )
     protect: bool | None = Field(
         default=None,
-        description="true: no machine here is ever overwritten.",
+        description="true: no machine here is ever overwritten, until false is written.",
         examples=[True],
     )
 

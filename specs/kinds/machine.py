@@ -91,7 +91,9 @@ class MachineSpec(Record):
         examples=[[{"scenario": "golden-compute", "run": "2026-11"}]],
     )
     protect: bool | None = Field(
-        default=None, description="true: it is never overwritten.", examples=[True]
+        default=None,
+        description="true: it is never overwritten, until false is written.",
+        examples=[True],
     )
 
 

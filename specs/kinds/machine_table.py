@@ -44,7 +44,7 @@ class TableDefaults(Record):
     )
     protect: bool | None = Field(
         default=None,
-        description="true: none of the machines is ever overwritten.",
+        description="true: none of the machines is ever overwritten, until false is written.",
         examples=[True],
     )
     labels: Labels = Field(
@@ -106,7 +106,9 @@ class MachineRow(Record):
         examples=[{"driver": "wake-on-lan"}],
     )
     protect: bool | None = Field(
-        default=None, description="true: it is never overwritten.", examples=[True]
+        default=None,
+        description="true: it is never overwritten, until false is written.",
+        examples=[True],
     )
     labels: Labels = Field(
         default_factory=dict,

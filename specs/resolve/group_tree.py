@@ -39,7 +39,7 @@ class Inherited:
     labels: Mapping[str, str] = field(default_factory=dict)
     power: Power = BY_HAND
     domain: str | None = None
-    protect: bool = False
+    protect: bool | None = None
     assignments: tuple[Assignment, ...] = ()
     sources: Sources = field(default_factory=dict)
 

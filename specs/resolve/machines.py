@@ -187,7 +187,7 @@ class _Effective(NamedTuple):
     hostname: str
     domain: str
     power: Power
-    protect: bool
+    protect: bool | None
     assignments: tuple[Assignment, ...]
 
 

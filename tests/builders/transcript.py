@@ -130,6 +130,7 @@ def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) ->
         installed=installed,
         boot_request=_ago(said["boot"]) if "boot" in said else None,
         quarantine=said.get("quarantine", ""),
+        protected_at=said.get("protectedAt", ""),
     )
 
 

@@ -58,7 +58,7 @@ def test_explain_says_what_would_unblock(run, git_repository):
     assert "to unblock" not in run("plan")[1]
     code, text = run("plan", "--explain")
     assert code == 4
-    assert "to unblock  Take `protect: true` away at machines.yaml:" in text
+    assert "to unblock  Write `protect: false` at machines.yaml:" in text
 
 
 def test_a_comparison_shows_what_the_branch_changes_on_the_same_observations(run):

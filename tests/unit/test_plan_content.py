@@ -179,7 +179,7 @@ def test_a_protected_machine_says_where_the_protection_is_written():
     node = replace(NODE, protect=True, origins={"protect": place})
     world = observed({node.name: in_ram(node, a_disk())}, (an_image(),))
     assert only_item(plan(a_fleet(node), world)).unblock == (
-        "Take `protect: true` away at machines.yaml:9:3, if the machine may be overwritten"
+        "Write `protect: false` at machines.yaml:9:3 instead, if the machine may be overwritten"
     )
 
 
