@@ -78,6 +78,8 @@ def follow_up(
             reason = INTERRUPTS if turn.effect is Effect.DISRUPTIVE else ITS_TURN
             decisions.append(Arm(turn.status, turn.status.attempt + 1, reason))
     for status in under_way:
+        if status.state is OperationState.APPROVED:
+            continue
         name = hardware.owner(status.operation.identities) or ""
         machine = observed.machines.get(name, ObservedMachine())
         if status.state is OperationState.ARMED:

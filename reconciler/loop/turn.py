@@ -73,10 +73,11 @@ def _work(
     effect: Effect,
 ) -> Work:
     """Return the work as budgets count it: in all groups that the hardware may be in now."""
-    groups = (
-        group for owner in hardware.owners(identities) for group in desired.machines[owner].groups
-    )
-    return Work(machine, tuple(dict.fromkeys(groups)), effect)
+    owners = hardware.owners(identities)
+    if len(owners) == 1:
+        return Work(machine, desired.machines[owners[0]].groups, effect)
+    groups = {group: None for owner in owners for group in desired.machines[owner].groups}
+    return Work(machine, tuple(groups), effect)
 
 
 def _room(

@@ -28,6 +28,7 @@ from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
 from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
+from reconciler.rendering.machine_state import machine_states
 from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
 from reconciler.server.enrolment import Enroller
 from reconciler.store.database import open_database
@@ -381,6 +382,12 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     assert standing() == held
     plane.reconcile()
     assert standing() == held
+    seen = plane.observed()
+    states = machine_states(fleet, seen, plan(fleet, seen, clock()))
+    assert [state.reason for state in states] == [
+        "capture: armed",
+        "capture: approved, waits for the fleet's disruptive budget (1 at once)",
+    ]
     (armed,) = (each for each in plane.ledger.under_way() if each.state is OperationState.ARMED)
     plane.fail(armed, "it did not work out", "test")
     plane.reconcile()
