@@ -50,6 +50,13 @@ class FleetHardware:
         owners = self.owners(identities)
         return owners[0] if len(owners) == 1 else None
 
+    def claimants(self, identity: str) -> tuple[str, ...]:
+        """Return the machines whose documents name this identity, as present or former.
+
+        Nothing is remembered of the question: agents may ask about whatever they like.
+        """
+        return (*self._present.get(identity, ()), *self._former.get(identity, ()))
+
     def _owners(self, identities: tuple[str, ...]) -> tuple[str, ...]:
         present = {name for each in identities for name in self._present.get(each, ())}
         former = {name for each in identities for name in self._former.get(each, ())}

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from agent.wire.report import InstalledSystem, Report
+from reconciler.ledger.beginning import Beginning
 from reconciler.ledger.operation import OperationStatus
 
 BUDGET_WINDOW = timedelta(hours=1)
@@ -46,6 +47,19 @@ class ObservedMachine:
     """Where an accepted revision protected the hardware; empty where none did, or it ended."""
 
     @property
+    def system_may_run(self) -> bool:
+        """Return whether an installed system has to be taken for running.
+
+        Its agent was heard once, and nothing says that the machine restarted since. How
+        long ago does not matter: work that begins now would interrupt a silent one too.
+        """
+        heard = _newest(self.installed.at if self.installed else None, self.installed_contact)
+        restart = _newest(
+            self.boot_request, self.in_ram.at if self.in_ram else None, self.ram_contact
+        )
+        return heard is not None and (restart is None or restart < heard)
+
+    @property
     def known_as(self) -> tuple[str, datetime] | None:
         """Return the newest name that an observation carries, with its time."""
         known = [
@@ -74,6 +88,10 @@ class ObservedMachine:
             if time is not None
         ]
         return max(times, default=None)
+
+
+def _newest(*times: datetime | None) -> datetime | None:
+    return max((time for time in times if time is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +143,10 @@ class Observed:
     images: Mapping[str, ObservedImage] = field(default_factory=dict)
     operations: tuple[OperationStatus, ...] = ()
     captures: tuple[Capture, ...] = ()
-    destructive_starts: tuple[datetime, ...] = ()
-    """When destructive operations were first armed, newest last; those of ``BUDGET_WINDOW``."""
+    destructive_starts: tuple[Beginning, ...] = ()
+    """Beginnings that budgets count, newest last: destructive ones, and disruptive ones too.
+
+    Those within ``BUDGET_WINDOW``, and those of work that is not over yet.
+    """
     unknown_macs: tuple[str, ...] = ()
     """MACs that asked for a boot and belong to no machine of the fleet."""

@@ -2,13 +2,14 @@
 
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from sqlalchemy import Connection, and_, case, func, insert, select
+from sqlalchemy import Connection, Row, and_, case, func, insert, select, union
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import StateError
+from reconciler.ledger.beginning import INTERRUPTS, Beginning
 from reconciler.ledger.body import decode_operation, encode_operation
 from reconciler.ledger.current import (
     UNDER_WAY,
@@ -18,7 +19,7 @@ from reconciler.ledger.current import (
     read_current,
 )
 from reconciler.ledger.operation import Operation, OperationStatus
-from reconciler.ledger.states import OperationState, permits
+from reconciler.ledger.states import AT_WORK, OperationState, permits
 from reconciler.store import schema
 from reconciler.store.database import Database
 
@@ -225,31 +226,44 @@ class Ledger:
             body = connection.execute(query).scalar()
         return decode_operation(body).identities if body is not None else ()
 
-    def destructive_starts(self, since: datetime) -> tuple[datetime, ...]:
-        """Return when destructive operations were first armed, from ``since`` on, oldest first."""
+    def destructive_starts(self, since: datetime) -> tuple[Beginning, ...]:
+        """Return the beginnings that budgets count, oldest first: disruptive ones as well.
+
+        Those from ``since`` on, and those of work that is not over yet.
+        """
         ledger, current, operation = schema.ledger, schema.current_operation, schema.operation
+        recent = select(ledger.c.sequence).where(
+            ledger.c.state == OperationState.ARMED.value,
+            ledger.c.attempt == 1,
+            ledger.c.at >= since,
+        )
+        # The first line of an attempt arms it. Asked for the state, SQLite would go
+        # through all that was ever armed.
+        at_work = (
+            select(func.min(ledger.c.sequence))
+            .join(current, current.c.op_id == ledger.c.op_id)
+            .where(current.c.state.in_(sorted(AT_WORK)), ledger.c.attempt == 1)
+            .group_by(ledger.c.op_id)
+        )
         query = (
             select(
+                ledger.c.op_id,
                 ledger.c.at,
+                ledger.c.reason,
+                operation.c.hardware,
                 current.c.destructive,
+                current.c.identities,
                 # Only what a newer end replaced has to be decoded to know.
                 case((current.c.op_id.is_(None), operation.c.body)).label("body"),
             )
             .join(operation, operation.c.op_id == ledger.c.op_id)
             .outerjoin(current, current.c.op_id == ledger.c.op_id)
-            .where(
-                ledger.c.state == OperationState.ARMED.value,
-                ledger.c.attempt == 1,
-                ledger.c.at >= since,
-            )
+            .where(ledger.c.sequence.in_(union(recent, at_work)))
             .order_by(ledger.c.sequence)
         )
         with self._database.reading() as connection:
-            return tuple(
-                row.at
-                for row in connection.execute(query)
-                if (decode_operation(row.body).destructive if row.body else row.destructive)
-            )
+            found = [(row.reason, _beginning(row)) for row in connection.execute(query)]
+        return tuple(each for reason, each in found if each.destructive or reason == INTERRUPTS)
 
     def record_progress(self, op_id: str, event: "OperationEvent", at: datetime) -> bool:
         """Note what an attempt said; False for a repeated or overtaken message."""
@@ -276,6 +290,15 @@ class Ledger:
             if new:
                 progress_current(connection, op_id, event.attempt, event.sequence, at)
             return new
+
+
+def _beginning(row: Row[*tuple[Any, ...]]) -> Beginning:
+    if row.body is None:
+        destructive, identities = row.destructive, tuple(row.identities.split(" "))
+    else:
+        replaced = decode_operation(row.body)
+        destructive, identities = replaced.destructive, replaced.identities
+    return Beginning(row.op_id, row.at, destructive, row.hardware, identities)
 
 
 def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:

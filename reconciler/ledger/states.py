@@ -46,6 +46,9 @@ TRANSITIONS: dict[OperationState, frozenset[OperationState]] = {
 ACTIVE = frozenset({_S.APPROVED, _S.ARMED, _S.STARTED})
 """The machine is taken: no other operation may be armed for it."""
 
+AT_WORK = frozenset({_S.ARMED, _S.STARTED})
+"""The machine may boot the Deploy-OS, or does: what budgets of a moment count."""
+
 ENDED = frozenset({_S.VERIFIED, _S.FAILED, _S.CANCELLED})
 """Nothing follows."""
 

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.hardware import FleetHardware
+from reconciler.ledger.beginning import INTERRUPTS, ITS_TURN
 from reconciler.ledger.operation import OperationStatus
 from reconciler.ledger.states import ACTIVE, OperationState
-from reconciler.observed import BUDGET_WINDOW, Capture, Observed, ObservedMachine
+from reconciler.loop.budget import Effect
+from reconciler.loop.turn import turns
+from reconciler.observed import Capture, Observed, ObservedMachine
 from reconciler.planning.scenario_work import CONTACT_MAX_AGE
-from specs.compiled import CompiledFleet, FleetSettings
+from specs.compiled import CompiledFleet
 
 GRANT_LIFETIME = timedelta(minutes=15)
 """From arming to the agent's claim: a server's firmware may test its memory for ten minutes."""
@@ -70,29 +73,16 @@ def follow_up(
     if not under_way:
         return ()
     hardware = hardware or FleetHardware(desired.machines.values())
-    names = {
-        status.operation.op_id: hardware.owner(status.operation.identities) or ""
-        for status in under_way
-    }
-    taken = {
-        names[status.operation.op_id] or status.operation.hardware
-        for status in under_way
-        if status.state in {OperationState.ARMED, OperationState.STARTED}
-    }
-    room = destructive_room(desired.settings, observed, now)
+    for turn in turns(desired, observed, now, hardware):
+        if turn.hold is None:
+            reason = INTERRUPTS if turn.effect is Effect.DISRUPTIVE else ITS_TURN
+            decisions.append(Arm(turn.status, turn.status.attempt + 1, reason))
     for status in under_way:
-        name = names[status.operation.op_id]
-        machine = observed.machines.get(name, ObservedMachine())
         if status.state is OperationState.APPROVED:
-            if (name or status.operation.hardware) in taken or machine.quarantine:
-                continue
-            if status.operation.destructive:
-                if room <= 0:
-                    continue
-                room -= 1
-            taken.add(name or status.operation.hardware)
-            decisions.append(Arm(status, status.attempt + 1, "its turn came"))
-        elif status.state is OperationState.ARMED:
+            continue
+        name = hardware.owner(status.operation.identities) or ""
+        machine = observed.machines.get(name, ObservedMachine())
+        if status.state is OperationState.ARMED:
             decisions += _armed(status, machine, now)
         elif status.state is OperationState.STARTED:
             captures = tuple(
@@ -102,19 +92,6 @@ def follow_up(
             )
             decisions += _started(status, machine, captures, now)
     return tuple(decisions)
-
-
-def destructive_room(settings: FleetSettings, observed: Observed, now: datetime) -> int:
-    """Return how many more destructive operations the budgets let begin now."""
-    at_once = sum(
-        status.operation.destructive
-        and status.state in {OperationState.ARMED, OperationState.STARTED}
-        for status in observed.operations
-    )
-    recent = sum(now - at < BUDGET_WINDOW for at in observed.destructive_starts)
-    return min(
-        settings.max_destructive_at_once - at_once, settings.max_destructive_per_hour - recent
-    )
 
 
 def _armed(

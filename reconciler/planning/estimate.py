@@ -1,5 +1,6 @@
 """How long work may take: a guess from stated constants, always shown as one."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
@@ -18,11 +19,36 @@ class Budget:
 
     at_once: int
     per_hour: int
+    groups: tuple[tuple[str, "Budget"], ...] = ()
+    """Groups with a budget of their own, which their machines keep as well."""
 
 
 def budget_of(settings: FleetSettings) -> Budget:
-    """Return the fleet's limit on destructive work."""
-    return Budget(settings.max_destructive_at_once, settings.max_destructive_per_hour)
+    """Return the limits on destructive work: the fleet's, and in it those of groups."""
+    groups = tuple(
+        (each.group, Budget(each.max_destructive_at_once, each.max_destructive_per_hour))
+        for each in settings.group_budgets
+        if each.max_destructive_at_once is not None and each.max_destructive_per_hour is not None
+    )
+    return Budget(settings.max_destructive_at_once, settings.max_destructive_per_hour, groups)
+
+
+def strictest(
+    machines: Mapping[str, int], bytes_to_move: int, budget: Budget
+) -> tuple[str, int, Budget]:
+    """Return what makes all the work longest: a group and its machines and budget.
+
+    ``machines`` are counted by their own group. The group is empty where no group's
+    budget makes it longer than the fleet's does.
+    """
+    found = ("", sum(machines.values()), budget)
+    longest = total_seconds(found[1], bytes_to_move, budget)
+    for group, limit in budget.groups:
+        below = sum(count for name, count in machines.items() if f"{name}/".startswith(f"{group}/"))
+        seconds = total_seconds(below, bytes_to_move, limit)
+        if seconds > longest:
+            found, longest = (group, below, limit), seconds
+    return found
 
 
 def restore_seconds(used_bytes: int) -> int:

@@ -6,6 +6,7 @@ from datetime import datetime
 from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import Operation, OperationStatus
 from reconciler.ledger.states import ACTIVE, OperationState
+from reconciler.loop.turn import turns
 from reconciler.observed import Observed, ObservedMachine
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
@@ -32,6 +33,7 @@ def machine_states(
     """Return the state of every machine, in the order of names.
 
     The reason of a renamed machine says so, until something is heard under its new name.
+    What waits for a budget names it.
     """
     pending: dict[str, PlanItem] = {}
     for item in plan.items:
@@ -45,13 +47,22 @@ def machine_states(
             running[owner] = status
         elif owner is not None and status.state is OperationState.VERIFIED:
             verified[owner] = status.operation
+    holds = {
+        turn.status.operation.op_id: turn.hold
+        for turn in turns(desired, observed, plan.made_at, hardware)
+        if turn.hold is not None
+    }
     before = {rename.after: rename.before for rename in renames(desired, observed)}
     states = []
     for machine in desired.machines.values():
         seen = observed.machines.get(machine.name, ObservedMachine())
+        present = running.get(machine.name)
         condition, reason = _condition(
-            pending.get(machine.name), running.get(machine.name), seen, verified.get(machine.name)
+            pending.get(machine.name), present, seen, verified.get(machine.name)
         )
+        hold = holds.get(present.operation.op_id) if present is not None else None
+        if hold is not None:
+            reason = f"{reason}, waits for {hold}"
         if machine.name in before:
             reason = f"renamed from {before[machine.name]}; {reason}"
         newest = machine.assignments[-1] if machine.assignments else None

@@ -1,10 +1,18 @@
 """What a plan says, in words that every output shares. Plain text: each output escapes it."""
 
+from collections import Counter
 from datetime import datetime
 
 from rich.filesize import decimal
 
-from reconciler.planning.estimate import BOOT_SECONDS, BYTES_PER_SECOND, total_seconds, waves
+from reconciler.planning.estimate import (
+    BOOT_SECONDS,
+    BYTES_PER_SECOND,
+    Budget,
+    strictest,
+    total_seconds,
+    waves,
+)
 from reconciler.planning.fold import Fold
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.planning.plan import Plan
@@ -156,15 +164,24 @@ def approval(plan: Plan) -> tuple[str, ...]:
     also = f"; {interrupts}" if disruptive else ""
     disks = f"{counted(plan.disks, 'disk')} will be overwritten"
     ask = f"`rackwright apply` asks you to type {plan.disks}"
-    return f"Approval: {disks}{also}; {ask}.", _budget(plan, destructive)
+    return f"Approval: {disks}{also}; {ask}.", _budget(plan)
 
 
-def _budget(plan: Plan, machines: int) -> str:
+def _budget(plan: Plan) -> str:
     moved = sum(each.bytes_to_move for each in plan.folds)
-    total = total_seconds(machines, moved, plan.budget)
+    machines: Counter[str] = Counter()
+    for each in plan.folds:
+        if each.risk is Risk.DESTRUCTIVE:
+            machines[each.group] += each.to_start
+    group, count, limit = strictest(machines, moved, plan.budget)
+    slowest = f"; in `{group}` {_limits(limit)}" if group else ""
     return (
-        f"Budget: {plan.budget.at_once:,} at once, {plan.budget.per_hour:,} an hour: "
-        f"{counted(waves(machines, plan.budget), 'wave')}, about {duration(total)} "
+        f"Budget: {_limits(plan.budget)}{slowest}: {counted(waves(count, limit), 'wave')}, "
+        f"about {duration(total_seconds(count, moved, limit))} "
         f"(estimate: {decimal(BYTES_PER_SECOND)}/s shared by all, "
         f"{duration(BOOT_SECONDS)} of starting)."
     )
+
+
+def _limits(budget: Budget) -> str:
+    return f"{budget.at_once:,} at once, {budget.per_hour:,} an hour"

@@ -20,8 +20,10 @@ from reconciler.ledger.operation import OperationStatus
 from reconciler.ledger.states import OperationState
 from reconciler.server.control_plane import ControlPlane
 from reconciler.server.enrolment import Enroller
+from reconciler.server.reported_hardware import contradiction
 from reconciler.server.wake_up import WakeUp
 from reconciler.trust.peer import AgentPeer, connected_agent
+from specs.compiled import CompiledMachine
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -80,7 +82,7 @@ class AgentApi:
         return _answer(enrolment)
 
     async def report(self, request: web.Request) -> web.Response:
-        """Record what an agent says about its machine."""
+        """Record what an agent says about its machine; of other hardware nothing is kept."""
         peer = self._peer(request)
         report = await _body(request, Report)
         if report.environment != peer.environment:
@@ -91,9 +93,24 @@ class AgentApi:
             )
         machine = self._plane.machine_of_agent(peer.machine)
         if machine is not None:
+            self._refuse_foreign(peer, machine, report)
             self._plane.observations.record_report(machine, report, self._plane.now())
         self._wake_up.signal()
         return web.Response(status=204)
+
+    def _refuse_foreign(self, peer: AgentPeer, machine: CompiledMachine, report: Report) -> None:
+        reason = contradiction(machine, self._plane.hardware, report.hardware)
+        if not reason:
+            return
+        cause = f"the certificate is for {machine.name}, the report is of other hardware: {reason}"
+        log.error("report refused", code="RW537", machine=peer.machine, cause=cause)
+        raise _refusal(
+            web.HTTPForbidden,
+            "RW537",
+            cause,
+            f"If this hardware is {machine.name} now, say so in its document (what it was goes "
+            "into spec.hardware.formerly); else find out how that certificate came to it",
+        )
 
     async def work(self, request: web.Request) -> web.Response:
         """Hand out armed work; without any, wait for some as long as the agent asked for."""

@@ -93,6 +93,11 @@ class ControlPlane:
         self._hardware = FleetHardware(fleet.machines.values())
         self._by_mac = {mac: machine for machine in fleet.machines.values() for mac in machine.macs}
 
+    @property
+    def hardware(self) -> FleetHardware:
+        """The hardware of the desired machines."""
+        return self._hardware
+
     def observed(self) -> Observed:
         """Return all that is known now."""
         machines = self.desired.machines.values()

@@ -76,12 +76,15 @@ class Budgets(Record):
     )
     disruptive: DisruptiveBudget = Field(
         default_factory=DisruptiveBudget,
-        description="For work that interrupts service, but overwrites no disk.",
+        description="For work that overwrites no disk, on machines whose installed system may be "
+        "running: its agent was heard once, and no restart since.",
     )
     groups: tuple[GroupBudget, ...] = Field(
         default=(),
         max_length=1000,
-        description="Limits for groups. They come on top of the fleet's: all must be kept.",
+        description="Limits for groups. They come on top of the fleet's: all must be kept. A "
+        "machine counts in the groups that it is in now; `status` names the budget that work "
+        "waits for.",
         examples=[[{"group": "tokyo/row2", "disruptive": {"atOnce": 2}}]],
     )
 

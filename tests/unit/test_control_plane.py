@@ -26,7 +26,9 @@ from reconciler.ledger.states import OperationState
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
 from reconciler.observed import ObservedMachine, TimedReport
+from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
+from reconciler.rendering.machine_state import machine_states
 from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
 from reconciler.server.enrolment import Enroller
 from reconciler.store.database import open_database
@@ -354,3 +356,40 @@ def test_a_certificate_of_an_earlier_name_is_the_renamed_machines(plane, enrolle
     plane.desired = a_fleet(replace(NODE, name="database-1"), newcomer)
     assert plane.machine_of_agent(approved.machine).name == "database-1"
     assert not plane.claim("database-9", approved.op_id, 1)
+
+
+def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptive_work(
+    database, clock
+):
+    first, second = (a_machine(number, "capture-golden") for number in (2, 3))
+    fleet = a_fleet(first, second)
+    fleet = replace(fleet, settings=replace(fleet.settings, max_disruptive_at_once=1))
+    endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
+    plane = ControlPlane(database, fleet, endpoint, dict, clock)
+    for machine in (first, second):
+        system = an_installed_system(machine, "earlier")
+        report = a_report(machine, a_disk(), installed=system)
+        plane.observations.record_report(machine, report, clock())
+    made = plan(fleet, plane.observed(), clock())
+    assert [item.risk for item in made.items] == [Risk.DISRUPTIVE, Risk.DISRUPTIVE]
+    approve(plane.ledger, made, made.to_apply, "ada", clock())
+
+    def standing():
+        return {each.operation.machine: each.state for each in plane.ledger.under_way()}
+
+    held = {first.name: OperationState.ARMED, second.name: OperationState.APPROVED}
+    plane.reconcile()
+    assert standing() == held
+    plane.reconcile()
+    assert standing() == held
+    seen = plane.observed()
+    states = machine_states(fleet, seen, plan(fleet, seen, clock()))
+    assert [state.reason for state in states] == [
+        "capture: armed",
+        "capture: approved, waits for the fleet's disruptive budget (1 at once)",
+    ]
+    (armed,) = (each for each in plane.ledger.under_way() if each.state is OperationState.ARMED)
+    plane.fail(armed, "it did not work out", "test")
+    plane.reconcile()
+    assert standing() == {second.name: OperationState.ARMED}
+    assert len(plane.observed().destructive_starts) == 2

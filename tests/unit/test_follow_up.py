@@ -15,6 +15,7 @@ from builders.world import (
     observed,
 )
 
+from reconciler.ledger.beginning import Beginning
 from reconciler.ledger.states import OperationState, permits
 from reconciler.loop.follow_up import (
     GRANT_LIFETIME,
@@ -79,7 +80,10 @@ def test_no_more_destructive_operations_are_armed_than_the_budget_lets():
 
 
 def test_the_hourly_budget_holds_after_the_work_has_ended():
-    starts = tuple(NOW - timedelta(minutes=minute) for minute in (50, 40, 30))
+    starts = tuple(
+        Beginning(f"{minute}", NOW - timedelta(minutes=minute), True, f"mac:{minute}", ())  # noqa: FBT003 - destructive
+        for minute in (50, 40, 30)
+    )
     world = observed(
         operations=(a_status(RESTORE, _S.APPROVED, attempt=0),), destructive_starts=starts
     )

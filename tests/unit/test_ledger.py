@@ -26,6 +26,7 @@ from agent.wire.step import InspectDisks
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import Grant
 from reconciler.errors import StateError
+from reconciler.ledger.beginning import INTERRUPTS, ITS_TURN
 from reconciler.ledger.body import encode_operation
 from reconciler.ledger.ledger import Ledger
 from reconciler.ledger.states import ENDED, TRANSITIONS, OperationState
@@ -244,7 +245,7 @@ def test_no_sequence_of_moves_leaves_an_end_or_skips_approval(tmp_path_factory, 
 # --- what still decides something -----------------------------------------------------
 
 
-def end(ledger, operation, state, at=NOW):
+def end(ledger, operation, state, at=NOW, reason="because"):
     """Bring an operation from nothing to its end."""
     ledger.plan(operation, at, "ada")
     path = [_S.PLANNED, _S.APPROVED, _S.ARMED, _S.STARTED, state]
@@ -256,7 +257,7 @@ def end(ledger, operation, state, at=NOW):
             attempt=min(attempt, 1),
             at=at,
             actor="test",
-            reason="because",
+            reason=reason,
         )
 
 
@@ -339,8 +340,32 @@ def test_the_budget_counts_superseded_and_current_starts_of_destructive_work(led
     for minute, number in enumerate((1, 2)):
         end(ledger, again(operation, number), _S.VERIFIED, NOW + timedelta(minutes=minute))
     end(ledger, again(operation, 3, disks=(), run="2"), _S.VERIFIED)
-    assert ledger.destructive_starts(NOW) == (NOW, NOW + timedelta(minutes=1))
-    assert ledger.destructive_starts(NOW + timedelta(seconds=1)) == (NOW + timedelta(minutes=1),)
+    first, second = ledger.destructive_starts(NOW)
+    assert (first.at, second.at) == (NOW, NOW + timedelta(minutes=1))
+    assert first.destructive
+    assert (first.hardware, first.identities) == (operation.hardware, operation.identities)
+    assert ledger.destructive_starts(NOW + timedelta(seconds=1)) == (second,)
+
+
+def test_the_budget_counts_work_that_interrupted_a_system_and_not_what_harmed_nobody(
+    ledger, operation
+):
+    for number, reason in ((1, ITS_TURN), (2, INTERRUPTS)):
+        end(ledger, again(operation, number, disks=()), _S.VERIFIED, NOW, reason)
+    end(ledger, again(operation, 3, disks=()), _S.FAILED, NOW, ITS_TURN)
+    (interrupted,) = ledger.destructive_starts(NOW)
+    assert (interrupted.op_id, interrupted.destructive) == (again(operation, 2).op_id, False)
+
+
+def test_the_budget_counts_the_first_arming_of_work_until_it_is_over(ledger, operation):
+    ledger.plan(operation, NOW, "ada")
+    move(ledger, operation, _S.PLANNED, _S.APPROVED, 0)
+    move(ledger, operation, _S.APPROVED, _S.ARMED, 1)
+    move(ledger, operation, _S.ARMED, _S.ARMED, 2)
+    later = NOW + timedelta(hours=2)
+    assert [each.at for each in ledger.destructive_starts(later)] == [NOW]
+    move(ledger, operation, _S.ARMED, _S.FAILED, 2)
+    assert ledger.destructive_starts(later) == ()
 
 
 def test_a_name_is_remembered_with_the_hardware_that_had_it_last(ledger, operation):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from reconciler.planning.estimate import Budget, total_seconds, waves
+from reconciler.planning.estimate import Budget, strictest, total_seconds, waves
 from reconciler.planning.fold import fold_data, fold_from, in_order
 from reconciler.planning.item import RISKS, LastBackup, Risk
 from reconciler.planning.plan import Plan, exit_code, plan_of
@@ -235,6 +235,14 @@ def test_an_estimate_counts_waves_the_shared_link_and_the_hours(machines, moved,
 
 def test_an_hours_budget_below_the_moments_makes_the_waves():
     assert waves(10, Budget(at_once=20, per_hour=5)) == 2
+
+
+def test_the_budget_that_takes_longest_makes_the_estimate():
+    slow, slower = Budget(2, 100), Budget(1, 100)
+    within = replace(BUDGET, groups=(("a", slow), ("a/x", slower), ("ab", Budget(1, 1))))
+    assert strictest({"a": 4, "a/x": 3, "b": 9}, 0, within) == ("a", 7, slow)
+    assert strictest({"a": 1, "a/x": 5, "b": 9}, 0, within) == ("a/x", 5, slower)
+    assert strictest({"a": 1, "b": 90}, 0, within) == ("", 91, within)
 
 
 @pytest.mark.parametrize(

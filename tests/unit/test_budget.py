@@ -1,0 +1,375 @@
+"""Every budget that is written holds, and holds back nothing else."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+from datetime import timedelta
+
+import pytest
+from builders.world import (
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    a_status,
+    an_image,
+    in_ram,
+    observed,
+)
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from reconciler.hardware import FleetHardware
+from reconciler.ledger.beginning import INTERRUPTS, ITS_TURN, Beginning
+from reconciler.ledger.states import AT_WORK, OperationState
+from reconciler.loop.budget import Effect, budgets_of
+from reconciler.loop.follow_up import Arm, follow_up
+from reconciler.loop.turn import turns
+from reconciler.observed import ObservedMachine, TimedReport
+from reconciler.planning.planner import plan
+from reconciler.rendering.machine_state import machine_states
+from specs.compiled import GroupBudget
+
+_S = OperationState
+GROUPS = [("a",), ("a", "a/x"), ("a", "a/x", "a/x/1"), ("a", "a/y"), ("b",), ("b", "b/x")]
+MACHINES = [
+    a_machine(number, "clone-golden", group=groups[-1], groups=groups)
+    for number, groups in enumerate([*GROUPS, *GROUPS], 1)
+]
+RUNS = ObservedMachine(installed_contact=NOW - timedelta(days=2))
+"""An agent that was heard two days ago: nothing says that the system stopped."""
+FREE = {
+    "max_destructive_at_once": 100,
+    "max_destructive_per_hour": 100,
+    "max_disruptive_at_once": 100,
+    "max_disruptive_per_hour": 100,
+}
+
+
+def _restore():
+    machine = MACHINES[0]
+    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    return plan(a_fleet(machine), world, NOW).items[0].operation
+
+
+_PLANNED = _restore()
+
+
+def work(machine, number=1, *, destructive=True):
+    """Return an operation for the machine."""
+    return replace(
+        _PLANNED,
+        op_id=f"{machine.name}-{number}",
+        machine=machine.name,
+        hardware=machine.hardware_identity,
+        macs=machine.macs,
+        uuid=machine.uuid,
+        disks=_PLANNED.disks if destructive else (),
+    )
+
+
+def fleet(*budgets, machines=MACHINES, **limits):
+    """Return a fleet with these budgets of groups; without ``limits`` its own hold nothing."""
+    made = a_fleet(*machines)
+    changed = replace(made.settings, group_budgets=budgets, **{**FREE, **limits})
+    return replace(made, settings=changed)
+
+
+def begun(operation, at=NOW):
+    return Beginning(
+        operation.op_id, at, operation.destructive, operation.hardware, operation.identities
+    )
+
+
+def decided(desired, statuses, starts=(), seen=None, now=NOW):
+    """Return by machine what holds its approved operation; None for what may begin."""
+    seen = seen if seen is not None else {machine.name: RUNS for machine in MACHINES}
+    world = observed(seen, operations=tuple(statuses), destructive_starts=tuple(starts))
+    hardware = FleetHardware(desired.machines.values())
+    return {
+        turn.status.operation.machine: turn.hold and str(turn.hold)
+        for turn in turns(desired, world, now, hardware)
+    }
+
+
+def approved(*operations):
+    return [a_status(operation, _S.APPROVED, attempt=0) for operation in operations]
+
+
+# --- every interleaving -----------------------------------------------------------------
+
+
+@dataclass
+class World:
+    """Machines at work over time, with everything that ever began."""
+
+    desired: object
+    now: object = NOW
+    number: int = 0
+
+    def __post_init__(self):
+        self.statuses = []
+        self.beginnings = []
+        self.effects = {}
+
+    def approve(self, machine, *, destructive):
+        self.number += 1
+        self.statuses += approved(work(machine, self.number, destructive=destructive))
+
+    def end(self, machine):
+        self.statuses = [
+            status
+            for status in self.statuses
+            if status.operation.machine != machine.name or status.state not in AT_WORK
+        ]
+
+    def follow_up(self):
+        """Arm what may begin, as the control plane does."""
+        recent = [each for each in self.beginnings if self.now - each.at < timedelta(hours=1)]
+        world = observed(
+            {machine.name: RUNS for machine in MACHINES},
+            operations=tuple(self.statuses),
+            destructive_starts=tuple({*recent, *self._of_work_at_hand()}),
+        )
+        for decision in follow_up(self.desired, world, self.now):
+            if isinstance(decision, Arm) and decision.status.state is _S.APPROVED:
+                operation = decision.status.operation
+                self.beginnings.append(begun(operation, self.now))
+                self.statuses.remove(decision.status)
+                self.statuses.append(a_status(operation, _S.STARTED, at=self.now))
+
+    def _of_work_at_hand(self):
+        there = {status.operation.op_id for status in self.statuses if status.state in AT_WORK}
+        return [each for each in self.beginnings if each.op_id in there]
+
+    def under(self, budget, at_work):
+        """Return the machines that a budget counts, at work now or begun in the last hour."""
+        destructive = budget.effect is Effect.DESTRUCTIVE
+        if at_work:
+            found = [s.operation for s in self.statuses if s.state in AT_WORK]
+        else:
+            found = [b for b in self.beginnings if self.now - b.at < timedelta(hours=1)]
+        return {
+            machine.name
+            for machine in MACHINES
+            if not budget.group or budget.group in machine.groups
+            for each in found
+            if each.destructive == destructive and each.hardware == machine.hardware_identity
+        }
+
+
+_LIMIT = st.integers(1, 3)
+_EITHER = st.one_of(st.tuples(_LIMIT, _LIMIT), st.just((None, None)))
+_BUDGETS = st.builds(
+    lambda names, limits: [
+        GroupBudget(name, *destructive, *disruptive)
+        for name, (destructive, disruptive) in zip(names, limits, strict=False)
+    ],
+    st.lists(st.sampled_from(["a", "a/x", "a/x/1", "b"]), unique=True, min_size=2),
+    st.lists(st.tuples(_EITHER, _EITHER), min_size=4, max_size=4),
+)
+_APPROVE = st.tuples(st.just("approve"), st.sampled_from(MACHINES), st.booleans())
+_END = st.tuples(st.just("end"), st.sampled_from(MACHINES), st.booleans())
+_WAIT = st.tuples(st.just("wait"), st.sampled_from([1, 20, 59, 60]), st.booleans())
+_STEPS = st.lists(st.one_of(_APPROVE, _APPROVE, _END, _WAIT), min_size=10, max_size=40)
+
+
+@settings(max_examples=150, deadline=None)
+@given(budgets=_BUDGETS, own=st.tuples(*[st.integers(1, 9)] * 4), steps=_STEPS)
+def test_no_interleaving_exceeds_a_budget_and_none_holds_what_it_does_not_concern(
+    budgets, own, steps
+):
+    world = World(fleet(*budgets, **dict(zip(FREE, own, strict=True))))
+    for step, what, destructive in steps:
+        if step == "approve":
+            world.approve(what, destructive=destructive)
+        elif step == "end":
+            world.end(what)
+        else:
+            world.now += timedelta(minutes=what)
+        world.follow_up()
+        every = budgets_of(world.desired.settings)
+        full = {
+            budget: (
+                len(world.under(budget, at_work=True)) >= budget.at_once,
+                len(world.under(budget, at_work=False)) >= budget.per_hour,
+            )
+            for budget in every
+        }
+        for budget in every:
+            assert len(world.under(budget, at_work=True)) <= budget.at_once
+            assert len(world.under(budget, at_work=False)) <= budget.per_hour
+        busy = Counter(s.operation.machine for s in world.statuses if s.state in AT_WORK)
+        assert set(busy.values()) <= {1}
+        for status in world.statuses:
+            operation = status.operation
+            if status.state is not _S.APPROVED or busy[operation.machine]:
+                continue
+            machine = world.desired.machines[operation.machine]
+            assert any(
+                any(full[budget])
+                for budget in every
+                if (budget.effect is Effect.DESTRUCTIVE) == operation.destructive
+                and budget.group in {"", *machine.groups}
+            ), f"{operation.op_id} waits for nothing"
+
+
+# --- what counts ------------------------------------------------------------------------
+
+
+def test_with_a_full_budget_of_one_group_the_machines_of_others_go_on():
+    desired = fleet(GroupBudget("a/x", 1, 10, None, None))
+    below, beside, above = MACHINES[2], MACHINES[3], MACHINES[0]
+    running = a_status(work(MACHINES[1]), _S.STARTED)
+    found = decided(desired, [running, *approved(work(below), work(beside), work(above))])
+    assert found == {
+        below.name: "the destructive budget of group a/x (1 at once)",
+        beside.name: None,
+        above.name: None,
+    }
+
+
+def test_of_nested_budgets_each_is_kept():
+    desired = fleet(GroupBudget("a", 3, 10, None, None), GroupBudget("a/x", 2, 10, None, None))
+    inside = [machine for machine in MACHINES if "a/x" in machine.groups]
+    outside = [machine for machine in MACHINES if machine.groups[-1] == "a/y"]
+    found = decided(desired, approved(*(work(machine) for machine in [*inside, *outside])))
+    assert [found[machine.name] for machine in inside] == [
+        None,
+        None,
+        "the destructive budget of group a/x (2 at once)",
+        "the destructive budget of group a/x (2 at once)",
+    ]
+    assert [found[machine.name] for machine in outside] == [
+        None,
+        "the destructive budget of group a (3 at once)",
+    ]
+
+
+@pytest.mark.parametrize("destructive", [True, False])
+def test_destructive_and_disruptive_work_have_budgets_of_their_own(destructive):
+    effect = "destructive" if destructive else "disruptive"
+    desired = fleet(**{f"max_{effect}_at_once": 1})
+    first, second, third = (
+        work(machine, destructive=each)
+        for machine, each in zip(MACHINES, (destructive, destructive, not destructive))  # noqa: B905 - the first three
+    )
+    assert decided(desired, approved(first, second, third)) == {
+        first.machine: None,
+        second.machine: f"the fleet's {effect} budget (1 at once)",
+        third.machine: None,
+    }
+
+
+def test_the_hour_of_disruptive_work_outlasts_the_work():
+    desired = fleet(GroupBudget("a", None, None, 5, 1))
+    starts = [begun(work(MACHINES[0], destructive=False), NOW - timedelta(minutes=50))]
+    waiting = work(MACHINES[1], destructive=False)
+    held = {waiting.machine: "the disruptive budget of group a (1 an hour)"}
+    later = NOW + timedelta(minutes=10)
+    assert decided(desired, approved(waiting), starts) == held
+    just_before = later - timedelta(microseconds=1)
+    assert decided(desired, approved(waiting), starts, now=just_before) == held
+    assert decided(desired, approved(waiting), starts, now=later) == {waiting.machine: None}
+
+
+def test_disruptive_work_counts_as_long_as_it_lasts():
+    desired = fleet(max_disruptive_at_once=1)
+    running, waiting = (work(machine, destructive=False) for machine in MACHINES[:2])
+    statuses = [a_status(running, _S.STARTED), *approved(waiting)]
+    starts = [begun(running, NOW - timedelta(hours=3))]
+    held = {waiting.machine: "the fleet's disruptive budget (1 at once)"}
+    assert decided(desired, statuses, starts) == held
+    assert decided(desired, statuses) == {waiting.machine: None}, "it interrupted nothing"
+
+
+def test_a_machine_counts_once_however_often_it_works():
+    desired = fleet(max_destructive_per_hour=2)
+    once, again = work(MACHINES[0], 1), work(MACHINES[0], 2)
+    starts = [begun(once), begun(again)]
+    other, third = work(MACHINES[1]), work(MACHINES[0], 3)
+    assert decided(desired, approved(other), starts) == {other.machine: None}
+    full = [*starts, begun(other)]
+    assert decided(desired, approved(third), full) == {third.machine: None}
+
+
+def test_a_machine_counts_in_the_group_and_under_the_name_that_it_has_now():
+    desired = fleet(GroupBudget("b", 1, 10, None, None))
+    mover, resident = MACHINES[0], MACHINES[4]
+    statuses = [a_status(work(mover), _S.STARTED), *approved(work(resident))]
+    assert decided(desired, statuses) == {resident.name: None}
+    moved = replace(mover, name="moved", group="b", groups=("b",))
+    desired = replace(desired, machines={"moved": moved, resident.name: resident})
+    held = {resident.name: "the destructive budget of group b (1 at once)"}
+    assert decided(desired, statuses) == held
+
+
+def test_hardware_that_the_fleet_let_go_of_counts_for_the_fleet_alone():
+    gone, left = MACHINES[0], MACHINES[1]
+    statuses = [a_status(work(gone), _S.STARTED), *approved(work(left))]
+    only = [left]
+    found = decided(fleet(GroupBudget("a", 1, 10, None, None), machines=only), statuses)
+    assert found == {left.name: None}
+    found = decided(fleet(machines=only, max_destructive_at_once=1), statuses)
+    assert found == {left.name: "the fleet's destructive budget (1 at once)"}
+
+
+def test_hardware_that_two_machines_claim_counts_for_the_groups_of_both():
+    lost = work(a_machine(90))
+    claims = ("uuid:" + lost.uuid,)
+    one, other = (replace(MACHINES[place], formerly=claims) for place in (0, 4))
+    neighbour = MACHINES[5]
+    desired = fleet(
+        GroupBudget("b", 1, 10, None, None),
+        machines=[one, other, neighbour],
+    )
+    statuses = [a_status(lost, _S.STARTED), *approved(work(neighbour))]
+    held = {neighbour.name: "the destructive budget of group b (1 at once)"}
+    assert decided(desired, statuses) == held
+
+
+@pytest.mark.parametrize(
+    ("seen", "interrupted"),
+    [
+        (ObservedMachine(), False),
+        (ObservedMachine(installed_contact=NOW), True),
+        (RUNS, True),
+        (ObservedMachine(installed=TimedReport(a_report(MACHINES[0]), NOW)), True),
+        (replace(RUNS, boot_request=NOW), False),
+        (replace(RUNS, ram_contact=NOW), False),
+        (in_ram(MACHINES[0], a_disk()), False),
+    ],
+)
+def test_work_is_disruptive_where_a_system_may_run(seen, interrupted):
+    operation = work(MACHINES[0], destructive=False)
+    world = observed({MACHINES[0].name: seen}, operations=tuple(approved(operation)))
+    (decision,) = follow_up(fleet(), world, NOW)
+    assert isinstance(decision, Arm)
+    assert decision.reason == (INTERRUPTS if interrupted else ITS_TURN)
+
+
+def test_a_destructive_operation_is_not_counted_as_disruptive_too():
+    world = observed({MACHINES[0].name: RUNS}, operations=tuple(approved(work(MACHINES[0]))))
+    (decision,) = follow_up(fleet(), world, NOW)
+    assert decision.reason == ITS_TURN
+
+
+# --- what people see --------------------------------------------------------------------
+
+
+def test_status_names_the_budget_that_work_waits_for():
+    desired = fleet(GroupBudget("a/x", None, None, 1, 1))
+    running, waiting = (work(machine, destructive=False) for machine in MACHINES[1:3])
+    world = observed(
+        {machine.name: RUNS for machine in MACHINES},
+        operations=(a_status(running, _S.STARTED), *approved(waiting)),
+        destructive_starts=(begun(running),),
+    )
+    states = {
+        state.machine: state for state in machine_states(desired, world, plan(desired, world, NOW))
+    }
+    assert states[running.machine].reason == "restore: started"
+    assert states[waiting.machine].condition == "Reconciling"
+    assert states[waiting.machine].reason == (
+        "restore: approved, waits for the disruptive budget of group a/x (1 at once)"
+    )
