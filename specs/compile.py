@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from specs.compiled import CompiledCommits, CompiledFleet, CompiledMachine
@@ -50,10 +49,8 @@ def is_desired_state(file: str) -> bool:
 
     Whatever begins with a dot (``.github/workflows/ci.yaml``) belongs to other tools.
     """
-    path = PurePosixPath(file)
-    if any(part.startswith(".") for part in path.parts):
-        return False
-    return path.suffix in SUFFIXES
+    is_hidden = file.startswith(".") or "/." in file
+    return file[file.rfind(".") :] in SUFFIXES and not is_hidden
 
 
 def is_table(file: str) -> bool:
