@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from reconciler.source.admission import Admission
     from reconciler.source.revision import Revision
     from reconciler.store.database import Database
-    from specs.compiled import CompiledFleet, CompiledMachine
+    from specs.compiled import CompiledCommits, CompiledFleet, CompiledMachine
 
 
 _REMOTE_INTERVAL = 30.0
@@ -150,7 +150,17 @@ class Workspace:
         from reconciler.store.accepted_revisions import AcceptedRevisions  # noqa: PLC0415
 
         revisions = AcceptedRevisions(self._database_path, lambda: self.database)
-        return Admission(self._repo, self.state / "sources", revisions)
+        return Admission(self._repo, self.state / "sources", revisions, self._known_policy)
+
+    def _known_policy(self, tree: str) -> "CompiledCommits | None":
+        """Return what a fleet that was compiled before says of signers."""
+        from reconciler.fleet.cache import CacheError  # noqa: PLC0415 - not without a history
+
+        try:
+            known = self._cache and self._cache.index(tree)
+        except CacheError:
+            return None
+        return known.surroundings.settings.commits if known else None
 
     @cached_property
     def decision(self) -> Decision:

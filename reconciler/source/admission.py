@@ -14,7 +14,7 @@ from reconciler.source.acceptance import (
     lost,
     outside_git,
 )
-from reconciler.source.lineage import RevisionReader
+from reconciler.source.lineage import KnownPolicy, RevisionReader, nothing_known
 from reconciler.source.location import RemoteRepository, parse_location, repository_path
 from reconciler.source.repository import find_repository
 from reconciler.source.revision import Revision, find_revision
@@ -27,8 +27,15 @@ from specs.compiled import CompiledCommits
 class Admission:
     """Judges revisions by what a state directory accepted before, wherever that came from."""
 
-    def __init__(self, location: str, cache: Path, revisions: AcceptedRevisions) -> None:
+    def __init__(
+        self,
+        location: str,
+        cache: Path,
+        revisions: AcceptedRevisions,
+        known: KnownPolicy = nothing_known,
+    ) -> None:
         self._location = location
+        self._known = known
         self._path = repository_path(location, cache)
         self._revisions = revisions
 
@@ -59,7 +66,7 @@ class Admission:
             repository = find_repository(self._path)
             lineage = None
             if last is not None:
-                lineage = RevisionReader(repository).trace(last.commit, commit.id)
+                lineage = RevisionReader(repository, self._known).trace(last.commit, commit.id)
                 if lineage is None:
                     return Refuse(lost(last.commit, commit))
             verify = partial(check_signature, repository.git)

@@ -1,33 +1,52 @@
 """How a commit continues an earlier one, and what the commits between say of signers."""
 
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
 from reconciler.errors import SourceError
 from reconciler.source.acceptance import Lineage, SignedRevision
 from reconciler.source.commit import blob_contents, commit_of, wanted_blobs
+from reconciler.source.git_command import LINK, SUBMODULE, Change, ObjectTooLargeError
 from reconciler.source.repository import Repository
+from reconciler.source.tree import MAX_FILE_BYTES, is_wanted
+
+if TYPE_CHECKING:
+    from specs.compiled import CompiledCommits
+
+KnownPolicy = Callable[[str], "CompiledCommits | None"]
+"""Returns what a sound fleet says of signers by its tree; None where nobody remembers."""
+
+_MOST_CHANGES = 500
+"""Files beyond which reading all of a commit is hardly more."""
+
+
+def nothing_known(_tree: str) -> None:
+    """Remember nothing."""
 
 
 class RevisionReader:
     """Reads what commits say of signers.
 
-    What one commit has unchanged from another that was read is not read again.
+    A large fleet's files are read for it only where nothing is known of a commit like
+    it: no file that differs between two commits may then hold a Fleet document.
     """
 
-    def __init__(self, repository: Repository) -> None:
+    def __init__(self, repository: Repository, known: KnownPolicy = nothing_known) -> None:
         self._git = repository.git
         self._folder = repository.folder
-        self._read: dict[str, bytes] = {}
-        """Blobs that may hold a Fleet document; of others only that they do not."""
+        self._known = known
+        self._policies: dict[str, CompiledCommits | None] = {}
+        """By tree, the one that was read last at the end."""
 
     def read(self, commit: str) -> SignedRevision:
         """Return one commit; its policy is None where its files cannot be read."""
-        from specs.compile import compile_commits  # noqa: PLC0415 - not where nothing was accepted
-
         about = commit_of(self._git, commit)
-        try:
-            files = self._files(commit)
-        except SourceError:
+        tree = self._git.tree_id(commit, self._folder) if self._folder else about.tree
+        if tree is None:
             return SignedRevision(about, None)
-        return SignedRevision(about, None if files is None else compile_commits(files))
+        if tree not in self._policies:
+            self._policies[tree] = self._policy(commit, tree)
+        return SignedRevision(about, self._policies[tree])
 
     def trace(self, accepted: str, candidate: str) -> Lineage | None:
         """Return how ``candidate`` relates to ``accepted``; None when that one is not there.
@@ -43,13 +62,39 @@ class RevisionReader:
             return Lineage("continues", start, tuple(self.read(commit) for commit in line[:-1]))
         return Lineage("goes back" if self._git.descent(candidate, accepted) else "differs", start)
 
-    def _files(self, commit: str) -> dict[str, bytes] | None:
+    def _policy(self, commit: str, tree: str) -> "CompiledCommits | None":
+        from specs.compile import compile_commits  # noqa: PLC0415 - not where nothing was accepted
+
+        known = self._known(tree)
+        if known is not None:
+            return known
+        for other, policy in reversed(self._policies.items()):
+            if policy is not None and self._say_the_same(other, tree):
+                return policy
+        try:
+            blobs = wanted_blobs(self._git, list(self._git.entries(commit, self._folder)))
+            contents = blob_contents(self._git, blobs)
+        except SourceError:
+            return None
+        return compile_commits({path: contents[blob] for path, blob in blobs.items()})
+
+    def _say_the_same(self, one: str, other: str) -> bool:
+        """Return whether two trees are known to have the same Fleet document."""
         from specs.compile import may_hold_fleet  # noqa: PLC0415 - likewise
 
-        if not self._git.has_folder(commit, self._folder):
-            return None
-        blobs = wanted_blobs(self._git, list(self._git.entries(commit, self._folder)))
-        new = {path: blob for path, blob in blobs.items() if blob not in self._read}
-        for blob, content in blob_contents(self._git, new).items():
-            self._read[blob] = content if may_hold_fleet(content) else b""
-        return {path: content for path, blob in blobs.items() if (content := self._read[blob])}
+        changes = [each for each in self._git.changes(one, other) if _matters(each)]
+        if len(changes) > _MOST_CHANGES or any(each.mode in _INDIRECT for each in changes):
+            return False
+        blobs = {blob for each in changes for blob in (each.before, each.after) if blob}
+        try:
+            contents = self._git.objects(sorted(blobs), MAX_FILE_BYTES)
+            return not any(may_hold_fleet(content) for _, content in contents)
+        except ObjectTooLargeError:
+            return False
+
+
+_INDIRECT = frozenset({LINK, SUBMODULE})
+
+
+def _matters(change: Change) -> bool:
+    return change.mode in _INDIRECT or is_wanted(change.path)
