@@ -117,7 +117,10 @@ class _Tally:
 
     def documents(self, text: str) -> list[dict[str, Plain]]:
         """Return the documents of a stream, all of which begin with a marker."""
-        documents = self._decoder.decode(text)
+        try:
+            documents = self._decoder.decode(text)
+        except ValueError:  # never seen: a number that is none to JSON
+            raise IrregularError from None
         if not isinstance(documents, list) or not all(isinstance(each, dict) for each in documents):
             raise IrregularError
         return documents
