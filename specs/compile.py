@@ -2,12 +2,12 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from types import MappingProxyType
 
 from specs.compiled import CompiledCommits, CompiledFleet, CompiledMachine
 from specs.define import define
 from specs.definition import Definition
+from specs.desired_state import is_desired_state, is_table
 from specs.library import Library
 from specs.machine_context import MachineContext, UnsoundPartError, machine_context
 from specs.nearest import NearestNames
@@ -19,6 +19,7 @@ from specs.resolve.enrollment_rules import compile_enrollment_rules
 from specs.resolve.group_tree import GroupTree, fleet_defaults
 from specs.resolve.machines import Surroundings, compile_machines
 from specs.resolve.networks import compile_networks
+from specs.resolve.scenario_targets import compile_targets
 from specs.resolve.scenarios import compile_images, compile_scenarios
 from specs.resolve.selectors import (
     compile_holds,
@@ -26,13 +27,11 @@ from specs.resolve.selectors import (
     warn_of_unmatched,
 )
 from specs.resolve.settings import compile_settings
-from specs.resolve.targets import compile_targets
 from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file
 from specs.table.expand import Tables
 from specs.uniqueness import check_uniqueness
 
-SUFFIXES = frozenset({".yaml", ".yml", ".csv"})
 NO_TABLES: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -43,22 +42,6 @@ class CompileResult:
     fleet: CompiledFleet | None
     problems: tuple[Problem, ...]
     """By file, line and column."""
-
-
-def is_desired_state(file: str) -> bool:
-    """Return whether a file of the repository is read: YAML or CSV, not in a hidden place.
-
-    Whatever begins with a dot (``.github/workflows/ci.yaml``) belongs to other tools.
-    """
-    path = PurePosixPath(file)
-    if any(part.startswith(".") for part in path.parts):
-        return False
-    return path.suffix in SUFFIXES
-
-
-def is_table(file: str) -> bool:
-    """Return whether a file is CSV, which only counts where a MachineTable names it."""
-    return file.endswith(".csv")
 
 
 def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:

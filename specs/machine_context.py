@@ -13,19 +13,23 @@ problem again and puts it into words.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
 from specs.kinds.machine import Machine
-from specs.library import Library
 from specs.origins import KnownSource, Sources
 from specs.problem import Problem
 from specs.problems import Problems
 from specs.references import REFERENCES
 from specs.resolve.assignments import check_assignments
-from specs.resolve.group_tree import GroupTree, Inherited
+from specs.resolve.inherited import Inherited
 from specs.resolve.machines import Surroundings, compile_machines
 from specs.uniqueness import properties
+
+if TYPE_CHECKING:
+    from specs.library import Library
+    from specs.resolve.group_tree import GroupTree
 
 
 class UnsoundPartError(Exception):
@@ -61,7 +65,7 @@ class MachineContext:
 
 
 def machine_context(
-    library: Library, tree: GroupTree, surroundings: Surroundings
+    library: "Library", tree: "GroupTree", surroundings: Surroundings
 ) -> MachineContext:
     """Return the context that a sound fleet's documents make.
 

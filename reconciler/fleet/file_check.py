@@ -11,13 +11,13 @@ from pathlib import Path
 
 from reconciler.errors import SourceError
 from reconciler.fleet.cache import CacheError, FleetCache
-from reconciler.fleet.compile import update_index
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.open import open_index
+from reconciler.fleet.update import update_index
 from reconciler.source.git_command import LINK
 from reconciler.source.revision import Revision
 from reconciler.source.tree import MAX_FILE_BYTES, SourceTree, refuse_too_large
-from specs.compile import compile_fleet, is_table
+from specs.desired_state import is_table
 from specs.problem import Problem
 
 
@@ -46,6 +46,8 @@ def check_files(
 
 def check_whole(source: SourceTree, files: Mapping[str, bytes]) -> FileCheck:
     """Return the same by compiling everything; of files outside Git too."""
+    from specs.compile import compile_fleet  # noqa: PLC0415 - slow to load, for what is unusual
+
     return _sorted_out(compile_fleet({**source.files, **files}, source.revision).problems, files)
 
 

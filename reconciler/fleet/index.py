@@ -46,6 +46,9 @@ class Groundwork:
     """How many machines each selector means."""
 
 
+Compiled = tuple[FleetIndex, Groundwork]
+
+
 class ShardedMachines(Mapping[str, CompiledMachine]):
     """All machines in the order of their names; read from their shards at the first use."""
 

@@ -13,7 +13,7 @@ from reconciler.source.revision import Revision
 from reconciler.source.tree import MAX_FILE_BYTES, is_hidden, is_wanted
 
 if TYPE_CHECKING:
-    from reconciler.fleet.compile import Compiled
+    from reconciler.fleet.index import Compiled
 
 _MOST_CHANGES = 500
 """Files beyond which compiling everything by all processors is the faster way."""
@@ -71,7 +71,7 @@ def _updated(revision: Revision, cache: FleetCache) -> "Compiled | None":
         known = cache.index(tree)
         if known is None:
             continue
-        from reconciler.fleet.compile import update_index  # noqa: PLC0415 - slow to load
+        from reconciler.fleet.update import update_index  # noqa: PLC0415 - slow to load
 
         before, after = _contents(revision, changes)
         return update_index(known, cache.groundwork(tree), before, after)

@@ -15,11 +15,12 @@ from hypothesis import strategies as st
 from reconciler.errors import StateError
 from reconciler.fleet.cache import CacheError, FleetCache
 from reconciler.fleet.claims import Claims, claim
-from reconciler.fleet.compile import Compiled, compile_index, update_index
+from reconciler.fleet.compile import compile_index
 from reconciler.fleet.crew import Crew, CrewError
-from reconciler.fleet.index import FleetIndex
+from reconciler.fleet.index import Compiled, FleetIndex
 from reconciler.fleet.planned import plan_index
 from reconciler.fleet.sight import Sight
+from reconciler.fleet.update import update_index
 from reconciler.hardware import FleetHardware
 from reconciler.observed import Observed
 from reconciler.planning.plan import Plan
