@@ -5,19 +5,14 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from attrs import frozen
-from sqlalchemy import Connection, and_, case, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import StateError
 from reconciler.ledger.body import decode_operation, encode_operation
-from reconciler.ledger.current import (
-    UNDER_WAY,
-    begin_current,
-    move_current,
-    progress_current,
-    read_current,
-)
+from reconciler.ledger.current import begin_current, move_current, progress_current
 from reconciler.ledger.operation import Operation, OperationStatus
+from reconciler.ledger.reading import UNDER_WAY, LedgerReading
 from reconciler.ledger.states import OperationState, permits
 from reconciler.store import schema
 from reconciler.store.database import Database
@@ -42,6 +37,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reading = LedgerReading(database)
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Open a transaction for lines that belong together: all of them or none."""
@@ -148,17 +144,11 @@ class Ledger:
         The newest end of every piece of work, and all that has not ended; their steps
         are decoded only when they are asked for.
         """
-        return read_current(self._database, self._body)
+        return self._reading.current()
 
     def under_way(self) -> tuple[OperationStatus, ...]:
         """Return the operations that hold their machine, in the order of the last move."""
-        return read_current(self._database, self._body, sorted(UNDER_WAY))
-
-    def _body(self, op_id: str) -> str:
-        table = schema.operation
-        with self._database.reading() as connection:
-            query = select(table.c.body).where(table.c.op_id == op_id)
-            return str(connection.execute(query).scalar_one())
+        return self._reading.current(sorted(UNDER_WAY))
 
     def operations(self, *, op_id: str | None = None) -> tuple[OperationStatus, ...]:
         """Return operations with their present state, in the order of their last move.
@@ -227,29 +217,7 @@ class Ledger:
 
     def destructive_starts(self, since: datetime) -> tuple[datetime, ...]:
         """Return when destructive operations were first armed, from ``since`` on, oldest first."""
-        ledger, current, operation = schema.ledger, schema.current_operation, schema.operation
-        query = (
-            select(
-                ledger.c.at,
-                current.c.destructive,
-                # Only what a newer end replaced has to be decoded to know.
-                case((current.c.op_id.is_(None), operation.c.body)).label("body"),
-            )
-            .join(operation, operation.c.op_id == ledger.c.op_id)
-            .outerjoin(current, current.c.op_id == ledger.c.op_id)
-            .where(
-                ledger.c.state == OperationState.ARMED.value,
-                ledger.c.attempt == 1,
-                ledger.c.at >= since,
-            )
-            .order_by(ledger.c.sequence)
-        )
-        with self._database.reading() as connection:
-            return tuple(
-                row.at
-                for row in connection.execute(query)
-                if (decode_operation(row.body).destructive if row.body else row.destructive)
-            )
+        return self._reading.destructive_starts(since)
 
     def record_progress(self, op_id: str, event: "OperationEvent", at: datetime) -> bool:
         """Note what an attempt said; False for a repeated or overtaken message."""
