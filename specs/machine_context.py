@@ -60,8 +60,15 @@ class MachineContext:
     """All that a machine's meaning depends on besides its own document."""
 
     surroundings: Surroundings
+    groups: Mapping[str, Inherited]
+    """What each group hands down, which is also what ``surroundings`` say."""
     known: Mapping[str, frozenset[str]]
     """The names that exist, by kind."""
+
+    def with_groups(self, groups: Mapping[str, Inherited]) -> "MachineContext":
+        """Return the same with its groups in another form."""
+        surroundings = replace(self.surroundings, tree=ResolvedGroups(groups))
+        return replace(self, surroundings=surroundings, groups=groups)
 
 
 def machine_context(
@@ -76,6 +83,7 @@ def machine_context(
     inheritance = {name: _without_sources(tree.inherited(name)) for name in tree.names}
     return MachineContext(
         surroundings=replace(surroundings, tree=ResolvedGroups(inheritance)),
+        groups=inheritance,
         known={
             kind: frozenset(tree.names if kind == "Group" else library.of_kind(kind))
             for kind in kinds

@@ -4,7 +4,6 @@ A cache only: whatever is missing, damaged or of another version is made again. 
 read as data that this user wrote: a file that others may write is not used.
 """
 
-import io
 import os
 import pickle
 import sqlite3
@@ -15,9 +14,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import StateError
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.claims import Claims
 from reconciler.fleet.index import FleetIndex, Groundwork
+from reconciler.fleet.pickled import PickledGroups, unpickled
 from reconciler.fleet.shard import FreshShard, machines_of, shard_digest
 
 if TYPE_CHECKING:
@@ -66,22 +66,6 @@ _FORGET_REST = (
     "DELETE FROM member WHERE key NOT IN (SELECT key FROM fleet)",
     "DELETE FROM shard WHERE digest NOT IN (SELECT digest FROM member)",
 )
-_OURS = "specs."
-_VALUES = frozenset(
-    {
-        ("array", "_array_reconstructor"),
-        ("array", "array"),
-        ("builtins", "frozenset"),
-        ("copyreg", "_reconstructor"),
-        ("datetime", "datetime"),
-        ("datetime", "timedelta"),
-        ("datetime", "timezone"),
-        ("ipaddress", "IPv4Address"),
-        ("ipaddress", "IPv4Interface"),
-        ("ipaddress", "IPv4Network"),
-        ("types", "MappingProxyType"),
-    }
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,17 +85,6 @@ class StoredShard:
     def machines(self) -> "tuple[CompiledMachine, ...]":
         """Return the machines."""
         return machines_of(self.group, self.body)
-
-
-class CacheError(StateError):
-    """The cache cannot be used any further (RW761); without it everything works, but slower."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(
-            "RW761",
-            f"the cache of compiled fleets cannot be used: {cause}",
-            "Remove the folder `cache` of the state directory: it is made again",
-        )
 
 
 class FleetCache:
@@ -141,7 +114,7 @@ class FleetCache:
         rows = self._read("SELECT fleet FROM fleet WHERE key = ?", key)
         if not rows:
             return None
-        fleet, warnings, digest, ownership = _unpickled(rows[0][0])
+        fleet, warnings, digest, ownership = unpickled(rows[0][0])
         members = self._read(
             "SELECT name, count, digest FROM member WHERE key = ? ORDER BY position", key
         )
@@ -153,7 +126,8 @@ class FleetCache:
         rows = self._read("SELECT context, claims FROM fleet WHERE key = ?", self._key(tree))
         if not rows:
             raise CacheError(f"tree {tree} is gone")
-        context, counts = _unpickled(rows[0][0])
+        context, groups, counts = unpickled(rows[0][0])
+        context = context.with_groups(PickledGroups(groups))
         return Groundwork(context, Claims.from_bytes(rows[0][1]), counts)
 
     def trees(self) -> tuple[str, ...]:
@@ -182,7 +156,9 @@ class FleetCache:
             if isinstance(shard, FreshShard)
         ]
         fleet = pickle.dumps((index.surroundings, index.warnings, index.digest, index.ownership))
-        context = pickle.dumps((groundwork.context, groundwork.counts))
+        groups = PickledGroups.of(groundwork.context.groups)
+        bare = groundwork.context.with_groups({})
+        context = pickle.dumps((bare, groups.pickled, groundwork.counts))
         claims = groundwork.claims.to_bytes()
         with self._writing() as write:
             write("DELETE FROM fleet WHERE key = ?", [(key,)])
@@ -239,19 +215,3 @@ def _refuse_others(path: Path) -> None:
     state = path.stat()
     if state.st_uid != os.geteuid() or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise OSError(f"{path} may be written by others")
-
-
-class _Reader(pickle.Unpickler):
-    """Reads our own data classes and values of the standard library, and nothing that acts."""
-
-    def find_class(self, module: str, name: str) -> object:
-        if module.startswith(_OURS) or (module, name) in _VALUES:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not data")
-
-
-def _unpickled(data: bytes) -> Any:  # noqa: ANN401 - whatever was kept
-    try:
-        return _Reader(io.BytesIO(data)).load()
-    except Exception as error:  # damaged data raises whatever it likes
-        raise CacheError(f"unreadable: {error}") from error

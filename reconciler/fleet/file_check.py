@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import SourceError
-from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.cache import FleetCache
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.open import open_index
-from reconciler.fleet.update import update_index
+from reconciler.fleet.update import compile_update
 from reconciler.source.git_command import LINK
 from reconciler.source.revision import Revision
 from reconciler.source.tree import MAX_FILE_BYTES, SourceTree, refuse_too_large
@@ -73,10 +74,10 @@ def _updated(
     contents = revision.contents(sorted({entry.id for entry in entries.values()}), MAX_FILE_BYTES)
     before = {path: contents[entry.id] for path, entry in entries.items()}
     try:
-        updated = update_index(known, cache.groundwork(revision.tree), before, files)
+        update = compile_update(known, cache.groundwork(revision.tree), before, files)
     except CacheError:
         return None
-    return None if updated is None else updated[0].warnings
+    return None if update is None else update.warnings
 
 
 def read_named(top: Path, paths: tuple[Path, ...]) -> dict[str, bytes]:

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
-from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.cache import FleetCache
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.version import program_version
 from reconciler.source.git_command import LINK, SUBMODULE, Change

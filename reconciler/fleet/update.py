@@ -6,15 +6,34 @@ which is little: most commits touch a few machines.
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from reconciler.fleet.index import Compiled, FleetIndex, Groundwork
-from reconciler.fleet.part import Part, read
+from reconciler.fleet.part import Contents, Part, read
 from reconciler.fleet.shard import Shard, shard
 from specs.compiled import CompiledMachine
 from specs.definition import Definition
 from specs.machine_context import UnsoundPartError, compile_part, group_of
 from specs.source import Document
+
+if TYPE_CHECKING:
+    from reconciler.fleet.claims import Claims
+    from specs.problem import Problem
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """What changed files mean: that the fleet stays sound, and which machines it has then."""
+
+    gone: Mapping[str, AbstractSet[str]]
+    """The names of machines that are no longer as they were, by group."""
+    machines: Mapping[str, CompiledMachine]
+    """Those that are new or otherwise."""
+    warnings: "tuple[Problem, ...]"
+    """Of the whole fleet, in order."""
+    claims: "Claims"
+    counts: tuple[int, ...]
 
 
 def update_index(
@@ -25,6 +44,28 @@ def update_index(
 ) -> Compiled | None:
     """Return a fleet like ``known`` in which the files ``before`` became ``after``.
 
+    None as ``compile_update``.
+    """
+    update = compile_update(known, groundwork, before, after)
+    if update is None:
+        return None
+    index = replace(
+        known,
+        shards=_updated(known.shards, update.gone, update.machines.values()),
+        warnings=update.warnings,
+        ownership=update.claims.digest,
+    )
+    return index, Groundwork(groundwork.context, update.claims, update.counts)
+
+
+def compile_update(
+    known: FleetIndex,
+    groundwork: Groundwork,
+    before: Mapping[str, bytes],
+    after: Mapping[str, bytes],
+) -> Update | None:
+    """Return what it means for the fleet ``known`` that the files ``before`` became ``after``.
+
     None where anything but machines changed, or a machine is not sound: then the
     whole fleet has to be compiled.
     """
@@ -33,36 +74,51 @@ def update_index(
         return None
     try:
         old, new = Part(sorted(before.items())), Part(sorted(after.items()))
-        gone, came = read(old), read(new)
-        if [_text(each) for each in gone.others] != [_text(each) for each in came.others]:
+        old_contents, new_contents = read(old), read(new)
+        was, became = map(_texts, (old_contents, new_contents))
+        if was != became:
             return None
         machines, warnings = compile_part(new.machines, groundwork.context)
     except UnsoundPartError:
         return None
-    claims = groundwork.claims.replaced(gone.claims, came.claims)
+    claims = groundwork.claims.replaced(old_contents.claims, new_contents.claims)
     if claims is None:
         return None
-    gone_from: dict[str, set[str]] = {}
+    gone: dict[str, set[str]] = {}
     for each in old.machines:
-        gone_from.setdefault(group_of(each), set()).add(each.name)
-    left = [
+        gone.setdefault(group_of(each), set()).add(each.name)
+    counts = _counted(known, groundwork, gone, machines.values())
+    if groundwork.context.surroundings.unmatched(counts):
+        return None
+    found = {*known.warnings, *new_contents.warnings, *warnings}
+    ordered = sorted(found, key=lambda problem: problem.sort_key)
+    return Update(gone, machines, tuple(ordered), claims, counts)
+
+
+def _counted(
+    known: FleetIndex,
+    groundwork: Groundwork,
+    gone: Mapping[str, AbstractSet[str]],
+    machines: Iterable[CompiledMachine],
+) -> tuple[int, ...]:
+    """Return how many machines each selector means once the update is made."""
+    if not groundwork.counts:
+        return ()
+    left = (
         machine
-        for group, names in gone_from.items()
+        for group, names in gone.items()
         for machine in known.shards[group].machines()
         if machine.name in names
-    ]
-    surroundings = groundwork.context.surroundings
-    minus, plus = (surroundings.selector_counts(each) for each in (left, machines.values()))
-    counts = tuple(
-        count - less + more
-        for count, less, more in zip(groundwork.counts, minus, plus, strict=True)
     )
-    if surroundings.unmatched(counts):
-        return None
-    shards = _updated(known.shards, gone_from, machines.values())
-    ordered = sorted({*known.warnings, *came.warnings, *warnings}, key=lambda each: each.sort_key)
-    index = replace(known, shards=shards, warnings=tuple(ordered), ownership=claims.digest)
-    return index, Groundwork(groundwork.context, claims, counts)
+    count = groundwork.context.surroundings.selector_counts
+    return tuple(
+        before - less + more
+        for before, less, more in zip(groundwork.counts, count(left), count(machines), strict=True)
+    )
+
+
+def _texts(contents: Contents) -> list[tuple[str, int, str]]:
+    return [_text(each) for each in contents.others]
 
 
 def _text(definition: Definition) -> tuple[str, int, str]:

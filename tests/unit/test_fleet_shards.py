@@ -13,7 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import StateError
-from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.cache import FleetCache
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.claims import Claims, claim
 from reconciler.fleet.compile import compile_index
 from reconciler.fleet.crew import Crew, CrewError
