@@ -61,11 +61,11 @@ class Workspace:
         place = parse_location(self._repo)
         if self._ref is not None or isinstance(place, RemoteRepository):
             return self._ref
+        if is_in_git(place):
+            return "HEAD"  # without its commits, nothing may be acted on
         try:
-            find_repository(place)
+            find_repository(place)  # a bare one
         except SourceError:
-            if is_in_git(place):
-                raise  # without its commits, nothing may be acted on
             return None
         return "HEAD"
 

@@ -10,7 +10,6 @@ user (a server's, a CI job's) is safe for the reason above.
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -130,7 +129,7 @@ class GitCommand:
 
         Raises ``ObjectTooLargeError`` at the first larger one.
         """
-        with tempfile.TemporaryFile() as wanted:
+        with os.fdopen(os.memfd_create("wanted"), "w+b") as wanted:
             wanted.write("".join(f"{each}\n" for each in ids).encode())
             wanted.seek(0)
             with self._streamed(["cat-file", "--batch"], wanted) as stream:
