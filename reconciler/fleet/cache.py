@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.claims import Claims
 from reconciler.fleet.index import FleetIndex, Groundwork
-from reconciler.fleet.pickled import PickledGroups, unpickled
+from reconciler.fleet.pickled import pickled_context, unpickled, unpickled_context
 from reconciler.fleet.shard import FreshShard, machines_of, shard_digest
 
 if TYPE_CHECKING:
@@ -135,12 +135,9 @@ class FleetCache:
         if not rows:
             raise CacheError(f"tree {tree} is gone")
         [(context, claims, counts)] = rows
-        bare, groups = unpickled(self.body(context))
-        return Groundwork(
-            bare.with_groups(PickledGroups(groups)),
-            Claims.from_bytes(self.body(claims)),
-            tuple(loads(counts)),
-        )
+        body = self.body(context)
+        known = Claims.from_bytes(self.body(claims))
+        return Groundwork(unpickled_context(body), known, tuple(loads(counts)), body)
 
     def trees(self) -> tuple[str, ...]:
         """Return the trees that are kept, the newest first."""
@@ -161,17 +158,15 @@ class FleetCache:
         shards = index.shards.values()
         members = dumps([(shard.group, shard.count, shard.digest) for shard in shards])
         fleet = pickle.dumps((index.surroundings, index.warnings, index.digest, index.ownership))
-        known = groundwork.context.groups
-        groups = PickledGroups.of(known)
         pieces = [
-            pickle.dumps((groundwork.context.with_groups({}), groups.pickled)),
+            groundwork.kept or pickled_context(groundwork.context),
             groundwork.claims.to_bytes(),
         ]
         context, claims = map(shard_digest, pieces)
         rows = [(shard.digest, shard.body) for shard in shards if isinstance(shard, FreshShard)]
         rows += zip((context, claims), pieces, strict=True)
         # Where all was compiled, a piece that was damaged is replaced.
-        put = _PUT_NEW if groups is known else _PUT
+        put = _PUT_NEW if groundwork.kept else _PUT
         with self._writing() as write:
             write("DELETE FROM fleet WHERE key = ?", [(key,)])
             write(

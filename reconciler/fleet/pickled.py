@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from reconciler.fleet.cache_error import CacheError
 
 if TYPE_CHECKING:
+    from specs.machine_context import MachineContext
     from specs.resolve.inherited import Inherited
 
 _OURS = "specs."
@@ -35,27 +36,20 @@ class PickledGroups(Mapping[str, "Inherited"]):
     """
 
     def __init__(self, pickled: Mapping[str, bytes]) -> None:
-        self.pickled = pickled
+        self._pickled = pickled
         self._read: dict[str, Inherited] = {}
-
-    @classmethod
-    def of(cls, groups: "Mapping[str, Inherited]") -> "PickledGroups":
-        """Return the same groups to be kept."""
-        if isinstance(groups, cls):
-            return groups
-        return cls({name: pickle.dumps(inherited) for name, inherited in groups.items()})
 
     def __getitem__(self, name: str) -> "Inherited":
         known = self._read.get(name)
         if known is None:
-            known = self._read[name] = unpickled(self.pickled[name])
+            known = self._read[name] = unpickled(self._pickled[name])
         return known
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self.pickled)
+        return iter(self._pickled)
 
     def __len__(self) -> int:
-        return len(self.pickled)
+        return len(self._pickled)
 
 
 class _Reader(pickle.Unpickler):
@@ -65,6 +59,19 @@ class _Reader(pickle.Unpickler):
         if module.startswith(_OURS) or (module, name) in _VALUES:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is not data")
+
+
+def pickled_context(context: "MachineContext") -> bytes:
+    """Return a context as it is kept: each group by itself."""
+    groups = {name: pickle.dumps(inherited) for name, inherited in context.groups.items()}
+    return pickle.dumps((context.with_groups({}), groups))
+
+
+def unpickled_context(data: bytes) -> "MachineContext":
+    """Return the context that was kept; CacheError as ``unpickled``."""
+    bare, groups = unpickled(data)
+    context: MachineContext = bare.with_groups(PickledGroups(groups))
+    return context
 
 
 def unpickled(data: bytes) -> Any:  # noqa: ANN401 - whatever was kept

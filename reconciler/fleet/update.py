@@ -55,7 +55,7 @@ def update_index(
         warnings=update.warnings,
         ownership=update.claims.digest,
     )
-    return index, Groundwork(groundwork.context, update.claims, update.counts)
+    return index, replace(groundwork, claims=update.claims, counts=update.counts)
 
 
 def compile_update(

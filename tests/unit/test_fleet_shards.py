@@ -315,6 +315,23 @@ class TestCache:
         with pytest.raises(CacheError, match=r"^RW761: .* is damaged or gone\. Remove the folder"):
             dict(known.fleet("rev").machines)
 
+    def test_what_a_commit_leaves_alone_is_kept_once(
+        self, cache: FleetCache, tmp_path: Path
+    ) -> None:
+        files = files_of([(1, "site/a", "db", "")])
+        cache.keep("tree", *compiled_of(files))
+        known = cache.index("tree")
+        assert known is not None
+        before = {"m1.yaml": files["m1.yaml"]}
+        after = {"m1.yaml": files["m1.yaml"].replace(b"db", b"cache")}
+        updated = update_index(known, cache.groundwork("tree"), before, after)
+        assert updated is not None
+        pieces = "SELECT count(*) FROM piece"
+        with sqlite3.connect(tmp_path / "cache/fleet.db") as database:
+            [(earlier,)] = database.execute(pieces).fetchall()
+            cache.keep("next", *updated)
+            assert database.execute(pieces).fetchall() == [(earlier + 1,)]  # the shard
+
     def test_what_was_damaged_is_good_again_once_all_was_compiled(
         self, cache: FleetCache, tmp_path: Path
     ) -> None:
