@@ -2,9 +2,9 @@
 
     .venv/bin/python benchmarks/generated_state.py [MACHINES]
 
-fills a database in a temporary folder and says how long ``observe``, the planner and the
-fingerprints take. Each machine has one verified restore, one report from the Deploy-OS,
-one from its installed system, a contact and a boot.
+fills a database in a temporary folder and says how long ``observe`` and the planner take.
+Each machine has one verified restore, one report from the Deploy-OS, one from its installed
+system, a contact and a boot.
 """
 
 import sys
@@ -27,7 +27,6 @@ from reconciler.observed import ObservedImage
 from reconciler.planning.planner import plan
 from reconciler.store import schema
 from reconciler.store.database import Database, open_database
-from reconciler.store.fingerprints import observation_fingerprints
 from reconciler.store.observations import digest_of
 from reconciler.store.observe import observe
 from reconciler.store.stored_report import encode_installed
@@ -347,10 +346,6 @@ def main(count: int) -> None:
         seen = observe(database, machines, images, NOW, hardware)
         _timed("plan", lambda: plan(fleet, seen, NOW), 3)
         print(f"the plan has {len(plan(fleet, seen, NOW).items)} items")
-        _timed(
-            "fingerprints, hardware at hand",
-            lambda: observation_fingerprints(database, machines, hardware),
-        )
         database.close()
 
 

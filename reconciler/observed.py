@@ -143,7 +143,7 @@ class Observed:
     images: Mapping[str, ObservedImage] = field(default_factory=dict)
     operations: tuple[OperationStatus, ...] = ()
     captures: tuple[Capture, ...] = ()
-    destructive_starts: tuple[Beginning, ...] = ()
+    beginnings: tuple[Beginning, ...] = ()
     """Beginnings that budgets count, newest last: destructive ones, and disruptive ones too.
 
     Those within ``BUDGET_WINDOW``, and those of work that is not over yet.

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from specs.compiled import CompiledCommits, CompiledFleet, CompiledMachine
 from specs.define import define
 from specs.definition import Definition
+from specs.desired_state import is_desired_state, is_table
 from specs.library import Library
 from specs.machine_context import MachineContext, UnsoundPartError, machine_context
 from specs.nearest import NearestNames
@@ -18,6 +19,7 @@ from specs.resolve.enrollment_rules import compile_enrollment_rules
 from specs.resolve.group_tree import GroupTree, fleet_defaults
 from specs.resolve.machines import Surroundings, compile_machines
 from specs.resolve.networks import compile_networks
+from specs.resolve.scenario_targets import compile_targets
 from specs.resolve.scenarios import compile_images, compile_scenarios
 from specs.resolve.selectors import (
     compile_holds,
@@ -25,13 +27,11 @@ from specs.resolve.selectors import (
     warn_of_unmatched,
 )
 from specs.resolve.settings import compile_settings
-from specs.resolve.targets import compile_targets
 from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file, load_files
 from specs.table.expand import Tables
 from specs.uniqueness import check_uniqueness
 
-SUFFIXES = frozenset({".yaml", ".yml", ".csv"})
 NO_TABLES: Mapping[str, bytes] = MappingProxyType({})
 
 
@@ -42,20 +42,6 @@ class CompileResult:
     fleet: CompiledFleet | None
     problems: tuple[Problem, ...]
     """By file, line and column."""
-
-
-def is_desired_state(file: str) -> bool:
-    """Return whether a file of the repository is read: YAML or CSV, not in a hidden place.
-
-    Whatever begins with a dot (``.github/workflows/ci.yaml``) belongs to other tools.
-    """
-    is_hidden = file.startswith(".") or "/." in file
-    return file[file.rfind(".") :] in SUFFIXES and not is_hidden
-
-
-def is_table(file: str) -> bool:
-    """Return whether a file is CSV, which only counts where a MachineTable names it."""
-    return file.endswith(".csv")
 
 
 def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:

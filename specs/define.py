@@ -1,14 +1,13 @@
 """From a document's plain data to the model of its kind."""
 
 from collections.abc import Iterable, Iterator
+from typing import TYPE_CHECKING
 
-from pydantic import ValidationError
+from pydantic_core import ValidationError
 
 from specs.code import Code
-from specs.complaint import Complaint, explain
 from specs.definition import Definition
 from specs.kinds import KINDS
-from specs.kinds import Document as Model
 from specs.kinds.record import API_VERSION
 from specs.nearest import NearestNames
 from specs.path import Path, is_within
@@ -16,6 +15,9 @@ from specs.problems import MOST_PER_DOCUMENT, Problems
 from specs.quotation import quoted
 from specs.source import Document
 from specs.source.plain import Plain
+
+if TYPE_CHECKING:
+    from specs.kinds import Document as Model
 
 _OTHER_TOOLS = "files of other tools go into a folder whose name begins with a dot"
 _REQUIRED = ("apiVersion", "kind", "metadata", "spec")
@@ -40,28 +42,34 @@ def define(document: Document, problems: Problems, nearest: NearestNames) -> Def
         model: Model | None = model_type.model_validate(data)
     except ValidationError as error:
         model = None
-        errors = error.errors(include_url=False)
-        complaints = explain(errors[:MOST_PER_DOCUMENT], model_type, nearest, document.written)
-        broken += _report(document, complaints, problems)
-        if len(errors) > MOST_PER_DOCUMENT:
-            _report_more(document, len(errors) - MOST_PER_DOCUMENT, problems)
-            broken.append(())
+        broken += _report(document, model_type, error, problems, nearest)
     if broken:
         model = remainder(model_type, data, broken)
     return Definition(document, kind, name, model, tuple(broken))
 
 
 def _report(
-    document: Document, complaints: Iterable[Complaint], problems: Problems
+    document: Document,
+    model_type: "type[Model]",
+    error: ValidationError,
+    problems: Problems,
+    nearest: NearestNames,
 ) -> Iterator[Path]:
     """Report what was not reported while reading; yield the paths."""
-    for complaint in complaints:
+    from specs.complaint import explain  # noqa: PLC0415 - slow to load, and mostly all is well
+
+    errors = error.errors(include_url=False)
+    first = errors[:MOST_PER_DOCUMENT]
+    for complaint in explain(first, model_type, nearest, document.written):
         if not any(is_within(complaint.path, known) for known in document.broken):
             place = document.key_position if complaint.at_key else document.position
             problems.error(place(complaint.path), complaint.code, complaint.message, complaint.hint)
             yield complaint.path
             if complaint.meant is not None:
                 yield complaint.meant
+    if len(errors) > len(first):
+        _report_more(document, len(errors) - len(first), problems)
+        yield ()
 
 
 def _report_more(document: Document, number: int, problems: Problems) -> None:
@@ -149,7 +157,7 @@ def _report_kind(document: Document, kind: str, problems: Problems, nearest: Nea
         problems.error(position, Code.UNKNOWN_KIND, f"unknown kind {quoted(kind)}", hint)
 
 
-def remainder(model_type: type[Model], data: Plain, broken: Iterable[Path]) -> Model | None:
+def remainder(model_type: "type[Model]", data: Plain, broken: Iterable[Path]) -> "Model | None":
     """Return the model without the values that were reported, or None when too little is left."""
     for path in broken:
         data = _without(data, path)

@@ -2,12 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from specs.kinds import Document as Model
 from specs.path import Path, is_within
 from specs.position import Position
 from specs.source.plain import Plain
 from specs.written import Written
+
+if TYPE_CHECKING:
+    from specs.kinds import Document as Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,7 +25,7 @@ class Definition:
     document: Written
     kind: str
     name: str
-    model: Model | None
+    model: "Model | None"
     broken: tuple[Path, ...]
 
     @property

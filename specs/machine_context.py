@@ -13,19 +13,23 @@ problem again and puts it into words.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
 from specs.kinds.machine import Machine
-from specs.library import Library
 from specs.origins import KnownSource, Sources
 from specs.problem import Problem
 from specs.problems import Problems
 from specs.references import REFERENCES
 from specs.resolve.assignments import check_assignments
-from specs.resolve.group_tree import GroupTree, Inherited
+from specs.resolve.inherited import Inherited
 from specs.resolve.machines import Surroundings, compile_machines
 from specs.uniqueness import properties
+
+if TYPE_CHECKING:
+    from specs.library import Library
+    from specs.resolve.group_tree import GroupTree
 
 
 class UnsoundPartError(Exception):
@@ -56,12 +60,19 @@ class MachineContext:
     """All that a machine's meaning depends on besides its own document."""
 
     surroundings: Surroundings
+    groups: Mapping[str, Inherited]
+    """What each group hands down, which is also what ``surroundings`` say."""
     known: Mapping[str, frozenset[str]]
     """The names that exist, by kind."""
 
+    def with_groups(self, groups: Mapping[str, Inherited]) -> "MachineContext":
+        """Return the same with its groups in another form."""
+        surroundings = replace(self.surroundings, tree=ResolvedGroups(groups))
+        return replace(self, surroundings=surroundings, groups=groups)
+
 
 def machine_context(
-    library: Library, tree: GroupTree, surroundings: Surroundings
+    library: "Library", tree: "GroupTree", surroundings: Surroundings
 ) -> MachineContext:
     """Return the context that a sound fleet's documents make.
 
@@ -72,6 +83,7 @@ def machine_context(
     inheritance = {name: _without_sources(tree.inherited(name)) for name in tree.names}
     return MachineContext(
         surroundings=replace(surroundings, tree=ResolvedGroups(inheritance)),
+        groups=inheritance,
         known={
             kind: frozenset(tree.names if kind == "Group" else library.of_kind(kind))
             for kind in kinds

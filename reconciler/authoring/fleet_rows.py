@@ -4,9 +4,9 @@ from collections.abc import Mapping
 
 from reconciler.authoring.machine_row import MachineRow, row_of_compiled, row_of_document
 from reconciler.authoring.rewrite import AuthoringError
-from specs.compile import is_desired_state
 from specs.compiled import CompiledFleet
 from specs.define import define
+from specs.desired_state import is_desired_state
 from specs.kinds.machine import Machine
 from specs.nearest import NearestNames
 from specs.problems import Problems

@@ -8,7 +8,7 @@ from pathlib import Path, PurePosixPath
 
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.source.tree import MAX_ENTRIES, is_hidden, too_many_entries
-from specs.compile import SUFFIXES, is_desired_state
+from specs.desired_state import SUFFIXES, is_desired_state
 
 MAX_BYTES = 32 * 2**20
 """As large as a file of desired state may be (``reconciler.source.tree``)."""

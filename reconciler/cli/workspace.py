@@ -63,11 +63,11 @@ class Workspace:
         place = parse_location(self._repo)
         if self._ref is not None or isinstance(place, RemoteRepository):
             return self._ref
+        if is_in_git(place):
+            return "HEAD"  # without its commits, nothing may be acted on
         try:
-            find_repository(place)
+            find_repository(place)  # a bare one
         except SourceError:
-            if is_in_git(place):
-                raise  # without its commits, nothing may be acted on
             return None
         return "HEAD"
 
@@ -154,7 +154,7 @@ class Workspace:
 
     def _known_policy(self, tree: str) -> "CompiledCommits | None":
         """Return what a fleet that was compiled before says of signers."""
-        from reconciler.fleet.cache import CacheError  # noqa: PLC0415 - not without a history
+        from reconciler.fleet.cache_error import CacheError  # noqa: PLC0415 - not without a history
 
         try:
             known = self._cache and self._cache.index(tree)
@@ -277,13 +277,8 @@ class Workspace:
 
     def observed(self, now: datetime) -> "Observed":
         """Return the world as it was last heard of."""
-        if observation_digest(self._database_path) == "":
-            from reconciler.observed import Observed  # noqa: PLC0415 - slow to load
-
-            return Observed(images=self._images)
-        from reconciler.store.observe import observe  # noqa: PLC0415 - slow to load
-
-        return observe(self.database, self.fleet.machines.values(), self._images, now)
+        digest = observation_digest(self._database_path)
+        return self._seen(digest, now, self.fleet.machines.values())
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""
@@ -296,7 +291,8 @@ class Workspace:
         if self._index is None or self.revision is None or digest is None:
             from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
 
-            return plan(self.fleet, self.observed(now), now)
+            seen = self._seen(digest, now, self.fleet.machines.values())
+            return plan(self.fleet, seen, now)
         from reconciler.fleet.planned import plan_index  # noqa: PLC0415 - likewise
 
         sight = Sight(digest, ahead.described, partial(self._seen, digest, now))
@@ -304,19 +300,22 @@ class Workspace:
 
     def _seen(
         self,
-        digest: str,
+        digest: str | None,
         now: datetime,
         machines: "Iterable[CompiledMachine]",
-        hardware: "FleetHardware",
+        hardware: "FleetHardware | None" = None,
     ) -> "Observed":
-        """Return what was observed of some machines; nothing, where the digest is empty."""
-        if not digest:
+        """Return what was observed of some machines, given what ``observation_digest`` said."""
+        if digest == "":
             from reconciler.observed import Observed  # noqa: PLC0415 - slow to load
 
             return Observed(images=self._images)
         from reconciler.store.observe import observe  # noqa: PLC0415 - slow to load
+        from reconciler.store.rows import StateFile  # noqa: PLC0415 - likewise
 
-        return observe(self.database, machines, self._images, now, hardware)
+        # Where the digest was told, the file is of this version, and only read.
+        database = self.database if digest is None else StateFile(self._database_path)
+        return observe(database, machines, self._images, now, hardware)
 
 
 def compiled(tree: SourceTree) -> "CompiledFleet":

@@ -4,7 +4,6 @@ A cache only: whatever is missing, damaged or of another version is made again. 
 read as data that this user wrote: a file that others may write is not used.
 """
 
-import io
 import os
 import pickle
 import sqlite3
@@ -12,49 +11,61 @@ import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from reconciler.errors import StateError
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.claims import Claims
 from reconciler.fleet.index import FleetIndex, Groundwork
+from reconciler.fleet.pickled import pickled_context, unpickled, unpickled_context
 from reconciler.fleet.shard import FreshShard, machines_of, shard_digest
 
 if TYPE_CHECKING:
     from specs.compiled import CompiledMachine
 
 KEPT = 8
-"""Revisions: a few branches and their bases."""
+"""Revisions: a few branches and their bases. Up to twice as many, since forgetting takes longer
+than a command with one changed file should."""
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS fleet (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    key TEXT NOT NULL UNIQUE,
-    fleet BLOB NOT NULL,
-    context BLOB NOT NULL,
-    claims BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS member (
-    key TEXT NOT NULL,
-    position INTEGER NOT NULL,
-    name TEXT NOT NULL,
-    count INTEGER NOT NULL,
-    digest TEXT NOT NULL,
-    PRIMARY KEY (key, position)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS shard (digest TEXT PRIMARY KEY, body BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS base (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
-    base TEXT NOT NULL UNIQUE
-);
-CREATE TABLE IF NOT EXISTS planned (
-    base TEXT NOT NULL,
-    digest TEXT NOT NULL,
-    made TEXT NOT NULL,
-    until TEXT NOT NULL,
-    body TEXT NOT NULL,
-    PRIMARY KEY (base, digest)
-) WITHOUT ROWID;
+_FORM = 2
+"""Of the tables: those of another form are emptied."""
+_SCHEMA = (
+    """
+    CREATE TABLE fleet (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        key TEXT NOT NULL UNIQUE,
+        fleet BLOB NOT NULL,
+        members TEXT NOT NULL,
+        context TEXT NOT NULL,
+        claims TEXT NOT NULL,
+        counts TEXT NOT NULL
+    )
+    """,
+    "CREATE TABLE piece (digest TEXT PRIMARY KEY, body BLOB NOT NULL)",
+    """
+    CREATE TABLE base (
+        sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+        base TEXT NOT NULL UNIQUE
+    )
+    """,
+    """
+    CREATE TABLE planned (
+        base TEXT NOT NULL,
+        digest TEXT NOT NULL,
+        made TEXT NOT NULL,
+        until TEXT NOT NULL,
+        body TEXT NOT NULL,
+        PRIMARY KEY (base, digest)
+    ) WITHOUT ROWID
+    """,
+)
+"""A piece is what several revisions may share, named by its digest: the body of a shard, what
+machines are compiled with, and what they claim."""
+_PUT = "INSERT OR REPLACE INTO piece VALUES (?, ?)"
+_PUT_NEW = "INSERT OR IGNORE INTO piece VALUES (?, ?)"
+_TABLES = """
+SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%'
 """
 _FORGET_FLEETS = """
 DELETE FROM fleet WHERE sequence NOT IN (SELECT sequence FROM fleet ORDER BY sequence DESC LIMIT ?)
@@ -62,26 +73,7 @@ DELETE FROM fleet WHERE sequence NOT IN (SELECT sequence FROM fleet ORDER BY seq
 _FORGET_BASES = """
 DELETE FROM base WHERE sequence NOT IN (SELECT sequence FROM base ORDER BY sequence DESC LIMIT ?)
 """
-_FORGET_REST = (
-    "DELETE FROM member WHERE key NOT IN (SELECT key FROM fleet)",
-    "DELETE FROM shard WHERE digest NOT IN (SELECT digest FROM member)",
-)
-_OURS = "specs."
-_VALUES = frozenset(
-    {
-        ("array", "_array_reconstructor"),
-        ("array", "array"),
-        ("builtins", "frozenset"),
-        ("copyreg", "_reconstructor"),
-        ("datetime", "datetime"),
-        ("datetime", "timedelta"),
-        ("datetime", "timezone"),
-        ("ipaddress", "IPv4Address"),
-        ("ipaddress", "IPv4Interface"),
-        ("ipaddress", "IPv4Network"),
-        ("types", "MappingProxyType"),
-    }
-)
+_Write = Callable[[str, Sequence[tuple[object, ...]]], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,17 +95,6 @@ class StoredShard:
         return machines_of(self.group, self.body)
 
 
-class CacheError(StateError):
-    """The cache cannot be used any further (RW761); without it everything works, but slower."""
-
-    def __init__(self, cause: str) -> None:
-        super().__init__(
-            "RW761",
-            f"the cache of compiled fleets cannot be used: {cause}",
-            "Remove the folder `cache` of the state directory: it is made again",
-        )
-
-
 class FleetCache:
     """Compiled fleets by the tree that they were compiled from.
 
@@ -131,30 +112,32 @@ class FleetCache:
             self._connection = sqlite3.connect(path, timeout=5, isolation_level=None)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=OFF")  # a lost cache is made again
-            self._connection.executescript(_SCHEMA)
+            self._bring_to_form()
         except (OSError, sqlite3.Error) as error:
             raise CacheError(f"{path}: {error}") from error
 
     def index(self, tree: str) -> FleetIndex | None:
         """Return the fleet that was kept for a tree."""
-        key = self._key(tree)
-        rows = self._read("SELECT fleet FROM fleet WHERE key = ?", key)
+        rows = self._read("SELECT fleet, members FROM fleet WHERE key = ?", self._key(tree))
         if not rows:
             return None
-        fleet, warnings, digest, ownership = _unpickled(rows[0][0])
-        members = self._read(
-            "SELECT name, count, digest FROM member WHERE key = ? ORDER BY position", key
-        )
-        shards = {name: StoredShard(name, count, digest, self) for name, count, digest in members}
+        fleet, warnings, digest, ownership = unpickled(rows[0][0])
+        shards = {
+            name: StoredShard(name, count, digest, self)
+            for name, count, digest in loads(rows[0][1])
+        }
         return FleetIndex(fleet, shards, warnings, digest, ownership)
 
     def groundwork(self, tree: str) -> Groundwork:
         """Return what a changed file of a kept tree can be compiled with."""
-        rows = self._read("SELECT context, claims FROM fleet WHERE key = ?", self._key(tree))
+        query = "SELECT context, claims, counts FROM fleet WHERE key = ?"
+        rows = self._read(query, self._key(tree))
         if not rows:
             raise CacheError(f"tree {tree} is gone")
-        context, counts = _unpickled(rows[0][0])
-        return Groundwork(context, Claims.from_bytes(rows[0][1]), counts)
+        [(context, claims, counts)] = rows
+        body = self.body(context)
+        known = Claims.from_bytes(self.body(claims))
+        return Groundwork(unpickled_context(body), known, tuple(loads(counts)), body)
 
     def trees(self) -> tuple[str, ...]:
         """Return the trees that are kept, the newest first."""
@@ -163,39 +146,47 @@ class FleetCache:
         return tuple(tree for version, _, tree in keys if version == self._version)
 
     def body(self, digest: str) -> bytes:
-        """Return a shard's body; CacheError when it is damaged or gone."""
-        rows = self._read("SELECT body FROM shard WHERE digest = ?", digest)
+        """Return a piece, such as a shard's body; CacheError when it is damaged or gone."""
+        rows = self._read("SELECT body FROM piece WHERE digest = ?", digest)
         if not rows or shard_digest(rows[0][0]) != digest:
-            raise CacheError(f"shard {digest} is damaged or gone")
+            raise CacheError(f"piece {digest} is damaged or gone")
         return bytes(rows[0][0])
 
     def keep(self, tree: str, index: FleetIndex, groundwork: Groundwork) -> None:
-        """Keep a fleet, and forget those that were not kept for longest."""
+        """Keep a fleet, and now and then forget those that were not kept for longest."""
         key = self._key(tree)
-        members = [
-            (key, position, shard.group, shard.count, shard.digest)
-            for position, shard in enumerate(index.shards.values())
-        ]
-        fresh = [
-            (shard.digest, shard.body)
-            for shard in index.shards.values()
-            if isinstance(shard, FreshShard)
-        ]
+        shards = index.shards.values()
+        members = dumps([(shard.group, shard.count, shard.digest) for shard in shards])
         fleet = pickle.dumps((index.surroundings, index.warnings, index.digest, index.ownership))
-        context = pickle.dumps((groundwork.context, groundwork.counts))
-        claims = groundwork.claims.to_bytes()
+        pieces = [
+            groundwork.kept or pickled_context(groundwork.context),
+            groundwork.claims.to_bytes(),
+        ]
+        context, claims = map(shard_digest, pieces)
+        rows = [(shard.digest, shard.body) for shard in shards if isinstance(shard, FreshShard)]
+        rows += zip((context, claims), pieces, strict=True)
+        # Where all was compiled, a piece that was damaged is replaced.
+        put = _PUT_NEW if groundwork.kept else _PUT
         with self._writing() as write:
             write("DELETE FROM fleet WHERE key = ?", [(key,)])
-            write("DELETE FROM member WHERE key = ?", [(key,)])
             write(
-                "INSERT INTO fleet (key, fleet, context, claims) VALUES (?, ?, ?, ?)",
-                [(key, fleet, context, claims)],
+                "INSERT INTO fleet (key, fleet, members, context, claims, counts)"
+                " VALUES (?, ?, ?, ?, ?, ?)",
+                [(key, fleet, members, context, claims, dumps(groundwork.counts))],
             )
-            write("INSERT INTO member VALUES (?, ?, ?, ?, ?)", members)
-            write("INSERT OR REPLACE INTO shard VALUES (?, ?)", fresh)
-            write(_FORGET_FLEETS, [(KEPT,)])
-            for statement in _FORGET_REST:
-                write(statement, [()])
+            write(put, rows)
+            [(count,)] = self._read("SELECT count(*) FROM fleet")
+            if count >= 2 * KEPT:
+                self._forget(write)
+
+    def _forget(self, write: _Write) -> None:
+        """Forget the oldest fleets, and the pieces that no other one has."""
+        write(_FORGET_FLEETS, [(KEPT,)])
+        used = set()
+        for members, context, claims in self._read("SELECT members, context, claims FROM fleet"):
+            used |= {digest for _, _, digest in loads(members)} | {context, claims}
+        every = {digest for (digest,) in self._read("SELECT digest FROM piece")}
+        write("DELETE FROM piece WHERE digest = ?", [(digest,) for digest in every - used])
 
     def planned(self, base: str) -> list[tuple[str, str, str, str]]:
         """Return what was remembered on a base: shard, made when, good until when, folds."""
@@ -216,6 +207,21 @@ class FleetCache:
             write(_FORGET_BASES, [(KEPT,)])
             write("DELETE FROM planned WHERE base NOT IN (SELECT base FROM base)", [()])
 
+    def _bring_to_form(self) -> None:
+        """Make the tables, in the place of those of another form."""
+        execute = self._connection.execute
+        if execute("PRAGMA user_version").fetchone() == (_FORM,):
+            return
+        with self._connection:
+            execute("BEGIN IMMEDIATE")
+            if execute("PRAGMA user_version").fetchone() == (_FORM,):
+                return  # by another process meanwhile
+            for (name,) in execute(_TABLES).fetchall():
+                execute(f"DROP TABLE {name}")
+            for statement in _SCHEMA:
+                execute(statement)
+            execute(f"PRAGMA user_version = {_FORM}")
+
     def _key(self, tree: str) -> str:
         return f"{self._version} {tree}"
 
@@ -226,7 +232,7 @@ class FleetCache:
             raise CacheError(str(error)) from error
 
     @contextmanager
-    def _writing(self) -> Iterator[Callable[[str, Sequence[tuple[object, ...]]], object]]:
+    def _writing(self) -> Iterator[_Write]:
         try:
             with self._connection:
                 self._connection.execute("BEGIN IMMEDIATE")
@@ -239,19 +245,3 @@ def _refuse_others(path: Path) -> None:
     state = path.stat()
     if state.st_uid != os.geteuid() or state.st_mode & (stat.S_IWGRP | stat.S_IWOTH):
         raise OSError(f"{path} may be written by others")
-
-
-class _Reader(pickle.Unpickler):
-    """Reads our own data classes and values of the standard library, and nothing that acts."""
-
-    def find_class(self, module: str, name: str) -> object:
-        if module.startswith(_OURS) or (module, name) in _VALUES:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not data")
-
-
-def _unpickled(data: bytes) -> Any:  # noqa: ANN401 - whatever was kept
-    try:
-        return _Reader(io.BytesIO(data)).load()
-    except Exception as error:  # damaged data raises whatever it likes
-        raise CacheError(f"unreadable: {error}") from error

@@ -6,10 +6,11 @@ They are forked: the files to be read need not be sent. Between two questions th
 import gc
 from collections.abc import Callable, Sequence
 from contextlib import suppress
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
 
 Member = TypeVar("Member")
 Answer = TypeVar("Answer")
@@ -30,6 +31,8 @@ class Crew(Generic[Member]):
     """
 
     def __init__(self, begin: Callable[[Part], Member], parts: Sequence[Part]) -> None:
+        from multiprocessing import get_context  # noqa: PLC0415 - slow, and mostly one works alone
+
         fork = get_context("fork")
         self._ends: list[Connection] = []
         self._processes = []
@@ -91,10 +94,10 @@ class Alone(Generic[Member]):
 
 
 def _serve(
-    connection: Connection,
+    connection: "Connection",
     begin: Callable[[Part], Member],
     part: Part,
-    others: Sequence[Connection],
+    others: "Sequence[Connection]",
 ) -> None:
     for other in others:
         other.close()  # else the process would keep its own pipe open for ever

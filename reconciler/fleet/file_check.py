@@ -10,14 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import SourceError
-from reconciler.fleet.cache import CacheError, FleetCache
-from reconciler.fleet.compile import update_index
+from reconciler.fleet.cache import FleetCache
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.open import open_index
+from reconciler.fleet.update import compile_update
 from reconciler.source.git_command import LINK
 from reconciler.source.revision import Revision
 from reconciler.source.tree import MAX_FILE_BYTES, SourceTree, refuse_too_large
-from specs.compile import compile_fleet, is_table
+from specs.desired_state import is_table
 from specs.problem import Problem
 
 
@@ -46,6 +47,8 @@ def check_files(
 
 def check_whole(source: SourceTree, files: Mapping[str, bytes]) -> FileCheck:
     """Return the same by compiling everything; of files outside Git too."""
+    from specs.compile import compile_fleet  # noqa: PLC0415 - slow to load, for what is unusual
+
     return _sorted_out(compile_fleet({**source.files, **files}, source.revision).problems, files)
 
 
@@ -71,10 +74,10 @@ def _updated(
     contents = revision.contents(sorted({entry.id for entry in entries.values()}), MAX_FILE_BYTES)
     before = {path: contents[entry.id] for path, entry in entries.items()}
     try:
-        updated = update_index(known, cache.groundwork(revision.tree), before, files)
+        update = compile_update(known, cache.groundwork(revision.tree), before, files)
     except CacheError:
         return None
-    return None if updated is None else updated[0].warnings
+    return None if update is None else update.warnings
 
 
 def read_named(top: Path, paths: tuple[Path, ...]) -> dict[str, bytes]:

@@ -57,6 +57,11 @@ class Groundwork:
     claims: Claims
     counts: tuple[int, ...]
     """How many machines each selector means."""
+    kept: bytes = b""
+    """The context as it is in the cache already; empty where it was made just now."""
+
+
+Compiled = tuple[FleetIndex, Groundwork]
 
 
 class ShardedMachines(Mapping[str, CompiledMachine]):

@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
-from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.cache import FleetCache
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.version import program_version
 from reconciler.source.git_command import LINK, SUBMODULE, Change
@@ -13,7 +14,7 @@ from reconciler.source.revision import Revision
 from reconciler.source.tree import MAX_FILE_BYTES, is_hidden, is_wanted
 
 if TYPE_CHECKING:
-    from reconciler.fleet.compile import Compiled
+    from reconciler.fleet.index import Compiled
     from reconciler.fleet.sight import PlanAhead
 
 _MOST_CHANGES = 500
@@ -75,7 +76,7 @@ def _updated(revision: Revision, cache: FleetCache) -> "Compiled | None":
         known = cache.index(tree)
         if known is None:
             continue
-        from reconciler.fleet.compile import update_index  # noqa: PLC0415 - slow to load
+        from reconciler.fleet.update import update_index  # noqa: PLC0415 - slow to load
 
         before, after = _contents(revision, changes)
         return update_index(known, cache.groundwork(tree), before, after)

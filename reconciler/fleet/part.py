@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 
 from reconciler.fleet.claims import claim
 from reconciler.fleet.shard import FreshShard, HeldShard, held_shards
-from specs.compile import is_desired_state
 from specs.define import define
 from specs.definition import Definition
+from specs.desired_state import is_desired_state
 from specs.machine_context import MachineContext, UnsoundPartError, compile_part, machine_claims
 from specs.nearest import NearestNames
 from specs.problem import Problem

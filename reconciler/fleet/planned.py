@@ -13,7 +13,8 @@ from json import dumps, loads
 from typing import TYPE_CHECKING, overload
 
 from reconciler.errors import StateError
-from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.cache import FleetCache
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.shard import Shard
 from reconciler.fleet.sight import Folds, Outlines, Sight

@@ -6,25 +6,14 @@ the planner asked for count as one) the newest end stays, and the newest that wa
 verified and wrote a disk: what the disk holds is known from that one.
 """
 
-from collections.abc import Callable, Iterable
 from datetime import datetime
 
 from sqlalchemy import Connection, and_, delete, insert, or_, select, update
 
-from reconciler.ledger.body import COLUMNS, StoredOperation
-from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus
-from reconciler.ledger.states import ACTIVE, ENDED, OperationState
+from reconciler.ledger.operation import INSPECTION, Operation
+from reconciler.ledger.states import ENDED, OperationState
 from reconciler.store import schema
-from reconciler.store.database import Database
 from reconciler.store.stamp import heard
-
-UNDER_WAY = ACTIVE | {OperationState.INDETERMINATE}
-_PROGRESS = f"""
-SELECT p.op_id, p.step, p.bytes_done, p.bytes_total, p.at, p.steps_done
-FROM current_operation c JOIN progress p ON p.op_id = c.op_id AND p.attempt = c.attempt
-WHERE c.state IN ({", ".join(f"'{state.value}'" for state in sorted(UNDER_WAY))})
-"""  # noqa: S608 - constants
-_STATES = {state.value: state for state in OperationState}
 
 
 def begin_current(
@@ -106,35 +95,3 @@ def progress_current(connection: Connection, op_id: str, *what: object) -> None:
     ).scalar_one_or_none()
     if identities is not None:
         heard(connection, tuple(identities.split(" ")), {}, *what, current=False)
-
-
-def read_current(
-    database: Database, fetch: Callable[[str], str], states: Iterable[OperationState] = ()
-) -> tuple[OperationStatus, ...]:
-    """Return the current operations in the order of their last move.
-
-    All of them, or those in these states; ``fetch`` returns the recorded text of an op_id.
-    """
-    wanted = ", ".join(f"'{state.value}'" for state in states)
-    where = f"WHERE state IN ({wanted})" if wanted else ""
-    query = (
-        f"SELECT {COLUMNS}, state, attempt, at, reason FROM current_operation {where} "  # noqa: S608 - constants
-        "ORDER BY sequence"
-    )
-    rows, events = database.rows(query, _PROGRESS)
-    parse = datetime.fromisoformat
-    progress = {
-        op_id: (step, done, total, parse(at), bool(steps_done))
-        for op_id, step, done, total, at, steps_done in events
-    }
-    return tuple(
-        OperationStatus(
-            StoredOperation(fetch, row),
-            _STATES[row[10]],
-            row[11],
-            parse(row[12]),
-            row[13],
-            *progress.get(row[0], ()),
-        )
-        for row in rows
-    )

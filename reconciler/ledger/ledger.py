@@ -2,24 +2,19 @@
 
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from attrs import frozen
-from sqlalchemy import Connection, Row, and_, case, func, insert, select, union
+from sqlalchemy import Connection, and_, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import StateError
-from reconciler.ledger.beginning import INTERRUPTS, Beginning
+from reconciler.ledger.beginning import Beginning
 from reconciler.ledger.body import decode_operation, encode_operation
-from reconciler.ledger.current import (
-    UNDER_WAY,
-    begin_current,
-    move_current,
-    progress_current,
-    read_current,
-)
+from reconciler.ledger.current import begin_current, move_current, progress_current
 from reconciler.ledger.operation import Operation, OperationStatus
-from reconciler.ledger.states import AT_WORK, OperationState, permits
+from reconciler.ledger.reading import UNDER_WAY, LedgerReading
+from reconciler.ledger.states import OperationState, permits
 from reconciler.store import schema
 from reconciler.store.database import Database
 
@@ -43,6 +38,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._reading = LedgerReading(database)
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Open a transaction for lines that belong together: all of them or none."""
@@ -149,17 +145,11 @@ class Ledger:
         The newest end of every piece of work, and all that has not ended; their steps
         are decoded only when they are asked for.
         """
-        return read_current(self._database, self._body)
+        return self._reading.current()
 
     def under_way(self) -> tuple[OperationStatus, ...]:
         """Return the operations that hold their machine, in the order of the last move."""
-        return read_current(self._database, self._body, sorted(UNDER_WAY))
-
-    def _body(self, op_id: str) -> str:
-        table = schema.operation
-        with self._database.reading() as connection:
-            query = select(table.c.body).where(table.c.op_id == op_id)
-            return str(connection.execute(query).scalar_one())
+        return self._reading.current(sorted(UNDER_WAY))
 
     def operations(self, *, op_id: str | None = None) -> tuple[OperationStatus, ...]:
         """Return operations with their present state, in the order of their last move.
@@ -226,44 +216,9 @@ class Ledger:
             body = connection.execute(query).scalar()
         return decode_operation(body).identities if body is not None else ()
 
-    def destructive_starts(self, since: datetime) -> tuple[Beginning, ...]:
-        """Return the beginnings that budgets count, oldest first: disruptive ones as well.
-
-        Those from ``since`` on, and those of work that is not over yet.
-        """
-        ledger, current, operation = schema.ledger, schema.current_operation, schema.operation
-        recent = select(ledger.c.sequence).where(
-            ledger.c.state == OperationState.ARMED.value,
-            ledger.c.attempt == 1,
-            ledger.c.at >= since,
-        )
-        # The first line of an attempt arms it. Asked for the state, SQLite would go
-        # through all that was ever armed.
-        at_work = (
-            select(func.min(ledger.c.sequence))
-            .join(current, current.c.op_id == ledger.c.op_id)
-            .where(current.c.state.in_(sorted(AT_WORK)), ledger.c.attempt == 1)
-            .group_by(ledger.c.op_id)
-        )
-        query = (
-            select(
-                ledger.c.op_id,
-                ledger.c.at,
-                ledger.c.reason,
-                operation.c.hardware,
-                current.c.destructive,
-                current.c.identities,
-                # Only what a newer end replaced has to be decoded to know.
-                case((current.c.op_id.is_(None), operation.c.body)).label("body"),
-            )
-            .join(operation, operation.c.op_id == ledger.c.op_id)
-            .outerjoin(current, current.c.op_id == ledger.c.op_id)
-            .where(ledger.c.sequence.in_(union(recent, at_work)))
-            .order_by(ledger.c.sequence)
-        )
-        with self._database.reading() as connection:
-            found = [(row.reason, _beginning(row)) for row in connection.execute(query)]
-        return tuple(each for reason, each in found if each.destructive or reason == INTERRUPTS)
+    def beginnings(self, since: datetime) -> tuple[Beginning, ...]:
+        """Return what ``LedgerReading.beginnings`` does."""
+        return self._reading.beginnings(since)
 
     def record_progress(self, op_id: str, event: "OperationEvent", at: datetime) -> bool:
         """Note what an attempt said; False for a repeated or overtaken message."""
@@ -290,15 +245,6 @@ class Ledger:
             if new:
                 progress_current(connection, op_id, event.attempt, event.sequence, at)
             return new
-
-
-def _beginning(row: Row[*tuple[Any, ...]]) -> Beginning:
-    if row.body is None:
-        destructive, identities = row.destructive, tuple(row.identities.split(" "))
-    else:
-        replaced = decode_operation(row.body)
-        destructive, identities = replaced.destructive, replaced.identities
-    return Beginning(row.op_id, row.at, destructive, row.hardware, identities)
 
 
 def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:

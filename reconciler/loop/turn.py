@@ -85,7 +85,7 @@ def _room(
 ) -> Room:
     begun = []
     disruptive = set()
-    for each in observed.destructive_starts:
+    for each in observed.beginnings:
         effect = Effect.DESTRUCTIVE if each.destructive else Effect.DISRUPTIVE
         if effect is Effect.DISRUPTIVE:
             disruptive.add(each.op_id)

@@ -1,7 +1,7 @@
 """Which commits of a location may be acted on, and which one was the last."""
 
 from datetime import datetime
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 
 from reconciler.errors import SourceError
@@ -16,8 +16,9 @@ from reconciler.source.acceptance import (
 )
 from reconciler.source.lineage import KnownPolicy, RevisionReader, nothing_known
 from reconciler.source.location import RemoteRepository, parse_location, repository_path
-from reconciler.source.repository import find_repository
+from reconciler.source.repository import Repository, find_repository
 from reconciler.source.revision import Revision, find_revision
+from reconciler.source.signature import Verdict
 from reconciler.source.signature_check import check_signature
 from reconciler.source.tree import Commit
 from reconciler.store.accepted_revisions import AcceptedRevision, AcceptedRevisions
@@ -52,6 +53,13 @@ class Admission:
         last = self.last
         return None if last is None else find_revision(self._path, last.commit)
 
+    @cached_property
+    def _repository(self) -> Repository:
+        return find_repository(self._path)
+
+    def _verify(self, commit: str, policy: CompiledCommits) -> Verdict:
+        return check_signature(self._repository.git, commit, policy)
+
     def judge(self, commit: Commit | None, policy: CompiledCommits) -> Decision:
         """Return whether ``commit``, whose Fleet document says ``policy``, may be acted on.
 
@@ -63,14 +71,14 @@ class Admission:
         if last is not None and last.commit == commit.id:
             return Accept("it is the last accepted commit")
         try:
-            repository = find_repository(self._path)
             lineage = None
             if last is not None:
-                lineage = RevisionReader(repository, self._known).trace(last.commit, commit.id)
+                lineage = RevisionReader(self._repository, self._known).trace(
+                    last.commit, commit.id
+                )
                 if lineage is None:
                     return Refuse(lost(last.commit, commit))
-            verify = partial(check_signature, repository.git)
-            return decide(SignedRevision(commit, policy), lineage, verify)
+            return decide(SignedRevision(commit, policy), lineage, self._verify)
         except SourceError as error:
             return Refuse(error)
 
@@ -81,7 +89,7 @@ class Admission:
             return
         if isinstance(parse_location(self._location), RemoteRepository):
             # Else the copy could lose it some time after the other side rewrites its history.
-            find_repository(self._path).git.keep(commit.id)
+            self._repository.git.keep(commit.id)
         self._revisions.add(
             AcceptedRevision(
                 commit=commit.id, source=self._location, at=at, actor=actor, reason=reason

@@ -1,6 +1,5 @@
 """Reading desired state at a commit."""
 
-import difflib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -130,6 +129,8 @@ def refuse_submodules(entries: Iterable[Entry]) -> None:
 
 
 def _suggestion(ref: str, names: tuple[str, ...]) -> str:
+    import difflib  # noqa: PLC0415 - only for a mistake
+
     near = difflib.get_close_matches(ref, names, n=_NAMED)
     if near:
         return f"Perhaps {' or '.join(near)} is meant"

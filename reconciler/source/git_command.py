@@ -1,9 +1,7 @@
-"""The git command: its arguments, its run, its output.
+"""The git command: its arguments and its output.
 
-A repository is a stranger's: its configuration, hooks, attributes and remotes name
-programs, and git runs them for those who ask for status, checkout, diff or a missing
-object. So only commands that show or verify stored objects are run here, every transport
-is off while reading, and what could still name a program is overridden.
+A repository is a stranger's, so that only commands that show or verify stored objects
+are run here; see ``git_program`` for how.
 
 The repository is named by ``--git-dir``: a ``GIT_DIR`` that a calling hook left in
 the environment must not change what is read, and reading a repository of another
@@ -12,43 +10,29 @@ user (a server's, a CI job's) is safe for the reason above.
 
 import os
 import re
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import IO, Final
 
 from reconciler.errors import SourceError
+from reconciler.source import git_program
+from reconciler.source.git_program import FETCHING, OVERRIDES, READING
 from reconciler.source.tree import MAX_ENTRIES, Commit, too_many_entries
 
 LINK: Final = "120000"
 SUBMODULE: Final = "160000"
 
-_OVERRIDES = (
-    "core.commitGraph=false",  # parents are what the commits say, not what a cache says
-    "core.fsmonitor=false",
-    "core.hooksPath=/dev/null",
-    "fetch.recurseSubmodules=false",
-    "gc.autoDetach=false",  # no process of ours outlives the call
-    "http.lowSpeedLimit=1000",
-    "http.lowSpeedTime=60",
-)
-_READING: Final[Mapping[str, str]] = {
-    "GIT_ALLOW_PROTOCOL": "",  # also against the fetch of an object that a partial clone lacks
-    "GIT_GRAFT_FILE": "/dev/null/none",  # parents are what the commits say
-    "GIT_NO_REPLACE_OBJECTS": "1",  # a commit id means that commit
-    "GIT_OPTIONAL_LOCKS": "0",
-    "GIT_TERMINAL_PROMPT": "0",
-}
-_FETCHING: Final[Mapping[str, str]] = {**_READING, "GIT_ALLOW_PROTOCOL": "file:https:ssh"}
 _NAMESPACES = ("refs/heads", "refs/tags", "refs/remotes")
 _FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head")
 _ACCEPTED: Final = "refs/rackwright/accepted"
 _FETCH_SECONDS = 1800
 _VERIFY_SECONDS = 60
 _CHUNK = 1 << 16
+_match_header = re.compile(rb"([0-9a-f]{40,64}) [a-z]+ ([0-9]{1,18})\n").fullmatch
+_match_entry = re.compile(rb"([0-7]{6}) [a-z]+ ([0-9a-f]{40,64})\t(.+)", re.DOTALL).fullmatch
 _LONGEST_HEADER = 200
 _MOST_LINES = 6
 
@@ -147,7 +131,7 @@ class GitCommand:
 
         Raises ``ObjectTooLargeError`` at the first larger one.
         """
-        with tempfile.TemporaryFile() as wanted:
+        with os.fdopen(os.memfd_create("wanted"), "w+b") as wanted:
             wanted.write("".join(f"{each}\n" for each in ids).encode())
             wanted.seek(0)
             with self._streamed(["cat-file", "--batch"], wanted) as stream:
@@ -156,7 +140,7 @@ class GitCommand:
     def ignores(self, worktree: Path, folder: str) -> bool:
         """Tell whether Git ignores ``folder``, so that what is in it is none of Git's."""
         arguments = ["check-ignore", "--quiet", "--", folder]
-        return bool(folder) and self._run(arguments, worktree=worktree)[0] == 0
+        return bool(folder) and self._run(arguments, worktree)[0] == 0
 
     def worktree_files(self, worktree: Path, folder: str) -> set[str]:
         """Return the files below ``folder`` that are tracked, or new and not ignored.
@@ -191,17 +175,16 @@ class GitCommand:
         not the user's and not the computer's.
         """
         settings = [part for each in configuration for part in ("-c", each)]
-        status, _, said = self._run(
-            [*settings, "verify-commit", "--raw", commit],
-            environment={
-                **_READING,
+        return git_program.run_for(
+            _VERIFY_SECONDS,
+            [*self._command(), *settings, "verify-commit", "--raw", commit],
+            {
+                **READING,
                 "GIT_CONFIG_GLOBAL": "/dev/null",
                 "GIT_CONFIG_NOSYSTEM": "1",
                 **environment,
             },
-            seconds=_VERIFY_SECONDS,
         )
-        return status, said
 
     def keep(self, commit: str) -> None:
         """Keep ``commit`` from being collected as garbage; for a repository of our own."""
@@ -216,62 +199,38 @@ class GitCommand:
 
         Raises ``SourceError`` as ``fetch_error`` explains it.
         """
-        status, _, complaint = self._run(
-            ["fetch", *_FETCH_OPTIONS, "--", url, *refspecs],
-            environment=_FETCHING,
-            seconds=_FETCH_SECONDS,
+        status, complaint = git_program.run_for(
+            _FETCH_SECONDS,
+            [*self._command(), "fetch", *_FETCH_OPTIONS, "--", url, *refspecs],
+            FETCHING,
         )
         if status != 0:
             raise fetch_error(url, complaint)
 
     def _checked(self, arguments: list[str], worktree: Path | None = None) -> str:
-        status, output, complaint = self._run(arguments, worktree=worktree)
+        status, output, complaint = self._run(arguments, worktree)
         if status != 0:
             raise _failed(arguments[0], complaint)
         return output
 
-    def _run(
-        self,
-        arguments: list[str],
-        *,
-        worktree: Path | None = None,
-        environment: Mapping[str, str] = _READING,
-        seconds: float | None = None,
-    ) -> tuple[int, str, str]:
-        status, output, complaint = _execute(
-            [*self._command(worktree), *arguments],
-            stdout_as_string=False,
-            with_extended_output=True,
-            with_exceptions=False,
-            env=environment,
-            kill_after_timeout=seconds,
-        )
-        return status, os.fsdecode(output), str(complaint)
+    def _run(self, arguments: list[str], worktree: Path | None = None) -> tuple[int, str, str]:
+        return git_program.run([*self._command(worktree), *arguments])
 
     @contextmanager
     def _streamed(
         self, arguments: list[str], standard_input: IO[bytes] | None = None
     ) -> Iterator[IO[bytes]]:
-        process = _execute(
-            [*self._command(), *arguments],
-            istream=standard_input,
-            as_process=True,
-            env=_READING,
-        )
-        try:
-            yield process.stdout
-            complaint = process.stderr.read().decode(errors="replace")
-            if process.proc.wait() != 0:
+        command = [*self._command(), *arguments]
+        with git_program.stream(command, standard_input) as (output, end):
+            yield output
+            status, complaint = end()
+            if status != 0:
                 raise _failed(arguments[0], complaint)
-        finally:
-            # Also ends a git whose output was not wanted to its end.
-            process._terminate()  # noqa: SLF001 - else only garbage collection ends it
 
     def _command(self, worktree: Path | None = None) -> list[str]:
-        overrides = [part for each in _OVERRIDES for part in ("-c", each)]
         # In the working tree, since git takes paths from where it was started.
         place = [] if worktree is None else ["-C", str(worktree), f"--work-tree={worktree}"]
-        return ["git", *place, f"--git-dir={self.git_dir}", *overrides]
+        return [*place, f"--git-dir={self.git_dir}", *OVERRIDES]
 
 
 class ObjectTooLargeError(Exception):
@@ -304,7 +263,7 @@ def parse_entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
 
 
 def _parse_entry(line: bytes) -> Entry:
-    match = re.fullmatch(rb"([0-7]{6}) [a-z]+ ([0-9a-f]{40,64})\t(.+)", line, re.DOTALL)
+    match = _match_entry(line)
     if match is None:
         raise _failed("ls-tree", f"it printed {line[:80]!r}")
     mode, object_id, path = match.groups()
@@ -343,7 +302,7 @@ def parse_objects(stream: IO[bytes], largest: int) -> Iterator[tuple[str, bytes]
     bytes, ``SourceError`` RW717 when one is missing or the output breaks off.
     """
     while header := stream.readline(_LONGEST_HEADER):
-        match = re.fullmatch(rb"([0-9a-f]{40,64}) [a-z]+ ([0-9]{1,18})\n", header)
+        match = _match_header(header)
         if match is None:
             raise _failed("cat-file", header.decode(errors="replace").strip())
         object_id, size = match[1].decode(), int(match[2])
@@ -430,24 +389,3 @@ def _said(complaint: str) -> str:
 def _printable(text: str) -> str:
     """Return ``text`` without characters by which a stranger could steer a terminal."""
     return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)
-
-
-def _execute(command: list[str], **options: Any) -> Any:  # noqa: ANN401 - as GitPython's
-    try:
-        # Here, since GitPython cannot be imported where there is no git, and to spare
-        # whoever reads no repository a tenth of a second.
-        from git.cmd import Git  # noqa: PLC0415
-        from git.exc import GitCommandNotFound  # noqa: PLC0415
-    except ImportError as error:
-        raise not_installed() from error
-    try:
-        return Git().execute(command, **options)
-    except GitCommandNotFound as error:
-        raise not_installed() from error
-
-
-def not_installed() -> SourceError:
-    """Return the error for a computer without git."""
-    return SourceError(
-        "RW710", "the program git is not installed", "Install it, on Debian with: apt install git"
-    )

@@ -1,12 +1,12 @@
 """Finding the Git repository that a path means."""
 
-import configparser
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from reconciler.errors import SourceError
-from reconciler.source.git_command import GitCommand, not_installed
+from reconciler.source.git_command import GitCommand
+from reconciler.source.git_program import discover
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,35 +37,30 @@ def find_repository(path: Path) -> Repository:
     do so after RW711 only: the files in a damaged one are of no commit that is known.
     """
     real = Path(os.path.realpath(path))
-    try:
-        # Here, since GitPython cannot be imported where there is no git.
-        from git import InvalidGitRepositoryError, NoSuchPathError, Repo  # noqa: PLC0415
-    except ImportError as error:
-        raise not_installed() from error
-    try:
-        with Repo(real, search_parent_directories=True, expand_vars=False) as found:
-            git_dir, common = Path(found.git_dir), Path(found.common_dir)
-            top = None if found.bare else Path(os.path.realpath(found.working_tree_dir or ""))
-    except NoSuchPathError as error:
-        raise SourceError("RW711", f"{path} does not exist", "Name a Git repository") from error
-    except (InvalidGitRepositoryError, configparser.Error, OSError, ValueError) as error:
+    if not os.path.exists(real):  # noqa: PTH110 - false also where one may not look
+        raise SourceError("RW711", f"{path} does not exist", "Name a Git repository")
+    start = real if real.is_dir() else real.parent
+    found = discover(str(start))
+    if found is None:
         damaged = _dot_git(real)
         if damaged is not None:
             raise SourceError(
                 "RW717",
                 f"{damaged} is not a sound Git repository",
                 "See what `git fsck` says, or clone the repository again",
-            ) from error
+            )
         raise SourceError(
             "RW711",
             f"{path} is not a Git repository, nor in one",
             "Name a repository, or leave out --ref to read the files as they are",
-        ) from error
-    # A calling hook's GIT_WORK_TREE may say that the working tree is elsewhere.
-    if top is None or real.is_relative_to(git_dir) or not real.is_relative_to(top):
-        return Repository(git_dir, common, None, "")
+        )
+    git_dir, common, inside, prefix = found
+    places = Path(git_dir), Path(os.path.realpath(start / common))
+    if not inside:
+        return Repository(*places, None, "")
+    top = start.parents[prefix.count("/") - 1] if prefix else start
     folder = real.relative_to(top).as_posix()
-    return Repository(git_dir, common, top, "" if folder == "." else folder)
+    return Repository(*places, top, "" if folder == "." else folder)
 
 
 def is_in_git(path: Path) -> bool:

@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from reconciler.errors import StateError
+from reconciler.store.rows import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -57,11 +57,7 @@ class AcceptedRevisions:
             if "no such table" in str(error):  # of an earlier version
                 return None
             self._database()  # says what is wrong with it, where that is not over by now
-            raise StateError(
-                "RW701",
-                f"the state database {self._path} cannot be used: {error}",
-                "Restore it from a backup, or name another directory with --state",
-            ) from error
+            raise unreadable(self._path, error) from error
         if row is None:
             return None
         commit, source, at, actor, reason = row

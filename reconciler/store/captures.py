@@ -1,10 +1,11 @@
 """Images that operations brought in, until they are proved and named."""
 
-from sqlalchemy import select, update
+from sqlalchemy import update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.observed import Capture
 from reconciler.store import schema
+from reconciler.store.captured import captured
 from reconciler.store.database import Database
 
 
@@ -39,6 +40,4 @@ class Captures:
 
     def all(self) -> tuple[Capture, ...]:
         """Return every capture."""
-        with self._database.reading() as connection:
-            rows = connection.execute(select(schema.capture)).all()
-        return tuple(Capture(row.op_id, row.image, row.manifest, row.proof) for row in rows)
+        return captured(self._database)

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DatabaseError
 
 from reconciler.errors import StateError
 from reconciler.store.current_revision import CURRENT_REVISION
+from reconciler.store.rows import fetched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -45,16 +46,16 @@ class Database:
         """Open a transaction that holds the write lock from its first statement."""
         return self._engine.begin()
 
-    def rows(self, *queries: str) -> list[list[tuple[Any, ...]]]:
-        """Return the plain rows of some queries over one snapshot, without any mapping.
+    def rows(self, *queries: str, **values: str | int) -> list[list[tuple[Any, ...]]]:
+        """Return plain rows as ``Rows``.
 
         For the few queries over a row per machine: with 40,000 machines an object per
-        row takes longer than the reading.
+        row takes longer than the reading. And for what plans read.
         """
         with self.reading() as connection:
             driver = connection.connection.driver_connection
             assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - `open_database` makes no other
-            return [driver.execute(query).fetchall() for query in queries]
+            return fetched(driver, queries, values)
 
     def close(self) -> None:
         """Give back all connections."""

@@ -6,16 +6,16 @@ from contextlib import contextmanager
 from datetime import datetime
 
 from reconciler.hardware import FleetHardware
-from reconciler.ledger.ledger import Ledger
+from reconciler.ledger.reading import LedgerReading
 from reconciler.observed import BUDGET_WINDOW, Observed, ObservedImage
-from reconciler.store.captures import Captures
-from reconciler.store.database import Database
+from reconciler.store.captured import captured
 from reconciler.store.observed_fleet import ObservedFleet
+from reconciler.store.rows import Rows
 from specs.compiled import CompiledMachine
 
 
 def observe(
-    database: Database,
+    database: Rows,
     machines: Iterable[CompiledMachine],
     images: Mapping[str, ObservedImage],
     now: datetime,
@@ -26,15 +26,15 @@ def observe(
     ``hardware`` is of the same machines, for callers who have it at hand.
     """
     machines = tuple(machines)
-    ledger = Ledger(database)
+    ledger = LedgerReading(database)
     with _no_search_for_cycles():
         found = ObservedFleet(database, machines, hardware or FleetHardware(machines))
         return Observed(
             machines=found,
             images=images,
             operations=ledger.current(),
-            captures=Captures(database).all(),
-            destructive_starts=ledger.destructive_starts(now - BUDGET_WINDOW),
+            captures=captured(database),
+            beginnings=ledger.beginnings(now - BUDGET_WINDOW),
             unknown_macs=found.unknown_macs(),
         )
 

@@ -9,13 +9,10 @@ from datetime import datetime
 from functools import partial
 from typing import Any
 
-from sqlalchemy import select
-
 from agent.wire.report import Report
 from reconciler.hardware import FleetHardware
 from reconciler.observed import ObservedMachine
-from reconciler.store import schema
-from reconciler.store.database import Database
+from reconciler.store.rows import Rows
 from reconciler.store.stored_report import StoredReport
 from specs.compiled import CompiledMachine
 
@@ -28,6 +25,9 @@ _IDENTITIES, _HARDWARE, _RAM_AT, _INSTALLED_AT, _CONTACT_AT = 0, 1, 2, 4, 7
 _BOOTS = "SELECT mac, boot_at FROM boot_client WHERE boot_at IS NOT NULL"
 _QUARANTINE = "SELECT identities, reason FROM quarantine ORDER BY at"
 _PROTECTION = "SELECT identity, place FROM protection"
+_REPORT = """
+SELECT body FROM machine_report WHERE hardware = :hardware AND environment = :environment
+"""
 _time = datetime.fromisoformat
 _Row = tuple[Any, ...]
 
@@ -41,7 +41,7 @@ class ObservedFleet(Mapping[str, ObservedMachine]):
     """
 
     def __init__(
-        self, database: Database, machines: Iterable[CompiledMachine], hardware: FleetHardware
+        self, database: Rows, machines: Iterable[CompiledMachine], hardware: FleetHardware
     ) -> None:
         self._machines = {machine.name: machine for machine in machines}
         rows, boots, barred, protected = database.rows(
@@ -141,13 +141,8 @@ def _newest(rows: Sequence[_Row], at: int) -> _Row | None:
     return newest
 
 
-def _report(database: Database, environment: str, hardware: str) -> Report:
+def _report(database: Rows, environment: str, hardware: str) -> Report:
     from agent.wire.codec import decode  # noqa: PLC0415 - slow to load
 
-    table = schema.machine_report
-    query = select(table.c.body).where(
-        table.c.hardware == hardware, table.c.environment == environment
-    )
-    with database.reading() as connection:
-        body: str = connection.execute(query).scalar_one()
+    [[(body,)]] = database.rows(_REPORT, hardware=hardware, environment=environment)
     return decode(Report, body.encode())

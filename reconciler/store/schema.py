@@ -11,7 +11,7 @@ reports' text, which ``machine_report`` keeps and few readers want. ``identities
 are all that the hardware was known by, separated by spaces; the key is the first.
 """
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import (
     Boolean,
@@ -27,6 +27,8 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
+from reconciler.store.rows import stored_time
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC times as sortable ISO 8601 text with microseconds."""
@@ -37,11 +39,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Turn an aware time into text; a naive time is a mistake."""
         del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a time zone cannot be stored")
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+        return None if value is None else stored_time(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Turn text back into an aware time."""

@@ -6,42 +6,23 @@ by key with the nearest winning.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from specs.compiled import PROTECT, Assignment
+from specs.compiled import PROTECT
 from specs.definition import Definition
 from specs.kinds.assignment import ScenarioAssignment
 from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
 from specs.kinds.power import Power
 from specs.library import Library
-from specs.origins import Source, Sources, assign_field, label_field
+from specs.origins import Source, assign_field, label_field
 from specs.path import Path
 from specs.resolve.assignments import compiled
-from specs.resolve.power import BY_HAND, power_fields
+from specs.resolve.inherited import Inherited
+from specs.resolve.power import power_fields
 
 _NETWORK: Path = ("spec", "network")
 _DEFAULT_NETWORK: Path = ("spec", "defaults", "network")
-
-
-@dataclass(frozen=True, slots=True)
-class Inherited:
-    """What a machine of a group has before it says anything itself.
-
-    ``sources`` has a key for every field that a group set, in the words of the
-    machine's document. ``network_is_known`` is False where a document that may set
-    the network has a problem of its own.
-    """
-
-    groups: tuple[str, ...] = ()
-    network: str | None = None
-    network_is_known: bool = True
-    labels: Mapping[str, str] = field(default_factory=dict)
-    power: Power = BY_HAND
-    domain: str | None = None
-    protect: bool | None = None
-    assignments: tuple[Assignment, ...] = ()
-    sources: Sources = field(default_factory=dict)
 
 
 class GroupTree:

@@ -21,12 +21,12 @@ from specs.origins import (
 from specs.path import Path
 from specs.problems import Problems
 from specs.resolve.assignments import compiled
-from specs.resolve.group_tree import Inherited
-from specs.resolve.networks import is_host
+from specs.resolve.inherited import Inherited
 from specs.resolve.power import PLAIN_DRIVERS, power_fields, power_settings, why_unsupported
-from specs.resolve.selectors import WrittenSelector
 from specs.resolve.targets import Conflicts, Target
+from specs.resolve.written_selector import WrittenSelector
 from specs.uniqueness import warn_of_idle_history
+from specs.value.ipv4 import is_host
 
 _NETWORK: Path = ("spec", "network")
 

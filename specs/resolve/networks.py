@@ -9,6 +9,7 @@ from specs.definition import Definition
 from specs.kinds.network import Network, NetworkSpec
 from specs.path import Path
 from specs.problems import Problems
+from specs.value.ipv4 import is_host
 
 _RANGE: Path = ("spec", "dhcp", "range")
 _GATEWAY: Path = ("spec", "gateway")
@@ -28,18 +29,6 @@ def compile_networks(
             networks[name] = _compiled(definition, spec)
     _check_overlap([(definitions[name], networks[name]) for name in networks], problems)
     return networks
-
-
-def is_host(address: IPv4Address, subnet: IPv4Network) -> bool:
-    """Return whether a machine may have the address.
-
-    In /31 and /32 every address is a host's (RFC 3021); else the first is the
-    subnet's own and the last its broadcast.
-    """
-    if address not in subnet:
-        return False
-    ends = (int(subnet.network_address), int(subnet.broadcast_address))
-    return subnet.prefixlen >= 31 or int(address) not in ends  # noqa: PLR2004 - RFC 3021
 
 
 def _compiled(definition: Definition, spec: NetworkSpec) -> CompiledNetwork:

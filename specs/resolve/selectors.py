@@ -1,7 +1,6 @@
 """Selectors of documents: what they match, and those that match nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 
 from specs.code import Code
 from specs.compiled import CompiledHold, CompiledMachine, CompiledSelector
@@ -15,20 +14,11 @@ from specs.nearest import NearestNames
 from specs.path import Path, dotted
 from specs.problems import Problems
 from specs.quotation import quoted
+from specs.resolve.written_selector import WrittenSelector
 from specs.selection import Selection
 from specs.value.pattern import is_pattern
 
 _SELECT: Path = ("spec", "select")
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class WrittenSelector:
-    """A selector where it stands."""
-
-    definition: Definition
-    path: Path
-    selector: CompiledSelector
-    selection: Selection
 
 
 def written_selector(

@@ -1,17 +1,15 @@
 """Scenarios that pick their machines by a selector."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from specs.code import Code
 from specs.compiled import Assignment, Origin
-from specs.definition import Definition
-from specs.kinds.scenario import Scenario
 from specs.origins import Source
 from specs.path import Path, dotted
 from specs.problems import Problems
 from specs.quotation import quoted
-from specs.resolve.selectors import WrittenSelector, written_selector
+from specs.resolve.written_selector import WrittenSelector
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,27 +24,6 @@ class Target:
     def path(self) -> Path:
         """Return where the scenario's document has it."""
         return self.source.path
-
-
-def compile_targets(
-    definitions: Mapping[str, Definition], groups: Iterable[str]
-) -> tuple[Target, ...]:
-    """Return the targets of all scenarios, in the order of their names."""
-    targets = []
-    for name, definition in definitions.items():
-        if not isinstance(definition.model, Scenario):
-            continue
-        for index, target in enumerate(definition.model.spec.targets):
-            path: Path = ("spec", "targets", index)
-            source = Source(definition.document, path, giver=f"scenario {name}'s target")
-            targets.append(
-                Target(
-                    written_selector(definition, (*path, "select"), target.select, groups),
-                    source,
-                    Assignment(name, target.run, source.origin()),
-                )
-            )
-    return tuple(targets)
 
 
 class Conflicts:

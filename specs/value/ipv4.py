@@ -19,6 +19,18 @@ _match_interface = re.compile(INTERFACE_FORM).fullmatch
 """Reads an address three times as fast as ``ipaddress`` does; a fleet has one per machine."""
 
 
+def is_host(address: IPv4Address, subnet: IPv4Network) -> bool:
+    """Return whether a machine may have the address.
+
+    In /31 and /32 every address is a host's (RFC 3021); else the first is the
+    subnet's own and the last its broadcast.
+    """
+    if address not in subnet:
+        return False
+    ends = (int(subnet.network_address), int(subnet.broadcast_address))
+    return subnet.prefixlen >= 31 or int(address) not in ends  # noqa: PLR2004 - RFC 3021
+
+
 def parse_address(text: str) -> IPv4Address:
     """Return the address; Rejection when ``text`` is none."""
     try:

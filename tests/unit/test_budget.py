@@ -84,7 +84,7 @@ def begun(operation, at=NOW):
 def decided(desired, statuses, starts=(), seen=None, now=NOW):
     """Return by machine what holds its approved operation; None for what may begin."""
     seen = seen if seen is not None else {machine.name: RUNS for machine in MACHINES}
-    world = observed(seen, operations=tuple(statuses), destructive_starts=tuple(starts))
+    world = observed(seen, operations=tuple(statuses), beginnings=tuple(starts))
     hardware = FleetHardware(desired.machines.values())
     return {
         turn.status.operation.machine: turn.hold and str(turn.hold)
@@ -129,7 +129,7 @@ class World:
         world = observed(
             {machine.name: RUNS for machine in MACHINES},
             operations=tuple(self.statuses),
-            destructive_starts=tuple({*recent, *self._of_work_at_hand()}),
+            beginnings=tuple({*recent, *self._of_work_at_hand()}),
         )
         for decision in follow_up(self.desired, world, self.now):
             if isinstance(decision, Arm) and decision.status.state is _S.APPROVED:
@@ -363,7 +363,7 @@ def test_status_names_the_budget_that_work_waits_for():
     world = observed(
         {machine.name: RUNS for machine in MACHINES},
         operations=(a_status(running, _S.STARTED), *approved(waiting)),
-        destructive_starts=(begun(running),),
+        beginnings=(begun(running),),
     )
     states = {
         state.machine: state for state in machine_states(desired, world, plan(desired, world, NOW))

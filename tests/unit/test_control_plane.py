@@ -392,4 +392,4 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     plane.fail(armed, "it did not work out", "test")
     plane.reconcile()
     assert standing() == {second.name: OperationState.ARMED}
-    assert len(plane.observed().destructive_starts) == 2
+    assert len(plane.observed().beginnings) == 2

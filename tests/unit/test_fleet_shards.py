@@ -13,13 +13,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import StateError
-from reconciler.fleet.cache import CacheError, FleetCache
+from reconciler.fleet.cache import KEPT, FleetCache
+from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.claims import Claims, claim
-from reconciler.fleet.compile import Compiled, compile_index, update_index
+from reconciler.fleet.compile import compile_index
 from reconciler.fleet.crew import Crew, CrewError
-from reconciler.fleet.index import FleetIndex
+from reconciler.fleet.index import Compiled, FleetIndex
 from reconciler.fleet.planned import plan_index
 from reconciler.fleet.sight import PlanAhead, Sight
+from reconciler.fleet.update import update_index
 from reconciler.hardware import FleetHardware
 from reconciler.observed import Observed
 from reconciler.planning.plan import Plan
@@ -294,22 +296,65 @@ class TestCache:
     def test_only_the_newest_trees_and_their_shards_are_kept(
         self, cache: FleetCache, tmp_path: Path
     ) -> None:
-        for number in range(12):
+        for number in range(2 * KEPT):
             files = files_of([(1, "site/a", f"role{number}", "")])
             cache.keep(f"tree{number}", *compiled_of(files))
-        assert cache.trees() == tuple(f"tree{number}" for number in range(11, 3, -1))
+        newest = range(2 * KEPT - 1, KEPT - 1, -1)
+        assert cache.trees() == tuple(f"tree{number}" for number in newest)
         with sqlite3.connect(tmp_path / "cache/fleet.db") as database:
-            (count,) = database.execute("SELECT count(*) FROM shard").fetchone()
-        assert count == 1 + 8  # the group that nobody touched, and eight forms of the other
+            (count,) = database.execute("SELECT count(*) FROM piece").fetchone()
+        # The group that nobody touched, the forms of the other, and what all have alike.
+        assert count == 1 + KEPT + 2
 
     def test_a_damaged_shard_is_noticed(self, cache: FleetCache, tmp_path: Path) -> None:
         cache.keep("tree", *compiled_of(files_of([])))
         with sqlite3.connect(tmp_path / "cache/fleet.db") as database:
-            database.execute("UPDATE shard SET body = CAST(replace(body, 'web', 'bew') AS BLOB)")
+            database.execute("UPDATE piece SET body = CAST(replace(body, 'web', 'bew') AS BLOB)")
         known = cache.index("tree")
         assert known is not None
         with pytest.raises(CacheError, match=r"^RW761: .* is damaged or gone\. Remove the folder"):
             dict(known.fleet("rev").machines)
+
+    def test_what_a_commit_leaves_alone_is_kept_once(
+        self, cache: FleetCache, tmp_path: Path
+    ) -> None:
+        files = files_of([(1, "site/a", "db", "")])
+        cache.keep("tree", *compiled_of(files))
+        known = cache.index("tree")
+        assert known is not None
+        before = {"m1.yaml": files["m1.yaml"]}
+        after = {"m1.yaml": files["m1.yaml"].replace(b"db", b"cache")}
+        updated = update_index(known, cache.groundwork("tree"), before, after)
+        assert updated is not None
+        pieces = "SELECT count(*) FROM piece"
+        with sqlite3.connect(tmp_path / "cache/fleet.db") as database:
+            [(earlier,)] = database.execute(pieces).fetchall()
+            cache.keep("next", *updated)
+            assert database.execute(pieces).fetchall() == [(earlier + 1,)]  # the shard
+
+    def test_what_was_damaged_is_good_again_once_all_was_compiled(
+        self, cache: FleetCache, tmp_path: Path
+    ) -> None:
+        compiled = compiled_of(files_of([]))
+        cache.keep("tree", *compiled)
+        with sqlite3.connect(tmp_path / "cache/fleet.db") as database:
+            database.execute("UPDATE piece SET body = x'00'")
+        with pytest.raises(CacheError, match="is damaged or gone"):
+            cache.groundwork("tree")
+        cache.keep("tree", *compiled)
+        assert cache.groundwork("tree").claims == compiled[1].claims
+
+    def test_tables_of_another_form_are_emptied(self, tmp_path: Path) -> None:
+        path = tmp_path / "cache/fleet.db"
+        path.parent.mkdir(mode=0o700)
+        with sqlite3.connect(path) as database:
+            database.execute("CREATE TABLE fleet (key TEXT)")
+            database.execute("INSERT INTO fleet VALUES ('1 tree')")
+        path.chmod(0o600)
+        cache = FleetCache(path, "1")
+        assert cache.trees() == ()
+        cache.keep("tree", *compiled_of(files_of([])))
+        assert FleetCache(path, "1").trees() == ("tree",)
 
     def test_what_is_not_data_is_not_read(self, cache: FleetCache, tmp_path: Path) -> None:
         cache.keep("tree", *compiled_of(files_of([])))

@@ -84,9 +84,7 @@ def test_the_hourly_budget_holds_after_the_work_has_ended():
         Beginning(f"{minute}", NOW - timedelta(minutes=minute), True, f"mac:{minute}", ())  # noqa: FBT003 - destructive
         for minute in (50, 40, 30)
     )
-    world = observed(
-        operations=(a_status(RESTORE, _S.APPROVED, attempt=0),), destructive_starts=starts
-    )
+    world = observed(operations=(a_status(RESTORE, _S.APPROVED, attempt=0),), beginnings=starts)
     assert follow_up(a_fleet(NODE, per_hour=3), world, NOW) == ()
     assert len(follow_up(a_fleet(NODE, per_hour=4), world, NOW)) == 1
     assert len(follow_up(a_fleet(NODE, per_hour=3), world, NOW + timedelta(minutes=11))) == 1

@@ -340,11 +340,11 @@ def test_the_budget_counts_superseded_and_current_starts_of_destructive_work(led
     for minute, number in enumerate((1, 2)):
         end(ledger, again(operation, number), _S.VERIFIED, NOW + timedelta(minutes=minute))
     end(ledger, again(operation, 3, disks=(), run="2"), _S.VERIFIED)
-    first, second = ledger.destructive_starts(NOW)
+    first, second = ledger.beginnings(NOW)
     assert (first.at, second.at) == (NOW, NOW + timedelta(minutes=1))
     assert first.destructive
     assert (first.hardware, first.identities) == (operation.hardware, operation.identities)
-    assert ledger.destructive_starts(NOW + timedelta(seconds=1)) == (second,)
+    assert ledger.beginnings(NOW + timedelta(seconds=1)) == (second,)
 
 
 def test_the_budget_counts_work_that_interrupted_a_system_and_not_what_harmed_nobody(
@@ -353,7 +353,7 @@ def test_the_budget_counts_work_that_interrupted_a_system_and_not_what_harmed_no
     for number, reason in ((1, ITS_TURN), (2, INTERRUPTS)):
         end(ledger, again(operation, number, disks=()), _S.VERIFIED, NOW, reason)
     end(ledger, again(operation, 3, disks=()), _S.FAILED, NOW, ITS_TURN)
-    (interrupted,) = ledger.destructive_starts(NOW)
+    (interrupted,) = ledger.beginnings(NOW)
     assert (interrupted.op_id, interrupted.destructive) == (again(operation, 2).op_id, False)
 
 
@@ -363,9 +363,9 @@ def test_the_budget_counts_the_first_arming_of_work_until_it_is_over(ledger, ope
     move(ledger, operation, _S.APPROVED, _S.ARMED, 1)
     move(ledger, operation, _S.ARMED, _S.ARMED, 2)
     later = NOW + timedelta(hours=2)
-    assert [each.at for each in ledger.destructive_starts(later)] == [NOW]
+    assert [each.at for each in ledger.beginnings(later)] == [NOW]
     move(ledger, operation, _S.ARMED, _S.FAILED, 2)
-    assert ledger.destructive_starts(later) == ()
+    assert ledger.beginnings(later) == ()
 
 
 def test_a_name_is_remembered_with_the_hardware_that_had_it_last(ledger, operation):

@@ -140,6 +140,15 @@ class TestWhatIsRead:
         monkeypatch.setenv("GIT_WORK_TREE", str(other.path))
         assert read_commit(git_repository.path, "HEAD").files == {"a.yaml": b"a"}
 
+    @pytest.mark.needs_root
+    def test_a_repository_of_another_user_is_read(self, git_repository: GitRepository) -> None:
+        git_repository.commit("One", {"a.yaml": "a"})
+        for path in (git_repository.path, *git_repository.path.rglob("*")):
+            os.chown(path, 12345, 12345)
+        with pytest.raises(AssertionError, match="dubious ownership"):
+            git_repository.git("status")
+        assert read_commit(git_repository.path, "HEAD").files == {"a.yaml": b"a"}
+
 
 class TestWhatIsRefused:
     def test_an_unknown_name_is_answered_with_the_nearest(

@@ -3,7 +3,8 @@
 import pytest
 
 from reconciler.ledger.operation import INSPECTION
-from specs.compile import CompileResult, compile_fleet, is_desired_state
+from specs.compile import CompileResult, compile_fleet
+from specs.desired_state import is_desired_state
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 NETWORK = f"""{HEAD}kind: Network

@@ -4,8 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.compile import CompileResult, compile_fleet, is_desired_state
+from specs.compile import CompileResult, compile_fleet
 from specs.compiled import CompiledFleet, CompiledMachine, Origin
+from specs.desired_state import is_desired_state
 from specs.position import Position
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"

@@ -1,0 +1,29 @@
+"""What groups hand down to their machines."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from specs.compiled import Assignment
+from specs.kinds.power import Power
+from specs.origins import Sources
+from specs.resolve.power import BY_HAND
+
+
+@dataclass(frozen=True, slots=True)
+class Inherited:
+    """What a machine of a group has before it says anything itself.
+
+    ``sources`` has a key for every field that a group set, in the words of the
+    machine's document. ``network_is_known`` is False where a document that may set
+    the network has a problem of its own.
+    """
+
+    groups: tuple[str, ...] = ()
+    network: str | None = None
+    network_is_known: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    power: Power = BY_HAND
+    domain: str | None = None
+    protect: bool | None = None
+    assignments: tuple[Assignment, ...] = ()
+    sources: Sources = field(default_factory=dict)

@@ -1,0 +1,173 @@
+"""Commands that are asked many times an hour load only what they need.
+
+A module that is loaded by mistake costs every one of them some tenths of a second, which
+nobody notices in a test of results.
+"""
+
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from builders.world import (
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    an_image,
+    in_ram,
+    observed,
+)
+
+from reconciler.cli.workspace import Workspace
+from reconciler.errors import StateError
+from reconciler.ledger.ledger import Ledger
+from reconciler.ledger.states import OperationState
+from reconciler.planning.planner import plan
+from reconciler.store.captures import Captures
+from reconciler.store.database import open_database
+from reconciler.store.observations import Observations
+from reconciler.store.observe import observe
+from reconciler.store.rows import StateFile
+from tests.unit.git_repository import GitRepository
+
+LAB = Path(__file__).parents[2] / "examples/lab/fleet"
+ROOT = Path(__file__).parents[2]
+COMPILER = ("specs.compile", "specs.complaint", "specs.table.sheet", "reconciler.fleet.compile")
+OTHER_KINDS = ("specs.kinds.group", "specs.kinds.selector", "specs.kinds.scenario")
+RUN = """
+import sys
+from reconciler.cli.main import cli
+code = cli.main(sys.argv[1:], standalone_mode=False)
+sys.stderr.write(" ".join(sys.modules))
+sys.exit(code)
+"""
+
+
+@pytest.fixture
+def fleet(git_repository: GitRepository) -> GitRepository:
+    """Return the example fleet in Git, its machines in a file each."""
+    files = {path.name: path.read_text("utf-8") for path in LAB.glob("*.yaml")}
+    for number, text in enumerate(files.pop("machines.yaml").split("\n---\n")):
+        files[f"machine{number}.yaml"] = text
+    git_repository.commit("The fleet", files)
+    return git_repository
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> Path:
+    return tmp_path / "state"
+
+
+def run(fleet: GitRepository, state: Path, *arguments: str) -> tuple[str, set[str]]:
+    """Run one command in a process; return what it printed and the modules that it loaded."""
+    done = subprocess.run(
+        [sys.executable, "-c", RUN, *arguments, "--repo", fleet.path, "--state", state],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr, done.stderr
+    return done.stdout, set(done.stderr.split())
+
+
+def touch_machine(fleet: GitRepository) -> Path:
+    """Give one machine another label, in its file only."""
+    path = fleet.path / "machine0.yaml"
+    text = path.read_text("utf-8")
+    changed = text.replace("  name: ", "  labels: {touched: yes}\n  name: ", 1)
+    changed = changed.replace("{name: ", '{labels: {touched: "yes"}, name: ', 1)
+    assert changed != text
+    path.write_text(changed, "utf-8")
+    return path
+
+
+def observe_something(fleet: GitRepository, state: Path) -> None:
+    """Write reports, an operation that is armed, a capture and a bar."""
+    desired = Workspace(str(fleet.path), "HEAD", state).fleet
+    node = a_machine(1, "clone-golden")
+    world = observed({node.name: in_ram(node, a_disk())}, (an_image(),))
+    restore = plan(a_fleet(node), world, NOW).items[0].operation
+    assert restore is not None
+    database = open_database(state / "rackwright.db")
+    try:
+        observations, ledger = Observations(database), Ledger(database)
+        for machine in desired.machines.values():
+            observations.record_report(machine, a_report(machine, a_disk()), NOW)
+            observations.record_contact(machine, "deploy-os", NOW)
+        observations.set_quarantine("somebody", ("mac:52:54:00:99:99:99",), "alarm", NOW)
+        ledger.plan(restore, NOW, "ada")
+        path = (OperationState.PLANNED, OperationState.APPROVED, OperationState.ARMED)
+        for before, after in pairwise(path):
+            ledger.move(
+                restore.op_id, before, after, attempt=1, at=NOW, actor="ada", reason="because"
+            )
+        Captures(database).record(restore.op_id, "golden", "m" * 64)
+    finally:
+        database.close()
+
+
+@pytest.mark.parametrize("command", ["status", "plan"])
+def test_what_was_observed_is_read_without_the_mapping_of_tables(fleet, state, command):
+    before, _ = run(fleet, state, command)
+    observe_something(fleet, state)
+    printed, modules = run(fleet, state, command)
+    assert printed != before
+    assert sorted(modules & {"sqlalchemy", "alembic", "git", "pydantic"}) == []
+
+
+def test_the_file_of_the_state_reads_as_the_database_does(fleet, state):
+    observe_something(fleet, state)
+    path = state / "rackwright.db"
+    machines = Workspace(str(fleet.path), "HEAD", state).fleet.machines.values()
+    database = open_database(path)
+    try:
+        ordinary = observe(database, machines, {}, NOW)
+        plain = observe(StateFile(path), machines, {}, NOW)
+        assert plain == ordinary
+        assert [each.state for each in plain.operations] == [OperationState.ARMED]
+        assert [each.operation.steps for each in plain.operations] != [()]
+        assert len(plain.captures) == len(plain.beginnings) == 1
+        assert all(each.in_ram.report.disks for each in plain.machines.values())
+    finally:
+        database.close()
+
+
+def test_a_state_file_that_is_none_is_refused_by_name(tmp_path):
+    path = tmp_path / "rackwright.db"
+    path.write_text("no database")
+    with pytest.raises(StateError) as caught:
+        StateFile(path).rows("SELECT 1 FROM capture")
+    assert str(caught.value) == (
+        f"RW701: the state database {path} cannot be used: file is not a database. "
+        "Restore it from a backup, or name another directory with --state."
+    )
+
+
+def test_a_file_that_was_edited_is_checked_with_what_a_machine_needs(fleet, state):
+    run(fleet, state, "plan")
+    printed, modules = run(fleet, state, "validate", str(touch_machine(fleet)))
+    assert printed.startswith("valid: 1 file(s)")
+    assert "specs.kinds.machine" in modules
+    assert (
+        sorted(modules & {*COMPILER, *OTHER_KINDS, "git", "multiprocessing", "rich", "sqlalchemy"})
+        == []
+    )
+
+
+def test_a_commit_that_touches_a_machine_is_planned_with_what_a_machine_needs(fleet, state):
+    run(fleet, state, "plan")
+    touch_machine(fleet)
+    fleet.git("commit", "--all", "--message", "One machine")
+    _, modules = run(fleet, state, "plan")
+    assert "specs.kinds.machine" in modules
+    assert sorted(modules & {*COMPILER, *OTHER_KINDS, "git", "multiprocessing", "sqlalchemy"}) == []
+
+
+def test_a_plan_of_what_is_known_loads_no_model_and_no_yaml(fleet, state):
+    run(fleet, state, "plan")
+    _, modules = run(fleet, state, "plan")
+    assert sorted(modules & {"git", "multiprocessing", "pydantic", "ruamel", "specs.define"}) == []
