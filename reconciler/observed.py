@@ -62,36 +62,40 @@ class ObservedMachine:
     @property
     def known_as(self) -> tuple[str, datetime] | None:
         """Return the newest name that an observation carries, with its time."""
-        known = [
-            (each.machine, each.at) for each in (self.in_ram, self.installed) if each is not None
-        ]
-        known += [
-            (self.contact_name, at)
-            for at in (self.ram_contact, self.installed_contact)
-            if at is not None
-        ]
-        return max((each for each in known if each[0]), key=lambda each: each[1], default=None)
+        newest: tuple[str, datetime] | None = None
+        for report in (self.in_ram, self.installed):
+            if report is not None and report.machine and (not newest or newest[1] < report.at):
+                newest = report.machine, report.at
+        contact = _newest(self.ram_contact, self.installed_contact)
+        if contact is not None and self.contact_name and (not newest or newest[1] < contact):
+            newest = self.contact_name, contact
+        return newest
 
     @property
     def disks(self) -> TimedReport | None:
         """Return the newest report that says what the disks are."""
-        known = [report for report in (self.in_ram, self.installed) if report is not None]
-        return max(known, key=lambda timed: timed.at, default=None)
+        if self.in_ram is None or self.installed is None:
+            return self.in_ram or self.installed
+        return self.installed if self.installed.at > self.in_ram.at else self.in_ram
 
     @property
     def last_seen(self) -> datetime | None:
         """Return when anything was last heard."""
-        times = [report.at for report in (self.in_ram, self.installed) if report is not None]
-        times += [
-            time
-            for time in (self.ram_contact, self.installed_contact, self.boot_request)
-            if time is not None
-        ]
-        return max(times, default=None)
+        return _newest(
+            self.in_ram.at if self.in_ram else None,
+            self.installed.at if self.installed else None,
+            self.ram_contact,
+            self.installed_contact,
+            self.boot_request,
+        )
 
 
 def _newest(*times: datetime | None) -> datetime | None:
-    return max((time for time in times if time is not None), default=None)
+    newest = None
+    for time in times:
+        if time is not None and (newest is None or time > newest):
+            newest = time
+    return newest
 
 
 @dataclass(frozen=True, slots=True)

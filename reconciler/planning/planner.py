@@ -349,9 +349,7 @@ def _new_work(
 
 def _inspection(revision: str, view: MachineView) -> Operation:
     machine = view.machine
-    earlier = (*view.operations, *(each.status for each in view.disputed))
-    runs = [each.operation.run for each in earlier if each.operation.scenario == INSPECTION]
-    run = str(max((int(run) for run in runs if run.isdecimal()), default=0) + 1)
+    run = str(_inspections(view) + 1)
     return Operation(
         op_id=operation_id(machine.hardware_identity, INSPECTION, (), (), run),
         kind="inspect",
@@ -367,6 +365,13 @@ def _inspection(revision: str, view: MachineView) -> Operation:
         proof=False,
         timeout_seconds=INSPECTION_TIMEOUT,
     )
+
+
+def _inspections(view: MachineView) -> int:
+    """Return the highest run of an inspection so far."""
+    earlier = (*view.operations, *(each.status for each in view.disputed))
+    runs = [each.operation.run for each in earlier if each.operation.scenario == INSPECTION]
+    return max((int(run) for run in runs if run.isdecimal()), default=0) if runs else 0
 
 
 def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:

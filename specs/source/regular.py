@@ -43,7 +43,7 @@ def _form() -> str:
 
     scalar = f"{exact}|{quoted}|{tight}"
     flat = f"{scalar}|{sequence(scalar)}"
-    flow = f"{sequence(f'{flat}|{mapping(flat)}')}|{mapping(f'{flat}|{mapping(flat)}')}"
+    flow = f"{sequence(scalar)}|{mapping(f'{flat}|{mapping(flat)}')}"
     value = f"(?:{exact}|{quoted}|{plain}|{flow})"
     tail = r"(?: ++(?:#[^\n]*+)?+)?+\n"
     empty = r" *+(?:#[^\n]*+)?+\n"
