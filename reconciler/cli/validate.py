@@ -27,6 +27,8 @@ def validate(
     if paths:
         return _validate_files(paths, Path(repo), ref, state, output_format)
     from reconciler.errors import ReconcilerError  # noqa: PLC0415
+    from reconciler.fleet.check import check_fleet  # noqa: PLC0415
+    from reconciler.rendering.busy import busy  # noqa: PLC0415
     from reconciler.rendering.console import console  # noqa: PLC0415 - not needed for --help
     from reconciler.rendering.problem_list import (  # noqa: PLC0415
         count,
@@ -34,7 +36,6 @@ def validate(
         problems_document,
     )
     from reconciler.source.location import open_source  # noqa: PLC0415
-    from specs.compile import compile_fleet  # noqa: PLC0415
 
     source = open_source(repo, ref, cache=state / "sources")
     if not source.files:
@@ -43,20 +44,20 @@ def validate(
             f"{repo} has no YAML file to check ({source.describe})",
             "Name the folder of the fleet; what begins with a dot is not read",
         )
-    result = compile_fleet(source.files, source.revision)
-    fleet, problems = result.fleet, result.problems
+    with busy(f"checking {len(source.files):,} files"):
+        found = check_fleet(source)
+    problems = found.problems
     if output_format == "json":
         click.echo(dumps(problems_document(problems, source.revision), indent=2))
-        return 1 if fleet is None else 0
+        return 0 if found.sound else 1
     print_problems(console(), problems)
-    where = f"{len(source.files)} file(s), {source.describe}"
-    if fleet is None:
+    where = f"{len(source.files):,} file(s), {source.describe}"
+    if not found.sound:
         click.echo(f"\n{count(problems)} in {where}")
         return 1
     verdict = f"valid, with {count(problems)}" if problems else "valid"
     click.echo(
-        f"{verdict}: {len(fleet.machines)} machine(s), {len(fleet.scenarios)} scenario(s) in "
-        f"{where}"
+        f"{verdict}: {found.machines:,} machine(s), {found.scenarios:,} scenario(s) in {where}"
     )
     return 0
 

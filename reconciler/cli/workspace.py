@@ -98,8 +98,9 @@ class Workspace:
         if self.revision is None:
             return None
         from reconciler.fleet.open import open_index  # noqa: PLC0415 - files need none
+        from reconciler.rendering.busy import busy  # noqa: PLC0415 - likewise
 
-        return open_index(self.revision, self._cache, self._ahead)
+        return open_index(self.revision, self._cache, self._ahead, busy)
 
     async def watch(self, stop: "asyncio.Event") -> AsyncIterator[SourceTree | SourceError]:
         """Yield every new revision, or why there is none, until ``stop`` is set."""

@@ -1,6 +1,7 @@
 """From a revision to its fleet: kept, brought up to date, or compiled."""
 
-from contextlib import suppress
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
     from reconciler.fleet.index import Compiled
     from reconciler.fleet.sight import PlanAhead
 
+Busy = Callable[[str], AbstractContextManager[None]]
+"""Shows a text while its context lasts."""
+
 _MOST_CHANGES = 500
 """Files beyond which compiling everything by all processors is the faster way."""
 
@@ -30,12 +34,16 @@ def open_cache(state: Path) -> FleetCache | None:
 
 
 def open_index(
-    revision: Revision, cache: FleetCache | None, ahead: "PlanAhead | None" = None
+    revision: Revision,
+    cache: FleetCache | None,
+    ahead: "PlanAhead | None" = None,
+    busy: Busy | None = None,
 ) -> FleetIndex | None:
     """Return the fleet of a revision; None when it is not sound, and has to be looked at whole.
 
     ``ahead`` is the plan that will be asked for next: where everything is compiled, it is
-    made on the way. Raises ``SourceError`` as ``Revision.read``.
+    made on the way. ``busy`` says that this is under way. Raises ``SourceError`` as
+    ``Revision.read``.
     """
     if cache is not None:
         try:
@@ -50,7 +58,8 @@ def open_index(
     from reconciler.fleet.compile import compile_index  # noqa: PLC0415 - slow to load
 
     source = revision.read()
-    compiled = compile_index(source.files, ahead)
+    with busy(f"compiling {len(source.files):,} files") if busy else nullcontext():
+        compiled = compile_index(source.files, ahead)
     if compiled is None or source.has_links:
         # What a link leads to may change without the link: such a tree is compiled whole.
         return None if compiled is None else compiled[0]

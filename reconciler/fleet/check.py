@@ -1,0 +1,42 @@
+"""Checking all files of a repository."""
+
+from dataclasses import dataclass
+
+from reconciler.source.tree import SourceTree
+from specs.problem import Problem
+
+WORTH_PROCESSES = 1 << 20
+"""Bytes of YAML from which on sound fleets are checked sooner by several processes."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetCheck:
+    """What a repository says."""
+
+    problems: tuple[Problem, ...]
+    """By file, line and column."""
+    sound: bool
+    """Whether none of them is an error."""
+    machines: int = 0
+    scenarios: int = 0
+
+
+def check_fleet(source: SourceTree) -> FleetCheck:
+    """Return what is wrong with the files of a source."""
+    if sum(map(len, source.files.values())) >= WORTH_PROCESSES:
+        from reconciler.fleet.compile import compile_index  # noqa: PLC0415 - large fleets only
+
+        compiled = compile_index(source.files)
+        if compiled is not None:
+            index, _ = compiled
+            machines = sum(shard.count for shard in index.shards.values())
+            scenarios = len(index.surroundings.scenarios)
+            return FleetCheck(index.warnings, sound=True, machines=machines, scenarios=scenarios)
+    from specs.compile import compile_fleet  # noqa: PLC0415 - slow to load
+
+    result = compile_fleet(source.files, source.revision)
+    fleet = result.fleet
+    if fleet is None:
+        return FleetCheck(result.problems, sound=False)
+    counts = {"machines": len(fleet.machines), "scenarios": len(fleet.scenarios)}
+    return FleetCheck(result.problems, sound=True, **counts)
