@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from reconciler.fleet.claims import claim
-from reconciler.fleet.shard import FreshShard, HeldShard, held_shards
+from reconciler.fleet.shard import FreshShard, Held, shards_of
 from specs.define import define
 from specs.definition import Definition
 from specs.desired_state import is_desired_state
@@ -24,7 +24,7 @@ class Part:
 
     files: Files
     machines: list[Definition] = field(default_factory=list)
-    compiled: list[HeldShard] = field(default_factory=list)
+    compiled: list[Held] = field(default_factory=list)
     """What became of the machines, group by group."""
 
 
@@ -72,5 +72,5 @@ def compiled(part: Part, context: MachineContext) -> CompiledPart:
     """Compile the machines that ``read`` found; UnsoundPartError when one has an error."""
     machines, warnings = compile_part(part.machines, context)
     selected = context.surroundings.selector_counts(machines.values())
-    part.compiled = held_shards(machines.values())
-    return CompiledPart({each.group: each.shard for each in part.compiled}, warnings, selected)
+    part.compiled = shards_of(machines.values())
+    return CompiledPart({each.group: each for each, _ in part.compiled}, warnings, selected)

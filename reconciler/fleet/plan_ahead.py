@@ -31,5 +31,4 @@ def outlined(part: Part, wanted: AheadOf) -> Outlines:
         return Observed(images=ahead.images)
 
     planner = ShardPlanner(wanted.surroundings, Sight("", ahead.described, observe), ahead.now)
-    found = map(planner.outline, part.compiled)
-    return {digest: (until, folds) for digest, until, folds in found}
+    return {shard.digest: planner.outline_of(machines) for shard, machines in part.compiled}

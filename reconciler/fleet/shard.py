@@ -53,39 +53,11 @@ class FreshShard:
         return machines_of(self.group, self.body)
 
 
-@dataclass(frozen=True, slots=True)
-class HeldShard:
-    """A shard whose machines are in memory too, as they were compiled."""
-
-    shard: FreshShard
-    held: tuple[CompiledMachine, ...]
-
-    @property
-    def group(self) -> str:
-        """Return the path of the group."""
-        return self.shard.group
-
-    @property
-    def count(self) -> int:
-        """Return the number of machines."""
-        return self.shard.count
-
-    @property
-    def digest(self) -> str:
-        """Return the shard's digest."""
-        return self.shard.digest
-
-    @property
-    def body(self) -> bytes:
-        """Return the machines as they are kept."""
-        return self.shard.body
-
-    def machines(self) -> tuple[CompiledMachine, ...]:
-        """Return the machines."""
-        return self.held
+Held = tuple[FreshShard, tuple[CompiledMachine, ...]]
+"""A shard, and its machines as they were compiled."""
 
 
-def held_shards(machines: Iterable[CompiledMachine]) -> list[HeldShard]:
+def shards_of(machines: Iterable[CompiledMachine]) -> list[Held]:
     """Return the machines group by group."""
     members: dict[str, list[CompiledMachine]] = {}
     for machine in machines:
@@ -95,14 +67,13 @@ def held_shards(machines: Iterable[CompiledMachine]) -> list[HeldShard]:
 
 def shard(group: str, machines: Iterable[CompiledMachine]) -> FreshShard:
     """Return the machines of one group, in any order, as a shard."""
-    return _held(group, machines).shard
+    return _held(group, machines)[0]
 
 
-def _held(group: str, machines: Iterable[CompiledMachine]) -> HeldShard:
+def _held(group: str, machines: Iterable[CompiledMachine]) -> Held:
     ordered = sorted(machines, key=lambda machine: machine.name)
     body = _encode(ordered)
-    fresh = FreshShard(group, len(ordered), shard_digest(body), body)
-    return HeldShard(fresh, tuple(ordered))
+    return FreshShard(group, len(ordered), shard_digest(body), body), tuple(ordered)
 
 
 def shard_digest(body: bytes) -> str:

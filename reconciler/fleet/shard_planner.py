@@ -51,12 +51,15 @@ class ShardPlanner:
 
     def outline(self, shard: Shard) -> tuple[str, str, Folds]:
         """Return the shard's digest, until when its plan holds, and its folds."""
-        machines = shard.machines()
+        return shard.digest, *self.outline_of(shard.machines())
+
+    def outline_of(self, machines: Sequence[CompiledMachine]) -> tuple[str, Folds]:
+        """Return until when the plan of a group's machines holds, and its folds."""
         hardware, observed = self._seen(machines)
         folds = fold(self._plan(machines, hardware, observed))
         until = _holds_until(self._desired, machines, observed, self._now)
         text = until.isoformat() if until else ""
-        return shard.digest, text, [dict(fold_data(each)) for each in folds]
+        return text, [dict(fold_data(each)) for each in folds]
 
     def fleet_items(self) -> Iterator[PlanItem]:
         """Yield what concerns no machine."""
