@@ -125,7 +125,8 @@ def _merged(rows: Sequence[Row], level: int, *, by_action: bool) -> list[Row]:
     found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
         ancestor = "/".join(row.group.split("/")[:level])
-        action = row.actions[0] if by_action else ""
+        # By action, only rows of one were merged so far.
+        action = row.folds[0].action if by_action else ""
         found.setdefault((action, ancestor), []).append(row)
     return [_together(members) for members in found.values()]
 
