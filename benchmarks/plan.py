@@ -191,7 +191,11 @@ def _small_commands(bench: Bench, machines: int) -> None:
     state = fleet.with_name("small-state")
     lab = ROOT / "examples/lab/fleet"
     validate = [RACKWRIGHT, "validate", "--repo", fleet, "--state", _state(fleet), file]
-    bench.measure("validate one file of it", "0.15 s", lambda: run(validate))
+    committed = file.read_text()
+    file.write_text(committed.replace("role: ", "role: edited-"))
+    bench.measure("validate one edited file of it", "0.15 s", lambda: run(validate))
+    file.write_text(committed)
+    bench.measure("validate one file as it was committed", "0.15 s", lambda: run(validate))
     bench.measure("--help", "0.15 s", lambda: run([RACKWRIGHT, "--help"]))
     status = [RACKWRIGHT, "status", "--repo", lab, "--state", state]
     run(status, (0, 1))

@@ -14,12 +14,14 @@ from reconciler.fleet.cache import FleetCache
 from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.open import open_index
-from reconciler.fleet.update import compile_update
-from reconciler.source.git_command import LINK
+from reconciler.source.git_command import LINK, Entry
 from reconciler.source.revision import Revision
-from reconciler.source.tree import MAX_FILE_BYTES, SourceTree, refuse_too_large
+from reconciler.source.tree import MAX_FILE_BYTES, SourceTree, blob_id, refuse_too_large
 from specs.desired_state import is_table
 from specs.problem import Problem
+
+_SHA1 = 40
+"""Hexadecimal digits of an object's id, in repositories that are not of SHA-256."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,18 +68,33 @@ def _updated(
     known: FleetIndex, revision: Revision, files: Mapping[str, bytes], cache: FleetCache | None
 ) -> tuple[Problem, ...] | None:
     """Return the warnings of a sound fleet with these files; None where it has to be compiled."""
-    if cache is None or any(map(is_table, files)):
-        return None
     entries = revision.git.blobs(revision.tree, files)
-    if any(entry.mode == LINK for entry in entries.values()):
+    after = {path: data for path, data in files.items() if not _is(entries.get(path), data)}
+    if not after:
+        return known.warnings  # they are as the commit has them, which is sound
+    old = {path: entry for path, entry in entries.items() if path in after}
+    if cache is None or any(map(is_table, after)) or any(map(_is_link, old.values())):
         return None
-    contents = revision.contents(sorted({entry.id for entry in entries.values()}), MAX_FILE_BYTES)
-    before = {path: contents[entry.id] for path, entry in entries.items()}
+    from reconciler.fleet.update import compile_update  # noqa: PLC0415 - slow to load
+
+    contents = revision.contents(sorted({entry.id for entry in old.values()}), MAX_FILE_BYTES)
+    before = {path: contents[entry.id] for path, entry in old.items()}
     try:
-        update = compile_update(known, cache.groundwork(revision.tree), before, files)
+        update = compile_update(known, cache.groundwork(revision.tree), before, after)
     except CacheError:
         return None
     return None if update is None else update.warnings
+
+
+def _is(entry: Entry | None, data: bytes) -> bool:
+    """Return whether a file is what the commit has there."""
+    if entry is None or _is_link(entry):
+        return False
+    return entry.id == blob_id(data, "sha1" if len(entry.id) == _SHA1 else "sha256")
+
+
+def _is_link(entry: Entry) -> bool:
+    return entry.mode == LINK
 
 
 def read_named(top: Path, paths: tuple[Path, ...]) -> dict[str, bytes]:

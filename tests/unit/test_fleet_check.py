@@ -9,7 +9,9 @@ from reconciler.source.tree import SourceTree
 from tests.unit.test_fleet_shards import files_of, machine
 
 ROWS = [(number, "site/a", "db", "") for number in range(1, 6)]
-UNQUOTED = machine(9, "site/a", "db").replace('"52:54:00:00:00:09"', "10:20:30:40:50:10")
+UNQUOTED = machine(9, "site/a", "db").replace(
+    '{macs: ["52:54:00:00:00:09"]}', "\n    macs:\n      - 10:20:30:40:50:10"
+)
 
 
 def found(files):

@@ -41,6 +41,31 @@ def test_a_sound_file_has_no_problem(repository: GitRepository, cache: FleetCach
     assert check(repository, cache, m1=again, new=new) == FileCheck((), 0)
 
 
+def test_files_as_they_were_committed_have_the_problems_of_the_commit(
+    repository: GitRepository, cache: FleetCache | None
+) -> None:
+    unquoted = machine(9, "site/a", "db").replace(
+        '{macs: ["52:54:00:00:00:09"]}', "\n    macs:\n      - 10:20:30:40:50:10"
+    )
+    repository.commit("One more", {"m9.yaml": unquoted})
+    for more in ({}, {"m8": machine(8, "site/a", "web")}):
+        found = check(repository, cache, m9=unquoted, **more)
+        assert [(each.code, each.position.file) for each in found.problems] == [
+            ("RW115", "m9.yaml")
+        ]
+        assert found.elsewhere == 0
+
+
+def test_a_link_is_no_file_as_it_was_committed(
+    repository: GitRepository, cache: FleetCache | None
+) -> None:
+    text = machine(9, "site/a", "db").replace("hardware", "hardwear")
+    (repository.path / "link.yaml").symlink_to("m1.yaml")
+    repository.commit("A link", {})
+    (repository.path / "link.yaml").unlink()
+    assert [each.code for each in check(repository, cache, link=text).problems] == ["RW124"]
+
+
 def test_a_mistake_is_named_with_its_place(
     repository: GitRepository, cache: FleetCache | None
 ) -> None:

@@ -158,6 +158,13 @@ def test_a_file_that_was_edited_is_checked_with_what_a_machine_needs(fleet, stat
     )
 
 
+def test_a_file_that_is_as_it_was_committed_is_known_to_be_sound(fleet, state):
+    run(fleet, state, "plan")
+    printed, modules = run(fleet, state, "validate", str(fleet.path / "machine0.yaml"))
+    assert printed.startswith("valid: 1 file(s)")
+    assert sorted(modules & {"pydantic", "ruamel", "specs.define", "git", "sqlalchemy"}) == []
+
+
 def test_a_commit_that_touches_a_machine_is_planned_with_what_a_machine_needs(fleet, state):
     run(fleet, state, "plan")
     touch_machine(fleet)
