@@ -116,7 +116,8 @@ def _holds_until(
     for machine in machines:
         seen = observed.machines.get(machine.name, ObservedMachine())
         turns += [each.at + max_age for each in (seen.in_ram, seen.installed) if each is not None]
-    return min((turn for turn in turns if turn > now), default=None)
+    # A report as old as it may be is too old in the next moment.
+    return min((turn for turn in turns if turn >= now), default=None)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from reconciler.errors import StateError
@@ -478,6 +478,7 @@ def test_a_plan_made_while_compiling_is_not_used_with_other_knowledge(other: str
 
 @settings(max_examples=40)
 @given(found=fleets, heard=ages, later=st.integers(-90, 200))
+@example(found=[(1, "site/a", "web", "")], heard={"m1": 61}, later=-1)
 def test_a_remembered_plan_is_the_plan_at_any_time(
     tmp_path_factory: pytest.TempPathFactory,
     found: list[Row],
