@@ -10,7 +10,7 @@ from reconciler.fleet.cache import FleetCache
 from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.version import program_version
-from reconciler.source.git_command import LINK, SUBMODULE, Change
+from reconciler.source.git_command import Change
 from reconciler.source.revision import Revision
 from reconciler.source.tree import MAX_FILE_BYTES, is_hidden, is_wanted
 
@@ -95,13 +95,13 @@ def _updated(revision: Revision, cache: FleetCache) -> "Compiled | None":
 def _matters(change: Change) -> bool:
     if is_hidden(change.path):
         return False
-    return change.mode in {LINK, SUBMODULE} or is_wanted(change.path)
+    return change.is_indirect or is_wanted(change.path)
 
 
 def _is_plain(change: Change) -> bool:
     """Return whether a changed file is what it seems, and nobody else's content."""
     return (
-        change.mode not in {LINK, SUBMODULE}
+        not change.is_indirect
         and change.path.isprintable()
         and not change.path.lower().endswith(".csv")
     )

@@ -24,6 +24,7 @@ from reconciler.source.tree import MAX_ENTRIES, Commit, too_many_entries
 
 LINK: Final = "120000"
 SUBMODULE: Final = "160000"
+_INDIRECT: Final = frozenset({LINK, SUBMODULE})
 
 _NAMESPACES = ("refs/heads", "refs/tags", "refs/remotes")
 _FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head")
@@ -51,10 +52,15 @@ class Change:
     """One file that two trees do not share alike; an id is empty where a tree lacks the file."""
 
     mode: str
-    """What it became, or was where it is gone."""
+    """What it became, or was where it is gone; of a link that became a file, that of the link."""
     before: str
     after: str
     path: str
+
+    @property
+    def is_indirect(self) -> bool:
+        """Whether it is or was a link or a submodule: what it means stands elsewhere."""
+        return self.mode in _INDIRECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,10 +293,11 @@ def parse_changes(output: bytes) -> Iterator[Change]:
         if match is None:
             raise _failed("diff-tree", f"it printed {line[:80]!r}")
         old_mode, new_mode, before, after = (part.decode() for part in match.groups())
+        is_gone = not after.strip("0")
         yield Change(
-            mode=old_mode if not after.strip("0") else new_mode,
+            mode=old_mode if is_gone or old_mode in _INDIRECT else new_mode,
             before=before if before.strip("0") else "",
-            after=after if after.strip("0") else "",
+            after="" if is_gone else after,
             path=path.decode(errors="surrogateescape"),
         )
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 from reconciler.errors import SourceError
 from reconciler.source.acceptance import Lineage, SignedRevision
 from reconciler.source.commit import blob_contents, commit_of, wanted_blobs
-from reconciler.source.git_command import LINK, SUBMODULE, Change, ObjectTooLargeError
+from reconciler.source.git_command import ObjectTooLargeError
 from reconciler.source.repository import Repository
-from reconciler.source.tree import MAX_FILE_BYTES, is_wanted
+from reconciler.source.tree import MAX_FILE_BYTES
 
 if TYPE_CHECKING:
     from specs.compiled import CompiledCommits
@@ -82,8 +82,9 @@ class RevisionReader:
         """Return whether two trees are known to have the same Fleet document."""
         from specs.compile import may_hold_fleet  # noqa: PLC0415 - likewise
 
-        changes = [each for each in self._git.changes(one, other) if _matters(each)]
-        if len(changes) > _MOST_CHANGES or any(each.mode in _INDIRECT for each in changes):
+        # Files of any name: a link may lead to one that has no part in the fleet by itself.
+        changes = list(self._git.changes(one, other))
+        if len(changes) > _MOST_CHANGES or any(each.is_indirect for each in changes):
             return False
         blobs = {blob for each in changes for blob in (each.before, each.after) if blob}
         try:
@@ -91,10 +92,3 @@ class RevisionReader:
             return not any(may_hold_fleet(content) for _, content in contents)
         except ObjectTooLargeError:
             return False
-
-
-_INDIRECT = frozenset({LINK, SUBMODULE})
-
-
-def _matters(change: Change) -> bool:
-    return change.mode in _INDIRECT or is_wanted(change.path)

@@ -98,6 +98,31 @@ def test_a_commit_after_one_that_cannot_be_read_is_read_as_a_whole(git_repositor
     assert between[1].policy == CompiledCommits()
 
 
+def test_a_fleet_document_behind_a_link_is_read_where_it_changes(git_repository) -> None:
+    (git_repository.path / "fleet.yaml").symlink_to("fleet.txt")
+    ours = "spec: {budgets: {destructive: {atOnce: 1}}}\n"
+    wrong = FLEET + "spec: {commits: {verify: ssh}}\n"
+    first, second, last = commits_of(
+        git_repository, {"fleet.txt": FLEET + ours}, {"fleet.txt": wrong}, {"x.yaml": IMAGE}
+    )
+    (between,) = reader(git_repository).trace(first, last).between
+    assert reader(git_repository).read(first).policy == CompiledCommits()
+    assert between == reader(git_repository).read(second)
+    assert between.policy is None
+
+
+def test_a_link_that_becomes_a_file_is_read_as_a_whole(git_repository) -> None:
+    link = git_repository.path / "fleet.yaml"
+    link.symlink_to("fleet.txt")
+    first = git_repository.commit("One", {"fleet.txt": FLEET, "base.yaml": IMAGE})
+    link.unlink()
+    second = git_repository.commit("Two", {"fleet.yaml": IMAGE.replace("golden", "silver")})
+    remembered = iter([CompiledCommits(verify="ssh")])
+    revisions = reader(git_repository, lambda _tree: next(remembered, None))
+    assert revisions.read(first).policy == CompiledCommits(verify="ssh")
+    assert revisions.read(second).policy == reader(git_repository).read(second).policy
+
+
 def test_a_folder_of_a_repository_is_read_for_itself(git_repository, read_blobs) -> None:
     first, second = commits_of(
         git_repository,

@@ -60,6 +60,14 @@ def test_changes_are_read_as_git_prints_them() -> None:
     assert list(parse_changes(b"")) == []
 
 
+@pytest.mark.parametrize("modes", ["120000 100644", "100644 120000", "160000 100644"])
+def test_a_change_of_what_was_a_link_or_submodule_is_told_as_one_of_it(modes: str) -> None:
+    (change,) = parse_changes(f":{modes} {ONE} {TWO} T\0a.yaml\0".encode())
+    assert change.is_indirect
+    (plain,) = parse_changes(f":100644 100755 {ONE} {TWO} M\0a.yaml\0".encode())
+    assert not plain.is_indirect
+
+
 @pytest.mark.parametrize("output", [b"x", b":100644 100644 1 2 M\0a\0", b"a\0", b"a\0b\0c"])
 def test_what_is_no_list_of_changes_is_refused(output: bytes) -> None:
     with pytest.raises(SourceError, match="RW717"):
