@@ -5,7 +5,6 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.observed import Capture
 from reconciler.store import schema
-from reconciler.store.captured import captured
 from reconciler.store.database import Database
 
 
@@ -37,7 +36,3 @@ class Captures:
                 )
                 .values(proof=problem)
             )
-
-    def all(self) -> tuple[Capture, ...]:
-        """Return every capture."""
-        return captured(self._database)
