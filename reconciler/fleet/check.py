@@ -2,11 +2,9 @@
 
 from dataclasses import dataclass
 
+from reconciler.fleet.processes import BYTES_WORTH_A_PROCESS
 from reconciler.source.tree import SourceTree
 from specs.problem import Problem
-
-WORTH_PROCESSES = 1 << 20
-"""Bytes of YAML from which on sound fleets are checked sooner by several processes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +21,7 @@ class FleetCheck:
 
 def check_fleet(source: SourceTree) -> FleetCheck:
     """Return what is wrong with the files of a source."""
-    if sum(map(len, source.files.values())) >= WORTH_PROCESSES:
+    if sum(map(len, source.files.values())) >= BYTES_WORTH_A_PROCESS:
         from reconciler.fleet.compile import compile_index  # noqa: PLC0415 - large fleets only
 
         compiled = compile_index(source.files)

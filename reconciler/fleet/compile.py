@@ -13,7 +13,7 @@ from reconciler.fleet.claims import Claims
 from reconciler.fleet.crew import Alone, Crew, CrewError
 from reconciler.fleet.index import Compiled, FleetIndex, Groundwork, PlannedAhead
 from reconciler.fleet.part import CompiledPart, Files, Part, compiled, read
-from reconciler.fleet.processes import process_count
+from reconciler.fleet.processes import BYTES_WORTH_A_PROCESS, process_count
 from reconciler.fleet.shard import Shard, shard
 from specs.compile import compile_surroundings
 from specs.compiled import CompiledFleet
@@ -23,9 +23,6 @@ from specs.source.bulk import preload
 
 if TYPE_CHECKING:
     from reconciler.fleet.sight import Folds, PlanAhead
-
-WORTH_A_PROCESS = 1 << 20
-"""Bytes of YAML below which starting another process costs more than it saves."""
 
 
 def compile_index(files: Mapping[str, bytes], ahead: "PlanAhead | None" = None) -> Compiled | None:
@@ -110,7 +107,7 @@ def _joined(group: str, shards: Sequence[Shard]) -> Shard:
 def _parts(files: Files) -> list[Files]:
     """Return the files in as many runs of about equal size as there are processes to use."""
     size = sum(len(data) for _, data in files)
-    count = process_count(size // WORTH_A_PROCESS)
+    count = process_count(size // BYTES_WORTH_A_PROCESS)
     parts: list[list[tuple[str, bytes]]] = [[]]
     filled = 0
     for file in files:

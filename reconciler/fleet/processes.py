@@ -4,6 +4,9 @@ import os
 
 _MOST = 8
 
+BYTES_WORTH_A_PROCESS = 1 << 20
+"""Bytes of YAML below which starting another process costs more than it saves."""
+
 
 def process_count(worth: int) -> int:
     """Return a number of processes of which each has something to do.

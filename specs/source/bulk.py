@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 from specs.problems import Problems
-from specs.source.chunk import Chunk, split
+from specs.source.chunk import EMPTY_LINE, Chunk, split
 from specs.source.document import Document
 from specs.source.load import LoadedFile, load_file, read_chunk
 from specs.source.plain import Plain
@@ -15,7 +15,7 @@ WORTH_LOADING = 1 << 19
 """Bytes of YAML below which loading the faster parser takes longer than it saves."""
 _BATCH = 1 << 16
 """Bytes that are read at once: single small files would cost more than what is in them."""
-_NOTHING = re.compile(r"(?: *+(?:#[^\n]*+)?+\n)*+")
+_NOTHING = re.compile(f"(?:{EMPTY_LINE})*+")
 """Lines before the first document."""
 
 File = tuple[str, bytes]

@@ -15,6 +15,7 @@ import ryml
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
 from ruamel.yaml.error import YAMLError
 
+from specs.source.chunk import EMPTY_LINE
 from specs.source.plain import Plain
 
 
@@ -46,14 +47,13 @@ def _form() -> str:
     flow = f"{sequence(scalar)}|{mapping(f'{flat}|{mapping(flat)}')}"
     value = f"(?:{exact}|{quoted}|{plain}|{flow})"
     tail = r"(?: ++(?:#[^\n]*+)?+)?+\n"
-    empty = r" *+(?:#[^\n]*+)?+\n"
     line = (
-        rf"{empty}"
+        rf"{EMPTY_LINE}"
         rf"| {{0,40}}+(?:- ++){{0,8}}+{key}(?: ++{value})?+{tail}"
         rf"| {{0,40}}+(?:- ++){{1,8}}+{value}{tail}"
     )
     # The first value stands at the left edge: rapidyaml wants it there.
-    return rf"(?:---{tail})?+(?:{empty})*+(?! )(?:{line})*+"
+    return rf"(?:---{tail})?+(?:{EMPTY_LINE})*+(?! )(?:{line})*+"
 
 
 _DOCUMENT = re.compile(_form(), re.ASCII)

@@ -31,8 +31,8 @@ def found(files):
 def test_large_and_small_are_checked_alike(monkeypatch, more) -> None:
     files = files_of(ROWS) | more
     small = found(files)
-    monkeypatch.setattr(check, "WORTH_PROCESSES", 1)
-    monkeypatch.setattr("reconciler.fleet.compile.WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(check, "BYTES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("reconciler.fleet.compile.BYTES_WORTH_A_PROCESS", 1)
     monkeypatch.setattr("reconciler.fleet.compile.process_count", lambda _worth: 2)
     assert found(files) == small
 

@@ -440,7 +440,7 @@ def test_a_plan_that_is_made_while_compiling_is_the_plan(
 def test_several_processes_compile_and_plan_groups_that_two_of_them_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("reconciler.fleet.compile.WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("reconciler.fleet.compile.BYTES_WORTH_A_PROCESS", 1)
     monkeypatch.setattr("reconciler.fleet.compile.process_count", lambda _worth: 2)
     rows: list[Row] = [(number, "site/a", "db", "") for number in range(1, 12)]
     files = files_of(rows)
