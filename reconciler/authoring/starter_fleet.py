@@ -69,7 +69,8 @@ spec:
     macs: ["02:00:00:00:00:01"]
   identity:
     addresses: [192.0.2.11/24] # leave identity out for an address by DHCP
-  # true: no disk of this machine is ever overwritten. Remove it once you mean to.
+  # true: no disk of this machine is ever overwritten. Write false once you mean to: a line that is
+  # removed goes on protecting what was protected.
   protect: true
   # What the machine shall have run. A scenario runs once for each word after run:, so that a
   # new word means "again".
