@@ -19,7 +19,6 @@ from specs.compile import compile_surroundings
 from specs.compiled import CompiledFleet
 from specs.machine_context import UnsoundPartError
 from specs.problems import Problems
-from specs.source.bulk import preload
 
 if TYPE_CHECKING:
     from reconciler.fleet.sight import Folds, PlanAhead
@@ -44,9 +43,9 @@ def compile_index(files: Mapping[str, bytes], ahead: "PlanAhead | None" = None) 
 def _load(ahead: "PlanAhead | None") -> None:
     """Load what the processes will need, lest each of them does so by itself."""
     import specs.kinds.group  # noqa: PLC0415 - small fleets may have none
-    import specs.kinds.machine  # noqa: F401, PLC0415 - likewise
+    import specs.kinds.machine  # noqa: PLC0415 - likewise
+    import specs.source.alike  # noqa: F401, PLC0415 - small fleets are read without
 
-    preload()
     if ahead is not None:
         import reconciler.fleet.plan_ahead  # noqa: F401, PLC0415 - not all that compiles is planned
 

@@ -4,8 +4,7 @@
 depends on nothing but the file's name and bytes, so that it can be kept by the blob's id.
 """
 
-from specs.source.bulk import load_files
 from specs.source.document import Document
-from specs.source.load import LoadedFile, load_file
+from specs.source.load import LoadedFile, load_file, load_files
 
 __all__ = ["Document", "LoadedFile", "load_file", "load_files"]

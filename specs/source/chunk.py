@@ -24,9 +24,6 @@ ANY_NAME = "*"
 MARKER = re.compile(r"^(?:---|\.\.\.)(?=[ \t\r\n]|\Z)", re.MULTILINE)
 """Where a document begins or ends. At the start of a line, YAML allows it nowhere else."""
 
-EMPTY_LINE = r" *+(?:#[^\n]*+)?+\n"
-"""A line that holds nothing, or a comment."""
-
 _MARKER_BYTES = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _CONFLICT = re.compile(rb"^(?:<{7}|={7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
 _CONTROL_BYTES = bytes(set(range(32)) - {0x09, 0x0A, 0x0D}) + b"\x7f"

@@ -1,6 +1,6 @@
 """Reading one file."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
@@ -17,6 +17,9 @@ from specs.source.document import Document
 from specs.source.flaw import Flaw, UnreadableDocumentError
 from specs.source.plain import Plain
 from specs.source.syntax import explain
+
+WORTH_LEARNING = 1 << 16
+"""Bytes of YAML below which learning how documents are alike takes longer than it saves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +44,16 @@ def load_file(file: str, data: bytes) -> LoadedFile:
     for chunk in chunks.readable:
         read_chunk(chunk, problems, documents, unreadable)
     return LoadedFile(tuple(documents), tuple(unreadable), problems.in_order())
+
+
+def load_files(files: Iterable[tuple[str, bytes]]) -> Iterator[LoadedFile]:
+    """Return what ``load_file`` returns of each file, by name and content; sooner for many."""
+    files = tuple(files)
+    if sum(len(data) for _, data in files) < WORTH_LEARNING:
+        return (load_file(*each) for each in files)
+    from specs.source.alike import load_alike  # noqa: PLC0415 - slow to load
+
+    return load_alike(files)
 
 
 def read_chunk(

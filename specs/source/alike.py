@@ -1,0 +1,69 @@
+"""Reading many files: a document of the shape of earlier ones is not parsed again."""
+
+import re
+from collections.abc import Iterable, Iterator
+
+from specs.problems import Problems
+from specs.source.chunk import MAX_FILE_BYTES, Chunk, split
+from specs.source.document import Document
+from specs.source.load import LoadedFile, load_file, read_chunk
+from specs.source.shape import LETTERS
+from specs.source.shapes import Shapes, document_text
+
+_NOTHING = re.compile(rf"(?: *+(?:#[\t -~{LETTERS}]*+)?+\r?+\n)*+")
+"""Lines before the first document, all of them of characters that are allowed."""
+
+
+def load_alike(files: Iterable[tuple[str, bytes]]) -> Iterator[LoadedFile]:
+    """Yield what ``load_file`` returns of each file, by name and content."""
+    shapes = Shapes()
+    for file, data in files:
+        documents = _documents(file, data, shapes)
+        # Whatever has to be said of a file is put into words in one place.
+        if documents is None:
+            yield load_file(file, data)
+        else:
+            yield LoadedFile(tuple(documents), (), ())
+
+
+def _documents(file: str, data: bytes, shapes: Shapes) -> list[Document] | None:
+    """Return the documents of a sound file; None where it may have a flaw."""
+    try:
+        text = data.decode() if len(data) <= MAX_FILE_BYTES else ""
+    except UnicodeDecodeError:
+        return None
+    chunk = Chunk(file, text, 0)
+    nothing = _NOTHING.match(text)
+    begin = nothing.end() if nothing else 0
+    line = text.count("\n", 0, begin)
+    documents: list[Document] = []
+    is_split = False
+    while begin < len(text):
+        found = shapes.read(chunk, begin, line)
+        if found is not None:
+            document, begin, line = found
+            documents.append(document)
+            continue
+        if not is_split and not _is_plain(chunk, data):
+            return None
+        is_split = True
+        own = document_text(chunk.text, begin)
+        problems = Problems()
+        unreadable: list[str] = []
+        before = len(documents)
+        read_chunk(Chunk(file, own, line), problems, documents, unreadable)
+        if unreadable or problems.in_order() or len(documents) != before + 1:
+            return None
+        shapes.learn(own)
+        begin += len(own)
+        line += own.count("\n")
+    return documents or None
+
+
+def _is_plain(chunk: Chunk, data: bytes) -> bool:
+    """Return whether a file has only documents that can be told apart without a parser."""
+    problems = Problems()
+    if split(chunk.file, data, problems).readable != (chunk,) or problems.in_order():
+        return False
+    text = chunk.text
+    return not (text.startswith("%") or "\n%" in text or "\n..." in text)
