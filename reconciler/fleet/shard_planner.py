@@ -10,7 +10,7 @@ from reconciler.fleet.processes import process_count
 from reconciler.fleet.shard import FreshShard, Shard
 from reconciler.fleet.sight import Folds, Outlines, Sight
 from reconciler.hardware import FleetHardware
-from reconciler.observed import Observed, ObservedMachine
+from reconciler.observed import Observed
 from reconciler.planning.fold import Fold, fold, fold_data
 from reconciler.planning.item import PlanItem
 from reconciler.planning.planner import fleet_items, plan_machines
@@ -114,8 +114,10 @@ def _holds_until(
     max_age = timedelta(seconds=desired.settings.observation_max_age_seconds)
     turns = [hold.until for hold in desired.holds]
     for machine in machines:
-        seen = observed.machines.get(machine.name, ObservedMachine())
-        turns += [each.at + max_age for each in (seen.in_ram, seen.installed) if each is not None]
+        seen = observed.machines.get(machine.name)
+        if seen is not None:
+            reports = seen.in_ram, seen.installed
+            turns += [each.at + max_age for each in reports if each is not None]
     # A report as old as it may be is too old in the next moment.
     return min((turn for turn in turns if turn >= now), default=None)
 

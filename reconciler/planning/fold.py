@@ -4,6 +4,7 @@ A fold's aggregates are plain data that can be stored without its items, so that
 the verdict, the digest and a screenful about 40,000 machines need no item.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -84,10 +85,7 @@ def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
     found: dict[Key, list[PlanItem]] = {}
     for item in items:
         found.setdefault((item.risk, item.action, item.group, item.cause), []).append(item)
-    return tuple(
-        _fold(key, sorted(found[key], key=lambda item: (item.name, item.line)))
-        for key in sorted(found, key=_place)
-    )
+    return tuple(_fold(key, found[key]) for key in sorted(found, key=_place))
 
 
 def in_order(folds: Iterable[Fold]) -> tuple[Fold, ...]:
@@ -111,10 +109,13 @@ def _place(key: Key) -> tuple[int, str, str, Position, tuple[str, ...]]:
     )
 
 
-def _fold(key: Key, items: Sequence[PlanItem]) -> Fold:
+def _fold(key: Key, unordered: Sequence[PlanItem]) -> Fold:
     risk, action, group, cause = key
+    lines = sorted((item.name, item.line, place) for place, item in enumerate(unordered))
+    items = [unordered[place] for _, _, place in lines]
     times = [item.observed_at for item in items if item.observed_at is not None]
-    reasons = merged_reasons(Reason(item.reason, 1, item.unblock) for item in items)
+    said = Counter((item.reason, item.unblock) for item in items)
+    reasons = merged_reasons(Reason(text, n, unblock) for (text, unblock), n in said.items())
     disks = [disk for item in items for disk in item.disks]
     images = {f"{image.name} {image.manifest[:12]}" for item in items for image in item.images}
     return Fold(
@@ -133,9 +134,9 @@ def _fold(key: Key, items: Sequence[PlanItem]) -> Fold:
         newest=max(times, default=None),
         never_observed=len(items) - len(times),
         reasons=reasons[:KEPT_REASONS],
-        names=tuple(item.name for item in items[:KEPT_NAMES]),
+        names=tuple(name for name, _, _ in lines[:KEPT_NAMES]),
         images=tuple(sorted(images)[:KEPT_IMAGES]),
-        digest=digest_of(item.line for item in items),
+        digest=digest_of(line for _, line, _ in lines),
         items=tuple(items),
     )
 
