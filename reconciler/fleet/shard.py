@@ -16,7 +16,7 @@ from typing import Any, Protocol
 from specs.compiled import PROTECT, Assignment, CompiledMachine, Origin
 from specs.position import Position
 
-_dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+_dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class Shard(Protocol):

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.ledger.operation import Operation, OperationKind, operation_id
-from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
+from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk, line_of
 from specs.compiled import Assignment, CompiledMachine, Origin
 
 if TYPE_CHECKING:
@@ -29,15 +29,19 @@ class Work:
     proof: bool
     timeout_seconds: int
 
+    def id_on(self, machine: CompiledMachine) -> str:
+        """Return the id of the operation on a machine."""
+        disks = tuple(disk.key() for disk in self.disks) if self.disks else ()
+        hardware = machine.hardware_identity
+        return operation_id(hardware, self.scenario, self.inputs, disks, self.run)
+
     def on(self, machine: CompiledMachine) -> Operation:
         """Return the operation on a machine."""
-        hardware = machine.hardware_identity
-        disks = tuple(disk.key() for disk in self.disks) if self.disks else ()
         return Operation(
-            op_id=operation_id(hardware, self.scenario, self.inputs, disks, self.run),
+            op_id=self.id_on(machine),
             kind=self.kind,
             machine=machine.name,
-            hardware=hardware,
+            hardware=machine.hardware_identity,
             scenario=self.scenario,
             run=self.run,
             revision=self.revision,
@@ -69,8 +73,16 @@ class Draft:
     unblock: str = ""
     seconds: int = 0
 
-    def item(self, machine: CompiledMachine) -> PlanItem:
-        """Return the item about a machine."""
+    def line(self, machine: CompiledMachine) -> str:
+        """Return the ``line`` of the item about a machine, without making the item."""
+        if self.work is not None:
+            op_id = self.work.id_on(machine)
+        else:
+            op_id = "-" if self.running is None else self.running.op_id
+        return line_of(machine.name, self.risk, self.action, op_id)
+
+    def item(self, machine: CompiledMachine, formerly: str = "") -> PlanItem:
+        """Return the item about a machine, whose hardware may have had another name."""
         return PlanItem(
             machine=machine.name,
             group=machine.group,
@@ -86,10 +98,11 @@ class Draft:
             observed_at=self.observed_at,
             unblock=self.unblock,
             seconds=self.seconds,
+            formerly=formerly,
         )
 
 
-class Alike:
+class Wishes:
     """Drafts for machines of which nothing was observed and nothing is recorded.
 
     Where the same is wanted of them, the same is to be done: it is decided once for all.

@@ -10,8 +10,9 @@ from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import INSPECTION, OperationStatus
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.observed import Capture, Observed, ObservedMachine
-from reconciler.planning.draft import Alike, Draft, Work
+from reconciler.planning.draft import Draft, Wishes, Work
 from reconciler.planning.estimate import budget_of
+from reconciler.planning.fold import Alike, Line
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.renames import former_name
@@ -57,6 +58,38 @@ def plan_machines(
 
     ``hardware`` is that of the whole fleet: what another machine may have had decides too.
     """
+    for machine, drafts, before in _decisions(desired, machines, hardware, observed, now):
+        for draft in drafts:
+            yield draft.item(machine, before)
+
+
+def outline_machines(
+    desired: CompiledFleet,
+    machines: Iterable[CompiledMachine],
+    hardware: FleetHardware,
+    observed: Observed,
+    now: datetime,
+) -> Iterable[Alike]:
+    """Return the items that ``plan_machines`` yields, those that are alike as one."""
+    found: dict[tuple[int, str], tuple[Draft, CompiledMachine, list[Line]]] = {}
+    for machine, drafts, _ in _decisions(desired, machines, hardware, observed, now):
+        for draft in drafts:
+            key = id(draft), machine.group  # an id means one draft, since found ones are kept
+            known = found.get(key)
+            if known is None:
+                known = found[key] = draft, machine, []
+            known[2].append((machine.name, draft.line(machine)))
+    return [(draft.item(machine), lines) for draft, machine, lines in found.values()]
+
+
+def _decisions(
+    desired: CompiledFleet,
+    machines: Iterable[CompiledMachine],
+    hardware: FleetHardware,
+    observed: Observed,
+    now: datetime,
+) -> Iterator[tuple[CompiledMachine, list[Draft], str]]:
+    """Yield what is decided on each machine, and the name that its hardware had before."""
     history = _by_hardware(hardware, observed.operations)
     captures: defaultdict[str, list[Capture]] = defaultdict(list)
     for capture in observed.captures:
@@ -82,12 +115,14 @@ def plan_machines(
             ),
         )
 
-    alike = Alike(lambda machine: _drafts(desired, view_of(machine)))
+    wishes = Wishes(lambda machine: _drafts(desired, view_of(machine)))
     for machine in machines:
         if machine.name in observed.machines or machine.name in history:
-            yield from machine_items(desired, view_of(machine))
+            view = view_of(machine)
+            before = former_name(machine.name, view.seen, view.operations)
+            yield machine, _drafts(desired, view), before
         else:
-            yield from [draft.item(machine) for draft in alike.drafts(machine)]
+            yield machine, wishes.drafts(machine), ""
 
 
 def _by_hardware(
@@ -128,17 +163,11 @@ def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
         )
 
 
-def machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
+def _drafts(desired: CompiledFleet, view: MachineView) -> list[Draft]:
     """Return what separates one machine from its desired state: a pure function of ``view``.
 
     Of ``desired`` it reads the scenarios, the holds and the revision only.
     """
-    items = [draft.item(view.machine) for draft in _drafts(desired, view)]
-    before = former_name(view.machine.name, view.seen, view.operations) if items else ""
-    return [replace(item, formerly=before) for item in items] if before else items
-
-
-def _drafts(desired: CompiledFleet, view: MachineView) -> list[Draft]:
     machine = view.machine
     under_way = [
         status

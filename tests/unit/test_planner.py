@@ -23,12 +23,15 @@ from hypothesis import strategies as st
 
 from agent.wire.disk import DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
+from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import operation_id
 from reconciler.ledger.states import OperationState
 from reconciler.observed import ObservedMachine, TimedReport
+from reconciler.planning.fold import fold, outline
 from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, exit_code, plan_of
+from reconciler.planning.planner import outline_machines
 from reconciler.planning.planner import plan as unchecked_plan
 from specs.compiled import CompiledHold
 
@@ -421,7 +424,11 @@ def test_what_is_planned_for_a_machine_does_not_depend_on_others_like_it(found, 
         return plan(replace(a_fleet(*some), holds=(HOLD,)), world, NOW).items
 
     alone = [item for machine in machines for item in planned(machine)]
-    assert sorted(planned(*machines), key=repr) == sorted(alone, key=repr)
+    together = planned(*machines)
+    assert sorted(together, key=repr) == sorted(alone, key=repr)
+    fleet = replace(a_fleet(*machines), holds=(HOLD,))
+    alike = outline_machines(fleet, machines, FleetHardware(machines), world, NOW)
+    assert outline(alike) == fold(alone)
 
 
 @given(
