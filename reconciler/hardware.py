@@ -5,23 +5,34 @@ recorded is therefore looked up by everything that its hardware was known by.
 """
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from specs.compiled import CompiledMachine
+
+_Names = dict[str, tuple[str, ...]]
 
 
 class FleetHardware:
     """The hardware of all machines of one fleet."""
 
     def __init__(self, machines: Iterable[CompiledMachine]) -> None:
-        self._present: dict[str, tuple[str, ...]] = {}
-        self._former: dict[str, tuple[str, ...]] = {}
+        self._machines = tuple(machines)
         self._found: dict[tuple[str, ...], tuple[str, ...]] = {}
         self._by_text: dict[str, tuple[str, ...]] = {}
-        for machine in machines:
-            present = {machine.hardware_identity, *(f"mac:{mac}" for mac in machine.macs)}
+
+    @cached_property
+    def _known(self) -> tuple[_Names, _Names]:
+        """By each identity, the machines that have it now and those that had it formerly.
+
+        Made when somebody asks: where nothing was recorded of a fleet, nobody does.
+        """
+        known: tuple[_Names, _Names] = {}, {}
+        for machine in self._machines:
+            now = {machine.hardware_identity, *(f"mac:{mac}" for mac in machine.macs)}
             for identity in machine.hardware_identities:
-                claims = self._present if identity in present else self._former
+                claims = known[identity not in now]
                 claims[identity] = (*claims.get(identity, ()), machine.name)
+        return known
 
     def owners(self, identities: tuple[str, ...]) -> tuple[str, ...]:
         """Return the names of the machines that this hardware may be, in order.
@@ -55,16 +66,15 @@ class FleetHardware:
 
         Nothing is remembered of the question: agents may ask about whatever they like.
         """
-        return (*self._present.get(identity, ()), *self._former.get(identity, ()))
+        present, former = self._known
+        return (*present.get(identity, ()), *former.get(identity, ()))
 
     def _owners(self, identities: tuple[str, ...]) -> tuple[str, ...]:
-        present = {name for each in identities for name in self._present.get(each, ())}
-        former = {name for each in identities for name in self._former.get(each, ())}
+        now, before = self._known
+        present = {name for each in identities for name in now.get(each, ())}
+        former = {name for each in identities for name in before.get(each, ())}
         boards = {
-            name
-            for each in identities
-            if each.startswith("uuid:")
-            for name in self._present.get(each, ())
+            name for each in identities if each.startswith("uuid:") for name in now.get(each, ())
         }
         if len(boards) == 1 and former <= boards:
             return tuple(boards)

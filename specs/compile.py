@@ -17,7 +17,7 @@ from specs.references import check_references
 from specs.resolve.assignments import check_assignments
 from specs.resolve.enrollment_rules import compile_enrollment_rules
 from specs.resolve.group_tree import GroupTree, fleet_defaults
-from specs.resolve.machines import Surroundings, compile_machines
+from specs.resolve.machines import compile_machines
 from specs.resolve.networks import compile_networks
 from specs.resolve.scenario_targets import compile_targets
 from specs.resolve.scenarios import compile_images, compile_scenarios
@@ -27,6 +27,7 @@ from specs.resolve.selectors import (
     warn_of_unmatched,
 )
 from specs.resolve.settings import compile_settings
+from specs.resolve.surroundings import Surroundings
 from specs.resolve.unsupported import unsupported_documents
 from specs.source import LoadedFile, load_file, load_files
 from specs.table.expand import Tables

@@ -21,11 +21,12 @@ from specs.kinds.machine import Machine
 from specs.origins import KnownSource, Sources
 from specs.problem import Problem
 from specs.problems import Problems
-from specs.references import REFERENCES
+from specs.references import REFERENCES, references_of
 from specs.resolve.assignments import check_assignments
 from specs.resolve.inherited import Inherited
-from specs.resolve.machines import Surroundings, compile_machines
-from specs.uniqueness import properties
+from specs.resolve.machines import compile_machines
+from specs.resolve.surroundings import Surroundings
+from specs.uniqueness import claims
 
 if TYPE_CHECKING:
     from specs.library import Library
@@ -107,16 +108,17 @@ def compile_part(
     """
     problems = Problems()
     by_name: dict[str, Definition] = {}
+    assigning: list[Definition] = []
     for definition in definitions:
         if by_name.setdefault(definition.name, definition) is not definition:
             raise UnsoundPartError(f"two machines are named {definition.name}")
-        if definition.broken or not isinstance(definition.model, Machine):
-            raise UnsoundPartError(f"{definition.position} is not sound")
-        for pattern, kind in REFERENCES["Machine"]:
-            names = context.known[kind]
-            if not all(name in names for _, name in definition.values(pattern)):
+        machine = _sound(definition)
+        for kind, name in references_of(machine):
+            if name not in context.known[kind]:
                 raise UnsoundPartError(f"{definition.position} names an unknown {kind}")
-    check_assignments(by_name.values(), problems)
+        if machine.spec.assign:
+            assigning.append(definition)
+    check_assignments(assigning, problems)
     machines = compile_machines(by_name, context.surroundings, problems)
     if problems.has_errors:
         raise UnsoundPartError("a machine has an error")
@@ -124,14 +126,19 @@ def compile_part(
 
 
 def machine_claims(definition: Definition) -> list[str]:
-    """Return what no other machine may claim: its name and the values that must be unique."""
-    claims = [f"{noun} {value}" for noun, value, _ in properties(definition)]
-    claims.append(f"name {definition.name}")
-    return claims
+    """Return what no other machine may claim: its name and the values that must be unique.
+
+    UnsoundPartError when its document is not sound.
+    """
+    return [*claims(definition, _sound(definition)), f"name {definition.name}"]
 
 
 def group_of(definition: Definition) -> str:
     """Return the group of a machine; UnsoundPartError when its document is not sound."""
-    if not isinstance(definition.model, Machine):
+    return _sound(definition).spec.group
+
+
+def _sound(definition: Definition) -> Machine:
+    if definition.broken or not isinstance(definition.model, Machine):
         raise UnsoundPartError(f"{definition.position} is not sound")
-    return definition.model.spec.group
+    return definition.model

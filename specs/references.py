@@ -1,7 +1,8 @@
 """Names that point at other documents."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
 from specs.code import Code
 from specs.definition import Definition
@@ -10,6 +11,9 @@ from specs.library import Library
 from specs.nearest import NearestNames
 from specs.problems import Problems
 from specs.quotation import quoted
+
+if TYPE_CHECKING:
+    from specs.kinds.machine import Machine
 
 _Pattern = tuple[str, ...]
 
@@ -48,6 +52,19 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
 """Where each kind refers to which other; ``*`` stands for every item of a list."""
 
 _MOST_LISTED = 5
+
+
+def references_of(machine: "Machine") -> Iterator[tuple[str, str]]:
+    """Yield the kinds and names that a sound machine refers to, as ``REFERENCES`` has them.
+
+    By itself, since a fleet has many machines, and most name nothing but their group.
+    """
+    spec = machine.spec
+    yield "Group", spec.group
+    if spec.network is not None:
+        yield "Network", spec.network
+    for assignment in spec.assign or ():
+        yield "Scenario", assignment.scenario
 
 
 def check_references(

@@ -7,6 +7,7 @@ whole fleet is compiled in the ordinary way, which puts what is wrong into words
 import pickle
 from collections.abc import Mapping, Sequence
 from hashlib import blake2b
+from itertools import chain
 from typing import TYPE_CHECKING
 
 from reconciler.fleet.claims import Claims
@@ -52,7 +53,7 @@ def _load(ahead: "PlanAhead | None") -> None:
 
 def _index(crew: Crew[Part] | Alone[Part], size: int, ahead: "PlanAhead | None") -> Compiled | None:
     contents = crew.ask(read, [None] * size)
-    claims = Claims.of(each for part in contents for each in part.claims)
+    claims = Claims.of(chain.from_iterable(part.claims for part in contents))
     if claims is None:
         return None
     problems = Problems()

@@ -4,6 +4,7 @@ They are forked: the files to be read need not be sent. Between two questions th
 """
 
 import gc
+import pickle
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from types import TracebackType
@@ -70,8 +71,11 @@ class Crew(Generic[Member]):
         where a process is gone.
         """
         try:
+            said: tuple[object, bytes] | None = None
             for end, argument in zip(self._ends, arguments, strict=True):
-                end.send((question, argument))
+                if said is None or said[0] is not argument:  # most often it is the same for all
+                    said = argument, pickle.dumps((question, argument))
+                end.send_bytes(said[1])
             answers = [end.recv() for end in self._ends]
         except (EOFError, OSError) as error:
             raise CrewError("a process of the crew is gone") from error
@@ -105,7 +109,7 @@ def _serve(
     member = begin(part)
     with suppress(EOFError, OSError, KeyboardInterrupt):
         while True:
-            question, argument = connection.recv()
+            question, argument = pickle.loads(connection.recv_bytes())  # noqa: S301 - our parent
             try:
                 answer: object = question(member, argument)
             except Exception as error:  # noqa: BLE001 - it is raised where it was asked

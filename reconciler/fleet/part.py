@@ -1,10 +1,10 @@
 """A part of a fleet's files, read and compiled by one process."""
 
 from array import array
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from reconciler.fleet.claims import claim
+from reconciler.fleet.claims import named
 from reconciler.fleet.shard import FreshShard, Held, shards_of
 from specs.define import define
 from specs.definition import Definition
@@ -30,7 +30,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What the files of a part define besides machines, and what its machines claim."""
+    """What the files of a part define besides machines, and what its machines claim, in order."""
 
     others: tuple[Definition, ...]
     claims: "array[int]"
@@ -64,8 +64,12 @@ def read(part: Part, _argument: object = None) -> Contents:
             (part.machines if definition.kind == "Machine" else others).append(definition)
     if problems.has_errors:
         raise UnsoundPartError("a document is not sound")
-    claims = array("Q", (claim(text) for each in part.machines for text in machine_claims(each)))
-    return Contents(tuple(others), claims, problems.in_order())
+    return Contents(tuple(others), _claims(part.machines), problems.in_order())
+
+
+def _claims(machines: Iterable[Definition]) -> "array[int]":
+    """Return what machines claim, in order, so that all parts' claims are soon in order."""
+    return array("Q", sorted(named(text for each in machines for text in machine_claims(each))))
 
 
 def compiled(part: Part, context: MachineContext) -> CompiledPart:

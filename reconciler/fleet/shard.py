@@ -1,6 +1,6 @@
 """The machines of one group as plain data, and back.
 
-The form is JSON of rows without names: what all machines of a group share, such as the
+The form is JSON of rows without names: what machines of a group share, such as the
 assignments that they inherit, stands once. Origins of single fields are left out, but
 for those that plans show: of assignments and of protection.
 """
@@ -9,11 +9,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
 from ipaddress import IPv4Interface
-from json import dumps, loads
+from json import JSONEncoder, loads
+from operator import attrgetter
 from typing import Any, Protocol
 
 from specs.compiled import PROTECT, Assignment, CompiledMachine, Origin
 from specs.position import Position
+
+_dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class Shard(Protocol):
@@ -71,7 +74,7 @@ def shard(group: str, machines: Iterable[CompiledMachine]) -> FreshShard:
 
 
 def _held(group: str, machines: Iterable[CompiledMachine]) -> Held:
-    ordered = sorted(machines, key=lambda machine: machine.name)
+    ordered = sorted(machines, key=attrgetter("name"))
     body = _encode(ordered)
     return FreshShard(group, len(ordered), shard_digest(body), body), tuple(ordered)
 
@@ -82,32 +85,66 @@ def shard_digest(body: bytes) -> str:
 
 
 def _encode(machines: list[CompiledMachine]) -> bytes:
-    lists: dict[tuple[Assignment, ...], int] = {}
-    rows = [_row(machine, lists) for machine in machines]
+    shared = _Shared()
+    rows = [_row(machine, shared.place(machine)) for machine in machines]
     groups = machines[0].groups if machines else ()
-    shared = [[_assignment(each) for each in assignments] for assignments in lists]
-    return dumps([groups, shared, rows], ensure_ascii=False, separators=(",", ":")).encode()
+    return f"[{_dumps(groups)},[{','.join(shared.texts)}],{_dumps(rows)}]".encode()
 
 
-def _row(machine: CompiledMachine, lists: dict[tuple[Assignment, ...], int]) -> list[Any]:
+def _row(machine: CompiledMachine, shared: int) -> list[Any]:
     return [
         machine.name,
-        machine.labels,
         machine.macs,
         machine.uuid,
         machine.serial,
-        machine.network,
         machine.hostname,
-        [str(address) for address in machine.addresses],
+        [[int(address), address.network.prefixlen] for address in machine.addresses],
+        machine.formerly,
+        shared,
+        _place(machine.origins.get(PROTECT)) if machine.protect else None,
+    ]
+
+
+class _Shared:
+    """What several machines have alike, each as a text."""
+
+    def __init__(self) -> None:
+        self.texts: dict[str, int] = {}
+        """With their places, in the order of these."""
+        self._places: dict[tuple[object, ...], int] = {}
+
+    def place(self, machine: CompiledMachine) -> int:
+        """Return the place of what a machine has."""
+        # Machines that were compiled together have the same objects: to compare these is quick.
+        known = (
+            id(machine.labels),
+            id(machine.power_settings),
+            tuple(map(id, machine.assignments)),
+            machine.network,
+            machine.power_driver,
+            machine.protect,
+            machine.domain,
+            machine.unsupported,
+            machine.holds,
+        )
+        place = self._places.get(known)
+        if place is None:
+            text = _dumps(_shared_row(machine))
+            place = self._places[known] = self.texts.setdefault(text, len(self.texts))
+        return place
+
+
+def _shared_row(machine: CompiledMachine) -> list[Any]:
+    return [
+        machine.labels,
+        dict(machine.power_settings),
+        [_assignment(each) for each in machine.assignments],
+        machine.network,
         machine.power_driver,
         machine.protect,
-        lists.setdefault(machine.assignments, len(lists)),
         machine.domain,
-        machine.formerly,
         machine.unsupported,
-        dict(machine.power_settings),
         machine.holds,
-        _place(machine.origins.get(PROTECT)) if machine.protect else None,
     ]
 
 
@@ -125,8 +162,23 @@ def _place(origin: Origin | None) -> list[Any]:
 def machines_of(group: str, body: bytes) -> tuple[CompiledMachine, ...]:
     """Return the machines of a group from their kept form."""
     groups, shared, rows = loads(body)
-    lists = [tuple(_read_assignment(each) for each in assignments) for assignments in shared]
-    return tuple(_machine(group, tuple(groups), lists, row) for row in rows)
+    alike = [_read_shared(row) for row in shared]
+    return tuple(_machine(group, tuple(groups), alike, row) for row in rows)
+
+
+def _read_shared(row: list[Any]) -> dict[str, Any]:
+    labels, settings, assignments, network, driver, protect, domain, unsupported, holds = row
+    return {
+        "labels": labels,
+        "power_settings": settings,
+        "assignments": tuple(_read_assignment(each) for each in assignments),
+        "network": network,
+        "power_driver": driver,
+        "protect": protect,
+        "domain": domain,
+        "unsupported": unsupported,
+        "holds": tuple(holds),
+    }
 
 
 def _read_assignment(row: list[Any]) -> Assignment:
@@ -139,30 +191,20 @@ def _origin(file: str, line: int, column: int, path: list[str]) -> Origin:
 
 
 def _machine(
-    group: str, groups: tuple[str, ...], lists: list[tuple[Assignment, ...]], row: list[Any]
+    group: str, groups: tuple[str, ...], shared: list[dict[str, Any]], row: list[Any]
 ) -> CompiledMachine:
-    name, labels, macs, uuid, serial, network, hostname, addresses, *rest = row
-    power_driver, protect, assignments, domain, formerly, unsupported, settings, *rest = rest
-    holds, protected_at = rest
+    name, macs, uuid, serial, hostname, addresses, formerly, alike, protected_at = row
     origins: Mapping[str, Origin] = {PROTECT: _origin(*protected_at)} if protected_at else {}
     return CompiledMachine(
         name=name,
         group=group,
         groups=groups,
-        labels=labels,
         macs=tuple(macs),
         uuid=uuid,
         serial=serial,
-        network=network,
         hostname=hostname,
-        addresses=tuple(map(IPv4Interface, addresses)),
-        power_driver=power_driver,
-        protect=protect,
-        assignments=lists[assignments],
+        addresses=tuple(IPv4Interface((number, length)) for number, length in addresses),
         origins=origins,
-        domain=domain,
         formerly=tuple(formerly),
-        unsupported=unsupported,
-        power_settings=settings,
-        holds=tuple(holds),
+        **shared[alike],
     )

@@ -10,10 +10,10 @@ from reconciler.fleet.processes import process_count
 from reconciler.fleet.shard import FreshShard, Shard
 from reconciler.fleet.sight import Folds, Outlines, Sight
 from reconciler.hardware import FleetHardware
-from reconciler.observed import Observed, ObservedMachine
-from reconciler.planning.fold import Fold, fold, fold_data
+from reconciler.observed import Observed
+from reconciler.planning.fold import Fold, fold, fold_data, outline
 from reconciler.planning.item import PlanItem
-from reconciler.planning.planner import fleet_items, plan_machines
+from reconciler.planning.planner import fleet_items, outline_machines, plan_machines
 from specs.compiled import CompiledFleet, CompiledMachine
 
 WORTH_A_PROCESS = 2000
@@ -46,7 +46,9 @@ class ShardPlanner:
         """Return the folds of a shard with their items."""
         if shard.digest not in self._items:
             machines = shard.machines()
-            self._items[shard.digest] = fold(self._plan(machines, *self._seen(machines)))
+            seen = self._seen(machines)
+            items = plan_machines(self._desired, machines, *seen, self._now)
+            self._items[shard.digest] = fold(items)
         return self._items[shard.digest]
 
     def outline(self, shard: Shard) -> tuple[str, str, Folds]:
@@ -56,7 +58,8 @@ class ShardPlanner:
     def outline_of(self, machines: Sequence[CompiledMachine]) -> tuple[str, Folds]:
         """Return until when the plan of a group's machines holds, and its folds."""
         hardware, observed = self._seen(machines)
-        folds = fold(self._plan(machines, hardware, observed))
+        alike = outline_machines(self._desired, machines, hardware, observed, self._now)
+        folds = outline(alike)
         until = _holds_until(self._desired, machines, observed, self._now)
         text = until.isoformat() if until else ""
         return text, [dict(fold_data(each)) for each in folds]
@@ -82,14 +85,6 @@ class ShardPlanner:
             found = [self.outline(shard) for shard in shards]
         return {digest: (until, folds) for digest, until, folds in found}
 
-    def _plan(
-        self,
-        machines: Iterable[CompiledMachine],
-        hardware: FleetHardware,
-        observed: Observed,
-    ) -> Iterator[PlanItem]:
-        return plan_machines(self._desired, machines, hardware, observed, self._now)
-
     def _seen(self, machines: Sequence[CompiledMachine]) -> tuple[FleetHardware, Observed]:
         """Return the hardware that may own what was observed, and that.
 
@@ -114,8 +109,10 @@ def _holds_until(
     max_age = timedelta(seconds=desired.settings.observation_max_age_seconds)
     turns = [hold.until for hold in desired.holds]
     for machine in machines:
-        seen = observed.machines.get(machine.name, ObservedMachine())
-        turns += [each.at + max_age for each in (seen.in_ram, seen.installed) if each is not None]
+        seen = observed.machines.get(machine.name)
+        if seen is not None:
+            reports = seen.in_ram, seen.installed
+            turns += [each.at + max_age for each in reports if each is not None]
     # A report as old as it may be is too old in the next moment.
     return min((turn for turn in turns if turn >= now), default=None)
 

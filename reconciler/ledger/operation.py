@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from hashlib import blake2b
 from json import JSONEncoder
 from typing import TYPE_CHECKING, Literal
@@ -94,5 +95,11 @@ def operation_id(
     hardware: str, scenario: str, inputs: tuple[str, ...], disks: tuple[str, ...], run: str
 ) -> str:
     """Return the id of one piece of work: 32 hex digits over everything that makes it itself."""
-    text = _encode([hardware, scenario, list(inputs), list(disks), run])
+    # The JSON of one list: all but the hardware is the same for many machines.
+    text = f"[{_encode(hardware)},{_encoded(scenario, inputs, disks, run)}]"
     return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _encoded(scenario: str, inputs: tuple[str, ...], disks: tuple[str, ...], run: str) -> str:
+    return _encode([scenario, list(inputs), list(disks), run])[1:-1]

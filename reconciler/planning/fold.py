@@ -4,6 +4,7 @@ A fold's aggregates are plain data that can be stored without its items, so that
 the verdict, the digest and a screenful about 40,000 machines need no item.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -76,6 +77,12 @@ class Fold:
 Key = tuple[Risk, str, str, Origin | None]
 
 
+Line = tuple[str, str]
+"""The name and the line of an item."""
+Alike = tuple[PlanItem, Sequence[Line]]
+"""An item, and the lines of all that differ from it in these and their operations only."""
+
+
 def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
     """Return the folds of ``items``, largest risk first, then by action, group and cause.
 
@@ -83,11 +90,23 @@ def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
     """
     found: dict[Key, list[PlanItem]] = {}
     for item in items:
-        found.setdefault((item.risk, item.action, item.group, item.cause), []).append(item)
-    return tuple(
-        _fold(key, sorted(found[key], key=lambda item: (item.name, item.line)))
-        for key in sorted(found, key=_place)
-    )
+        found.setdefault(_key(item), []).append(item)
+    return tuple(_fold_of_items(key, found[key]) for key in sorted(found, key=_place))
+
+
+def outline(alike: Iterable[Alike]) -> tuple[Fold, ...]:
+    """Return the folds that ``fold`` gives, without their items."""
+    found: dict[Key, list[Alike]] = {}
+    for each in alike:
+        found.setdefault(_key(each[0]), []).append(each)
+    return tuple(_fold(key, found[key], ()) for key in sorted(found, key=_place))
+
+
+def _fold_of_items(key: Key, items: Sequence[PlanItem]) -> Fold:
+    lines = sorted((item.name, item.line, place) for place, item in enumerate(items))
+    ordered = tuple(items[place] for _, _, place in lines)
+    alike = [(items[place], ((name, line),)) for name, line, place in lines]
+    return _fold(key, alike, ordered)
 
 
 def in_order(folds: Iterable[Fold]) -> tuple[Fold, ...]:
@@ -95,7 +114,7 @@ def in_order(folds: Iterable[Fold]) -> tuple[Fold, ...]:
     return tuple(sorted(folds, key=lambda each: _place(_key(each))))
 
 
-def _key(each: Fold) -> Key:
+def _key(each: Fold | PlanItem) -> Key:
     return each.risk, each.action, each.group, each.cause
 
 
@@ -111,32 +130,38 @@ def _place(key: Key) -> tuple[int, str, str, Position, tuple[str, ...]]:
     )
 
 
-def _fold(key: Key, items: Sequence[PlanItem]) -> Fold:
+def _fold(key: Key, alike: Sequence[Alike], items: Sequence[PlanItem]) -> Fold:
     risk, action, group, cause = key
-    times = [item.observed_at for item in items if item.observed_at is not None]
-    reasons = merged_reasons(Reason(item.reason, 1, item.unblock) for item in items)
-    disks = [disk for item in items for disk in item.disks]
-    images = {f"{image.name} {image.manifest[:12]}" for item in items for image in item.images}
+    lines = sorted(line for _, lines in alike for line in lines)
+    counted = [(item, len(lines)) for item, lines in alike]
+    times = [item.observed_at for item, _ in alike if item.observed_at is not None]
+    said: Counter[tuple[str, str]] = Counter()
+    for item, count in counted:
+        said[item.reason, item.unblock] += count
+    reasons = merged_reasons(Reason(text, n, unblock) for (text, unblock), n in said.items())
+    images = {f"{image.name} {image.manifest[:12]}" for item, _ in alike for image in item.images}
     return Fold(
         risk=risk,
         action=action,
         cause=cause,
         group=group,
-        count=len(items),
-        to_start=sum(item.starts for item in items),
-        running=sum(item.running for item in items),
-        disks=len(disks),
-        disks_without_backup=sum(not disk.backed_up for disk in disks),
-        bytes_to_move=sum(item.bytes_to_move for item in items),
-        slowest_seconds=max(item.seconds for item in items),
+        count=len(lines),
+        to_start=sum(count for item, count in counted if item.starts),
+        running=sum(count for item, count in counted if item.running),
+        disks=sum(count * len(item.disks) for item, count in counted),
+        disks_without_backup=sum(
+            count * sum(not disk.backed_up for disk in item.disks) for item, count in counted
+        ),
+        bytes_to_move=sum(count * item.bytes_to_move for item, count in counted),
+        slowest_seconds=max(item.seconds for item, _ in alike),
         oldest=min(times, default=None),
         newest=max(times, default=None),
-        never_observed=len(items) - len(times),
+        never_observed=sum(count for item, count in counted if item.observed_at is None),
         reasons=reasons[:KEPT_REASONS],
-        names=tuple(item.name for item in items[:KEPT_NAMES]),
+        names=tuple(name for name, _ in lines[:KEPT_NAMES]),
         images=tuple(sorted(images)[:KEPT_IMAGES]),
-        digest=digest_of(item.line for item in items),
-        items=tuple(items),
+        digest=digest_of(line for _, line in lines),
+        items=items,
     )
 
 

@@ -7,10 +7,12 @@ from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
 from reconciler.hardware import FleetHardware
-from reconciler.ledger.operation import INSPECTION, Operation, OperationStatus, operation_id
+from reconciler.ledger.operation import INSPECTION, OperationStatus
 from reconciler.ledger.states import ACTIVE, ENDED, OperationState
 from reconciler.observed import Capture, Observed, ObservedMachine
+from reconciler.planning.draft import Draft, Wishes, Work
 from reconciler.planning.estimate import budget_of
+from reconciler.planning.fold import Alike, Line
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.renames import former_name
@@ -56,15 +58,48 @@ def plan_machines(
 
     ``hardware`` is that of the whole fleet: what another machine may have had decides too.
     """
+    for machine, drafts, before in _decisions(desired, machines, hardware, observed, now):
+        for draft in drafts:
+            yield draft.item(machine, before)
+
+
+def outline_machines(
+    desired: CompiledFleet,
+    machines: Iterable[CompiledMachine],
+    hardware: FleetHardware,
+    observed: Observed,
+    now: datetime,
+) -> Iterable[Alike]:
+    """Return the items that ``plan_machines`` yields, those that are alike as one."""
+    found: dict[tuple[int, str], tuple[Draft, CompiledMachine, list[Line]]] = {}
+    for machine, drafts, _ in _decisions(desired, machines, hardware, observed, now):
+        for draft in drafts:
+            key = id(draft), machine.group  # an id means one draft, since found ones are kept
+            known = found.get(key)
+            if known is None:
+                known = found[key] = draft, machine, []
+            known[2].append((machine.name, draft.line(machine)))
+    return [(draft.item(machine), lines) for draft, machine, lines in found.values()]
+
+
+def _decisions(
+    desired: CompiledFleet,
+    machines: Iterable[CompiledMachine],
+    hardware: FleetHardware,
+    observed: Observed,
+    now: datetime,
+) -> Iterator[tuple[CompiledMachine, list[Draft], str]]:
+    """Yield what is decided on each machine, and the name that its hardware had before."""
     history = _by_hardware(hardware, observed.operations)
     captures: defaultdict[str, list[Capture]] = defaultdict(list)
     for capture in observed.captures:
         captures[capture.operation].append(capture)
     max_age = timedelta(seconds=desired.settings.observation_max_age_seconds)
     unseen = ObservedMachine()
-    for machine in machines:
+
+    def view_of(machine: CompiledMachine) -> MachineView:
         operations, disputed = history.get(machine.name, _NOTHING)
-        view = MachineView(
+        return MachineView(
             machine=machine,
             network=desired.networks.get(machine.network),
             seen=observed.machines.get(machine.name, unseen),
@@ -79,7 +114,15 @@ def plan_machines(
                 for capture in captures.get(status.operation.op_id, ())
             ),
         )
-        yield from machine_items(desired, view)
+
+    wishes = Wishes(lambda machine: _drafts(desired, view_of(machine)))
+    for machine in machines:
+        if machine.name in observed.machines or machine.name in history:
+            view = view_of(machine)
+            before = former_name(machine.name, view.seen, view.operations)
+            yield machine, _drafts(desired, view), before
+        else:
+            yield machine, wishes.drafts(machine), ""
 
 
 def _by_hardware(
@@ -120,17 +163,11 @@ def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
         )
 
 
-def machine_items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
+def _drafts(desired: CompiledFleet, view: MachineView) -> list[Draft]:
     """Return what separates one machine from its desired state: a pure function of ``view``.
 
     Of ``desired`` it reads the scenarios, the holds and the revision only.
     """
-    items = _items(desired, view)
-    before = former_name(view.machine.name, view.seen, view.operations) if items else ""
-    return [replace(item, formerly=before) for item in items] if before else items
-
-
-def _items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
     machine = view.machine
     under_way = [
         status
@@ -142,33 +179,31 @@ def _items(desired: CompiledFleet, view: MachineView) -> list[PlanItem]:
     if view.seen.quarantine and machine.assignments:
         reason = f"quarantined: {view.seen.quarantine}"
         unblock = f"Find out who used it, then say `rackwright clear {machine.name}`"
-        first = machine.assignments[0]
-        return [_blocked(machine, first, reason, view.seen.last_seen, unblock)]
+        return [_blocked(machine.assignments[0], reason, view.seen.last_seen, unblock)]
     pending: str | None = None
-    items: list[PlanItem] = []
+    drafts: list[Draft] = []
     for assignment in machine.assignments:
         if pending:
             waits = f"waits for {pending} on this machine"
             unblock = f"Nothing to do: it follows once {pending} is done"
-            items.append(_blocked(machine, assignment, waits, view.seen.last_seen, unblock))
+            drafts.append(_blocked(assignment, waits, view.seen.last_seen, unblock))
             continue
-        item = _assignment_item(desired, view, assignment)
-        if item is not None:
-            items.append(item)
+        draft = _assignment_draft(desired, view, assignment)
+        if draft is not None:
+            drafts.append(draft)
             pending = f"{assignment.scenario} run {assignment.run}"
-    return items
+    return drafts
 
 
-def _assignment_item(
+def _assignment_draft(
     desired: CompiledFleet, view: MachineView, assignment: Assignment
-) -> PlanItem | None:
+) -> Draft | None:
     scenario = desired.scenarios[assignment.scenario]
     earlier = _latest(view, assignment)
     if earlier is not None:
         if earlier.state is OperationState.VERIFIED:
             return _convergence(view, assignment, earlier)
         return _blocked(
-            view.machine,
             assignment,
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
@@ -181,13 +216,12 @@ def _assignment_item(
     return _ambiguous(view, assignment) or _new_work(desired.revision, view, assignment, scenario)
 
 
-def _ambiguous(view: MachineView, assignment: Assignment) -> PlanItem | None:
+def _ambiguous(view: MachineView, assignment: Assignment) -> Draft | None:
     """Return why the assignment waits when it may have been carried out here already."""
     for status, owners in ((each.status, each.owners) for each in view.disputed):
         operation = status.operation
         if (operation.scenario, operation.run) == (assignment.scenario, assignment.run):
             return _blocked(
-                view.machine,
                 assignment,
                 f"RW750: operation {operation.op_id[:12]} ({status.state}) was for hardware "
                 f"{operation.hardware}, and {' and '.join(owners)} share it",
@@ -206,17 +240,16 @@ def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
     return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
 
 
-def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> PlanItem:
+def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> Draft:
     """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
     until = hold.until.astimezone(UTC)
-    item = _blocked(
-        view.machine,
+    draft = _blocked(
         assignment,
         f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason}",
         view.seen.last_seen,
         f"Wait until then, or ask {hold.owner} to end hold {hold.name} at {hold.position}",
     )
-    return replace(item, cause=Origin(hold.position))
+    return replace(draft, cause=Origin(hold.position))
 
 
 def _at(origin: Origin) -> str:
@@ -239,9 +272,7 @@ def _latest(view: MachineView, assignment: Assignment) -> OperationStatus | None
     return ended[-1] if ended else None
 
 
-def _convergence(
-    view: MachineView, assignment: Assignment, done: OperationStatus
-) -> PlanItem | None:
+def _convergence(view: MachineView, assignment: Assignment, done: OperationStatus) -> Draft | None:
     """Compare what the installed system says with what was asked; None when they agree."""
     if not done.operation.proof or _superseded(view, done):
         return None
@@ -249,9 +280,7 @@ def _convergence(
     heard = view.seen.installed
     if heard is None or view.now - heard.at > view.max_age:
         since = f"since {heard.at:%Y-%m-%d %H:%M:%S} UTC" if heard else "at all"
-        return PlanItem(
-            machine=machine.name,
-            group=machine.group,
+        return Draft(
             risk=Risk.UNKNOWN,
             action="observe",
             reason=f"the installed agent was not heard {since}",
@@ -274,7 +303,6 @@ def _convergence(
     if not drift:
         return None
     return _blocked(
-        machine,
         assignment,
         f"drift: {'; '.join(drift)}. A new run token installs it anew",
         heard.at,
@@ -294,51 +322,36 @@ def _superseded(view: MachineView, done: OperationStatus) -> bool:
 
 def _new_work(
     revision: str, view: MachineView, assignment: Assignment, scenario: CompiledScenario
-) -> PlanItem:
-    machine = view.machine
+) -> Draft:
     outcome = work_for(view, assignment, scenario)
     if isinstance(outcome, Blocked):
-        return _blocked(machine, assignment, outcome.reason, view.seen.last_seen, outcome.unblock)
+        return _blocked(assignment, outcome.reason, view.seen.last_seen, outcome.unblock)
     if isinstance(outcome, Incomplete):
-        return PlanItem(
-            machine=machine.name,
-            group=machine.group,
+        return Draft(
             risk=Risk.UNKNOWN,
             action="inspect",
             reason=outcome.reason,
             cause=assignment.origin,
-            operation=_inspection(revision, view),
+            work=_inspection(revision, view),
             observed_at=view.seen.last_seen,
         )
-    operation = Operation(
-        op_id=operation_id(
-            machine.hardware_identity,
-            scenario.name,
-            (scenario.digest, *(image.manifest for image in outcome.images)),
-            tuple(disk.key() for disk in outcome.disks),
-            assignment.run,
-        ),
+    work = Work(
         kind=outcome.kind,
-        machine=machine.name,
-        hardware=machine.hardware_identity,
         scenario=scenario.name,
         run=assignment.run,
+        inputs=(scenario.digest, *(image.manifest for image in outcome.images)),
         revision=revision,
-        macs=machine.macs,
-        uuid=machine.uuid,
         steps=outcome.steps,
         disks=outcome.disks,
         proof=outcome.proof,
         timeout_seconds=scenario.timeout_seconds,
     )
-    return PlanItem(
-        machine=machine.name,
-        group=machine.group,
+    return Draft(
         risk=outcome.risk,
         action=outcome.kind,
         reason=outcome.reason,
         cause=assignment.origin,
-        operation=operation,
+        work=work,
         disks=outcome.facts,
         spared=outcome.spared,
         images=outcome.images,
@@ -347,19 +360,13 @@ def _new_work(
     )
 
 
-def _inspection(revision: str, view: MachineView) -> Operation:
-    machine = view.machine
-    run = str(_inspections(view) + 1)
-    return Operation(
-        op_id=operation_id(machine.hardware_identity, INSPECTION, (), (), run),
+def _inspection(revision: str, view: MachineView) -> Work:
+    return Work(
         kind="inspect",
-        machine=machine.name,
-        hardware=machine.hardware_identity,
         scenario=INSPECTION,
-        run=run,
+        run=str(_inspections(view) + 1),
+        inputs=(),
         revision=revision,
-        macs=machine.macs,
-        uuid=machine.uuid,
         steps=(InspectDisks(),),
         disks=(),
         proof=False,
@@ -374,12 +381,10 @@ def _inspections(view: MachineView) -> int:
     return max((int(run) for run in runs if run.isdecimal()), default=0) if runs else 0
 
 
-def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:
+def _under_way(machine: CompiledMachine, status: OperationStatus) -> Draft:
     operation = status.operation
     if status.state is OperationState.INDETERMINATE:
-        return PlanItem(
-            machine=machine.name,
-            group=machine.group,
+        return Draft(
             risk=Risk.BLOCKED,
             action=operation.kind,
             reason=f"nobody knows how operation {operation.op_id[:12]} ended: {status.reason} "
@@ -388,30 +393,24 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> PlanItem:
             observed_at=status.at,
             unblock=f"Look at the machine, then say `rackwright clear {machine.name}`",
         )
-    return PlanItem(
-        machine=machine.name,
-        group=machine.group,
+    return Draft(
         risk=Risk.BLOCKED,
         action=operation.kind,
         reason=f"operation {operation.op_id[:12]} is under way: {status.state}",
         cause=None,
-        operation=operation,
-        running=True,
+        running=operation,
         observed_at=status.last_event_at or status.at,
         unblock="Nothing to do: wait until it ends, or watch it with `rackwright status`",
     )
 
 
 def _blocked(
-    machine: CompiledMachine,
     assignment: Assignment,
     reason: str,
     observed_at: datetime | None,
     unblock: str,
-) -> PlanItem:
-    return PlanItem(
-        machine=machine.name,
-        group=machine.group,
+) -> Draft:
+    return Draft(
         risk=Risk.BLOCKED,
         action=assignment.scenario,
         reason=reason,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from reconciler.errors import SourceError
 from reconciler.source.git_command import (
+    INDIRECT,
     LINK,
     SUBMODULE,
     Entry,
@@ -54,7 +55,8 @@ def read_commit(repository: Path, ref: str) -> SourceTree:
 def read_tree(git: GitCommand, folder: str, commit: Commit) -> SourceTree:
     """Return the files below ``folder`` of ``commit``; raises as ``read_commit``."""
     entries = list(git.entries(commit.id, folder))
-    refuse_submodules(entries)
+    indirect = [entry for entry in entries if entry.mode in INDIRECT]
+    refuse_submodules(indirect)
     blobs = wanted_blobs(git, entries)
     contents = blob_contents(git, blobs)
     return SourceTree(
@@ -62,7 +64,7 @@ def read_tree(git: GitCommand, folder: str, commit: Commit) -> SourceTree:
         files={path: contents[blob] for path, blob in blobs.items()},
         blobs=blobs,
         commit=commit,
-        has_links=any(entry.mode == LINK and entry.path in blobs for entry in entries),
+        has_links=any(entry.mode == LINK and entry.path in blobs for entry in indirect),
     )
 
 
@@ -142,16 +144,19 @@ def _suggestion(ref: str, names: tuple[str, ...]) -> str:
 def wanted_blobs(git: GitCommand, entries: list[Entry]) -> dict[str, str]:
     """Return the blob of every file that is wanted, through links where there are any."""
     links = _link_targets(git, [entry for entry in entries if entry.mode == LINK])
-    files = {entry.path: entry.id for entry in entries if entry.mode not in {LINK, SUBMODULE}}
+    files = {path: blob for mode, blob, path in entries if mode not in INDIRECT} if links else {}
     blobs: dict[str, str] = {}
-    for entry in entries:
-        if not is_wanted(entry.path) or entry.mode == SUBMODULE:
+    for mode, blob, path in entries:
+        if mode == SUBMODULE or not is_wanted(path):
             continue
-        refuse_odd_name(entry.path)
-        target = resolve_link(entry.path, links.get) if entry.mode == LINK else entry.path
+        refuse_odd_name(path)
+        if mode != LINK:
+            blobs[path] = blob
+            continue
+        target = resolve_link(path, links.get)
         if target not in files:
-            raise broken_link(entry.path, links[entry.path])
-        blobs[entry.path] = files[target]
+            raise broken_link(path, links[path])
+        blobs[path] = files[target]
     refuse_too_many(len(blobs), 0)
     return blobs
 

@@ -14,8 +14,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
+from itertools import starmap
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.source import git_program
@@ -24,7 +25,7 @@ from reconciler.source.tree import MAX_ENTRIES, Commit, too_many_entries
 
 LINK: Final = "120000"
 SUBMODULE: Final = "160000"
-_INDIRECT: Final = frozenset({LINK, SUBMODULE})
+INDIRECT: Final = frozenset({LINK, SUBMODULE})
 
 _NAMESPACES = ("refs/heads", "refs/tags", "refs/remotes")
 _FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head")
@@ -32,14 +33,14 @@ _ACCEPTED: Final = "refs/rackwright/accepted"
 _FETCH_SECONDS = 1800
 _VERIFY_SECONDS = 60
 _CHUNK = 1 << 16
-_match_header = re.compile(rb"([0-9a-f]{40,64}) [a-z]+ ([0-9]{1,18})\n").fullmatch
-_match_entry = re.compile(rb"([0-7]{6}) [a-z]+ ([0-9a-f]{40,64})\t(.+)", re.DOTALL).fullmatch
+_match_header = re.compile(rb"([0-9a-f]{40,64}) [a-z]+ ([0-9]{1,18})\n").match
+_find_entries = re.compile(r"(?<![^\0])([0-7]{6}) [a-z]+ ([0-9a-f]{40,64})\t([^\0]+)\0").findall
+_match_entry = re.compile(r"[0-7]{6} [a-z]+ [0-9a-f]{40,64}\t.+", re.DOTALL).fullmatch
 _LONGEST_HEADER = 200
 _MOST_LINES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of ``git ls-tree``: no folder, since folders are walked. ``path`` as Git has it."""
 
     mode: str
@@ -60,7 +61,7 @@ class Change:
     @property
     def is_indirect(self) -> bool:
         """Whether it is or was a link or a submodule: what it means stands elsewhere."""
-        return self.mode in _INDIRECT
+        return self.mode in INDIRECT
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +139,7 @@ class GitCommand:
         Raises ``ObjectTooLargeError`` at the first larger one.
         """
         with os.fdopen(os.memfd_create("wanted"), "w+b") as wanted:
-            wanted.write("".join(f"{each}\n" for each in ids).encode())
+            wanted.write("\n".join([*ids, ""]).encode())
             wanted.seek(0)
             with self._streamed(["cat-file", "--batch"], wanted) as stream:
                 yield from parse_objects(stream, largest)
@@ -259,21 +260,24 @@ def parse_entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
     """
     count, rest = 0, b""
     for chunk in chunks:
-        *lines, rest = (rest + chunk).split(b"\0")
-        count += len(lines)
+        whole, end, rest = (rest + chunk).rpartition(b"\0")
+        lines = (whole + end).decode(errors="surrogateescape")
+        number = lines.count("\0")
+        count += number
         if count > MAX_ENTRIES:
             raise too_many_entries()
-        yield from map(_parse_entry, lines)
+        found = _find_entries(lines)
+        if len(found) != number:
+            raise _failed("ls-tree", f"it printed {_first_odd(lines)[:80]!r}")
+        yield from starmap(Entry, found)
     if rest:
         raise _failed("ls-tree", "its output ends in the middle of a line")
 
 
-def _parse_entry(line: bytes) -> Entry:
-    match = _match_entry(line)
-    if match is None:
-        raise _failed("ls-tree", f"it printed {line[:80]!r}")
-    mode, object_id, path = match.groups()
-    return Entry(mode.decode(), object_id.decode(), path.decode(errors="surrogateescape"))
+def _first_odd(lines: str) -> bytes:
+    """Return the first of the lines that is no entry."""
+    odd = next(line for line in lines[:-1].split("\0") if not _match_entry(line))
+    return odd.encode(errors="surrogateescape")
 
 
 def parse_changes(output: bytes) -> Iterator[Change]:
@@ -295,7 +299,7 @@ def parse_changes(output: bytes) -> Iterator[Change]:
         old_mode, new_mode, before, after = (part.decode() for part in match.groups())
         is_gone = not after.strip("0")
         yield Change(
-            mode=old_mode if is_gone or old_mode in _INDIRECT else new_mode,
+            mode=old_mode if is_gone or old_mode in INDIRECT else new_mode,
             before=before if before.strip("0") else "",
             after="" if is_gone else after,
             path=path.decode(errors="surrogateescape"),
@@ -308,17 +312,38 @@ def parse_objects(stream: IO[bytes], largest: int) -> Iterator[tuple[str, bytes]
     Raises ``ObjectTooLargeError`` before reading an object of more than ``largest``
     bytes, ``SourceError`` RW717 when one is missing or the output breaks off.
     """
-    while header := stream.readline(_LONGEST_HEADER):
-        match = _match_header(header)
-        if match is None:
-            raise _failed("cat-file", header.decode(errors="replace").strip())
-        object_id, size = match[1].decode(), int(match[2])
+    # Read in large pieces, since most objects are far smaller than one.
+    held, begin = b"", 0
+    while True:
+        header = _match_header(held, begin)
+        if header is None:
+            held, begin = _with_header(stream, held[begin:]), 0
+            if not held:
+                return
+            continue
+        object_id, size = header[1].decode(), int(header[2])
         if size > largest:
             raise ObjectTooLargeError(object_id, size)
-        content = stream.read(size + 1)
-        if len(content) != size + 1:
-            raise _failed("cat-file", f"{object_id} breaks off")
-        yield object_id, content[:-1]
+        content, begin = header.end(), header.end() + size + 1
+        if begin > len(held):
+            held = held[content:] + stream.read(begin - len(held))
+            content, begin = 0, size + 1
+            if begin > len(held):
+                raise _failed("cat-file", f"{object_id} breaks off")
+        yield object_id, held[content : begin - 1]
+
+
+def _with_header(stream: IO[bytes], held: bytes) -> bytes:
+    """Return what is held and more of the output, beginning with a header; nothing at its end."""
+    more = stream.read(_CHUNK)
+    while more and b"\n" not in held + more and len(held) + len(more) < _LONGEST_HEADER:
+        held, more = held + more, stream.read(_CHUNK)
+    held += more
+    if held and not _match_header(held):
+        line, end, _ = held.partition(b"\n")
+        said = (line + end)[:_LONGEST_HEADER]
+        raise _failed("cat-file", said.decode(errors="replace").strip())
+    return held
 
 
 def parse_commit(object_id: str, content: bytes) -> Commit:

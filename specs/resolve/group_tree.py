@@ -8,7 +8,7 @@ by key with the nearest winning.
 from collections.abc import Mapping
 from dataclasses import replace
 
-from specs.compiled import PROTECT
+from specs.compiled import PROTECT, Assignment
 from specs.definition import Definition
 from specs.kinds.assignment import ScenarioAssignment
 from specs.kinds.fleet import Fleet
@@ -20,6 +20,7 @@ from specs.path import Path
 from specs.resolve.assignments import compiled
 from specs.resolve.inherited import Inherited
 from specs.resolve.power import power_fields
+from specs.written import Written
 
 _NETWORK: Path = ("spec", "network")
 _DEFAULT_NETWORK: Path = ("spec", "defaults", "network")
@@ -48,27 +49,16 @@ class GroupTree:
         return known
 
     def _extended(self, parent: Inherited, group: str) -> Inherited:
-        groups = (*parent.groups, group)
-        sources = {name: source.below(group) for name, source in parent.sources.items()}
-        own = replace(
-            parent,
-            groups=groups,
-            sources=sources,
-            assignments=tuple(
-                replace(
-                    assignment,
-                    origin=replace(assignment.origin, path=(*assignment.origin.path, group)),
-                )
-                for assignment in parent.assignments
-            ),
-        )
+        level = _Level(parent, group)
         definition = self._definitions.get(group)
         if definition is None:
-            certain = not self._library.may_define("Group", group)
-            return replace(own, network_is_known=own.network_is_known and certain)
-        if not isinstance(definition.model, Group):
-            return replace(own, network=None, network_is_known=False)
-        return _Level(own, definition).result(definition.model.spec)
+            if self._library.may_define("Group", group):
+                level.doubt_network()
+        elif not isinstance(definition.model, Group):
+            level.forget_network()
+        else:
+            level.add(definition, definition.model.spec)
+        return level.result()
 
 
 def fleet_defaults(fleets: Mapping[str, Definition]) -> Inherited:
@@ -88,60 +78,91 @@ def fleet_defaults(fleets: Mapping[str, Definition]) -> Inherited:
 
 
 class _Level:
-    """One group's own document on top of what its parents hand down."""
+    """What one group hands down: what its parents do, with its own document on top of it."""
 
-    def __init__(self, parent: Inherited, definition: Definition) -> None:
-        self._result = parent
-        self._definition = definition
-        self._along = (definition.name,)
-        self._sources = dict(parent.sources)
+    def __init__(self, parent: Inherited, group: str) -> None:
+        self._group = group
+        self._groups = (*parent.groups, group)
+        self._network, self._network_is_known = parent.network, parent.network_is_known
+        self._labels, self._power = parent.labels, parent.power
+        self._domain, self._protect = parent.domain, parent.protect
+        self._inherited = parent.assignments
+        self._own: tuple[Assignment, ...] | None = None
+        self._sources = {name: source.below(group) for name, source in parent.sources.items()}
 
-    def result(self, spec: GroupSpec) -> Inherited:
+    def result(self) -> Inherited:
         """Return what the group hands down."""
-        self._set_network(spec.network)
-        self._merge_labels(spec.labels)
+        return Inherited(
+            groups=self._groups,
+            network=self._network,
+            network_is_known=self._network_is_known,
+            labels=self._labels,
+            power=self._power,
+            domain=self._domain,
+            protect=self._protect,
+            assignments=self._passed_on() if self._own is None else self._own,
+            sources=self._sources,
+        )
+
+    def doubt_network(self) -> None:
+        """Take into account that a document may set the network, and say nothing of it."""
+        self._network_is_known = False
+
+    def forget_network(self) -> None:
+        """Take into account that a document sets the network, and nobody knows to what."""
+        self._network, self._network_is_known = None, False
+
+    def add(self, definition: Definition, spec: GroupSpec) -> None:
+        """Put the group's document on top."""
+        document = definition.document
+        self._set_network(definition, spec.network)
+        if spec.labels:
+            self._labels = {**self._labels, **spec.labels}
+        for key in spec.labels:
+            self._note(document, label_field(key), "labels", key)
         if spec.power is not None:
-            self._replace_power(spec.power)
+            self._replace_power(document, spec.power)
         if spec.identity.domain is not None:
-            self._result = replace(self._result, domain=spec.identity.domain)
-            self._note("identity.domain", "identity", "domain")
+            self._domain = spec.identity.domain
+            self._note(document, "identity.domain", "identity", "domain")
         if spec.protect is not None:
-            self._result = replace(self._result, protect=spec.protect)
-            self._note(PROTECT, "protect")
+            self._protect = spec.protect
+            self._note(document, PROTECT, "protect")
         if spec.assign is not None:
-            self._replace_assignments(spec.assign)
-        return replace(self._result, sources=self._sources)
+            self._replace_assignments(document, spec.assign)
 
-    def _note(self, field: str, *path: str | int) -> None:
-        self._sources[field] = Source(self._definition.document, ("spec", *path), self._along)
+    def _note(self, document: Written, field: str, *path: str | int) -> None:
+        self._sources[field] = Source(document, ("spec", *path), (self._group,))
 
-    def _set_network(self, network: str | None) -> None:
+    def _set_network(self, definition: Definition, network: str | None) -> None:
         if network is not None:
-            self._result = replace(self._result, network=network, network_is_known=True)
-            self._note("network", "network")
-        elif self._definition.is_broken_at(_NETWORK):
-            self._result = replace(self._result, network=None, network_is_known=False)
+            self._network, self._network_is_known = network, True
+            self._note(definition.document, "network", "network")
+        elif definition.is_broken_at(_NETWORK):
+            self.forget_network()
 
-    def _merge_labels(self, labels: Mapping[str, str]) -> None:
-        if labels:
-            self._result = replace(self._result, labels={**self._result.labels, **labels})
-        for key in labels:
-            self._note(label_field(key), "labels", key)
-
-    def _replace_power(self, power: Power) -> None:
-        for name in power_fields(self._result.power):
+    def _replace_power(self, document: Written, power: Power) -> None:
+        for name in power_fields(self._power):
             self._sources.pop(name, None)
-        self._result = replace(self._result, power=power)
+        self._power = power
         for name in power_fields(power):
-            self._note(name, *name.split("."))
+            self._note(document, name, *name.split("."))
 
-    def _replace_assignments(self, assign: tuple[ScenarioAssignment, ...]) -> None:
-        for index in range(len(self._result.assignments)):
+    def _replace_assignments(
+        self, document: Written, assign: tuple[ScenarioAssignment, ...]
+    ) -> None:
+        for index in range(len(self._inherited)):
             del self._sources[assign_field(index)]
         for index in range(len(assign)):
-            self._note(assign_field(index), "assign", index)
-        assignments = compiled(assign, self._definition.document, self._along)
-        self._result = replace(self._result, assignments=assignments)
+            self._note(document, assign_field(index), "assign", index)
+        self._own = compiled(assign, document, (self._group,))
+
+    def _passed_on(self) -> tuple[Assignment, ...]:
+        """Return the parents' assignments, inherited along one group more."""
+        return tuple(
+            replace(each, origin=replace(each.origin, path=(*each.origin.path, self._group)))
+            for each in self._inherited
+        )
 
 
 def _lineage(group: str) -> list[str]:

@@ -1,16 +1,12 @@
 """Machines: what they say themselves on top of what their groups hand down."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property, partial
-from ipaddress import IPv4Interface
-from typing import NamedTuple, Protocol
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 from specs.code import Code
-from specs.compiled import PROTECT, Assignment, CompiledMachine, CompiledNetwork
+from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
 from specs.kinds.machine import Machine, MachineIdentity
-from specs.kinds.power import Power
 from specs.origins import (
     Fields,
     Origins,
@@ -20,59 +16,15 @@ from specs.origins import (
 )
 from specs.path import Path
 from specs.problems import Problems
-from specs.resolve.assignments import compiled
 from specs.resolve.inherited import Inherited
-from specs.resolve.power import PLAIN_DRIVERS, power_fields, power_settings, why_unsupported
+from specs.resolve.level import Level, Levels
+from specs.resolve.power import PLAIN_DRIVERS, power_fields
+from specs.resolve.room import report_address
+from specs.resolve.surroundings import Surroundings
 from specs.resolve.targets import Conflicts, Target
-from specs.resolve.written_selector import WrittenSelector
 from specs.uniqueness import warn_of_idle_history
-from specs.value.ipv4 import is_host
 
 _NETWORK: Path = ("spec", "network")
-
-
-class Groups(Protocol):
-    """The groups that exist, and what each hands to its machines."""
-
-    @property
-    def names(self) -> Iterable[str]:
-        """Return their paths."""
-
-    def inherited(self, group: str) -> Inherited:
-        """Return what a group hands down."""
-
-
-@dataclass(frozen=True)
-class Surroundings:
-    """Everything but the machines themselves: what one machine is compiled against."""
-
-    tree: Groups
-    networks: Mapping[str, CompiledNetwork]
-    targets: tuple[Target, ...] = ()
-    selectors: tuple[WrittenSelector, ...] = ()
-    """Those of documents as a whole, such as holds."""
-
-    @cached_property
-    def groups(self) -> frozenset[str]:
-        """Return the groups that exist."""
-        return frozenset(self.tree.names)
-
-    def selector_counts(self, machines: Iterable[CompiledMachine]) -> tuple[int, ...]:
-        """Return how many of ``machines`` each selector means: documents', then targets'."""
-        written = (*self.selectors, *(target.written for target in self.targets))
-        if not written:
-            return ()
-        counts = [0] * len(written)
-        asked = [each.selection.matches for each in written]
-        for machine in machines:
-            for index, matches in enumerate(asked):
-                counts[index] += matches(machine.name, machine.group, machine.labels)
-        return tuple(counts)
-
-    def unmatched(self, counts: Iterable[int]) -> list[WrittenSelector]:
-        """Return the selectors that mean no machine."""
-        written = (*self.selectors, *(target.written for target in self.targets))
-        return [each for each, count in zip(written, counts, strict=True) if not count]
 
 
 def compile_machines(
@@ -80,50 +32,50 @@ def compile_machines(
 ) -> dict[str, CompiledMachine]:
     """Return the machines that can be read, by name; report what does not fit."""
     conflicts = Conflicts()
+    levels = Levels(surroundings)
     machines: dict[str, CompiledMachine] = {}
     for name, definition in definitions.items():
-        machine = compile_machine(definition, surroundings, problems, conflicts)
-        if machine is not None:
-            machines[name] = machine
+        model = definition.model
+        if isinstance(model, Machine):
+            level = levels.of(definition, model)
+            _check_network(definition, model, level, problems)
+            if model.spec.hardware.formerly:
+                warn_of_idle_history(definition, problems)
+            targets, holds = _chosen_by(definition, model, level, surroundings)
+            if targets:
+                conflicts.check(name, level.assignments, targets)
+            machines[name] = _compiled(definition, model, level, targets, holds)
     conflicts.report(problems)
     return machines
 
 
-def compile_machine(
-    definition: Definition, surroundings: Surroundings, problems: Problems, conflicts: Conflicts
-) -> CompiledMachine | None:
-    """Return one machine; None when it cannot be read. It depends on no other machine."""
-    model = definition.model
-    if not isinstance(model, Machine):
-        return None
-    inherited = surroundings.tree.inherited(model.spec.group)
-    network = model.spec.network or inherited.network
-    if network is not None:
-        if network in surroundings.networks:
-            _check_addresses(definition, model, surroundings.networks[network], problems)
-    elif (
-        inherited.network_is_known
-        and model.spec.group in surroundings.groups
-        and not definition.is_broken_at(_NETWORK)
-    ):
-        _report_no_network(definition, model, problems)
-    if model.spec.hardware.formerly:
-        warn_of_idle_history(definition, problems)
-    effective = _effective(definition, model, inherited, surroundings.networks)
-    targets = surroundings.targets and [
-        target
-        for target in surroundings.targets
-        if target.written.selection.matches(definition.name, model.spec.group, effective.labels)
+def _chosen_by(
+    definition: Definition, model: Machine, level: Level, surroundings: Surroundings
+) -> tuple[Sequence[Target], tuple[str, ...]]:
+    """Return the targets and the names of the holds that select a machine."""
+    if not surroundings.targets and not surroundings.selectors:
+        return (), ()
+    asked = definition.name, model.spec.group, level.labels
+    targets = [
+        target for target in surroundings.targets if target.written.selection.matches(*asked)
     ]
-    if targets:
-        conflicts.check(definition.name, effective.assignments, targets)
     holds = tuple(
         each.definition.name
         for each in surroundings.selectors
-        if each.definition.kind == "Hold"
-        and each.selection.matches(definition.name, model.spec.group, effective.labels)
+        if each.definition.kind == "Hold" and each.selection.matches(*asked)
     )
-    return _compiled(definition, model, inherited, effective, (targets, holds))
+    return targets, holds
+
+
+def _check_network(
+    definition: Definition, model: Machine, level: Level, problems: Problems
+) -> None:
+    if level.room is not None:
+        for index, address in enumerate(model.spec.identity.addresses):
+            if not level.room.has(address):
+                report_address(definition, index, address, level.room.network, problems)
+    elif not level.network and level.network_is_known and not definition.is_broken_at(_NETWORK):
+        _report_no_network(definition, model, problems)
 
 
 def _report_no_network(definition: Definition, model: Machine, problems: Problems) -> None:
@@ -135,115 +87,36 @@ def _report_no_network(definition: Definition, model: Machine, problems: Problem
     )
 
 
-def _check_addresses(
-    definition: Definition, model: Machine, network: CompiledNetwork, problems: Problems
-) -> None:
-    for index, address in enumerate(model.spec.identity.addresses):
-        path: Path = ("spec", "identity", "addresses", index)
-        reason = _misfit(address, network)
-        if reason:
-            problems.error(
-                definition.document.position(path),
-                Code.OUTSIDE_NETWORK,
-                f"{definition.document.shown(path)}: {address} {reason}",
-                f"network {network.name} is defined at {network.position}",
-            )
-        elif _is_leased(address, network):
-            problems.warning(
-                definition.document.position(path),
-                Code.ADDRESS_LEASED,
-                f"{definition.document.shown(path)}: {address.ip} is inside the DHCP range of "
-                f"network {network.name}",
-                "another machine could be leased the address; move it out of the range",
-            )
-
-
-def _misfit(address: IPv4Interface, network: CompiledNetwork) -> str:
-    """Return why no machine of the network can have the address, or nothing."""
-    subnet = network.subnet
-    if address not in subnet:
-        return f"is not in {subnet}, the subnet of network {network.name}"
-    if address.network.prefixlen != subnet.prefixlen:
-        return f"has another prefix length than {subnet}, the subnet of network {network.name}"
-    if not is_host(address, subnet):
-        return f"is the subnet's own or its broadcast address in network {network.name}"
-    if network.gateway is not None and int(address) == int(network.gateway):
-        return f"is the gateway of network {network.name}"
-    return ""
-
-
-def _is_leased(address: IPv4Interface, network: CompiledNetwork) -> bool:
-    leased = network.dhcp_range
-    if leased is None or network.dhcp_mode != "server":
-        return False
-    return int(leased.first) <= int(address) <= int(leased.last)
-
-
-class _Effective(NamedTuple):
-    """What remains of each field once all levels have had their say."""
-
-    labels: dict[str, str]
-    network: str
-    hostname: str
-    domain: str
-    power: Power
-    protect: bool | None
-    assignments: tuple[Assignment, ...]
-
-
-def _effective(
-    definition: Definition,
-    model: Machine,
-    inherited: Inherited,
-    networks: Mapping[str, CompiledNetwork],
-) -> _Effective:
-    spec = model.spec
-    network = networks.get(spec.network or inherited.network or "")
-    domain = spec.identity.domain or inherited.domain
-    return _Effective(
-        labels=dict(sorted({**inherited.labels, **model.metadata.labels}.items())),
-        network=spec.network or inherited.network or "",
-        hostname=spec.identity.hostname or definition.name,
-        domain=domain or (network.domain if network else ""),
-        power=spec.power or inherited.power,
-        protect=inherited.protect if spec.protect is None else spec.protect,
-        assignments=inherited.assignments
-        if spec.assign is None
-        else compiled(spec.assign, definition.document, ()),
-    )
-
-
 def _compiled(
     definition: Definition,
     model: Machine,
-    inherited: Inherited,
-    effective: _Effective,
-    chosen_by: tuple[Sequence[Target], tuple[str, ...]],
+    level: Level,
+    targets: Sequence[Target],
+    holds: tuple[str, ...],
 ) -> CompiledMachine:
-    targets, holds = chosen_by
-    hardware = model.spec.hardware
-    assignments = effective.assignments
+    hardware, identity = model.spec.hardware, model.spec.identity
+    inherited, assignments = level.inherited, level.assignments
     if targets:
         assignments = (*assignments, *(target.assignment for target in targets))
     return CompiledMachine(
         name=definition.name,
         group=model.spec.group,
         groups=inherited.groups,
-        labels=effective.labels,
+        labels=level.labels,
         macs=hardware.macs,
         uuid=hardware.uuid or "",
         serial=hardware.serial or "",
-        network=effective.network,
-        hostname=effective.hostname,
-        addresses=model.spec.identity.addresses,
-        power_driver=effective.power.driver,
-        protect=effective.protect,
+        network=level.network,
+        hostname=identity.hostname or definition.name,
+        addresses=identity.addresses,
+        power_driver=level.driver,
+        protect=level.protect,
         assignments=assignments,
         origins=Origins(definition.document, partial(_fields, model, inherited, targets)),
-        domain=effective.domain,
+        domain=level.domain,
         formerly=hardware.formerly,
-        unsupported=why_unsupported(effective.power),
-        power_settings=power_settings(effective.power),
+        unsupported=level.unsupported,
+        power_settings=level.settings,
         holds=holds,
     )
 

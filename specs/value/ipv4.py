@@ -20,15 +20,19 @@ _match_interface = re.compile(INTERFACE_FORM).fullmatch
 
 
 def is_host(address: IPv4Address, subnet: IPv4Network) -> bool:
-    """Return whether a machine may have the address.
+    """Return whether a machine may have the address."""
+    return int(address) in hosts(subnet)
+
+
+def hosts(subnet: IPv4Network) -> range:
+    """Return the addresses that machines may have, as numbers.
 
     In /31 and /32 every address is a host's (RFC 3021); else the first is the
     subnet's own and the last its broadcast.
     """
-    if address not in subnet:
-        return False
-    ends = (int(subnet.network_address), int(subnet.broadcast_address))
-    return subnet.prefixlen >= 31 or int(address) not in ends  # noqa: PLR2004 - RFC 3021
+    first, last = int(subnet.network_address), int(subnet.broadcast_address)
+    ends = 0 if subnet.prefixlen >= 31 else 1  # noqa: PLR2004 - RFC 3021
+    return range(first + ends, last + 1 - ends)
 
 
 def parse_address(text: str) -> IPv4Address:

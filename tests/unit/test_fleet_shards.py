@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from reconciler.errors import StateError
 from reconciler.fleet.cache import KEPT, FleetCache
 from reconciler.fleet.cache_error import CacheError
-from reconciler.fleet.claims import Claims, claim
+from reconciler.fleet.claims import Claims, named
 from reconciler.fleet.compile import compile_index
 from reconciler.fleet.crew import Crew, CrewError
 from reconciler.fleet.index import Compiled, FleetIndex
@@ -236,7 +236,7 @@ class TestClaims:
         assert (both is None) == bool(first & second)
 
     def test_one_claim_made_twice_is_seen(self) -> None:
-        assert Claims.of([claim("a"), claim("b"), claim("a")]) is None
+        assert Claims.of(named(["a", "b", "a"])) is None
 
 
 class TestCrew:

@@ -1,5 +1,7 @@
+import json
 from dataclasses import replace
 from datetime import timedelta
+from hashlib import blake2b
 
 import pytest
 from builders.world import (
@@ -16,17 +18,22 @@ from builders.world import (
     in_ram,
     observed,
 )
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.wire.disk import DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
+from reconciler.hardware import FleetHardware
+from reconciler.ledger.operation import operation_id
 from reconciler.ledger.states import OperationState
 from reconciler.observed import ObservedMachine, TimedReport
+from reconciler.planning.fold import fold, outline
 from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, exit_code, plan_of
+from reconciler.planning.planner import outline_machines
 from reconciler.planning.planner import plan as unchecked_plan
+from specs.compiled import CompiledHold
 
 GOLDEN = a_machine(16, "capture-golden")
 NODE = a_machine(17, "clone-golden")
@@ -382,6 +389,59 @@ def test_whatever_is_observed_only_a_named_fresh_disk_is_ever_overwritten(seen, 
             assert image
             assert not protect
             assert [disk.serial for disk in item.operation.disks] == [item.machine]
+
+
+HOLD = CompiledHold("freeze", NOW + timedelta(hours=1), "ops", "audit", CLONE.position)
+WISHES = [a_machine(0, *names).assignments for names in ([], ["clone-golden"], ["capture-golden"])]
+WISHES += [WISHES[1] + WISHES[2], (replace(WISHES[1][0], run="2"),)]
+some_machine = st.fixed_dictionaries(
+    {
+        "assignments": st.sampled_from(WISHES),
+        "group": st.sampled_from(["lab", "lab/rack"]),
+        "holds": st.sampled_from([(), ("freeze",)]),
+        "unsupported": st.sampled_from(["", "no provider does it yet"]),
+        "protect": st.sampled_from([None, False, True]),
+        "uuid": st.sampled_from(["", "77000000-0000-4000-8000-000000000000"]),
+        "origins": st.sampled_from([{}, {"protect": WISHES[1][0].origin}]),
+    }
+)
+
+
+PROTECTED = {"assignments": WISHES[1], "protect": True}
+
+
+@given(found=st.lists(some_machine, min_size=2, max_size=6), first_is_seen=st.booleans())
+@example(
+    found=[PROTECTED, PROTECTED | {"origins": {"protect": WISHES[1][0].origin}}],
+    first_is_seen=False,
+)
+def test_what_is_planned_for_a_machine_does_not_depend_on_others_like_it(found, first_is_seen):
+    machines = [a_machine(number, **changes) for number, changes in enumerate(found, start=1)]
+    seen = {"node-01": in_ram(machines[0], a_disk())} if first_is_seen else {}
+    world = observed(seen, (an_image(),))
+
+    def planned(*some):
+        return plan(replace(a_fleet(*some), holds=(HOLD,)), world, NOW).items
+
+    alone = [item for machine in machines for item in planned(machine)]
+    together = planned(*machines)
+    assert sorted(together, key=repr) == sorted(alone, key=repr)
+    fleet = replace(a_fleet(*machines), holds=(HOLD,))
+    alike = outline_machines(fleet, machines, FleetHardware(machines), world, NOW)
+    assert outline(alike) == fold(alone)
+
+
+@given(
+    st.text(),
+    st.text(),
+    st.lists(st.text(), max_size=2),
+    st.lists(st.text(), max_size=2),
+    st.text(),
+)
+def test_the_id_of_an_operation_is_a_digest_of_a_list_in_json(hardware, scenario, ins, disks, run):
+    text = json.dumps([hardware, scenario, ins, disks, run], separators=(",", ":"))
+    expected = blake2b(text.encode(), digest_size=16).hexdigest()
+    assert operation_id(hardware, scenario, tuple(ins), tuple(disks), run) == expected
 
 
 def test_a_plan_that_contradicts_itself_is_found_out():

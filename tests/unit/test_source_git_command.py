@@ -43,11 +43,19 @@ class TestEntries:
         assert entry.path.encode(errors="surrogateescape") == b"\xff.yaml"
 
     @pytest.mark.parametrize(
-        "garbage", [b"\0", b"hello\0", b"100644 blob \tx\0", f"100644 blob {ID}\t\0".encode()]
+        "garbage",
+        [
+            b"\0",
+            b"hello\0",
+            b"100644 blob \tx\0",
+            f"100644 blob {ID}\t\0".encode(),
+            f"x100644 blob {ID}\tx\0".encode(),
+        ],
     )
     def test_garbage_is_reported_as_gits(self, garbage: bytes) -> None:
-        with pytest.raises(SourceError, match="RW717: git ls-tree failed: it printed"):
-            list(parse_entries([garbage]))
+        with pytest.raises(SourceError, match="RW717: git ls-tree failed: it printed") as caught:
+            list(parse_entries([LISTING + garbage + LISTING]))
+        assert f"it printed {garbage[:-1]!r}"[:40] in str(caught.value)
 
     def test_a_listing_that_breaks_off_is_no_shorter_listing(self) -> None:
         with pytest.raises(SourceError, match="its output ends in the middle of a line"):
@@ -63,6 +71,17 @@ class TestObjects:
     def test_objects_come_in_the_order_of_the_output(self) -> None:
         stream = io.BytesIO(f"{ID} blob 5\na\nb\0c\n{OTHER} blob 0\n\n".encode())
         assert list(parse_objects(stream, 5)) == [(ID, b"a\nb\0c"), (OTHER, b"")]
+
+    @pytest.mark.parametrize("size", [1, 7, 46, 47, 60, 1000])
+    def test_objects_may_be_read_in_any_pieces(
+        self, size: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr("reconciler.source.git_command._CHUNK", size)
+        contents = [b"", b"\n", f"{ID} blob 5\n".encode(), b"x" * 150, b"", b"a\n" * 20]
+        output = b"".join(b"%s blob %d\n%s\n" % (ID.encode(), len(c), c) for c in contents)
+        assert list(parse_objects(io.BytesIO(output), 150)) == [(ID, each) for each in contents]
+        with pytest.raises(SourceError, match="breaks off"):
+            list(parse_objects(io.BytesIO(output[:-1]), 150))
 
     def test_a_large_object_is_named_before_it_is_read(self) -> None:
         stream = io.BytesIO(f"{ID} blob 6\n".encode())
