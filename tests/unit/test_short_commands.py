@@ -39,7 +39,7 @@ COMPILER = ("specs.compile", "specs.complaint", "specs.table.sheet", "reconciler
 OTHER_KINDS = ("specs.kinds.group", "specs.kinds.selector", "specs.kinds.scenario")
 RUN = """
 import sys
-from reconciler.cli.main import cli
+from reconciler.cli.commands import cli
 code = cli.main(sys.argv[1:], standalone_mode=False)
 sys.stderr.write(" ".join(sys.modules))
 sys.exit(code)
