@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.source import git_program
@@ -38,8 +38,7 @@ _LONGEST_HEADER = 200
 _MOST_LINES = 6
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """One line of ``git ls-tree``: no folder, since folders are walked. ``path`` as Git has it."""
 
     mode: str
@@ -47,8 +46,7 @@ class Entry:
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One file that two trees do not share alike; an id is empty where a tree lacks the file."""
 
     mode: str

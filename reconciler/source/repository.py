@@ -1,16 +1,15 @@
 """Finding the Git repository that a path means."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.source.git_command import GitCommand
 from reconciler.source.git_program import discover
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """A repository and the folder in it that was named.
 
     ``worktree`` is None for a bare one. ``folder`` is the path of the named

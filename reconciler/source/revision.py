@@ -1,8 +1,8 @@
 """Which commit desired state comes from, before any of its files is read."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.source.commit import commit_of, read_tree, resolve
@@ -11,8 +11,7 @@ from reconciler.source.repository import find_repository
 from reconciler.source.tree import Commit, SourceTree, refuse_too_large
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(NamedTuple):
     """A commit and the folder of it that describes the fleet.
 
     ``tree`` is Git's id of that folder: equal trees have equal files, so that what was
