@@ -104,8 +104,7 @@ class CompiledDelivery(NamedTuple):
 UNICAST = CompiledDelivery()
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledScenario:
+class CompiledScenario(NamedTuple):
     """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
 
     name: str
@@ -303,8 +302,7 @@ class CompiledCommits:
     position: Position | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class FleetSettings:
+class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
     name: str
