@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
-from agent.wire.report import InstalledSystem, Report
-from reconciler.ledger.beginning import Beginning
-from reconciler.ledger.operation import OperationStatus
+if TYPE_CHECKING:
+    from agent.wire.report import InstalledSystem, Report
+    from reconciler.ledger.beginning import Beginning
+    from reconciler.ledger.operation import OperationStatus
 
 BUDGET_WINDOW = timedelta(hours=1)
 """What "per hour" in a budget looks back on."""
@@ -16,13 +18,13 @@ BUDGET_WINDOW = timedelta(hours=1)
 class TimedReport:
     """A report and when it arrived."""
 
-    report: Report
+    report: "Report"
     at: datetime
     machine: str = ""
     """What the machine was called then; empty when nobody noted it."""
 
     @property
-    def installed(self) -> InstalledSystem | None:
+    def installed(self) -> "InstalledSystem | None":
         """Return what the agent of an installed system proves."""
         return self.report.installed
 
@@ -145,9 +147,9 @@ class Observed:
 
     machines: Mapping[str, ObservedMachine] = field(default_factory=dict)
     images: Mapping[str, ObservedImage] = field(default_factory=dict)
-    operations: tuple[OperationStatus, ...] = ()
+    operations: "tuple[OperationStatus, ...]" = ()
     captures: tuple[Capture, ...] = ()
-    beginnings: tuple[Beginning, ...] = ()
+    beginnings: "tuple[Beginning, ...]" = ()
     """Beginnings that budgets count, newest last: destructive ones, and disruptive ones too.
 
     Those within ``BUDGET_WINDOW``, and those of work that is not over yet.

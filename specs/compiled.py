@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from specs.digest import Canonical, digest
 from specs.position import Position
@@ -27,16 +27,14 @@ class Origin:
     """What gave it where neither the machine nor a group did: ``scenario look's target``."""
 
 
-@dataclass(frozen=True, slots=True)
-class AddressRange:
+class AddressRange(NamedTuple):
     """First and last address that may be leased, both included."""
 
     first: IPv4Address
     last: IPv4Address
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledNetwork:
+class CompiledNetwork(NamedTuple):
     """One ``Network`` document."""
 
     name: str
@@ -51,8 +49,7 @@ class CompiledNetwork:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class DiskRequest:
+class DiskRequest(NamedTuple):
     """Which disk a step means; at least ``role`` is given."""
 
     role: str = "system"
@@ -66,16 +63,14 @@ class InspectDisksStep:
     """Look at the disks."""
 
 
-@dataclass(frozen=True, slots=True)
-class BackupStep:
+class BackupStep(NamedTuple):
     """Read a disk into an image."""
 
     image: str
     disk: DiskRequest
 
 
-@dataclass(frozen=True, slots=True)
-class RestoreStep:
+class RestoreStep(NamedTuple):
     """Write an image to a disk: destructive."""
 
     image: str
@@ -83,8 +78,7 @@ class RestoreStep:
     identity: Literal["apply", "keep"]
 
 
-@dataclass(frozen=True, slots=True)
-class UnsupportedStep:
+class UnsupportedStep(NamedTuple):
     """A step that is valid, but that nothing here can carry out yet: it plans as BLOCKED."""
 
     action: str
@@ -96,8 +90,7 @@ class UnsupportedStep:
 ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledDelivery:
+class CompiledDelivery(NamedTuple):
     """How image data reaches the machines. Of multicast: when a round begins, and how fast."""
 
     mode: Literal["unicast", "multicast"] = "unicast"
@@ -108,8 +101,10 @@ class CompiledDelivery:
     """Bits per second; None: as fast as the machines follow."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledScenario:
+UNICAST = CompiledDelivery()
+
+
+class CompiledScenario(NamedTuple):
     """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
 
     name: str
@@ -120,14 +115,13 @@ class CompiledScenario:
     timeout_seconds: int
     digest: str
     position: Position
-    delivery: CompiledDelivery = CompiledDelivery()
+    delivery: CompiledDelivery = UNICAST
     trigger: Literal["now", "next-boot"] = "now"
     unsupported: str = ""
     """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledImage:
+class CompiledImage(NamedTuple):
     """One ``Image`` document. Its content is looked up in the store by name."""
 
     name: str
@@ -135,8 +129,7 @@ class CompiledImage:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class UnsupportedDocument:
+class UnsupportedDocument(NamedTuple):
     """A document that is valid, but that nothing here acts on yet: it plans as BLOCKED."""
 
     kind: str
@@ -160,8 +153,7 @@ class CompiledSelector:
     """Label to the values that are accepted."""
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledHold:
+class CompiledHold(NamedTuple):
     """One ``Hold`` document: no new work until a time, on the machines that name it."""
 
     name: str
@@ -171,8 +163,7 @@ class CompiledHold:
     position: Position
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledEnrollmentRule:
+class CompiledEnrollmentRule(NamedTuple):
     """One ``EnrollmentRule`` document: all parts that are given must match a machine.
 
     ``names``, ``macs``, ``serials`` and ``vendors`` are patterns; of the last two, case
@@ -282,8 +273,7 @@ class CompiledMachine:
         return tuple(dict.fromkeys(known))
 
 
-@dataclass(frozen=True, slots=True)
-class GroupBudget:
+class GroupBudget(NamedTuple):
     """Limits for a group and all below it, besides the fleet's. None: only the fleet's hold."""
 
     group: str
@@ -293,8 +283,7 @@ class GroupBudget:
     max_disruptive_per_hour: int | None
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledSigner:
+class CompiledSigner(NamedTuple):
     """Somebody whose signature makes a commit valid."""
 
     name: str
@@ -313,8 +302,7 @@ class CompiledCommits:
     position: Position | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class FleetSettings:
+class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
     name: str

@@ -1,7 +1,6 @@
 """One thing that is wrong in desired state."""
 
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from specs.code import Code
 from specs.position import Position
@@ -9,8 +8,7 @@ from specs.position import Position
 Severity = Literal["error", "warning"]
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
+class Problem(NamedTuple):
     """What is wrong, where, and what helps.
 
     An ``error`` keeps the whole revision from being compiled; a ``warning`` does not.

@@ -1,6 +1,5 @@
 """``rackwright status``: every machine, wanted and observed."""
 
-from dataclasses import asdict
 from json import dumps
 from pathlib import Path
 
@@ -36,7 +35,7 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
             "revision": workspace.fleet.revision,
             "held": str(held) if held else None,
             "machines": [
-                {**asdict(each), "last_seen": each.last_seen and each.last_seen.isoformat()}
+                {**each._asdict(), "last_seen": each.last_seen and each.last_seen.isoformat()}
                 for each in states
             ],
             "unknownMacs": list(observed.unknown_macs),

@@ -15,20 +15,20 @@ from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from reconciler.fleet.body_digest import body_digest
 from reconciler.fleet.cache_error import CacheError
-from reconciler.fleet.claims import Claims
-from reconciler.fleet.index import FleetIndex, Groundwork
 from reconciler.fleet.pickled import pickled_context, unpickled, unpickled_context
-from reconciler.fleet.shard import FreshShard, machines_of, shard_digest
 
 if TYPE_CHECKING:
+    from reconciler.fleet.index import FleetIndex, Groundwork
     from specs.compiled import CompiledMachine
+    from specs.problem import Problem
 
 KEPT = 8
 """Revisions: a few branches and their bases. Up to twice as many, since forgetting takes longer
 than a command with one changed file should."""
 
-_FORM = 2
+_FORM = 4
 """Of the tables: those of another form are emptied."""
 _SCHEMA = (
     """
@@ -36,6 +36,7 @@ _SCHEMA = (
         sequence INTEGER PRIMARY KEY AUTOINCREMENT,
         key TEXT NOT NULL UNIQUE,
         fleet BLOB NOT NULL,
+        warnings BLOB NOT NULL,
         members TEXT NOT NULL,
         context TEXT NOT NULL,
         claims TEXT NOT NULL,
@@ -92,6 +93,8 @@ class StoredShard:
 
     def machines(self) -> "tuple[CompiledMachine, ...]":
         """Return the machines."""
+        from reconciler.fleet.shard import machines_of  # noqa: PLC0415 - slow to load
+
         return machines_of(self.group, self.body)
 
 
@@ -116,20 +119,31 @@ class FleetCache:
         except (OSError, sqlite3.Error) as error:
             raise CacheError(f"{path}: {error}") from error
 
-    def index(self, tree: str) -> FleetIndex | None:
+    def index(self, tree: str) -> "FleetIndex | None":
         """Return the fleet that was kept for a tree."""
-        rows = self._read("SELECT fleet, members FROM fleet WHERE key = ?", self._key(tree))
+        query = "SELECT fleet, warnings, members FROM fleet WHERE key = ?"
+        rows = self._read(query, self._key(tree))
         if not rows:
             return None
-        fleet, warnings, digest, ownership = unpickled(rows[0][0])
-        shards = {
-            name: StoredShard(name, count, digest, self)
-            for name, count, digest in loads(rows[0][1])
-        }
-        return FleetIndex(fleet, shards, warnings, digest, ownership)
+        from reconciler.fleet.index import FleetIndex  # noqa: PLC0415 - not for warnings alone
 
-    def groundwork(self, tree: str) -> Groundwork:
+        [(fleet, warnings, members)] = rows
+        surroundings, digest, ownership = unpickled(fleet)
+        shards = {
+            name: StoredShard(name, count, digest, self) for name, count, digest in loads(members)
+        }
+        return FleetIndex(surroundings, shards, unpickled(warnings), digest, ownership)
+
+    def warnings(self, tree: str) -> "tuple[Problem, ...] | None":
+        """Return the warnings of the fleet that was kept for a tree; None where none was."""
+        rows = self._read("SELECT warnings FROM fleet WHERE key = ?", self._key(tree))
+        return unpickled(rows[0][0]) if rows else None
+
+    def groundwork(self, tree: str) -> "Groundwork":
         """Return what a changed file of a kept tree can be compiled with."""
+        from reconciler.fleet.claims import Claims  # noqa: PLC0415 - for this alone
+        from reconciler.fleet.index import Groundwork  # noqa: PLC0415 - likewise
+
         query = "SELECT context, claims, counts FROM fleet WHERE key = ?"
         rows = self._read(query, self._key(tree))
         if not rows:
@@ -148,31 +162,32 @@ class FleetCache:
     def body(self, digest: str) -> bytes:
         """Return a piece, such as a shard's body; CacheError when it is damaged or gone."""
         rows = self._read("SELECT body FROM piece WHERE digest = ?", digest)
-        if not rows or shard_digest(rows[0][0]) != digest:
+        if not rows or body_digest(rows[0][0]) != digest:
             raise CacheError(f"piece {digest} is damaged or gone")
         return bytes(rows[0][0])
 
-    def keep(self, tree: str, index: FleetIndex, groundwork: Groundwork) -> None:
+    def keep(self, tree: str, index: "FleetIndex", groundwork: "Groundwork") -> None:
         """Keep a fleet, and now and then forget those that were not kept for longest."""
         key = self._key(tree)
         shards = index.shards.values()
         members = dumps([(shard.group, shard.count, shard.digest) for shard in shards])
-        fleet = pickle.dumps((index.surroundings, index.warnings, index.digest, index.ownership))
+        fleet = pickle.dumps((index.surroundings, index.digest, index.ownership))
+        warnings = pickle.dumps(index.warnings)
         pieces = [
             groundwork.kept or pickled_context(groundwork.context),
             groundwork.claims.to_bytes(),
         ]
-        context, claims = map(shard_digest, pieces)
-        rows = [(shard.digest, shard.body) for shard in shards if isinstance(shard, FreshShard)]
+        context, claims = map(body_digest, pieces)
+        rows = [(each.digest, each.body) for each in shards if not isinstance(each, StoredShard)]
         rows += zip((context, claims), pieces, strict=True)
         # Where all was compiled, a piece that was damaged is replaced.
         put = _PUT_NEW if groundwork.kept else _PUT
         with self._writing() as write:
             write("DELETE FROM fleet WHERE key = ?", [(key,)])
             write(
-                "INSERT INTO fleet (key, fleet, members, context, claims, counts)"
-                " VALUES (?, ?, ?, ?, ?, ?)",
-                [(key, fleet, members, context, claims, dumps(groundwork.counts))],
+                "INSERT INTO fleet (key, fleet, warnings, members, context, claims, counts)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?)",
+                [(key, fleet, warnings, members, context, claims, dumps(groundwork.counts))],
             )
             write(put, rows)
             [(count,)] = self._read("SELECT count(*) FROM fleet")

@@ -6,55 +6,56 @@ named is read; where anything is unusual, the whole is compiled to put it into w
 
 import stat
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from contextlib import suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.errors import SourceError
-from reconciler.fleet.cache import FleetCache
 from reconciler.fleet.cache_error import CacheError
-from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.open import open_index
 from reconciler.source.git_command import LINK, Entry
-from reconciler.source.revision import Revision
-from reconciler.source.tree import MAX_FILE_BYTES, SourceTree, blob_id, refuse_too_large
+from reconciler.source.tree import MAX_FILE_BYTES, blob_id, refuse_too_large
 from specs.desired_state import is_table
-from specs.problem import Problem
+
+if TYPE_CHECKING:
+    from reconciler.fleet.cache import FleetCache
+    from reconciler.source.revision import Revision
+    from reconciler.source.tree import SourceTree
+    from specs.problem import Problem
 
 _SHA1 = 40
 """Hexadecimal digits of an object's id, in repositories that are not of SHA-256."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileCheck:
+class FileCheck(NamedTuple):
     """What is wrong with the files that were named, and how much elsewhere."""
 
-    problems: tuple[Problem, ...]
+    problems: "tuple[Problem, ...]"
     """In the named files."""
     elsewhere: int
     """Errors in other files, which the named ones may have caused."""
 
 
 def check_files(
-    revision: Revision, files: Mapping[str, bytes], cache: FleetCache | None
+    revision: "Revision", files: Mapping[str, bytes], cache: "FleetCache | None"
 ) -> FileCheck:
     """Return what ``files`` would be worth in the place of what the revision has there.
 
     Their names are paths in the revision's folder. Raises ``SourceError`` as
     ``Revision.read``.
     """
-    known = open_index(revision, cache)
-    warnings = None if known is None else _updated(known, revision, files, cache)
+    warnings = _warnings(revision, files, cache)
     return check_whole(revision.read(), files) if warnings is None else _sorted_out(warnings, files)
 
 
-def check_whole(source: SourceTree, files: Mapping[str, bytes]) -> FileCheck:
+def check_whole(source: "SourceTree", files: Mapping[str, bytes]) -> FileCheck:
     """Return the same by compiling everything; of files outside Git too."""
     from specs.compile import compile_fleet  # noqa: PLC0415 - slow to load, for what is unusual
 
     return _sorted_out(compile_fleet({**source.files, **files}, source.revision).problems, files)
 
 
-def _sorted_out(problems: Iterable[Problem], files: Mapping[str, bytes]) -> FileCheck:
+def _sorted_out(problems: "Iterable[Problem]", files: Mapping[str, bytes]) -> FileCheck:
     problems = tuple(problems)
     return FileCheck(
         problems=tuple(each for each in problems if each.position.file in files),
@@ -64,14 +65,17 @@ def _sorted_out(problems: Iterable[Problem], files: Mapping[str, bytes]) -> File
     )
 
 
-def _updated(
-    known: FleetIndex, revision: Revision, files: Mapping[str, bytes], cache: FleetCache | None
-) -> tuple[Problem, ...] | None:
+def _warnings(
+    revision: "Revision", files: Mapping[str, bytes], cache: "FleetCache | None"
+) -> "tuple[Problem, ...] | None":
     """Return the warnings of a sound fleet with these files; None where it has to be compiled."""
     entries = revision.git.blobs(revision.tree, files)
     after = {path: data for path, data in files.items() if not _is(entries.get(path), data)}
     if not after:
-        return known.warnings  # they are as the commit has them, which is sound
+        return _committed_warnings(revision, cache)
+    known = open_index(revision, cache)
+    if known is None:
+        return None
     old = {path: entry for path, entry in entries.items() if path in after}
     if cache is None or any(map(is_table, after)) or any(map(_is_link, old.values())):
         return None
@@ -84,6 +88,19 @@ def _updated(
     except CacheError:
         return None
     return None if update is None else update.warnings
+
+
+def _committed_warnings(
+    revision: "Revision", cache: "FleetCache | None"
+) -> "tuple[Problem, ...] | None":
+    """Return the warnings of the fleet as it was committed; None where it is not sound."""
+    if cache is not None:
+        with suppress(CacheError):  # what is damaged is made again
+            warnings = cache.warnings(revision.tree)
+            if warnings is not None:
+                return warnings
+    known = open_index(revision, cache)
+    return None if known is None else known.warnings
 
 
 def _is(entry: Entry | None, data: bytes) -> bool:

@@ -4,14 +4,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
-from typing import TYPE_CHECKING
-
-from reconciler.fleet.claims import Claims
-from reconciler.fleet.shard import Shard
-from specs.compiled import CompiledFleet, CompiledMachine
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from reconciler.fleet.claims import Claims
+    from reconciler.fleet.shard import Shard
     from reconciler.fleet.sight import Outlines
+    from specs.compiled import CompiledFleet, CompiledMachine
     from specs.machine_context import MachineContext
     from specs.problem import Problem
 
@@ -23,8 +22,8 @@ class FleetIndex:
     ``surroundings`` is the fleet without machines.
     """
 
-    surroundings: CompiledFleet
-    shards: Mapping[str, Shard]
+    surroundings: "CompiledFleet"
+    shards: "Mapping[str, Shard]"
     """By group, in the order of groups."""
     warnings: "tuple[Problem, ...]"
     digest: str
@@ -33,14 +32,13 @@ class FleetIndex:
     """Changes when some machine's name, hardware or addresses do."""
     planned_ahead: "PlannedAhead | None" = field(default=None, compare=False)
 
-    def fleet(self, revision: str) -> CompiledFleet:
+    def fleet(self, revision: str) -> "CompiledFleet":
         """Return the whole fleet under the name of a revision; machines are read when asked for."""
         machines = ShardedMachines(self.shards)
         return replace(self.surroundings, revision=revision, machines=machines)
 
 
-@dataclass(frozen=True, slots=True)
-class PlannedAhead:
+class PlannedAhead(NamedTuple):
     """The plans of shards that were made while their machines were compiled."""
 
     images: str
@@ -54,7 +52,7 @@ class Groundwork:
     """What single files of a compiled revision can be compiled with, without the others."""
 
     context: "MachineContext"
-    claims: Claims
+    claims: "Claims"
     counts: tuple[int, ...]
     """How many machines each selector means."""
     kept: bytes = b""
@@ -64,18 +62,18 @@ class Groundwork:
 Compiled = tuple[FleetIndex, Groundwork]
 
 
-class ShardedMachines(Mapping[str, CompiledMachine]):
+class ShardedMachines(Mapping[str, "CompiledMachine"]):
     """All machines in the order of their names; read from their shards at the first use."""
 
-    def __init__(self, shards: Mapping[str, Shard]) -> None:
+    def __init__(self, shards: "Mapping[str, Shard]") -> None:
         self._shards = shards
 
     @cached_property
-    def _machines(self) -> Mapping[str, CompiledMachine]:
+    def _machines(self) -> "Mapping[str, CompiledMachine]":
         found = [machine for shard in self._shards.values() for machine in shard.machines()]
         return {machine.name: machine for machine in sorted(found, key=lambda each: each.name)}
 
-    def __getitem__(self, name: str) -> CompiledMachine:
+    def __getitem__(self, name: str) -> "CompiledMachine":
         return self._machines[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING
 from reconciler.errors import SourceError
 from reconciler.fleet.cache import FleetCache
 from reconciler.fleet.cache_error import CacheError
-from reconciler.fleet.index import FleetIndex
 from reconciler.fleet.version import program_version
 from reconciler.source.git_command import Change
 from reconciler.source.revision import Revision
 from reconciler.source.tree import MAX_FILE_BYTES, is_hidden, is_wanted
 
 if TYPE_CHECKING:
-    from reconciler.fleet.index import Compiled
+    from reconciler.fleet.index import Compiled, FleetIndex
     from reconciler.fleet.sight import PlanAhead
 
 Busy = Callable[[str], AbstractContextManager[None]]
@@ -38,7 +37,7 @@ def open_index(
     cache: FleetCache | None,
     ahead: "PlanAhead | None" = None,
     busy: Busy | None = None,
-) -> FleetIndex | None:
+) -> "FleetIndex | None":
     """Return the fleet of a revision; None when it is not sound, and has to be looked at whole.
 
     ``ahead`` is the plan that will be asked for next: where everything is compiled, it is
@@ -66,7 +65,7 @@ def open_index(
     return _kept(cache, revision, compiled)
 
 
-def _kept(cache: FleetCache | None, revision: Revision, compiled: "Compiled") -> FleetIndex:
+def _kept(cache: FleetCache | None, revision: Revision, compiled: "Compiled") -> "FleetIndex":
     if cache is not None:
         with suppress(CacheError):  # the next command compiles again
             cache.keep(revision.tree, *compiled)

@@ -6,7 +6,6 @@ items are worked out again once somebody looks at them, and have to be the same.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
 from json import dumps, loads
@@ -16,7 +15,6 @@ from reconciler.errors import StateError
 from reconciler.fleet.cache import FleetCache
 from reconciler.fleet.cache_error import CacheError
 from reconciler.fleet.index import FleetIndex
-from reconciler.fleet.shard import Shard
 from reconciler.fleet.sight import Folds, Outlines, Sight
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.fold import fold, fold_from, in_order
@@ -24,6 +22,7 @@ from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan
 
 if TYPE_CHECKING:
+    from reconciler.fleet.shard import Shard
     from reconciler.fleet.shard_planner import ShardPlanner
     from specs.compiled import CompiledFleet
 
@@ -60,27 +59,27 @@ def _planned_ahead(index: FleetIndex, sight: Sight, now: datetime) -> Outlines:
     return made.outlines
 
 
-@dataclass(frozen=True)
 class _LazyPlanner:
     """What plans shards, loaded when there is one to plan."""
 
-    desired: "CompiledFleet"
-    sight: Sight
-    now: datetime
+    def __init__(self, desired: "CompiledFleet", sight: Sight, now: datetime) -> None:
+        self._desired = desired
+        self._sight = sight
+        self._now = now
 
     @cached_property
     def planner(self) -> "ShardPlanner":
         """Return the planner."""
         from reconciler.fleet.shard_planner import ShardPlanner  # noqa: PLC0415 - slow to load
 
-        return ShardPlanner(self.desired, self.sight, self.now)
+        return ShardPlanner(self._desired, self._sight, self._now)
 
 
 class _Items(Sequence[PlanItem]):
     """The items of one fold, worked out when somebody looks at them."""
 
     def __init__(
-        self, lazy: _LazyPlanner, shard: Shard, number: int, count: int, digest: str
+        self, lazy: _LazyPlanner, shard: "Shard", number: int, count: int, digest: str
     ) -> None:
         self._lazy = lazy
         self._shard = shard
@@ -119,11 +118,13 @@ def _remembered(cache: FleetCache | None, base: str, now: datetime) -> dict[str,
     except CacheError:
         return {}
     present = now.isoformat()
-    return {
-        digest: loads(body)
+    good = {
+        digest: body
         for digest, made, until, body in rows
         if made <= present and (not until or present < until)
     }
+    # As one text: there are thousands, and each call costs more than reading what it is given.
+    return dict(zip(good, loads(f"[{','.join(good.values())}]"), strict=True))
 
 
 def _remember(

@@ -7,12 +7,12 @@ for those that plans show: of assignments and of protection.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from hashlib import blake2b
 from ipaddress import IPv4Interface
 from json import JSONEncoder, loads
 from operator import attrgetter
 from typing import Any, Protocol
 
+from reconciler.fleet.body_digest import body_digest
 from specs.compiled import PROTECT, Assignment, CompiledMachine, Origin
 from specs.position import Position
 
@@ -76,12 +76,7 @@ def shard(group: str, machines: Iterable[CompiledMachine]) -> FreshShard:
 def _held(group: str, machines: Iterable[CompiledMachine]) -> Held:
     ordered = sorted(machines, key=attrgetter("name"))
     body = _encode(ordered)
-    return FreshShard(group, len(ordered), shard_digest(body), body), tuple(ordered)
-
-
-def shard_digest(body: bytes) -> str:
-    """Return the digest that names a shard with this body."""
-    return blake2b(body, digest_size=16).hexdigest()
+    return FreshShard(group, len(ordered), body_digest(body), body), tuple(ordered)
 
 
 def _encode(machines: list[CompiledMachine]) -> bytes:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from reconciler.hardware import FleetHardware
@@ -21,8 +21,7 @@ Outlines = Mapping[str, tuple[str, Folds]]
 """Until when the plan of a shard holds (ISO 8601, empty for ever), and its folds, by digest."""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanAhead:
+class PlanAhead(NamedTuple):
     """A plan that will be asked for, of a fleet of whose machines nothing was observed."""
 
     images: "Mapping[str, ObservedImage]"

@@ -1,7 +1,7 @@
 """When an operation that budgets count began, and on which hardware."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 ITS_TURN = "its turn came"
 INTERRUPTS = "its turn came; the system that may be running there is interrupted"
@@ -12,8 +12,7 @@ ledger finds the beginnings of disruptive work by this very text.
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Beginning:
+class Beginning(NamedTuple):
     """The first arming of an operation that overwrites a disk or interrupts a system."""
 
     op_id: str

@@ -5,8 +5,8 @@ machine must be kept: the fleet's, and that of every group that the machine is i
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import StrEnum
+from typing import NamedTuple
 
 from specs.compiled import FleetSettings
 
@@ -20,8 +20,7 @@ class Effect(StrEnum):
     """Interrupts a system that may be running, and overwrites no disk."""
 
 
-@dataclass(frozen=True, slots=True)
-class Work:
+class Work(NamedTuple):
     """Work on one machine that budgets count."""
 
     machine: str
@@ -30,8 +29,7 @@ class Work:
     effect: Effect
 
 
-@dataclass(frozen=True, slots=True)
-class Budget:
+class Budget(NamedTuple):
     """How many machines may be in work of one effect at one moment, and begin it in an hour."""
 
     group: str
@@ -41,8 +39,7 @@ class Budget:
     per_hour: int
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
+class Hold(NamedTuple):
     """The budget for which work waits."""
 
     budget: Budget

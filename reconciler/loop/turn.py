@@ -1,8 +1,8 @@
 """Whose turn it is: which approved operations may begin now, and what holds the others. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import Operation, OperationStatus
@@ -12,8 +12,7 @@ from reconciler.observed import BUDGET_WINDOW, Observed, ObservedMachine
 from specs.compiled import CompiledFleet
 
 
-@dataclass(frozen=True, slots=True)
-class Turn:
+class Turn(NamedTuple):
     """An approved operation that only a budget may still hold."""
 
     status: OperationStatus

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from specs.compiled import Origin
 
@@ -31,8 +31,7 @@ BLANK = "blank"
 """What the agent says of a disk that begins with zeros and holds nothing that it knows."""
 
 
-@dataclass(frozen=True, slots=True)
-class LastBackup:
+class LastBackup(NamedTuple):
     """The newest image of a disk that the store can restore."""
 
     image: str
@@ -67,8 +66,7 @@ class DiskFacts:
         return not self.backed_up and self.holds != BLANK
 
 
-@dataclass(frozen=True, slots=True)
-class ImageChange:
+class ImageChange(NamedTuple):
     """The image on its way to a disk; the n-th of an item goes to its n-th disk."""
 
     name: str

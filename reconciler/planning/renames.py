@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import OperationStatus
@@ -10,8 +10,7 @@ from reconciler.observed import Observed, ObservedMachine
 from specs.compiled import CompiledFleet
 
 
-@dataclass(frozen=True, slots=True)
-class Rename:
+class Rename(NamedTuple):
     """One machine that has another name now; its history goes on."""
 
     before: str

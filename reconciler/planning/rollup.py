@@ -124,7 +124,8 @@ def _merged(rows: Sequence[Row], level: int, *, by_action: bool) -> list[Row]:
     """Return rows whose groups agree in their first ``level`` parts as one."""
     found: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        ancestor = "/".join(row.group.split("/")[:level])
+        is_above = row.group.count("/") < level
+        ancestor = row.group if is_above else "/".join(row.group.split("/")[:level])
         # By action, only rows of one were merged so far.
         action = row.folds[0].action if by_action else ""
         found.setdefault((action, ancestor), []).append(row)

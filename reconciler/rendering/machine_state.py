@@ -1,7 +1,7 @@
 """One word and one reason per machine, for ``status``. Pure."""
 
-from dataclasses import dataclass
 from datetime import datetime
+from typing import NamedTuple
 
 from reconciler.hardware import FleetHardware
 from reconciler.ledger.operation import Operation, OperationStatus
@@ -14,8 +14,7 @@ from reconciler.planning.renames import renames
 from specs.compiled import CompiledFleet
 
 
-@dataclass(frozen=True, slots=True)
-class MachineState:
+class MachineState(NamedTuple):
     """A machine's condition: ``Ready``, ``Reconciling``, ``Stalled`` or ``Unknown``, and why."""
 
     machine: str

@@ -1,7 +1,6 @@
 """The problems of a repository as a terminal, a pipe and a program read them."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import Any
 
 from rich.console import Console
@@ -73,7 +72,9 @@ def problems_document(problems: Sequence[Problem], revision: str) -> dict[str, A
         "format": FORMAT,
         "revision": revision,
         "valid": not any(problem.severity == "error" for problem in problems),
-        "problems": [asdict(problem) for problem in problems],
+        "problems": [
+            {**problem._asdict(), "position": problem.position._asdict()} for problem in problems
+        ],
     }
 
 

@@ -5,8 +5,7 @@ between them, and not on how often somebody looked meanwhile.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.source.signature import Finding, Verdict
@@ -22,8 +21,7 @@ _NAMED = 5
 _KINDS = {"ssh": "an SSH", "gpg": "an OpenPGP"}
 
 
-@dataclass(frozen=True, slots=True)
-class SignedRevision:
+class SignedRevision(NamedTuple):
     """A commit with what its Fleet document says of signers."""
 
     commit: Commit
@@ -35,8 +33,7 @@ class SignedRevision:
         return describe(self.commit)
 
 
-@dataclass(frozen=True, slots=True)
-class Lineage:
+class Lineage(NamedTuple):
     """How a candidate relates to the last accepted commit."""
 
     relation: Literal["same", "continues", "goes back", "differs"]
@@ -46,8 +43,7 @@ class Lineage:
     """Where it continues: the commits on the way, oldest first, each a descendant of the last."""
 
 
-@dataclass(frozen=True, slots=True)
-class Accept:
+class Accept(NamedTuple):
     """The commit may be acted on."""
 
     reason: str
@@ -58,8 +54,7 @@ class Accept:
     """Whether there was none before, so that the signer is one that it lists itself."""
 
 
-@dataclass(frozen=True, slots=True)
-class Refuse:
+class Refuse(NamedTuple):
     """The commit may not be acted on. Whoever acts on an earlier one goes on with that."""
 
     error: SourceError

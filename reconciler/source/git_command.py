@@ -48,8 +48,7 @@ class Entry(NamedTuple):
     path: str
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One file that two trees do not share alike; an id is empty where a tree lacks the file."""
 
     mode: str
@@ -76,7 +75,7 @@ class GitCommand:
 
     def commit_id(self, ref: str) -> str | None:
         """Return the commit that ``ref`` names, None when it names none."""
-        if not _can_be_ref(ref):
+        if not can_be_ref(ref):
             return None
         status, output, _ = self._run(
             ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
@@ -85,7 +84,7 @@ class GitCommand:
 
     def is_known(self, ref: str) -> bool:
         """Tell whether ``ref`` names anything, be it no commit or an object that is gone."""
-        if not _can_be_ref(ref):
+        if not can_be_ref(ref):
             return False
         command = ["rev-parse", "--verify", "--quiet", "--end-of-options", ref]
         return self._run(command)[0] == 0
@@ -249,8 +248,9 @@ class ObjectTooLargeError(Exception):
         self.size = size
 
 
-def _can_be_ref(ref: str) -> bool:
-    return bool(ref) and not ref.startswith("-") and ref.isprintable()
+def can_be_ref(ref: str) -> bool:
+    """Tell whether git may be given ``ref``: ``-a`` would be an option, ``^a`` all but ``a``."""
+    return bool(ref) and not ref.startswith(("-", "^")) and ref.isprintable()
 
 
 def parse_entries(chunks: Iterable[bytes]) -> Iterator[Entry]:

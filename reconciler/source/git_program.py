@@ -7,10 +7,11 @@ overridden.
 """
 
 import os
+import re
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
 from reconciler.errors import SourceError
 
@@ -45,6 +46,9 @@ _OF_A_CALLER: Final = (
     "GIT_WORK_TREE",
 )
 """What a calling hook leaves in the environment: it is about another repository."""
+_DISCOVERED: Final = 4
+"""Lines about the repository, where its paths have no line break in them."""
+_is_id = re.compile("[0-9a-f]{40}(?:[0-9a-f]{24})?").fullmatch
 _ENGLISH: Final[Mapping[str, str]] = {"LANGUAGE": "C", "LC_ALL": "C"}
 _ANYBODYS: Final = ("-c", "safe.directory=*", "-c", "safe.bareRepository=all")
 """A server's or a CI job's repository is another user's, and is only read."""
@@ -59,23 +63,49 @@ def run(arguments: Iterable[str]) -> tuple[int, str, str]:
     return _run(arguments, {**os.environ, **_ENGLISH, **READING})
 
 
-def discover(start: str) -> tuple[str, str, bool, str] | None:
+class Discovery(NamedTuple):
+    """What git finds from a directory on upwards."""
+
+    git_dir: str
+    common: str
+    """As seen from where it began."""
+    inside: bool
+    """Whether that is in the working tree."""
+    prefix: str
+    """The way there from the top of the working tree, with a slash at the end."""
+    commit: str = ""
+    """What a name leads to; empty where it was not asked for, or has to be looked at closely."""
+
+
+def discover(start: str, ref: str = "") -> Discovery | None:
     """Return what git finds at the directory ``start`` or above; None where nothing is sound.
 
-    Its git directory; the common one, as seen from ``start``; whether ``start`` is in the
-    working tree; and the way there from the top of that, with a slash at the end.
+    ``ref`` may name a commit, of which git can tell in the same run.
     """
+    if ref:
+        lines = _discovered(start, f"{ref}^{{commit}}")
+        # Else it is no commit or a range, or the prefix has a line break in it.
+        if len(lines) == _DISCOVERED + 1 and _is_id(lines[-1]):
+            *_, commit = lines
+            return _discovery(lines[:-1], commit)
+    lines = _discovered(start)
+    return _discovery(lines) if lines else None
+
+
+def _discovery(lines: Sequence[str], commit: str = "") -> Discovery:
+    git_dir, common, inside, *prefix = lines
+    return Discovery(git_dir, common, inside == "true", "\n".join(prefix), commit)
+
+
+def _discovered(start: str, *further: str) -> list[str]:
     environment = {**os.environ, **_ENGLISH, **_DISCOVERING}
     for name in _OF_A_CALLER:
         environment.pop(name, None)
     asked = ("--absolute-git-dir", "--git-common-dir", "--is-inside-work-tree", "--show-prefix")
     status, output, _ = _run(
-        ["-C", start, *OVERRIDES, *_ANYBODYS, "rev-parse", *asked], environment
+        ["-C", start, *OVERRIDES, *_ANYBODYS, "rev-parse", *asked, *further], environment
     )
-    if status != 0:
-        return None
-    git_dir, common, inside, *prefix = output.split("\n")
-    return git_dir, common, inside == "true", "\n".join(prefix)
+    return output.split("\n") if status == 0 else []
 
 
 @contextmanager

@@ -5,8 +5,8 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from reconciler.errors import SourceError
@@ -22,8 +22,7 @@ _REMOTE_HEAD = "refs/rackwright/HEAD"
 _HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
 
-@dataclass(frozen=True, slots=True)
-class RemoteRepository:
+class RemoteRepository(NamedTuple):
     """A Git repository behind a URL, which git may be given as it is."""
 
     url: str

@@ -1,16 +1,15 @@
 """Finding the Git repository that a path means."""
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.errors import SourceError
-from reconciler.source.git_command import GitCommand
+from reconciler.source.git_command import GitCommand, can_be_ref
 from reconciler.source.git_program import discover
 
 
-@dataclass(frozen=True, slots=True)
-class Repository:
+class Repository(NamedTuple):
     """A repository and the folder in it that was named.
 
     ``worktree`` is None for a bare one. ``folder`` is the path of the named
@@ -36,11 +35,20 @@ def find_repository(path: Path) -> Repository:
     RW717 when there is one that is damaged. Whoever goes on without a repository may
     do so after RW711 only: the files in a damaged one are of no commit that is known.
     """
+    return find_commit(path, "")[0]
+
+
+def find_commit(path: Path, ref: str) -> tuple[Repository, str]:
+    """Return the repository as ``find_repository`` does, and the commit that ``ref`` names.
+
+    Git tells both in one run. The commit is empty where the name is not an ordinary one:
+    ``GitCommand.commit_id`` has the last word.
+    """
     real = Path(os.path.realpath(path))
     if not os.path.exists(real):  # noqa: PTH110 - false also where one may not look
         raise SourceError("RW711", f"{path} does not exist", "Name a Git repository")
     start = real if real.is_dir() else real.parent
-    found = discover(str(start))
+    found = discover(str(start), ref if can_be_ref(ref) else "")
     if found is None:
         damaged = _dot_git(real)
         if damaged is not None:
@@ -54,13 +62,12 @@ def find_repository(path: Path) -> Repository:
             f"{path} is not a Git repository, nor in one",
             "Name a repository, or leave out --ref to read the files as they are",
         )
-    git_dir, common, inside, prefix = found
-    places = Path(git_dir), Path(os.path.realpath(start / common))
-    if not inside:
-        return Repository(*places, None, "")
-    top = start.parents[prefix.count("/") - 1] if prefix else start
+    places = Path(found.git_dir), Path(os.path.realpath(start / found.common))
+    if not found.inside:
+        return Repository(*places, None, ""), found.commit
+    top = start.parents[found.prefix.count("/") - 1] if found.prefix else start
     folder = real.relative_to(top).as_posix()
-    return Repository(*places, top, "" if folder == "." else folder)
+    return Repository(*places, top, "" if folder == "." else folder), found.commit
 
 
 def is_in_git(path: Path) -> bool:

@@ -1,18 +1,17 @@
 """Which commit desired state comes from, before any of its files is read."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.source.commit import commit_of, read_tree, resolve
 from reconciler.source.git_command import Change, GitCommand, ObjectTooLargeError
-from reconciler.source.repository import find_repository
+from reconciler.source.repository import find_commit
 from reconciler.source.tree import Commit, SourceTree, refuse_too_large
 
 
-@dataclass(frozen=True, slots=True)
-class Revision:
+class Revision(NamedTuple):
     """A commit and the folder of it that describes the fleet.
 
     ``tree`` is Git's id of that folder: equal trees have equal files, so that what was
@@ -54,8 +53,8 @@ def find_revision(repository: Path, ref: str) -> Revision:
 
     Raises ``SourceError``: RW710 to RW713 and RW717, as ``read_commit``.
     """
-    found = find_repository(repository)
-    commit = commit_of(found.git, resolve(repository, found.git, ref))
+    found, known = find_commit(repository, ref)
+    commit = commit_of(found.git, known or resolve(repository, found.git, ref))
     tree = commit.tree if not found.folder else found.git.tree_id(commit.id, found.folder)
     if tree is None:
         raise SourceError(

@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from enum import Enum, auto
+from typing import NamedTuple
 
 from specs.compiled import CompiledSigner
 
@@ -34,8 +34,7 @@ class Finding(Enum):
     REVOKED = auto()
 
 
-@dataclass(frozen=True, slots=True)
-class Verdict:
+class Verdict(NamedTuple):
     """A finding with what is known of who signed."""
 
     finding: Finding

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from reconciler.errors import SourceError
 
@@ -25,8 +25,7 @@ _SHORT = 12
 _NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Commit:
+class Commit(NamedTuple):
     """Who made a revision, when and why; control characters are replaced."""
 
     id: str

@@ -4,9 +4,9 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from io import FileIO
 from pathlib import Path
+from typing import NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.source.commit import commit_of, committed_blobs
@@ -30,8 +30,7 @@ _ATTEMPTS = 5
 _SHA256_HEX = 64
 
 
-@dataclass(frozen=True, slots=True)
-class _File:
+class _File(NamedTuple):
     content: bytes
     link: bytes | None
     """The target's text, where it is a symbolic link."""

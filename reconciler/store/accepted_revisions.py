@@ -2,10 +2,9 @@
 
 import sqlite3
 from contextlib import closing
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.store.rows import unreadable
 
@@ -17,8 +16,7 @@ if TYPE_CHECKING:
 _LAST = 'SELECT "commit", source, at, actor, reason FROM accepted_revision ORDER BY sequence DESC'
 
 
-@dataclass(frozen=True, slots=True)
-class AcceptedRevision:
+class AcceptedRevision(NamedTuple):
     """One commit that was acted on."""
 
     commit: str

@@ -6,8 +6,9 @@ out, so that the others are still checked.
 """
 
 import re
-from dataclasses import dataclass
+from functools import cache
 from itertools import pairwise
+from typing import NamedTuple
 
 from specs.clue import described
 from specs.code import Code
@@ -28,26 +29,14 @@ _MARKER_BYTES = re.compile(rb"^---(?=[ \t\r\n]|\Z)", re.MULTILINE)
 _CONFLICT = re.compile(rb"^(?:<{7}|={7}|>{7})(?=[ \r\n]|\Z)", re.MULTILINE)
 _CONTROL_BYTES = bytes(set(range(32)) - {0x09, 0x0A, 0x0D}) + b"\x7f"
 _LONE_RETURN = re.compile("\r(?!\n)")
-_FORBIDDEN = re.compile(
-    "\r(?!\n)"
-    "|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
-)
-"""YAML 1.2.2, section 5.1; the byte order mark is dealt with before. Also what ends a line for
-some programs only (libyaml among them): two would count lines differently."""
 _LINE_ENDS = frozenset("\x85\u2028\u2029")
 _UTF16_MARKS = (b"\xff\xfe", b"\xfe\xff")
 _UTF8_MARK = b"\xef\xbb\xbf"
 _SAMPLE = 32
 """Bytes by which UTF-16 without its mark is told: every second one of ASCII is NUL there."""
-_SPACE = "[\u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000]"
-_NO_INDENTATION = re.compile(
-    rf"^ *(?P<character>{_SPACE})(?: |{_SPACE})*(?=- |#|[\w\"'][^:\n]*:)", re.MULTILINE
-)
-"""What looks like a space, or like nothing, before a key or an item; text may begin so."""
 
 
-@dataclass(frozen=True, slots=True)
-class Chunk:
+class Chunk(NamedTuple):
     """Some lines of a file that hold whole documents. ``first_line`` counts from 0."""
 
     file: str
@@ -59,8 +48,7 @@ class Chunk:
         return Position(self.file, self.first_line + line + 1, column + 1)
 
 
-@dataclass(frozen=True, slots=True)
-class Chunks:
+class Chunks(NamedTuple):
     """What of a file can be parsed, and the texts of those documents that cannot."""
 
     readable: tuple[Chunk, ...]
@@ -106,6 +94,31 @@ def _shown(data: bytes) -> str:
     return data.decode("utf-8", "replace")
 
 
+@cache
+def _forbidden() -> re.Pattern[str]:
+    """Return what finds a character that YAML does not allow (YAML 1.2.2, section 5.1).
+
+    The byte order mark is dealt with before. Also what ends a line for some programs only
+    (libyaml among them): two would count lines differently.
+    """
+    return re.compile(
+        "\r(?!\n)|[^\t\n\r\x20-\x7e\xa0-\u2027\u202a-\ud7ff"
+        "\ue000-\ufefe\uff00-\ufffd\U00010000-\U0010ffff]"
+    )
+
+
+@cache
+def _no_indentation() -> re.Pattern[str]:
+    """Return what finds a key or an item after what looks like a space, or like nothing.
+
+    Text may begin so.
+    """
+    space = "[\u00a0\u1680\u2000-\u200d\u202f\u205f\u2060\u3000]"
+    return re.compile(
+        rf"^ *(?P<character>{space})(?: |{space})*(?=- |#|[\w\"'][^:\n]*:)", re.MULTILINE
+    )
+
+
 def _readable(data: bytes) -> str | None:
     """Return the text when every character of it is allowed where it stands."""
     try:
@@ -115,7 +128,7 @@ def _readable(data: bytes) -> str | None:
     if text.isascii():
         is_plain = len(data.translate(None, _CONTROL_BYTES)) == len(data)
         return text if is_plain and not ("\r" in text and _LONE_RETURN.search(text)) else None
-    return None if _FORBIDDEN.search(text) or _NO_INDENTATION.search(text) else text
+    return None if _forbidden().search(text) or _no_indentation().search(text) else text
 
 
 def _split_flawed(file: str, data: bytes, problems: Problems) -> Chunks:
@@ -169,7 +182,7 @@ def _report_character(file: str, segment: bytes, first_line: int, problems: Prob
             "save the file as UTF-8",
         )
         return
-    found = _FORBIDDEN.search(text)
+    found = _forbidden().search(text)
     if found is None:
         _report_indentation(file, text, first_line, problems)
         return
@@ -189,7 +202,7 @@ def _report_character(file: str, segment: bytes, first_line: int, problems: Prob
 
 
 def _report_indentation(file: str, text: str, first_line: int, problems: Problems) -> None:
-    found = _NO_INDENTATION.search(text)
+    found = _no_indentation().search(text)
     if found is None:  # pragma: no cover - the segment is here because it has one
         return
     problems.error(

@@ -222,7 +222,7 @@ def test_a_file_that_this_user_may_not_read_is_named(place: Path) -> None:
     (place / "fleet/machine.yaml").chmod(0)
     # A checkout may lie where only root can read: everything is loaded before root is given up.
     program = (
-        "import os, sys; from reconciler.cli.main import main;"
+        "import os, sys; import reconciler.cli.commands; from reconciler.cli.main import main;"
         "import reconciler.cli.validate, reconciler.source.location, reconciler.rendering.console;"
         "import reconciler.rendering.problem_list, specs.compile, git\n"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"

@@ -147,7 +147,7 @@ def test_serving_without_root_is_refused_by_name(boot_files):
     # A checkout may lie where only root can read: everything is loaded before root is given up.
     program = (
         "import os; from pathlib import Path; import reconciler.errors;"
-        "from reconciler.cli.main import cli; from reconciler.cli.serve import serve;"
+        "from reconciler.cli.commands import cli; from reconciler.cli.serve import serve;"
         "import reconciler.cli.preflight, reconciler.cli.log, reconciler.cli.workspace;"
         "import reconciler.server.service; from reconciler.cli.refusal import as_refusal\n"
         f"os.setuid({NOBODY})\n"

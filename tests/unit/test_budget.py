@@ -71,7 +71,7 @@ def work(machine, number=1, *, destructive=True):
 def fleet(*budgets, machines=MACHINES, **limits):
     """Return a fleet with these budgets of groups; without ``limits`` its own hold nothing."""
     made = a_fleet(*machines)
-    changed = replace(made.settings, group_budgets=budgets, **{**FREE, **limits})
+    changed = made.settings._replace(group_budgets=budgets, **{**FREE, **limits})
     return replace(made, settings=changed)
 
 

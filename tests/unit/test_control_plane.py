@@ -363,7 +363,7 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
 ):
     first, second = (a_machine(number, "capture-golden") for number in (2, 3))
     fleet = a_fleet(first, second)
-    fleet = replace(fleet, settings=replace(fleet.settings, max_disruptive_at_once=1))
+    fleet = replace(fleet, settings=fleet.settings._replace(max_disruptive_at_once=1))
     endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
     plane = ControlPlane(database, fleet, endpoint, dict, clock)
     for machine in (first, second):

@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address
 
@@ -101,7 +100,7 @@ def test_the_same_machine_gets_the_same_free_address_again():
 
 def test_others_reservations_and_our_own_addresses_are_never_given_away():
     net = network(pool=("10.77.0.0", "10.77.0.3"))
-    net = replace(net, gateway=IPv4Address("10.77.0.2"))
+    net = net._replace(gateway=IPv4Address("10.77.0.2"))
     reservations = {OTHER_MAC: IPv4Address("10.77.0.3")}
     # .0 is the network, .1 this server, .2 the gateway, .3 reserved.
     choice = choose(net=net, reservations=reservations)

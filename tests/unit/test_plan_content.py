@@ -197,7 +197,7 @@ def test_a_scenario_that_waits_says_that_nothing_is_to_be_done():
 
 def test_a_scenario_that_cannot_be_carried_out_as_it_says_is_blocked():
     reason = "no provider delivers by multicast yet"
-    scenario = replace(a_fleet().scenarios["clone-golden"], unsupported=reason)
+    scenario = a_fleet().scenarios["clone-golden"]._replace(unsupported=reason)
     fleet = replace(a_fleet(NODE), scenarios={"clone-golden": scenario})
     item = only_item(plan(fleet, observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))))
     assert (item.risk, item.operation) == (Risk.BLOCKED, None)

@@ -197,7 +197,7 @@ def test_a_quarantined_machine_gets_no_work():
 
 def test_a_scenario_that_may_not_reboot_waits_for_a_running_machine():
     fleet = a_fleet(NODE)
-    gentle = replace(CLONE, reboot="never")
+    gentle = CLONE._replace(reboot="never")
     fleet = replace(fleet, scenarios={**fleet.scenarios, "clone-golden": gentle})
     before = in_ram(NODE, a_disk(), at=NOW - timedelta(minutes=5))
     seen = replace(before, installed=running_system(NODE).installed)

@@ -37,12 +37,28 @@ LAB = Path(__file__).parents[2] / "examples/lab/fleet"
 ROOT = Path(__file__).parents[2]
 COMPILER = ("specs.compile", "specs.complaint", "specs.table.sheet", "reconciler.fleet.compile")
 OTHER_KINDS = ("specs.kinds.group", "specs.kinds.selector", "specs.kinds.scenario")
+OF_A_FLEET = ("specs.compiled", "reconciler.fleet.index", "reconciler.fleet.claims")
+OF_SIGNATURES = ("reconciler.source.signature_check", "shutil", "tempfile")
 RUN = """
 import sys
-from reconciler.cli.main import cli
+from reconciler.cli.commands import cli
 code = cli.main(sys.argv[1:], standalone_mode=False)
 sys.stderr.write(" ".join(sys.modules))
 sys.exit(code)
+"""
+
+SEARCHES = """
+import atexit, gc, sys
+from reconciler.cli.main import main
+def searches(): return sum(each["collections"] for each in gc.get_stats())
+before = searches()
+def told():
+    went_on = "yes" if gc.isenabled() else "no"
+    at_the_end = "no" if gc.get_freeze_count() else "yes"
+    sys.stderr.write(f"{searches() - before} searches, to go on: {went_on}, ")
+    sys.stderr.write(f"at the end: {at_the_end}")
+atexit.register(told)
+main()
 """
 
 
@@ -72,6 +88,13 @@ def run(fleet: GitRepository, state: Path, *arguments: str) -> tuple[str, set[st
     )
     assert "Traceback" not in done.stderr, done.stderr
     return done.stdout, set(done.stderr.split())
+
+
+def searches(arguments: list[str]) -> str:
+    """Run one command in a process; return what it says of its searches for garbage."""
+    command = [sys.executable, "-c", SEARCHES, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, check=True)
+    return done.stderr
 
 
 def touch_machine(fleet: GitRepository) -> Path:
@@ -163,6 +186,18 @@ def test_a_file_that_is_as_it_was_committed_is_known_to_be_sound(fleet, state):
     printed, modules = run(fleet, state, "validate", str(fleet.path / "machine0.yaml"))
     assert printed.startswith("valid: 1 file(s)")
     assert sorted(modules & {"pydantic", "ruamel", "specs.define", "git", "sqlalchemy"}) == []
+    assert sorted(modules & {*OF_A_FLEET, *OF_SIGNATURES, "specs.problem", "rich"}) == []
+
+
+def test_warnings_are_shown_of_a_file_that_is_as_it_was_committed(fleet, state):
+    path = fleet.path / "machine0.yaml"
+    path.write_text(path.read_text("utf-8") + "\n---\n", "utf-8")
+    fleet.git("commit", "--all", "--message", "A document with nothing in it")
+    first, _ = run(fleet, state, "validate", str(path))
+    again, modules = run(fleet, state, "validate", str(path))
+    assert "RW107" in again
+    assert again == first
+    assert sorted(modules & set(OF_A_FLEET)) == []
 
 
 def test_a_commit_that_touches_a_machine_is_planned_with_what_a_machine_needs(fleet, state):
@@ -178,3 +213,13 @@ def test_a_plan_of_what_is_known_loads_no_model_and_no_yaml(fleet, state):
     run(fleet, state, "plan")
     _, modules = run(fleet, state, "plan")
     assert sorted(modules & {"git", "multiprocessing", "pydantic", "ruamel", "specs.define"}) == []
+    assert sorted(modules & set(OF_SIGNATURES)) == []
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["plan", "--help"], ["validate", "--help"]])
+def test_a_brief_command_never_searches_for_garbage(arguments):
+    assert searches(arguments) == "0 searches, to go on: no, at the end: no"
+
+
+def test_a_command_that_may_run_long_searches_for_garbage():
+    assert searches(["apply", "--help"]).endswith("to go on: yes, at the end: yes")

@@ -4,6 +4,7 @@ import pytest
 
 from reconciler.errors import SourceError
 from reconciler.source.git_command import Change, parse_changes, parse_commit
+from reconciler.source.repository import find_commit, find_repository
 from reconciler.source.revision import find_revision
 from tests.unit.git_repository import GitRepository
 
@@ -19,6 +20,46 @@ def test_a_revision_is_the_folder_that_was_named(git_repository: GitRepository) 
     inner = find_revision(git_repository.path / "deep", "HEAD")
     assert inner.tree == git_repository.git("rev-parse", "HEAD:deep")
     assert dict(inner.read().files) == {"er/b.yaml": b"b"}
+
+
+@pytest.mark.parametrize("inner", ["", "deep", "two\nlines"])
+def test_the_commit_of_a_name_is_told_with_the_repository(
+    git_repository: GitRepository, inner: str
+) -> None:
+    git_repository.commit("one", {"deep/er/b.yaml": "b", "two\nlines/c.yaml": "c"})
+    commit = git_repository.git("rev-parse", "HEAD")
+    place = git_repository.path / inner
+    for ref in ("HEAD", "main", commit, commit[:9], "main@{0}"):
+        found, known = find_commit(place, ref)
+        assert found == find_repository(place)
+        assert known == ("" if "\n" in inner else commit)
+        assert find_revision(place, ref).commit.id == commit
+
+
+@pytest.mark.parametrize(
+    "ref",
+    [
+        "other..main",
+        "other...main",
+        "^main",
+        "main^@",
+        "gone",
+        "HEAD:a.yaml",
+        ":/one",
+        "--all",
+        "a\nb",
+    ],
+)
+def test_a_name_that_is_no_single_commit_leaves_the_repository_as_it_is_found(
+    git_repository: GitRepository, ref: str
+) -> None:
+    git_repository.git("checkout", "--quiet", "--orphan", "other")
+    git_repository.commit("unrelated", {"a.yaml": "a"})
+    git_repository.git("checkout", "--quiet", "--orphan", "main")
+    git_repository.commit("one", {"a.yaml": "b"})
+    assert find_commit(git_repository.path, ref) == (find_repository(git_repository.path), "")
+    with pytest.raises(SourceError, match="RW713"):
+        find_revision(git_repository.path, ref)
 
 
 def test_a_folder_that_the_commit_lacks_is_named(git_repository: GitRepository) -> None:

@@ -1,0 +1,64 @@
+"""``rackwright`` and the names of its commands, which are imported when they are asked for."""
+
+from importlib import import_module
+from keyword import iskeyword
+
+import click
+
+_COMMANDS = {
+    "accept": "Go on from a commit that was refused for its history or its signature.",
+    "adopt": "Turn discovered machines into documents of the repository.",
+    "apply": "Carry out exactly one plan and watch it to its end.",
+    "clear": "Lift a quarantine, or say how an operation of unknown outcome ended.",
+    "deploy-os": "Build the RAM system that machines boot over the network.",
+    "explain": "Say where each value of a machine comes from, or what an error code means.",
+    "export": "Write the machines of a repository as CSV.",
+    "fmt": "Lay out YAML files in one way, without a change of meaning.",
+    "image": "List disk images.",
+    "import": "Turn lists and files of other systems into documents.",
+    "init": "Write a small fleet to start from.",
+    "lab": "Run a virtual rack of QEMU machines.",
+    "migrate": "Bring documents to the apiVersion that this version reads.",
+    "plan": "Show what separates the fleet from its repository.",
+    "schema": "Print the JSON Schema of documents, for editors.",
+    "serve": "Run the control plane: netboot, agents, reconcile loop.",
+    "status": "Show every machine: wanted, observed, and when.",
+    "validate": "Check a repository and report every problem at once.",
+}
+
+
+class _LazyGroup(click.Group):
+    """A group that knows its commands' names and loads one only to run it."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        del ctx
+        if cmd_name not in _COMMANDS:
+            return None
+        name = cmd_name.replace("-", "_")
+        if iskeyword(name):
+            name += "_"
+        command = getattr(import_module(f"reconciler.cli.{name}"), name)
+        assert isinstance(command, click.Command)  # noqa: S101 - a command file's promise
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        del ctx
+        with formatter.section("Commands"):
+            formatter.write_dl(sorted(_COMMANDS.items()))
+
+
+@click.group(
+    cls=_LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(package_name="rackwright", message="rackwright %(version)s")
+def cli() -> None:
+    """Turn a Git repository of YAML into machines.
+
+    Desired state lives in Git; `plan` shows what separates the fleet from it,
+    `apply` carries out exactly that plan, `serve` keeps it so.
+    """
