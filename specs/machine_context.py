@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
-from specs.kinds.machine import Machine
 from specs.origins import KnownSource, Sources
 from specs.problem import Problem
 from specs.problems import Problems
@@ -110,7 +109,7 @@ def compile_part(
     for definition in definitions:
         if by_name.setdefault(definition.name, definition) is not definition:
             raise UnsoundPartError(f"two machines are named {definition.name}")
-        if definition.broken or not isinstance(definition.model, Machine):
+        if definition.broken or definition.machine is None:
             raise UnsoundPartError(f"{definition.position} is not sound")
         for pattern, kind in REFERENCES["Machine"]:
             names = context.known[kind]
@@ -132,6 +131,7 @@ def machine_claims(definition: Definition) -> list[str]:
 
 def group_of(definition: Definition) -> str:
     """Return the group of a machine; UnsoundPartError when its document is not sound."""
-    if not isinstance(definition.model, Machine):
+    machine = definition.machine
+    if machine is None:
         raise UnsoundPartError(f"{definition.position} is not sound")
-    return definition.model.spec.group
+    return machine.spec.group

@@ -13,13 +13,12 @@ from specs.definition import Definition
 from specs.kinds.assignment import ScenarioAssignment
 from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
-from specs.kinds.power import Power
 from specs.library import Library
 from specs.origins import Source, assign_field, label_field
 from specs.path import Path
 from specs.resolve.assignments import compiled
 from specs.resolve.inherited import Inherited
-from specs.resolve.power import power_fields
+from specs.resolve.power import Switch, switched
 
 _NETWORK: Path = ("spec", "network")
 _DEFAULT_NETWORK: Path = ("spec", "defaults", "network")
@@ -101,7 +100,7 @@ class _Level:
         self._set_network(spec.network)
         self._merge_labels(spec.labels)
         if spec.power is not None:
-            self._replace_power(spec.power)
+            self._replace_power(switched(spec.power))
         if spec.identity.domain is not None:
             self._result = replace(self._result, domain=spec.identity.domain)
             self._note("identity.domain", "identity", "domain")
@@ -128,11 +127,11 @@ class _Level:
         for key in labels:
             self._note(label_field(key), "labels", key)
 
-    def _replace_power(self, power: Power) -> None:
-        for name in power_fields(self._result.power):
+    def _replace_power(self, power: Switch) -> None:
+        for name in self._result.power.fields:
             self._sources.pop(name, None)
         self._result = replace(self._result, power=power)
-        for name in power_fields(power):
+        for name in power.fields:
             self._note(name, *name.split("."))
 
     def _replace_assignments(self, assign: tuple[ScenarioAssignment, ...]) -> None:

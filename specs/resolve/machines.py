@@ -4,13 +4,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from ipaddress import IPv4Interface
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 from specs.code import Code
 from specs.compiled import PROTECT, Assignment, CompiledMachine, CompiledNetwork
 from specs.definition import Definition
-from specs.kinds.machine import Machine, MachineIdentity
-from specs.kinds.power import Power
 from specs.origins import (
     Fields,
     Origins,
@@ -22,11 +20,14 @@ from specs.path import Path
 from specs.problems import Problems
 from specs.resolve.assignments import compiled
 from specs.resolve.inherited import Inherited
-from specs.resolve.power import PLAIN_DRIVERS, power_fields, power_settings, why_unsupported
+from specs.resolve.power import Switch, switched, why_unsupported
 from specs.resolve.targets import Conflicts, Target
 from specs.resolve.written_selector import WrittenSelector
 from specs.uniqueness import warn_of_idle_history
 from specs.value.ipv4 import is_host
+
+if TYPE_CHECKING:
+    from specs.kinds.machine import Machine, MachineIdentity
 
 _NETWORK: Path = ("spec", "network")
 
@@ -93,8 +94,8 @@ def compile_machine(
     definition: Definition, surroundings: Surroundings, problems: Problems, conflicts: Conflicts
 ) -> CompiledMachine | None:
     """Return one machine; None when it cannot be read. It depends on no other machine."""
-    model = definition.model
-    if not isinstance(model, Machine):
+    model = definition.machine
+    if model is None:
         return None
     inherited = surroundings.tree.inherited(model.spec.group)
     network = model.spec.network or inherited.network
@@ -126,7 +127,7 @@ def compile_machine(
     return _compiled(definition, model, inherited, effective, (targets, holds))
 
 
-def _report_no_network(definition: Definition, model: Machine, problems: Problems) -> None:
+def _report_no_network(definition: Definition, model: "Machine", problems: Problems) -> None:
     problems.error(
         definition.position,
         Code.NO_NETWORK,
@@ -136,7 +137,7 @@ def _report_no_network(definition: Definition, model: Machine, problems: Problem
 
 
 def _check_addresses(
-    definition: Definition, model: Machine, network: CompiledNetwork, problems: Problems
+    definition: Definition, model: "Machine", network: CompiledNetwork, problems: Problems
 ) -> None:
     for index, address in enumerate(model.spec.identity.addresses):
         path: Path = ("spec", "identity", "addresses", index)
@@ -186,14 +187,14 @@ class _Effective(NamedTuple):
     network: str
     hostname: str
     domain: str
-    power: Power
+    power: Switch
     protect: bool | None
     assignments: tuple[Assignment, ...]
 
 
 def _effective(
     definition: Definition,
-    model: Machine,
+    model: "Machine",
     inherited: Inherited,
     networks: Mapping[str, CompiledNetwork],
 ) -> _Effective:
@@ -205,7 +206,7 @@ def _effective(
         network=spec.network or inherited.network or "",
         hostname=spec.identity.hostname or definition.name,
         domain=domain or (network.domain if network else ""),
-        power=spec.power or inherited.power,
+        power=inherited.power if spec.power is None else switched(spec.power),
         protect=inherited.protect if spec.protect is None else spec.protect,
         assignments=inherited.assignments
         if spec.assign is None
@@ -215,7 +216,7 @@ def _effective(
 
 def _compiled(
     definition: Definition,
-    model: Machine,
+    model: "Machine",
     inherited: Inherited,
     effective: _Effective,
     chosen_by: tuple[Sequence[Target], tuple[str, ...]],
@@ -243,19 +244,19 @@ def _compiled(
         domain=effective.domain,
         formerly=hardware.formerly,
         unsupported=why_unsupported(effective.power),
-        power_settings=power_settings(effective.power),
+        power_settings=effective.power.settings,
         holds=holds,
     )
 
 
-def _fields(model: Machine, inherited: Inherited, targets: Sequence[Target]) -> Fields:
+def _fields(model: "Machine", inherited: Inherited, targets: Sequence[Target]) -> Fields:
     """Return the fields that the machine sets itself, and what its groups and targets add."""
     own = tuple(_own_fields(model))
     hidden = set(own)
     if model.spec.assign is not None:
         hidden.update(field for field in inherited.sources if is_assign_field(field))
-    if model.spec.power is not None and inherited.power.driver not in PLAIN_DRIVERS:
-        hidden.update(power_fields(inherited.power))
+    if model.spec.power is not None:
+        hidden.update(inherited.power.fields)
     left = {field: source for field, source in inherited.sources.items() if field not in hidden}
     assigned = len(inherited.assignments if model.spec.assign is None else model.spec.assign)
     for index, target in enumerate(targets, start=assigned):
@@ -263,7 +264,7 @@ def _fields(model: Machine, inherited: Inherited, targets: Sequence[Target]) -> 
     return own, left
 
 
-def _own_fields(model: Machine) -> Iterator[str]:
+def _own_fields(model: "Machine") -> Iterator[str]:
     """Yield the names of the fields that the machine's own document sets."""
     spec = model.spec
     yield "group"
@@ -278,17 +279,14 @@ def _own_fields(model: Machine) -> Iterator[str]:
     if spec.network is not None:
         yield "network"
     if spec.power is not None:
-        if spec.power.driver in PLAIN_DRIVERS:
-            yield "power.driver"
-        else:
-            yield from power_fields(spec.power)
+        yield from switched(spec.power).fields
     if spec.protect is not None:
         yield PROTECT
     yield from map(label_field, model.metadata.labels)
     yield from map(assign_field, range(len(spec.assign or ())))
 
 
-def _own_identity(identity: MachineIdentity) -> Iterator[str]:
+def _own_identity(identity: "MachineIdentity") -> Iterator[str]:
     if identity.hostname is not None:
         yield "identity.hostname"
     if identity.domain is not None:

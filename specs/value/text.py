@@ -1,36 +1,132 @@
-"""Making a field type out of a check on text."""
+"""Making a field type out of a check on text.
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+Annotations of our own, by the protocol that pydantic documents for them: pydantic itself is
+loaded where a model is built, and not where a value is read.
+"""
 
-from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticKnownError
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from specs.rejection import Rejection
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema, PydanticKnownError
 
 T = TypeVar("T")
 
 
-def read_with(parse: Callable[[str], T]) -> BeforeValidator:
+@dataclass(frozen=True, slots=True)
+class ReadBy:
+    """The annotation of a field whose value ``read`` makes of what is written.
+
+    ``read`` raises what pydantic knows: ``not_text`` or ``Rejection.as_pydantic``. It is a
+    function of a module, or a partial of one, so that a model's core schema can be pickled.
+    """
+
+    read: Callable[[object], object]
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import core_schema  # noqa: PLC0415 - slow to load
+
+        return core_schema.no_info_before_validator_function(self.read, handler(source))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownAs:
+    """The annotation of a field that editors shall know by ``json_schema``."""
+
+    json_schema: Mapping[str, Any]
+
+    def __get_pydantic_json_schema__(
+        self, _schema: "CoreSchema", _handler: "GetJsonSchemaHandler"
+    ) -> "JsonSchemaValue":
+        return dict(self.json_schema)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ShownWith:
+    """The annotation of a field of which editors shall know ``more`` than its type says."""
+
+    more: Mapping[str, Any]
+
+    def __get_pydantic_json_schema__(
+        self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
+    ) -> "JsonSchemaValue":
+        return {**handler(schema), **self.more}
+
+
+@dataclass(frozen=True, slots=True)
+class Length:
+    """The annotation of a text with ``lowest`` to ``highest`` characters."""
+
+    lowest: int
+    highest: int
+
+    def __get_pydantic_core_schema__(
+        self, source: object, handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
+        from pydantic_core import core_schema  # noqa: PLC0415 - slow to load
+
+        check = partial(within, self.lowest, self.highest)
+        return core_schema.no_info_after_validator_function(check, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
+    ) -> "JsonSchemaValue":
+        return {**handler(schema), "minLength": self.lowest, "maxLength": self.highest}
+
+
+def read_with(parse: Callable[[str], T]) -> ReadBy:
     """Return the annotation of a field that is written as text and parsed by ``parse``.
 
     ``parse`` raises ``Rejection`` for a text that is not of the field's form.
     """
-
-    def read(value: object) -> T:
-        if type(value) is not str:
-            raise PydanticKnownError("string_type")
-        try:
-            return parse(value)
-        except Rejection as rejection:
-            raise rejection.as_pydantic() from None
-
-    return BeforeValidator(read)
+    return ReadBy(partial(parsed, parse))
 
 
-def shown_as(pattern: str, *examples: str, description: str = "") -> WithJsonSchema:
+def shown_as(pattern: str, *examples: str, description: str = "") -> ShownAs:
     """Return the annotation that tells editors the form of a text field."""
     schema: dict[str, Any] = {"type": "string", "pattern": pattern, "examples": list(examples)}
     if description:
         schema["description"] = description
-    return WithJsonSchema(schema)
+    return ShownAs(schema)
+
+
+def parsed(parse: Callable[[str], T], value: object) -> T:
+    """Return what ``parse`` makes of a text; what pydantic raises for anything else."""
+    if type(value) is not str:
+        raise not_text()
+    try:
+        return parse(value)
+    except Rejection as rejection:
+        raise rejection.as_pydantic() from None
+
+
+def within(lowest: int, highest: int, text: str) -> str:
+    """Return a text whose length lies within the limits; what pydantic raises for others."""
+    if lowest <= len(text) <= highest:
+        return text
+    from pydantic_core import PydanticKnownError  # noqa: PLC0415 - slow to load
+
+    if len(text) < lowest:
+        limit = {"min_length": lowest}
+        raise PydanticKnownError(
+            "too_short", {"field_type": "Value", "actual_length": len(text), **limit}
+        )
+    limit = {"max_length": highest}
+    raise PydanticKnownError(
+        "too_long", {"field_type": "Value", "actual_length": len(text), **limit}
+    )
+
+
+def not_text() -> "PydanticKnownError":
+    """Return what a reader raises for a value that is no text."""
+    from pydantic_core import PydanticKnownError  # noqa: PLC0415 - slow to load
+
+    return PydanticKnownError("string_type")
