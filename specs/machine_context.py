@@ -24,6 +24,7 @@ from specs.references import REFERENCES
 from specs.resolve.assignments import check_assignments
 from specs.resolve.inherited import Inherited
 from specs.resolve.machines import Surroundings, compile_machines
+from specs.resolve.written_selector import WrittenSelector
 from specs.uniqueness import properties
 
 if TYPE_CHECKING:
@@ -81,13 +82,25 @@ def machine_context(
     kinds = {kind for _, kind in REFERENCES["Machine"]}
     inheritance = {name: _without_sources(tree.inherited(name)) for name in tree.names}
     return MachineContext(
-        surroundings=replace(surroundings, tree=ResolvedGroups(inheritance)),
+        surroundings=replace(
+            surroundings,
+            tree=ResolvedGroups(inheritance),
+            targets=tuple(
+                replace(each, written=_without_model(each.written)) for each in surroundings.targets
+            ),
+            selectors=tuple(map(_without_model, surroundings.selectors)),
+        ),
         groups=inheritance,
         known={
             kind: frozenset(tree.names if kind == "Group" else library.of_kind(kind))
             for kind in kinds
         },
     )
+
+
+def _without_model(written: WrittenSelector) -> WrittenSelector:
+    """Return a selector without the rest of its document, whose model is slow to load."""
+    return replace(written, definition=replace(written.definition, model=None))
 
 
 def _without_sources(inherited: Inherited) -> Inherited:

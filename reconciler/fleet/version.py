@@ -18,8 +18,9 @@ _CODE = (".py", ".so")
 def program_version() -> str:
     """Return a digest that changes whenever the code that compiles and plans changes.
 
-    That of pydantic included: what it made of a model is kept (``specs.prepared``). By size and time of change of its files, which costs a millisecond: a version number
-    would stay the same while somebody works on the code.
+    That of pydantic included: what it made of a model is kept (``specs.prepared``). By size
+    and time of change of its files, which costs a millisecond: a version number would stay
+    the same while somebody works on the code.
     """
     own = (_PACKAGE, Path(__file__).parent, _PACKAGE.parent / "reconciler" / "planning")
     digest = blake2b(digest_size=8)

@@ -37,6 +37,17 @@ LAB = Path(__file__).parents[2] / "examples/lab/fleet"
 ROOT = Path(__file__).parents[2]
 COMPILER = ("specs.compile", "specs.complaint", "specs.table.sheet", "reconciler.fleet.compile")
 MODELS = ("pydantic", "specs.kinds.record", "specs.kinds.machine", "specs.kinds.group")
+SELECTORS = """\
+apiVersion: rackwright/v1alpha1
+kind: Hold
+metadata: {name: freeze}
+spec: {select: {machines: ["*"]}, until: "2026-11-21T13:00:00Z", owner: ops, reason: audit}
+---
+apiVersion: rackwright/v1alpha1
+kind: Scenario
+metadata: {name: look}
+spec: {steps: [{inspectDisks: {}}], targets: [{select: {machines: ["*"]}, run: 1}]}
+"""
 RUN = """
 import sys
 from reconciler.cli.main import cli
@@ -48,10 +59,11 @@ sys.exit(code)
 
 @pytest.fixture
 def fleet(git_repository: GitRepository) -> GitRepository:
-    """Return the example fleet in Git, its machines in a file each."""
+    """Return the example fleet in Git, its machines in a file each, with a hold and a target."""
     files = {path.name: path.read_text("utf-8") for path in LAB.glob("*.yaml")}
     for number, text in enumerate(files.pop("machines.yaml").split("\n---\n")):
         files[f"machine{number}.yaml"] = text
+    files["selectors.yaml"] = SELECTORS
     git_repository.commit("The fleet", files)
     return git_repository
 
