@@ -1,11 +1,11 @@
 """Making a field type out of a check on text.
 
 Annotations of our own, by the protocol that pydantic documents for them: pydantic itself is
-loaded where a model is built, and not where a value is read.
+loaded where a model is built, and not where a value is read. Plain classes, because short
+commands load them, and never compare or print one.
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
 class ReadBy:
     """The annotation of a field whose value ``read`` makes of what is written.
 
@@ -27,59 +26,68 @@ class ReadBy:
     function of a module, or a partial of one, so that a model's core schema can be pickled.
     """
 
-    read: Callable[[object], object]
+    __slots__ = ("_read",)
+
+    def __init__(self, read: Callable[[object], object]) -> None:
+        self._read = read
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: "GetCoreSchemaHandler"
     ) -> "CoreSchema":
         from pydantic_core import core_schema  # noqa: PLC0415 - slow to load
 
-        return core_schema.no_info_before_validator_function(self.read, handler(source))
+        return core_schema.no_info_before_validator_function(self._read, handler(source))
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ShownAs:
     """The annotation of a field that editors shall know by ``json_schema``."""
 
-    json_schema: Mapping[str, Any]
+    __slots__ = ("_json_schema",)
+
+    def __init__(self, json_schema: Mapping[str, Any]) -> None:
+        self._json_schema = json_schema
 
     def __get_pydantic_json_schema__(
         self, _schema: "CoreSchema", _handler: "GetJsonSchemaHandler"
     ) -> "JsonSchemaValue":
-        return dict(self.json_schema)
+        return dict(self._json_schema)
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ShownWith:
     """The annotation of a field of which editors shall know ``more`` than its type says."""
 
-    more: Mapping[str, Any]
+    __slots__ = ("_more",)
+
+    def __init__(self, more: Mapping[str, Any]) -> None:
+        self._more = more
 
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> "JsonSchemaValue":
-        return {**handler(schema), **self.more}
+        return {**handler(schema), **self._more}
 
 
-@dataclass(frozen=True, slots=True)
 class Length:
     """The annotation of a text with ``lowest`` to ``highest`` characters."""
 
-    lowest: int
-    highest: int
+    __slots__ = ("_highest", "_lowest")
+
+    def __init__(self, lowest: int, highest: int) -> None:
+        self._lowest = lowest
+        self._highest = highest
 
     def __get_pydantic_core_schema__(
         self, source: object, handler: "GetCoreSchemaHandler"
     ) -> "CoreSchema":
         from pydantic_core import core_schema  # noqa: PLC0415 - slow to load
 
-        check = partial(within, self.lowest, self.highest)
+        check = partial(within, self._lowest, self._highest)
         return core_schema.no_info_after_validator_function(check, handler(source))
 
     def __get_pydantic_json_schema__(
         self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
     ) -> "JsonSchemaValue":
-        return {**handler(schema), "minLength": self.lowest, "maxLength": self.highest}
+        return {**handler(schema), "minLength": self._lowest, "maxLength": self._highest}
 
 
 def read_with(parse: Callable[[str], T]) -> ReadBy:
