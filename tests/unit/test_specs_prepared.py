@@ -3,6 +3,7 @@
 import json
 import os
 import pickle
+import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -270,10 +271,19 @@ def test_the_power_block_keeps_its_settings_in_the_order_of_the_language() -> No
         pickle.dumps({"type": "nothing that is known"}),
         pickle.dumps({"type": "function-plain", "function": {"function": os.getpid}}),
         prepare()[:-100],
+        prepare().replace(b"specs.value.text", b"specs.value.none"),
     ],
 )
 def test_of_damaged_or_foreign_data_nothing_is_prepared(data: bytes) -> None:
     assert Prepared(data).sound(PREPARED, FULL) is None
+
+
+def test_a_module_that_may_be_named_does_not_lead_to_what_it_imports() -> None:
+    check = {"type": "no-info", "function": re.escape}
+    written = pickle.dumps({"type": "function-plain", "function": check}, 4)
+    named = (b"\x8c\x02re\x94\x8c\x06escape", b"\x8c\x15specs.value.host_name\x94\x8c\tre.escape")
+    data = written[:2] + written[11:].replace(*named)  # without the size of its frame
+    assert Prepared(data).sound(PREPARED, "text") is None
 
 
 def test_only_machines_are_prepared() -> None:
