@@ -219,11 +219,11 @@ def outcome(document: Document, prepared: Prepared) -> tuple[object, ...]:
     problems = Problems()
     found = define(document, problems, NearestNames(), prepared)
     said = (found.kind, found.name, found.broken, tuple(map(str, problems.in_order())))
-    claims = machine_claims(found)
     try:
+        claims = machine_claims(found)
         machines, warnings = compile_part([found], CONTEXT)
     except UnsoundPartError:
-        return (*said, claims)
+        return said
     (machine,) = machines.values()
     return (*said, claims, machine, dict(machine.origins), warnings)
 
