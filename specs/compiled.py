@@ -17,6 +17,9 @@ PROTECT = "protect"
 """The field whose place a plan names: protection is what a person takes away."""
 
 
+PowerDriver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
+
+
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a value was written, and the groups that it was inherited along, root first."""
@@ -217,7 +220,7 @@ class CompiledMachine:
     hostname: str
     addresses: tuple[IPv4Interface, ...]
     """Empty means DHCP."""
-    power_driver: Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
+    power_driver: PowerDriver
     protect: bool | None
     """None: nothing says so or otherwise, and what an earlier revision said still holds."""
     assignments: tuple[Assignment, ...]

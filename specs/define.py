@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import ValidationError
 
+from specs.api_version import API_VERSION
 from specs.code import Code
 from specs.definition import Definition
 from specs.kinds import KINDS
-from specs.kinds.record import API_VERSION
 from specs.nearest import NearestNames
 from specs.path import Path, is_within
+from specs.prepared import Prepared
 from specs.problems import MOST_PER_DOCUMENT, Problems
 from specs.quotation import quoted
 from specs.source import Document
@@ -19,20 +20,30 @@ from specs.source.plain import Plain
 if TYPE_CHECKING:
     from specs.kinds import Document as Model
 
+_NOTHING_PREPARED = Prepared()
 _OTHER_TOOLS = "files of other tools go into a folder whose name begins with a dot"
 _REQUIRED = ("apiVersion", "kind", "metadata", "spec")
 
 
-def define(document: Document, problems: Problems, nearest: NearestNames) -> Definition:
+def define(
+    document: Document,
+    problems: Problems,
+    nearest: NearestNames,
+    prepared: Prepared = _NOTHING_PREPARED,
+) -> Definition:
     """Return what a document declares; report everything that is wrong within it.
 
-    Kind and name are empty where the document does not say them.
+    Kind and name are empty where the document does not say them. ``prepared`` spares
+    loading the model of a document that is sound.
     """
     data = document.data
     kind = _text(data, "kind")
     name = _text(data, "metadata", "name")
     if not _is_addressed_here(document, problems):
         return Definition(document, kind, name, None, ((),))
+    sound = None if document.broken else prepared.sound(kind, data)
+    if sound is not None:
+        return Definition(document, kind, name, sound, ())
     model_type = KINDS.get(kind)
     if model_type is None:
         _report_kind(document, kind, problems, nearest)

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from specs.path import Path, is_within
 from specs.position import Position
@@ -11,6 +11,7 @@ from specs.written import Written
 
 if TYPE_CHECKING:
     from specs.kinds import Document as Model
+    from specs.kinds.machine import Machine
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,6 +33,11 @@ class Definition:
     def position(self) -> Position:
         """Return where its name is written."""
         return self.document.position(("metadata", "name"))
+
+    @property
+    def machine(self) -> "Machine | None":
+        """Return the model of a Machine, without loading its class; None for other kinds."""
+        return cast("Machine | None", self.model) if self.kind == "Machine" else None
 
     def is_broken_at(self, path: Path) -> bool:
         """Return whether the value at ``path``, a part of it or what holds it was reported."""

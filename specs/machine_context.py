@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
-from specs.kinds.machine import Machine
 from specs.origins import KnownSource, Sources
 from specs.problem import Problem
 from specs.problems import Problems
@@ -26,9 +25,11 @@ from specs.resolve.assignments import check_assignments
 from specs.resolve.inherited import Inherited
 from specs.resolve.machines import compile_machines
 from specs.resolve.surroundings import Surroundings
+from specs.resolve.written_selector import WrittenSelector
 from specs.uniqueness import claims
 
 if TYPE_CHECKING:
+    from specs.kinds.machine import Machine
     from specs.library import Library
     from specs.resolve.group_tree import GroupTree
 
@@ -83,13 +84,25 @@ def machine_context(
     kinds = {kind for _, kind in REFERENCES["Machine"]}
     inheritance = {name: _without_sources(tree.inherited(name)) for name in tree.names}
     return MachineContext(
-        surroundings=replace(surroundings, tree=ResolvedGroups(inheritance)),
+        surroundings=replace(
+            surroundings,
+            tree=ResolvedGroups(inheritance),
+            targets=tuple(
+                replace(each, written=_without_model(each.written)) for each in surroundings.targets
+            ),
+            selectors=tuple(map(_without_model, surroundings.selectors)),
+        ),
         groups=inheritance,
         known={
             kind: frozenset(tree.names if kind == "Group" else library.of_kind(kind))
             for kind in kinds
         },
     )
+
+
+def _without_model(written: WrittenSelector) -> WrittenSelector:
+    """Return a selector without the rest of its document, whose model is slow to load."""
+    return replace(written, definition=replace(written.definition, model=None))
 
 
 def _without_sources(inherited: Inherited) -> Inherited:
@@ -138,7 +151,7 @@ def group_of(definition: Definition) -> str:
     return _sound(definition).spec.group
 
 
-def _sound(definition: Definition) -> Machine:
-    if definition.broken or not isinstance(definition.model, Machine):
+def _sound(definition: Definition) -> "Machine":
+    if definition.broken or definition.machine is None:
         raise UnsoundPartError(f"{definition.position} is not sound")
-    return definition.model
+    return definition.machine

@@ -1,8 +1,11 @@
 """How a field's own check says no."""
 
-from pydantic_core import PydanticCustomError
+from typing import TYPE_CHECKING
 
 from specs.code import Code
+
+if TYPE_CHECKING:
+    from pydantic_core import PydanticCustomError
 
 REJECTION = "rackwright"
 """The type under which pydantic reports a rejection."""
@@ -22,8 +25,10 @@ class Rejection(ValueError):  # noqa: N818 - the field's answer, which pydantic 
         self.code = code
         self.field = field
 
-    def as_pydantic(self) -> PydanticCustomError:
+    def as_pydantic(self) -> "PydanticCustomError":
         """Return the error to raise inside a validator: pydantic hands its context on."""
+        from pydantic_core import PydanticCustomError  # noqa: PLC0415 - slow to load
+
         context = {
             "message": str(self),
             "hint": self.hint,

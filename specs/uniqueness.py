@@ -1,13 +1,16 @@
 """What two machines must not share."""
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TYPE_CHECKING
 
 from specs.code import Code
 from specs.definition import Definition
-from specs.kinds.machine import Machine
 from specs.path import Path
 from specs.problems import Problems
 from specs.quotation import quoted
+
+if TYPE_CHECKING:
+    from specs.kinds.machine import Machine
 
 _MACS = ("spec", "hardware", "macs")
 _UUID = ("spec", "hardware", "uuid")
@@ -44,14 +47,15 @@ def properties(definition: Definition) -> Iterator[_Property]:
 
     A ``formerly`` without effect is left out: it takes nothing from anybody.
     """
-    if isinstance(definition.model, Machine) and not definition.broken:
-        yield from _of_model(definition.model)
+    machine = definition.machine
+    if machine is not None and not definition.broken:
+        yield from _of_model(machine)
     else:
         yield from _of_data(definition)
     yield from (each for each, idle in _former(definition) if idle is None)
 
 
-def claims(definition: Definition, machine: Machine) -> list[str]:
+def claims(definition: Definition, machine: "Machine") -> list[str]:
     """Return the ``properties`` of a sound machine as texts: of equal ones, equal texts.
 
     Every machine of a fleet is asked for them, and nobody for where they stand.
@@ -99,7 +103,7 @@ def _former(definition: Definition) -> Iterator[tuple[_Property, Path | None]]:
         yield (noun, value, path), None if first == path else first
 
 
-def _of_model(machine: Machine) -> Iterator[_Property]:
+def _of_model(machine: "Machine") -> Iterator[_Property]:
     for index, mac in enumerate(machine.spec.hardware.macs):
         yield MAC_ADDRESS, mac, (*_MACS, index)
     if machine.spec.hardware.uuid is not None:

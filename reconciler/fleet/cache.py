@@ -28,7 +28,7 @@ KEPT = 8
 """Revisions: a few branches and their bases. Up to twice as many, since forgetting takes longer
 than a command with one changed file should."""
 
-_FORM = 4
+_FORM = 5
 """Of the tables: those of another form are emptied."""
 _SCHEMA = (
     """
@@ -40,6 +40,7 @@ _SCHEMA = (
         members TEXT NOT NULL,
         context TEXT NOT NULL,
         claims TEXT NOT NULL,
+        prepared TEXT NOT NULL,
         counts TEXT NOT NULL
     )
     """,
@@ -62,7 +63,7 @@ _SCHEMA = (
     """,
 )
 """A piece is what several revisions may share, named by its digest: the body of a shard, what
-machines are compiled with, and what they claim."""
+machines are compiled with, what they claim, and what their documents are checked with."""
 _PUT = "INSERT OR REPLACE INTO piece VALUES (?, ?)"
 _PUT_NEW = "INSERT OR IGNORE INTO piece VALUES (?, ?)"
 _TABLES = """
@@ -144,14 +145,20 @@ class FleetCache:
         from reconciler.fleet.claims import Claims  # noqa: PLC0415 - for this alone
         from reconciler.fleet.index import Groundwork  # noqa: PLC0415 - likewise
 
-        query = "SELECT context, claims, counts FROM fleet WHERE key = ?"
+        query = "SELECT context, claims, prepared, counts FROM fleet WHERE key = ?"
         rows = self._read(query, self._key(tree))
         if not rows:
             raise CacheError(f"tree {tree} is gone")
-        [(context, claims, counts)] = rows
+        [(context, claims, prepared, counts)] = rows
         body = self.body(context)
         known = Claims.from_bytes(self.body(claims))
-        return Groundwork(unpickled_context(body), known, tuple(loads(counts)), body)
+        return Groundwork(
+            context=unpickled_context(body),
+            claims=known,
+            counts=tuple(loads(counts)),
+            kept=body,
+            prepared=self.body(prepared),
+        )
 
     def trees(self) -> tuple[str, ...]:
         """Return the trees that are kept, the newest first."""
@@ -176,18 +183,20 @@ class FleetCache:
         pieces = [
             groundwork.kept or pickled_context(groundwork.context),
             groundwork.claims.to_bytes(),
+            groundwork.prepared,
         ]
-        context, claims = map(body_digest, pieces)
+        digests = tuple(map(body_digest, pieces))
         rows = [(each.digest, each.body) for each in shards if not isinstance(each, StoredShard)]
-        rows += zip((context, claims), pieces, strict=True)
+        rows += zip(digests, pieces, strict=True)
         # Where all was compiled, a piece that was damaged is replaced.
         put = _PUT_NEW if groundwork.kept else _PUT
         with self._writing() as write:
             write("DELETE FROM fleet WHERE key = ?", [(key,)])
             write(
-                "INSERT INTO fleet (key, fleet, warnings, members, context, claims, counts)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?)",
-                [(key, fleet, warnings, members, context, claims, dumps(groundwork.counts))],
+                "INSERT INTO fleet"
+                " (key, fleet, warnings, members, context, claims, prepared, counts)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                [(key, fleet, warnings, members, *digests, dumps(groundwork.counts))],
             )
             write(put, rows)
             [(count,)] = self._read("SELECT count(*) FROM fleet")
@@ -198,8 +207,8 @@ class FleetCache:
         """Forget the oldest fleets, and the pieces that no other one has."""
         write(_FORGET_FLEETS, [(KEPT,)])
         used = set()
-        for members, context, claims in self._read("SELECT members, context, claims FROM fleet"):
-            used |= {digest for _, _, digest in loads(members)} | {context, claims}
+        for members, *others in self._read("SELECT members, context, claims, prepared FROM fleet"):
+            used |= {digest for _, _, digest in loads(members)} | set(others)
         every = {digest for (digest,) in self._read("SELECT digest FROM piece")}
         write("DELETE FROM piece WHERE digest = ?", [(digest,) for digest in every - used])
 

@@ -19,6 +19,7 @@ from reconciler.fleet.shard import Shard, shard
 from specs.compile import compile_surroundings
 from specs.compiled import CompiledFleet
 from specs.machine_context import UnsoundPartError
+from specs.prepared import prepare
 from specs.problems import Problems
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def _index(crew: Crew[Part] | Alone[Part], size: int, ahead: "PlanAhead | None")
         ownership=claims.digest,
         planned_ahead=None if ahead is None else _planned(crew, size, surroundings, ahead),
     )
-    return index, Groundwork(context, claims, counts)
+    return index, Groundwork(context, claims, counts, prepared=prepare())
 
 
 def _planned(

@@ -57,6 +57,8 @@ class Groundwork:
     """How many machines each selector means."""
     kept: bytes = b""
     """The context as it is in the cache already; empty where it was made just now."""
+    prepared: bytes = b""
+    """What spares single files the loading of models (``specs.prepared``)."""
 
 
 Compiled = tuple[FleetIndex, Groundwork]

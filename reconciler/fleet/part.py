@@ -11,6 +11,7 @@ from specs.definition import Definition
 from specs.desired_state import is_desired_state
 from specs.machine_context import MachineContext, UnsoundPartError, compile_part, machine_claims
 from specs.nearest import NearestNames
+from specs.prepared import Prepared
 from specs.problem import Problem
 from specs.problems import Problems
 from specs.source import load_files
@@ -47,8 +48,12 @@ class CompiledPart:
     """How many of the machines each selector of the surroundings means."""
 
 
-def read(part: Part, _argument: object = None) -> Contents:
-    """Read the files; UnsoundPartError when one of their documents has an error."""
+def read(part: Part, prepared: Prepared | None = None) -> Contents:
+    """Read the files; UnsoundPartError when one of their documents has an error.
+
+    ``prepared`` is for few files: of many, the models themselves are worth loading.
+    """
+    prepared = prepared or Prepared()
     problems = Problems()
     nearest = NearestNames()
     others: list[Definition] = []
@@ -58,7 +63,7 @@ def read(part: Part, _argument: object = None) -> Contents:
         if loaded.unreadable or problems.has_errors:
             raise UnsoundPartError("a file is not sound")
         for document in loaded.documents:
-            definition = define(document, problems, nearest)
+            definition = define(document, problems, nearest, prepared)
             if definition.kind == "MachineTable":
                 raise UnsoundPartError(f"{definition.position} makes machines of other files")
             (part.machines if definition.kind == "Machine" else others).append(definition)

@@ -56,7 +56,9 @@ class _Reader(pickle.Unpickler):
     """Reads our own data classes and values of the standard library, and nothing that acts."""
 
     def find_class(self, module: str, name: str) -> object:
-        if module.startswith(_OURS) or (module, name) in _VALUES:
+        # A name with a dot would lead on to whatever a module of ours has imported.
+        is_ours = module.startswith(_OURS) and "." not in name
+        if is_ours or (module, name) in _VALUES:
             return super().find_class(module, name)
         raise pickle.UnpicklingError(f"{module}.{name} is not data")
 

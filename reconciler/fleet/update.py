@@ -15,6 +15,7 @@ from reconciler.fleet.shard import Shard, shard
 from specs.compiled import CompiledMachine
 from specs.definition import Definition
 from specs.machine_context import UnsoundPartError, compile_part, group_of
+from specs.prepared import Prepared
 from specs.source import Document
 
 if TYPE_CHECKING:
@@ -74,7 +75,8 @@ def compile_update(
         return None
     try:
         old, new = Part(sorted(before.items())), Part(sorted(after.items()))
-        old_contents, new_contents = read(old), read(new)
+        prepared = Prepared(groundwork.prepared)
+        old_contents, new_contents = read(old, prepared), read(new, prepared)
         was, became = map(_texts, (old_contents, new_contents))
         if was != became:
             return None

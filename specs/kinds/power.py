@@ -1,28 +1,13 @@
 """How a machine is switched on."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import Literal, Self
-
 from pydantic import Field, model_validator
 
+from specs.kinds.driver import Driver, fits_its_driver
 from specs.kinds.record import Record
-from specs.rejection import Rejection
 from specs.secret_reference import SecretReference
 from specs.value.host import Host
 from specs.value.line import HardwareText
 from specs.value.web import Url
-
-Driver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
-
-_REQUIRED: Mapping[str, tuple[str, ...]] = MappingProxyType(
-    {
-        "redfish": ("address", "username", "password"),
-        "ipmi": ("address", "username", "password"),
-        "webhook": ("url",),
-    }
-)
-_OPTIONAL: Mapping[str, tuple[str, ...]] = MappingProxyType({"webhook": ("token",)})
 
 
 class Power(Record):
@@ -60,22 +45,4 @@ class Power(Record):
         examples=["!secret power/hook"],
     )
 
-    @model_validator(mode="after")
-    def _fits_its_driver(self) -> Self:
-        given = self.__pydantic_fields_set__
-        if len(given) == 1 and self.driver not in _REQUIRED:
-            return self
-        required = _REQUIRED.get(self.driver, ())
-        missing = [name for name in required if name not in given]
-        if missing:
-            raise Rejection(
-                f"driver {self.driver} wants {', '.join(required)}", f"add {', '.join(missing)}"
-            ).as_pydantic()
-        allowed = {"driver", *required, *_OPTIONAL.get(self.driver, ())}
-        for name in sorted(given - allowed):
-            raise Rejection(
-                f"means nothing to driver {self.driver}",
-                "remove it, or choose the driver that it belongs to",
-                field=name,
-            ).as_pydantic()
-        return self
+    _fits_its_driver = model_validator(mode="after")(fits_its_driver)

@@ -3,7 +3,9 @@
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-API_VERSION = "rackwright/v1alpha1"
+from specs.api_version import API_VERSION
+
+__all__ = ["API_VERSION", "Record"]
 
 
 class Record(BaseModel):

@@ -1,14 +1,15 @@
 """Lengths of time."""
 
 from dataclasses import dataclass
-from typing import Self
-
-from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from typing import TYPE_CHECKING, Self
 
 from specs.quantity import quantity_schema
 from specs.quantity.scale import Scale
+
+if TYPE_CHECKING:
+    from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
+    from pydantic.json_schema import JsonSchemaValue
+    from pydantic_core import CoreSchema
 
 SCALE = Scale(
     noun="a duration",
@@ -40,12 +41,12 @@ class Duration:
 
     @classmethod
     def __get_pydantic_core_schema__(
-        cls, _source: object, _handler: GetCoreSchemaHandler
-    ) -> CoreSchema:
+        cls, _source: object, _handler: "GetCoreSchemaHandler"
+    ) -> "CoreSchema":
         return quantity_schema.from_text(cls, cls.parse, SCALE)
 
     @classmethod
     def __get_pydantic_json_schema__(
-        cls, _schema: CoreSchema, _handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
+        cls, _schema: "CoreSchema", _handler: "GetJsonSchemaHandler"
+    ) -> "JsonSchemaValue":
         return quantity_schema.json_schema(SCALE)

@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING
 from specs.code import Code
 from specs.compiled import Assignment
 from specs.definition import Definition
-from specs.kinds.assignment import ScenarioAssignment
 from specs.origins import Source
 from specs.problems import Problems
 from specs.written import Written
 
 if TYPE_CHECKING:
+    from specs.kinds.assignment import ScenarioAssignment
     from specs.path import Path
 
 _SCENARIO = ("spec", "assign", "*", "scenario")
@@ -34,7 +34,7 @@ def check_assignments(definitions: Iterable[Definition], problems: Problems) -> 
 
 
 def compiled(
-    assign: tuple[ScenarioAssignment, ...], document: Written, groups: tuple[str, ...]
+    assign: "tuple[ScenarioAssignment, ...]", document: Written, groups: tuple[str, ...]
 ) -> tuple[Assignment, ...]:
     """Return the assignments that ``document`` makes, inherited along ``groups``."""
     return tuple(

@@ -13,13 +13,12 @@ from specs.definition import Definition
 from specs.kinds.assignment import ScenarioAssignment
 from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
-from specs.kinds.power import Power
 from specs.library import Library
 from specs.origins import Source, assign_field, label_field
 from specs.path import Path
 from specs.resolve.assignments import compiled
 from specs.resolve.inherited import Inherited
-from specs.resolve.power import power_fields
+from specs.resolve.power import Switch, switched
 from specs.written import Written
 
 _NETWORK: Path = ("spec", "network")
@@ -121,7 +120,7 @@ class _Level:
         for key in spec.labels:
             self._note(document, label_field(key), "labels", key)
         if spec.power is not None:
-            self._replace_power(document, spec.power)
+            self._replace_power(document, switched(spec.power))
         if spec.identity.domain is not None:
             self._domain = spec.identity.domain
             self._note(document, "identity.domain", "identity", "domain")
@@ -141,11 +140,11 @@ class _Level:
         elif definition.is_broken_at(_NETWORK):
             self.forget_network()
 
-    def _replace_power(self, document: Written, power: Power) -> None:
-        for name in power_fields(self._power):
+    def _replace_power(self, document: Written, power: Switch) -> None:
+        for name in self._power.fields:
             self._sources.pop(name, None)
         self._power = power
-        for name in power_fields(power):
+        for name in power.fields:
             self._note(document, name, *name.split("."))
 
     def _replace_assignments(

@@ -4,9 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from specs.compiled import Assignment
-from specs.kinds.power import Power
 from specs.origins import Sources
-from specs.resolve.power import BY_HAND
+from specs.resolve.power import BY_HAND, Switch
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +21,7 @@ class Inherited:
     network: str | None = None
     network_is_known: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
-    power: Power = BY_HAND
+    power: Switch = BY_HAND
     domain: str | None = None
     protect: bool | None = None
     assignments: tuple[Assignment, ...] = ()

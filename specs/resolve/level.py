@@ -1,17 +1,18 @@
 """What groups, networks and a machine's own settings make together: the same for many machines."""
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from specs.compiled import Assignment, CompiledNetwork
+from specs.compiled import Assignment, CompiledNetwork, PowerDriver
 from specs.definition import Definition
-from specs.kinds.machine import Machine
-from specs.kinds.power import Driver
 from specs.resolve.assignments import compiled
 from specs.resolve.inherited import Inherited
-from specs.resolve.power import power_settings, why_unsupported
+from specs.resolve.power import switched, why_unsupported
 from specs.resolve.room import Room
 from specs.resolve.surroundings import Surroundings
+
+if TYPE_CHECKING:
+    from specs.kinds.machine import Machine
 
 
 class Level(NamedTuple):
@@ -29,7 +30,7 @@ class Level(NamedTuple):
     network_is_known: bool
     """Whether there certainly is none where ``network`` is empty."""
     domain: str
-    driver: Driver
+    driver: PowerDriver
     unsupported: str
     settings: Mapping[str, str]
     protect: bool | None
@@ -44,7 +45,7 @@ class Levels:
         self._known: dict[tuple[object, ...], Level] = {}
         self._rooms: dict[str, Room] = {}
 
-    def of(self, definition: Definition, model: Machine) -> Level:
+    def of(self, definition: Definition, model: "Machine") -> Level:
         """Return what holds for a machine, and others like it."""
         spec = model.spec
         if spec.power is not None or spec.assign is not None:
@@ -56,13 +57,13 @@ class Levels:
             known = self._known[key] = self._level(definition, model)
         return known
 
-    def _level(self, definition: Definition, model: Machine) -> Level:
+    def _level(self, definition: Definition, model: "Machine") -> Level:
         spec = model.spec
         inherited = self._surroundings.tree.inherited(spec.group)
         name = spec.network or inherited.network or ""
         network = self._surroundings.networks.get(name)
         domain = spec.identity.domain or inherited.domain
-        power = spec.power or inherited.power
+        power = inherited.power if spec.power is None else switched(spec.power)
         return Level(
             inherited=inherited,
             labels=dict(sorted({**inherited.labels, **model.metadata.labels}.items())),
@@ -72,7 +73,7 @@ class Levels:
             domain=domain or (network.domain if network else ""),
             driver=power.driver,
             unsupported=why_unsupported(power),
-            settings=power_settings(power),
+            settings=power.settings,
             protect=inherited.protect if spec.protect is None else spec.protect,
             assignments=inherited.assignments
             if spec.assign is None

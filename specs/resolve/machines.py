@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from typing import TYPE_CHECKING
 
 from specs.code import Code
 from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
-from specs.kinds.machine import Machine, MachineIdentity
 from specs.origins import (
     Fields,
     Origins,
@@ -18,11 +18,14 @@ from specs.path import Path
 from specs.problems import Problems
 from specs.resolve.inherited import Inherited
 from specs.resolve.level import Level, Levels
-from specs.resolve.power import PLAIN_DRIVERS, power_fields
+from specs.resolve.power import switched
 from specs.resolve.room import report_address
 from specs.resolve.surroundings import Surroundings
 from specs.resolve.targets import Conflicts, Target
 from specs.uniqueness import warn_of_idle_history
+
+if TYPE_CHECKING:
+    from specs.kinds.machine import Machine, MachineIdentity
 
 _NETWORK: Path = ("spec", "network")
 
@@ -35,8 +38,8 @@ def compile_machines(
     levels = Levels(surroundings)
     machines: dict[str, CompiledMachine] = {}
     for name, definition in definitions.items():
-        model = definition.model
-        if isinstance(model, Machine):
+        model = definition.machine
+        if model is not None:
             level = levels.of(definition, model)
             _check_network(definition, model, level, problems)
             if model.spec.hardware.formerly:
@@ -50,7 +53,7 @@ def compile_machines(
 
 
 def _chosen_by(
-    definition: Definition, model: Machine, level: Level, surroundings: Surroundings
+    definition: Definition, model: "Machine", level: Level, surroundings: Surroundings
 ) -> tuple[Sequence[Target], tuple[str, ...]]:
     """Return the targets and the names of the holds that select a machine."""
     if not surroundings.targets and not surroundings.selectors:
@@ -68,7 +71,7 @@ def _chosen_by(
 
 
 def _check_network(
-    definition: Definition, model: Machine, level: Level, problems: Problems
+    definition: Definition, model: "Machine", level: Level, problems: Problems
 ) -> None:
     if level.room is not None:
         for index, address in enumerate(model.spec.identity.addresses):
@@ -78,7 +81,7 @@ def _check_network(
         _report_no_network(definition, model, problems)
 
 
-def _report_no_network(definition: Definition, model: Machine, problems: Problems) -> None:
+def _report_no_network(definition: Definition, model: "Machine", problems: Problems) -> None:
     problems.error(
         definition.position,
         Code.NO_NETWORK,
@@ -89,7 +92,7 @@ def _report_no_network(definition: Definition, model: Machine, problems: Problem
 
 def _compiled(
     definition: Definition,
-    model: Machine,
+    model: "Machine",
     level: Level,
     targets: Sequence[Target],
     holds: tuple[str, ...],
@@ -121,14 +124,14 @@ def _compiled(
     )
 
 
-def _fields(model: Machine, inherited: Inherited, targets: Sequence[Target]) -> Fields:
+def _fields(model: "Machine", inherited: Inherited, targets: Sequence[Target]) -> Fields:
     """Return the fields that the machine sets itself, and what its groups and targets add."""
     own = tuple(_own_fields(model))
     hidden = set(own)
     if model.spec.assign is not None:
         hidden.update(field for field in inherited.sources if is_assign_field(field))
-    if model.spec.power is not None and inherited.power.driver not in PLAIN_DRIVERS:
-        hidden.update(power_fields(inherited.power))
+    if model.spec.power is not None:
+        hidden.update(inherited.power.fields)
     left = {field: source for field, source in inherited.sources.items() if field not in hidden}
     assigned = len(inherited.assignments if model.spec.assign is None else model.spec.assign)
     for index, target in enumerate(targets, start=assigned):
@@ -136,7 +139,7 @@ def _fields(model: Machine, inherited: Inherited, targets: Sequence[Target]) -> 
     return own, left
 
 
-def _own_fields(model: Machine) -> Iterator[str]:
+def _own_fields(model: "Machine") -> Iterator[str]:
     """Yield the names of the fields that the machine's own document sets."""
     spec = model.spec
     yield "group"
@@ -151,17 +154,14 @@ def _own_fields(model: Machine) -> Iterator[str]:
     if spec.network is not None:
         yield "network"
     if spec.power is not None:
-        if spec.power.driver in PLAIN_DRIVERS:
-            yield "power.driver"
-        else:
-            yield from power_fields(spec.power)
+        yield from switched(spec.power).fields
     if spec.protect is not None:
         yield PROTECT
     yield from map(label_field, model.metadata.labels)
     yield from map(assign_field, range(len(spec.assign or ())))
 
 
-def _own_identity(identity: MachineIdentity) -> Iterator[str]:
+def _own_identity(identity: "MachineIdentity") -> Iterator[str]:
     if identity.hostname is not None:
         yield "identity.hostname"
     if identity.domain is not None:

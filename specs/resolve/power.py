@@ -1,18 +1,35 @@
-"""Power: what a machine's block says beyond its driver."""
+"""Power: what a machine's block says, without the model that read it."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import MappingProxyType
+from typing import TYPE_CHECKING
 
-from specs.kinds.power import Power
+from specs.compiled import PowerDriver
 from specs.secret_reference import SecretReference
 
-BY_HAND = Power(driver="manual")
+if TYPE_CHECKING:
+    from specs.kinds.power import Power
+
+
+@dataclass(frozen=True, slots=True)
+class Switch:
+    """How a machine is switched on.
+
+    ``settings`` is what is set besides the driver, in the order of names; ``fields`` are
+    the names of all that is set, as origins have them.
+    """
+
+    driver: PowerDriver
+    settings: Mapping[str, str] = field(default_factory=dict)
+    fields: tuple[str, ...] = ("power.driver",)
+
+
+BY_HAND = Switch("manual")
 """Of machines for which no level says anything."""
 
-PLAIN_DRIVERS = frozenset({"manual", "wake-on-lan"})
+_PLAIN = MappingProxyType({"manual": BY_HAND, "wake-on-lan": Switch("wake-on-lan")})
 """Those without settings, which nearly all machines of a large fleet have."""
-
-_DRIVER_ONLY = ("power.driver",)
 
 _REASONS: Mapping[str, str] = MappingProxyType(
     {
@@ -23,28 +40,23 @@ _REASONS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def why_unsupported(power: Power) -> str:
+def why_unsupported(switch: Switch) -> str:
     """Return why nothing here can switch such a machine yet, or nothing."""
-    return _REASONS.get(power.driver, "")
+    return _REASONS.get(switch.driver, "")
 
 
-def power_fields(power: Power) -> tuple[str, ...]:
-    """Return the names of the fields that are set, as origins have them."""
-    if power.driver in PLAIN_DRIVERS:
-        return _DRIVER_ONLY
+def switched(power: "Power") -> Switch:
+    """Return what a document's power block says."""
+    plain = _PLAIN.get(power.driver)
+    if plain is not None:
+        return plain
     given = power.model_fields_set
-    return tuple(f"power.{name}" for name in Power.model_fields if name in given)
-
-
-def power_settings(power: Power) -> Mapping[str, str]:
-    """Return what is set besides the driver, in the order of names."""
-    if power.driver in PLAIN_DRIVERS:
-        return {}
-    return {
-        name: _shown(getattr(power, name))
-        for name in sorted(power.model_fields_set)
-        if name != "driver"
-    }
+    values = {name: value for name, value in vars(power).items() if name in given}
+    return Switch(
+        driver=power.driver,
+        settings={name: _shown(values[name]) for name in sorted(values) if name != "driver"},
+        fields=tuple(f"power.{name}" for name in values),
+    )
 
 
 def _shown(value: str | SecretReference) -> str:

@@ -3,12 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, Field, WithJsonSchema
-from pydantic_core import PydanticKnownError
-
 from specs.quotation import quoted
 from specs.rejection import Rejection
-from specs.value.text import read_with, shown_as
+from specs.value.text import ReadBy, ShownAs, ShownWith, not_text, read_with, shown_as
 
 _KEY = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 _VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -29,7 +26,7 @@ def _key(text: str) -> str:
 def _value(value: object) -> str:
     text = str(value) if type(value) is int else value
     if type(text) is not str:
-        raise PydanticKnownError("string_type")
+        raise not_text()
     if _is_value(text):
         return text
     raise Rejection(
@@ -41,13 +38,9 @@ def _value(value: object) -> str:
 LabelKey = Annotated[str, read_with(_key), shown_as(f"^{_KEY}$", "role")]
 LabelValue = Annotated[
     str,
-    BeforeValidator(_value),
-    WithJsonSchema(
-        {"type": ["string", "integer"], "pattern": f"^{_VALUE}$", "examples": ["compute", 7]}
-    ),
+    ReadBy(_value),
+    ShownAs({"type": ["string", "integer"], "pattern": f"^{_VALUE}$", "examples": ["compute", 7]}),
 ]
 """Text; a whole number stands for its digits, so that ``rack: 7`` needs no quotes."""
 
-Labels = Annotated[
-    dict[LabelKey, LabelValue], Field(json_schema_extra={"additionalProperties": False})
-]
+Labels = Annotated[dict[LabelKey, LabelValue], ShownWith({"additionalProperties": False})]

@@ -2,11 +2,9 @@
 
 from typing import Annotated
 
-from pydantic import Field
-
 from specs.quotation import quoted
 from specs.rejection import Rejection
-from specs.value.text import read_with
+from specs.value.text import Length, read_with
 
 
 def _line(text: str) -> str:
@@ -26,5 +24,5 @@ def _word(text: str) -> str:
 Line = Annotated[str, read_with(_line)]
 """Printable characters: what is shown to people must not steer their terminal."""
 
-HardwareText = Annotated[str, read_with(_word), Field(min_length=1, max_length=256)]
+HardwareText = Annotated[str, read_with(_word), Length(1, 256)]
 """What hardware says of itself: a serial number, a World Wide Name, a path."""

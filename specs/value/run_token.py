@@ -3,11 +3,9 @@
 import re
 from typing import Annotated
 
-from pydantic import BeforeValidator, WithJsonSchema
-from pydantic_core import PydanticKnownError
-
 from specs.quotation import quoted
 from specs.rejection import Rejection
+from specs.value.text import ReadBy, ShownAs, not_text
 
 _FORM = r"[A-Za-z0-9](?:[A-Za-z0-9._:-]{0,61}[A-Za-z0-9])?"
 _is_token = re.compile(_FORM).fullmatch
@@ -16,7 +14,7 @@ _is_token = re.compile(_FORM).fullmatch
 def _token(value: object) -> str:
     text = str(value) if type(value) is int else value
     if type(text) is not str:
-        raise PydanticKnownError("string_type")
+        raise not_text()
     if _is_token(text):
         return text
     raise Rejection(
@@ -28,9 +26,7 @@ def _token(value: object) -> str:
 
 RunToken = Annotated[
     str,
-    BeforeValidator(_token),
-    WithJsonSchema(
-        {"type": ["string", "integer"], "pattern": f"^{_FORM}$", "examples": ["2026-11", 1]}
-    ),
+    ReadBy(_token),
+    ShownAs({"type": ["string", "integer"], "pattern": f"^{_FORM}$", "examples": ["2026-11", 1]}),
 ]
 """Text; a whole number stands for its digits, so that ``run: 1`` needs no quotes."""

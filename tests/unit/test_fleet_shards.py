@@ -304,7 +304,7 @@ class TestCache:
         with sqlite3.connect(tmp_path / "cache/fleet.db") as database:
             (count,) = database.execute("SELECT count(*) FROM piece").fetchone()
         # The group that nobody touched, the forms of the other, and what all have alike.
-        assert count == 1 + KEPT + 2
+        assert count == 1 + KEPT + 3
 
     def test_a_damaged_shard_is_noticed(self, cache: FleetCache, tmp_path: Path) -> None:
         cache.keep("tree", *compiled_of(files_of([])))

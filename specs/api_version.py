@@ -1,0 +1,3 @@
+"""The version of the language that documents are written in."""
+
+API_VERSION = "rackwright/v1alpha1"
