@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from json import dumps, loads
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from weakref import finalize
 
 from reconciler.fleet.body_digest import body_digest
 from reconciler.fleet.cache_error import CacheError
@@ -114,6 +115,8 @@ class FleetCache:
             for each in (path.parent, path):
                 _refuse_others(each)
             self._connection = sqlite3.connect(path, timeout=5, isolation_level=None)
+            # Also where a command ends with this in a cycle: else the log of writes would stay.
+            finalize(self, _close, self._connection)
             self._connection.execute("PRAGMA journal_mode=WAL")
             self._connection.execute("PRAGMA synchronous=OFF")  # a lost cache is made again
             self._bring_to_form()
@@ -263,6 +266,11 @@ class FleetCache:
                 yield self._connection.executemany
         except sqlite3.Error as error:
             raise CacheError(str(error)) from error
+
+
+def _close(connection: sqlite3.Connection) -> None:
+    with suppress(sqlite3.Error):  # one of another thread closes when it is let go
+        connection.close()
 
 
 def _refuse_others(path: Path) -> None:

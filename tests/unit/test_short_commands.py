@@ -234,5 +234,17 @@ def test_a_brief_command_never_searches_for_garbage(arguments):
     assert searches(arguments) == "0 searches, to go on: no, at the end: no"
 
 
+def test_a_brief_command_closes_its_cache(fleet, state):
+    command = [sys.executable, "-m", "reconciler.cli", "plan"]
+    for _ in range(2):
+        subprocess.run(
+            [*command, "--repo", fleet.path, "--state", state],
+            capture_output=True,
+            cwd=ROOT,
+            check=False,
+        )
+    assert [path.name for path in (state / "cache").iterdir()] == ["fleet.db"]
+
+
 def test_a_command_that_may_run_long_searches_for_garbage():
     assert searches(["apply", "--help"]).endswith("to go on: yes, at the end: yes")
