@@ -14,7 +14,7 @@ from specs.nearest import NearestNames
 from specs.prepared import Prepared
 from specs.problem import Problem
 from specs.problems import Problems
-from specs.source import load_files
+from specs.source import LoadedFile, load_files
 
 Files = Sequence[tuple[str, bytes]]
 
@@ -48,17 +48,25 @@ class CompiledPart:
     """How many of the machines each selector of the surroundings means."""
 
 
-def read(part: Part, prepared: Prepared | None = None) -> Contents:
-    """Read the files; UnsoundPartError when one of their documents has an error.
+def read(part: Part, _argument: object = None) -> Contents:
+    """Read the files; UnsoundPartError when one of their documents has an error."""
+    files = (each for each in part.files if is_desired_state(each[0]))
+    others, warnings = define_all(load_files(files), part.machines, Prepared())
+    return Contents(others, claims_of(part.machines), warnings)
+
+
+def define_all(
+    files: Iterable[LoadedFile], machines: list[Definition], prepared: Prepared
+) -> tuple[tuple[Definition, ...], tuple[Problem, ...]]:
+    """Add the machines that files declare, and return what else they do, and the warnings.
 
     ``prepared`` is for few files: of many, the models themselves are worth loading.
+    UnsoundPartError when a document has an error.
     """
-    prepared = prepared or Prepared()
     problems = Problems()
     nearest = NearestNames()
     others: list[Definition] = []
-    part.machines.clear()
-    for loaded in load_files(each for each in part.files if is_desired_state(each[0])):
+    for loaded in files:
         problems.extend(loaded.problems)
         if loaded.unreadable or problems.has_errors:
             raise UnsoundPartError("a file is not sound")
@@ -66,13 +74,13 @@ def read(part: Part, prepared: Prepared | None = None) -> Contents:
             definition = define(document, problems, nearest, prepared)
             if definition.kind == "MachineTable":
                 raise UnsoundPartError(f"{definition.position} makes machines of other files")
-            (part.machines if definition.kind == "Machine" else others).append(definition)
+            (machines if definition.kind == "Machine" else others).append(definition)
     if problems.has_errors:
         raise UnsoundPartError("a document is not sound")
-    return Contents(tuple(others), _claims(part.machines), problems.in_order())
+    return tuple(others), problems.in_order()
 
 
-def _claims(machines: Iterable[Definition]) -> "array[int]":
+def claims_of(machines: Iterable[Definition]) -> "array[int]":
     """Return what machines claim, in order, so that all parts' claims are soon in order."""
     return array("Q", sorted(named(text for each in machines for text in machine_claims(each))))
 

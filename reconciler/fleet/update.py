@@ -10,13 +10,15 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from reconciler.fleet.index import Compiled, FleetIndex, Groundwork
-from reconciler.fleet.part import Contents, Part, read
+from reconciler.fleet.part import claims_of, define_all
 from reconciler.fleet.shard import Shard, shard
 from specs.compiled import CompiledMachine
 from specs.definition import Definition
+from specs.desired_state import is_desired_state
 from specs.machine_context import UnsoundPartError, compile_part, group_of
 from specs.prepared import Prepared
 from specs.source import Document
+from specs.source.difference import changed_files
 
 if TYPE_CHECKING:
     from reconciler.fleet.claims import Claims
@@ -74,25 +76,27 @@ def compile_update(
     if any(problem.position.file in touched for problem in known.warnings):
         return None
     try:
-        old, new = Part(sorted(before.items())), Part(sorted(after.items()))
+        old_files, new_files = changed_files(_desired(before), _desired(after))
         prepared = Prepared(groundwork.prepared)
-        old_contents, new_contents = read(old, prepared), read(new, prepared)
-        was, became = map(_texts, (old_contents, new_contents))
-        if was != became:
+        old: list[Definition] = []
+        new: list[Definition] = []
+        was, _ = define_all(old_files, old, prepared)
+        became, read_warnings = define_all(new_files, new, prepared)
+        if list(map(_text, was)) != list(map(_text, became)):
             return None
-        machines, warnings = compile_part(new.machines, groundwork.context)
+        machines, warnings = compile_part(new, groundwork.context)
+        claims = groundwork.claims.replaced(claims_of(old), claims_of(new))
     except UnsoundPartError:
         return None
-    claims = groundwork.claims.replaced(old_contents.claims, new_contents.claims)
     if claims is None:
         return None
     gone: dict[str, set[str]] = {}
-    for each in old.machines:
+    for each in old:
         gone.setdefault(group_of(each), set()).add(each.name)
     counts = _counted(known, groundwork, gone, machines.values())
     if groundwork.context.surroundings.unmatched(counts):
         return None
-    found = {*known.warnings, *new_contents.warnings, *warnings}
+    found = {*known.warnings, *read_warnings, *warnings}
     ordered = sorted(found, key=lambda problem: problem.sort_key)
     return Update(gone, machines, tuple(ordered), claims, counts)
 
@@ -119,8 +123,8 @@ def _counted(
     )
 
 
-def _texts(contents: Contents) -> list[tuple[str, int, str]]:
-    return [_text(each) for each in contents.others]
+def _desired(files: Mapping[str, bytes]) -> dict[str, bytes]:
+    return {file: data for file, data in files.items() if is_desired_state(file)}
 
 
 def _text(definition: Definition) -> tuple[str, int, str]:

@@ -4,11 +4,12 @@ import re
 from collections.abc import Iterable, Iterator
 
 from specs.problems import Problems
-from specs.source.chunk import MAX_FILE_BYTES, Chunk, split
+from specs.source.chunk import MAX_FILE_BYTES, Chunk
 from specs.source.document import Document
 from specs.source.load import LoadedFile, load_file, read_chunk
+from specs.source.separation import document_text, is_separable
 from specs.source.shape import LETTERS
-from specs.source.shapes import Shapes, document_text
+from specs.source.shapes import Shapes
 
 _NOTHING = re.compile(rf"(?: *+(?:#[\t -~{LETTERS}]*+)?+\r?+\n)*+")
 """Lines before the first document, all of them of characters that are allowed."""
@@ -44,7 +45,7 @@ def _documents(file: str, data: bytes, shapes: Shapes) -> list[Document] | None:
             document, begin, line = found
             documents.append(document)
             continue
-        if not is_split and not _is_plain(chunk, data):
+        if not is_split and not is_separable(chunk, data):
             return None
         is_split = True
         own = document_text(chunk.text, begin)
@@ -58,12 +59,3 @@ def _documents(file: str, data: bytes, shapes: Shapes) -> list[Document] | None:
         begin += len(own)
         line += own.count("\n")
     return documents or None
-
-
-def _is_plain(chunk: Chunk, data: bytes) -> bool:
-    """Return whether a file has only documents that can be told apart without a parser."""
-    problems = Problems()
-    if split(chunk.file, data, problems).readable != (chunk,) or problems.in_order():
-        return False
-    text = chunk.text
-    return not (text.startswith("%") or "\n%" in text or "\n..." in text)

@@ -39,9 +39,17 @@ def load_file(file: str, data: bytes) -> LoadedFile:
     """Return the documents of a file; raises nothing, whatever the bytes are."""
     problems = Problems()
     chunks = split(file, data, problems)
+    return _loaded(chunks.readable, list(chunks.unreadable), problems)
+
+
+def load_chunks(chunks: Iterable[Chunk]) -> LoadedFile:
+    """Return the documents of some chunks of a file."""
+    return _loaded(chunks, [], Problems())
+
+
+def _loaded(chunks: Iterable[Chunk], unreadable: list[str], problems: Problems) -> LoadedFile:
     documents: list[Document] = []
-    unreadable = list(chunks.unreadable)
-    for chunk in chunks.readable:
+    for chunk in chunks:
         read_chunk(chunk, problems, documents, unreadable)
     return LoadedFile(tuple(documents), tuple(unreadable), problems.in_order())
 

@@ -1,16 +1,15 @@
 """The shapes that documents were met in."""
 
-import re
 from collections import Counter
 
 from specs.source.chunk import Chunk
 from specs.source.document import Document
+from specs.source.separation import document_text
 from specs.source.shape import Cut, Shape, UnlikeError, cut
 
 _MOST = 1000
 _WORTH_LEARNING = 8
 """Documents of a shape below which it takes longer to learn than they do to read."""
-_NEXT_DOCUMENT = re.compile(r"\n(?=---(?:[ \t\r\n]|\Z))")
 
 
 class Shapes:
@@ -49,9 +48,3 @@ class Shapes:
             self._known[pieces] = Shape(pieces)
         except UnlikeError:
             self._known[pieces] = None
-
-
-def document_text(text: str, begin: int) -> str:
-    """Return the text of the document that begins at an index."""
-    found = _NEXT_DOCUMENT.search(text, begin)
-    return text[begin : found.end() if found else len(text)]
