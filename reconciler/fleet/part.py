@@ -67,9 +67,11 @@ def define_all(
     nearest = NearestNames()
     others: list[Definition] = []
     for loaded in files:
-        problems.extend(loaded.problems)
-        if loaded.unreadable or problems.has_errors:
+        # Its own problems: to ask all of them in each file would take the square of their number.
+        if loaded.unreadable or any(each.severity == "error" for each in loaded.problems):
             raise UnsoundPartError("a file is not sound")
+        if loaded.problems:
+            problems.extend(loaded.problems)
         for document in loaded.documents:
             definition = define(document, problems, nearest, prepared)
             if definition.kind == "MachineTable":
