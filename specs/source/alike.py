@@ -8,11 +8,11 @@ from specs.source.chunk import MAX_FILE_BYTES, Chunk
 from specs.source.document import Document
 from specs.source.load import LoadedFile, load_file, read_chunk
 from specs.source.separation import document_text, is_separable
-from specs.source.shape import LETTERS
+from specs.source.shape import COMMENT
 from specs.source.shapes import Shapes
 
-_NOTHING = re.compile(rf"(?: *+(?:#[\t -~{LETTERS}]*+)?+\r?+\n)*+")
-"""Lines before the first document, all of them of characters that are allowed."""
+_NOTHING = re.compile(rf"(?: *+(?:#{COMMENT})?+\r?+\n)*+")
+"""Lines before the first document."""
 
 
 def load_alike(files: Iterable[tuple[str, bytes]]) -> Iterator[LoadedFile]:
@@ -34,11 +34,14 @@ def _documents(file: str, data: bytes, shapes: Shapes) -> list[Document] | None:
     except UnicodeDecodeError:
         return None
     chunk = Chunk(file, text, 0)
+    # Shapes know of no character beyond ASCII whether it is allowed.
+    is_split = not text.isascii()
+    if is_split and not is_separable(chunk, data):
+        return None
     nothing = _NOTHING.match(text)
     begin = nothing.end() if nothing else 0
     line = text.count("\n", 0, begin)
     documents: list[Document] = []
-    is_split = False
     while begin < len(text):
         found = shapes.read(chunk, begin, line)
         if found is not None:
