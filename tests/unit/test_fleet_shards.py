@@ -356,10 +356,20 @@ class TestCache:
         cache.keep("tree", *compiled_of(files_of([])))
         assert FleetCache(path, "1").trees() == ("tree",)
 
-    def test_what_is_not_data_is_not_read(self, cache: FleetCache, tmp_path: Path) -> None:
+    @pytest.mark.parametrize(
+        "foreign",
+        [
+            pickle.dumps(os.getpid),
+            # specs.digest's hashlib.new, by a name that leads beyond the module
+            b"\x80\x04\x8c\x0cspecs.digest\x8c\x0bhashlib.new\x93.",
+        ],
+    )
+    def test_what_is_not_data_is_not_read(
+        self, cache: FleetCache, tmp_path: Path, foreign: bytes
+    ) -> None:
         cache.keep("tree", *compiled_of(files_of([])))
         with sqlite3.connect(tmp_path / "cache/fleet.db") as database:
-            database.execute("UPDATE fleet SET fleet = ?", (pickle.dumps(os.getpid),))
+            database.execute("UPDATE fleet SET fleet = ?", (foreign,))
         with pytest.raises(CacheError, match="is not data"):
             cache.index("tree")
 
