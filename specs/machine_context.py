@@ -12,8 +12,8 @@ problem again and puts it into words.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from specs.compiled import PROTECT, CompiledMachine
 from specs.definition import Definition
@@ -38,8 +38,7 @@ class UnsoundPartError(Exception):
     """Something about these documents needs a look at the whole fleet."""
 
 
-@dataclass(frozen=True, slots=True)
-class ResolvedGroups:
+class ResolvedGroups(NamedTuple):
     """What each group hands to its machines, worked out."""
 
     inheritance: Mapping[str, Inherited]
@@ -57,8 +56,7 @@ class ResolvedGroups:
             raise UnsoundPartError(f"no group {group}") from None
 
 
-@dataclass(frozen=True, slots=True)
-class MachineContext:
+class MachineContext(NamedTuple):
     """All that a machine's meaning depends on besides its own document."""
 
     surroundings: Surroundings
@@ -70,7 +68,7 @@ class MachineContext:
     def with_groups(self, groups: Mapping[str, Inherited]) -> "MachineContext":
         """Return the same with its groups in another form."""
         surroundings = replace(self.surroundings, tree=ResolvedGroups(groups))
-        return replace(self, surroundings=surroundings, groups=groups)
+        return self._replace(surroundings=surroundings, groups=groups)
 
 
 def machine_context(

@@ -1,16 +1,16 @@
 """Where values come from, worked out when somebody asks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
+from typing import NamedTuple
 
 from specs.compiled import Origin
 from specs.path import Path
 from specs.written import Written
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """A value in a document, and the groups that it was inherited along, root first."""
 
     document: Written
@@ -25,11 +25,10 @@ class Source:
 
     def below(self, group: str) -> "Source":
         """Return the source of what ``group`` inherits from here."""
-        return replace(self, groups=(*self.groups, group))
+        return self._replace(groups=(*self.groups, group))
 
 
-@dataclass(frozen=True, slots=True)
-class KnownSource:
+class KnownSource(NamedTuple):
     """A value whose place was worked out, so that its document can be forgotten."""
 
     place: Origin

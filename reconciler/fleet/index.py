@@ -47,8 +47,7 @@ class PlannedAhead(NamedTuple):
     outlines: "Outlines"
 
 
-@dataclass(frozen=True, slots=True)
-class Groundwork:
+class Groundwork(NamedTuple):
     """What single files of a compiled revision can be compiled with, without the others."""
 
     context: "MachineContext"

@@ -3,6 +3,7 @@
 from array import array
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from reconciler.fleet.claims import named
 from reconciler.fleet.shard import FreshShard, Held, shards_of
@@ -29,8 +30,7 @@ class Part:
     """What became of the machines, group by group."""
 
 
-@dataclass(frozen=True, slots=True)
-class Contents:
+class Contents(NamedTuple):
     """What the files of a part define besides machines, and what its machines claim, in order."""
 
     others: tuple[Definition, ...]
@@ -38,8 +38,7 @@ class Contents:
     warnings: tuple[Problem, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class CompiledPart:
+class CompiledPart(NamedTuple):
     """A part's machines, group by group."""
 
     shards: Mapping[str, FreshShard]

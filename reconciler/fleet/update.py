@@ -6,8 +6,8 @@ which is little: most commits touch a few machines.
 
 from collections.abc import Iterable, Mapping
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.fleet.index import Compiled, FleetIndex, Groundwork
 from reconciler.fleet.part import claims_of, define_all
@@ -25,8 +25,7 @@ if TYPE_CHECKING:
     from specs.problem import Problem
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """What changed files mean: that the fleet stays sound, and which machines it has then."""
 
     gone: Mapping[str, AbstractSet[str]]
@@ -58,7 +57,7 @@ def update_index(
         warnings=update.warnings,
         ownership=update.claims.digest,
     )
-    return index, replace(groundwork, claims=update.claims, counts=update.counts)
+    return index, groundwork._replace(claims=update.claims, counts=update.counts)
 
 
 def compile_update(

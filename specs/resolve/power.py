@@ -1,9 +1,8 @@
 """Power: what a machine's block says, without the model that read it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from specs.compiled import PowerDriver
 from specs.secret_reference import SecretReference
@@ -12,8 +11,7 @@ if TYPE_CHECKING:
     from specs.kinds.power import Power
 
 
-@dataclass(frozen=True, slots=True)
-class Switch:
+class Switch(NamedTuple):
     """How a machine is switched on.
 
     ``settings`` is what is set besides the driver, in the order of names; ``fields`` are
@@ -21,14 +19,14 @@ class Switch:
     """
 
     driver: PowerDriver
-    settings: Mapping[str, str] = field(default_factory=dict)
+    settings: Mapping[str, str]
     fields: tuple[str, ...] = ("power.driver",)
 
 
-BY_HAND = Switch("manual")
+BY_HAND = Switch("manual", {})
 """Of machines for which no level says anything."""
 
-_PLAIN = MappingProxyType({"manual": BY_HAND, "wake-on-lan": Switch("wake-on-lan")})
+_PLAIN = MappingProxyType({"manual": BY_HAND, "wake-on-lan": Switch("wake-on-lan", {})})
 """Those without settings, which nearly all machines of a large fleet have."""
 
 _REASONS: Mapping[str, str] = MappingProxyType(

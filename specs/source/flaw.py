@@ -1,12 +1,11 @@
 """What makes a document unreadable, before it has a position of its own."""
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from specs.code import Code
 
 
-@dataclass(frozen=True, slots=True)
-class Flaw:
+class Flaw(NamedTuple):
     """Something wrong at a place in a text; line and column count from 0.
 
     ``resume`` is the index into the text where the search for the next document

@@ -1,7 +1,7 @@
 """Reading one file."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from ruamel.yaml.cyaml import CParser  # type: ignore[attr-defined]
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
@@ -22,8 +22,7 @@ WORTH_LEARNING = 1 << 16
 """Bytes of YAML below which learning how documents are alike takes longer than it saves."""
 
 
-@dataclass(frozen=True, slots=True)
-class LoadedFile:
+class LoadedFile(NamedTuple):
     """What one file holds.
 
     ``unreadable`` are the texts of documents that could not be parsed: a name that
