@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic_core import SchemaValidator, ValidationError
 
+from specs.data_reader import DataReader
 from specs.source.plain import Plain
 
 if TYPE_CHECKING:
@@ -71,24 +72,17 @@ class Prepared:
         if not self._data:
             return None
         try:
-            return SchemaValidator(_Reader(io.BytesIO(self._data)).load())
+            return SchemaValidator(_Reader(self._data).load())
         except Exception:  # noqa: BLE001 - damaged data raises whatever it likes
             return None
 
 
-class _Reader(pickle.Unpickler):
-    """Reads schemas that name checks of ours, and nothing that acts."""
+class _Reader(DataReader):
+    """Reads schemas that name checks of ours, with stand-ins for the classes of models."""
 
-    def __init__(self, file: io.BytesIO) -> None:
-        super().__init__(file)
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data, _OURS, _VALUES)
         self._stand_ins: dict[str, type[StandIn]] = {}
-
-    def find_class(self, module: str, name: str) -> object:
-        # A name with a dot would lead on to whatever a module of ours has imported.
-        is_ours = module.startswith(_OURS) and "." not in name
-        if is_ours or (module, name) in _VALUES:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not part of a schema")
 
     def persistent_load(self, name: str) -> type[StandIn]:
         known = self._stand_ins.get(name)

@@ -1,17 +1,17 @@
 """Values of our own data classes as bytes, and back."""
 
-import io
 import pickle
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from reconciler.fleet.cache_error import CacheError
+from specs.data_reader import DataReader
 
 if TYPE_CHECKING:
     from specs.machine_context import MachineContext
     from specs.resolve.inherited import Inherited
 
-_OURS = "specs."
+_OURS = ("specs.",)
 _VALUES = frozenset(
     {
         ("array", "_array_reconstructor"),
@@ -52,17 +52,6 @@ class PickledGroups(Mapping[str, "Inherited"]):
         return len(self._pickled)
 
 
-class _Reader(pickle.Unpickler):
-    """Reads our own data classes and values of the standard library, and nothing that acts."""
-
-    def find_class(self, module: str, name: str) -> object:
-        # A name with a dot would lead on to whatever a module of ours has imported.
-        is_ours = module.startswith(_OURS) and "." not in name
-        if is_ours or (module, name) in _VALUES:
-            return super().find_class(module, name)
-        raise pickle.UnpicklingError(f"{module}.{name} is not data")
-
-
 def pickled_context(context: "MachineContext") -> bytes:
     """Return a context as it is kept: each group by itself."""
     groups = {name: pickle.dumps(inherited) for name, inherited in context.groups.items()}
@@ -79,6 +68,6 @@ def unpickled_context(data: bytes) -> "MachineContext":
 def unpickled(data: bytes) -> Any:  # noqa: ANN401 - whatever was kept
     """Return the value that was kept; CacheError (RW761) where it is none of ours, or damaged."""
     try:
-        return _Reader(io.BytesIO(data)).load()
+        return DataReader(data, _OURS, _VALUES).load()
     except Exception as error:  # damaged data raises whatever it likes
         raise CacheError(f"unreadable: {error}") from error
