@@ -8,6 +8,8 @@ from hashlib import blake2b
 from itertools import islice
 from operator import eq
 
+from reconciler.fleet.body_digest import body_digest
+
 
 def named(texts: Iterable[str]) -> "array[int]":
     """Return the 64-bit names of claims, in their order; other machines have other ones.
@@ -45,7 +47,7 @@ class Claims:
     @property
     def digest(self) -> str:
         """Return what changes with any claim."""
-        return blake2b(self.to_bytes(), digest_size=16).hexdigest()
+        return body_digest(self.to_bytes())
 
     def to_bytes(self) -> bytes:
         """Return the set in this machine's byte order: it never leaves the machine."""

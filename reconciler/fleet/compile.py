@@ -6,10 +6,10 @@ whole fleet is compiled in the ordinary way, which puts what is wrong into words
 
 import pickle
 from collections.abc import Mapping, Sequence
-from hashlib import blake2b
 from itertools import chain
 from typing import TYPE_CHECKING
 
+from reconciler.fleet.body_digest import body_digest
 from reconciler.fleet.claims import Claims
 from reconciler.fleet.crew import Alone, Crew, CrewError
 from reconciler.fleet.index import Compiled, FleetIndex, Groundwork, PlannedAhead
@@ -72,7 +72,7 @@ def _index(crew: Crew[Part] | Alone[Part], size: int, ahead: "PlanAhead | None")
         surroundings=surroundings,
         shards=_merged(parts),
         warnings=problems.in_order(),
-        digest=blake2b(pickle.dumps(surroundings), digest_size=16).hexdigest(),
+        digest=body_digest(pickle.dumps(surroundings)),
         ownership=claims.digest,
         planned_ahead=None if ahead is None else _planned(crew, size, surroundings, ahead),
     )

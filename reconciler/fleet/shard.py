@@ -115,12 +115,7 @@ class _Shared:
             id(machine.labels),
             id(machine.power_settings),
             tuple(map(id, machine.assignments)),
-            machine.network,
-            machine.power_driver,
-            machine.protect,
-            machine.domain,
-            machine.unsupported,
-            machine.holds,
+            *_often_alike(machine),
         )
         place = self._places.get(known)
         if place is None:
@@ -134,13 +129,19 @@ def _shared_row(machine: CompiledMachine) -> list[Any]:
         machine.labels,
         dict(machine.power_settings),
         [_assignment(each) for each in machine.assignments],
+        *_often_alike(machine),
+    ]
+
+
+def _often_alike(machine: CompiledMachine) -> tuple[object, ...]:
+    return (
         machine.network,
         machine.power_driver,
         machine.protect,
         machine.domain,
         machine.unsupported,
         machine.holds,
-    ]
+    )
 
 
 def _assignment(assignment: Assignment) -> list[Any]:
