@@ -3,11 +3,10 @@
 import re
 from collections.abc import Iterable, Iterator
 
-from specs.problems import Problems
 from specs.source.chunk import MAX_FILE_BYTES, Chunk
 from specs.source.document import Document
-from specs.source.load import LoadedFile, load_file, read_chunk
-from specs.source.separation import document_text, is_separable
+from specs.source.load import LoadedFile, load_file, sound_document
+from specs.source.separation import document_text, separable
 from specs.source.shape import COMMENT
 from specs.source.shapes import Shapes
 
@@ -36,7 +35,7 @@ def _documents(file: str, data: bytes, shapes: Shapes) -> list[Document] | None:
     chunk = Chunk(file, text, 0)
     # Shapes know of no character beyond ASCII whether it is allowed.
     is_split = not text.isascii()
-    if is_split and not is_separable(chunk, data):
+    if is_split and separable(file, data) != chunk:
         return None
     nothing = _NOTHING.match(text)
     begin = nothing.end() if nothing else 0
@@ -48,16 +47,14 @@ def _documents(file: str, data: bytes, shapes: Shapes) -> list[Document] | None:
             document, begin, line = found
             documents.append(document)
             continue
-        if not is_split and not is_separable(chunk, data):
+        if not is_split and separable(file, data) != chunk:
             return None
         is_split = True
-        own = document_text(chunk.text, begin)
-        problems = Problems()
-        unreadable: list[str] = []
-        before = len(documents)
-        read_chunk(Chunk(file, own, line), problems, documents, unreadable)
-        if unreadable or problems.in_order() or len(documents) != before + 1:
+        own = document_text(text, begin)
+        alone = sound_document(Chunk(file, own, line))
+        if alone is None:
             return None
+        documents.append(alone)
         shapes.learn(own)
         begin += len(own)
         line += own.count("\n")

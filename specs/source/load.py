@@ -46,6 +46,13 @@ def load_chunks(chunks: Iterable[Chunk]) -> LoadedFile:
     return _loaded(chunks, [], Problems())
 
 
+def sound_document(chunk: Chunk) -> Document | None:
+    """Return the one document of a chunk; None where there are others, or anything to report."""
+    found = load_chunks((chunk,))
+    is_sound = len(found.documents) == 1 and not (found.unreadable or found.problems)
+    return found.documents[0] if is_sound else None
+
+
 def _loaded(chunks: Iterable[Chunk], unreadable: list[str], problems: Problems) -> LoadedFile:
     documents: list[Document] = []
     for chunk in chunks:

@@ -14,13 +14,15 @@ def document_text(text: str, begin: int) -> str:
     return text[begin : found.end() if found else len(text)]
 
 
-def is_separable(chunk: Chunk, data: bytes) -> bool:
-    """Return whether a file is one chunk, and only lines of --- begin documents in it."""
+def separable(file: str, data: bytes) -> Chunk | None:
+    """Return a file that is one chunk in which only lines of --- begin documents; else None."""
     problems = Problems()
-    if split(chunk.file, data, problems).readable != (chunk,) or problems.in_order():
-        return False
-    text = chunk.text
-    return not (text.startswith("%") or "\n%" in text or "\n..." in text)
+    readable = split(file, data, problems).readable
+    if len(readable) != 1 or problems.in_order():
+        return None
+    text = readable[0].text
+    is_odd = text.startswith("%") or "\n%" in text or "\n..." in text
+    return None if is_odd else readable[0]
 
 
 def separated(file: str, data: bytes) -> tuple[Chunk, ...] | None:
@@ -28,14 +30,13 @@ def separated(file: str, data: bytes) -> tuple[Chunk, ...] | None:
 
     What stands before the first line of --- is a chunk too, be it a document or comments.
     """
-    readable = split(file, data, Problems()).readable
-    if len(readable) != 1 or not is_separable(readable[0], data):
+    whole = separable(file, data)
+    if whole is None:
         return None
-    text = readable[0].text
     chunks: list[Chunk] = []
     begin = line = 0
-    while begin < len(text):
-        own = document_text(text, begin)
+    while begin < len(whole.text):
+        own = document_text(whole.text, begin)
         chunks.append(Chunk(file, own, line))
         begin += len(own)
         line += own.count("\n")

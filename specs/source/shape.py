@@ -14,10 +14,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from specs.path import Path
-from specs.problems import Problems
 from specs.source.chunk import Chunk
 from specs.source.document import Document
-from specs.source.load import read_chunk
+from specs.source.load import sound_document
 from specs.source.plain import Plain, resolve, value_at
 
 if TYPE_CHECKING:
@@ -187,9 +186,8 @@ class _Learned:
 
     def __init__(self, pieces: Cut) -> None:
         kinds = pieces.kinds
-        short, long = (
-            [word(number, kind) for number, kind in enumerate(kinds)] for word in (_short, _long)
-        )
+        short = [f"w{number}w" for number in range(len(kinds))]
+        long = [_ODD_WORDS[kind].format(number) for number, kind in enumerate(kinds)]
         pairs = zip(kinds, short, long, strict=True)
         words = [(one, other) for kind, one, other in pairs if kind != _COMMENT]
         self._words = {one: (place, other) for place, (one, other) in enumerate(words)}
@@ -225,24 +223,11 @@ class _Learned:
         return self._part(short, long, path)
 
 
-def _short(number: int, _kind: str) -> str:
-    return f"w{number}w"
-
-
-def _long(number: int, kind: str) -> str:
-    """Return a word with everything in it that could be taken for something else."""
-    return _ODD_WORDS[kind].format(number)
-
-
 def _document(text: str) -> Document:
-    """Return the one sound document of a text; UnlikeError where that is not what it holds."""
-    problems = Problems()
-    documents: list[Document] = []
-    unreadable: list[str] = []
-    read_chunk(Chunk("", text, 0), problems, documents, unreadable)
-    if unreadable or problems.in_order() or len(documents) != 1:
+    document = sound_document(Chunk("", text, 0))
+    if document is None:
         raise UnlikeError
-    return documents[0]
+    return document
 
 
 def _constant(value: Plain) -> _Make:
