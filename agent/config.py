@@ -1,7 +1,7 @@
 """The installed agent's configuration, ``/etc/rackwright/agent.json``.
 
 The identity step writes it into the restored system; at its first start the agent
-enrols with ``token`` and rewrites the file without it.
+enrolls with ``token`` and rewrites the file without it.
 """
 
 from pathlib import Path
@@ -27,7 +27,7 @@ class AgentConfig:
     machine: str
 
     def without_token(self, machine: str) -> "AgentConfig":
-        """Return this configuration as it is after enrolment."""
+        """Return this configuration as it is after enrollment."""
         return evolve(self, token="", machine=machine)
 
 

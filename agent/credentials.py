@@ -1,7 +1,7 @@
 """The agent's key and certificate in its state directory.
 
 ``agent.key`` and ``agent.csr`` are made before the token is sent and stay as they
-are, so that an enrolment whose answer was lost is repeated with the same request:
+are, so that an enrollment whose answer was lost is repeated with the same request:
 the server can tell that from a second machine using the same token.
 """
 
@@ -12,7 +12,7 @@ from attrs import frozen
 from agent import openssl
 from agent.durable_file import sync_directory, write_durably
 from agent.wire.codec import WireError, decode, encode
-from agent.wire.enrolment import Enrolment
+from agent.wire.enrollment import Enrollment
 
 
 @frozen
@@ -36,8 +36,8 @@ class CredentialStore:
         return self.directory / "agent.key"
 
     @property
-    def _enrolment(self) -> Path:
-        return self.directory / "enrolment.json"
+    def _enrollment(self) -> Path:
+        return self.directory / "enrollment.json"
 
     def signing_request(self) -> str:
         """Return the PEM signing request, making key and request where there are none."""
@@ -51,24 +51,24 @@ class CredentialStore:
             sync_directory(self.directory)
         return request.read_text("ascii")
 
-    def save(self, enrolment: Enrolment) -> Credentials:
+    def save(self, enrollment: Enrollment) -> Credentials:
         """Keep the server's answer; the last file written makes it valid."""
-        write_durably(self.directory / "agent.crt", enrolment.certificate.encode())
-        write_durably(self.directory / "authority.crt", enrolment.authority.encode())
-        write_durably(self._enrolment, encode(enrolment))
-        return self._credentials(enrolment)
+        write_durably(self.directory / "agent.crt", enrollment.certificate.encode())
+        write_durably(self.directory / "authority.crt", enrollment.authority.encode())
+        write_durably(self._enrollment, encode(enrollment))
+        return self._credentials(enrollment)
 
     def load(self) -> Credentials | None:
-        """Return the credentials of an earlier enrolment, None where there was none."""
+        """Return the credentials of an earlier enrollment, None where there was none."""
         try:
-            enrolment = decode(Enrolment, self._enrolment.read_bytes())
+            enrollment = decode(Enrollment, self._enrollment.read_bytes())
         except (OSError, WireError):
             return None
-        return self._credentials(enrolment) if self._key.exists() else None
+        return self._credentials(enrollment) if self._key.exists() else None
 
-    def _credentials(self, enrolment: Enrolment) -> Credentials:
+    def _credentials(self, enrollment: Enrollment) -> Credentials:
         return Credentials(
-            machine=enrolment.machine,
+            machine=enrollment.machine,
             key=self._key,
             certificate=self.directory / "agent.crt",
             authority=self.directory / "authority.crt",

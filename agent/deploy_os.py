@@ -1,4 +1,4 @@
-"""The agent in the Deploy-OS: enrols with the boot token, works, ends with the machine."""
+"""The agent in the Deploy-OS: enrolls with the boot token, works, ends with the machine."""
 
 import logging
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.bootline import DEFAULT_IDLE_SECONDS, BootLine, parse_boot_line
 from agent.clock import Clock
 from agent.credentials import CredentialStore
-from agent.enrol import Invitation, enrol
+from agent.enroll import Invitation, enroll
 from agent.errors import AgentError
 from agent.journal import Journal
 from agent.machine import LocalMachine
@@ -41,7 +41,7 @@ def run_deploy_os(command_line: Path, state: Path) -> None:
 
 
 def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
-    """Enrol and run the session.
+    """Enroll and run the session.
 
     The server stays pinned by its certificate's fingerprint: unlike a certificate's
     dates that does not depend on the machine's clock.
@@ -50,7 +50,7 @@ def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
     invitation = Invitation(boot.server, boot.pin, boot.token, _ENVIRONMENT)
     patience = Patience(first=1.0, cap=15.0, limit=float(boot.idle))
     hardware = machine.hardware()
-    credentials = enrol(invitation, CredentialStore(state), hardware, patience, clock)
+    credentials = enroll(invitation, CredentialStore(state), hardware, patience, clock)
     _log.info("this machine is %s, its server %s", credentials.machine, boot.server)
     transport = Transport(boot.server, PinnedServer(boot.pin), credentials)
     surroundings = Surroundings(

@@ -6,7 +6,7 @@ import time
 
 
 class LineFormatter(logging.Formatter):
-    """``[   12.345] INFO agent.enrol: enrolled machine=node-0713``.
+    """``[   12.345] INFO agent.enroll: enrolled machine=node-0713``.
 
     The stamp is the kernel's (CLOCK_MONOTONIC), so that lines can be read beside the
     kernel's own. Whatever a message contains stays on its line: control characters,

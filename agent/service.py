@@ -6,7 +6,7 @@ from pathlib import Path
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
 from agent.credentials import Credentials, CredentialStore
-from agent.enrol import Invitation, enrol
+from agent.enroll import Invitation, enroll
 from agent.journal import Journal
 from agent.machine import LocalMachine
 from agent.patience import Patience
@@ -22,10 +22,10 @@ _FOR_DAYS = Patience(first=2.0, cap=300.0)
 
 
 def run_service(config_path: Path, state: Path) -> None:
-    """Enrol at the first start, then report and work until the system stops.
+    """Enroll at the first start, then report and work until the system stops.
 
     A server that is away is waited for, however long. TerminalError where the
-    configuration cannot be used or the server refuses the enrolment.
+    configuration cannot be used or the server refuses the enrollment.
     """
     config = load_config(config_path)
     clock = Clock()
@@ -56,7 +56,7 @@ def credentials_for(
 ) -> Credentials:
     """Return the agent's credentials, enrolling once; afterwards the token is nowhere on disk."""
     invitation = Invitation(config.server, config.pin, config.token, _ENVIRONMENT)
-    credentials = enrol(invitation, store, machine.hardware(), _FOR_DAYS, clock)
+    credentials = enroll(invitation, store, machine.hardware(), _FOR_DAYS, clock)
     if config.token:
         save_config(config_path, config.without_token(credentials.machine))
     return credentials

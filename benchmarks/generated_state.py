@@ -20,17 +20,18 @@ from agent.wire.codec import encode
 from agent.wire.disk import Disk, DiskIdentity, Partition
 from agent.wire.report import Hardware, InstalledSystem, Report
 from agent.wire.step import ApplyIdentity, Finish, InspectDisks, Restore
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.body import encode_operation
-from reconciler.ledger.operation import Operation, operation_id
-from reconciler.observed import ObservedImage
 from reconciler.planning.planner import plan
-from reconciler.store import schema
-from reconciler.store.database import Database, open_database
-from reconciler.store.observations import digest_of
-from reconciler.store.observe import observe
-from reconciler.store.stored_report import encode_installed
-from specs.compiled import (
+from reconciler.state import schema
+from reconciler.state.database import Database, open_database
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observations import digest_of
+from reconciler.state.observe import observe
+from reconciler.state.observed import ObservedImage
+from reconciler.state.operation import Operation, operation_id
+from reconciler.state.operation_body import encode_operation
+from reconciler.state.stored_report import encode_installed
+from specs.diagnostics.position import Position
+from specs.fleet import (
     Assignment,
     CompiledFleet,
     CompiledMachine,
@@ -40,7 +41,6 @@ from specs.compiled import (
     Origin,
     RestoreStep,
 )
-from specs.position import Position
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HERE = Position("fleet.yaml", 1, 1)
@@ -73,7 +73,7 @@ class Generated:
 
     machine: CompiledMachine
     operation: Operation
-    in_ram: Report
+    ramdisk: Report
     installed: Report
 
 
@@ -163,7 +163,7 @@ def generated(machine: CompiledMachine) -> Generated:
     return Generated(
         machine=machine,
         operation=operation,
-        in_ram=_report(machine, disk, None),
+        ramdisk=_report(machine, disk, None),
         installed=_report(machine, disk, system),
     )
 
@@ -235,7 +235,7 @@ def fill(database: Database, fleet: CompiledFleet) -> None:
 
 def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
     machine, operation = each.machine, each.operation
-    reports = (each.in_ram, each.installed)
+    reports = (each.ramdisk, each.installed)
     bodies = [encode(report).decode() for report in reports]
     # Armed long ago, so that no budget of the last hour counts it.
     at = NOW - timedelta(days=1)

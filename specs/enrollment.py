@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from specs.compiled import AddressRange, CompiledEnrollmentRule
-from specs.quotation import quoted
-from specs.value.pattern import free_matcher, matcher
+from specs.diagnostics.quote import quoted
+from specs.fleet import AddressRange, CompiledEnrollmentRule
+from specs.types.pattern import free_matcher, matcher
 
 _MOST_SHOWN = 3
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic_core import SchemaValidator, ValidationError
 
 from specs.data_reader import DataReader
-from specs.source.plain import Plain
+from specs.yaml.scalars import Plain
 
 if TYPE_CHECKING:
     from specs.kinds import Document as Model
@@ -22,13 +22,13 @@ if TYPE_CHECKING:
 PREPARED = "Machine"
 """The one kind: of the others, a fleet has few, and what they mean is kept compiled."""
 
-_OURS = ("specs.value.", "specs.quantity.", "specs.kinds.driver")
+_OURS = ("specs.types.", "specs.types.quantities.", "specs.kinds.driver")
 _VALUES = frozenset(
     {
         ("builtins", "dict"),
         ("functools", "partial"),
         ("ipaddress", "IPv4Interface"),
-        ("specs.secret_reference", "SecretReference"),
+        ("specs.types.secret", "SecretReference"),
     }
 )
 

@@ -12,7 +12,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 from specs.kinds import KINDS
 from specs.kinds.machine_table import MachineRow
 from specs.kinds.record import API_VERSION
-from specs.quantity import BitRate, ByteSize, Duration
+from specs.types.quantities import BitRate, ByteSize, Duration
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 
-from specs.compiled import CompiledFleet, CompiledSelector
-from specs.value.pattern import is_pattern, matcher
+from specs.fleet import CompiledFleet, CompiledSelector
+from specs.types.pattern import is_pattern, matcher
 
 
 class Selection:

@@ -40,7 +40,7 @@ class ApplyIdentity:
     """Give the restored system on ``disk`` an identity of its own and install the agent.
 
     ``addresses`` are in CIDR form; empty means DHCP. ``agent_token`` is the
-    single-use token by which the installed agent enrols; ``operation`` is the op_id
+    single-use token by which the installed agent enrolls; ``operation`` is the op_id
     that it proves.
     """
 

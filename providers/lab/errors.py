@@ -38,10 +38,10 @@ def not_root(user_id: int) -> TerminalError:
     )
 
 
-def bad_rack_file(problems: Sequence[str]) -> TerminalError:
+def bad_rack_file(diagnostics: Sequence[str]) -> TerminalError:
     """Return RW804 with every problem as ``file:line:column: message``."""
-    count = "1 problem" if len(problems) == 1 else f"{len(problems)} problems"
-    listing = "".join(f"\n  {problem}" for problem in problems)
+    count = "1 problem" if len(diagnostics) == 1 else f"{len(diagnostics)} problems"
+    listing = "".join(f"\n  {problem}" for problem in diagnostics)
     return TerminalError(
         "RW804", f"the rack file has {count}", f"Correct it:{listing.removesuffix('.')}"
     )

@@ -2,10 +2,10 @@
 
 from typing import Annotated
 
-from specs.quantity.scale import QuantityError, Scale
-from specs.quotation import quoted
-from specs.rejection import Rejection
-from specs.value.text import read_with
+from specs.diagnostics.quote import quoted
+from specs.types.invalid_value import InvalidValue
+from specs.types.quantities.scale import QuantityError, Scale
+from specs.types.text import read_with
 
 _SCALE = Scale(noun="a share", example="1%", units={"‰": 1, "%": 10})
 _WHOLE = 1000
@@ -15,9 +15,9 @@ def _per_mille(text: str) -> int:
     try:
         share = _SCALE.parse(text)
     except QuantityError as error:
-        raise Rejection(f"{quoted(text)} {error}", error.hint) from None
+        raise InvalidValue(f"{quoted(text)} {error}", error.hint) from None
     if share > _WHOLE:
-        raise Rejection(f"{quoted(text)} is more than all of them", "write at most 100%")
+        raise InvalidValue(f"{quoted(text)} is more than all of them", "write at most 100%")
     return share
 
 

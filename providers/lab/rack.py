@@ -9,12 +9,12 @@ from pydantic import Field, StringConstraints, model_validator
 from providers.lab.errors import machine_unknown
 from providers.lab.loss import LossShare
 from specs.kinds.record import Record
-from specs.quantity import BitRate, ByteSize
-from specs.rejection import Rejection
-from specs.value.hardware_uuid import HardwareUuid
-from specs.value.ipv4 import InterfaceAddress
-from specs.value.mac_address import MacAddress
-from specs.value.name import MachineName
+from specs.types.hardware_uuid import HardwareUuid
+from specs.types.invalid_value import InvalidValue
+from specs.types.ipv4 import InterfaceAddress
+from specs.types.mac_address import MacAddress
+from specs.types.name import MachineName
+from specs.types.quantities import BitRate, ByteSize
 
 Firmware = Literal["bios", "uefi", "uefi-secure-boot"]
 DiskBus = Literal["virtio", "scsi", "nvme"]
@@ -51,7 +51,7 @@ class Disk(Record):
     def _check_size(self) -> Self:
         least = _LEAST_DISK[self.prepare]
         if self.size < least:
-            raise Rejection(
+            raise InvalidValue(
                 f"a {self.prepare} disk of {self.size} is too small",
                 f"write at least {least}",
                 field="size",
@@ -89,13 +89,13 @@ class Machine(Record):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.memory < _LEAST_MEMORY or self.memory.bytes % _MIB:
-            raise Rejection(
+            raise InvalidValue(
                 f"a machine cannot have {self.memory} of memory",
                 f"write whole MiB, at least {_LEAST_MEMORY}",
                 field="memory",
             ).as_pydantic()
         if self.disk.prepare == "debian12" and self.disk.table == "mbr" and self.firmware != "bios":
-            raise Rejection(
+            raise InvalidValue(
                 f"a debian12 disk with an mbr table does not boot by {self.firmware}",
                 "write table: gpt, or firmware: bios",
                 field="disk",
@@ -116,7 +116,7 @@ class Bridge(Record):
     def _check(self) -> Self:
         network = self.address.network
         if self.address.ip in (network.network_address, network.broadcast_address):
-            raise Rejection(
+            raise InvalidValue(
                 f"{self.address} is the address of the network, not of the host on it",
                 f"for example {next(network.hosts())}/{network.prefixlen}",
                 field="address",

@@ -12,13 +12,13 @@ from pydantic import ValidationError
 from providers.errors import TerminalError
 from providers.lab.errors import bad_rack_file
 from providers.lab.rack import Rack
-from specs.code import Code
-from specs.complaint import Complaint, explain
-from specs.nearest import NearestNames
-from specs.path import Path as FieldPath
-from specs.path import dotted, is_within
-from specs.problems import Problems
-from specs.source import Document, load_file
+from specs.diagnostics.codes import Code
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.nearest import NearestNames
+from specs.diagnostics.path import Path as FieldPath
+from specs.diagnostics.path import dotted, is_within
+from specs.validate.model_errors import ModelDiagnostic, explain
+from specs.yaml import Document, load_file
 
 
 def load_rack(path: Path) -> Rack:
@@ -37,11 +37,11 @@ def load_rack(path: Path) -> Rack:
 def parse_rack(data: bytes, file: str) -> Rack:
     """Return the rack that ``data`` describes; ``file`` is its name in messages. RW804."""
     loaded = load_file(file, data)
-    problems = Problems()
-    problems.extend(loaded.problems)
-    rack = _rack(loaded.documents[0], problems) if len(loaded.documents) == 1 else None
-    if problems.has_errors or rack is None:
-        found = [str(problem) for problem in problems.in_order()]
+    diagnostics = Diagnostics()
+    diagnostics.extend(loaded.diagnostics)
+    rack = _rack(loaded.documents[0], diagnostics) if len(loaded.documents) == 1 else None
+    if diagnostics.has_errors or rack is None:
+        found = [str(problem) for problem in diagnostics.in_order()]
         raise bad_rack_file(found or [f"{file}: a rack file is one YAML document"])
     return rack
 
@@ -55,7 +55,7 @@ def dump_rack(rack: Rack) -> bytes:
     return json.dumps(saved, indent=2).encode() + b"\n"
 
 
-def _rack(document: Document, problems: Problems) -> Rack | None:
+def _rack(document: Document, diagnostics: Diagnostics) -> Rack | None:
     rack: Rack | None = None
     try:
         rack = Rack.model_validate(document.data)
@@ -65,14 +65,14 @@ def _rack(document: Document, problems: Problems) -> Rack | None:
             error.errors(include_url=False), Rack, NearestNames(), document.written
         )
     for complaint in complaints:
-        if any(is_within(complaint.path, known) for known in document.broken):
+        if any(is_within(complaint.path, known) for known in document.invalid):
             continue
         place = document.key_position if complaint.at_key else document.position
-        problems.error(place(complaint.path), complaint.code, complaint.message, complaint.hint)
+        diagnostics.error(place(complaint.path), complaint.code, complaint.message, complaint.hint)
     return rack
 
 
-def _shared_identities(rack: Rack) -> Iterator[Complaint]:
+def _shared_identities(rack: Rack) -> Iterator[ModelDiagnostic]:
     """Yield a complaint for every value that has to differ between machines and does not."""
     owners: dict[tuple[str, str], int] = {}
     for index, machine in enumerate(rack.machines):
@@ -86,7 +86,7 @@ def _shared_identities(rack: Rack) -> Iterator[Complaint]:
             owner = owners.setdefault((dotted(field), value), index)
             if owner != index:
                 path = ("machines", index, *field)
-                yield Complaint(
+                yield ModelDiagnostic(
                     path,
                     at_key=False,
                     code=Code.USED_TWICE,

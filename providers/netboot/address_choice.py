@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 
 from providers.netboot.errors import Problem
 from providers.netboot.leases import Lease, LeaseStore
-from specs.compiled import CompiledNetwork
+from specs.fleet import CompiledNetwork
 
 _PROBES = 32
 """Single look-ups before all of the network's leases are read to find what is free."""

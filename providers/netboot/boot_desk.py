@@ -33,7 +33,7 @@ from providers.netboot.decision import (
 )
 from providers.netboot.leases import LeaseStore
 from providers.netboot.requester import identify
-from specs.compiled import CompiledNetwork
+from specs.fleet import CompiledNetwork
 
 Loader = Literal["ipxe", "grub"]
 

@@ -81,7 +81,7 @@ def decide(request: BootRequest, grants: tuple[Grant, ...], now: datetime) -> Bo
 
 @dataclass(frozen=True, slots=True)
 class BootTicket:
-    """What a boot script carries so that the RAM system can enrol: secrets of minutes.
+    """What a boot script carries so that the RAM system can enroll: secrets of minutes.
 
     ``server`` is the agents' base URL, ``pin`` the SHA-256 fingerprint of its
     certificate in hex, ``token`` single-use.

@@ -18,7 +18,7 @@ from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, MessageType
 from providers.netboot.dhcp_reply import destination
 from providers.netboot.errors import MalformedPacketError, Problem
 from providers.netboot.firmware import Chain, Firmware, architecture, classify
-from specs.compiled import CompiledNetwork
+from specs.fleet import CompiledNetwork
 
 _BOOT_MESSAGES = (MessageType.DISCOVER, MessageType.REQUEST, MessageType.INFORM)
 

@@ -7,7 +7,7 @@ from ipaddress import IPv4Address
 
 from providers.netboot.errors import Problem
 from providers.netboot.leases import LeaseStore
-from specs.compiled import CompiledNetwork
+from specs.fleet import CompiledNetwork
 
 
 @dataclass(frozen=True, slots=True)

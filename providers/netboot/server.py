@@ -31,7 +31,7 @@ from providers.netboot.errors import InterfaceError
 from providers.netboot.http_routes import routes
 from providers.netboot.leases import LeaseStore
 from providers.netboot.tftp_server import TftpServer, Transfer
-from specs.compiled import CompiledNetwork
+from specs.fleet import CompiledNetwork
 
 _HTTP_BASE = re.compile(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _HTTP_LIMIT = 90

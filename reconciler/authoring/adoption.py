@@ -6,7 +6,7 @@ from reconciler.authoring.discovery import DiscoveredMachine
 from reconciler.authoring.machine_row import MachineRow
 from reconciler.authoring.placement import Placement
 from reconciler.authoring.rewrite import AuthoringError
-from specs.compiled import CompiledFleet, CompiledMachine
+from specs.fleet import CompiledFleet, CompiledMachine
 
 
 def adopted(

@@ -5,12 +5,12 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from itertools import accumulate
 
-from specs.define import define
-from specs.library import Library
-from specs.nearest import NearestNames
-from specs.problems import Problems
-from specs.source import load_file
-from specs.uniqueness import check_uniqueness
+from specs.compile.uniqueness import check_uniqueness
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.nearest import NearestNames
+from specs.validate.document import define
+from specs.validate.registry import Registry
+from specs.yaml import load_file
 
 
 def complaints(file: str, documents: Sequence[str], lines: Sequence[int]) -> list[tuple[int, str]]:
@@ -20,13 +20,13 @@ def complaints(file: str, documents: Sequence[str], lines: Sequence[int]) -> lis
     """
     if not documents:
         return []
-    problems = Problems()
+    diagnostics = Diagnostics()
     nearest = NearestNames()
     loaded = load_file(file, "---\n".join(documents).encode())
-    problems.extend(loaded.problems)
-    definitions = [define(document, problems, nearest) for document in loaded.documents]
-    library = Library(definitions, loaded.unreadable, problems)
-    check_uniqueness(library.of_kind("Machine").values(), problems)
+    diagnostics.extend(loaded.diagnostics)
+    resources = [define(document, diagnostics, nearest) for document in loaded.documents]
+    registry = Registry(resources, loaded.unreadable, diagnostics)
+    check_uniqueness(registry.of_kind("Machine").values(), diagnostics)
     starts = list(accumulate((text.count("\n") + 1 for text in documents), initial=1))
 
     def origin(line: int) -> int:
@@ -40,5 +40,5 @@ def complaints(file: str, documents: Sequence[str], lines: Sequence[int]) -> lis
             + place.sub(lambda match: f"{file}:{origin(int(match[1]))}", problem.message)
             + (f" ({problem.hint})" if problem.hint else ""),
         )
-        for problem in problems.in_order()
+        for problem in diagnostics.in_order()
     ]

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.observed import Sighting
-from specs.rejection import Rejection
-from specs.value import hardware_uuid, mac_address
+from reconciler.state.observed import Sighting
+from specs.types import hardware_uuid, mac_address
+from specs.types.invalid_value import InvalidValue
 
 _NAME_PREFIX = "node-"
 
@@ -69,7 +69,7 @@ def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[
 def _own_uuid(text: str) -> str:
     try:
         return hardware_uuid.normalised(text)
-    except Rejection:
+    except InvalidValue:
         return ""
 
 
@@ -77,5 +77,5 @@ def _normal(text: str) -> str:
     bare = text.removeprefix("mac:").removeprefix("uuid:")
     try:
         return mac_address.normalised(mac_address.suggestion(bare) or bare)
-    except Rejection:
+    except InvalidValue:
         return bare.lower()

@@ -8,7 +8,7 @@ from reconciler.authoring.checked import complaints
 from reconciler.authoring.dpm import GroupSubnet, Registration
 from reconciler.authoring.machine_row import MachineRow, documents_text
 from reconciler.authoring.scalar import flow_list, scalar
-from specs.compiled import AddressRange
+from specs.fleet import AddressRange
 from specs.kinds.record import API_VERSION
 
 _NAMES_ORDER = 100

@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from reconciler.authoring.rewrite import AuthoringError
-from specs.catalogue import CATALOGUE, Explanation
-from specs.code import Code
-from specs.compiled import CompiledFleet, CompiledMachine, Origin
-from specs.nearest import NearestNames
-from specs.position import Position
+from specs.diagnostics.catalogue import CATALOGUE, Explanation
+from specs.diagnostics.codes import Code
+from specs.diagnostics.nearest import NearestNames
+from specs.diagnostics.position import Position
+from specs.fleet import CompiledFleet, CompiledMachine, Origin
 
 
 @dataclass(frozen=True, slots=True)

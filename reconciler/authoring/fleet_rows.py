@@ -4,13 +4,13 @@ from collections.abc import Mapping
 
 from reconciler.authoring.machine_row import MachineRow, row_of_compiled, row_of_document
 from reconciler.authoring.rewrite import AuthoringError
-from specs.compiled import CompiledFleet
-from specs.define import define
 from specs.desired_state import is_desired_state
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.nearest import NearestNames
+from specs.fleet import CompiledFleet
 from specs.kinds.machine import Machine
-from specs.nearest import NearestNames
-from specs.problems import Problems
-from specs.source import load_file
+from specs.validate.document import define
+from specs.yaml import load_file
 
 
 def fleet_rows(files: Mapping[str, bytes], fleet: CompiledFleet) -> tuple[MachineRow, ...]:
@@ -22,7 +22,7 @@ def fleet_rows(files: Mapping[str, bytes], fleet: CompiledFleet) -> tuple[Machin
     rows: dict[str, MachineRow | None] = {}
     for file in sorted(filter(is_desired_state, files)):
         for document in load_file(file, files[file]).documents:
-            model = define(document, Problems(), NearestNames()).model
+            model = define(document, Diagnostics(), NearestNames()).model
             if isinstance(model, Machine):
                 rows[model.metadata.name] = row_of_document(model)
     for name, machine in fleet.machines.items():

@@ -19,7 +19,7 @@ from reconciler.authoring.rewrite import (
     read_text,
     refuse_other_meaning,
 )
-from specs.source import load_file
+from specs.yaml import load_file
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 

@@ -24,8 +24,8 @@ from reconciler.authoring.machine_row import (
 )
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.subnet_mask import prefix_length
-from specs.nearest import NearestNames
-from specs.value.mac_address import suggestion
+from specs.diagnostics.nearest import NearestNames
+from specs.types.mac_address import suggestion
 
 COLUMNS = (
     "name",

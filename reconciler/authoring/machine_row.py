@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from reconciler.authoring.scalar import flow_list, flow_mapping, scalar
-from specs.compiled import CompiledMachine
+from specs.fleet import CompiledMachine
 from specs.kinds.machine import Machine
 from specs.kinds.record import API_VERSION
 

@@ -6,10 +6,10 @@ from ipaddress import AddressValueError, IPv4Address
 
 from reconciler.authoring.discovery import DiscoveredMachine
 from reconciler.authoring.rewrite import AuthoringError
-from specs.compiled import CompiledFleet
+from specs.diagnostics.nearest import NearestNames
 from specs.enrollment import DiscoveredMachine as Candidate
 from specs.enrollment import EnrollmentReport, enrollment
-from specs.nearest import NearestNames
+from specs.fleet import CompiledFleet
 
 _NO_ADDRESS = IPv4Address(0)
 _MOST_SHOWN = 3

@@ -4,8 +4,8 @@ from collections.abc import Callable
 from typing import Any
 
 from reconciler.errors import ReconcilerError
-from specs.problem import Problem
-from specs.source import LoadedFile, load_file
+from specs.diagnostics.diagnostic import Diagnostic
+from specs.yaml import LoadedFile, load_file
 
 _UTF8_MARK = b"\xef\xbb\xbf"
 
@@ -15,15 +15,15 @@ class AuthoringError(ReconcilerError):
 
 
 class UnreadableFileError(AuthoringError):
-    """The file has problems of its own (RW930); ``problems`` says which."""
+    """The file has problems of its own (RW930); ``diagnostics`` says which."""
 
-    def __init__(self, file: str, problems: tuple[Problem, ...]) -> None:
+    def __init__(self, file: str, diagnostics: tuple[Diagnostic, ...]) -> None:
         super().__init__(
             "RW930",
-            f"{file} has {len(problems)} error(s) and was left as it is",
+            f"{file} has {len(diagnostics)} error(s) and was left as it is",
             "Correct them first",
         )
-        self.problems = problems
+        self.diagnostics = diagnostics
 
 
 def read_text(file: str, data: bytes) -> str:
@@ -72,7 +72,7 @@ def meaning(file: str, data: bytes) -> list[Any]:
 
 def _loaded(file: str, data: bytes) -> LoadedFile:
     loaded = load_file(file, data)
-    errors = tuple(problem for problem in loaded.problems if problem.severity == "error")
+    errors = tuple(problem for problem in loaded.diagnostics if problem.severity == "error")
     if errors:
         raise UnreadableFileError(file, errors)
     return loaded

@@ -21,21 +21,21 @@ def accept(commit: str, repo: str, state: Path) -> int:
     continue it, and be signed by the signers that it lists. A running `serve` takes it
     at once where the branch that it follows has it. Nothing is carried out.
     """
-    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
-    from reconciler.source.acceptance import Refuse  # noqa: PLC0415
+    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
+    from reconciler.git.commit_policy import Refuse  # noqa: PLC0415
 
-    workspace = Workspace(repo, commit, state)
-    policy = workspace.fleet.settings.commits
-    named = workspace.source.own_commit
-    last = workspace.admission.last
+    project = Project(repo, commit, state)
+    policy = project.fleet.settings.commits
+    named = project.source.own_commit
+    last = project.admission.last
     if last is not None and named is not None and last.commit == named.id:
-        click.echo(f"{workspace.describe} is the last accepted commit already")
+        click.echo(f"{project.describe} is the last accepted commit already")
         return 0
-    decision = workspace.decision
+    decision = project.decision
     reason = decision.error.code if isinstance(decision, Refuse) else decision.reason
     actor = f"{getuser()}@{gethostname()}"
-    workspace.take_over(workspace.fleet, named, actor, f"by hand ({reason})", utc_now())
-    click.echo(f"accepted {workspace.describe}")
+    project.take_over(project.fleet, named, actor, f"by hand ({reason})", utc_now())
+    click.echo(f"accepted {project.describe}")
     if isinstance(decision, Refuse):
         click.echo(f"although {decision.error}")
     if last is not None:

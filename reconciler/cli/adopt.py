@@ -12,8 +12,8 @@ if TYPE_CHECKING:
 
     from reconciler.authoring.discovery import DiscoveredMachine
     from reconciler.authoring.machine_row import MachineRow
-    from reconciler.source.tree import SourceTree
-    from specs.compiled import CompiledFleet
+    from reconciler.git.tree import SourceTree
+    from specs.fleet import CompiledFleet
 
 
 @click.command()
@@ -116,26 +116,23 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
 
 def _repository(repo: str, state: Path) -> "tuple[SourceTree, CompiledFleet]":
     """Return the files as they are now, edits that are not committed included."""
-    from reconciler.cli.workspace import InvalidRepositoryError  # noqa: PLC0415
-    from reconciler.source.location import open_source  # noqa: PLC0415
-    from specs.compile import compile_fleet  # noqa: PLC0415
+    from reconciler.app.project import InvalidRepositoryError  # noqa: PLC0415
+    from reconciler.git.location import open_source  # noqa: PLC0415
+    from specs.compile.fleet import compile_fleet  # noqa: PLC0415
 
     tree = open_source(repo, None, cache=state / "sources")
     result = compile_fleet(tree.files, tree.revision)
     if result.fleet is None:
-        raise InvalidRepositoryError(*_invalid("the repository has errors", result.problems))
+        raise InvalidRepositoryError(
+            "the repository has errors", "\n".join(map(str, result.diagnostics))
+        )
     return tree, result.fleet
-
-
-def _invalid(what: str, problems: tuple[object, ...]) -> tuple[str, str, str]:
-    listing = "\n".join(map(str, problems))
-    return "RW901", f"{what}\n{listing}", "Correct them; nothing else was done"
 
 
 def _discovered(state: Path, fleet: "CompiledFleet") -> "tuple[DiscoveredMachine, ...]":
     from reconciler.authoring.discovery import discovered  # noqa: PLC0415
-    from reconciler.store.database import open_database  # noqa: PLC0415
-    from reconciler.store.sightings import sightings  # noqa: PLC0415
+    from reconciler.state.database import open_database  # noqa: PLC0415
+    from reconciler.state.sightings import sightings  # noqa: PLC0415
 
     known = [mac for machine in fleet.machines.values() for mac in machine.macs]
     return discovered(sightings(open_database(state / "rackwright.db"), known))
@@ -196,18 +193,18 @@ def _edited(
 
 
 def _refuse_broken(tree: "SourceTree", path: str, new: bytes) -> None:
-    from reconciler.cli.workspace import InvalidRepositoryError  # noqa: PLC0415
-    from specs.compile import compile_fleet  # noqa: PLC0415
+    from reconciler.app.project import InvalidRepositoryError  # noqa: PLC0415
+    from specs.compile.fleet import compile_fleet  # noqa: PLC0415
 
     result = compile_fleet({**tree.files, path: new}, tree.revision)
     if result.fleet is None:
         what = "the repository would have errors with these machines"
-        raise InvalidRepositoryError(*_invalid(what, result.problems))
+        raise InvalidRepositoryError(what, "\n".join(map(str, result.diagnostics)))
 
 
 def _write(repo: str, path: str, old: bytes, new: bytes) -> None:
     from reconciler.cli.edited_file import below, make_folder, replace_file  # noqa: PLC0415
-    from reconciler.source.location import RemoteRepository, parse_location  # noqa: PLC0415
+    from reconciler.git.location import RemoteRepository, parse_location  # noqa: PLC0415
 
     place = parse_location(repo)
     if isinstance(place, RemoteRepository):

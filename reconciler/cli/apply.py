@@ -57,23 +57,23 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
     """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
     from reconciler.cli.follow import follow  # noqa: PLC0415
     from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.cli.selection import select  # noqa: PLC0415
-    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
-    from reconciler.ledger.ledger import Ledger  # noqa: PLC0415
     from reconciler.loop.approval import approve  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415
-    from reconciler.rendering.plan_text import print_plan  # noqa: PLC0415
     from reconciler.server.service import is_served  # noqa: PLC0415
+    from reconciler.state.ledger import Ledger  # noqa: PLC0415
+    from reconciler.views.console import console  # noqa: PLC0415
+    from reconciler.views.plan_text import print_plan  # noqa: PLC0415
 
-    workspace = Workspace(repo, ref, state)
+    project = Project(repo, ref, state)
     now = utc_now()
-    workspace.require_acceptable()
-    plan = workspace.plan(now)
+    project.require_acceptable()
+    plan = project.plan(now)
     screen = console(stderr=output_format == "json")
     if planfile is None:
-        print_plan(screen, plan, workspace.announcement, now)
+        print_plan(screen, plan, project.announcement, now)
     chosen, refused = select(plan, planfile)
     for machine, reason in refused:
         screen.print(f"refused: {machine}: {reason}", style="yellow")
@@ -87,11 +87,11 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     actor = f"{getuser()}@{gethostname()}"
     if chosen:
         _confirm(plan, sum(len(item.disks) for item in chosen), yes)
-    workspace.accept(actor, now)
+    project.accept(actor, now)
     if chosen:
-        approve(Ledger(workspace.database), plan, chosen, actor, now)
+        approve(Ledger(project.database), plan, chosen, actor, now)
     watched = [item.operation.op_id for item in (*chosen, *running) if item.operation]
-    all_well = follow(workspace, boot_files, watched, output_format)
+    all_well = follow(project, boot_files, watched, output_format)
     return 0 if all_well and not refused else 1
 
 

@@ -28,17 +28,17 @@ def clear(machine: str, outcome: str, repo: str, ref: str | None, state: Path) -
     hardware had when it was last worked on. Nothing is run again: for that, give the
     assignment a new run token.
     """
-    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
-    from reconciler.ledger.ledger import Ledger  # noqa: PLC0415
-    from reconciler.ledger.states import OperationState  # noqa: PLC0415
-    from reconciler.store.observations import Observations  # noqa: PLC0415
+    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
+    from reconciler.state.ledger import Ledger  # noqa: PLC0415
+    from reconciler.state.observations import Observations  # noqa: PLC0415
+    from reconciler.state.operation_states import OperationState  # noqa: PLC0415
 
-    workspace = Workspace(repo, ref, state)
-    present = workspace.fleet.machines.get(machine)
-    ledger = Ledger(workspace.database)
+    project = Project(repo, ref, state)
+    present = project.fleet.machines.get(machine)
+    ledger = Ledger(project.database)
     identities = present.hardware_identities if present else ledger.known_as(machine)
     done = []
-    if Observations(workspace.database).clear_quarantine(machine, identities):
+    if Observations(project.database).clear_quarantine(machine, identities):
         done.append("quarantine lifted")
     for status in ledger.under_way():
         if status.state is OperationState.INDETERMINATE and set(identities).intersection(

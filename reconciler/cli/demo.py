@@ -93,7 +93,7 @@ def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
     Builds what is missing, starts a virtual rack, and then runs the same commands
     that you would type. Needs root.
     """
-    from reconciler.rendering.console import console  # noqa: PLC0415
+    from reconciler.views.console import console  # noqa: PLC0415
 
     setting = _Demo(directory.resolve(), packages.resolve(), console())
     began = time.monotonic()
@@ -115,7 +115,7 @@ def _rack_up(setting: _Demo, example: Path) -> "RackClient":
     from providers.lab.client import RackClient  # noqa: PLC0415
     from providers.lab.rack import Rack  # noqa: PLC0415
     from providers.lab.up import rack_up  # noqa: PLC0415
-    from reconciler.rendering.build_progress import build_progress  # noqa: PLC0415
+    from reconciler.views.build_progress import build_progress  # noqa: PLC0415
 
     with setting.phase("Start the virtual rack"):
         client = RackClient(setting.rack)

@@ -34,8 +34,8 @@ def build(boot_files: Path, cache: Path, output_format: str, *, refresh: bool) -
 
     import agent  # noqa: PLC0415
     from providers.deploy_os.build import build as build_deploy_os  # noqa: PLC0415
-    from reconciler.rendering.build_progress import build_progress  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415
+    from reconciler.views.build_progress import build_progress  # noqa: PLC0415
+    from reconciler.views.console import console  # noqa: PLC0415
 
     source = Path(agent.__file__).parent
     screen = console(stderr=output_format == "json")

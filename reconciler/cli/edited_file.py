@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.source.tree import MAX_ENTRIES, is_hidden, too_many_entries
+from reconciler.git.tree import MAX_ENTRIES, is_hidden, too_many_entries
 from specs.desired_state import SUFFIXES, is_desired_state
 
 MAX_BYTES = 32 * 2**20
-"""As large as a file of desired state may be (``reconciler.source.tree``)."""
+"""As large as a file of desired state may be (``reconciler.git.tree``)."""
 
 
 def files_below(paths: tuple[Path, ...], suffixes: frozenset[str] = SUFFIXES) -> Iterator[Path]:

@@ -43,27 +43,27 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
     if not subject.startswith(_MACHINE):
         _explain_code(subject, output_format)
         return
+    from reconciler.app.project import Project  # noqa: PLC0415
     from reconciler.authoring.explanation import (  # noqa: PLC0415 - not needed for --help
         chosen,
         explained,
         find_machine,
     )
-    from reconciler.cli.workspace import Workspace  # noqa: PLC0415
 
-    workspace = Workspace(repo, ref, state)
-    machine = find_machine(workspace.whole_fleet, subject.removeprefix(_MACHINE))
-    fields = explained(workspace.whole_fleet, machine)
+    project = Project(repo, ref, state)
+    machine = find_machine(project.whole_fleet, subject.removeprefix(_MACHINE))
+    fields = explained(project.whole_fleet, machine)
     if field is not None:
         fields = chosen(fields, field)
     if output_format == "json":
         document = {
             "machine": machine.name,
-            "revision": workspace.source.revision,
+            "revision": project.source.revision,
             "fields": [_as_json(each) for each in fields],
         }
         click.echo(dumps(document, indent=2))
         return
-    click.echo(f"machine/{machine.name} in {workspace.source.revision[:_SHORT]}")
+    click.echo(f"machine/{machine.name} in {project.source.revision[:_SHORT]}")
     width = max(len(each.field) for each in fields)
     for each in fields:
         place = f"{each.position}, {each.reason}" if each.position else each.reason

@@ -39,12 +39,12 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
       rackwright export csv --repo fleet --out machines.csv
       rackwright export csv --ref v1 | head
     """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.app.project import Project  # noqa: PLC0415
     from reconciler.authoring.fleet_rows import fleet_rows  # noqa: PLC0415 - not for --help
     from reconciler.authoring.machine_csv import csv_text  # noqa: PLC0415
-    from reconciler.cli.workspace import Workspace  # noqa: PLC0415
 
-    workspace = Workspace(repo, ref, state)
-    rows = fleet_rows(workspace.source.files, workspace.whole_fleet)
+    project = Project(repo, ref, state)
+    rows = fleet_rows(project.source.files, project.whole_fleet)
     text = csv_text(rows)
     if out is None:
         click.echo(text, nl=False)

@@ -5,41 +5,41 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.app.project import Project, utc_now
 from reconciler.cli.log import configure_log
-from reconciler.cli.workspace import Workspace, utc_now
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.operation import OperationStatus
-from reconciler.ledger.states import ENDED, OperationState
-from reconciler.rendering.progress import ProgressView, progress_view
 from reconciler.server.service import Service, ServiceSettings, is_served
+from reconciler.state.ledger import Ledger
+from reconciler.state.operation import OperationStatus
+from reconciler.state.operation_states import ENDED, OperationState
+from reconciler.views.progress import ProgressView, progress_view
 
 if TYPE_CHECKING:
-    from reconciler.store.database import Database
+    from reconciler.state.database import Database
 
 _REFRESH = 0.25
 _SETTLED = ENDED | {OperationState.INDETERMINATE}
 
 
 def follow(
-    workspace: Workspace, boot_files: Path, operations: Sequence[str], output_format: str
+    project: Project, boot_files: Path, operations: Sequence[str], output_format: str
 ) -> bool:
     """Show the operations until all have ended; return whether all are verified."""
     configure_log(quiet=True)
     with progress_view(output_format) as view:
-        if is_served(workspace.state):
-            return asyncio.run(_watch(workspace.database, operations, view))
-        settings = ServiceSettings(state=workspace.state, boot_files=boot_files)
-        return asyncio.run(_serve_and_watch(workspace, settings, operations, view))
+        if is_served(project.state):
+            return asyncio.run(_watch(project.database, operations, view))
+        settings = ServiceSettings(state=project.state, boot_files=boot_files)
+        return asyncio.run(_serve_and_watch(project, settings, operations, view))
 
 
 async def _serve_and_watch(
-    workspace: Workspace,
+    project: Project,
     settings: ServiceSettings,
     operations: Sequence[str],
     view: ProgressView,
 ) -> bool:
-    async with Service(settings, workspace.fleet, workspace.database, utc_now):
-        return await _watch(workspace.database, operations, view)
+    async with Service(settings, project.fleet, project.database, utc_now):
+        return await _watch(project.database, operations, view)
 
 
 async def _watch(database: "Database", operations: Sequence[str], view: ProgressView) -> bool:

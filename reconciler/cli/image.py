@@ -19,9 +19,9 @@ def image() -> None:
 def ls(state: Path, output_format: str) -> int:
     """List the images: name, digest, age, sizes, and whether each can be restored."""
     from providers.imaging.store import ChunkStore  # noqa: PLC0415
-    from reconciler.cli.workspace import utc_now  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415
-    from reconciler.rendering.image_text import image_table  # noqa: PLC0415
+    from reconciler.app.project import utc_now  # noqa: PLC0415
+    from reconciler.views.console import console  # noqa: PLC0415
+    from reconciler.views.image_text import image_table  # noqa: PLC0415
 
     images = ChunkStore(state / "store").images()
     if output_format == "json":

@@ -56,7 +56,7 @@ def _git_init(directory: Path) -> None:
 
 
 def _next_steps(directory: Path) -> str:
-    from reconciler.source.repository import is_in_git  # noqa: PLC0415 - not for --help
+    from reconciler.git.repository import is_in_git  # noqa: PLC0415 - not for --help
 
     steps = [] if directory == Path() else [f"cd {quote(str(directory))}"]
     steps += ["rackwright validate", "edit networks.yaml and machines.yaml: they are examples"]

@@ -83,8 +83,8 @@ def up(directory: Path, rack_file: Path, cache: Path, *, fresh: bool) -> int:
     """Make the disks that are missing and start the rack, all machines off."""
     from providers.lab.rack import Rack  # noqa: PLC0415
     from providers.lab.up import rack_up  # noqa: PLC0415
-    from reconciler.rendering.build_progress import build_progress  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415
+    from reconciler.views.build_progress import build_progress  # noqa: PLC0415
+    from reconciler.views.console import console  # noqa: PLC0415
 
     rack = Rack.load(rack_file)
     with build_progress(console(), "rack") as progress:
@@ -108,8 +108,8 @@ def down(directory: Path) -> int:
 def status(directory: Path, output_format: str) -> int:
     """Show the machines and their power."""
     from providers.lab.client import RackClient  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415
-    from reconciler.rendering.rack_text import rack_table  # noqa: PLC0415
+    from reconciler.views.console import console  # noqa: PLC0415
+    from reconciler.views.rack_text import rack_table  # noqa: PLC0415
 
     state = RackClient(directory).status()
     if output_format == "json":

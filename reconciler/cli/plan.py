@@ -60,24 +60,24 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     3 destructive or disruptive changes, 4 blocked, 5 observation incomplete.
     With --against, of what the revision introduces.
     """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
     from reconciler.cli.plan_output import Review  # noqa: PLC0415
-    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
     from reconciler.planning.plan import exit_code  # noqa: PLC0415
 
-    workspace = Workspace(repo, ref, state)
+    project = Project(repo, ref, state)
     now = utc_now()
-    made = workspace.plan(now)
+    made = project.plan(now)
     compared, base_describe = None, ""
     if against is not None:
         from reconciler.planning.difference import difference  # noqa: PLC0415
 
-        base = Workspace(repo, against, state)
-        compared = difference(made, base.plan(now), workspace.fleet, base.fleet)
+        base = Project(repo, against, state)
+        compared = difference(made, base.plan(now), project.fleet, base.fleet)
         base_describe = base.describe
     review = Review(
         made,
-        workspace.announcement,
-        workspace.notice,
+        project.announcement,
+        project.notice,
         compared,
         base_describe,
         explain=explain,
@@ -85,7 +85,7 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     )
     for path in out:
         review.write(path)
-    if output_format == "json" and workspace.notice:
-        click.echo(workspace.notice, err=True)
+    if output_format == "json" and project.notice:
+        click.echo(project.notice, err=True)
     review.show(output_format, paged=not no_pager)
     return exit_code(compared.introduced if compared else made)

@@ -39,12 +39,12 @@ class Review:
     def show(self, output_format: str, *, paged: bool) -> None:
         """Print it. ReconcilerError RW921 for a page of a difference, which there is not."""
         if output_format == "text":
-            from reconciler.rendering.console import console  # noqa: PLC0415
-            from reconciler.rendering.pager import show  # noqa: PLC0415
+            from reconciler.views.console import console  # noqa: PLC0415
+            from reconciler.views.pager import show  # noqa: PLC0415
 
             show(console(), self._text(), paged=paged)
         elif output_format == "json" and self.difference:
-            from reconciler.rendering.difference_text import difference_document  # noqa: PLC0415
+            from reconciler.views.difference_text import difference_document  # noqa: PLC0415
 
             click.echo(dumps(difference_document(self.difference, self.notice), indent=2))
         elif output_format == "html" and self.difference:
@@ -70,28 +70,28 @@ class Review:
     def _text(self) -> "RenderableType":
         now = self.plan.made_at
         if self.difference:
-            from reconciler.rendering.difference_text import difference_text  # noqa: PLC0415
+            from reconciler.views.difference_text import difference_text  # noqa: PLC0415
 
             return difference_text(self.difference, self.describe, self.base, now, full=self.full)
-        from reconciler.rendering.plan_text import plan_text  # noqa: PLC0415
+        from reconciler.views.plan_text import plan_text  # noqa: PLC0415
 
         return plan_text(self.plan, self.describe, now, full=self.full, explain=self.explain)
 
     def _parts(self, form: str) -> Iterator[str]:
         now = self.plan.made_at
         if form == "markdown" and self.difference:
-            from reconciler.rendering.difference_text import difference_markdown  # noqa: PLC0415
+            from reconciler.views.difference_text import difference_markdown  # noqa: PLC0415
 
             yield difference_markdown(self.difference, self.describe, self.base, now)
         elif form == "markdown":
-            from reconciler.rendering.plan_markdown import plan_markdown  # noqa: PLC0415
+            from reconciler.views.plan_markdown import plan_markdown  # noqa: PLC0415
 
             yield plan_markdown(self.plan, self.describe, now, explain=self.explain)
         elif form == "html":
-            from reconciler.rendering.plan_html import plan_html  # noqa: PLC0415
+            from reconciler.views.plan_html import plan_html  # noqa: PLC0415
 
             yield from (f"{line}\n" for line in plan_html(self.plan, self.describe, now))
         else:
-            from reconciler.rendering.plan_json import plan_document  # noqa: PLC0415
+            from reconciler.views.plan_json import plan_document  # noqa: PLC0415
 
             yield dumps(plan_document(self.plan, self.notice), indent=2) + "\n"

@@ -40,7 +40,7 @@ def rewrite_files(
                 write_file(path, new)
         except UnreadableFileError as error:
             refused += 1
-            for problem in error.problems:
+            for problem in error.diagnostics:
                 click.echo(str(problem))
             continue
         except AuthoringError as error:

@@ -11,8 +11,8 @@ from reconciler.errors import ReconcilerError
 from reconciler.planning.fold import digest_of
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan
-from reconciler.rendering.plan_document import FORMAT, ItemDocument, PlanDocument
-from reconciler.rendering.plan_words import SHORT
+from reconciler.views.plan_document import FORMAT, ItemDocument, PlanDocument
+from reconciler.views.plan_words import SHORT
 
 Refusals = list[tuple[str, str]]
 

@@ -10,7 +10,7 @@ import click
 from reconciler.cli.options import boot_files_option, ref_option, repo_option, state_option
 
 if TYPE_CHECKING:
-    from reconciler.cli.workspace import Workspace
+    from reconciler.app.project import Project
     from reconciler.server.service import ServiceSettings
 
 
@@ -40,9 +40,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     a look at machines that were never seen, is started unattended; whatever overwrites
     a disk or interrupts a running system waits for `rackwright apply`.
     """
+    from reconciler.app.project import Project  # noqa: PLC0415
     from reconciler.cli.log import configure_log  # noqa: PLC0415
     from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
-    from reconciler.cli.workspace import Workspace  # noqa: PLC0415
     from reconciler.server.service import ServiceSettings  # noqa: PLC0415
 
     require_able_to_serve(boot_files)
@@ -54,13 +54,13 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
         https_port=https_port,
         unattended=True,
     )
-    asyncio.run(_serve(Workspace(repo, ref, state), settings))
+    asyncio.run(_serve(Project(repo, ref, state), settings))
     return 0
 
 
-async def _serve(workspace: "Workspace", settings: "ServiceSettings") -> None:
-    from reconciler.cli.followed_source import FollowedSource, log_held  # noqa: PLC0415
-    from reconciler.cli.workspace import utc_now  # noqa: PLC0415
+async def _serve(project: "Project", settings: "ServiceSettings") -> None:
+    from reconciler.app.follow_git import GitFollower, log_held  # noqa: PLC0415
+    from reconciler.app.project import utc_now  # noqa: PLC0415
     from reconciler.server.control_plane import SERVER  # noqa: PLC0415
     from reconciler.server.service import Service  # noqa: PLC0415
 
@@ -68,12 +68,12 @@ async def _serve(workspace: "Workspace", settings: "ServiceSettings") -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    held = workspace.hold()
+    held = project.hold()
     if held is not None:
-        log_held(held, workspace.fleet.revision)
-    async with Service(settings, workspace.fleet, workspace.database, utc_now) as service:
-        workspace.accept(SERVER, utc_now())
-        following = asyncio.create_task(FollowedSource(workspace, service, utc_now).follow(stop))
+        log_held(held, project.fleet.revision)
+    async with Service(settings, project.fleet, project.database, utc_now) as service:
+        project.accept(SERVER, utc_now())
+        following = asyncio.create_task(GitFollower(project, service, utc_now).follow(stop))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stop.set()

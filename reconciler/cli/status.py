@@ -21,18 +21,18 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
 
     Exit code 0 when every machine is Ready, else 1.
     """
-    from reconciler.cli.workspace import Workspace, utc_now  # noqa: PLC0415
+    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
     from reconciler.planning.planner import plan  # noqa: PLC0415
-    from reconciler.rendering.machine_state import machine_states  # noqa: PLC0415
+    from reconciler.views.machine_state import machine_states  # noqa: PLC0415
 
-    workspace = Workspace(repo, ref, state)
-    held = workspace.hold()
+    project = Project(repo, ref, state)
+    held = project.hold()
     now = utc_now()
-    observed = workspace.observed(now)
-    states = machine_states(workspace.fleet, observed, plan(workspace.fleet, observed, now))
+    observed = project.observed(now)
+    states = machine_states(project.fleet, observed, plan(project.fleet, observed, now))
     if output_format == "json":
         document = {
-            "revision": workspace.fleet.revision,
+            "revision": project.fleet.revision,
             "held": str(held) if held else None,
             "machines": [
                 {**each._asdict(), "last_seen": each.last_seen and each.last_seen.isoformat()}
@@ -42,12 +42,12 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
         }
         click.echo(dumps(document, indent=2))
     else:
-        from reconciler.rendering.console import console  # noqa: PLC0415 - JSON needs no Rich
-        from reconciler.rendering.status_text import status_table  # noqa: PLC0415
+        from reconciler.views.console import console  # noqa: PLC0415 - JSON needs no Rich
+        from reconciler.views.status_text import status_table  # noqa: PLC0415
 
         screen = console()
         if held:
-            screen.print(f"held at {workspace.describe}", style="yellow", highlight=False)
+            screen.print(f"held at {project.describe}", style="yellow", highlight=False)
             screen.print(f"because {held}", style="yellow", highlight=False)
         screen.print(status_table(states, now))
         if observed.unknown_macs:

@@ -26,16 +26,16 @@ def validate(
     """
     if paths:
         return _validate_files(paths, Path(repo), ref, state, output_format)
+    from reconciler.compiled.check import check_fleet  # noqa: PLC0415
     from reconciler.errors import ReconcilerError  # noqa: PLC0415
-    from reconciler.fleet.check import check_fleet  # noqa: PLC0415
-    from reconciler.rendering.busy import busy  # noqa: PLC0415
-    from reconciler.rendering.console import console  # noqa: PLC0415 - not needed for --help
-    from reconciler.rendering.problem_list import (  # noqa: PLC0415
+    from reconciler.git.location import open_source  # noqa: PLC0415
+    from reconciler.views.busy import busy  # noqa: PLC0415
+    from reconciler.views.console import console  # noqa: PLC0415 - not needed for --help
+    from reconciler.views.diagnostic_list import (  # noqa: PLC0415
         count,
         print_problems,
         problems_document,
     )
-    from reconciler.source.location import open_source  # noqa: PLC0415
 
     source = open_source(repo, ref, cache=state / "sources")
     if not source.files:
@@ -46,16 +46,16 @@ def validate(
         )
     with busy(f"checking {len(source.files):,} files"):
         found = check_fleet(source)
-    problems = found.problems
+    diagnostics = found.diagnostics
     if output_format == "json":
-        click.echo(dumps(problems_document(problems, source.revision), indent=2))
+        click.echo(dumps(problems_document(diagnostics, source.revision), indent=2))
         return 0 if found.sound else 1
-    print_problems(console(), problems)
+    print_problems(console(), diagnostics)
     where = f"{len(source.files):,} file(s), {source.describe}"
     if not found.sound:
-        click.echo(f"\n{count(problems)} in {where}")
+        click.echo(f"\n{count(diagnostics)} in {where}")
         return 1
-    verdict = f"valid, with {count(problems)}" if problems else "valid"
+    verdict = f"valid, with {count(diagnostics)}" if diagnostics else "valid"
     click.echo(
         f"{verdict}: {found.machines:,} machine(s), {found.scenarios:,} scenario(s) in {where}"
     )
@@ -65,33 +65,33 @@ def validate(
 def _validate_files(
     paths: tuple[Path, ...], repo: Path, ref: str | None, state: Path, output_format: str
 ) -> int:
-    from reconciler.fleet.file_check import check_files, check_whole, read_named  # noqa: PLC0415
-    from reconciler.source.repository import is_in_git  # noqa: PLC0415
+    from reconciler.compiled.file_check import check_files, check_whole, read_named  # noqa: PLC0415
+    from reconciler.git.repository import is_in_git  # noqa: PLC0415
 
     files = read_named(repo, paths)
     if ref is None and not is_in_git(repo):
-        from reconciler.source.worktree import read_worktree  # noqa: PLC0415
+        from reconciler.git.worktree import read_worktree  # noqa: PLC0415
 
         source = read_worktree(repo)
         found, place, name = check_whole(source, files), source.describe, source.revision
     else:
-        from reconciler.fleet.open import open_cache  # noqa: PLC0415
-        from reconciler.source.revision import find_revision  # noqa: PLC0415
+        from reconciler.compiled.open import open_cache  # noqa: PLC0415
+        from reconciler.git.revision import find_revision  # noqa: PLC0415
 
         revision = find_revision(repo, ref or "HEAD")
         found, place = check_files(revision, files, open_cache(state)), revision.describe
         name = revision.commit.id
-    broken = found.elsewhere or any(each.severity == "error" for each in found.problems)
+    broken = found.elsewhere or any(each.severity == "error" for each in found.diagnostics)
     if output_format == "json":
-        from reconciler.rendering.problem_list import problems_document  # noqa: PLC0415
+        from reconciler.views.diagnostic_list import problems_document  # noqa: PLC0415
 
-        click.echo(dumps(problems_document(found.problems, name), indent=2))
+        click.echo(dumps(problems_document(found.diagnostics, name), indent=2))
         return 1 if broken else 0
-    if found.problems:
-        from reconciler.rendering.console import console  # noqa: PLC0415
-        from reconciler.rendering.problem_list import print_problems  # noqa: PLC0415
+    if found.diagnostics:
+        from reconciler.views.console import console  # noqa: PLC0415
+        from reconciler.views.diagnostic_list import print_problems  # noqa: PLC0415
 
-        print_problems(console(), found.problems)
+        print_problems(console(), found.diagnostics)
     if found.elsewhere:
         click.echo(
             f"{found.elsewhere:,} error(s) in other files: see `rackwright validate` of the whole"

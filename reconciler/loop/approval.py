@@ -4,12 +4,12 @@ from collections.abc import Iterable
 from datetime import datetime
 
 from reconciler.errors import ReconcilerError
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.states import OperationState
-from reconciler.observed import Observed, ObservedMachine
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
+from reconciler.state.ledger import Ledger
+from reconciler.state.observed import Observed, ObservedMachine
+from reconciler.state.operation_states import OperationState
 
 
 def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:

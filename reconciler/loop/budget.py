@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import NamedTuple
 
-from specs.compiled import FleetSettings
+from specs.fleet import FleetSettings
 
 
 class Effect(StrEnum):

@@ -3,15 +3,15 @@
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.beginning import INTERRUPTS, ITS_TURN
-from reconciler.ledger.operation import OperationStatus
-from reconciler.ledger.states import ACTIVE, OperationState
 from reconciler.loop.budget import Effect
 from reconciler.loop.turn import turns
-from reconciler.observed import Capture, Observed, ObservedMachine
 from reconciler.planning.scenario_work import CONTACT_MAX_AGE
-from specs.compiled import CompiledFleet
+from reconciler.state.beginning import INTERRUPTS, ITS_TURN
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import Capture, Observed, ObservedMachine
+from reconciler.state.operation import OperationStatus
+from reconciler.state.operation_states import ACTIVE, OperationState
+from specs.fleet import CompiledFleet
 
 GRANT_LIFETIME = timedelta(minutes=15)
 """From arming to the agent's claim: a server's firmware may test its memory for ten minutes."""
@@ -98,7 +98,7 @@ def _armed(
     status: OperationStatus, machine: ObservedMachine, now: datetime
 ) -> tuple[Decision, ...]:
     if now - status.at <= GRANT_LIFETIME:
-        contact = machine.ram_contact
+        contact = machine.ramdisk_contact
         waiting = contact is not None and (now - contact).total_seconds() < CONTACT_MAX_AGE
         return () if waiting else (Wake(status),)
     minutes = int(GRANT_LIFETIME.total_seconds() // 60)

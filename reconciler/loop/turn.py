@@ -4,12 +4,12 @@ from collections.abc import Iterator
 from datetime import datetime
 from typing import NamedTuple
 
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.operation import Operation, OperationStatus
-from reconciler.ledger.states import AT_WORK, OperationState
 from reconciler.loop.budget import Effect, Hold, Room, Work, budgets_of
-from reconciler.observed import BUDGET_WINDOW, Observed, ObservedMachine
-from specs.compiled import CompiledFleet
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import BUDGET_WINDOW, Observed, ObservedMachine
+from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.operation_states import AT_WORK, OperationState
+from specs.fleet import CompiledFleet
 
 
 class Turn(NamedTuple):

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from reconciler.planning.fold import KEPT_NAMES
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan, plan_of
-from specs.compiled import Assignment, CompiledFleet, CompiledMachine
+from specs.fleet import Assignment, CompiledFleet, CompiledMachine
 
 _IN_DOCUMENTS = {
     "power_driver": "power.driver",

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from agent.wire.disk import Disk
-from specs.compiled import DiskRequest
+from specs.fleet import DiskRequest
 
 
 def describe(disk: Disk) -> str:

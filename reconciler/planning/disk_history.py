@@ -4,10 +4,10 @@ from collections.abc import Iterable, Mapping
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import Backup, Restore
-from reconciler.ledger.operation import OperationStatus
-from reconciler.ledger.states import OperationState
-from reconciler.observed import Capture, ObservedImage
 from reconciler.planning.item import LastBackup
+from reconciler.state.observed import Capture, ObservedImage
+from reconciler.state.operation import OperationStatus
+from reconciler.state.operation_states import OperationState
 
 
 def image_on(disk: DiskIdentity, operations: Iterable[OperationStatus]) -> str:

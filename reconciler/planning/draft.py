@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.ledger.operation import Operation, OperationKind, operation_id
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk, line_of
-from specs.compiled import Assignment, CompiledMachine, Origin
+from reconciler.state.operation import Operation, OperationKind, operation_id
+from specs.fleet import Assignment, CompiledMachine, Origin
 
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity

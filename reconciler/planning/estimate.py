@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from math import ceil
 
-from specs.compiled import FleetSettings
+from specs.fleet import FleetSettings
 
 BYTES_PER_SECOND = 100_000_000
 """What one Gigabit link of the server carries, shared by all machines at work."""

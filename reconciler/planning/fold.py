@@ -12,8 +12,8 @@ from hashlib import blake2b
 from typing import Any
 
 from reconciler.planning.item import RISKS, PlanItem, Risk
-from specs.compiled import Origin
-from specs.position import Position
+from specs.diagnostics.position import Position
+from specs.fleet import Origin
 
 KEPT_REASONS = 5
 KEPT_NAMES = 5

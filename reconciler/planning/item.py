@@ -5,10 +5,10 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from specs.compiled import Origin
+from specs.fleet import Origin
 
 if TYPE_CHECKING:
-    from reconciler.ledger.operation import Operation
+    from reconciler.state.operation import Operation
 
 
 class Risk(StrEnum):

@@ -8,10 +8,10 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agent.wire.step import ApplyIdentity, Restore
-from reconciler.ledger.operation import Operation
 from reconciler.planning.fold import fold
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
+from reconciler.state.operation import Operation
 
 
 def broken_invariants(plan: Plan) -> tuple[str, ...]:

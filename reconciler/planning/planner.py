@@ -6,10 +6,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.operation import INSPECTION, OperationStatus
-from reconciler.ledger.states import ACTIVE, ENDED, OperationState
-from reconciler.observed import Capture, Observed, ObservedMachine
 from reconciler.planning.draft import Draft, Wishes, Work
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.fold import Alike, Line
@@ -23,7 +19,11 @@ from reconciler.planning.scenario_work import (
     MachineView,
     work_for,
 )
-from specs.compiled import (
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import Capture, Observed, ObservedMachine
+from reconciler.state.operation import INSPECTION, OperationStatus
+from reconciler.state.operation_states import ACTIVE, ENDED, OperationState
+from specs.fleet import (
     Assignment,
     CompiledFleet,
     CompiledHold,

@@ -4,10 +4,10 @@ from collections import defaultdict
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.operation import OperationStatus
-from reconciler.observed import Observed, ObservedMachine
-from specs.compiled import CompiledFleet
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import Observed, ObservedMachine
+from reconciler.state.operation import OperationStatus
+from specs.fleet import CompiledFleet
 
 
 class Rename(NamedTuple):

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from reconciler.planning.fold import KEPT_IMAGES, KEPT_NAMES, Fold, Reason, merged_reasons
 from reconciler.planning.item import RISKS, Risk
-from specs.position import Position
+from specs.diagnostics.position import Position
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,13 +7,13 @@ from typing import assert_never
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
-from reconciler.ledger.operation import OperationKind, OperationStatus
-from reconciler.observed import Capture, ObservedImage, ObservedMachine
 from reconciler.planning.disk_choice import choose_disk, describe
 from reconciler.planning.disk_history import image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
 from reconciler.planning.item import DiskFacts, ImageChange, Risk
-from specs.compiled import (
+from reconciler.state.observed import Capture, ObservedImage, ObservedMachine
+from reconciler.state.operation import OperationKind, OperationStatus
+from specs.fleet import (
     PROTECT,
     Assignment,
     BackupStep,
@@ -68,7 +68,7 @@ class MachineView:
         heard = self.seen.installed
         if heard is None or self.now - heard.at > self.max_age:
             return False
-        later = [self.seen.boot_request, self.seen.in_ram.at if self.seen.in_ram else None]
+        later = [self.seen.boot_request, self.seen.ramdisk.at if self.seen.ramdisk else None]
         return all(at is None or at < heard.at for at in later)
 
 

@@ -1,4 +1,4 @@
-"""HTTP for agents: enrolment, reports, work, claims, events. Mutual TLS except to enrol."""
+"""HTTP for agents: enrollment, reports, work, claims, events. Mutual TLS except to enroll."""
 
 import asyncio
 from collections.abc import Callable
@@ -9,21 +9,21 @@ import structlog
 from aiohttp import web
 
 from agent.wire.codec import WireError, decode, encode
-from agent.wire.enrolment import Enrolment, EnrolmentRequest
+from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
 from agent.wire.step import Finish
 from agent.wire.work import Claim, OperationEvent, Work
 from providers.errors import ProviderError
 from providers.imaging.store import ChunkStore
 from reconciler.errors import TrustError
-from reconciler.ledger.operation import OperationStatus
-from reconciler.ledger.states import OperationState
 from reconciler.server.control_plane import ControlPlane
-from reconciler.server.enrolment import Enroller
+from reconciler.server.enrollment import Enroller
 from reconciler.server.reported_hardware import contradiction
 from reconciler.server.wake_up import WakeUp
+from reconciler.state.operation import OperationStatus
+from reconciler.state.operation_states import OperationState
 from reconciler.trust.peer import AgentPeer, connected_agent
-from specs.compiled import CompiledMachine
+from specs.fleet import CompiledMachine
 
 T = TypeVar("T")
 log = structlog.get_logger(__name__)
@@ -53,7 +53,7 @@ class AgentApi:
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for an aiohttp application."""
         return [
-            web.post("/v1/enrol", self.enrol),
+            web.post("/v1/enroll", self.enroll),
             web.post("/v1/report", self.report),
             web.get("/v1/work", self.work),
             web.post("/v1/operations/{operation}/claim", self.claim),
@@ -71,15 +71,15 @@ class AgentApi:
                 web.HTTPForbidden, "RW532", f"{peer.machine} is not at work on a {wanted}"
             )
 
-    async def enrol(self, request: web.Request) -> web.Response:
+    async def enroll(self, request: web.Request) -> web.Response:
         """Trade a single-use token and a key for a certificate."""
-        body = await _body(request, EnrolmentRequest)
+        body = await _body(request, EnrollmentRequest)
         try:
-            enrolment: Enrolment = self._enroller.enrol(body, request.remote or "")
+            enrollment: Enrollment = self._enroller.enroll(body, request.remote or "")
         except TrustError as error:
             raise _refusal(web.HTTPForbidden, error.code, error.cause, error.action) from error
         self._wake_up.signal()
-        return _answer(enrolment)
+        return _answer(enrollment)
 
     async def report(self, request: web.Request) -> web.Response:
         """Record what an agent says about its machine; of other hardware nothing is kept."""

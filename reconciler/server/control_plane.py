@@ -19,24 +19,24 @@ from providers.netboot.decision import (
     Grant,
     decide,
 )
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.operation import Operation, OperationStatus
-from reconciler.ledger.states import OperationState
 from reconciler.loop.follow_up import GRANT_LIFETIME, Arm, Decision, End, follow_up
-from reconciler.observed import Observed, ObservedImage
-from reconciler.store.captures import Captures
-from reconciler.store.grants import Grants, Token
-from reconciler.store.observations import Observations
-from reconciler.store.observe import observe
+from reconciler.state.captures import Captures
+from reconciler.state.grants import Grants, Token
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.ledger import Ledger
+from reconciler.state.observations import Observations
+from reconciler.state.observe import observe
+from reconciler.state.observed import Observed, ObservedImage
+from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.operation_states import OperationState
 from reconciler.trust import token as trust_token
 
 if TYPE_CHECKING:
-    from reconciler.store.database import Database
-    from specs.compiled import CompiledFleet, CompiledMachine
+    from reconciler.state.database import Database
+    from specs.fleet import CompiledFleet, CompiledMachine
 
 TICKET_LIFETIME = timedelta(minutes=10)
-"""From the boot script to the agent's enrolment."""
+"""From the boot script to the agent's enrollment."""
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
 """From the hand-out of the work to the installed agent's first start: a restore lies between."""
 SERVER = "server"
@@ -115,7 +115,7 @@ class ControlPlane:
     def machine_of_agent(self, name: str) -> "CompiledMachine | None":
         """Return the machine whose agent has a certificate for ``name``.
 
-        The name is that of its enrolment; the machine may have got another since.
+        The name is that of its enrollment; the machine may have got another since.
         """
         token = self.grants.last_enrolled(name)
         return self.desired.machines.get(name) if token is None else self.machine_of_token(token)
@@ -185,7 +185,7 @@ class ControlPlane:
         self.observations.record_boot(replace(request, arch=None), self.now(), machine)
 
     def ticket(self, grant: Grant) -> BootTicket | None:
-        """Mint the enrolment token of a boot script, while the grant is live."""
+        """Mint the enrollment token of a boot script, while the grant is live."""
         status = self._status(grant.operation)
         if (
             status is None

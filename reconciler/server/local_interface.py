@@ -8,7 +8,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from agent.command import run_command
 from agent.inspection.ip_address import address_arguments
 from reconciler.errors import ReconcilerError
-from specs.compiled import CompiledNetwork
+from specs.fleet import CompiledNetwork
 
 
 @dataclass(frozen=True, slots=True)

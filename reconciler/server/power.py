@@ -8,9 +8,9 @@ from providers.errors import ProviderError
 from providers.power.driver import PowerDriver
 from providers.power.manual import ManualPower
 from providers.power.wake_on_lan import WakeOnLan
-from reconciler.ledger.operation import OperationStatus
 from reconciler.server.local_interface import LocalInterface
-from specs.compiled import CompiledMachine
+from reconciler.state.operation import OperationStatus
+from specs.fleet import CompiledMachine
 
 WAKE_INTERVAL = timedelta(seconds=20)
 """A NIC whose link still negotiates misses the packet, so it is sent again and again."""

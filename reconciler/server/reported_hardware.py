@@ -4,8 +4,8 @@ See ``docs/decisions/0019-reports-of-foreign-hardware.md``.
 """
 
 from agent.wire.report import Hardware
-from reconciler.hardware import FleetHardware
-from specs.compiled import CompiledMachine
+from reconciler.state.hardware import FleetHardware
+from specs.fleet import CompiledMachine
 
 _NAMED = 3
 """Machines that a refusal names: a report may name the hardware of a whole fleet."""

@@ -27,16 +27,16 @@ from reconciler.loop.follow_up import Decision, Prove, Wake
 from reconciler.planning.planner import plan
 from reconciler.server.agent_api import AgentApi
 from reconciler.server.control_plane import SERVER, AgentEndpoint, ControlPlane
-from reconciler.server.enrolment import Enroller
+from reconciler.server.enrollment import Enroller
 from reconciler.server.local_interface import local_interface
 from reconciler.server.power import Power
 from reconciler.server.wake_up import WakeUp
-from reconciler.store.database import Database
-from reconciler.store.images import observed_images
-from reconciler.store.leases import StoredLeases
+from reconciler.state.database import Database
+from reconciler.state.images import observed_images
+from reconciler.state.leases import StoredLeases
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
-from specs.compiled import CompiledFleet
+from specs.fleet import CompiledFleet
 
 TICK = 1.0
 """Seconds between looks at the database: what another process approved is seen by then."""

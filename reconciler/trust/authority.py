@@ -140,7 +140,7 @@ class Authority:
                 f"the certification authority is valid from {first:%Y-%m-%d} to {last:%Y-%m-%d},"
                 f" but the clock says {now.astimezone(UTC):%Y-%m-%d}",
                 f"Set the clock; if it is right, move {self._directory.path} away so that a new"
-                " authority is made, and let every agent enrol again",
+                " authority is made, and let every agent enroll again",
             )
 
     def _until(self, wanted: datetime) -> datetime:
@@ -216,7 +216,7 @@ def _authority_key(directory: PrivateDirectory) -> ec.EllipticCurvePrivateKey:
                 "RW502",
                 f"{path} is missing, but the certificate of its authority is there",
                 f"Restore the key from a backup; if it is lost, move {directory.path} away so"
-                " that a new authority is made, and let every agent enrol again",
+                " that a new authority is made, and let every agent enroll again",
             )
         directory.create(path.name, _key_pem(ec.generate_private_key(ec.SECP256R1())))
         pem = directory.read(path.name) or b""
@@ -348,7 +348,7 @@ def _damaged(path: Path, expected: str) -> TrustError:
         "RW502",
         f"{path} is not {expected}",
         "Restore the directory from a backup; if there is none, move it away so that a new"
-        " authority is made, and let every agent enrol again",
+        " authority is made, and let every agent enroll again",
     )
 
 

@@ -41,7 +41,7 @@ def connected_agent(
             "RW509",
             f"the certificate of {peer.machine} ({peer.environment}) expired at"
             f" {peer.expires:%Y-%m-%d %H:%M} UTC",
-            "Let the agent enrol again with a new token",
+            "Let the agent enroll again with a new token",
         )
     return peer
 
@@ -77,5 +77,5 @@ def _no_agent() -> TrustError:
     return TrustError(
         "RW508",
         "the client's certificate does not name an agent",
-        "Let the agent enrol again; other programs connect without a client certificate",
+        "Let the agent enroll again; other programs connect without a client certificate",
     )

@@ -9,7 +9,7 @@ def server_context(credentials: ServerCredentials, authority_pem: str) -> ssl.SS
     """Return a context that presents ``credentials`` and lets agents show a certificate.
 
     A client without a certificate is let in (people, and agents that are about to
-    enrol); one with a certificate that this authority did not sign for clients, or
+    enroll); one with a certificate that this authority did not sign for clients, or
     that has expired, is cut off. The system's certificate store is not consulted.
 
     TLS 1.3 only: it encrypts client certificates, and every agent's Python has it.

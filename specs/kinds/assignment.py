@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from specs.kinds.record import Record
-from specs.value.name import PathName
-from specs.value.run_token import RunToken
+from specs.types.name import PathName
+from specs.types.run_token import RunToken
 
 MAX_ASSIGNMENTS = 100
 

@@ -4,11 +4,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
+from specs.diagnostics.quote import quoted
 from specs.kinds.record import Record
-from specs.quotation import quoted
-from specs.rejection import Rejection
-from specs.value.line import Line
-from specs.value.signing_key import SigningKey, is_openpgp
+from specs.types.invalid_value import InvalidValue
+from specs.types.line import Line
+from specs.types.signing_key import SigningKey, is_openpgp
 
 _NAME = "Jane Doe"
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKvV9mS1xUuhTXpyZfSXVTFpVVAPJSrZqz2QmC2qQkjR"
@@ -49,14 +49,14 @@ class Commits(Record):
     def _signers_fit(self) -> Self:
         if self.verify == "none":
             if self.signers:
-                raise Rejection(
+                raise InvalidValue(
                     "the signers have no effect: verify is none",
                     "write verify: ssh or verify: gpg, or remove the signers",
                     field="signers",
                 ).as_pydantic()
             return self
         if not self.signers:
-            raise Rejection(
+            raise InvalidValue(
                 f"verify: {self.verify} without signers: no commit would ever be valid",
                 "list at least one signer with name and key",
                 field="signers",
@@ -64,7 +64,7 @@ class Commits(Record):
         for signer in self.signers:
             if is_openpgp(signer.key) != (self.verify == "gpg"):
                 other, own = ("OpenPGP", "gpg") if is_openpgp(signer.key) else ("OpenSSH", "ssh")
-                raise Rejection(
+                raise InvalidValue(
                     f"the key of {quoted(signer.name)} is an {other} key, but verify is "
                     f"{self.verify}",
                     f"one kind for all: write verify: {own}, or give another key",
@@ -80,9 +80,9 @@ class Commits(Record):
             if signer.name in names:
                 message = f"two signers are called {quoted(signer.name)}"
                 hint = "a signer with two keys is two entries with two names"
-                raise Rejection(message, hint, field="signers").as_pydantic()
+                raise InvalidValue(message, hint, field="signers").as_pydantic()
             if signer.key in keys:
                 message = f"{quoted(keys[signer.key])} and {quoted(signer.name)} have one key"
-                raise Rejection(message, "keep one of them", field="signers").as_pydantic()
+                raise InvalidValue(message, "keep one of them", field="signers").as_pydantic()
             names.add(signer.name)
             keys[signer.key] = signer.name

@@ -5,10 +5,10 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from specs.kinds.record import Record
-from specs.quantity.bit_rate import BitRate
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.rejection import Rejection
+from specs.types.invalid_value import InvalidValue
+from specs.types.quantities.bit_rate import BitRate
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
 
 MAX_TARGETS = 1000
 
@@ -50,7 +50,7 @@ class Delivery(Record):
             for name in ("max_targets", "max_wait", "max_rate"):
                 if getattr(self, name) is not None:
                     field = str(type(self).model_fields[name].alias)
-                    raise Rejection(
+                    raise InvalidValue(
                         "belongs to multicast", "remove it, or set mode: multicast", field=field
                     ).as_pydantic()
         return self

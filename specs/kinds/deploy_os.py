@@ -4,14 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from specs.code import Code
+from specs.diagnostics.codes import Code
 from specs.kinds.metadata import Metadata
 from specs.kinds.operating_system import Architecture
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.source_file import SourceFile
-from specs.rejection import Rejection
-from specs.value.line import HardwareText
-from specs.value.pattern import FreePattern
+from specs.types.invalid_value import InvalidValue
+from specs.types.line import HardwareText
+from specs.types.pattern import FreePattern
 
 
 class MachineModel(Record):
@@ -33,7 +33,7 @@ class MachineModel(Record):
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:
         if not self.model_fields_set:
-            raise Rejection(
+            raise InvalidValue(
                 "no model is matched", "add vendor or product", Code.EMPTY_SELECTOR
             ).as_pydantic()
         return self

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from specs.kinds.record import Record
-from specs.value.line import HardwareText
+from specs.types.line import HardwareText
 
 
 class DiskSelection(Record):

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Literal, Protocol, TypeVar
 
-from specs.rejection import Rejection
+from specs.types.invalid_value import InvalidValue
 
 Driver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
 
@@ -45,12 +45,12 @@ def fits_its_driver(block: Block) -> Block:
     required = _REQUIRED.get(block.driver, ())
     missing = [name for name in required if name not in given]
     if missing:
-        raise Rejection(
+        raise InvalidValue(
             f"driver {block.driver} wants {', '.join(required)}", f"add {', '.join(missing)}"
         ).as_pydantic()
     allowed = {"driver", *required, *_OPTIONAL.get(block.driver, ())}
     for name in sorted(given - allowed):
-        raise Rejection(
+        raise InvalidValue(
             f"means nothing to driver {block.driver}",
             "remove it, or choose the driver that it belongs to",
             field=name,

@@ -4,14 +4,14 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from specs.code import Code
+from specs.diagnostics.codes import Code
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
-from specs.rejection import Rejection
-from specs.value.address_span import AddressSpan
-from specs.value.hardware_uuid import HardwareUuid
-from specs.value.name import Name, PathName
-from specs.value.pattern import FreePattern, MacPattern, NamePattern
+from specs.types.address_span import AddressSpan
+from specs.types.hardware_uuid import HardwareUuid
+from specs.types.invalid_value import InvalidValue
+from specs.types.name import Name, PathName
+from specs.types.pattern import FreePattern, MacPattern, NamePattern
 
 _Texts = Annotated[tuple[FreePattern, ...], Field(min_length=1, max_length=10_000)]
 _Spans = Annotated[tuple[AddressSpan, ...], Field(min_length=1, max_length=1000)]
@@ -67,7 +67,7 @@ class EnrollmentMatch(Record):
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:
         if not self.model_fields_set:
-            raise Rejection(
+            raise InvalidValue(
                 "nothing is matched",
                 'add a part; all machines are: macs: ["*"]',
                 Code.EMPTY_SELECTOR,

@@ -7,9 +7,9 @@ from pydantic import Field
 from specs.kinds.commits import Commits
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.value.name import Name, PathName
+from specs.types.name import Name, PathName
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
 
 MAX_AT_ONCE = 1000
 MAX_PER_HOUR = 10_000

@@ -8,9 +8,9 @@ from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
 from specs.kinds.metadata import PathMetadata
 from specs.kinds.power import Power
 from specs.kinds.record import API_VERSION, Record
-from specs.value.host_name import DomainName
-from specs.value.labels import Labels
-from specs.value.name import Name
+from specs.types.host_name import DomainName
+from specs.types.labels import Labels
+from specs.types.name import Name
 
 
 class GroupIdentity(Record):

@@ -7,8 +7,8 @@ from pydantic import Field
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.selector import Selector
-from specs.value.line import Line
-from specs.value.timestamp import Timestamp
+from specs.types.line import Line
+from specs.types.timestamp import Timestamp
 
 
 class HoldSpec(Record):

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
-from specs.value.line import Line
+from specs.types.line import Line
 
 
 class ImageSpec(Record):

@@ -7,12 +7,12 @@ from pydantic import Field, model_validator
 from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
-from specs.rejection import Rejection
-from specs.secret_reference import SecretReference
-from specs.value.clock import TimeZone
-from specs.value.line import HardwareText, Line
-from specs.value.name import Name
-from specs.value.place import RepositoryPath
+from specs.types.clock import TimeZone
+from specs.types.invalid_value import InvalidValue
+from specs.types.line import HardwareText, Line
+from specs.types.name import Name
+from specs.types.place import RepositoryPath
+from specs.types.secret import SecretReference
 
 
 class InstalledUser(Record):
@@ -107,7 +107,7 @@ class InstallerSpec(Record):
         names = [user.name for user in self.users]
         for index, name in enumerate(names):
             if name in names[:index]:
-                raise Rejection(
+                raise InvalidValue(
                     f"the user {name} is listed twice", "keep one of the two", field="users"
                 ).as_pydantic()
         return self

@@ -8,13 +8,13 @@ from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
 from specs.kinds.metadata import MachineMetadata
 from specs.kinds.power import Power
 from specs.kinds.record import API_VERSION, Record
-from specs.value.hardware_identity import HardwareIdentity
-from specs.value.hardware_uuid import HardwareUuid
-from specs.value.host_name import DomainName, HostName
-from specs.value.ipv4 import InterfaceAddress
-from specs.value.line import HardwareText
-from specs.value.mac_address import MacAddress
-from specs.value.name import Name, PathName
+from specs.types.hardware_identity import HardwareIdentity
+from specs.types.hardware_uuid import HardwareUuid
+from specs.types.host_name import DomainName, HostName
+from specs.types.ipv4 import InterfaceAddress
+from specs.types.line import HardwareText
+from specs.types.mac_address import MacAddress
+from specs.types.name import Name, PathName
 
 
 class Hardware(Record):

@@ -8,15 +8,15 @@ from specs.kinds.machine import Hardware
 from specs.kinds.metadata import Metadata
 from specs.kinds.power import Power
 from specs.kinds.record import API_VERSION, Record
-from specs.value.hardware_identity import HardwareIdentity
-from specs.value.hardware_uuid import HardwareUuid
-from specs.value.host_name import DomainName, HostName
-from specs.value.ipv4 import InterfaceAddress
-from specs.value.labels import Labels
-from specs.value.line import HardwareText
-from specs.value.mac_address import MacAddress
-from specs.value.name import MachineName, Name, PathName
-from specs.value.place import RepositoryPath
+from specs.types.hardware_identity import HardwareIdentity
+from specs.types.hardware_uuid import HardwareUuid
+from specs.types.host_name import DomainName, HostName
+from specs.types.ipv4 import InterfaceAddress
+from specs.types.labels import Labels
+from specs.types.line import HardwareText
+from specs.types.mac_address import MacAddress
+from specs.types.name import MachineName, Name, PathName
+from specs.types.place import RepositoryPath
 
 _FORMERLY = Hardware.model_fields["formerly"].description
 

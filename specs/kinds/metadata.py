@@ -3,8 +3,8 @@
 from pydantic import Field
 
 from specs.kinds.record import Record
-from specs.value.labels import Labels
-from specs.value.name import MachineName, Name, PathName
+from specs.types.labels import Labels
+from specs.types.name import MachineName, Name, PathName
 
 
 class Metadata(Record):

@@ -6,10 +6,10 @@ from pydantic import Field
 
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.value.host_name import DomainName
-from specs.value.ipv4 import Address, Range, Subnet
+from specs.types.host_name import DomainName
+from specs.types.ipv4 import Address, Range, Subnet
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
 
 
 class Dhcp(Record):

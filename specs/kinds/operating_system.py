@@ -7,9 +7,9 @@ from pydantic import Field, model_validator
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.source_file import SourceFile
-from specs.rejection import Rejection
-from specs.value.line import HardwareText, Line
-from specs.value.web import Url
+from specs.types.invalid_value import InvalidValue
+from specs.types.line import HardwareText, Line
+from specs.types.web import Url
 
 Family = Literal["debian", "ubuntu", "rhel", "fedora", "suse", "windows"]
 Architecture = Literal["amd64", "arm64", "i386"]
@@ -38,11 +38,11 @@ class Media(Record):
     @model_validator(mode="after")
     def _can_start(self) -> Self:
         if (self.tree is None) == (self.iso is None):
-            raise Rejection(
+            raise InvalidValue(
                 "wants exactly one of tree and iso", "the packages come from one place"
             ).as_pydantic()
         if self.tree is not None and (self.kernel is None or self.initrd is None):
-            raise Rejection(
+            raise InvalidValue(
                 "tree wants kernel and initrd",
                 "a mirror has them below dists/ or images/pxeboot/; name them with their checksums",
             ).as_pydantic()

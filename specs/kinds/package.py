@@ -8,12 +8,12 @@ from specs.kinds.metadata import Metadata
 from specs.kinds.operating_system import Architecture, Family
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.source_file import SourceFile
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.rejection import Rejection
-from specs.value.line import HardwareText, Line
-from specs.value.name import Name
-from specs.value.place import MachinePath
+from specs.types.invalid_value import InvalidValue
+from specs.types.line import HardwareText, Line
+from specs.types.name import Name
+from specs.types.place import MachinePath
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
 
 Urgency = Literal["low", "normal", "high", "highest"]
 
@@ -125,7 +125,7 @@ class Detection(Record):
     @model_validator(mode="after")
     def _is_one_sign(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise Rejection(
+            raise InvalidValue(
                 "wants exactly one of file, registry and package",
                 "write one list item per sign",
             ).as_pydantic()

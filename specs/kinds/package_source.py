@@ -7,12 +7,12 @@ from pydantic import Field
 from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.recurrence import Recurrence
-from specs.quantity.bit_rate import BitRate
-from specs.quantity.bounds import between
-from specs.quantity.byte_size import ByteSize
-from specs.secret_reference import SecretReference
-from specs.value.line import HardwareText, Line
-from specs.value.web import Url
+from specs.types.line import HardwareText, Line
+from specs.types.quantities.bit_rate import BitRate
+from specs.types.quantities.bounds import between
+from specs.types.quantities.byte_size import ByteSize
+from specs.types.secret import SecretReference
+from specs.types.web import Url
 
 
 class SourceLogin(Record):

@@ -4,10 +4,10 @@ from pydantic import Field, model_validator
 
 from specs.kinds.driver import Driver, fits_its_driver
 from specs.kinds.record import Record
-from specs.secret_reference import SecretReference
-from specs.value.host import Host
-from specs.value.line import HardwareText
-from specs.value.web import Url
+from specs.types.host import Host
+from specs.types.line import HardwareText
+from specs.types.secret import SecretReference
+from specs.types.web import Url
 
 
 class Power(Record):

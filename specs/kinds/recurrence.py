@@ -5,11 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from specs.kinds.record import Record
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.rejection import Rejection
-from specs.value.clock import Cron, TimeOfDay, TimeZone, Weekday
-from specs.value.timestamp import CalendarDay, Timestamp
+from specs.types.clock import Cron, TimeOfDay, TimeZone, Weekday
+from specs.types.invalid_value import InvalidValue
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
+from specs.types.timestamp import CalendarDay, Timestamp
 
 
 class Window(Record):
@@ -28,7 +28,7 @@ class Window(Record):
     @model_validator(mode="after")
     def _lasts(self) -> Self:
         if self.begin == self.end:
-            raise Rejection(
+            raise InvalidValue(
                 "the window closes when it opens", "correct one of the two", field="end"
             ).as_pydantic()
         return self
@@ -85,16 +85,16 @@ class Recurrence(Record):
     @model_validator(mode="after")
     def _is_one_of_two(self) -> Self:
         if (self.at is None) == (self.cron is None):
-            raise Rejection(
+            raise InvalidValue(
                 "wants exactly one of at and cron",
                 'at: "2026-12-01T06:00:00+09:00" for one moment, cron: "30 2 * * sat" for more',
             ).as_pydantic()
         if self.cron is not None and self.time_zone is None:
-            raise Rejection(
+            raise InvalidValue(
                 "cron wants a timeZone", "for example timeZone: Asia/Tokyo", field="cron"
             ).as_pydantic()
         if self.at is not None and self.time_zone is not None:
-            raise Rejection(
+            raise InvalidValue(
                 "at says its offset itself", "remove timeZone", field="timeZone"
             ).as_pydantic()
         return self

@@ -9,9 +9,9 @@ from specs.kinds.metadata import PathMetadata
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.selector import Selector
 from specs.kinds.step import Step
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.value.run_token import RunToken
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
+from specs.types.run_token import RunToken
 
 
 class ScenarioOptions(Record):

@@ -8,8 +8,8 @@ from specs.kinds.metadata import Metadata
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.recurrence import Recurrence
 from specs.kinds.selector import Selector
-from specs.rejection import Rejection
-from specs.value.name import PathName
+from specs.types.invalid_value import InvalidValue
+from specs.types.name import PathName
 
 
 class ScheduledAction(Record):
@@ -31,7 +31,7 @@ class ScheduledAction(Record):
     @model_validator(mode="after")
     def _is_one_action(self) -> Self:
         if len(self.model_fields_set) != 1:
-            raise Rejection(
+            raise InvalidValue(
                 "wants exactly one of scenario and power", "write one Schedule per action"
             ).as_pydantic()
         return self

@@ -12,11 +12,11 @@ from pydantic import (
     model_validator,
 )
 
-from specs.code import Code
+from specs.diagnostics.codes import Code
 from specs.kinds.record import Record
-from specs.rejection import Rejection
-from specs.value.labels import LabelKey, LabelValue
-from specs.value.pattern import NamePattern, PathPattern
+from specs.types.invalid_value import InvalidValue
+from specs.types.labels import LabelKey, LabelValue
+from specs.types.pattern import NamePattern, PathPattern
 
 
 def _one_or_more(value: object) -> object:
@@ -74,7 +74,7 @@ class Selector(Record):
     @model_validator(mode="after")
     def _has_a_part(self) -> Self:
         if not self.model_fields_set:
-            raise Rejection(
+            raise InvalidValue(
                 "the selector is empty",
                 'add machines, groups or labels; all machines are: machines: ["*"]',
                 Code.EMPTY_SELECTOR,

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from specs.kinds.record import Record
-from specs.value.web import Sha256, Url
+from specs.types.web import Sha256, Url
 
 
 class SourceFile(Record):

@@ -4,17 +4,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from specs.code import Code
+from specs.diagnostics.codes import Code
 from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.record import Record
 from specs.kinds.source_file import SourceFile
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.rejection import Rejection
-from specs.secret_reference import SecretReference
-from specs.value.line import HardwareText, Line
-from specs.value.name import Name
-from specs.value.place import FileMode, MachinePath, RepositoryPath
+from specs.types.invalid_value import InvalidValue
+from specs.types.line import HardwareText, Line
+from specs.types.name import Name
+from specs.types.place import FileMode, MachinePath, RepositoryPath
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
+from specs.types.secret import SecretReference
 
 
 class InspectDisks(Record):
@@ -122,7 +122,7 @@ class Files(Record):
     @model_validator(mode="after")
     def _does_something(self) -> Self:
         if not self.model_fields_set:
-            raise Rejection("nothing is copied or removed", "add copy or remove").as_pydantic()
+            raise InvalidValue("nothing is copied or removed", "add copy or remove").as_pydantic()
         return self
 
 
@@ -270,4 +270,4 @@ class Step(Record):
             message = f"one step has {len(names)} actions: {', '.join(sorted(map(str, names)))}"
         every = [str(field.alias) for field in type(self).model_fields.values()]
         hint = f"write one list item per action: {', '.join(every[:-1])} or {every[-1]}"
-        raise Rejection(message, hint, Code.STEP_FORM).as_pydantic()
+        raise InvalidValue(message, hint, Code.STEP_FORM).as_pydantic()

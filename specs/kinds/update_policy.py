@@ -9,12 +9,12 @@ from specs.kinds.package import Urgency
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.recurrence import Window
 from specs.kinds.selector import Selector
-from specs.quantity.bit_rate import BitRate
-from specs.quantity.bounds import between
-from specs.quantity.duration import Duration
-from specs.rejection import Rejection
-from specs.value.clock import TimeOfDay, TimeZone
-from specs.value.name import Name
+from specs.types.clock import TimeOfDay, TimeZone
+from specs.types.invalid_value import InvalidValue
+from specs.types.name import Name
+from specs.types.quantities.bit_rate import BitRate
+from specs.types.quantities.bounds import between
+from specs.types.quantities.duration import Duration
 
 
 class UpdateChecks(Record):
@@ -127,7 +127,7 @@ class UpdatePolicySpec(Record):
         checks = self.checks
         by_urgency = checks.on_urgency != "never"
         if not (checks.at or checks.at_startup or checks.on_notice or by_urgency):
-            raise Rejection(
+            raise InvalidValue(
                 "the machines would never look for packages",
                 "set at, atStartup, onNotice or onUrgency",
                 field="checks",

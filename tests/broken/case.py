@@ -16,7 +16,7 @@ behind a name stands how its text becomes bytes: ``(crlf)``, ``(utf-16)``,
 ``(latin-1)``, or ``(bytes)``, where ``\\x00`` is the byte with that number.
 
 One mistake makes one problem. Where it rightly makes more, the description has a
-paragraph that begins with ``Several problems:`` and says why.
+paragraph that begins with ``Several diagnostics:`` and says why.
 """
 
 import re

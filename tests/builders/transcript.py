@@ -11,13 +11,13 @@ from agent.wire.disk import Disk, DiskIdentity
 from agent.wire.report import InstalledSystem
 from agent.wire.step import Backup
 from builders.world import NOW, a_report, an_image
-from reconciler.ledger.operation import OperationStatus
-from reconciler.ledger.states import OperationState
-from reconciler.observed import Capture, Observed, ObservedMachine, TimedReport
 from reconciler.planning.planner import plan
-from specs.compile import compile_fleet
-from specs.compiled import CompiledFleet, CompiledMachine
-from specs.quantity import ByteSize, Duration
+from reconciler.state.observed import Capture, Observed, ObservedMachine, TimedReport
+from reconciler.state.operation import OperationStatus
+from reconciler.state.operation_states import OperationState
+from specs.compile.fleet import compile_fleet
+from specs.fleet import CompiledFleet, CompiledMachine
+from specs.types.quantities import ByteSize, Duration
 
 SHARED = Path(__file__).parents[1] / "transcripts" / "shared"
 BEFORE, AFTER = (
@@ -51,7 +51,7 @@ def _fleet(path: Path, revision: str, said: dict[str, Any]) -> CompiledFleet:
     files |= {table.name: table.read_bytes() for table in path.parent.glob("*.csv")}
     files["fleet.yaml"] = path.read_bytes() + _many(said.get("many"))
     result = compile_fleet(files, revision)
-    assert result.fleet is not None, [str(problem) for problem in result.problems]
+    assert result.fleet is not None, [str(problem) for problem in result.diagnostics]
     return result.fleet
 
 
@@ -117,16 +117,16 @@ def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) ->
     disks = tuple(
         _disk(disk, machine.name, number) for number, disk in enumerate(said.get("disks", ({},)))
     )
-    in_ram = installed = None
+    ramdisk = installed = None
     called = said.get("called", "")
     if "ram" in said:
-        in_ram = TimedReport(a_report(machine, *disks), _ago(said["ram"]), called)
+        ramdisk = TimedReport(a_report(machine, *disks), _ago(said["ram"]), called)
     if "installed" in said:
         system = _system(machine, said, world)
         report = a_report(machine, *disks, installed=system)
         installed = TimedReport(report, _ago(said["installed"]), called)
     return ObservedMachine(
-        in_ram=in_ram,
+        ramdisk=ramdisk,
         installed=installed,
         boot_request=_ago(said["boot"]) if "boot" in said else None,
         quarantine=said.get("quarantine", ""),
@@ -232,7 +232,7 @@ def _done(machine: CompiledMachine, world: Observed, operation: Any) -> Observed
         if isinstance(step, Backup):
             images[step.image] = _image({"name": step.image, "captured": "1s"})
             captures.append(Capture(operation.op_id, step.image, images[step.image].manifest, ""))
-    now = ObservedMachine(in_ram=TimedReport(a_report(machine, *disks), NOW))
+    now = ObservedMachine(ramdisk=TimedReport(a_report(machine, *disks), NOW))
     if operation.destructive:
         system = InstalledSystem(
             hostname=machine.hostname,

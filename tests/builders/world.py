@@ -7,10 +7,11 @@ from typing import Any
 
 from agent.wire.disk import Disk, DiskIdentity
 from agent.wire.report import Hardware, InstalledSystem, Report
-from reconciler.ledger.operation import Operation, OperationStatus
-from reconciler.ledger.states import OperationState
-from reconciler.observed import Observed, ObservedImage, ObservedMachine, TimedReport
-from specs.compiled import (
+from reconciler.state.observed import Observed, ObservedImage, ObservedMachine, TimedReport
+from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.operation_states import OperationState
+from specs.diagnostics.position import Position
+from specs.fleet import (
     Assignment,
     BackupStep,
     CompiledFleet,
@@ -23,7 +24,6 @@ from specs.compiled import (
     Origin,
     RestoreStep,
 )
-from specs.position import Position
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 HERE = Position("fleet.yaml", 1, 1)
@@ -145,9 +145,9 @@ def a_report(
     )
 
 
-def in_ram(machine: CompiledMachine, *disks: Disk, at: datetime = NOW) -> ObservedMachine:
+def ramdisk(machine: CompiledMachine, *disks: Disk, at: datetime = NOW) -> ObservedMachine:
     """Return a machine whose Deploy-OS agent reported these disks and waits."""
-    return ObservedMachine(in_ram=TimedReport(a_report(machine, *disks), at), ram_contact=at)
+    return ObservedMachine(ramdisk=TimedReport(a_report(machine, *disks), at), ramdisk_contact=at)
 
 
 def an_image(**changes: Any) -> ObservedImage:

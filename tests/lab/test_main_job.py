@@ -6,10 +6,10 @@ from builders.lab_site import digest_of, file_on_disk
 
 from agent.wire.codec import decode
 from agent.wire.report import Report
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.states import OperationState
-from reconciler.store.database import open_database
-from reconciler.store.schema import machine_report
+from reconciler.state.database import open_database
+from reconciler.state.ledger import Ledger
+from reconciler.state.operation_states import OperationState
+from reconciler.state.schema import machine_report
 
 pytestmark = pytest.mark.lab
 

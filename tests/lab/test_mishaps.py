@@ -6,9 +6,9 @@ from builders.lab_site import file_on_disk
 from agent.imaging.manifest import decode
 from agent.imaging.verify import verify
 from providers.imaging.store import ChunkStore
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.states import OperationState
-from reconciler.store.database import open_database
+from reconciler.state.database import open_database
+from reconciler.state.ledger import Ledger
+from reconciler.state.operation_states import OperationState
 
 pytestmark = pytest.mark.lab
 

@@ -27,7 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.wire.codec import decode, encode
-from agent.wire.enrolment import Enrolment, EnrolmentRequest
+from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
 from agent.wire.work import Claim, OperationEvent, Work
 
@@ -229,8 +229,8 @@ class FakeControlPlane:
             self.changed.notify_all()
         if status:
             raise Refusal(status, "as the test wants")
-        if request == "POST /v1/enrol":
-            return self._enrol(decode(EnrolmentRequest, body))
+        if request == "POST /v1/enroll":
+            return self._enroll(decode(EnrollmentRequest, body))
         if not machine:
             raise Refusal(401, "no client certificate")
         if machine in self.quarantined:
@@ -274,7 +274,7 @@ class FakeControlPlane:
             raise Refusal(404, f"no {action} {name}")
         return found
 
-    def _enrol(self, request: EnrolmentRequest) -> bytes:
+    def _enroll(self, request: EnrollmentRequest) -> bytes:
         with self.changed:
             token = self.tokens.get(request.token)
             if token is None:
@@ -290,7 +290,7 @@ class FakeControlPlane:
             token.machine, csr.public_key(), ExtendedKeyUsageOID.CLIENT_AUTH
         )
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
-        return encode(Enrolment(token.machine, pem, self.authority.pem))
+        return encode(Enrollment(token.machine, pem, self.authority.pem))
 
     def _report(self, report: Report) -> None:
         with self.changed:

@@ -11,7 +11,7 @@ from agent.bootline import parse_boot_line
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
 from agent.credentials import CredentialStore
-from agent.enrol import Invitation, enrol
+from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
 from agent.journal import Journal
 from agent.machine import LocalMachine
@@ -97,10 +97,10 @@ def test_a_crash_between_certificate_and_configuration_costs_no_second_token(
     config = load_config(config_path)
     store = CredentialStore(tmp_path / "state")
     invitation = Invitation(config.server, config.pin, config.token, "installed")
-    enrol(invitation, store, MACHINE.hardware(), Patience(limit=1.0), QUICK)
+    enroll(invitation, store, MACHINE.hardware(), Patience(limit=1.0), QUICK)
     credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
     assert not load_config(config_path).token
-    assert plane.count("POST /v1/enrol") == 1
+    assert plane.count("POST /v1/enroll") == 1
 
 
 def test_a_crash_before_the_answer_was_kept_repeats_the_same_request(

@@ -25,7 +25,7 @@ from structlog.testing import capture_logs
 
 from agent.clock import Clock
 from agent.credentials import Credentials, CredentialStore
-from agent.enrol import Invitation, enrol
+from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
 from agent.patience import Patience
 from agent.transport import PinnedServer, Transport
@@ -33,18 +33,18 @@ from agent.wire.report import Hardware, Report
 from agent.work_channel import WorkChannel
 from providers.imaging.store import ChunkStore
 from reconciler.loop.approval import approve
-from reconciler.observed import Observed
 from reconciler.planning.planner import plan
 from reconciler.server.agent_api import AgentApi
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
-from reconciler.server.enrolment import Enroller
+from reconciler.server.enrollment import Enroller
 from reconciler.server.wake_up import WakeUp
-from reconciler.store.database import open_database
-from reconciler.store.grants import Token
+from reconciler.state.database import open_database
+from reconciler.state.grants import Token
+from reconciler.state.observed import Observed
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
 from reconciler.trust.token import mint
-from specs.compiled import CompiledMachine
+from specs.fleet import CompiledMachine
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -90,7 +90,7 @@ class Server:
         store = CredentialStore(self.directory / f"{machine.name}-{environment}")
         invitation = Invitation(self.url, self.pin, token.text, environment)
         hardware = a_report(machine).hardware
-        return await asyncio.to_thread(enrol, invitation, store, hardware, BRIEF, QUICK)
+        return await asyncio.to_thread(enroll, invitation, store, hardware, BRIEF, QUICK)
 
     async def report(self, credentials: Credentials, report: Report) -> None:
         transport = Transport(self.url, PinnedServer(self.pin), credentials)

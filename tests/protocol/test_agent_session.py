@@ -11,7 +11,7 @@ from attrs import define, evolve, field
 
 from agent.clock import Clock
 from agent.credentials import CredentialStore
-from agent.enrol import Invitation, enrol
+from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
 from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal, JournalEntry
@@ -112,7 +112,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
 
     clock = Clock(pause=pause)
     state = tmp_path / "state"
-    credentials = enrol(
+    credentials = enroll(
         Invitation(plane.url, plane.pin, "t-1", "deploy-os"),
         CredentialStore(state),
         machine.hardware(),

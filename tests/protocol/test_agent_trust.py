@@ -1,4 +1,4 @@
-"""Enrolment and transport against a real TLS server."""
+"""Enrollment and transport against a real TLS server."""
 
 import stat
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.clock import Clock
 from agent.credentials import CredentialStore
-from agent.enrol import Invitation, enrol
+from agent.enroll import Invitation, enroll
 from agent.errors import FencedError, TerminalError, TransientError
 from agent.patience import Patience
 from agent.transport import KnownAuthority, PinnedServer, Transport
@@ -52,10 +52,10 @@ def store(tmp_path: Path, name: str = "state") -> CredentialStore:
     return CredentialStore(tmp_path / name)
 
 
-def test_enrolment_gives_the_machine_its_name_and_a_working_certificate(
+def test_enrollment_gives_the_machine_its_name_and_a_working_certificate(
     plane: FakeControlPlane, tmp_path: Path
 ) -> None:
-    credentials = enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
+    credentials = enroll(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert credentials.machine == "node-1"
     transport = Transport(plane.url, PinnedServer(plane.pin), credentials)
     assert transport.send("GET", "/v1/work?wait=0").status == 204
@@ -65,7 +65,7 @@ def test_enrolment_gives_the_machine_its_name_and_a_working_certificate(
 def test_the_key_is_p256_and_readable_by_its_owner_only(
     plane: FakeControlPlane, tmp_path: Path
 ) -> None:
-    credentials = enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
+    credentials = enroll(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert stat.S_IMODE(credentials.key.stat().st_mode) == 0o600
     assert stat.S_IMODE(credentials.key.parent.stat().st_mode) == 0o700
     csr = x509.load_pem_x509_csr(store(tmp_path).signing_request().encode())
@@ -79,7 +79,7 @@ def test_a_server_with_another_certificate_gets_no_request_at_all(
 ) -> None:
     wrong = "0" * 64
     with pytest.raises(TerminalError) as caught:
-        enrol(invitation(plane, pin=wrong), store(tmp_path), HARDWARE, BRIEF, QUICK)
+        enroll(invitation(plane, pin=wrong), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert caught.value.code == "RW551"
     assert "shows another certificate than the pinned one" in caught.value.cause
     assert plane.pin in caught.value.cause
@@ -90,40 +90,40 @@ def test_a_server_with_another_certificate_gets_no_request_at_all(
 def test_a_token_used_by_a_second_key_is_refused_and_raises_the_alarm(
     plane: FakeControlPlane, tmp_path: Path
 ) -> None:
-    enrol(invitation(plane), store(tmp_path, "first"), HARDWARE, BRIEF, QUICK)
+    enroll(invitation(plane), store(tmp_path, "first"), HARDWARE, BRIEF, QUICK)
     with pytest.raises(TerminalError) as caught:
-        enrol(invitation(plane), store(tmp_path, "second"), HARDWARE, BRIEF, QUICK)
+        enroll(invitation(plane), store(tmp_path, "second"), HARDWARE, BRIEF, QUICK)
     assert caught.value.code == "RW553"
     assert caught.value.cause == (
-        "the server refused POST /v1/enrol with status 403: this token was already used"
+        "the server refused POST /v1/enroll with status 403: this token was already used"
     )
     assert plane.alarms == ["token of node-1 used twice"]
 
 
-def test_a_lost_answer_to_the_enrolment_is_asked_for_again_with_the_same_request(
+def test_a_lost_answer_to_the_enrollment_is_asked_for_again_with_the_same_request(
     plane: FakeControlPlane, tmp_path: Path
 ) -> None:
-    plane.lose_answer_to["POST /v1/enrol"] = 2
-    credentials = enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
+    plane.lose_answer_to["POST /v1/enroll"] = 2
+    credentials = enroll(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert credentials.machine == "node-1"
-    assert plane.count("POST /v1/enrol") == 3
+    assert plane.count("POST /v1/enroll") == 3
     assert plane.alarms == []
 
 
 def test_an_agent_started_again_uses_its_certificate_and_not_the_token(
     plane: FakeControlPlane, tmp_path: Path
 ) -> None:
-    first = enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
-    again = enrol(invitation(plane, token=""), store(tmp_path), HARDWARE, BRIEF, QUICK)
+    first = enroll(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
+    again = enroll(invitation(plane, token=""), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert again == first
-    assert plane.count("POST /v1/enrol") == 1
+    assert plane.count("POST /v1/enroll") == 1
 
 
 def test_an_agent_without_certificate_and_token_says_so(
     plane: FakeControlPlane, tmp_path: Path
 ) -> None:
     with pytest.raises(TerminalError) as caught:
-        enrol(invitation(plane, token=""), store(tmp_path), HARDWARE, BRIEF, QUICK)
+        enroll(invitation(plane, token=""), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert caught.value.code == "RW563"
     assert plane.requests == []
 
@@ -133,23 +133,23 @@ def test_an_unreachable_server_is_a_transient_error_once_patience_ends(
 ) -> None:
     plane.down()
     with pytest.raises(TransientError) as caught:
-        enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
+        enroll(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert caught.value.code == "RW557"
     assert f"the server {plane.url} cannot be reached" in caught.value.cause
 
 
-def test_an_answer_that_is_no_enrolment_is_refused(
+def test_an_answer_that_is_no_enrollment_is_refused(
     plane: FakeControlPlane, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(plane, "_enrol", lambda _request: b'{"machine": 7}')
+    monkeypatch.setattr(plane, "_enroll", lambda _request: b'{"machine": 7}')
     with pytest.raises(TerminalError) as caught:
-        enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
+        enroll(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
     assert caught.value.code == "RW559"
     assert store(tmp_path).load() is None
 
 
 def enrolled(plane: FakeControlPlane, tmp_path: Path) -> Transport:
-    credentials = enrol(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
+    credentials = enroll(invitation(plane), store(tmp_path), HARDWARE, BRIEF, QUICK)
     return Transport(plane.url, KnownAuthority(credentials.authority), credentials)
 
 
@@ -238,7 +238,7 @@ def test_proxies_of_the_environment_are_ignored(
     transport.close()
 
 
-def test_without_a_client_certificate_only_enrolment_is_open(plane: FakeControlPlane) -> None:
+def test_without_a_client_certificate_only_enrollment_is_open(plane: FakeControlPlane) -> None:
     transport = Transport(plane.url, PinnedServer(plane.pin))
     with pytest.raises(TerminalError) as caught:
         transport.send("GET", "/v1/work?wait=0")

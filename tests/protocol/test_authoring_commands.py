@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from providers.netboot.decision import BootRequest
-from reconciler.store.database import open_database
-from reconciler.store.observations import Observations
+from reconciler.state.database import open_database
+from reconciler.state.observations import Observations
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "lab" / "fleet"

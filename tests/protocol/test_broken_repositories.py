@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.store.database import open_database
+from reconciler.state.database import open_database
 
 SOUND = Path(__file__).parents[1] / "broken" / "base"
 ROOT = Path(__file__).parents[2]
@@ -223,8 +223,8 @@ def test_a_file_that_this_user_may_not_read_is_named(place: Path) -> None:
     # A checkout may lie where only root can read: everything is loaded before root is given up.
     program = (
         "import os, sys; import reconciler.cli.commands; from reconciler.cli.main import main;"
-        "import reconciler.cli.validate, reconciler.source.location, reconciler.rendering.console;"
-        "import reconciler.rendering.problem_list, specs.compile, git\n"
+        "import reconciler.cli.validate, reconciler.git.location, reconciler.views.console;"
+        "import reconciler.views.diagnostic_list, specs.compile.fleet, git\n"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "sys.argv = ['rackwright', 'validate']; main()"
     )

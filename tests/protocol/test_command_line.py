@@ -148,7 +148,7 @@ def test_serving_without_root_is_refused_by_name(boot_files):
     program = (
         "import os; from pathlib import Path; import reconciler.errors;"
         "from reconciler.cli.commands import cli; from reconciler.cli.serve import serve;"
-        "import reconciler.cli.preflight, reconciler.cli.log, reconciler.cli.workspace;"
+        "import reconciler.cli.preflight, reconciler.cli.log, reconciler.app.project;"
         "import reconciler.server.service; from reconciler.cli.refusal import as_refusal\n"
         f"os.setuid({NOBODY})\n"
         "try:\n"
@@ -254,7 +254,7 @@ def test_a_state_directory_that_cannot_be_made_is_named_without_a_traceback(tmp_
 
 def test_a_defect_ends_with_a_code_and_shows_its_traceback_only_on_request():
     program = (
-        "import sys, reconciler.cli.plan, reconciler.cli.workspace as w\n"
+        "import sys, reconciler.cli.plan, reconciler.app.project as w\n"
         "def broken(*_): raise ValueError('boom')\n"
         "w.Workspace = broken\n"
         "from reconciler.cli.main import main\n"

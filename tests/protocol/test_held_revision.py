@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler.app.follow_git import GitFollower
+from reconciler.app.project import Project
 from reconciler.cli import followed_source
-from reconciler.cli.followed_source import FollowedSource
-from reconciler.cli.workspace import Workspace
 from reconciler.errors import ReconcilerError
 from tests.builders.signed_commits import SignedRepository, SshKey
 
@@ -22,7 +22,7 @@ pytestmark = [pytest.mark.timeout(60), pytest.mark.usefixtures("git_environment"
 
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
 EXAMPLE = Path("examples/lab/fleet").absolute()
-BROKEN = "apiVersion: rackwright/v1alpha1\nkind: Image\nmetadata: {name: golden\n"
+INVALID = "apiVersion: rackwright/v1alpha1\nkind: Image\nmetadata: {name: golden\n"
 
 
 @pytest.fixture
@@ -58,14 +58,14 @@ class Following:
     """The loop of ``serve`` between a real repository and a recorder."""
 
     def __init__(self, repository, state):
-        self.workspace = Workspace(str(repository.path), None, state)
-        self.held = self.workspace.hold()
-        self.server = Recorder(self.workspace.fleet)
+        self.project = Project(str(repository.path), None, state)
+        self.held = self.project.hold()
+        self.server = Recorder(self.project.fleet)
         self._stop = asyncio.Event()
 
     async def __aenter__(self):
-        self.workspace.accept("test", NOW)
-        source = FollowedSource(self.workspace, self.server, lambda: NOW)
+        self.project.accept("test", NOW)
+        source = GitFollower(self.project, self.server, lambda: NOW)
         self._task = asyncio.create_task(source.follow(self._stop))
         return self
 
@@ -87,7 +87,7 @@ async def until_held(logs, commit):
 
 
 def refuse_broken(repository, jane):
-    return repository.signed("Broken", jane, image=BROKEN), "RW901"
+    return repository.signed("Invalid", jane, image=INVALID), "RW901"
 
 
 def refuse_unsigned(repository, jane):
@@ -145,7 +145,7 @@ class TestServe:
         repository.signed("First", None, signers=[jane])
         refuse(repository, jane)
         with pytest.raises(ReconcilerError) as caught:
-            Workspace(str(repository.path), None, state).hold()
+            Project(str(repository.path), None, state).hold()
         assert caught.value.code == code
 
     async def test_what_a_person_accepts_is_taken_at_once(
@@ -166,11 +166,11 @@ class TestServe:
     ):
         good = repository.signed("First", jane, signers=[jane])
         url = f"file://{repository.path}"
-        workspace = Workspace(url, None, state)
-        assert workspace.hold() is None
-        workspace.accept("test", NOW)
+        project = Project(url, None, state)
+        assert project.hold() is None
+        project.accept("test", NOW)
         repository.path.rename(tmp_path / "gone")
-        again = Workspace(url, None, state)
+        again = Project(url, None, state)
         assert again.hold().code == "RW717"
         assert again.fleet.revision == good
 
@@ -194,9 +194,9 @@ def rackwright(*arguments):
 
 
 def accept_present(repository, state):
-    workspace = Workspace(str(repository.path), None, state)
-    workspace.accept("test", NOW)
-    workspace.database.close()
+    project = Project(str(repository.path), None, state)
+    project.accept("test", NOW)
+    project.database.close()
 
 
 class TestCommands:
@@ -283,8 +283,8 @@ class TestCommands:
         repository.signed("First", jane, signers=[jane])
         for command in ("plan", "status"):
             rackwright(command, repository, state)
-        workspace = Workspace(str(repository.path), None, state)
-        assert workspace.admission.last is None
+        project = Project(str(repository.path), None, state)
+        assert project.admission.last is None
 
 
 @pytest.mark.needs_root

@@ -7,20 +7,20 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
+from reconciler.app.revision_policy import RevisionPolicy
 from reconciler.errors import SourceError
-from reconciler.source.acceptance import Accept, Refuse
-from reconciler.source.admission import Admission
-from reconciler.source.commit import read_commit
-from reconciler.source.gpg_command import import_key, make_home
-from reconciler.source.location import open_source, repository_path
-from reconciler.source.repository import find_repository
-from reconciler.source.signature import Finding
-from reconciler.source.signature_check import check_signature
-from reconciler.source.worktree import read_worktree
-from reconciler.store.accepted_revisions import AcceptedRevisions
-from reconciler.store.database import open_database
-from specs.compile import compile_commits, compile_fleet
-from specs.compiled import CompiledSigner
+from reconciler.git.commit import read_commit
+from reconciler.git.commit_policy import Accept, Refuse
+from reconciler.git.gpg_command import import_key, make_home
+from reconciler.git.location import open_source, repository_path
+from reconciler.git.repository import find_repository
+from reconciler.git.signature import Finding
+from reconciler.git.signature_check import check_signature
+from reconciler.git.worktree import read_worktree
+from reconciler.state.accepted_revisions import AcceptedRevisions
+from reconciler.state.database import open_database
+from specs.compile.fleet import compile_commits, compile_fleet
+from specs.fleet import CompiledSigner
 from tests.builders.signed_commits import (
     GpgKey,
     SignedRepository,
@@ -67,13 +67,13 @@ class Gate:
     """An admission that accepts what it may, as ``serve`` and ``apply`` do."""
 
     def __init__(self, location, cache, revisions):
-        self.admission = Admission(str(location), cache, revisions)
+        self.admission = RevisionPolicy(str(location), cache, revisions)
         self.path = repository_path(str(location), cache)
 
     def judge(self, ref="HEAD"):
         tree = read_commit(self.path, ref)
         result = compile_fleet(tree.files, tree.revision)
-        assert result.fleet is not None, result.problems
+        assert result.fleet is not None, result.diagnostics
         return tree, self.admission.judge(tree.own_commit, result.fleet.settings.commits)
 
     def take(self, ref="HEAD"):

@@ -194,8 +194,8 @@ def test_success_is_no_problem(status: int) -> None:
 
 def test_the_servers_own_words_reach_the_operator() -> None:
     body = b'{"code":"RW541","cause":"the token has expired","action":"Boot again."}'
-    assert str(problem_of(403, "POST /v1/enrol", body)) == (
-        "RW553: the server refused POST /v1/enrol with status 403: "
+    assert str(problem_of(403, "POST /v1/enroll", body)) == (
+        "RW553: the server refused POST /v1/enroll with status 403: "
         "RW541 the token has expired. Boot again."
     )
 

@@ -18,7 +18,7 @@ from agent.steps.restore import counts
 from agent.transport import PinnedServer, Transport
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.disk import DiskIdentity, DiskSelector
-from agent.wire.enrolment import Enrolment, EnrolmentRequest
+from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
 from agent.wire.work import OperationEvent, Work
@@ -45,7 +45,7 @@ def test_unknown_fields_are_ignored_and_unknown_steps_are_not() -> None:
         decode(Work, text.replace(b"finish", b"levitate"))
 
 
-@pytest.mark.parametrize("kind", [Work, Report, Enrolment, EnrolmentRequest, OperationEvent])
+@pytest.mark.parametrize("kind", [Work, Report, Enrollment, EnrollmentRequest, OperationEvent])
 @given(data=st.binary(max_size=80))
 def test_garbage_is_one_kind_of_error(kind: type, data: bytes) -> None:
     with pytest.raises(WireError):

@@ -16,13 +16,13 @@ from reconciler.authoring.insertion import with_documents, with_table_rows
 from reconciler.authoring.machine_row import MachineRow
 from reconciler.authoring.placement import Placement, new_groups, placements, reported
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.observed import Sighting
-from reconciler.store.database import open_database
-from reconciler.store.observations import Observations
-from reconciler.store.sightings import sightings
-from specs.compile import compile_fleet
-from specs.compiled import CompiledFleet
-from specs.source import load_file
+from reconciler.state.database import open_database
+from reconciler.state.observations import Observations
+from reconciler.state.observed import Sighting
+from reconciler.state.sightings import sightings
+from specs.compile.fleet import compile_fleet
+from specs.fleet import CompiledFleet
+from specs.yaml import load_file
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
 FILES = {file.name: file.read_bytes() for file in EXAMPLE.glob("*.yaml")}
@@ -49,7 +49,7 @@ def fleet() -> CompiledFleet:
 
 def data_of(content: bytes) -> list[object]:
     loaded = load_file("f.yaml", content)
-    assert not [str(problem) for problem in loaded.problems if problem.severity == "error"]
+    assert not [str(problem) for problem in loaded.diagnostics if problem.severity == "error"]
     return [document.data for document in loaded.documents]
 
 
@@ -319,7 +319,7 @@ def test_rows_that_are_added_compile_to_the_machines_that_documents_would_make()
     by_documents = compile_fleet(
         {**FILES, "m.yaml": with_documents("m.yaml", b"", [row, SECOND])}, "r"
     )
-    assert [str(problem) for problem in by_table.problems] == []
+    assert [str(problem) for problem in by_table.diagnostics] == []
     assert by_table.fleet is not None
     assert by_documents.fleet is not None
     assert list(by_table.fleet.machines) == ["a", "golden", "new-1", "new-2", "node-01"]

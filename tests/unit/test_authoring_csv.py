@@ -17,9 +17,9 @@ from reconciler.authoring.layout import laid_out
 from reconciler.authoring.machine_csv import as_documents, as_table, csv_text, read_csv
 from reconciler.authoring.machine_row import MachineRow, table_text
 from reconciler.authoring.rewrite import AuthoringError
-from specs.compile import compile_fleet
-from specs.compiled import CompiledFleet, CompiledMachine
-from specs.source import load_file
+from specs.compile.fleet import compile_fleet
+from specs.fleet import CompiledFleet, CompiledMachine
+from specs.yaml import load_file
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
 AROUND = b"""\
@@ -56,7 +56,7 @@ spec: {steps: [{inspectDisks: {}}]}
 
 def compiled(files: dict[str, bytes]) -> CompiledFleet:
     result = compile_fleet(files, "r")
-    assert not [str(problem) for problem in result.problems if problem.severity == "error"]
+    assert not [str(problem) for problem in result.diagnostics if problem.severity == "error"]
     assert result.fleet is not None
     return result.fleet
 

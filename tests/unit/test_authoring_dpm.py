@@ -12,9 +12,9 @@ from reconciler.authoring.dpm_documents import Converted, dpm_documents
 from reconciler.authoring.layout import laid_out
 from reconciler.authoring.machine_row import MachineRow
 from reconciler.authoring.subnet_mask import prefix_length
-from specs.compile import compile_fleet
+from specs.compile.fleet import compile_fleet
 from specs.enrollment import DiscoveredMachine, enrollment
-from specs.source import load_file
+from specs.yaml import load_file
 
 NAMES = "/Group1;ComputerA\n/Group2/Subgroup21;ComputerB;192.168.1.1;255.255.0.0\n"
 ADDRESSES = """\
@@ -36,7 +36,7 @@ def made(
 
 def data(result: Converted, file: str) -> list[object]:
     loaded = load_file(file, result.files[file].encode())
-    assert loaded.problems == ()
+    assert loaded.diagnostics == ()
     return [document.data for document in loaded.documents]
 
 
@@ -109,7 +109,7 @@ metadata: {name: server}
 spec: {subnet: 10.0.0.0/8}
 """
     compiled = compile_fleet(files, "r")
-    assert [str(problem) for problem in compiled.problems] == []
+    assert [str(problem) for problem in compiled.diagnostics] == []
     assert compiled.fleet is not None
     assert compiled.fleet.machines["m"].network == "net-192-168-0-0-16"
     rules = compiled.fleet.enrollment_rules

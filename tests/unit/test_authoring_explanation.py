@@ -4,9 +4,9 @@ import pytest
 
 from reconciler.authoring.explanation import chosen, explained, find_code, find_machine
 from reconciler.authoring.rewrite import AuthoringError
-from specs.catalogue import CATALOGUE
-from specs.compile import compile_fleet
-from specs.compiled import CompiledFleet
+from specs.compile.fleet import compile_fleet
+from specs.diagnostics.catalogue import CATALOGUE
+from specs.fleet import CompiledFleet
 
 FILES = {
     "network.yaml": b"""\
@@ -50,7 +50,7 @@ spec:
 
 def fleet() -> CompiledFleet:
     result = compile_fleet(FILES, "r")
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet
 
@@ -135,7 +135,7 @@ spec:
 
 def test_what_stands_elsewhere_than_machine_and_groups_says_where() -> None:
     fleet = compile_fleet(GIVEN, "r")
-    assert fleet.fleet is not None, fleet.problems
+    assert fleet.fleet is not None, fleet.diagnostics
     machine = fleet.fleet.machines["x1"]
     fields = explained(fleet.fleet, machine)
     assert set(machine.origins) <= {each.field for each in fields}

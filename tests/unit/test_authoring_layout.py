@@ -11,7 +11,7 @@ from ruamel.yaml.compat import StringIO
 from reconciler.authoring.layout import laid_out
 from reconciler.authoring.rewrite import AuthoringError, UnreadableFileError, rewritten
 from reconciler.authoring.starter_fleet import starter_fleet
-from specs.source import load_file
+from specs.yaml import load_file
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
 MESSY = """\
@@ -92,7 +92,7 @@ y: *a
 
 def meaning(text: str) -> list[object]:
     loaded = load_file("f.yaml", text.encode())
-    assert not [problem for problem in loaded.problems if problem.severity == "error"]
+    assert not [problem for problem in loaded.diagnostics if problem.severity == "error"]
     return [document.data for document in loaded.documents]
 
 
@@ -135,7 +135,7 @@ def test_a_broken_file_is_refused_with_its_problems() -> None:
         rewritten("f.yaml", b"a: [1\nb: 2\n", laid_out)
     assert caught.value.code == "RW930"
     assert caught.value.cause == "f.yaml has 1 error(s) and was left as it is"
-    assert [str(problem.position) for problem in caught.value.problems] == ["f.yaml:1:4"]
+    assert [str(problem.position) for problem in caught.value.diagnostics] == ["f.yaml:1:4"]
 
 
 @pytest.mark.parametrize(
@@ -154,7 +154,7 @@ def test_an_invisible_line_end_is_refused() -> None:
     for text in ('a: "x\u2028y"\n', "# x\u2029\na: 1\n", "a: x\x85y\n"):
         with pytest.raises(UnreadableFileError, match=r"RW930: f\.yaml has 1 error") as caught:
             rewritten("f.yaml", text.encode(), laid_out)
-        assert [problem.code for problem in caught.value.problems] == ["RW104"]
+        assert [problem.code for problem in caught.value.diagnostics] == ["RW104"]
 
 
 words = st.sampled_from(
@@ -209,7 +209,7 @@ def test_any_document_keeps_its_data_and_its_comments(
     lines[where:where] = ["", "", " " * column + f"#! {where}", ""]
     text = "\n".join(lines)
     loaded = load_file("f.yaml", text.encode())
-    assume(not [problem for problem in loaded.problems if problem.severity == "error"])
+    assume(not [problem for problem in loaded.diagnostics if problem.severity == "error"])
     once = laid_out(text)
     assert meaning(once) == meaning(text)
     assert comments(once) == comments(text)

@@ -6,7 +6,7 @@ import pytest
 
 from reconciler.authoring.migrated import migrated
 from reconciler.authoring.rewrite import AuthoringError
-from specs.source import load_file
+from specs.yaml import load_file
 
 OLD = """\
 # of the file
@@ -116,4 +116,4 @@ def test_a_broken_file_is_refused() -> None:
 
 def test_what_is_written_can_be_read() -> None:
     content, _ = migrated("f.yaml", OLD.encode(), to_new)
-    assert load_file("f.yaml", content).problems == ()
+    assert load_file("f.yaml", content).diagnostics == ()

@@ -7,10 +7,10 @@ from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
 from reconciler.authoring.starter_fleet import SCHEMA_FILE, modeline, starter_fleet
-from reconciler.observed import Observed
 from reconciler.planning.plan import exit_code
 from reconciler.planning.planner import plan
-from specs.compile import compile_fleet
+from reconciler.state.observed import Observed
+from specs.compile.fleet import compile_fleet
 from specs.kinds import KINDS
 from specs.schema import json_schema
 
@@ -18,7 +18,7 @@ from specs.schema import json_schema
 def test_a_new_fleet_is_valid_without_a_warning_and_has_nothing_to_do() -> None:
     files = {path: text.encode() for path, text in starter_fleet("lab").items()}
     result = compile_fleet(files, "r")
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     assert list(result.fleet.machines) == ["node-01"]
     assert result.fleet.machines["node-01"].protect
@@ -33,7 +33,7 @@ def test_a_new_fleet_still_compiles_with_its_commented_lines_in_force() -> None:
     result = compile_fleet(
         {path: text.encode() for path, text in {**files, "machines.yaml": machines}.items()}, "r"
     )
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     assert [each.scenario for each in result.fleet.machines["node-01"].assignments] == [
         "capture-golden"

@@ -9,10 +9,10 @@ import tracemalloc
 
 import pytest
 
-from specs.catalogue import CATALOGUE
-from specs.code import Code
-from specs.compile import compile_fleet
-from specs.source.chunk import MAX_FILE_BYTES
+from specs.compile.fleet import compile_fleet
+from specs.diagnostics.catalogue import CATALOGUE
+from specs.diagnostics.codes import Code
+from specs.yaml.section import MAX_FILE_BYTES
 from tests.broken.case import BASE, Case, cases
 
 UPDATE = "RACKWRIGHT_UPDATE_BROKEN"
@@ -26,7 +26,7 @@ CASES = cases()
 
 def said(case: Case) -> str:
     """Return what ``rackwright validate`` says about each problem."""
-    return "".join(f"{problem}\n" for problem in compile_fleet(case.files, "r").problems)
+    return "".join(f"{problem}\n" for problem in compile_fleet(case.files, "r").diagnostics)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -39,24 +39,24 @@ def test_a_mistake_is_explained_word_for_word(case: Case) -> None:
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_one_mistake_makes_one_problem(case: Case) -> None:
-    problems = compile_fleet(case.files, "r").problems
-    assert len(problems) == 1 or (problems and case.may_make_several_problems)
+    diagnostics = compile_fleet(case.files, "r").diagnostics
+    assert len(diagnostics) == 1 or (diagnostics and case.may_make_several_problems)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_an_error_says_what_to_do(case: Case) -> None:
-    assert [each for each in compile_fleet(case.files, "r").problems if not each.hint] == []
+    assert [each for each in compile_fleet(case.files, "r").diagnostics if not each.hint] == []
 
 
 def test_without_its_mistake_the_repository_is_sound() -> None:
     result = compile_fleet(BASE, "r")
-    assert result.problems == ()
+    assert result.diagnostics == ()
     assert result.fleet is not None
 
 
 def test_every_code_has_a_case() -> None:
     said_codes = {
-        problem.code for case in CASES for problem in compile_fleet(case.files, "r").problems
+        problem.code for case in CASES for problem in compile_fleet(case.files, "r").diagnostics
     }
     assert set(CATALOGUE) - said_codes <= WITHOUT_CASE
 
@@ -71,10 +71,10 @@ def test_a_file_too_large_is_refused_quickly_and_its_names_are_not_called_unknow
         b"apiVersion: rackwright/v1alpha1\nkind: Group\nmetadata: {name: a}\nspec: {network: b}\n"
     )
     tracemalloc.start()
-    problems = compile_fleet({**BASE, "large.yaml": large, "uses.yaml": uses}, "r").problems
+    diagnostics = compile_fleet({**BASE, "large.yaml": large, "uses.yaml": uses}, "r").diagnostics
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert [str(problem) for problem in problems] == [
+    assert [str(problem) for problem in diagnostics] == [
         (
             "large.yaml:1:1: RW106 the file has 16,777,220 bytes, at most 16,777,216 are read\n"
             "    hint: split it; documents may be spread over any number of files"
@@ -89,17 +89,17 @@ def test_a_long_text_that_cannot_be_read_is_not_searched_for_names() -> None:
         b"apiVersion: rackwright/v1alpha1\nkind: Group\nmetadata: {name: a}\nspec: {network: b}\n"
     )
     files = {**BASE, "long.yaml": f'a: "{words}\n'.encode(), "uses.yaml": uses}
-    assert [problem.code for problem in compile_fleet(files, "r").problems] == [Code.SYNTAX]
+    assert [problem.code for problem in compile_fleet(files, "r").diagnostics] == [Code.SYNTAX]
     short = {**files, "long.yaml": b'a: "word1\n'}
-    codes = [problem.code for problem in compile_fleet(short, "r").problems]
+    codes = [problem.code for problem in compile_fleet(short, "r").diagnostics]
     assert codes == [Code.SYNTAX, Code.UNKNOWN_REFERENCE]
 
 
 def test_a_document_full_of_mistakes_is_cut_short() -> None:
     fields = "".join(f"  a{number}: 1\n" for number in range(150))
     text = f"apiVersion: rackwright/v1alpha1\nkind: Image\nmetadata: {{name: a}}\nspec:\n{fields}"
-    problems = compile_fleet({**BASE, "wrong.yaml": text.encode()}, "r").problems
-    assert len(problems) == 101
-    assert str(problems[0]) == (
+    diagnostics = compile_fleet({**BASE, "wrong.yaml": text.encode()}, "r").diagnostics
+    assert len(diagnostics) == 101
+    assert str(diagnostics[0]) == (
         "wrong.yaml:1:1: RW132 50 more problems in this document\n    hint: solve the first ones"
     )

@@ -13,22 +13,22 @@ from builders.world import (
     a_report,
     a_status,
     an_image,
-    in_ram,
     observed,
+    ramdisk,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.beginning import INTERRUPTS, ITS_TURN, Beginning
-from reconciler.ledger.states import AT_WORK, OperationState
 from reconciler.loop.budget import Effect, budgets_of
 from reconciler.loop.follow_up import Arm, follow_up
 from reconciler.loop.turn import turns
-from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.planner import plan
-from reconciler.rendering.machine_state import machine_states
-from specs.compiled import GroupBudget
+from reconciler.state.beginning import INTERRUPTS, ITS_TURN, Beginning
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.operation_states import AT_WORK, OperationState
+from reconciler.views.machine_state import machine_states
+from specs.fleet import GroupBudget
 
 _S = OperationState
 GROUPS = [("a",), ("a", "a/x"), ("a", "a/x", "a/x/1"), ("a", "a/y"), ("b",), ("b", "b/x")]
@@ -48,7 +48,7 @@ FREE = {
 
 def _restore():
     machine = MACHINES[0]
-    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    world = observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
     return plan(a_fleet(machine), world, NOW).items[0].operation
 
 
@@ -336,8 +336,8 @@ def test_hardware_that_two_machines_claim_counts_for_the_groups_of_both():
         (RUNS, True),
         (ObservedMachine(installed=TimedReport(a_report(MACHINES[0]), NOW)), True),
         (replace(RUNS, boot_request=NOW), False),
-        (replace(RUNS, ram_contact=NOW), False),
-        (in_ram(MACHINES[0], a_disk()), False),
+        (replace(RUNS, ramdisk_contact=NOW), False),
+        (ramdisk(MACHINES[0], a_disk()), False),
     ],
 )
 def test_work_is_disruptive_where_a_system_may_run(seen, interrupted):

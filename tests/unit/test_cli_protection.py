@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.cli.followed_source import FollowedSource
-from reconciler.cli.workspace import Workspace
-from reconciler.source.location import open_source
+from reconciler.app.follow_git import GitFollower
+from reconciler.app.project import Project
+from reconciler.git.location import open_source
 from tests.unit.git_repository import GitRepository
 
 pytestmark = pytest.mark.timeout(60)
@@ -67,18 +67,18 @@ def state(tmp_path):
 def reasons(repo, state):
     return [
         (str(item.risk), item.reason.split(",")[0], item.unblock)
-        for item in Workspace(repo, None, state).plan(NOW).items
+        for item in Project(repo, None, state).plan(NOW).items
     ]
 
 
 def act_on(repo, state):
-    Workspace(repo, None, state).accept("test", NOW)
+    Project(repo, None, state).accept("test", NOW)
 
 
 def test_the_machine_stays_protected_until_that_is_taken_back(fleet, state) -> None:
     repo = fleet(PROTECTED)
     act_on(repo, state)
-    commit = Workspace(repo, None, state).revision.commit.id[:12]
+    commit = Project(repo, None, state).revision.commit.id[:12]
     fleet(ASSIGNED)
     kept = (
         "BLOCKED",
@@ -110,15 +110,15 @@ def test_what_nobody_acted_on_protects_nothing(fleet, state) -> None:
 async def test_a_server_that_takes_a_revision_remembers_what_it_protects(fleet, state) -> None:
     repo = fleet("")
     act_on(repo, state)
-    workspace = Workspace(repo, None, state)
+    project = Project(repo, None, state)
 
     class Server:
-        revision = workspace.fleet.revision
+        revision = project.fleet.revision
 
         async def use(self, fleet):
             self.revision = fleet.revision
 
-    source = FollowedSource(workspace, Server(), lambda: NOW)
+    source = GitFollower(project, Server(), lambda: NOW)
     fleet(PROTECTED)
     await source.see(open_source(repo, "HEAD", cache=state / "sources"))
     fleet(ASSIGNED)

@@ -10,29 +10,29 @@ from builders.world import (
     a_report,
     an_image,
     an_installed_system,
-    in_ram,
     observed,
+    ramdisk,
 )
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from agent.wire.enrolment import EnrolmentRequest
+from agent.wire.enrollment import EnrollmentRequest
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
 from reconciler.errors import TrustError
-from reconciler.ledger.states import OperationState
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
-from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
-from reconciler.rendering.machine_state import machine_states
 from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
-from reconciler.server.enrolment import Enroller
-from reconciler.store.database import open_database
+from reconciler.server.enrollment import Enroller
+from reconciler.state.database import open_database
+from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.operation_states import OperationState
 from reconciler.trust.authority import Authority
+from reconciler.views.machine_state import machine_states
 
 NODE = a_machine(1, "clone-golden")
 MAC = NODE.macs[0]
@@ -102,7 +102,7 @@ def a_request(token, csr=None, **changes):
         "uuid": NODE.uuid,
         "agent_version": "1",
     }
-    return EnrolmentRequest(**{**values, **changes})
+    return EnrollmentRequest(**{**values, **changes})
 
 
 def firmware_asks(plane, mac=MAC, uuid=NODE.uuid):
@@ -239,17 +239,17 @@ def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
     plane.reconcile()
     ticket = plane.ticket(firmware_asks(plane).grant)
     csr = a_csr()
-    first = enroller.enrol(a_request(ticket.token, csr), "10.77.0.101")
+    first = enroller.enroll(a_request(ticket.token, csr), "10.77.0.101")
     assert first.machine == NODE.name
-    again = enroller.enrol(a_request(ticket.token, csr), "10.77.0.101")
+    again = enroller.enroll(a_request(ticket.token, csr), "10.77.0.101")
     assert again.machine == NODE.name
     with pytest.raises(
         TrustError, match="RW543: the token was used before; node-01 is quarantined"
     ):
-        enroller.enrol(a_request(ticket.token), "10.77.0.66")
+        enroller.enroll(a_request(ticket.token), "10.77.0.66")
     seen = plane.observed().machines[NODE.name]
     assert seen.quarantine == (
-        "its enrolment token was used twice, the second time from 10.77.0.66"
+        "its enrollment token was used twice, the second time from 10.77.0.66"
     )
 
 
@@ -259,8 +259,8 @@ def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
     grant = firmware_asks(plane).grant
     first, second = plane.ticket(grant), plane.ticket(grant)
     with pytest.raises(TrustError, match="RW540: the token is not known"):
-        enroller.enrol(a_request(first.token), "10.77.0.101")
-    assert enroller.enrol(a_request(second.token), "10.77.0.101").machine == NODE.name
+        enroller.enroll(a_request(first.token), "10.77.0.101")
+    assert enroller.enroll(a_request(second.token), "10.77.0.101").machine == NODE.name
 
 
 @pytest.mark.usefixtures("approved")
@@ -269,7 +269,7 @@ def test_a_token_expires(plane, enroller, clock):
     ticket = plane.ticket(firmware_asks(plane).grant)
     clock.now += TICKET_LIFETIME + timedelta(seconds=1)
     with pytest.raises(TrustError, match="RW541: the token has expired"):
-        enroller.enrol(a_request(ticket.token), "10.77.0.101")
+        enroller.enroll(a_request(ticket.token), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
@@ -285,7 +285,7 @@ def test_a_token_does_not_enrol_other_hardware(plane, enroller, changes):
     plane.reconcile()
     ticket = plane.ticket(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW542: the token is for node-01, but the hardware"):
-        enroller.enrol(a_request(ticket.token, **changes), "10.77.0.101")
+        enroller.enroll(a_request(ticket.token, **changes), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
@@ -293,7 +293,7 @@ def test_a_token_of_the_ram_system_does_not_enrol_an_installed_one(plane, enroll
     plane.reconcile()
     ticket = plane.ticket(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW540"):
-        enroller.enrol(a_request(ticket.token, environment="installed"), "10.77.0.101")
+        enroller.enroll(a_request(ticket.token, environment="installed"), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
@@ -312,7 +312,7 @@ def test_a_quarantined_machine_gets_no_further_work(plane, approved):
 def test_the_machine_is_known_by_its_hardware_after_a_rename(plane):
     renamed = replace(NODE, name="database-1")
     plane.desired = a_fleet(renamed)
-    assert plane.observed().machines["database-1"].in_ram is not None
+    assert plane.observed().machines["database-1"].ramdisk is not None
 
 
 def test_the_server_starts_by_itself_only_what_harms_nobody():
@@ -326,7 +326,7 @@ def test_the_server_starts_by_itself_only_what_harms_nobody():
     system = an_installed_system(silent, "earlier")
     world = observed(
         {
-            NODE.name: in_ram(NODE, a_disk()),
+            NODE.name: ramdisk(NODE, a_disk()),
             silent.name: ObservedMachine(
                 installed=TimedReport(a_report(silent, a_disk(), installed=system), old)
             ),
@@ -351,7 +351,7 @@ def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved
 def test_a_certificate_of_an_earlier_name_is_the_renamed_machines(plane, enroller, approved):
     plane.reconcile()
     ticket = plane.ticket(firmware_asks(plane).grant)
-    enroller.enrol(a_request(ticket.token), "10.77.0.101")
+    enroller.enroll(a_request(ticket.token), "10.77.0.101")
     newcomer = a_machine(9, name=NODE.name)
     plane.desired = a_fleet(replace(NODE, name="database-1"), newcomer)
     assert plane.machine_of_agent(approved.machine).name == "database-1"

@@ -2,10 +2,10 @@
 
 import pytest
 
-from reconciler.fleet import check
-from reconciler.fleet.check import check_fleet
-from reconciler.rendering.busy import busy
-from reconciler.source.tree import SourceTree
+from reconciler.compiled import check
+from reconciler.compiled.check import check_fleet
+from reconciler.git.tree import SourceTree
+from reconciler.views.busy import busy
 from tests.unit.test_fleet_shards import files_of, machine
 
 ROWS = [(number, "site/a", "db", "") for number in range(1, 6)]
@@ -32,8 +32,8 @@ def test_large_and_small_are_checked_alike(monkeypatch, more) -> None:
     files = files_of(ROWS) | more
     small = found(files)
     monkeypatch.setattr(check, "BYTES_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr("reconciler.fleet.compile.BYTES_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr("reconciler.fleet.compile.process_count", lambda _worth: 2)
+    monkeypatch.setattr("reconciler.compiled.compile.BYTES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("reconciler.compiled.compile.process_count", lambda _worth: 2)
     assert found(files) == small
 
 

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from reconciler.compiled.cache import FleetCache
+from reconciler.compiled.file_check import FileCheck, check_files, read_named
+from reconciler.compiled.open import open_index
 from reconciler.errors import SourceError
-from reconciler.fleet.cache import FleetCache
-from reconciler.fleet.file_check import FileCheck, check_files, read_named
-from reconciler.fleet.open import open_index
-from reconciler.source.revision import find_revision
+from reconciler.git.revision import find_revision
 from tests.unit.git_repository import GitRepository
 from tests.unit.test_fleet_shards import files_of, machine
 
@@ -50,7 +50,7 @@ def test_files_as_they_were_committed_have_the_problems_of_the_commit(
     repository.commit("One more", {"m9.yaml": unquoted})
     for more in ({}, {"m8": machine(8, "site/a", "web")}):
         found = check(repository, cache, m9=unquoted, **more)
-        assert [(each.code, each.position.file) for each in found.problems] == [
+        assert [(each.code, each.position.file) for each in found.diagnostics] == [
             ("RW115", "m9.yaml")
         ]
         assert found.elsewhere == 0
@@ -63,14 +63,14 @@ def test_a_link_is_no_file_as_it_was_committed(
     (repository.path / "link.yaml").symlink_to("m1.yaml")
     repository.commit("A link", {})
     (repository.path / "link.yaml").unlink()
-    assert [each.code for each in check(repository, cache, link=text).problems] == ["RW124"]
+    assert [each.code for each in check(repository, cache, link=text).diagnostics] == ["RW124"]
 
 
 def test_a_mistake_is_named_with_its_place(
     repository: GitRepository, cache: FleetCache | None
 ) -> None:
     found = check(repository, cache, m1=machine(1, "site/a", "db").replace("hardware", "hardwear"))
-    assert [str(each).splitlines()[0] for each in found.problems] == [
+    assert [str(each).splitlines()[0] for each in found.diagnostics] == [
         'm1.yaml:6:3: RW124 spec: unknown field "hardwear"'
     ]
 
@@ -79,8 +79,8 @@ def test_what_another_file_has_already_is_seen(
     repository: GitRepository, cache: FleetCache | None
 ) -> None:
     found = check(repository, cache, new=machine(1, "site/a", "db").replace("m1", "m9"))
-    assert [each.code for each in found.problems] == ["RW142", "RW142"]
-    assert 'already used by machine "m1" at m1.yaml:6:21' in found.problems[0].message
+    assert [each.code for each in found.diagnostics] == ["RW142", "RW142"]
+    assert 'already used by machine "m1" at m1.yaml:6:21' in found.diagnostics[0].message
 
 
 def test_a_mistake_that_shows_elsewhere_is_counted(
@@ -95,7 +95,7 @@ def test_a_change_to_a_group_reaches_its_machines(
 ) -> None:
     group = (repository.path / "site-a.yaml").read_text() + "  network: nowhere\n"
     found = check(repository, cache, **{"site-a": group})
-    assert [each.code for each in found.problems] == ["RW141"]
+    assert [each.code for each in found.diagnostics] == ["RW141"]
 
 
 def test_a_committed_file_that_is_too_large_is_named(
@@ -104,7 +104,7 @@ def test_a_committed_file_that_is_too_large_is_named(
     kept = FleetCache(tmp_path / "cache/fleet.db", "1")
     assert open_index(find_revision(repository.path, "HEAD"), kept) is not None
     repository.commit("Too much", {"big.yaml": "# " + "x" * 5000})
-    for module in ("fleet.open", "source.commit", "source.tree"):
+    for module in ("compiled.open", "git.commit", "git.tree"):
         monkeypatch.setattr(f"reconciler.{module}.MAX_FILE_BYTES", 4096)
     with pytest.raises(SourceError, match=r"RW714: big.yaml has 5,002 bytes"):
         open_index(find_revision(repository.path, "HEAD"), kept)

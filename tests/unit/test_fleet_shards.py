@@ -12,23 +12,23 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from reconciler.compiled.cache import KEPT, FleetCache
+from reconciler.compiled.cache_error import CacheError
+from reconciler.compiled.claims import Claims, named
+from reconciler.compiled.compile import compile_index
+from reconciler.compiled.crew import Crew, CrewError
+from reconciler.compiled.index import Compiled, FleetIndex
+from reconciler.compiled.planned import plan_index
+from reconciler.compiled.sight import PlanAhead, Sight
+from reconciler.compiled.update import update_index
 from reconciler.errors import StateError
-from reconciler.fleet.cache import KEPT, FleetCache
-from reconciler.fleet.cache_error import CacheError
-from reconciler.fleet.claims import Claims, named
-from reconciler.fleet.compile import compile_index
-from reconciler.fleet.crew import Crew, CrewError
-from reconciler.fleet.index import Compiled, FleetIndex
-from reconciler.fleet.planned import plan_index
-from reconciler.fleet.sight import PlanAhead, Sight
-from reconciler.fleet.update import update_index
-from reconciler.hardware import FleetHardware
-from reconciler.observed import Observed
 from reconciler.planning.plan import Plan
 from reconciler.planning.planner import plan
-from specs.compile import compile_fleet
-from specs.compiled import CompiledFleet, CompiledMachine
-from tests.builders.world import NOW, a_disk, an_image, in_ram, observed
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import Observed
+from specs.compile.fleet import compile_fleet
+from specs.fleet import CompiledFleet, CompiledMachine
+from tests.builders.world import NOW, a_disk, an_image, observed, ramdisk
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 SITE = (
@@ -93,7 +93,7 @@ def files_of(found: list[Row], *, together: bool = False) -> dict[str, bytes]:
 
 def whole(files: Mapping[str, bytes]) -> CompiledFleet:
     result = compile_fleet(files, "rev")
-    assert result.fleet is not None, [str(problem) for problem in result.problems]
+    assert result.fleet is not None, [str(problem) for problem in result.diagnostics]
     return result.fleet
 
 
@@ -400,7 +400,7 @@ def sight_of(world: Observed, digest: str = "seen") -> Sight:
 def reported(fleet: CompiledFleet, ages: Mapping[str, int]) -> Observed:
     """Return a world in which machines reported so many minutes ago."""
     machines = {
-        name: in_ram(fleet.machines[name], a_disk(), at=NOW - timedelta(minutes=age))
+        name: ramdisk(fleet.machines[name], a_disk(), at=NOW - timedelta(minutes=age))
         for name, age in ages.items()
         if name in fleet.machines
     }
@@ -450,8 +450,8 @@ def test_a_plan_that_is_made_while_compiling_is_the_plan(
 def test_several_processes_compile_and_plan_groups_that_two_of_them_have(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("reconciler.fleet.compile.BYTES_WORTH_A_PROCESS", 1)
-    monkeypatch.setattr("reconciler.fleet.compile.process_count", lambda _worth: 2)
+    monkeypatch.setattr("reconciler.compiled.compile.BYTES_WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("reconciler.compiled.compile.process_count", lambda _worth: 2)
     rows: list[Row] = [(number, "site/a", "db", "") for number in range(1, 12)]
     files = files_of(rows)
     world = observed({}, (an_image(),))
@@ -528,8 +528,8 @@ def test_only_the_shards_that_changed_are_planned_again(cache: FleetCache) -> No
 def test_kept_shards_are_planned_by_several_processes(
     cache: FleetCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("reconciler.fleet.shard_planner.WORTH_A_PROCESS", 1)
-    monkeypatch.setattr("reconciler.fleet.shard_planner.process_count", lambda _worth: 2)
+    monkeypatch.setattr("reconciler.compiled.shard_planner.WORTH_A_PROCESS", 1)
+    monkeypatch.setattr("reconciler.compiled.shard_planner.process_count", lambda _worth: 2)
     files = files_of([(1, "site/a", "db", ""), (2, "site/c/d", "web", "")])
     world = reported(whole(files), {"m1": 5})
     cache.keep("tree", *compiled_of(files))

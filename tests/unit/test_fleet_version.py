@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from reconciler.fleet.version import program_version
+from reconciler.compiled.version import program_version
 
 
 def test_another_pydantic_makes_another_version(

@@ -11,12 +11,10 @@ from builders.world import (
     a_status,
     an_image,
     an_installed_system,
-    in_ram,
     observed,
+    ramdisk,
 )
 
-from reconciler.ledger.beginning import Beginning
-from reconciler.ledger.states import OperationState, permits
 from reconciler.loop.follow_up import (
     GRANT_LIFETIME,
     MAX_ATTEMPTS,
@@ -28,8 +26,10 @@ from reconciler.loop.follow_up import (
     Wake,
     follow_up,
 )
-from reconciler.observed import Capture, ObservedMachine, TimedReport
 from reconciler.planning.planner import plan
+from reconciler.state.beginning import Beginning
+from reconciler.state.observed import Capture, ObservedMachine, TimedReport
+from reconciler.state.operation_states import OperationState, permits
 
 _S = OperationState
 LATER = NOW + timedelta(seconds=30)
@@ -38,7 +38,7 @@ LATER = NOW + timedelta(seconds=30)
 def clone(number: int):
     """Return a machine and its planned restore."""
     machine = a_machine(number, "clone-golden")
-    world = observed({machine.name: in_ram(machine, a_disk(machine.name))}, (an_image(),))
+    world = observed({machine.name: ramdisk(machine, a_disk(machine.name))}, (an_image(),))
     return machine, plan(a_fleet(machine), world, NOW).items[0].operation
 
 
@@ -112,7 +112,7 @@ def test_an_armed_machine_is_woken():
 
 
 def test_an_armed_machine_whose_agent_waits_in_ram_is_not_woken():
-    assert decide(a_status(RESTORE, _S.ARMED), ObservedMachine(ram_contact=NOW)) == ()
+    assert decide(a_status(RESTORE, _S.ARMED), ObservedMachine(ramdisk_contact=NOW)) == ()
 
 
 def test_a_grant_that_nobody_used_is_given_anew():

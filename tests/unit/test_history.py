@@ -12,21 +12,21 @@ from builders.world import (
     a_report,
     a_status,
     an_image,
-    in_ram,
     observed,
+    ramdisk,
 )
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.states import OperationState
-from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Risk
 from reconciler.planning.planner import plan
 from reconciler.planning.renames import Rename, renames
-from reconciler.rendering.plan_html import plan_html
-from reconciler.rendering.plan_json import plan_document
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.operation_states import OperationState
+from reconciler.views.plan_html import plan_html
+from reconciler.views.plan_json import plan_document
 
 MACS = ("52:54:00:77:00:01", "52:54:00:77:00:a1", "52:54:00:77:00:b1")
 UUID = "77000000-0000-4000-8000-000000000001"
@@ -43,7 +43,7 @@ def operations_of(*machines, state=OperationState.VERIFIED, **changes):
 
 def ready(*machines, operations=()):
     """Return a world in which nothing but history keeps these machines from being cloned."""
-    seen = {machine.name: in_ram(machine, a_disk(machine.name)) for machine in machines}
+    seen = {machine.name: ramdisk(machine, a_disk(machine.name)) for machine in machines}
     return observed(seen, (an_image(),), operations)
 
 
@@ -172,7 +172,7 @@ def test_inspections_keep_counting_under_another_identity():
 
 
 def reported_as(machine, name, at=NOW):
-    return ObservedMachine(in_ram=TimedReport(a_report(machine), at, name))
+    return ObservedMachine(ramdisk=TimedReport(a_report(machine), at, name))
 
 
 def test_a_machine_that_was_last_heard_under_another_name_is_renamed():
@@ -185,7 +185,7 @@ def test_a_machine_that_was_last_heard_under_another_name_is_renamed():
 def test_a_rename_is_over_once_something_was_heard_under_the_new_name():
     now = replace(NODE, name="compute-1")
     seen = reported_as(NODE, "node-01")
-    seen = replace(seen, ram_contact=NOW + timedelta(seconds=1), contact_name="compute-1")
+    seen = replace(seen, ramdisk_contact=NOW + timedelta(seconds=1), contact_name="compute-1")
     world = observed({"compute-1": seen}, operations=operations_of(NODE))
     assert renames(a_fleet(now), world) == ()
 
@@ -216,8 +216,8 @@ def test_machines_that_keep_their_names_are_no_renames():
 
 def test_the_plan_names_the_earlier_name_of_a_machine_that_has_work():
     now = replace(NODE, name="compute-1")
-    seen = in_ram(NODE, a_disk())
-    seen = replace(seen, in_ram=replace(seen.in_ram, machine="node-01"), contact_name="node-01")
+    seen = ramdisk(NODE, a_disk())
+    seen = replace(seen, ramdisk=replace(seen.ramdisk, machine="node-01"), contact_name="node-01")
     world = observed({"compute-1": seen}, (an_image(),))
     made = plan(a_fleet(now), world, NOW)
     (item,) = made.items
@@ -227,7 +227,7 @@ def test_the_plan_names_the_earlier_name_of_a_machine_that_has_work():
         "compute-1 (was node-01)",
     )
     unnamed = plan(
-        a_fleet(now), observed({"compute-1": in_ram(NODE, a_disk())}, (an_image(),)), NOW
+        a_fleet(now), observed({"compute-1": ramdisk(NODE, a_disk())}, (an_image(),)), NOW
     )
     assert [each.formerly for each in unnamed.items] == [""]
     assert made.digest == unnamed.digest

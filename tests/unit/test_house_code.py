@@ -101,6 +101,6 @@ def test_public_names_change_only_on_purpose() -> None:
             if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
                 public[path.parent.relative_to(ROOT).as_posix()] = ast.literal_eval(node.value)
     assert public == {
-        "specs/quantity": ["BitRate", "ByteSize", "Duration"],
-        "specs/source": ["Document", "LoadedFile", "load_file", "load_files"],
+        "specs/types/quantities": ["BitRate", "ByteSize", "Duration"],
+        "specs/yaml": ["Document", "LoadedFile", "load_file", "load_files"],
     }

@@ -13,8 +13,8 @@ from builders.world import (
     a_report,
     an_image,
     an_installed_system,
-    in_ram,
     observed,
+    ramdisk,
 )
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,15 +26,15 @@ from agent.wire.step import InspectDisks
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import Grant
 from reconciler.errors import StateError
-from reconciler.ledger.beginning import INTERRUPTS, ITS_TURN
-from reconciler.ledger.body import encode_operation
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.states import ENDED, TRANSITIONS, OperationState
 from reconciler.planning.planner import plan
-from reconciler.store import schema
-from reconciler.store.database import open_database
-from reconciler.store.grants import Grants, Token
-from reconciler.store.observe import observe
+from reconciler.state import schema
+from reconciler.state.beginning import INTERRUPTS, ITS_TURN
+from reconciler.state.database import open_database
+from reconciler.state.grants import Grants, Token
+from reconciler.state.ledger import Ledger
+from reconciler.state.observe import observe
+from reconciler.state.operation_body import encode_operation
+from reconciler.state.operation_states import ENDED, TRANSITIONS, OperationState
 
 _S = OperationState
 
@@ -54,7 +54,7 @@ def ledger(database):
 @pytest.fixture
 def operation():
     machine = a_machine(1, "clone-golden")
-    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    world = observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
     return plan(a_fleet(machine), world, NOW).items[0].operation
 
 
@@ -220,7 +220,7 @@ def test_a_newer_token_makes_the_unused_older_one_void(database, ledger, operati
 @given(moves=st.lists(st.sampled_from(OperationState), max_size=12))
 def test_no_sequence_of_moves_leaves_an_end_or_skips_approval(tmp_path_factory, moves):
     machine = a_machine(1, "clone-golden")
-    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    world = observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
     operation = plan(a_fleet(machine), world, NOW).items[0].operation
     database = open_database(tmp_path_factory.mktemp("ledger") / "db")
     ledger = Ledger(database)
@@ -279,7 +279,7 @@ def test_the_current_operation_is_as_it_was_planned(ledger, operation):
 
 def test_nothing_is_decoded_until_steps_or_disks_are_asked_for(ledger, operation, monkeypatch):
     end(ledger, operation, _S.VERIFIED)
-    monkeypatch.setattr("reconciler.ledger.body.loads", None)
+    monkeypatch.setattr("reconciler.state.operation_body.loads", None)
     (status,) = ledger.current()
     assert status.operation.destructive
     assert (status.operation.scenario, status.operation.run) == ("clone-golden", "1")
@@ -389,7 +389,7 @@ def test_a_name_is_remembered_with_the_hardware_that_had_it_last(ledger, operati
 )
 def test_the_planner_decides_the_same_from_the_current_part_of_any_history(tmp_path_factory, ends):
     machine = a_machine(1, "clone-golden")
-    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    world = observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
     first = plan(a_fleet(machine), world, NOW).items[0].operation
     database = open_database(tmp_path_factory.mktemp("ledger") / "db")
     ledger = Ledger(database)
@@ -417,7 +417,7 @@ def at_first_revision(path):
     """Return an engine on a database of revision 0001."""
     engine = create_engine(f"sqlite:///{path}")
     config = Config()
-    config.set_main_option("script_location", "reconciler:store/migrations")
+    config.set_main_option("script_location", "reconciler:state/migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, "0001")

@@ -14,11 +14,11 @@ from builders.world import (
 )
 
 from providers.netboot.decision import BootRequest
-from reconciler.hardware import FleetHardware
-from reconciler.store import observations as module
-from reconciler.store.database import open_database
-from reconciler.store.observations import Observations
-from reconciler.store.observe import observe
+from reconciler.state import observations as module
+from reconciler.state.database import open_database
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observations import Observations
+from reconciler.state.observe import observe
 
 NODE = a_machine(1)
 OTHER = a_machine(2)
@@ -57,11 +57,11 @@ def an_installed_report(machine):
 
 
 def test_reports_of_both_environments_come_back_as_they_were(observations, seen):
-    in_ram, installed = a_report(NODE, a_disk()), an_installed_report(NODE)
-    observations.record_report(NODE, in_ram, NOW)
+    ramdisk, installed = a_report(NODE, a_disk()), an_installed_report(NODE)
+    observations.record_report(NODE, ramdisk, NOW)
     observations.record_report(NODE, installed, NOW + timedelta(seconds=1))
     found = seen(NODE)
-    assert (found.in_ram.report, found.in_ram.at) == (in_ram, NOW)
+    assert (found.ramdisk.report, found.ramdisk.at) == (ramdisk, NOW)
     assert found.installed.report == installed
     assert found.installed.installed == installed.installed
     assert found.disks == found.installed
@@ -69,13 +69,13 @@ def test_reports_of_both_environments_come_back_as_they_were(observations, seen)
 
 def test_a_report_of_the_ram_system_proves_no_installed_one(observations, seen):
     observations.record_report(NODE, a_report(NODE), NOW)
-    assert seen(NODE).in_ram.installed is None
+    assert seen(NODE).ramdisk.installed is None
 
 
 def test_the_newest_report_replaces_the_earlier_one(observations, seen):
     observations.record_report(NODE, a_report(NODE, a_disk("old")), NOW)
     observations.record_report(NODE, a_report(NODE, a_disk("new")), NOW + timedelta(minutes=1))
-    assert seen(NODE).in_ram.report.disks == (a_disk("new"),)
+    assert seen(NODE).ramdisk.report.disks == (a_disk("new"),)
 
 
 @pytest.mark.parametrize(
@@ -93,8 +93,8 @@ def test_everything_known_follows_the_hardware(observations, seen, after):
     observations.record_contact(BARE, "deploy-os", NOW)
     observations.set_quarantine(BARE.name, BARE.hardware_identities, "alarm", NOW)
     found = seen(after)
-    assert found.in_ram.report.disks == (a_disk(),)
-    assert found.ram_contact == NOW
+    assert found.ramdisk.report.disks == (a_disk(),)
+    assert found.ramdisk_contact == NOW
     assert found.quarantine == "alarm"
     assert found.known_as == (BARE.name, NOW)
     assert observations.quarantine(after.name, after.hardware_identities) == "alarm"
@@ -107,25 +107,25 @@ def test_what_came_under_the_new_identity_counts_once_it_is_newer(observations, 
     observations.record_contact(BARE, "deploy-os", NOW)
     observations.record_report(with_uuid, a_report(with_uuid, a_disk("new")), later)
     found = seen(with_uuid)
-    assert found.in_ram.report.disks == (a_disk("new"),)
-    assert found.ram_contact == NOW
+    assert found.ramdisk.report.disks == (a_disk("new"),)
+    assert found.ramdisk_contact == NOW
     assert found.known_as == ("compute-1", later)
 
 
 def test_the_report_of_a_board_with_another_uuid_is_not_taken_for_the_machines(observations, seen):
     observations.record_report(NODE, a_report(NODE, a_disk()), NOW)
     new_board = replace(NODE, uuid=OTHER.uuid)
-    assert seen(new_board).in_ram is None
+    assert seen(new_board).ramdisk is None
     continued = replace(new_board, formerly=(NODE.hardware_identity,))
-    assert seen(continued).in_ram is not None
+    assert seen(continued).ramdisk is not None
 
 
 def test_a_report_that_two_machines_may_have_sent_is_nobodys(observations, seen):
     observations.record_report(BARE, a_report(BARE, a_disk()), NOW)
     one = replace(BARE, macs=BARE.macs[:1])
     two = replace(OTHER, uuid="", macs=(*OTHER.macs, BARE.macs[1]))
-    assert seen(one, two).in_ram is None
-    assert seen(one, two, name=two.name).in_ram is None
+    assert seen(one, two).ramdisk is None
+    assert seen(one, two, name=two.name).ramdisk is None
 
 
 def test_a_name_that_went_to_other_hardware_takes_nothing_along(observations, seen):
@@ -133,7 +133,7 @@ def test_a_name_that_went_to_other_hardware_takes_nothing_along(observations, se
     observations.record_contact(NODE, "deploy-os", NOW)
     observations.set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
     found = seen(replace(OTHER, name=NODE.name))
-    assert (found.in_ram, found.ram_contact, found.quarantine) == (None, None, "")
+    assert (found.ramdisk, found.ramdisk_contact, found.quarantine) == (None, None, "")
 
 
 def test_a_forgotten_contact_leaves_the_reports(observations, seen):
@@ -141,7 +141,7 @@ def test_a_forgotten_contact_leaves_the_reports(observations, seen):
     observations.record_contact(NODE, "installed", NOW)
     assert seen(NODE).installed_contact == NOW
     observations.forget_contact(NODE)
-    assert (seen(NODE).installed_contact, seen(NODE).in_ram.at) == (None, NOW)
+    assert (seen(NODE).installed_contact, seen(NODE).ramdisk.at) == (None, NOW)
 
 
 def test_the_first_reason_of_a_quarantine_stays_until_it_is_cleared(observations):

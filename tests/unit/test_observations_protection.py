@@ -7,14 +7,14 @@ from builders.world import NOW, a_machine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.hardware import FleetHardware
-from reconciler.protection import protected_after
-from reconciler.store.database import open_database
-from reconciler.store.observation_digest import observation_digest
-from reconciler.store.observed_fleet import ObservedFleet
-from reconciler.store.protections import Protections
-from specs.compiled import PROTECT, Origin
-from specs.position import Position
+from reconciler.state.database import open_database
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observation_digest import observation_digest
+from reconciler.state.observed_fleet import ObservedFleet
+from reconciler.state.protection import protected_after
+from reconciler.state.protections import Protections
+from specs.diagnostics.position import Position
+from specs.fleet import PROTECT, Origin
 
 NODE = a_machine(1, "clone-golden")
 OTHER = a_machine(2, "clone-golden")

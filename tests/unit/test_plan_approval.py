@@ -12,22 +12,22 @@ from builders.world import (
     a_machine,
     a_status,
     an_image,
-    in_ram,
     observed,
+    ramdisk,
 )
 
 from reconciler.cli.selection import select
 from reconciler.errors import ReconcilerError, StateError
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.states import OperationState
 from reconciler.loop.approval import approve
 from reconciler.planning.planner import plan
-from reconciler.rendering.plan_json import plan_document
-from reconciler.store.database import open_database
+from reconciler.state.database import open_database
+from reconciler.state.ledger import Ledger
+from reconciler.state.operation_states import OperationState
+from reconciler.views.plan_json import plan_document
 
 NODES = tuple(a_machine(number, "clone-golden") for number in (1, 2))
 FLEET = a_fleet(*NODES)
-WORLD = observed({node.name: in_ram(node, a_disk(node.name)) for node in NODES}, (an_image(),))
+WORLD = observed({node.name: ramdisk(node, a_disk(node.name)) for node in NODES}, (an_image(),))
 PLAN = plan(FLEET, WORLD, NOW)
 
 
@@ -72,7 +72,7 @@ def under_way(world):
             FLEET,
             replace(
                 WORLD,
-                machines={**WORLD.machines, "node-01": in_ram(NODES[0], a_disk("other"))},
+                machines={**WORLD.machines, "node-01": ramdisk(NODES[0], a_disk("other"))},
             ),
             "the review was of disk node-01, now it would overwrite other",
         ),

@@ -14,18 +14,18 @@ from builders.world import (
     a_machine,
     a_status,
     an_image,
-    in_ram,
     observed,
+    ramdisk,
 )
 
-from reconciler.ledger.states import OperationState
-from reconciler.observed import Capture
 from reconciler.planning.item import LastBackup, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import exit_code
 from reconciler.planning.planner import plan as unchecked_plan
-from specs.compiled import CompiledHold, Origin, UnsupportedDocument
-from specs.position import Position
+from reconciler.state.observed import Capture
+from reconciler.state.operation_states import OperationState
+from specs.diagnostics.position import Position
+from specs.fleet import CompiledHold, Origin, UnsupportedDocument
 
 NODE = a_machine(17, "clone-golden")
 GOLDEN = a_machine(16, "capture-golden")
@@ -53,7 +53,7 @@ def saved_world(*, state=OperationState.VERIFIED, proof="", image=SAVED, size=4 
     )
     status = a_status(operation, state, at=NOW - timedelta(days=3))
     world = observed(
-        {GOLDEN.name: in_ram(GOLDEN, a_disk(size=size))},
+        {GOLDEN.name: ramdisk(GOLDEN, a_disk(size=size))},
         (image,),
         (status, *later),
         captures=(capture,),
@@ -85,7 +85,7 @@ def test_what_cannot_be_restored_by_name_is_no_backup(changes):
 
 def test_the_image_of_another_machine_is_no_backup():
     _, world = saved_world()
-    world = replace(world, machines={NODE.name: in_ram(NODE, a_disk())})
+    world = replace(world, machines={NODE.name: ramdisk(NODE, a_disk())})
     assert only_item(plan(a_fleet(NODE), world)).disks[0].backup is None
 
 
@@ -100,7 +100,7 @@ def test_a_backup_says_when_a_restore_came_after_it():
 
 
 def test_an_image_names_what_the_last_verified_restore_wrote():
-    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))
+    world = observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))
     first = only_item(plan(a_fleet(NODE), world))
     assert first.images[0].replaces == ""
     done = a_status(first.operation, OperationState.VERIFIED)
@@ -124,7 +124,7 @@ def a_hold(**changes):
 
 
 def held(*holds, machine=NODE, world=None):
-    world = world or observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    world = world or observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
     machine = replace(machine, holds=tuple(hold.name for hold in holds))
     return only_item(plan(replace(a_fleet(machine), holds=holds), world))
 
@@ -148,7 +148,7 @@ def test_a_hold_that_is_over_has_no_effect():
 
 
 def test_a_hold_for_another_machine_has_no_effect():
-    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))
+    world = observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))
     fleet = replace(a_fleet(NODE), holds=(a_hold(),))
     assert only_item(plan(fleet, world)).risk is Risk.DESTRUCTIVE
 
@@ -159,7 +159,7 @@ def test_of_two_holds_the_one_that_lasts_longer_is_named():
 
 
 def test_a_hold_leaves_work_alone_that_is_under_way():
-    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))
+    world = observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))
     operation = only_item(plan(a_fleet(NODE), world)).operation
     world = replace(world, operations=(a_status(operation, OperationState.STARTED),))
     assert held(a_hold(), world=world).running
@@ -177,14 +177,14 @@ def test_a_document_that_nothing_acts_on_is_one_blocked_item_without_a_machine()
 def test_a_protected_machine_says_where_the_protection_is_written():
     place = Origin(Position("machines.yaml", 9, 3))
     node = replace(NODE, protect=True, origins={"protect": place})
-    world = observed({node.name: in_ram(node, a_disk())}, (an_image(),))
+    world = observed({node.name: ramdisk(node, a_disk())}, (an_image(),))
     assert only_item(plan(a_fleet(node), world)).unblock == (
         "Write `protect: false` at machines.yaml:9:3 instead, if the machine may be overwritten"
     )
 
 
 def test_the_estimate_counts_used_bytes_and_two_starts():
-    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(used_bytes=10**10),))
+    world = observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(used_bytes=10**10),))
     assert only_item(plan(a_fleet(NODE), world)).seconds == 180 + 100
 
 
@@ -199,7 +199,7 @@ def test_a_scenario_that_cannot_be_carried_out_as_it_says_is_blocked():
     reason = "no provider delivers by multicast yet"
     scenario = a_fleet().scenarios["clone-golden"]._replace(unsupported=reason)
     fleet = replace(a_fleet(NODE), scenarios={"clone-golden": scenario})
-    item = only_item(plan(fleet, observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))))
+    item = only_item(plan(fleet, observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))))
     assert (item.risk, item.operation) == (Risk.BLOCKED, None)
     assert item.reason == f"clone-golden: {reason}"
 
@@ -207,6 +207,6 @@ def test_a_scenario_that_cannot_be_carried_out_as_it_says_is_blocked():
 def test_a_machine_that_nothing_can_switch_is_blocked():
     reason = "no provider switches machines by Redfish yet"
     machine = replace(NODE, power_driver="redfish", unsupported=reason)
-    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    world = observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
     item = only_item(plan(a_fleet(machine), world))
     assert (item.risk, item.operation, item.reason) == (Risk.BLOCKED, None, reason)

@@ -2,7 +2,7 @@ import json
 from dataclasses import replace
 from datetime import timedelta
 
-from builders.world import NOW, a_disk, a_fleet, a_machine, an_image, in_ram, observed
+from builders.world import NOW, a_disk, a_fleet, a_machine, an_image, observed, ramdisk
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -10,8 +10,8 @@ from reconciler.planning.fold import KEPT_NAMES, KEPT_REASONS, Reason, fold, fol
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from reconciler.planning.planner import plan
 from reconciler.planning.rollup import roll_up
-from specs.compiled import Origin
-from specs.position import Position
+from specs.diagnostics.position import Position
+from specs.fleet import Origin
 
 CAUSE = Origin(Position("groups.yaml", 3, 5), ("tokyo",))
 
@@ -47,7 +47,7 @@ items = st.lists(
 def restores(count):
     """Return a plan that overwrites one disk each of so many machines."""
     nodes = [a_machine(number, "clone-golden") for number in range(1, count + 1)]
-    seen = {node.name: in_ram(node, a_disk(node.name)) for node in nodes}
+    seen = {node.name: ramdisk(node, a_disk(node.name)) for node in nodes}
     return plan(a_fleet(*nodes), observed(seen, (an_image(),)), NOW)
 
 

@@ -8,7 +8,7 @@ from html.parser import HTMLParser
 from io import StringIO
 
 import pytest
-from builders.world import NOW, a_disk, a_fleet, a_machine, an_image, in_ram, observed
+from builders.world import NOW, a_disk, a_fleet, a_machine, an_image, observed, ramdisk
 from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
@@ -19,17 +19,17 @@ from reconciler.planning.fold import fold_data, fold_from, in_order
 from reconciler.planning.item import RISKS, LastBackup, Risk
 from reconciler.planning.plan import Plan, exit_code, plan_of
 from reconciler.planning.planner import plan
-from reconciler.rendering.pager import pager_command, show
-from reconciler.rendering.plan_html import plan_html
-from reconciler.rendering.plan_json import plan_document
-from reconciler.rendering.plan_markdown import MAX_CHARACTERS, plan_markdown
-from reconciler.rendering.plan_text import plan_text
-from reconciler.rendering.untrusted import for_html, for_markdown, for_terminal
-from specs.compiled import Origin
-from specs.position import Position
+from reconciler.views.pager import pager_command, show
+from reconciler.views.plan_html import plan_html
+from reconciler.views.plan_json import plan_document
+from reconciler.views.plan_markdown import MAX_CHARACTERS, plan_markdown
+from reconciler.views.plan_text import plan_text
+from reconciler.views.untrusted import for_html, for_markdown, for_terminal
+from specs.diagnostics.position import Position
+from specs.fleet import Origin
 
 NODE = a_machine(17, "clone-golden")
-ONE = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),)), NOW)
+ONE = plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),)), NOW)
 SCREEN = 60
 BUDGET = Budget(20, 100)
 
@@ -190,7 +190,7 @@ def test_a_comment_pings_nobody_and_links_nowhere(text, shown):
 
 def test_full_shows_every_machine():
     nodes = [a_machine(number, "clone-golden") for number in range(1, 61)]
-    seen = {node.name: in_ram(node, a_disk(node.name)) for node in nodes}
+    seen = {node.name: ramdisk(node, a_disk(node.name)) for node in nodes}
     made = plan(a_fleet(*nodes), observed(seen, (an_image(),)), NOW)
     folded = printed(plan_text(made, "main", NOW), 140)
     assert "node-60" not in folded
@@ -202,7 +202,7 @@ def test_full_shows_every_machine():
 
 def test_a_folded_plan_names_as_many_disks_as_fit():
     nodes = [a_machine(number, "clone-golden") for number in range(1, 31)]
-    seen = {node.name: in_ram(node, a_disk(node.name)) for node in nodes}
+    seen = {node.name: ramdisk(node, a_disk(node.name)) for node in nodes}
     made = plan(a_fleet(*nodes), observed(seen, (an_image(),)), NOW)
     folded = printed(plan_text(made, "main", NOW), 140)
     assert len(folded.splitlines()) <= SCREEN

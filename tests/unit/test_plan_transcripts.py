@@ -14,12 +14,12 @@ from rich.console import Console
 from reconciler.planning.difference import difference
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.planner import plan
-from reconciler.rendering.difference_text import difference_markdown, difference_text
-from reconciler.rendering.plan_document import PlanDocument
-from reconciler.rendering.plan_html import plan_html
-from reconciler.rendering.plan_json import plan_document, plan_schema
-from reconciler.rendering.plan_markdown import MARKER, MAX_CHARACTERS, plan_markdown
-from reconciler.rendering.plan_text import plan_text
+from reconciler.views.difference_text import difference_markdown, difference_text
+from reconciler.views.plan_document import PlanDocument
+from reconciler.views.plan_html import plan_html
+from reconciler.views.plan_json import plan_document, plan_schema
+from reconciler.views.plan_markdown import MARKER, MAX_CHARACTERS, plan_markdown
+from reconciler.views.plan_text import plan_text
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / "tests" / "transcripts"

@@ -15,25 +15,25 @@ from builders.world import (
     a_status,
     an_image,
     an_installed_system,
-    in_ram,
     observed,
+    ramdisk,
 )
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.wire.disk import DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
-from reconciler.hardware import FleetHardware
-from reconciler.ledger.operation import operation_id
-from reconciler.ledger.states import OperationState
-from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.fold import fold, outline
 from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, exit_code, plan_of
 from reconciler.planning.planner import outline_machines
 from reconciler.planning.planner import plan as unchecked_plan
-from specs.compiled import CompiledHold
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.operation import operation_id
+from reconciler.state.operation_states import OperationState
+from specs.fleet import CompiledHold
 
 GOLDEN = a_machine(16, "capture-golden")
 NODE = a_machine(17, "clone-golden")
@@ -90,7 +90,7 @@ def test_a_capture_of_a_running_machine_is_disruptive():
 
 
 def test_a_restore_without_its_image_is_blocked():
-    made = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}), NOW)
+    made = plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}), NOW)
     item = only_item(made)
     assert (item.risk, item.reason) == (Risk.BLOCKED, "image debian12 has not been captured yet")
     assert exit_code(made) == 4
@@ -106,7 +106,7 @@ def test_a_restore_onto_disks_never_seen_is_unknown_and_offers_to_inspect():
 
 
 def test_a_restore_onto_disks_seen_too_long_ago_is_unknown():
-    seen = in_ram(NODE, a_disk(), at=NOW - timedelta(hours=2))
+    seen = ramdisk(NODE, a_disk(), at=NOW - timedelta(hours=2))
     item = only_item(plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW))
     assert item.risk is Risk.UNKNOWN
     assert item.reason == "its disks were last seen at 2026-11-21 10:00:00 UTC"
@@ -117,7 +117,7 @@ def test_a_restore_names_the_disk_that_it_overwrites_and_those_that_it_leaves_al
     node = replace(NODE, assignments=NODE.assignments)
     fleet = a_fleet(node)
     other = a_disk("USB", removable=True, node="/dev/sdb", model="Stick")
-    seen = in_ram(node, disk, other)
+    seen = ramdisk(node, disk, other)
     made = plan(fleet, observed({node.name: seen}, (an_image(),)), NOW)
     item = only_item(made)
     assert item.risk is Risk.DESTRUCTIVE
@@ -128,7 +128,7 @@ def test_a_restore_names_the_disk_that_it_overwrites_and_those_that_it_leaves_al
 
 
 def test_a_restore_carries_the_network_identity_but_no_secret():
-    made = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),)), NOW)
+    made = plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),)), NOW)
     _, restore, identity, finish = only_item(made).operation.steps
     assert isinstance(restore, Restore)
     assert restore.manifest == "a" * 64
@@ -167,7 +167,7 @@ def test_a_restore_carries_the_network_identity_but_no_secret():
     ],
 )
 def test_a_disk_that_does_not_fit_blocks_the_restore(disks, reason):
-    seen = in_ram(NODE, *disks)
+    seen = ramdisk(NODE, *disks)
     item = only_item(plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW))
     assert (item.risk, item.reason) == (Risk.BLOCKED, reason)
 
@@ -175,21 +175,21 @@ def test_a_disk_that_does_not_fit_blocks_the_restore(disks, reason):
 def test_an_image_without_a_good_proof_blocks_the_restore():
     bad = an_image(usable=False, problem="e2fsck found errors")
     item = only_item(
-        plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (bad,)), NOW)
+        plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}, (bad,)), NOW)
     )
     assert item.reason == "image debian12 is not usable: e2fsck found errors"
 
 
 def test_a_protected_machine_is_never_overwritten():
     node = replace(NODE, protect=True)
-    seen = in_ram(node, a_disk())
+    seen = ramdisk(node, a_disk())
     item = only_item(plan(a_fleet(node), observed({node.name: seen}, (an_image(),)), NOW))
     assert item.risk is Risk.BLOCKED
     assert item.reason == "the machine is protected, and clone-golden would overwrite its disk"
 
 
 def test_a_quarantined_machine_gets_no_work():
-    seen = replace(in_ram(NODE, a_disk()), quarantine="its token was used twice")
+    seen = replace(ramdisk(NODE, a_disk()), quarantine="its token was used twice")
     item = only_item(plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW))
     assert (item.risk, item.operation) == (Risk.BLOCKED, None)
     assert item.reason == "quarantined: its token was used twice"
@@ -199,7 +199,7 @@ def test_a_scenario_that_may_not_reboot_waits_for_a_running_machine():
     fleet = a_fleet(NODE)
     gentle = CLONE._replace(reboot="never")
     fleet = replace(fleet, scenarios={**fleet.scenarios, "clone-golden": gentle})
-    before = in_ram(NODE, a_disk(), at=NOW - timedelta(minutes=5))
+    before = ramdisk(NODE, a_disk(), at=NOW - timedelta(minutes=5))
     seen = replace(before, installed=running_system(NODE).installed)
     item = only_item(plan(fleet, observed({NODE.name: seen}, (an_image(),)), NOW))
     assert item.risk is Risk.BLOCKED
@@ -208,7 +208,7 @@ def test_a_scenario_that_may_not_reboot_waits_for_a_running_machine():
 
 def restored(node=NODE, *, verified_at=NOW - timedelta(minutes=1), **system):
     """Return the world after the node was cloned and its agent reported."""
-    before = observed({node.name: in_ram(node, a_disk())}, (an_image(),))
+    before = observed({node.name: ramdisk(node, a_disk())}, (an_image(),))
     operation = only_item(plan(a_fleet(node), before, NOW)).operation
     installed = an_installed_system(node, operation.op_id)
     for name, value in system.items():
@@ -345,20 +345,20 @@ def test_the_largest_risk_comes_first():
         a_machine(2, "clone-golden"),
         a_machine(3, "clone-golden"),
     ]
-    world = observed({"node-02": in_ram(nodes[1], a_disk())}, (an_image(),))
+    world = observed({"node-02": ramdisk(nodes[1], a_disk())}, (an_image(),))
     risks = [item.risk for item in plan(a_fleet(*nodes), world, NOW).items]
     assert risks == [Risk.DESTRUCTIVE, Risk.SAFE, Risk.UNKNOWN]
 
 
 def test_the_digest_does_not_depend_on_the_time():
-    world = observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),))
+    world = observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))
     first = plan(a_fleet(NODE), world, NOW)
     assert first.digest == plan(a_fleet(NODE), world, NOW + timedelta(minutes=1)).digest
 
 
 def test_another_disk_makes_another_operation():
-    one = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk("A"))}, (an_image(),)), NOW)
-    two = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk("B"))}, (an_image(),)), NOW)
+    one = plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk("A"))}, (an_image(),)), NOW)
+    two = plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk("B"))}, (an_image(),)), NOW)
     assert only_item(one).operation.op_id != only_item(two).operation.op_id
     assert one.digest != two.digest
 
@@ -375,9 +375,9 @@ def test_whatever_is_observed_only_a_named_fresh_disk_is_ever_overwritten(seen, 
     known = {}
     for machine, how in zip(machines, seen, strict=True):
         if how == "ram":
-            known[machine.name] = in_ram(machine, a_disk(machine.name))
+            known[machine.name] = ramdisk(machine, a_disk(machine.name))
         elif how == "old":
-            known[machine.name] = in_ram(machine, a_disk(machine.name), at=NOW - timedelta(days=1))
+            known[machine.name] = ramdisk(machine, a_disk(machine.name), at=NOW - timedelta(days=1))
         elif how == "installed":
             known[machine.name] = running_system(machine, a_disk(machine.name))
     made = plan(a_fleet(*machines), observed(known, (an_image(),) if image else ()), NOW)
@@ -417,7 +417,7 @@ PROTECTED = {"assignments": WISHES[1], "protect": True}
 )
 def test_what_is_planned_for_a_machine_does_not_depend_on_others_like_it(found, first_is_seen):
     machines = [a_machine(number, **changes) for number, changes in enumerate(found, start=1)]
-    seen = {"node-01": in_ram(machines[0], a_disk())} if first_is_seen else {}
+    seen = {"node-01": ramdisk(machines[0], a_disk())} if first_is_seen else {}
     world = observed(seen, (an_image(),))
 
     def planned(*some):
@@ -445,7 +445,7 @@ def test_the_id_of_an_operation_is_a_digest_of_a_list_in_json(hardware, scenario
 
 
 def test_a_plan_that_contradicts_itself_is_found_out():
-    made = plan(a_fleet(NODE), observed({NODE.name: in_ram(NODE, a_disk())}, (an_image(),)), NOW)
+    made = plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),)), NOW)
     item = only_item(made)
     lying = remade(made, replace(item, risk=Risk.SAFE, disks=(), images=()))
     assert broken_invariants(lying) == (

@@ -6,7 +6,7 @@ import re
 
 from rich.console import Console
 
-from reconciler.rendering.problem_list import (
+from reconciler.views.diagnostic_list import (
     count,
     plain,
     print_problems,
@@ -14,16 +14,18 @@ from reconciler.rendering.problem_list import (
     remainder,
     shown,
 )
-from specs.code import Code
-from specs.position import Position
-from specs.problem import Problem, Severity
+from specs.diagnostics.codes import Code
+from specs.diagnostics.diagnostic import Diagnostic, Severity
+from specs.diagnostics.position import Position
 
 
-def problem(line: int, severity: Severity = "error", file: str = "a.yaml") -> Problem:
-    return Problem(Position(file, line, 1), Code.BAD_VALUE, severity, f"wrong {line}", "mend it")
+def problem(line: int, severity: Severity = "error", file: str = "a.yaml") -> Diagnostic:
+    return Diagnostic(Position(file, line, 1), Code.BAD_VALUE, severity, f"wrong {line}", "mend it")
 
 
-def printed(problems: list[Problem], *, terminal: bool, width: int = 80, most: int = 9) -> str:
+def printed(
+    diagnostics: list[Diagnostic], *, terminal: bool, width: int = 80, most: int = 9
+) -> str:
     stream = io.StringIO()
     print_problems(
         Console(
@@ -33,14 +35,14 @@ def printed(problems: list[Problem], *, terminal: bool, width: int = 80, most: i
             color_system="standard",
             no_color=False,
         ),
-        problems,
+        diagnostics,
         most,
     )
     return stream.getvalue()
 
 
 def test_a_pipe_gets_one_line_per_message_however_long() -> None:
-    long = Problem(Position("a.yaml", 1, 1), Code.BAD_VALUE, "error", "x " * 200, "[red]y[/red]")
+    long = Diagnostic(Position("a.yaml", 1, 1), Code.BAD_VALUE, "error", "x " * 200, "[red]y[/red]")
     assert printed([long], terminal=False, width=40) == (
         f"a.yaml:1:1: RW128 {'x ' * 200}\n    hint: [red]y[/red]\n"
     )
@@ -68,7 +70,9 @@ def test_a_terminal_gets_colours_and_lines_that_fit() -> None:
 
 
 def test_a_hint_stays_indented_where_it_is_wrapped() -> None:
-    wrapped = Problem(Position("a", 1, 1), Code.BAD_VALUE, "error", "wrong", "one two three four")
+    wrapped = Diagnostic(
+        Position("a", 1, 1), Code.BAD_VALUE, "error", "wrong", "one two three four"
+    )
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True, width=18, color_system=None)
     print_problems(console, [wrapped])
@@ -80,7 +84,7 @@ def test_a_hint_stays_indented_where_it_is_wrapped() -> None:
 
 
 def test_what_a_repository_calls_a_thing_is_no_markup() -> None:
-    odd = Problem(Position("[bold]a[/bold].yaml", 1, 1), Code.BAD_VALUE, "error", "[/]", "[red]")
+    odd = Diagnostic(Position("[bold]a[/bold].yaml", 1, 1), Code.BAD_VALUE, "error", "[/]", "[red]")
     text = printed([odd], terminal=True)
     assert "[bold]a[/bold].yaml:1:1:" in text
     assert "[/]" in text
@@ -88,20 +92,20 @@ def test_what_a_repository_calls_a_thing_is_no_markup() -> None:
 
 
 def test_beyond_the_limit_the_rest_is_counted() -> None:
-    problems = [problem(1), problem(2), problem(3, file="b.yaml"), problem(4, file="c.yaml")]
-    assert plain(problems, 2) == (
+    diagnostics = [problem(1), problem(2), problem(3, file="b.yaml"), problem(4, file="c.yaml")]
+    assert plain(diagnostics, 2) == (
         "a.yaml:1:1: RW128 wrong 1\n    hint: mend it\n"
         "a.yaml:2:1: RW128 wrong 2\n    hint: mend it\n"
         "and 2 more in 2 file(s): rackwright validate --format json has all"
     )
-    assert remainder(problems, 4) == ""
-    assert "and 2 more in 2 file(s)" in printed(problems, terminal=True, most=2)
+    assert remainder(diagnostics, 4) == ""
+    assert "and 2 more in 2 file(s)" in printed(diagnostics, terminal=True, most=2)
 
 
 def test_warnings_give_way_to_errors_and_the_order_of_places_stays() -> None:
-    problems = [problem(1, "warning"), problem(2), problem(3, "warning"), problem(4)]
-    assert [each.position.line for each in shown(problems, 3)] == [1, 2, 4]
-    assert [each.position.line for each in shown(problems, 2)] == [2, 4]
+    diagnostics = [problem(1, "warning"), problem(2), problem(3, "warning"), problem(4)]
+    assert [each.position.line for each in shown(diagnostics, 3)] == [1, 2, 4]
+    assert [each.position.line for each in shown(diagnostics, 2)] == [2, 4]
 
 
 def test_errors_and_warnings_are_counted_apart() -> None:

@@ -8,8 +8,8 @@ from builders.world import a_machine, a_report
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.hardware import FleetHardware
 from reconciler.server.reported_hardware import contradiction
+from reconciler.state.hardware import FleetHardware
 
 NODE = a_machine(1, macs=("52:54:00:77:00:01", "52:54:00:77:00:a1"))
 OTHER = a_machine(2)

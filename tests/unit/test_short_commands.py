@@ -17,28 +17,33 @@ from builders.world import (
     a_machine,
     a_report,
     an_image,
-    in_ram,
     observed,
+    ramdisk,
 )
 
-from reconciler.cli.workspace import Workspace
+from reconciler.app.project import Project
 from reconciler.errors import StateError
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.states import OperationState
 from reconciler.planning.planner import plan
-from reconciler.store.captures import Captures
-from reconciler.store.database import open_database
-from reconciler.store.observations import Observations
-from reconciler.store.observe import observe
-from reconciler.store.rows import StateFile
+from reconciler.state.captures import Captures
+from reconciler.state.database import open_database
+from reconciler.state.ledger import Ledger
+from reconciler.state.observations import Observations
+from reconciler.state.observe import observe
+from reconciler.state.operation_states import OperationState
+from reconciler.state.rows import StateFile
 from tests.unit.git_repository import GitRepository
 
 LAB = Path(__file__).parents[2] / "examples/lab/fleet"
 ROOT = Path(__file__).parents[2]
-COMPILER = ("specs.compile", "specs.complaint", "specs.table.sheet", "reconciler.fleet.compile")
+COMPILER = (
+    "specs.compile.fleet",
+    "specs.validate.model_errors",
+    "specs.compile.tables.sheet",
+    "reconciler.compiled.compile",
+)
 OTHER_KINDS = ("specs.kinds.group", "specs.kinds.selector", "specs.kinds.scenario")
-OF_A_FLEET = ("specs.compiled", "reconciler.fleet.index", "reconciler.fleet.claims")
-OF_SIGNATURES = ("reconciler.source.signature_check", "shutil", "tempfile")
+OF_A_FLEET = ("specs.fleet", "reconciler.compiled.index", "reconciler.compiled.claims")
+OF_SIGNATURES = ("reconciler.git.signature_check", "shutil", "tempfile")
 MODELS = ("pydantic", "specs.kinds.record", "specs.kinds.machine", "specs.kinds.group")
 SELECTORS = """\
 apiVersion: rackwright/v1alpha1
@@ -123,9 +128,9 @@ def touch_machine(fleet: GitRepository) -> Path:
 
 def observe_something(fleet: GitRepository, state: Path) -> None:
     """Write reports, an operation that is armed, a capture and a bar."""
-    desired = Workspace(str(fleet.path), "HEAD", state).fleet
+    desired = Project(str(fleet.path), "HEAD", state).fleet
     node = a_machine(1, "clone-golden")
-    world = observed({node.name: in_ram(node, a_disk())}, (an_image(),))
+    world = observed({node.name: ramdisk(node, a_disk())}, (an_image(),))
     restore = plan(a_fleet(node), world, NOW).items[0].operation
     assert restore is not None
     database = open_database(state / "rackwright.db")
@@ -158,7 +163,7 @@ def test_what_was_observed_is_read_without_the_mapping_of_tables(fleet, state, c
 def test_the_file_of_the_state_reads_as_the_database_does(fleet, state):
     observe_something(fleet, state)
     path = state / "rackwright.db"
-    machines = Workspace(str(fleet.path), "HEAD", state).fleet.machines.values()
+    machines = Project(str(fleet.path), "HEAD", state).fleet.machines.values()
     database = open_database(path)
     try:
         ordinary = observe(database, machines, {}, NOW)
@@ -167,7 +172,7 @@ def test_the_file_of_the_state_reads_as_the_database_does(fleet, state):
         assert [each.state for each in plain.operations] == [OperationState.ARMED]
         assert [each.operation.steps for each in plain.operations] != [()]
         assert len(plain.captures) == len(plain.beginnings) == 1
-        assert all(each.in_ram.report.disks for each in plain.machines.values())
+        assert all(each.ramdisk.report.disks for each in plain.machines.values())
     finally:
         database.close()
 
@@ -187,7 +192,7 @@ def test_a_file_that_was_edited_is_checked_without_the_models_of_documents(fleet
     run(fleet, state, "plan")
     printed, modules = run(fleet, state, "validate", str(touch_machine(fleet)))
     assert printed.startswith("valid: 1 file(s)")
-    assert "specs.define" in modules
+    assert "specs.validate.document" in modules
     assert (
         sorted(modules & {*COMPILER, *MODELS, "git", "multiprocessing", "rich", "sqlalchemy"}) == []
     )
@@ -197,8 +202,14 @@ def test_a_file_that_is_as_it_was_committed_is_known_to_be_sound(fleet, state):
     run(fleet, state, "plan")
     printed, modules = run(fleet, state, "validate", str(fleet.path / "machine0.yaml"))
     assert printed.startswith("valid: 1 file(s)")
-    assert sorted(modules & {"pydantic", "ruamel", "specs.define", "git", "sqlalchemy"}) == []
-    assert sorted(modules & {*OF_A_FLEET, *OF_SIGNATURES, "specs.problem", "rich"}) == []
+    assert (
+        sorted(modules & {"pydantic", "ruamel", "specs.validate.document", "git", "sqlalchemy"})
+        == []
+    )
+    assert (
+        sorted(modules & {*OF_A_FLEET, *OF_SIGNATURES, "specs.diagnostics.diagnostic", "rich"})
+        == []
+    )
 
 
 def test_warnings_are_shown_of_a_file_that_is_as_it_was_committed(fleet, state):
@@ -217,14 +228,14 @@ def test_a_commit_that_touches_a_machine_is_planned_without_the_models_of_docume
     touch_machine(fleet)
     fleet.git("commit", "--all", "--message", "One machine")
     _, modules = run(fleet, state, "plan")
-    assert "specs.define" in modules
+    assert "specs.validate.document" in modules
     assert sorted(modules & {*COMPILER, *MODELS, "git", "multiprocessing", "sqlalchemy"}) == []
 
 
 def test_a_plan_of_what_is_known_loads_no_model_and_no_yaml(fleet, state):
     run(fleet, state, "plan")
     _, modules = run(fleet, state, "plan")
-    unwanted = {"git", "multiprocessing", "pydantic_core", "ruamel", "specs.define"}
+    unwanted = {"git", "multiprocessing", "pydantic_core", "ruamel", "specs.validate.document"}
     assert sorted(modules & unwanted) == []
     assert sorted(modules & set(OF_SIGNATURES)) == []
 

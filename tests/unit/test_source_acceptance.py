@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from reconciler.source.acceptance import (
+from reconciler.git.commit_policy import (
     Accept,
     Decision,
     Lineage,
@@ -14,10 +14,10 @@ from reconciler.source.acceptance import (
     lost,
     outside_git,
 )
-from reconciler.source.acceptance import SignedRevision as Signed
-from reconciler.source.signature import Finding, Verdict
-from reconciler.source.tree import Commit
-from specs.compiled import CompiledCommits, CompiledSigner
+from reconciler.git.commit_policy import SignedRevision as Signed
+from reconciler.git.signature import Finding, Verdict
+from reconciler.git.tree import Commit
+from specs.fleet import CompiledCommits, CompiledSigner
 
 COMMIT = "bbbbbbbbbbbb (Jane: Add rack 07)"
 NONE = CompiledCommits()

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.source.commit import read_commit
-from reconciler.source.tree import SourceTree
-from reconciler.source.worktree import read_worktree
+from reconciler.git.commit import read_commit
+from reconciler.git.tree import SourceTree
+from reconciler.git.worktree import read_worktree
 from tests.unit.git_repository import GitRepository
 
 
@@ -212,7 +212,7 @@ class TestWhatIsRefused:
         self, git_repository: GitRepository, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         for module in ("tree", "commit"):
-            monkeypatch.setattr(f"reconciler.source.{module}.MAX_FILE_BYTES", 500)
+            monkeypatch.setattr(f"reconciler.git.{module}.MAX_FILE_BYTES", 500)
         git_repository.commit("Large", {"a.yaml": "a", "disk.img": "x" * 501})
         assert read_commit(git_repository.path, "HEAD").files == {"a.yaml": b"a"}
         git_repository.commit("Larger", {"site/dump.csv": "x" * 501})
@@ -223,21 +223,21 @@ class TestWhatIsRefused:
     def test_too_much_in_many_files_is_refused(
         self, git_repository: GitRepository, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("reconciler.source.tree.MAX_TOTAL_BYTES", 3 << 20)
+        monkeypatch.setattr("reconciler.git.tree.MAX_TOTAL_BYTES", 3 << 20)
         git_repository.commit("Many", {f"{n}.yaml": bytes([n]) * 2**20 for n in range(4)})
         assert "more than 3 MiB" in str(refused("RW714", git_repository.path))
 
     def test_too_many_files_are_refused(
         self, git_repository: GitRepository, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("reconciler.source.tree.MAX_FILES", 3)
+        monkeypatch.setattr("reconciler.git.tree.MAX_FILES", 3)
         git_repository.commit("Many", {f"{n}.yaml": "same" for n in range(4)})
         assert "more than 3 YAML and CSV files" in str(refused("RW714", git_repository.path))
 
     def test_a_few_objects_that_claim_ten_billion_files_are_refused(
         self, git_repository: GitRepository, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("reconciler.source.git_command.MAX_ENTRIES", 2_000)
+        monkeypatch.setattr("reconciler.git.command.MAX_ENTRIES", 2_000)
         blob = git_repository.git("hash-object", "-w", "--stdin", standard_input="boo")
         lines = "".join(f"100644 blob {blob}\tf{n}\n" for n in range(10))
         for _ in range(9):
@@ -396,7 +396,7 @@ class TestWithoutGit:
         program = (
             "import sys; from pathlib import Path;"
             "from reconciler.errors import SourceError\n"
-            "from reconciler.source.commit import read_commit\n"
+            "from reconciler.git.commit import read_commit\n"
             "try: read_commit(Path(sys.argv[1]), 'HEAD')\n"
             "except SourceError as error: print(error.code)\n"
         )

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta, timezone
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.source.git_command import (
+from reconciler.git.command import (
     Entry,
     ObjectTooLargeError,
     fetch_error,
@@ -62,7 +62,7 @@ class TestEntries:
             list(parse_entries([LISTING[:-3]]))
 
     def test_a_listing_that_is_too_long_is_left(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("reconciler.source.git_command.MAX_ENTRIES", 10)
+        monkeypatch.setattr("reconciler.git.command.MAX_ENTRIES", 10)
         with pytest.raises(SourceError, match="RW714: the tree has more than"):
             list(parse_entries([LISTING] * 4))
 
@@ -76,7 +76,7 @@ class TestObjects:
     def test_objects_may_be_read_in_any_pieces(
         self, size: int, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("reconciler.source.git_command._CHUNK", size)
+        monkeypatch.setattr("reconciler.git.command._CHUNK", size)
         contents = [b"", b"\n", f"{ID} blob 5\n".encode(), b"x" * 150, b"", b"a\n" * 20]
         output = b"".join(b"%s blob %d\n%s\n" % (ID.encode(), len(c), c) for c in contents)
         assert list(parse_objects(io.BytesIO(output), 150)) == [(ID, each) for each in contents]

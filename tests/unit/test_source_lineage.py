@@ -2,10 +2,10 @@
 
 import pytest
 
-from reconciler.source.git_command import GitCommand
-from reconciler.source.lineage import RevisionReader, nothing_known
-from reconciler.source.repository import find_repository
-from specs.compiled import CompiledCommits
+from reconciler.git.ancestry import RevisionReader, nothing_known
+from reconciler.git.command import GitCommand
+from reconciler.git.repository import find_repository
+from specs.fleet import CompiledCommits
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 FLEET = f"{HEAD}kind: Fleet\nmetadata: {{name: lab}}\n"

@@ -3,7 +3,7 @@
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.source.link import resolve_link
+from reconciler.git.link import resolve_link
 
 LINKS = {
     "current.csv": "tables/2026.csv",

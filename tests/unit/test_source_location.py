@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.source.location import RemoteRepository, open_source, parse_location
+from reconciler.git.location import RemoteRepository, open_source, parse_location
 from tests.unit.git_repository import GitRepository
 
 

@@ -3,9 +3,9 @@
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.source.git_command import Change, parse_changes, parse_commit
-from reconciler.source.repository import find_commit, find_repository
-from reconciler.source.revision import find_revision
+from reconciler.git.command import Change, parse_changes, parse_commit
+from reconciler.git.repository import find_commit, find_repository
+from reconciler.git.revision import find_revision
 from tests.unit.git_repository import GitRepository
 
 ONE, TWO = "1" * 40, "2" * 40

@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconciler.source.gpg_command import imported_fingerprints
-from reconciler.source.signature import (
+from reconciler.git.gpg_command import imported_fingerprints
+from reconciler.git.signature import (
     Finding,
     Verdict,
     allowed_signers,
@@ -11,7 +11,7 @@ from reconciler.source.signature import (
     read_ssh_verdict,
     signature_kind,
 )
-from specs.compiled import CompiledSigner
+from specs.fleet import CompiledSigner
 
 JANE = CompiledSigner("Jane Doe", "ssh-ed25519 AAAAjane")
 JOE = CompiledSigner("*,!joe namespaces=file", "ssh-ed25519 AAAAjoe")

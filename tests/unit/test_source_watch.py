@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.source import watch as watching
-from reconciler.source.tree import SourceTree
-from reconciler.source.watch import Sight, watch
+from reconciler.git import watch as watching
+from reconciler.git.tree import SourceTree
+from reconciler.git.watch import Sight, watch
 from tests.unit.git_repository import GitRepository
 
 pytestmark = pytest.mark.timeout(20)

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.source import worktree
-from reconciler.source.commit import read_commit
-from reconciler.source.worktree import read_worktree
+from reconciler.git import worktree
+from reconciler.git.commit import read_commit
+from reconciler.git.worktree import read_worktree
 from tests.unit.git_repository import GitRepository
 
 
@@ -113,7 +113,7 @@ class TestOutsideGit:
     def test_too_many_files_are_refused(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("reconciler.source.tree.MAX_FILES", 2)
+        monkeypatch.setattr("reconciler.git.tree.MAX_FILES", 2)
         write(tmp_path, "a.yaml", "b.yaml", "c.yaml")
         refused("RW714", tmp_path)
 

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.compile import compile_commits, compile_fleet
-from specs.compiled import CompiledCommits, CompiledSigner
-from specs.rejection import Rejection
-from specs.value.signing_key import SSH_ALGORITHMS, _signing_key
+from specs.compile.fleet import compile_commits, compile_fleet
+from specs.fleet import CompiledCommits, CompiledSigner
+from specs.types.invalid_value import InvalidValue
+from specs.types.signing_key import SSH_ALGORITHMS, _signing_key
 
 ROOT = Path(__file__).parents[2]
 HEAD = "apiVersion: rackwright/v1alpha1\nkind: Fleet\nmetadata: {name: f}\n"
@@ -46,12 +46,12 @@ def fleet(verify: str, *signers: tuple[str, str]) -> str:
 
 
 def problems_of(text: str) -> list[str]:
-    return [str(each) for each in compile_fleet({"f.yaml": text.encode()}, "r").problems]
+    return [str(each) for each in compile_fleet({"f.yaml": text.encode()}, "r").diagnostics]
 
 
 def commits_of(text: str) -> CompiledCommits:
     result = compile_fleet({"f.yaml": text.encode()}, "r")
-    assert result.fleet is not None, result.problems
+    assert result.fleet is not None, result.diagnostics
     return result.fleet.settings.commits
 
 
@@ -145,7 +145,7 @@ def test_the_documented_example_is_valid() -> None:
 
 @given(st.text(max_size=60) | st.text("AQab=+/ \n", max_size=60).map("ssh-ed25519 AAAA".__add__))
 def test_what_is_no_key_ends_in_a_rejection_and_nothing_else(text: str) -> None:
-    with suppress(Rejection):
+    with suppress(InvalidValue):
         assert _signing_key(text).split()[0] in SSH_ALGORITHMS
 
 

@@ -6,8 +6,10 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 import pytest
 
-from specs.compile import compile_fleet
-from specs.compiled import (
+from specs.compile.fleet import compile_fleet
+from specs.diagnostics.position import Position
+from specs.digest import digest
+from specs.fleet import (
     AddressRange,
     BackupStep,
     CompiledFleet,
@@ -20,8 +22,6 @@ from specs.compiled import (
     InspectDisksStep,
     RestoreStep,
 )
-from specs.digest import digest
-from specs.position import Position
 
 FLEET = """\
 apiVersion: rackwright/v1alpha1
@@ -79,7 +79,7 @@ spec:
 
 def fleet_of(text: str = FLEET, file: str = "f.yaml") -> CompiledFleet:
     result = compile_fleet({file: text.encode()}, "rev")
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet
 

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.source import load_file
-from specs.source.difference import changed_files
-from specs.source.load import WORTH_LEARNING, LoadedFile
+from specs.yaml import load_file
+from specs.yaml.difference import changed_files
+from specs.yaml.load import WORTH_LEARNING, LoadedFile
 
 _DOCUMENTS = ["a: b\n", "a: c\n", "b:\n  - c: d\n  - e\n", "# x\nc: |\n  --\n  x\n\n", "d: 'é'\n"]
 _FILES = st.builds(
@@ -54,7 +54,7 @@ def test_documents_below_a_new_line_are_other_ones_since_their_places_are() -> N
 def test_what_is_wrong_with_a_changed_document_is_found_without_the_others() -> None:
     _, (new,) = _changed("a: b\n---\nc: d\n", 'a: "b\n---\nc: d\n')
     assert new.unreadable
-    assert str(new.problems[0].position).startswith("f.yaml:")
+    assert str(new.diagnostics[0].position).startswith("f.yaml:")
 
 
 @pytest.mark.parametrize(

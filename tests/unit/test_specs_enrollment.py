@@ -4,9 +4,9 @@ from ipaddress import IPv4Address
 
 import pytest
 
-from specs.compile import compile_fleet
-from specs.compiled import CompiledEnrollmentRule
+from specs.compile.fleet import compile_fleet
 from specs.enrollment import DiscoveredMachine, enrollment
+from specs.fleet import CompiledEnrollmentRule
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 BASE = (
@@ -33,7 +33,7 @@ def rule(match: str, more: str = "", name: str = "r") -> str:
 
 def rules(*texts: str) -> tuple[CompiledEnrollmentRule, ...]:
     result = compile_fleet({"f.yaml": (BASE + "".join(texts)).encode()}, "rev")
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet.enrollment_rules
 
@@ -41,7 +41,9 @@ def rules(*texts: str) -> tuple[CompiledEnrollmentRule, ...]:
 def problems_of(text: str) -> list[str]:
     return [
         str(each)
-        for each in compile_fleet({"b.yaml": BASE.encode(), "f.yaml": text.encode()}, "r").problems
+        for each in compile_fleet(
+            {"b.yaml": BASE.encode(), "f.yaml": text.encode()}, "r"
+        ).diagnostics
     ]
 
 

@@ -3,8 +3,8 @@
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from pathlib import Path
 
-from specs.compile import compile_fleet
-from specs.compiled import (
+from specs.compile.fleet import compile_fleet
+from specs.fleet import (
     AddressRange,
     BackupStep,
     CompiledFleet,
@@ -21,7 +21,7 @@ def lab() -> CompiledFleet:
         str(file.relative_to(ROOT)): file.read_bytes() for file in ROOT.rglob("*") if file.is_file()
     }
     result = compile_fleet(files, "worktree:test")
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet
 

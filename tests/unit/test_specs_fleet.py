@@ -2,8 +2,8 @@
 
 import pytest
 
-from reconciler.ledger.operation import INSPECTION
-from specs.compile import CompileResult, compile_fleet
+from reconciler.state.operation import INSPECTION
+from specs.compile.fleet import CompileResult, compile_fleet
 from specs.desired_state import is_desired_state
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
@@ -46,7 +46,7 @@ def compiled(**files: str) -> CompileResult:
 
 
 def problems_of(**files: str) -> list[str]:
-    return [str(problem) for problem in compiled(**files).problems]
+    return [str(problem) for problem in compiled(**files).diagnostics]
 
 
 def test_the_base_of_these_tests_has_no_problem() -> None:
@@ -70,7 +70,7 @@ def test_the_base_of_these_tests_has_no_problem() -> None:
 def test_desired_state_is_yaml_outside_hidden_places(file: str, read: bool) -> None:  # noqa: FBT001
     assert is_desired_state(file) is read
     result = compile_fleet({file: b"not: ours\n"}, "rev")
-    assert bool(result.problems) is read
+    assert bool(result.diagnostics) is read
 
 
 def test_an_empty_repository_is_a_fleet_with_default_settings() -> None:
@@ -153,7 +153,7 @@ def test_a_parent_of_a_written_group_exists_without_being_written() -> None:
     deep = GROUP.replace("name: lab", "name: tokyo/row2/rack07")
     inside = machine("a", 1, "  network: lab\n").replace("group: lab", "group: tokyo/row2")
     result = compiled(deep=deep, inside=inside)
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     assert result.fleet.groups == ("lab", "tokyo", "tokyo/row2", "tokyo/row2/rack07")
     assert result.fleet.machines["a"].groups == ("tokyo", "tokyo/row2")
@@ -306,7 +306,7 @@ def test_formerly_without_effect_is_a_warning() -> None:
     )
     remove = "    hint: remove it: only what the machine no longer has needs to be named"
     result = compiled(a=own)
-    assert [str(problem) for problem in result.problems] == [
+    assert [str(problem) for problem in result.diagnostics] == [
         (
             "a.yaml:6:98: RW148 warning: spec.hardware.formerly[0]: has no effect, this machine "
             f"already has the MAC address 52:54:00:00:00:01 at a.yaml:6:21\n{remove}"
@@ -349,7 +349,7 @@ def test_an_address_must_fit_the_machines_network(address: str, problem: str) ->
 
 def test_a_fixed_address_in_the_dhcp_range_is_a_warning() -> None:
     result = compiled(a=machine("a", 1, "  identity: {addresses: [10.77.0.100/24]}\n"))
-    assert [str(problem) for problem in result.problems] == [
+    assert [str(problem) for problem in result.diagnostics] == [
         (
             "a.yaml:7:26: RW149 warning: spec.identity.addresses[0]: 10.77.0.100 is inside the "
             "DHCP range of network lab\n"
@@ -541,7 +541,7 @@ TEN_MISTAKES = {
 def test_ten_mistakes_in_one_repository_are_reported_at_once() -> None:
     result = compile_fleet({name: text.encode() for name, text in TEN_MISTAKES.items()}, "rev")
     assert result.fleet is None
-    assert "\n".join(str(problem) for problem in result.problems) == (
+    assert "\n".join(str(problem) for problem in result.diagnostics) == (
         'fleet.yaml:4:8: RW124 spec: unknown field "budget"\n'
         '    hint: did you mean "budgets"?\n'
         'groups.yaml:8:18: RW140 Group "lab" is already defined at groups.yaml:3:18\n'
@@ -573,4 +573,4 @@ def test_ten_mistakes_in_one_repository_are_reported_at_once() -> None:
 def test_problems_do_not_depend_on_the_order_of_files() -> None:
     files = {name: text.encode() for name, text in TEN_MISTAKES.items()}
     backwards = dict(reversed(files.items()))
-    assert compile_fleet(files, "r").problems == compile_fleet(backwards, "r").problems
+    assert compile_fleet(files, "r").diagnostics == compile_fleet(backwards, "r").diagnostics

@@ -5,9 +5,9 @@ The table is the one in ``docs/reference/inheritance.md``.
 
 import pytest
 
-from specs.compile import compile_fleet
-from specs.compiled import CompiledMachine, Origin
-from specs.position import Position
+from specs.compile.fleet import compile_fleet
+from specs.diagnostics.position import Position
+from specs.fleet import CompiledMachine, Origin
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 BASE = "---\n".join(
@@ -41,7 +41,7 @@ def machine_of(**levels: str) -> CompiledMachine:
         f"{levels.get('own', '')}}}\n"
     )
     result = compile_fleet({name: text.encode() for name, text in files.items()}, "r")
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet.machines["m"]
 

@@ -3,12 +3,12 @@
 import pytest
 from pydantic import Field, ValidationError
 
-from specs.compile import compile_fleet
-from specs.complaint import explain
+from specs.compile.fleet import compile_fleet
+from specs.diagnostics.nearest import NearestNames
 from specs.kinds import KINDS
 from specs.kinds.record import Record
-from specs.nearest import NearestNames
-from specs.secret_reference import SecretReference
+from specs.types.secret import SecretReference
+from specs.validate.model_errors import explain
 
 ONE_ACTION = (
     "write one list item per action: inspectDisks, backup, restore, install, packages, files, "
@@ -19,8 +19,8 @@ HEAD = "apiVersion: rackwright/v1alpha1\n"
 
 def problems_of(text: str) -> list[str]:
     result = compile_fleet({"f.yaml": text.encode()}, "r")
-    assert (result.fleet is None) == any(each.severity == "error" for each in result.problems)
-    return [str(problem) for problem in result.problems]
+    assert (result.fleet is None) == any(each.severity == "error" for each in result.diagnostics)
+    return [str(problem) for problem in result.diagnostics]
 
 
 def document(kind: str, spec: str, name: str = "x") -> str:
@@ -97,7 +97,7 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "spec", "problems"),
+    ("kind", "spec", "diagnostics"),
     [
         (
             "Fleet",
@@ -339,8 +339,8 @@ def test_api_version_and_kind_can_both_be_wrong() -> None:
         ),
     ],
 )
-def test_fields_are_checked(kind: str, spec: str, problems: list[str]) -> None:
-    assert problems_of(document(kind, spec)) == problems
+def test_fields_are_checked(kind: str, spec: str, diagnostics: list[str]) -> None:
+    assert problems_of(document(kind, spec)) == diagnostics
 
 
 def test_a_misspelt_required_field_is_one_problem_not_two() -> None:

@@ -2,24 +2,24 @@
 
 import pytest
 
-from specs.code import Code
-from specs.secret_reference import SecretReference
-from specs.source import load_file
-from specs.source.builder import MAX_DEPTH
-from specs.source.chunk import MAX_FILE_BYTES
+from specs.diagnostics.codes import Code
+from specs.types.secret import SecretReference
+from specs.yaml import load_file
+from specs.yaml.builder import MAX_DEPTH
+from specs.yaml.section import MAX_FILE_BYTES
 
 NO_TAG = "    hint: only !secret NAME exists here; put text that begins with ! in quotes"
 
 
 def data_of(text: str | bytes) -> list[object]:
     loaded = load_file("f.yaml", text if isinstance(text, bytes) else text.encode())
-    assert [str(problem) for problem in loaded.problems] == []
+    assert [str(problem) for problem in loaded.diagnostics] == []
     return [document.data for document in loaded.documents]
 
 
 def problems_of(text: str | bytes) -> list[str]:
     loaded = load_file("f.yaml", text if isinstance(text, bytes) else text.encode())
-    return [str(problem) for problem in loaded.problems]
+    return [str(problem) for problem in loaded.diagnostics]
 
 
 def test_a_file_holds_many_documents() -> None:
@@ -447,7 +447,7 @@ def test_a_broken_document_does_not_hide_its_neighbours(broken: str) -> None:
         {"third": 3},
         {"fifth": 5},
     ]
-    assert len(loaded.problems) == 2
+    assert len(loaded.diagnostics) == 2
     assert len(loaded.unreadable) == 2
     last = loaded.documents[-1]
     line = text.splitlines().index("fifth: 5") + 1
@@ -461,7 +461,7 @@ def test_a_conflict_across_documents_takes_only_those_it_touches() -> None:
     )
     loaded = load_file("f.yaml", text.encode())
     assert [document.data for document in loaded.documents] == [{"a": 1}, {"e": 5}]
-    assert [problem.code for problem in loaded.problems] == [Code.CONFLICT_MARKER]
+    assert [problem.code for problem in loaded.diagnostics] == [Code.CONFLICT_MARKER]
 
 
 def test_an_alias_bomb_is_refused_without_being_expanded() -> None:
@@ -509,8 +509,8 @@ def test_nesting_up_to_the_limit_is_read() -> None:
 def test_a_document_full_of_mistakes_is_given_up() -> None:
     text = "".join("same: 1\n" for _ in range(500)) + "---\nok: 1\n"
     loaded = load_file("f.yaml", text.encode())
-    assert len(loaded.problems) == 101
-    assert str(loaded.problems[-1]) == (
+    assert len(loaded.diagnostics) == 101
+    assert str(loaded.diagnostics[-1]) == (
         "f.yaml:102:1: RW132 more than 100 problems in this document; the rest is not read\n"
         "    hint: solve the first ones"
     )

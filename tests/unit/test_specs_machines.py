@@ -5,21 +5,21 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.compile import compile_surroundings
-from specs.compiled import AddressRange, CompiledNetwork
-from specs.define import define
-from specs.definition import Definition
+from specs.compile.address_pool import AddressPool
+from specs.compile.context import Surroundings
+from specs.compile.effective_settings import EffectiveSettingsCache
+from specs.compile.fleet import compile_surroundings
+from specs.compile.machine_context import machine_claims
+from specs.compile.references import REFERENCES, references_of
+from specs.compile.uniqueness import ADDRESS, properties
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.nearest import NearestNames
+from specs.diagnostics.position import Position
+from specs.fleet import AddressRange, CompiledNetwork
 from specs.kinds.machine import Machine
-from specs.machine_context import machine_claims
-from specs.nearest import NearestNames
-from specs.position import Position
-from specs.problems import Problems
-from specs.references import REFERENCES, references_of
-from specs.resolve.level import Levels
-from specs.resolve.room import Room
-from specs.resolve.surroundings import Surroundings
-from specs.source import load_file
-from specs.uniqueness import ADDRESS, properties
+from specs.validate.document import define
+from specs.validate.resource import Resource
+from specs.yaml import load_file
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 SITE = (
@@ -70,24 +70,24 @@ machines = st.builds(
 
 def surroundings_of(text: str) -> Surroundings:
     documents = load_file("site.yaml", text.encode()).documents
-    definitions = [define(each, Problems(), NearestNames()) for each in documents]
-    return compile_surroundings(definitions, Problems(), "")[1].surroundings
+    resources = [define(each, Diagnostics(), NearestNames()) for each in documents]
+    return compile_surroundings(resources, Diagnostics(), "")[1].surroundings
 
 
-def defined(text: str) -> Definition:
+def defined(text: str) -> Resource:
     [document] = load_file("m.yaml", text.encode()).documents
-    return define(document, Problems(), NearestNames())
+    return define(document, Diagnostics(), NearestNames())
 
 
 @given(st.lists(machines, min_size=2, max_size=8))
 def test_what_holds_for_a_machine_among_others_holds_for_it_alone(found: list[str]) -> None:
     surroundings = surroundings_of(SITE)
-    together = Levels(surroundings)
+    together = EffectiveSettingsCache(surroundings)
     for text in found:
-        definition = defined(text)
-        assert isinstance(definition.model, Machine)
-        ours = together.of(definition, definition.model)
-        alone = Levels(surroundings).of(definition, definition.model)
+        resource = defined(text)
+        assert isinstance(resource.model, Machine)
+        ours = together.of(resource, resource.model)
+        alone = EffectiveSettingsCache(surroundings).of(resource, resource.model)
         assert ours._replace(room=None) == alone._replace(room=None)
         assert list(ours.labels) == list(alone.labels)
         assert (ours.room and ours.room.network) is (alone.room and alone.room.network)
@@ -95,20 +95,20 @@ def test_what_holds_for_a_machine_among_others_holds_for_it_alone(found: list[st
 
 @given(machines)
 def test_what_a_machine_refers_to_and_claims_is_what_its_document_says(text: str) -> None:
-    definition = defined(text)
-    model = definition.model
-    if definition.broken or not isinstance(model, Machine):
+    resource = defined(text)
+    model = resource.model
+    if resource.invalid or not isinstance(model, Machine):
         return
     assert sorted(references_of(model)) == sorted(
         (kind, str(name))
         for pattern, kind in REFERENCES["Machine"]
-        for _, name in definition.values(pattern)
+        for _, name in resource.values(pattern)
     )
-    assert sorted(machine_claims(definition)) == sorted(
-        [f"name {definition.name}"]
+    assert sorted(machine_claims(resource)) == sorted(
+        [f"name {resource.name}"]
         + [
             f"{noun} {int(IPv4Address(value)) if noun == ADDRESS else value}"
-            for noun, value, _ in properties(definition)
+            for noun, value, _ in properties(resource)
         ]
     )
 
@@ -137,7 +137,7 @@ def test_a_network_has_room_for_its_free_hosts(
     free = set(subnet.hosts()) - {network.gateway}
     if serves:
         free -= {IPv4Address(LOW + number) for number in (4, 5, 6)}
-    room = Room(network)
+    room = AddressPool(network)
     assert room.has(IPv4Interface((address, subnet.prefixlen))) == (address in free)
     assert not room.has(IPv4Interface((address, 26)))
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from specs.nearest import NearestNames, distance
+from specs.diagnostics.nearest import NearestNames, distance
 
 
 @pytest.mark.parametrize(

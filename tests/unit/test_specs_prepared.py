@@ -13,19 +13,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from reconciler.fleet.compile import compile_index
-from specs.compiled import CompiledMachine
-from specs.define import define
+from reconciler.compiled.compile import compile_index
+from specs.compile.machine_context import (
+    InvalidPartError,
+    MachineContext,
+    compile_part,
+    machine_claims,
+)
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.nearest import NearestNames
+from specs.fleet import CompiledMachine
 from specs.kinds import KINDS
 from specs.kinds.machine import MachineSpec
 from specs.kinds.power import Power
-from specs.machine_context import MachineContext, UnsoundPartError, compile_part, machine_claims
-from specs.nearest import NearestNames
 from specs.prepared import PREPARED, Prepared, StandIn, prepare
-from specs.problems import Problems
-from specs.secret_reference import SecretReference
-from specs.source import Document, load_file
-from specs.source.plain import Plain
+from specs.types.secret import SecretReference
+from specs.validate.document import define
+from specs.yaml import Document, load_file
+from specs.yaml.scalars import Plain
 from tests.broken.case import BASE, cases
 
 ROOT = Path(__file__).parents[2]
@@ -216,13 +221,13 @@ def test_random_values_are_judged_alike(data: Plain) -> None:
 
 def outcome(document: Document, prepared: Prepared) -> tuple[object, ...]:
     """Return all that becomes of a document: its problems, its claims, its machine."""
-    problems = Problems()
-    found = define(document, problems, NearestNames(), prepared)
-    said = (found.kind, found.name, found.broken, tuple(map(str, problems.in_order())))
+    diagnostics = Diagnostics()
+    found = define(document, diagnostics, NearestNames(), prepared)
+    said = (found.kind, found.name, found.invalid, tuple(map(str, diagnostics.in_order())))
     try:
         claims = machine_claims(found)
         machines, warnings = compile_part([found], CONTEXT)
-    except UnsoundPartError:
+    except InvalidPartError:
         return said
     (machine,) = machines.values()
     return (*said, claims, machine, dict(machine.origins), warnings)
@@ -271,7 +276,7 @@ def test_the_power_block_keeps_its_settings_in_the_order_of_the_language() -> No
         pickle.dumps({"type": "nothing that is known"}),
         pickle.dumps({"type": "function-plain", "function": {"function": os.getpid}}),
         prepare()[:-100],
-        prepare().replace(b"specs.value.text", b"specs.value.none"),
+        prepare().replace(b"specs.types.text", b"specs.types.none"),
     ],
 )
 def test_of_damaged_or_foreign_data_nothing_is_prepared(data: bytes) -> None:
@@ -281,7 +286,7 @@ def test_of_damaged_or_foreign_data_nothing_is_prepared(data: bytes) -> None:
 def test_a_module_that_may_be_named_does_not_lead_to_what_it_imports() -> None:
     check = {"type": "no-info", "function": re.escape}
     written = pickle.dumps({"type": "function-plain", "function": check}, 4)
-    named = (b"\x8c\x02re\x94\x8c\x06escape", b"\x8c\x15specs.value.host_name\x94\x8c\tre.escape")
+    named = (b"\x8c\x02re\x94\x8c\x06escape", b"\x8c\x15specs.types.host_name\x94\x8c\tre.escape")
     data = written[:2] + written[11:].replace(*named)  # without the size of its frame
     assert Prepared(data).sound(PREPARED, "text") is None
 

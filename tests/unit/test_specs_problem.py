@@ -4,43 +4,43 @@ import re
 from pathlib import Path
 
 import specs
-from specs.catalogue import CATALOGUE
-from specs.code import Code
-from specs.position import Position
-from specs.problem import Problem
-from specs.problems import Problems
-from specs.quotation import quoted
+from specs.diagnostics.catalogue import CATALOGUE
+from specs.diagnostics.codes import Code
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostic
+from specs.diagnostics.position import Position
+from specs.diagnostics.quote import quoted
 
 
 def test_an_error_is_one_line_and_its_hint_another() -> None:
-    problem = Problem(
+    problem = Diagnostic(
         Position("fleet/lab.yaml", 3, 7), Code.UNKNOWN_FIELD, "error", "what", "how to solve it"
     )
     assert str(problem) == "fleet/lab.yaml:3:7: RW124 what\n    hint: how to solve it"
 
 
 def test_a_warning_says_so_and_an_empty_hint_is_left_out() -> None:
-    problem = Problem(Position("a.yaml", 1, 1), Code.EMPTY_DOCUMENT, "warning", "what", "")
+    problem = Diagnostic(Position("a.yaml", 1, 1), Code.EMPTY_DOCUMENT, "warning", "what", "")
     assert str(problem) == "a.yaml:1:1: RW107 warning: what"
 
 
 def test_problems_are_ordered_by_place_and_the_same_one_is_kept_once() -> None:
-    problems = Problems()
+    diagnostics = Diagnostics()
     for place in [("b", 1, 1), ("a", 10, 1), ("a", 9, 5), ("a", 9, 4), ("a", 9, 4)]:
-        problems.error(Position(*place), Code.SYNTAX, "what")
+        diagnostics.error(Position(*place), Code.SYNTAX, "what")
     found = [
         (each.position.file, each.position.line, each.position.column)
-        for each in problems.in_order()
+        for each in diagnostics.in_order()
     ]
     assert found == [("a", 9, 4), ("a", 9, 5), ("a", 10, 1), ("b", 1, 1)]
 
 
 def test_warnings_alone_are_no_errors() -> None:
-    problems = Problems()
-    problems.warning(Position("a", 1, 1), Code.EMPTY_DOCUMENT, "what")
-    assert not problems.has_errors
-    problems.error(Position("a", 1, 1), Code.SYNTAX, "what")
-    assert problems.has_errors
+    diagnostics = Diagnostics()
+    diagnostics.warning(Position("a", 1, 1), Code.EMPTY_DOCUMENT, "what")
+    assert not diagnostics.has_errors
+    diagnostics.error(Position("a", 1, 1), Code.SYNTAX, "what")
+    assert diagnostics.has_errors
 
 
 def test_every_code_is_explained_and_used() -> None:

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.quantity import BitRate, ByteSize, Duration
-from specs.quantity.scale import QuantityError
+from specs.types.quantities import BitRate, ByteSize, Duration
+from specs.types.quantities.scale import QuantityError
 
 
 @pytest.mark.parametrize(

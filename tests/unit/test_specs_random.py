@@ -11,13 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
 
-from reconciler.rendering.problem_list import plain, print_problems, problems_document
-from specs.catalogue import CATALOGUE
-from specs.compile import CompileResult, compile_fleet
+from reconciler.views.diagnostic_list import plain, print_problems, problems_document
+from specs.compile.fleet import CompileResult, compile_fleet
+from specs.diagnostics.catalogue import CATALOGUE
+from specs.diagnostics.position import Position
 from specs.kinds import KINDS
-from specs.position import Position
 from specs.reference import example_document
-from specs.source import load_file
+from specs.yaml import load_file
 from tests.broken.case import BASE
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
@@ -70,10 +70,10 @@ values = st.recursive(
 def check(files: dict[str, bytes]) -> None:
     """Assert what holds of every repository."""
     result = compile_fleet(files, "r")
-    errors = [problem for problem in result.problems if problem.severity == "error"]
+    errors = [problem for problem in result.diagnostics if problem.severity == "error"]
     assert (result.fleet is None) == bool(errors)
-    assert list(result.problems) == sorted(result.problems, key=lambda each: each.sort_key)
-    for problem in result.problems:
+    assert list(result.diagnostics) == sorted(result.diagnostics, key=lambda each: each.sort_key)
+    for problem in result.diagnostics:
         assert problem.code in CATALOGUE
         assert str(problem).startswith(f"{problem.position}: RW1")
         assert problem.message.isprintable()
@@ -86,7 +86,7 @@ def check(files: dict[str, bytes]) -> None:
     order = list(files)
     random.Random(len(order)).shuffle(order)  # noqa: S311 - any other order will do
     again = compile_fleet({name: files[name] for name in order}, "r")
-    assert again.problems == result.problems
+    assert again.diagnostics == result.diagnostics
     assert (again.fleet is None) == (result.fleet is None)
 
 
@@ -97,11 +97,11 @@ def assert_is_inside(files: dict[str, bytes], position: Position) -> None:
 
 
 def check_rendering(result: CompileResult) -> None:
-    text = plain(result.problems)
+    text = plain(result.diagnostics)
     assert all(line.isprintable() for line in text.split("\n"))
-    print_problems(NOTHING, result.problems)
-    document = json.dumps(problems_document(result.problems, "r"))
-    assert len(json.loads(document)["problems"]) == len(result.problems)
+    print_problems(NOTHING, result.diagnostics)
+    document = json.dumps(problems_document(result.diagnostics, "r"))
+    assert len(json.loads(document)["problems"]) == len(result.diagnostics)
 
 
 @given(st.lists(st.binary(max_size=200), max_size=3))

@@ -28,12 +28,12 @@ def test_the_page_in_the_repository_is_what_the_models_say(page: str) -> None:
 
 def test_the_page_has_every_kind_and_every_field(page: str) -> None:
     assert re.findall(r"^## (.*)$", page, re.MULTILINE) == [*KINDS, "Shared parts"]
-    for name, definition in json_schema()["definitions"].items():
+    for name, resource in json_schema()["definitions"].items():
         if name in KINDS:
             continue
         (section,) = re.findall(rf"^### {name}\n(.*?)(?=^##|\Z)", page, re.MULTILINE | re.DOTALL)
         rows = re.findall(r"^\| `(\w+)` \|", section, re.MULTILINE)
-        assert rows == list(definition.get("properties", {})), name
+        assert rows == list(resource.get("properties", {})), name
 
 
 def test_every_link_leads_to_a_heading_or_a_page(page: str) -> None:

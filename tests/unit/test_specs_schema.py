@@ -12,8 +12,8 @@ from specs.kinds import KINDS
 from specs.kinds.record import Record
 from specs.reference import example_document
 from specs.schema import DIALECT, json_schema
-from specs.source import load_file
-from specs.source.plain import Plain
+from specs.yaml import load_file
+from specs.yaml.scalars import Plain
 
 SCHEMA = json_schema()
 LATER_THAN_DRAFT_7 = {

@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from specs.compile import CompileResult, compile_fleet
-from specs.compiled import CompiledFleet, CompiledHold, CompiledSelector, Origin
-from specs.position import Position
+from specs.compile.fleet import CompileResult, compile_fleet
+from specs.diagnostics.position import Position
+from specs.fleet import CompiledFleet, CompiledHold, CompiledSelector, Origin
 from specs.selection import Selection, selected
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
@@ -51,13 +51,13 @@ def compiled(**files: str) -> CompileResult:
 
 def fleet_of(**files: str) -> CompiledFleet:
     result = compiled(**files)
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet
 
 
 def problems_of(**files: str) -> list[str]:
-    return [str(problem) for problem in compiled(**files).problems]
+    return [str(problem) for problem in compiled(**files).diagnostics]
 
 
 def hold(select: str, name: str = "h") -> str:
@@ -149,7 +149,7 @@ def test_a_selector_that_matches_no_machine_is_a_warning_with_a_guess(
     select: str, hint: str
 ) -> None:
     result = compiled(hold=hold(select))
-    assert [str(problem) for problem in result.problems] == [
+    assert [str(problem) for problem in result.diagnostics] == [
         f"hold.yaml:5:11: RW152 warning: spec.select: no machine matches\n    hint: {hint}"
     ]
     assert result.fleet is not None

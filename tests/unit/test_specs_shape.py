@@ -7,12 +7,12 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from specs.path import Path
-from specs.source import LoadedFile, load_file, load_files
-from specs.source.alike import load_alike
-from specs.source.chunk import Chunk
-from specs.source.load import WORTH_LEARNING
-from specs.source.shape import Shape, UnlikeError, cut
+from specs.diagnostics.path import Path
+from specs.yaml import LoadedFile, load_file, load_files
+from specs.yaml.alike import load_alike
+from specs.yaml.load import WORTH_LEARNING
+from specs.yaml.section import Section
+from specs.yaml.shape import Shape, UnlikeError, cut
 
 ROOT = FilePath(__file__).parents[2]
 
@@ -141,13 +141,13 @@ _TEXTS = st.builds(
 def _shown(loaded: LoadedFile) -> object:
     return (
         loaded.unreadable,
-        loaded.problems,
+        loaded.diagnostics,
         [
             (
                 repr(document.data),
-                document.broken,
+                document.invalid,
                 document.position(()),
-                document.chunk.text[document.begin : document.end],
+                document.section.text[document.begin : document.end],
                 [document.position(path) for path in _items(document.data)],
             )
             for document in loaded.documents
@@ -220,12 +220,12 @@ def test_a_shape_holds_whatever_words_stand_in_its_places(
         for kind in pieces.kinds
     ]
     other = pieces.filled(words)
-    found = shape.read(Chunk("f.yaml", f"{other}---\n", 0), 0, 0)
+    found = shape.read(Section("f.yaml", f"{other}---\n", 0), 0, 0)
     assert found is not None, other
     document, end, line = found
     loaded = load_file("f.yaml", other.encode())
     (expected,) = loaded.documents
-    assert not loaded.problems
+    assert not loaded.diagnostics
     assert (end, line) == (len(other), other.count("\n"))
     assert repr(document.data) == repr(expected.data)
     for path in _items(document.data):
@@ -258,7 +258,7 @@ def test_machines_that_differ_in_words_have_one_shape() -> None:
     )
     shape = _shape(machine)
     for text in (machine, other):
-        found = shape.read(Chunk("f.yaml", text, 0), 0, 0)
+        found = shape.read(Section("f.yaml", text, 0), 0, 0)
         assert found is not None
         (expected,) = load_file("f.yaml", text.encode()).documents
         assert repr(found[0].data) == repr(expected.data)
@@ -284,8 +284,8 @@ def test_machines_that_differ_in_words_have_one_shape() -> None:
 )
 def test_what_is_written_otherwise_is_of_another_shape(other: str) -> None:
     shape = _shape("a: [x, y]\nb: 1\n")
-    assert shape.read(Chunk("f.yaml", "a: [v, w 2]\nb: 17\n", 0), 0, 0) is not None
-    assert shape.read(Chunk("f.yaml", other, 0), 0, 0) is None
+    assert shape.read(Section("f.yaml", "a: [v, w 2]\nb: 17\n", 0), 0, 0) is not None
+    assert shape.read(Section("f.yaml", other, 0), 0, 0) is None
 
 
 @pytest.mark.parametrize(

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from specs.compile import CompileResult, compile_fleet
-from specs.compiled import CompiledFleet, CompiledMachine, Origin
+from specs.compile.fleet import CompileResult, compile_fleet
 from specs.desired_state import is_desired_state
-from specs.position import Position
+from specs.diagnostics.position import Position
+from specs.fleet import CompiledFleet, CompiledMachine, Origin
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 BASE = {
@@ -35,12 +35,12 @@ def compiled(table: str, **files: str | bytes) -> CompileResult:
 
 
 def problems_of(table: str, **files: str | bytes) -> list[str]:
-    return [str(problem) for problem in compiled(table, **files).problems]
+    return [str(problem) for problem in compiled(table, **files).diagnostics]
 
 
 def fleet_of(table: str, **files: str | bytes) -> CompiledFleet:
     result = compiled(table, **files)
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet
 
@@ -202,7 +202,7 @@ def test_a_csv_file_that_no_table_names_is_ignored() -> None:
 
 
 @pytest.mark.parametrize(
-    ("csv", "problems"),
+    ("csv", "diagnostics"),
     [
         (
             "",
@@ -326,9 +326,9 @@ def test_a_csv_file_that_no_table_names_is_ignored() -> None:
     ],
 )
 def test_all_mistakes_in_a_csv_file_are_reported_with_their_places(
-    csv: str, problems: list[str]
+    csv: str, diagnostics: list[str]
 ) -> None:
-    assert problems_of(DEFAULTS + "  csv: m.csv\n", m_csv=csv) == problems
+    assert problems_of(DEFAULTS + "  csv: m.csv\n", m_csv=csv) == diagnostics
 
 
 def test_a_group_comes_from_a_column_or_the_defaults() -> None:
@@ -404,7 +404,7 @@ def test_a_machine_in_two_places_is_refused_naming_both() -> None:
 
 
 @pytest.mark.parametrize(
-    ("rows", "problems"),
+    ("rows", "diagnostics"),
     [
         (
             '    - {nam: a, macs: ["52:54:00:00:00:01"], group: lab}\n',
@@ -463,8 +463,8 @@ def test_a_machine_in_two_places_is_refused_naming_both() -> None:
         ),
     ],
 )
-def test_rows_of_yaml_are_checked_like_documents(rows: str, problems: list[str]) -> None:
-    assert problems_of("  rows:\n" + rows) == problems
+def test_rows_of_yaml_are_checked_like_documents(rows: str, diagnostics: list[str]) -> None:
+    assert problems_of("  rows:\n" + rows) == diagnostics
 
 
 def test_a_mistake_in_the_defaults_is_reported_once_and_not_at_every_row() -> None:
@@ -489,8 +489,8 @@ def test_a_sound_row_counts_beside_a_broken_one() -> None:
 @given(st.binary(max_size=200) | st.text(alphabet='name,macs"\n\r ;a1:\ufeff', max_size=80))
 def test_whatever_is_in_a_csv_file_ends_in_a_fleet_or_in_problems(csv: bytes | str) -> None:
     result = compiled(DEFAULTS + "  csv: m.csv\n", m_csv=csv)
-    errors = [problem for problem in result.problems if problem.severity == "error"]
+    errors = [problem for problem in result.diagnostics if problem.severity == "error"]
     assert (result.fleet is None) == bool(errors)
-    for problem in result.problems:
+    for problem in result.diagnostics:
         assert problem.position.line >= 1
         assert problem.position.column >= 1

@@ -2,8 +2,10 @@
 
 import pytest
 
-from specs.compile import compile_fleet
-from specs.compiled import (
+from specs.compile.fleet import compile_fleet
+from specs.compile.unsupported import REASONS
+from specs.diagnostics.position import Position
+from specs.fleet import (
     CompiledDelivery,
     CompiledFleet,
     GroupBudget,
@@ -11,9 +13,7 @@ from specs.compiled import (
     UnsupportedDocument,
     UnsupportedStep,
 )
-from specs.position import Position
 from specs.reference import example_document
-from specs.resolve.unsupported import REASONS
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 SUM = "9f" * 32
@@ -28,13 +28,13 @@ def document(kind: str, spec: str) -> str:
 
 def fleet_of(text: str) -> CompiledFleet:
     result = compile_fleet({"f.yaml": text.encode()}, "r")
-    assert [str(problem) for problem in result.problems] == []
+    assert [str(problem) for problem in result.diagnostics] == []
     assert result.fleet is not None
     return result.fleet
 
 
 def problems_of(text: str) -> list[str]:
-    return [str(problem) for problem in compile_fleet({"f.yaml": text.encode()}, "r").problems]
+    return [str(problem) for problem in compile_fleet({"f.yaml": text.encode()}, "r").diagnostics]
 
 
 SYSTEM = document(
@@ -260,7 +260,7 @@ def test_a_machine_has_the_default_network_where_no_level_says_another() -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "problems"),
+    ("text", "diagnostics"),
     [
         (
             document("Fleet", "  commits: {verify: gpg}\n"),
@@ -394,8 +394,8 @@ def test_a_machine_has_the_default_network_where_no_level_says_another() -> None
         ),
     ],
 )
-def test_what_has_no_effect_yet_is_checked_all_the_same(text: str, problems: list[str]) -> None:
-    assert problems_of(text) == problems
+def test_what_has_no_effect_yet_is_checked_all_the_same(text: str, diagnostics: list[str]) -> None:
+    assert problems_of(text) == diagnostics
 
 
 @pytest.mark.parametrize("kind", REASONS)

@@ -9,15 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from specs.compiled import AddressRange
-from specs.value.hardware_uuid import HardwareUuid
-from specs.value.host_name import DomainName, HostName
-from specs.value.ipv4 import Address, InterfaceAddress, Range, Subnet
-from specs.value.labels import Labels
-from specs.value.line import HardwareText, Line
-from specs.value.mac_address import MacAddress
-from specs.value.name import MachineName, Name, PathName
-from specs.value.run_token import RunToken
+from specs.fleet import AddressRange
+from specs.types.hardware_uuid import HardwareUuid
+from specs.types.host_name import DomainName, HostName
+from specs.types.ipv4 import Address, InterfaceAddress, Range, Subnet
+from specs.types.labels import Labels
+from specs.types.line import HardwareText, Line
+from specs.types.mac_address import MacAddress
+from specs.types.name import MachineName, Name, PathName
+from specs.types.run_token import RunToken
 
 
 def reader(kind: object) -> Callable[[object], Any]:

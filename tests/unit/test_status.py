@@ -14,19 +14,19 @@ from builders.world import (
     a_status,
     an_image,
     an_installed_system,
-    in_ram,
     observed,
+    ramdisk,
 )
 from click.testing import CliRunner
 
 from reconciler.cli.clear import clear
-from reconciler.ledger.ledger import Ledger
-from reconciler.ledger.states import OperationState
-from reconciler.observed import ObservedMachine, TimedReport
 from reconciler.planning.planner import plan
-from reconciler.rendering.machine_state import machine_states
-from reconciler.store.database import open_database
-from reconciler.store.observations import Observations
+from reconciler.state.database import open_database
+from reconciler.state.ledger import Ledger
+from reconciler.state.observations import Observations
+from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.operation_states import OperationState
+from reconciler.views.machine_state import machine_states
 
 _S = OperationState
 NODE = a_machine(1, "clone-golden")
@@ -34,7 +34,7 @@ RENAMED = replace(NODE, name="compute-1")
 
 
 def cloned(machine=NODE):
-    world = observed({machine.name: in_ram(machine, a_disk())}, (an_image(),))
+    world = observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
     return plan(a_fleet(machine), world, NOW).items[0].operation
 
 

@@ -191,7 +191,7 @@ class TestPeer:
         assert str(caught.value) == (
             "RW509: the certificate of node-0713 (deploy-os) expired at"
             f" {NOW + timedelta(hours=1):%Y-%m-%d %H:%M} UTC."
-            " Let the agent enrol again with a new token."
+            " Let the agent enroll again with a new token."
         )
 
     @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ def test_two_tokens_differ() -> None:
     assert token.mint().text != token.mint().text
 
 
-def test_a_token_fits_the_enrolment_message() -> None:
+def test_a_token_fits_the_enrollment_message() -> None:
     assert 40 <= len(token.mint().text) <= 200
 
 

@@ -1,0 +1,28 @@
+"""How an agent becomes known to the server."""
+
+from attrs import field, frozen, validators
+
+
+@frozen
+class EnrollmentRequest:
+    """Body of ``POST /v1/enroll``. The token is single-use; the key stays on the machine."""
+
+    token: str = field(repr=False, validator=validators.max_len(200))
+    csr: str = field(validator=validators.max_len(20_000))
+    """PEM certificate signing request, P-256; its subject is ignored."""
+    environment: str = field(validator=validators.in_(("deploy-os", "installed")))
+    macs: tuple[str, ...]
+    uuid: str
+    """SMBIOS system UUID in lower case, empty where there is none."""
+    agent_version: str
+
+
+@frozen
+class Enrollment:
+    """The answer: who the agent now is."""
+
+    machine: str
+    certificate: str
+    """PEM client certificate."""
+    authority: str
+    """PEM certificate of the server's certification authority, the trust root from now on."""

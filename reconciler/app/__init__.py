@@ -1,0 +1,1 @@
+"""What Rackwright does, whoever asks: the command line, the server and tests call this."""

@@ -1,0 +1,103 @@
+"""What ``serve`` does with each new revision: go on with it, or hold at the last accepted one."""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import datetime
+from typing import Protocol
+
+import structlog
+
+from reconciler.app.project import Project
+from reconciler.errors import ReconcilerError, SourceError
+from reconciler.git.commit_policy import Refuse
+from reconciler.git.tree import SourceTree
+from reconciler.server.control_plane import SERVER
+from specs.fleet import CompiledFleet
+
+LOOK = 1.0
+"""Seconds between looks at what a person accepted by hand, while a revision is held back."""
+
+log = structlog.get_logger(__name__)
+
+
+class Server(Protocol):
+    """Acts on one revision at a time: ``reconciler.server.service.Service``."""
+
+    @property
+    def revision(self) -> str:
+        """The revision that is acted on."""
+
+    async def use(self, fleet: CompiledFleet) -> None:
+        """Go on with another revision."""
+
+
+class GitFollower:
+    """Hands a source's acceptable revisions to a server."""
+
+    def __init__(self, project: Project, server: Server, clock: Callable[[], datetime]) -> None:
+        self._workspace = project
+        self._server = server
+        self._clock = clock
+        self._seeing = asyncio.Lock()
+        self._refused: SourceTree | None = None
+        self._refused_after = ""
+        """The last accepted commit at that time."""
+
+    async def follow(self, stop: asyncio.Event) -> None:
+        """Follow the source until ``stop`` is set."""
+        looking = asyncio.create_task(self._look_again(stop))
+        try:
+            async for sight in self._workspace.watch(stop):
+                await self.see(sight)
+        finally:
+            looking.cancel()
+            await asyncio.wait([looking])
+
+    async def see(self, sight: SourceTree | SourceError) -> None:
+        """Take a revision, or say why not and stay with the present one."""
+        if isinstance(sight, SourceError):
+            log.error("source cannot be read", code=sight.code, cause=sight.cause)
+            return
+        async with self._seeing:
+            await self._judge(sight)
+
+    async def _judge(self, sight: SourceTree) -> None:
+        self._refused = None
+        if sight.revision == self._server.revision:
+            return
+        refused_after = self._last_commit()
+        try:
+            fleet, decision = await asyncio.to_thread(self._workspace.judge, sight)
+            if isinstance(decision, Refuse):
+                raise decision.error
+        except ReconcilerError as error:
+            self._refused, self._refused_after = sight, refused_after
+            log_held(error, self._server.revision, sight.revision)
+            return
+        self._workspace.take_over(fleet, sight.own_commit, SERVER, decision.reason, self._clock())
+        await self._server.use(fleet)
+        log.info("revision taken", revision=sight.revision, reason=decision.reason)
+
+    async def _look_again(self, stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            if self._refused is not None and self._last_commit() != self._refused_after:
+                await self.see(self._refused)
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), LOOK)
+
+    def _last_commit(self) -> str:
+        last = self._workspace.admission.last
+        return "" if last is None else last.commit
+
+
+def log_held(error: ReconcilerError, held: str, refused: str = "") -> None:
+    """Say why another revision than the newest is acted on."""
+    log.error(
+        "revision not taken",
+        revision=refused or None,
+        code=error.code,
+        cause=error.cause,
+        action=error.action,
+        held_at=held,
+    )

@@ -1,0 +1,341 @@
+"""What most commands begin with: the compiled fleet and the embedded state."""
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from functools import cached_property, partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from reconciler.errors import ReconcilerError, SourceError
+from reconciler.git.commit_policy import Accept, Decision, Refuse
+from reconciler.git.location import (
+    RemoteRepository,
+    open_revision,
+    open_source,
+    parse_location,
+)
+from reconciler.git.repository import find_repository, is_in_git
+from reconciler.git.tree import Commit, SourceTree
+from reconciler.git.worktree import read_worktree
+from reconciler.state.observation_digest import observation_digest
+
+if TYPE_CHECKING:
+    import asyncio
+
+    from providers.imaging.store import ChunkStore
+    from reconciler.app.revision_policy import RevisionPolicy
+    from reconciler.compiled.cache import FleetCache
+    from reconciler.compiled.index import FleetIndex
+    from reconciler.compiled.sight import PlanAhead
+    from reconciler.git.revision import Revision
+    from reconciler.planning.plan import Plan
+    from reconciler.state.database import Database
+    from reconciler.state.hardware import FleetHardware
+    from reconciler.state.observed import Observed, ObservedImage
+    from specs.fleet import CompiledCommits, CompiledFleet, CompiledMachine
+
+
+_REMOTE_INTERVAL = 30.0
+"""Seconds between two looks at a repository behind a URL."""
+
+
+class InvalidRepositoryError(ReconcilerError):
+    """The repository has errors (RW901); ``listing`` has each on lines of its own."""
+
+    def __init__(self, what: str, listing: str) -> None:
+        super().__init__("RW901", f"{what}\n{listing}", "Correct them; nothing else was done")
+
+
+class Project:
+    """One repository at one revision beside one state directory; everything is opened lazily."""
+
+    def __init__(self, repo: str, ref: str | None, state: Path) -> None:
+        self._repo = repo
+        self._ref = ref
+        self.state = state
+        self._ahead: PlanAhead | None = None
+
+    @cached_property
+    def ref(self) -> str | None:
+        """The ref to read: HEAD where a directory in Git was named without one.
+
+        What acts on machines acts on commits; None reads a directory outside Git as
+        it is.
+        """
+        place = parse_location(self._repo)
+        if self._ref is not None or isinstance(place, RemoteRepository):
+            return self._ref
+        if is_in_git(place):
+            return "HEAD"  # without its commits, nothing may be acted on
+        try:
+            find_repository(place)  # a bare one
+        except SourceError:
+            return None
+        return "HEAD"
+
+    @cached_property
+    def revision(self) -> "Revision | None":
+        """The commit, before its files are read; None where files outside Git are read."""
+        return open_revision(self._repo, self.ref, cache=self.state / "sources")
+
+    @cached_property
+    def source(self) -> SourceTree:
+        """The repository's files at the revision."""
+        return read_worktree(Path(self._repo)) if self.revision is None else self.revision.read()
+
+    @property
+    def describe(self) -> str:
+        """Which revision it is, in one line for people."""
+        return self.source.describe if self.revision is None else self.revision.describe
+
+    @cached_property
+    def _cache(self) -> "FleetCache | None":
+        from reconciler.compiled.open import open_cache  # noqa: PLC0415 - files need none
+
+        return open_cache(self.state)
+
+    @cached_property
+    def _index(self) -> "FleetIndex | None":
+        """The compiled fleet in shards; None where it has to be compiled as a whole."""
+        if self.revision is None:
+            return None
+        from reconciler.compiled.open import open_index  # noqa: PLC0415 - files need none
+        from reconciler.views.busy import busy  # noqa: PLC0415 - likewise
+
+        return open_index(self.revision, self._cache, self._ahead, busy)
+
+    async def watch(self, stop: "asyncio.Event") -> AsyncIterator[SourceTree | SourceError]:
+        """Yield every new revision, or why there is none, until ``stop`` is set."""
+        place = parse_location(self._repo)
+        if not isinstance(place, RemoteRepository):
+            from reconciler.git.watch import watch  # noqa: PLC0415 - only `serve` needs it
+
+            async for sight in watch(place, stop, self.ref):
+                yield sight
+            return
+        import asyncio  # noqa: PLC0415 - slow to load, and only `serve` needs it
+
+        last = self.source.revision
+        while not stop.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stop.wait(), _REMOTE_INTERVAL)
+                return
+            try:
+                tree = await asyncio.to_thread(
+                    open_source, self._repo, self.ref, cache=self.state / "sources"
+                )
+            except SourceError as error:
+                yield error
+                continue
+            if tree.revision != last:
+                last = tree.revision
+                yield tree
+
+    @cached_property
+    def fleet(self) -> "CompiledFleet":
+        """The compiled fleet; InvalidRepositoryError (RW901) carries every problem's text.
+
+        Where values come from may be left out: ``whole_fleet`` has it.
+        """
+        if self._index is not None and self.revision is not None:
+            return self._index.fleet(self.revision.commit.id)
+        return self.whole_fleet
+
+    @cached_property
+    def whole_fleet(self) -> "CompiledFleet":
+        """The fleet with the origin of every value; raises as ``fleet``."""
+        return compiled(self.source)
+
+    @cached_property
+    def admission(self) -> "RevisionPolicy":
+        """What tells which revisions may be acted on."""
+        from reconciler.app.revision_policy import RevisionPolicy  # noqa: PLC0415 - slow to load
+        from reconciler.state.accepted_revisions import AcceptedRevisions  # noqa: PLC0415
+
+        revisions = AcceptedRevisions(self._database_path, lambda: self.database)
+        return RevisionPolicy(self._repo, self.state / "sources", revisions, self._known_policy)
+
+    def _known_policy(self, tree: str) -> "CompiledCommits | None":
+        """Return what a fleet that was compiled before says of signers."""
+        from reconciler.compiled.cache_error import CacheError  # noqa: PLC0415 - not without a history
+
+        try:
+            known = self._cache and self._cache.index(tree)
+        except CacheError:
+            return None
+        return known.surroundings.settings.commits if known else None
+
+    @cached_property
+    def decision(self) -> Decision:
+        """Whether the revision may be acted on; raises as ``fleet``."""
+        return self.admission.judge(self._commit, self.fleet.settings.commits)
+
+    @property
+    def _commit(self) -> "Commit | None":
+        return None if self.revision is None else self.revision.commit
+
+    @property
+    def notice(self) -> str:
+        """What a reviewer should know of the revision's acceptance; nothing where it is usual."""
+        if isinstance(self.decision, Refuse):
+            return f"for review only, this commit is not acceptable: {self.decision.error}"
+        if self.decision.first and self.decision.signed:
+            return (
+                f"not accepted yet: the first commit here, {self.decision.reason}, a signer that "
+                "it lists itself. Nothing else vouches for it: compare before it is applied"
+            )
+        return f"not accepted yet: {self.decision.reason}" if self.decision.signed else ""
+
+    @property
+    def announcement(self) -> str:
+        """Which revision it is, and whether it may be acted on, in one line for people."""
+        return " · ".join(filter(None, (self.describe, self.notice)))
+
+    def judge(self, tree: SourceTree) -> "tuple[CompiledFleet, Decision]":
+        """Return the fleet of another revision of the source, and whether it may be acted on.
+
+        Raises InvalidRepositoryError (RW901).
+        """
+        fleet = compiled(tree)
+        return fleet, self.admission.judge(tree.own_commit, fleet.settings.commits)
+
+    def require_acceptable(self) -> Accept:
+        """Return why the revision may be acted on; raise why not where it may not be."""
+        if isinstance(self.decision, Refuse):
+            raise self.decision.error
+        return self.decision
+
+    def accept(self, actor: str, now: datetime) -> None:
+        """Remember that the revision is acted on."""
+        reason = self.require_acceptable().reason
+        self.take_over(self.fleet, self._commit, actor, reason, now)
+
+    def take_over(
+        self,
+        fleet: "CompiledFleet",
+        commit: "Commit | None",
+        actor: str,
+        reason: str,
+        now: datetime,
+    ) -> None:
+        """Remember that a revision of the source is acted on, and what it protects.
+
+        Protection first: whatever happens between the two, there is too much of it.
+        """
+        from reconciler.state.protections import Protections  # noqa: PLC0415 - slow to load
+
+        machines = fleet.machines.values()
+        Protections(self.database).remember(machines, commit.id if commit else "", now)
+        self.admission.accept(commit, actor, reason, now)
+
+    def hold(self) -> ReconcilerError | None:
+        """Go on with the last accepted revision where the present one may not be acted on.
+
+        Returns why, None where the present one may be. Raises that where none was
+        accepted before.
+        """
+        try:
+            if isinstance(self.decision, Accept):
+                return None
+            error: ReconcilerError = self.decision.error
+        except (SourceError, InvalidRepositoryError) as refused:
+            error = refused
+        try:
+            revision = self.admission.last_revision()
+        except SourceError as missing:
+            raise error from missing
+        if revision is None:
+            raise error
+        for name in ("source", "fleet", "whole_fleet", "_index"):
+            self.__dict__.pop(name, None)
+        self.revision = revision
+        self.decision = Accept("it is the last accepted commit")
+        return error
+
+    @property
+    def _database_path(self) -> Path:
+        return self.state / "rackwright.db"
+
+    @cached_property
+    def database(self) -> "Database":
+        """The state database, created and migrated as needed."""
+        from reconciler.state.database import open_database  # noqa: PLC0415 - slow to load
+
+        return open_database(self._database_path)
+
+    @cached_property
+    def store(self) -> "ChunkStore":
+        """The image store."""
+        from providers.imaging.store import ChunkStore  # noqa: PLC0415 - slow to load
+
+        return ChunkStore(self.state / "store")
+
+    @cached_property
+    def _images(self) -> "Mapping[str, ObservedImage]":
+        if not (self.state / "store").is_dir():
+            return {}
+        from reconciler.state.images import observed_images  # noqa: PLC0415 - slow to load
+
+        return observed_images(self.store)
+
+    def observed(self, now: datetime) -> "Observed":
+        """Return the world as it was last heard of."""
+        digest = observation_digest(self._database_path)
+        return self._seen(digest, now, self.fleet.machines.values())
+
+    def plan(self, now: datetime) -> "Plan":
+        """Return the plan of this moment."""
+        from reconciler.compiled.sight import PlanAhead, Sight  # noqa: PLC0415 - not all commands plan
+
+        digest = observation_digest(self._database_path)
+        ahead = PlanAhead(self._images, now)
+        if digest == "":
+            self._ahead = ahead
+        if self._index is None or self.revision is None or digest is None:
+            from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
+
+            seen = self._seen(digest, now, self.fleet.machines.values())
+            return plan(self.fleet, seen, now)
+        from reconciler.compiled.planned import plan_index  # noqa: PLC0415 - likewise
+
+        sight = Sight(digest, ahead.described, partial(self._seen, digest, now))
+        return plan_index(self._index, self.revision.commit.id, sight, now, self._cache)
+
+    def _seen(
+        self,
+        digest: str | None,
+        now: datetime,
+        machines: "Iterable[CompiledMachine]",
+        hardware: "FleetHardware | None" = None,
+    ) -> "Observed":
+        """Return what was observed of some machines, given what ``observation_digest`` said."""
+        if digest == "":
+            from reconciler.state.observed import Observed  # noqa: PLC0415 - slow to load
+
+            return Observed(images=self._images)
+        from reconciler.state.observe import observe  # noqa: PLC0415 - slow to load
+        from reconciler.state.rows import StateFile  # noqa: PLC0415 - likewise
+
+        # Where the digest was told, the file is of this version, and only read.
+        database = self.database if digest is None else StateFile(self._database_path)
+        return observe(database, machines, self._images, now, hardware)
+
+
+def compiled(tree: SourceTree) -> "CompiledFleet":
+    """Return the fleet that the files describe; InvalidRepositoryError (RW901) lists problems."""
+    from specs.compile.fleet import compile_fleet  # noqa: PLC0415 - slow to load
+
+    result = compile_fleet(tree.files, tree.revision)
+    if result.fleet is None:
+        from reconciler.views.diagnostic_list import plain  # noqa: PLC0415 - only for errors
+
+        errors = [problem for problem in result.diagnostics if problem.severity == "error"]
+        listing = plain(result.diagnostics)
+        raise InvalidRepositoryError(f"the repository has {len(errors)} error(s)", listing)
+    return result.fleet
+
+
+def utc_now() -> datetime:
+    """Return the present time; the one place where commands read the clock."""
+    return datetime.now(UTC)

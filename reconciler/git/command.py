@@ -1,0 +1,423 @@
+"""The git command: its arguments and its output.
+
+A repository is a stranger's, so that only commands that show or verify stored objects
+are run here; see ``git_program`` for how.
+
+The repository is named by ``--git-dir``: a ``GIT_DIR`` that a calling hook left in
+the environment must not change what is read, and reading a repository of another
+user (a server's, a CI job's) is safe for the reason above.
+"""
+
+import os
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from itertools import starmap
+from pathlib import Path
+from typing import IO, Final, NamedTuple
+
+from reconciler.errors import SourceError
+from reconciler.git import program
+from reconciler.git.program import FETCHING, OVERRIDES, READING
+from reconciler.git.tree import MAX_ENTRIES, Commit, too_many_entries
+
+LINK: Final = "120000"
+SUBMODULE: Final = "160000"
+INDIRECT: Final = frozenset({LINK, SUBMODULE})
+
+_NAMESPACES = ("refs/heads", "refs/tags", "refs/remotes")
+_FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head")
+_ACCEPTED: Final = "refs/rackwright/accepted"
+_FETCH_SECONDS = 1800
+_VERIFY_SECONDS = 60
+_CHUNK = 1 << 16
+_match_header = re.compile(rb"([0-9a-f]{40,64}) [a-z]+ ([0-9]{1,18})\n").match
+_find_entries = re.compile(r"(?<![^\0])([0-7]{6}) [a-z]+ ([0-9a-f]{40,64})\t([^\0]+)\0").findall
+_match_entry = re.compile(r"[0-7]{6} [a-z]+ [0-9a-f]{40,64}\t.+", re.DOTALL).fullmatch
+_LONGEST_HEADER = 200
+_MOST_LINES = 6
+
+
+class Entry(NamedTuple):
+    """One line of ``git ls-tree``: no folder, since folders are walked. ``path`` as Git has it."""
+
+    mode: str
+    id: str
+    path: str
+
+
+class Change(NamedTuple):
+    """One file that two trees do not share alike; an id is empty where a tree lacks the file."""
+
+    mode: str
+    """What it became, or was where it is gone; of a link that became a file, that of the link."""
+    before: str
+    after: str
+    path: str
+
+    @property
+    def is_indirect(self) -> bool:
+        """Whether it is or was a link or a submodule: what it means stands elsewhere."""
+        return self.mode in INDIRECT
+
+
+@dataclass(frozen=True, slots=True)
+class GitCommand:
+    """git on the repository whose ``.git`` (or bare) directory is ``git_dir``.
+
+    Every method raises ``SourceError``: RW710 when git is not installed, RW717 when
+    git fails.
+    """
+
+    git_dir: Path
+
+    def commit_id(self, ref: str) -> str | None:
+        """Return the commit that ``ref`` names, None when it names none."""
+        if not can_be_ref(ref):
+            return None
+        status, output, _ = self._run(
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
+        )
+        return output.strip() if status == 0 else None
+
+    def is_known(self, ref: str) -> bool:
+        """Tell whether ``ref`` names anything, be it no commit or an object that is gone."""
+        if not can_be_ref(ref):
+            return False
+        command = ["rev-parse", "--verify", "--quiet", "--end-of-options", ref]
+        return self._run(command)[0] == 0
+
+    def names(self) -> tuple[str, ...]:
+        """Return the short names of branches, tags and remote branches."""
+        output = self._checked(["for-each-ref", "--format=%(refname:short)", *_NAMESPACES])
+        return tuple(output.split("\n")) if output else ()
+
+    def has_folder(self, commit: str, folder: str) -> bool:
+        """Tell whether the commit has ``folder`` (empty: the top, which every commit has)."""
+        kind = ["cat-file", "-e", f"{commit}:{folder}/"]  # with the slash, no file is found
+        return not folder or self._run(kind)[0] == 0
+
+    def tree_id(self, commit: str, folder: str) -> str | None:
+        """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
+        # With the slash, no file is found. ^{tree} would be taken as a part of the path.
+        path = f"{commit}:{folder}/"
+        status, output, _ = self._run(
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", path]
+        )
+        return output.strip() if status == 0 else None
+
+    def blobs(self, tree: str, paths: Iterable[str]) -> dict[str, Entry]:
+        """Return what a tree has at those of ``paths`` that it has."""
+        # As they are: what looks like a pattern is a name.
+        arguments = ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", tree, "--", *paths]
+        output = self._checked(arguments)
+        return {each.path: each for each in parse_entries([os.fsencode(output)])}
+
+    def changes(self, before: str, after: str) -> Iterator[Change]:
+        """Yield every file that two trees do not share alike, whatever its kind."""
+        arguments = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after]
+        with self._streamed(arguments) as stream:
+            yield from parse_changes(stream.read())
+
+    def entries(self, commit: str, folder: str) -> Iterator[Entry]:
+        """Return every file below ``folder`` (empty: the top), with paths from there on.
+
+        Nothing where the commit does not have that folder.
+        """
+        if not self.has_folder(commit, folder):
+            return
+        arguments = ["ls-tree", "-r", "-z", "--full-tree", f"{commit}:{folder}"]
+        with self._streamed(arguments) as stream:
+            yield from parse_entries(iter(lambda: stream.read(_CHUNK), b""))
+
+    def objects(self, ids: Iterable[str], largest: int) -> Iterator[tuple[str, bytes]]:
+        """Return the objects in the order of ``ids``, None of more than ``largest`` bytes.
+
+        Raises ``ObjectTooLargeError`` at the first larger one.
+        """
+        with os.fdopen(os.memfd_create("wanted"), "w+b") as wanted:
+            wanted.write("\n".join([*ids, ""]).encode())
+            wanted.seek(0)
+            with self._streamed(["cat-file", "--batch"], wanted) as stream:
+                yield from parse_objects(stream, largest)
+
+    def ignores(self, worktree: Path, folder: str) -> bool:
+        """Tell whether Git ignores ``folder``, so that what is in it is none of Git's."""
+        arguments = ["check-ignore", "--quiet", "--", folder]
+        return bool(folder) and self._run(arguments, worktree)[0] == 0
+
+    def worktree_files(self, worktree: Path, folder: str) -> set[str]:
+        """Return the files below ``folder`` that are tracked, or new and not ignored.
+
+        Paths begin at ``folder``. Tracked files may be gone, and a folder that is
+        itself a repository is named with a slash at its end.
+        """
+        listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        output = self._checked([*listing, "--", folder or "."], worktree=worktree)
+        prefix = f"{folder}/" if folder else ""
+        return {each.removeprefix(prefix) for each in output.split("\0") if each}
+
+    def descent(self, older: str, newer: str) -> tuple[str, ...]:
+        """Return how ``newer`` descends from ``older``: the commits between and itself.
+
+        Oldest first, and each the first parent's line of the next: of what was merged
+        only the merge. Empty when ``newer`` does not descend from ``older``.
+        """
+        between = f"{older}..{newer}"
+        descendants = set(self._checked(["rev-list", "--ancestry-path", between, "--"]).split())
+        if newer not in descendants:
+            return ()
+        line = self._checked(["rev-list", "--reverse", "--first-parent", between, "--"]).split()
+        return tuple(commit for commit in line if commit in descendants)
+
+    def verify_commit(
+        self, commit: str, configuration: Iterable[str], environment: Mapping[str, str]
+    ) -> tuple[int, str]:
+        """Return git's exit status and what the verifying program said of the signature.
+
+        Only ``configuration`` (``name=value``) and the repository's own are in force,
+        not the user's and not the computer's.
+        """
+        settings = [part for each in configuration for part in ("-c", each)]
+        return program.run_for(
+            _VERIFY_SECONDS,
+            [*self._command(), *settings, "verify-commit", "--raw", commit],
+            {
+                **READING,
+                "GIT_CONFIG_GLOBAL": "/dev/null",
+                "GIT_CONFIG_NOSYSTEM": "1",
+                **environment,
+            },
+        )
+
+    def keep(self, commit: str) -> None:
+        """Keep ``commit`` from being collected as garbage; for a repository of our own."""
+        self._checked(["update-ref", _ACCEPTED, commit])
+
+    def initialise(self) -> None:
+        """Make ``git_dir`` an empty bare repository; an existing one stays as it is."""
+        self._checked(["init", "--quiet", "--bare", "--template=", str(self.git_dir)])
+
+    def fetch(self, url: str, refspecs: Iterable[str]) -> None:
+        """Make the local refs of ``refspecs`` what they are at ``url``, removing others.
+
+        Raises ``SourceError`` as ``fetch_error`` explains it.
+        """
+        status, complaint = program.run_for(
+            _FETCH_SECONDS,
+            [*self._command(), "fetch", *_FETCH_OPTIONS, "--", url, *refspecs],
+            FETCHING,
+        )
+        if status != 0:
+            raise fetch_error(url, complaint)
+
+    def _checked(self, arguments: list[str], worktree: Path | None = None) -> str:
+        status, output, complaint = self._run(arguments, worktree)
+        if status != 0:
+            raise _failed(arguments[0], complaint)
+        return output
+
+    def _run(self, arguments: list[str], worktree: Path | None = None) -> tuple[int, str, str]:
+        return program.run([*self._command(worktree), *arguments])
+
+    @contextmanager
+    def _streamed(
+        self, arguments: list[str], standard_input: IO[bytes] | None = None
+    ) -> Iterator[IO[bytes]]:
+        command = [*self._command(), *arguments]
+        with program.stream(command, standard_input) as (output, end):
+            yield output
+            status, complaint = end()
+            if status != 0:
+                raise _failed(arguments[0], complaint)
+
+    def _command(self, worktree: Path | None = None) -> list[str]:
+        # In the working tree, since git takes paths from where it was started.
+        place = [] if worktree is None else ["-C", str(worktree), f"--work-tree={worktree}"]
+        return [*place, f"--git-dir={self.git_dir}", *OVERRIDES]
+
+
+class ObjectTooLargeError(Exception):
+    """``id`` has ``size`` bytes, more than the caller takes."""
+
+    def __init__(self, object_id: str, size: int) -> None:
+        super().__init__(f"{object_id} has {size} bytes")
+        self.id = object_id
+        self.size = size
+
+
+def can_be_ref(ref: str) -> bool:
+    """Tell whether git may be given ``ref``: ``-a`` would be an option, ``^a`` all but ``a``."""
+    return bool(ref) and not ref.startswith(("-", "^")) and ref.isprintable()
+
+
+def parse_entries(chunks: Iterable[bytes]) -> Iterator[Entry]:
+    """Return the entries of ``git ls-tree -r -z`` output that arrives in pieces.
+
+    Raises ``SourceError`` RW714 after ``MAX_ENTRIES``, RW717 when it is no such output.
+    """
+    count, rest = 0, b""
+    for chunk in chunks:
+        whole, end, rest = (rest + chunk).rpartition(b"\0")
+        lines = (whole + end).decode(errors="surrogateescape")
+        number = lines.count("\0")
+        count += number
+        if count > MAX_ENTRIES:
+            raise too_many_entries()
+        found = _find_entries(lines)
+        if len(found) != number:
+            raise _failed("ls-tree", f"it printed {_first_odd(lines)[:80]!r}")
+        yield from starmap(Entry, found)
+    if rest:
+        raise _failed("ls-tree", "its output ends in the middle of a line")
+
+
+def _first_odd(lines: str) -> bytes:
+    """Return the first of the lines that is no entry."""
+    odd = next(line for line in lines[:-1].split("\0") if not _match_entry(line))
+    return odd.encode(errors="surrogateescape")
+
+
+def parse_changes(output: bytes) -> Iterator[Change]:
+    """Return the changes in ``git diff-tree -r -z --raw --no-abbrev`` output (git-diff(1)).
+
+    Raises ``SourceError`` RW717 when it is no such output.
+    """
+    if not output:
+        return
+    *parts, last = output.split(b"\0")
+    if last or len(parts) % 2:
+        raise _failed("diff-tree", "its output breaks off")
+    for line, path in zip(parts[::2], parts[1::2], strict=True):
+        match = re.fullmatch(
+            rb":([0-7]{6}) ([0-7]{6}) ([0-9a-f]{40,64}) ([0-9a-f]{40,64}) [A-Z]", line
+        )
+        if match is None:
+            raise _failed("diff-tree", f"it printed {line[:80]!r}")
+        old_mode, new_mode, before, after = (part.decode() for part in match.groups())
+        is_gone = not after.strip("0")
+        yield Change(
+            mode=old_mode if is_gone or old_mode in INDIRECT else new_mode,
+            before=before if before.strip("0") else "",
+            after="" if is_gone else after,
+            path=path.decode(errors="surrogateescape"),
+        )
+
+
+def parse_objects(stream: IO[bytes], largest: int) -> Iterator[tuple[str, bytes]]:
+    """Return id and content of each object in ``git cat-file --batch`` output.
+
+    Raises ``ObjectTooLargeError`` before reading an object of more than ``largest``
+    bytes, ``SourceError`` RW717 when one is missing or the output breaks off.
+    """
+    # Read in large pieces, since most objects are far smaller than one.
+    held, begin = b"", 0
+    while True:
+        header = _match_header(held, begin)
+        if header is None:
+            held, begin = _with_header(stream, held[begin:]), 0
+            if not held:
+                return
+            continue
+        object_id, size = header[1].decode(), int(header[2])
+        if size > largest:
+            raise ObjectTooLargeError(object_id, size)
+        content, begin = header.end(), header.end() + size + 1
+        if begin > len(held):
+            held = held[content:] + stream.read(begin - len(held))
+            content, begin = 0, size + 1
+            if begin > len(held):
+                raise _failed("cat-file", f"{object_id} breaks off")
+        yield object_id, held[content : begin - 1]
+
+
+def _with_header(stream: IO[bytes], held: bytes) -> bytes:
+    """Return what is held and more of the output, beginning with a header; nothing at its end."""
+    more = stream.read(_CHUNK)
+    while more and b"\n" not in held + more and len(held) + len(more) < _LONGEST_HEADER:
+        held, more = held + more, stream.read(_CHUNK)
+    held += more
+    if held and not _match_header(held):
+        line, end, _ = held.partition(b"\n")
+        said = (line + end)[:_LONGEST_HEADER]
+        raise _failed("cat-file", said.decode(errors="replace").strip())
+    return held
+
+
+def parse_commit(object_id: str, content: bytes) -> Commit:
+    """Return the commit in ``git cat-file commit`` form; what is malformed in it is left empty.
+
+    The author's line is ``author Name <mail> seconds +hhmm`` (git-commit-tree(1)).
+    """
+    head, _, message = content.partition(b"\n\n")
+    fields = dict(line.partition(b" ")[::2] for line in head.split(b"\n"))
+    encoding = fields.get(b"encoding", b"utf-8").decode("ascii", "replace")
+    try:
+        "".encode(encoding)
+    except LookupError:
+        encoding = "utf-8"
+    author = re.fullmatch(
+        rb"(.*?) ?<[^>]*> ([0-9]{1,11}) ([+-])([0-9]{2})([0-9]{2})", fields.get(b"author", b"")
+    )
+    name, seconds, sign, hours, minutes = author.groups() if author else (b"", *[b"0"] * 4)
+    offset = timedelta(hours=int(hours), minutes=int(minutes)) % timedelta(days=1)
+    return Commit(
+        object_id,
+        _printable(name.decode(encoding, "replace")),
+        datetime.fromtimestamp(int(seconds), timezone(-offset if sign == b"-" else offset)),
+        _printable(message.lstrip(b"\n").partition(b"\n")[0].decode(encoding, "replace")),
+        tree=_tree(content),
+    )
+
+
+def _tree(content: bytes) -> str:
+    """Return the tree that Git reads: a commit begins with it, and a second one is a forgery."""
+    match = re.match(rb"tree ([0-9a-f]{40,64})\n", content)
+    return match[1].decode() if match else ""
+
+
+_EXPLANATIONS = (
+    ("couldn't find remote ref HEAD", "RW712", "Push a first commit, or name a branch with --ref"),
+    ("dubious ownership", "RW717", "Run the `git config` line above as the user that fetches"),
+    ("transport '", "RW718", "Use https, ssh or a local path"),
+    (
+        "could not read Username",
+        "RW717",
+        "Set up a credential helper or an SSH key for the user that fetches",
+    ),
+    (
+        "Permission denied",
+        "RW717",
+        "Give the user that fetches a key that may read the repository",
+    ),
+    ("Host key verification failed", "RW717", "Add the host's key to known_hosts"),
+    ("Timeout: ", "RW717", "See whether the repository's host is reachable and how large it is"),
+)
+
+
+def fetch_error(url: str, complaint: str) -> SourceError:
+    """Return what git's complaint about a fetch from ``url`` means for people."""
+    lines = [_said(line) for line in complaint.splitlines() if line.strip()]
+    said = "; ".join(lines[:_MOST_LINES])
+    usual = ("RW717", f"See whether the address is right and reachable with: git ls-remote {url}")
+    code, action = next((rest for sign, *rest in _EXPLANATIONS if sign in complaint), usual)
+    return SourceError(code, f"{url} cannot be fetched: {said or 'git gave no reason'}", action)
+
+
+def _failed(command: str, complaint: str) -> SourceError:
+    return SourceError(
+        "RW717",
+        f"git {command} failed: {_said(complaint) or 'it gave no reason'}",
+        "See what `git fsck` says about the repository",
+    )
+
+
+def _said(complaint: str) -> str:
+    return _printable(" ".join(complaint.split())).removeprefix("fatal: ").rstrip(".")
+
+
+def _printable(text: str) -> str:
+    """Return ``text`` without characters by which a stranger could steer a terminal."""
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in text)

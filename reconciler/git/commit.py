@@ -1,0 +1,192 @@
+"""Reading desired state at a commit."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from reconciler.errors import SourceError
+from reconciler.git.command import (
+    INDIRECT,
+    LINK,
+    SUBMODULE,
+    Entry,
+    GitCommand,
+    ObjectTooLargeError,
+    parse_commit,
+)
+from reconciler.git.link import broken_link, resolve_link
+from reconciler.git.repository import Repository, find_repository
+from reconciler.git.tree import (
+    MAX_FILE_BYTES,
+    Commit,
+    SourceTree,
+    is_hidden,
+    is_wanted,
+    refuse_odd_name,
+    refuse_too_large,
+    refuse_too_many,
+)
+
+_LONGEST_LINK = 4096  # PATH_MAX
+_NAMED = 5
+
+
+def read_commit(repository: Path, ref: str) -> SourceTree:
+    """Return the tree of the commit that ``ref`` (branch, tag, id, ``HEAD~1``) names.
+
+    ``repository`` is a repository, bare or not, or a folder in one; then the tree
+    begins at that folder. The working tree is not looked at.
+
+    Raises ``SourceError``: RW710 when git is not installed, RW711 when there is no
+    repository, RW712 when it has no commit, RW713 for an unknown ``ref``, RW714 when
+    the tree is too large, RW715 for a link or name that is refused, RW716 for a
+    submodule, RW717 when git fails.
+    """
+    found = find_repository(repository)
+    commit = resolve(repository, found.git, ref)
+    if not found.git.has_folder(commit, found.folder):
+        raise SourceError(
+            "RW713",
+            f"the commit {commit[:12]} has no folder {found.folder}",
+            "Commit the folder, or name another --ref",
+        )
+    return read_tree(found.git, found.folder, commit_of(found.git, commit))
+
+
+def read_tree(git: GitCommand, folder: str, commit: Commit) -> SourceTree:
+    """Return the files below ``folder`` of ``commit``; raises as ``read_commit``."""
+    entries = list(git.entries(commit.id, folder))
+    indirect = [entry for entry in entries if entry.mode in INDIRECT]
+    refuse_submodules(indirect)
+    blobs = wanted_blobs(git, entries)
+    contents = blob_contents(git, blobs)
+    return SourceTree(
+        revision=commit.id,
+        files={path: contents[blob] for path, blob in blobs.items()},
+        blobs=blobs,
+        commit=commit,
+        has_links=any(entry.mode == LINK and entry.path in blobs for entry in indirect),
+    )
+
+
+def current_commit(repository: Path, ref: str) -> str:
+    """Return the id of the commit that ``ref`` names now; raises as ``read_commit``."""
+    return resolve(repository, find_repository(repository).git, ref)
+
+
+def resolve(repository: Path, git: GitCommand, ref: str) -> str:
+    """Return the commit that ``ref`` names, or raise with what there is instead."""
+    commit = git.commit_id(ref)
+    if commit is not None:
+        return commit
+    names = git.names()
+    if not names and git.commit_id("HEAD") is None:
+        raise SourceError(
+            "RW712", f"the repository {repository} has no commit", "Commit the fleet's files first"
+        )
+    if git.is_known(ref):
+        raise SourceError(
+            "RW713",
+            f"{ref!r} leads to no commit that the repository {repository} holds",
+            "Name a commit; where it is one, see what `git fsck` says about the repository",
+        )
+    raise SourceError(
+        "RW713", f"the repository {repository} has no {ref!r}", _suggestion(ref, names)
+    )
+
+
+def commit_of(git: GitCommand, commit: str) -> Commit:
+    """Return who made ``commit``, when and why."""
+    try:
+        [(object_id, content)] = git.objects([commit], MAX_FILE_BYTES)
+    except ObjectTooLargeError as error:
+        refuse_too_large(f"the commit {commit}", error.size)
+        raise
+    return parse_commit(object_id, content)
+
+
+def committed_blobs(repository: Repository, commit: str) -> Mapping[str, str]:
+    """Return the ids of the files that can hold desired state, of links as links.
+
+    Raises ``SourceError`` RW716 when the working tree has a submodule.
+    """
+    entries = list(repository.git.entries(commit, repository.folder))
+    if repository.worktree is not None:
+        top = repository.worktree / repository.folder
+        # One that was removed since the commit is no obstacle.
+        refuse_submodules(
+            entry for entry in entries if entry.mode == SUBMODULE and (top / entry.path).is_dir()
+        )
+    return {entry.path: entry.id for entry in entries if is_wanted(entry.path)}
+
+
+def refuse_submodules(entries: Iterable[Entry]) -> None:
+    """Raise ``SourceError`` RW716 when one of ``entries`` is a submodule."""
+    for entry in entries:
+        if entry.mode == SUBMODULE and not is_hidden(entry.path):
+            raise SourceError(
+                "RW716",
+                f"{entry.path} is a Git submodule",
+                "Put the files themselves into the repository: a revision must say all by itself",
+            )
+
+
+def _suggestion(ref: str, names: tuple[str, ...]) -> str:
+    import difflib  # noqa: PLC0415 - only for a mistake
+
+    near = difflib.get_close_matches(ref, names, n=_NAMED)
+    if near:
+        return f"Perhaps {' or '.join(near)} is meant"
+    listed = ", ".join(names[:_NAMED])
+    more = f" and {len(names) - _NAMED} more" if len(names) > _NAMED else ""
+    return f"Name a commit or one of {listed}{more}" if names else "Name a commit"
+
+
+def wanted_blobs(git: GitCommand, entries: list[Entry]) -> dict[str, str]:
+    """Return the blob of every file that is wanted, through links where there are any."""
+    links = _link_targets(git, [entry for entry in entries if entry.mode == LINK])
+    files = {path: blob for mode, blob, path in entries if mode not in INDIRECT} if links else {}
+    blobs: dict[str, str] = {}
+    for mode, blob, path in entries:
+        if mode == SUBMODULE or not is_wanted(path):
+            continue
+        refuse_odd_name(path)
+        if mode != LINK:
+            blobs[path] = blob
+            continue
+        target = resolve_link(path, links.get)
+        if target not in files:
+            raise broken_link(path, links[path])
+        blobs[path] = files[target]
+    refuse_too_many(len(blobs), 0)
+    return blobs
+
+
+def _link_targets(git: GitCommand, links: list[Entry]) -> dict[str, str]:
+    if not links:
+        return {}
+    try:
+        targets = dict(git.objects({entry.id for entry in links}, _LONGEST_LINK))
+    except ObjectTooLargeError as error:
+        path = next(entry.path for entry in links if entry.id == error.id)
+        raise broken_link(path, "a text too long to be a path") from error
+    return {entry.path: targets[entry.id].decode(errors="surrogateescape") for entry in links}
+
+
+def blob_contents(git: GitCommand, blobs: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the content of each blob; ``blobs`` maps paths to them.
+
+    Raises ``SourceError`` RW714 when they are too large.
+    """
+    contents: dict[str, bytes] = {}
+    size = 0
+    try:
+        # One order for all runs; the same content in many files is read and kept once.
+        for blob, content in git.objects(dict.fromkeys(blobs.values()), MAX_FILE_BYTES):
+            contents[blob] = content
+            size += len(content)
+            refuse_too_many(len(contents), size)
+    except ObjectTooLargeError as error:
+        path = next(path for path, blob in blobs.items() if blob == error.id)
+        refuse_too_large(path, error.size)
+        raise
+    return contents

@@ -1,1 +1,0 @@
-"""The append-only record of work that changes machines."""

@@ -1,0 +1,134 @@
+"""Opening the state database and bringing it to the current schema."""
+
+import sqlite3
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.exc import DatabaseError
+
+from reconciler.errors import StateError
+from reconciler.state.current_revision import CURRENT_REVISION
+from reconciler.state.rows import fetched
+
+if TYPE_CHECKING:
+    from sqlalchemy.engine.interfaces import DBAPIConnection
+    from sqlalchemy.pool import ConnectionPoolEntry
+
+
+_RESTORE = "Restore it from a backup, or name another directory with --state"
+_ACTIONS = (
+    ("disk is full", "Make room there, or name another directory with --state"),
+    ("unable to open", "Give this user access there, or name another directory with --state"),
+    ("readonly", "Give this user access there, or name another directory with --state"),
+    ("database is locked", "See which process holds it, and try again"),
+)
+"""What helps, by what SQLite says (its result codes FULL, CANTOPEN, READONLY and BUSY)."""
+
+
+class _UnknownSchemaError(Exception):
+    """The database has a schema that this version does not know."""
+
+
+class Database:
+    """The state database: short transactions, one writer at a time."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._readers = engine.execution_options(reading=True)
+
+    def reading(self) -> AbstractContextManager[Connection]:
+        """Open a consistent snapshot that blocks nobody."""
+        return self._readers.begin()
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction that holds the write lock from its first statement."""
+        return self._engine.begin()
+
+    def rows(self, *queries: str, **values: str | int) -> list[list[tuple[Any, ...]]]:
+        """Return plain rows as ``Rows``.
+
+        For the few queries over a row per machine: with 40,000 machines an object per
+        row takes longer than the reading. And for what plans read.
+        """
+        with self.reading() as connection:
+            driver = connection.connection.driver_connection
+            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - `open_database` makes no other
+            return fetched(driver, queries, values)
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self._engine.dispose()
+
+
+def open_database(path: Path) -> Database:
+    """Return the SQLite database at ``path``, created and migrated as needed.
+
+    Raises StateError (RW701) when the file is no database, cannot be written, or was
+    written by a newer version.
+    """
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    event.listen(engine, "connect", _configure)
+    event.listen(engine, "begin", _begin)
+    try:
+        if _revision(engine) != CURRENT_REVISION:
+            _migrate(engine)
+    except DatabaseError as error:
+        engine.dispose()
+        action = next((text for sign, text in _ACTIONS if sign in str(error.orig)), _RESTORE)
+        raise StateError(
+            "RW701", f"the state database {path} cannot be used: {error.orig}", action
+        ) from error
+    except _UnknownSchemaError as error:
+        engine.dispose()
+        raise StateError(
+            "RW701",
+            f"the state database {path} cannot be used: {error}",
+            "Use the version that wrote it, or name another directory with --state",
+        ) from error
+    return Database(engine)
+
+
+def _configure(connection: "DBAPIConnection", record: "ConnectionPoolEntry") -> None:
+    del record
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    cursor.execute("PRAGMA journal_mode=WAL")
+    # FULL: an `armed` that was committed must survive a power cut.
+    cursor.execute("PRAGMA synchronous=FULL")
+    cursor.execute("PRAGMA foreign_keys=ON")
+    cursor.close()
+
+
+def _begin(connection: Connection) -> None:
+    # A writer that first reads would otherwise fail with SQLITE_BUSY when
+    # another writer came between, whatever the timeout.
+    reading = connection.get_execution_options().get("reading", False)
+    connection.exec_driver_sql("BEGIN" if reading else "BEGIN IMMEDIATE")
+
+
+def _revision(engine: Engine) -> str | None:
+    with engine.connect() as connection:
+        known = connection.execute(
+            text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
+        ).first()
+        if known is None:
+            return None
+        return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+
+
+def _migrate(engine: Engine) -> None:
+    from alembic import command  # noqa: PLC0415 - slow to load and seldom needed
+    from alembic.config import Config  # noqa: PLC0415
+    from alembic.util import CommandError  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", "reconciler:state/migrations")
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        try:
+            command.upgrade(config, "head")
+        except CommandError as error:
+            raise _UnknownSchemaError("a newer version of Rackwright wrote it") from error

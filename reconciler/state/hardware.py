@@ -1,0 +1,81 @@
+"""Whose history is it: from hardware, as it was known once, to a machine of the fleet. Pure.
+
+Names move between machines, UUIDs are added, MACs change their order. What was
+recorded is therefore looked up by everything that its hardware was known by.
+"""
+
+from collections.abc import Iterable
+from functools import cached_property
+
+from specs.fleet import CompiledMachine
+
+_Names = dict[str, tuple[str, ...]]
+
+
+class FleetHardware:
+    """The hardware of all machines of one fleet."""
+
+    def __init__(self, machines: Iterable[CompiledMachine]) -> None:
+        self._machines = tuple(machines)
+        self._found: dict[tuple[str, ...], tuple[str, ...]] = {}
+        self._by_text: dict[str, tuple[str, ...]] = {}
+
+    @cached_property
+    def _known(self) -> tuple[_Names, _Names]:
+        """By each identity, the machines that have it now and those that had it formerly.
+
+        Made when somebody asks: where nothing was recorded of a fleet, nobody does.
+        """
+        known: tuple[_Names, _Names] = {}, {}
+        for machine in self._machines:
+            now = {machine.hardware_identity, *(f"mac:{mac}" for mac in machine.macs)}
+            for identity in machine.hardware_identities:
+                claims = known[identity not in now]
+                claims[identity] = (*claims.get(identity, ()), machine.name)
+        return known
+
+    def owners(self, identities: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the names of the machines that this hardware may be, in order.
+
+        One name is certain, none means that the fleet does not know the hardware. With
+        several the history is ambiguous: nobody may act as if there were none.
+
+        A system board outweighs the NICs on it: hardware whose UUID one machine has now
+        is that machine, although another may have got one of its NICs. A document that
+        says ``formerly`` contradicts that.
+        """
+        found = self._found.get(identities)
+        if found is None:
+            found = self._found[identities] = self._owners(identities)
+        return found
+
+    def owners_of(self, text: str) -> tuple[str, ...]:
+        """Return the same for identities that are written one after another, with spaces."""
+        found = self._by_text.get(text)
+        if found is None:
+            found = self._by_text[text] = self.owners(tuple(text.split(" ")))
+        return found
+
+    def owner(self, identities: tuple[str, ...]) -> str | None:
+        """Return the one machine that this hardware is; None when unknown or ambiguous."""
+        owners = self.owners(identities)
+        return owners[0] if len(owners) == 1 else None
+
+    def claimants(self, identity: str) -> tuple[str, ...]:
+        """Return the machines whose documents name this identity, as present or former.
+
+        Nothing is remembered of the question: agents may ask about whatever they like.
+        """
+        present, former = self._known
+        return (*present.get(identity, ()), *former.get(identity, ()))
+
+    def _owners(self, identities: tuple[str, ...]) -> tuple[str, ...]:
+        now, before = self._known
+        present = {name for each in identities for name in now.get(each, ())}
+        former = {name for each in identities for name in before.get(each, ())}
+        boards = {
+            name for each in identities if each.startswith("uuid:") for name in now.get(each, ())
+        }
+        if len(boards) == 1 and former <= boards:
+            return tuple(boards)
+        return tuple(sorted(present | former))

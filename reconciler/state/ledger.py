@@ -1,0 +1,281 @@
+"""The ledger: what was decided, begun and finished, in the order it happened."""
+
+from contextlib import AbstractContextManager
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from attrs import frozen
+from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from reconciler.errors import StateError
+from reconciler.state import schema
+from reconciler.state.beginning import Beginning
+from reconciler.state.current_operations import begin_current, move_current, progress_current
+from reconciler.state.database import Database
+from reconciler.state.ledger_reading import UNDER_WAY, LedgerReading
+from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.operation_body import decode_operation, encode_operation
+from reconciler.state.operation_states import OperationState, permits
+
+if TYPE_CHECKING:
+    from agent.wire.work import OperationEvent
+
+
+@frozen
+class LedgerEntry:
+    """One line of history."""
+
+    state: OperationState
+    attempt: int
+    at: datetime
+    actor: str
+    reason: str
+
+
+class Ledger:
+    """Append-only history of operations on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._reading = LedgerReading(database)
+
+    def writing(self) -> AbstractContextManager[Connection]:
+        """Open a transaction for lines that belong together: all of them or none."""
+        return self._database.writing()
+
+    def plan(self, operation: Operation, at: datetime, actor: str) -> None:
+        """Record an operation as planned; recording it again changes nothing."""
+        with self._database.writing() as connection:
+            self.plan_within(connection, operation, at, actor)
+
+    def plan_within(
+        self, connection: Connection, operation: Operation, at: datetime, actor: str
+    ) -> None:
+        """Do what ``plan`` does as a part of the caller's transaction."""
+        known = connection.execute(
+            select(schema.operation.c.op_id).where(schema.operation.c.op_id == operation.op_id)
+        ).first()
+        if known is None:
+            connection.execute(
+                insert(schema.operation).values(
+                    op_id=operation.op_id,
+                    machine=operation.machine,
+                    hardware=operation.hardware,
+                    body=encode_operation(operation),
+                    planned_at=at,
+                )
+            )
+            line = _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
+            begin_current(connection, operation, line, at)
+
+    def move(  # noqa: PLR0913 - a ledger line has this many parts
+        self,
+        op_id: str,
+        before: OperationState,
+        after: OperationState,
+        *,
+        attempt: int,
+        at: datetime,
+        actor: str,
+        reason: str,
+    ) -> None:
+        """Append ``after``, provided the operation still stands at ``before``.
+
+        Raises StateError: RW703 when the move is not in the table of transitions,
+        RW704 when the operation meanwhile stands elsewhere.
+        """
+        with self._database.writing() as connection:
+            self.move_within(
+                connection,
+                op_id,
+                before,
+                after,
+                attempt=attempt,
+                at=at,
+                actor=actor,
+                reason=reason,
+            )
+
+    def move_within(  # noqa: PLR0913 - likewise
+        self,
+        connection: Connection,
+        op_id: str,
+        before: OperationState,
+        after: OperationState,
+        *,
+        attempt: int,
+        at: datetime,
+        actor: str,
+        reason: str,
+    ) -> None:
+        """Do what ``move`` does as a part of the caller's transaction."""
+        if not permits(before, after):
+            raise StateError(
+                "RW703",
+                f"operation {op_id} cannot go from {before} to {after}",
+                "This is a defect of Rackwright: report it with the operation's history",
+            )
+        state, current_attempt = _current(connection, op_id)
+        if state is not before or attempt < current_attempt:
+            raise StateError(
+                "RW704",
+                f"operation {op_id} stands at {state}, attempt {current_attempt}; "
+                f"the caller took it for {before}, attempt {attempt}",
+                "Another process moved it: look at it again with `rackwright status`",
+            )
+        line = _write(connection, op_id, after, attempt, at, actor, reason)
+        move_current(connection, op_id, line, after, attempt, at, reason)
+
+    def history(self, op_id: str) -> tuple[LedgerEntry, ...]:
+        """Return all lines of one operation, oldest first."""
+        table = schema.ledger
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(table).where(table.c.op_id == op_id).order_by(table.c.sequence)
+            )
+            return tuple(
+                LedgerEntry(OperationState(row.state), row.attempt, row.at, row.actor, row.reason)
+                for row in rows
+            )
+
+    def current(self) -> tuple[OperationStatus, ...]:
+        """Return what still decides something, in the order of the last move.
+
+        The newest end of every piece of work, and all that has not ended; their steps
+        are decoded only when they are asked for.
+        """
+        return self._reading.current()
+
+    def under_way(self) -> tuple[OperationStatus, ...]:
+        """Return the operations that hold their machine, in the order of the last move."""
+        return self._reading.current(sorted(UNDER_WAY))
+
+    def operations(self, *, op_id: str | None = None) -> tuple[OperationStatus, ...]:
+        """Return operations with their present state, in the order of their last move.
+
+        All that there ever were, or only the one of this id.
+        """
+        ledger, operation, progress = schema.ledger, schema.operation, schema.progress
+        newest = select(func.max(ledger.c.sequence)).group_by(ledger.c.op_id)
+        if op_id is not None:
+            newest = newest.where(ledger.c.op_id == op_id)
+        query = (
+            select(
+                operation.c.body,
+                ledger.c.state,
+                ledger.c.attempt,
+                ledger.c.at,
+                ledger.c.reason,
+                progress.c.step,
+                progress.c.bytes_done,
+                progress.c.bytes_total,
+                progress.c.steps_done,
+                progress.c.at.label("last_event_at"),
+            )
+            .join(ledger, ledger.c.op_id == operation.c.op_id)
+            .outerjoin(
+                progress,
+                and_(
+                    progress.c.op_id == operation.c.op_id,
+                    progress.c.attempt == ledger.c.attempt,
+                ),
+            )
+            .where(ledger.c.sequence.in_(newest))
+            .order_by(ledger.c.sequence)
+        )
+        if op_id is not None:
+            query = query.where(operation.c.op_id == op_id)
+        with self._database.reading() as connection:
+            return tuple(
+                OperationStatus(
+                    operation=decode_operation(row.body),
+                    state=OperationState(row.state),
+                    attempt=row.attempt,
+                    at=row.at,
+                    reason=row.reason,
+                    step=row.step or 0,
+                    bytes_done=row.bytes_done or 0,
+                    bytes_total=row.bytes_total or 0,
+                    last_event_at=row.last_event_at,
+                    steps_done=bool(row.steps_done),
+                )
+                for row in connection.execute(query)
+            )
+
+    def known_as(self, name: str) -> tuple[str, ...]:
+        """Return the identities of the hardware that was planned for under a name last."""
+        table = schema.operation
+        with self._database.reading() as connection:
+            query = (
+                select(table.c.body)
+                .where(table.c.machine == name)
+                .order_by(table.c.planned_at.desc())
+                .limit(1)
+            )
+            body = connection.execute(query).scalar()
+        return decode_operation(body).identities if body is not None else ()
+
+    def beginnings(self, since: datetime) -> tuple[Beginning, ...]:
+        """Return what ``LedgerReading.beginnings`` does."""
+        return self._reading.beginnings(since)
+
+    def record_progress(self, op_id: str, event: "OperationEvent", at: datetime) -> bool:
+        """Note what an attempt said; False for a repeated or overtaken message."""
+        table = schema.progress
+        values = {
+            "attempt": event.attempt,
+            "sequence": event.sequence,
+            "step": event.step,
+            "bytes_done": event.bytes_done,
+            "bytes_total": event.bytes_total,
+            "steps_done": event.kind == "done",
+            "at": at,
+        }
+        newer = (table.c.attempt < event.attempt) | (
+            (table.c.attempt == event.attempt) & (table.c.sequence < event.sequence)
+        )
+        statement = (
+            upsert(table)
+            .values(op_id=op_id, **values)
+            .on_conflict_do_update(index_elements=["op_id"], set_=values, where=newer)
+        )
+        with self._database.writing() as connection:
+            new = bool(connection.execute(statement).rowcount)
+            if new:
+                progress_current(connection, op_id, event.attempt, event.sequence, at)
+            return new
+
+
+def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:
+    table = schema.ledger
+    row = connection.execute(
+        select(table.c.state, table.c.attempt)
+        .where(table.c.op_id == op_id)
+        .order_by(table.c.sequence.desc())
+        .limit(1)
+    ).first()
+    if row is None:
+        raise StateError(
+            "RW702",
+            f"the ledger knows no operation {op_id}",
+            "List what it knows with `rackwright status`",
+        )
+    return OperationState(row.state), row.attempt
+
+
+def _write(  # noqa: PLR0913, PLR0917 - one argument per column
+    connection: Connection,
+    op_id: str,
+    state: OperationState,
+    attempt: int,
+    at: datetime,
+    actor: str,
+    reason: str,
+) -> int:
+    line: int = connection.execute(
+        insert(schema.ledger)
+        .values(op_id=op_id, state=state.value, attempt=attempt, at=at, actor=actor, reason=reason)
+        .returning(schema.ledger.c.sequence)
+    ).scalar_one()
+    return line

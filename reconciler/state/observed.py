@@ -1,0 +1,158 @@
+"""Observed state: what machines, agents and boot requests said, each with its time."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from agent.wire.report import InstalledSystem, Report
+    from reconciler.state.beginning import Beginning
+    from reconciler.state.operation import OperationStatus
+
+BUDGET_WINDOW = timedelta(hours=1)
+"""What "per hour" in a budget looks back on."""
+
+
+@dataclass(frozen=True, slots=True)
+class TimedReport:
+    """A report and when it arrived."""
+
+    report: "Report"
+    at: datetime
+    machine: str = ""
+    """What the machine was called then; empty when nobody noted it."""
+
+    @property
+    def installed(self) -> "InstalledSystem | None":
+        """Return what the agent of an installed system proves."""
+        return self.report.installed
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedMachine:
+    """All that is known of one machine of the fleet; every part may be missing."""
+
+    ramdisk: TimedReport | None = None
+    """The newest report from the Deploy-OS."""
+    installed: TimedReport | None = None
+    """The newest report from the agent of the installed system."""
+    ramdisk_contact: datetime | None = None
+    """When an agent in the Deploy-OS last asked for work; None once it left."""
+    installed_contact: datetime | None = None
+    boot_request: datetime | None = None
+    """When the firmware last asked for a boot."""
+    quarantine: str = ""
+    contact_name: str = ""
+    """What the machine was called when its agent last asked for work."""
+    protected_at: str = ""
+    """Where an accepted revision protected the hardware; empty where none did, or it ended."""
+
+    @property
+    def system_may_run(self) -> bool:
+        """Return whether an installed system has to be taken for running.
+
+        Its agent was heard once, and nothing says that the machine restarted since. How
+        long ago does not matter: work that begins now would interrupt a silent one too.
+        """
+        heard = _newest(self.installed.at if self.installed else None, self.installed_contact)
+        restart = _newest(
+            self.boot_request, self.ramdisk.at if self.ramdisk else None, self.ramdisk_contact
+        )
+        return heard is not None and (restart is None or restart < heard)
+
+    @property
+    def known_as(self) -> tuple[str, datetime] | None:
+        """Return the newest name that an observation carries, with its time."""
+        newest: tuple[str, datetime] | None = None
+        for report in (self.ramdisk, self.installed):
+            if report is not None and report.machine and (not newest or newest[1] < report.at):
+                newest = report.machine, report.at
+        contact = _newest(self.ramdisk_contact, self.installed_contact)
+        if contact is not None and self.contact_name and (not newest or newest[1] < contact):
+            newest = self.contact_name, contact
+        return newest
+
+    @property
+    def disks(self) -> TimedReport | None:
+        """Return the newest report that says what the disks are."""
+        if self.ramdisk is None or self.installed is None:
+            return self.ramdisk or self.installed
+        return self.installed if self.installed.at > self.ramdisk.at else self.ramdisk
+
+    @property
+    def last_seen(self) -> datetime | None:
+        """Return when anything was last heard."""
+        return _newest(
+            self.ramdisk.at if self.ramdisk else None,
+            self.installed.at if self.installed else None,
+            self.ramdisk_contact,
+            self.installed_contact,
+            self.boot_request,
+        )
+
+
+def _newest(*times: datetime | None) -> datetime | None:
+    newest = None
+    for time in times:
+        if time is not None and (newest is None or time > newest):
+            newest = time
+    return newest
+
+
+@dataclass(frozen=True, slots=True)
+class Sighting:
+    """The newest boot request of a MAC that belongs to no machine of the fleet."""
+
+    mac: str
+    uuid: str
+    """The newest SMBIOS UUID that it gave; empty when its firmware never did."""
+    source: str
+    """The address that it asked from, 0.0.0.0 where it had none yet."""
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ObservedImage:
+    """One image in the store, as its tag stands now."""
+
+    name: str
+    manifest: str
+    """Digest of the manifest."""
+    created: datetime
+    usable: bool
+    disk_size: int
+    used_bytes: int
+    sector_size: int
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Capture:
+    """An image that an operation brought in, on its way to a name.
+
+    ``proof`` is None while the proof of restorability is out, empty when it is good,
+    else what is wrong.
+    """
+
+    operation: str
+    image: str
+    manifest: str
+    proof: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """The world as it was last heard of."""
+
+    machines: Mapping[str, ObservedMachine] = field(default_factory=dict)
+    images: Mapping[str, ObservedImage] = field(default_factory=dict)
+    operations: "tuple[OperationStatus, ...]" = ()
+    captures: tuple[Capture, ...] = ()
+    beginnings: "tuple[Beginning, ...]" = ()
+    """Beginnings that budgets count, newest last: destructive ones, and disruptive ones too.
+
+    Those within ``BUDGET_WINDOW``, and those of work that is not over yet.
+    """
+    unknown_macs: tuple[str, ...] = ()
+    """MACs that asked for a boot and belong to no machine of the fleet."""

@@ -1,0 +1,105 @@
+"""One operation: the work that one machine shall undergo once."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from hashlib import blake2b
+from json import JSONEncoder
+from typing import TYPE_CHECKING, Literal
+
+from reconciler.state.operation_states import OperationState
+
+if TYPE_CHECKING:
+    from agent.wire.disk import DiskIdentity
+    from agent.wire.step import Step
+
+OperationKind = Literal["inspect", "capture", "restore"]
+INSPECTION = "inspection"
+"""The scenario of the inspections that the planner asks for by itself."""
+_encode = JSONEncoder(separators=(",", ":")).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Operation:
+    """What is to be done; never changes once planned.
+
+    ``steps`` carry no secret: tokens are minted when the work is handed out.
+    ``disks`` are the disks that will be written, empty for work that only reads.
+    """
+
+    op_id: str
+    kind: OperationKind
+    machine: str
+    hardware: str
+    scenario: str
+    run: str
+    revision: str
+    macs: tuple[str, ...]
+    uuid: str
+    steps: "tuple[Step, ...]"
+    disks: "tuple[DiskIdentity, ...]"
+    proof: bool
+    """Verified only once the agent of the booted system has reported."""
+    timeout_seconds: int
+
+    @property
+    def destructive(self) -> bool:
+        """Return whether a disk is written."""
+        return bool(self.disks)
+
+    @property
+    def identities(self) -> tuple[str, ...]:
+        """Return all that the hardware was known by when the operation was planned."""
+        known = [self.hardware, *(f"mac:{mac}" for mac in self.macs)]
+        if self.uuid:
+            known.append(f"uuid:{self.uuid}")
+        return tuple(dict.fromkeys(known))
+
+
+@dataclass(frozen=True, slots=True)
+class OperationStatus:
+    """An operation and where it stands, as the planner and people see it."""
+
+    operation: Operation
+    state: OperationState
+    attempt: int
+    at: datetime
+    """When the state was entered."""
+    reason: str
+    step: int = 0
+    bytes_done: int = 0
+    bytes_total: int = 0
+    last_event_at: datetime | None = None
+    steps_done: bool = False
+    """All steps are acknowledged; only the proof is missing."""
+
+    @property
+    def captured_image(self) -> str | None:
+        """Return the image that the present step brings in; None when it brings in none.
+
+        News of the step may still be under way: an only backup step is meant in any case.
+        """
+        from agent.wire.step import Backup  # noqa: PLC0415 - only captures have one
+
+        backups = {
+            index: step.image
+            for index, step in enumerate(self.operation.steps)
+            if isinstance(step, Backup)
+        }
+        return backups.get(self.step) or (
+            next(iter(backups.values())) if len(backups) == 1 else None
+        )
+
+
+def operation_id(
+    hardware: str, scenario: str, inputs: tuple[str, ...], disks: tuple[str, ...], run: str
+) -> str:
+    """Return the id of one piece of work: 32 hex digits over everything that makes it itself."""
+    # The JSON of one list: all but the hardware is the same for many machines.
+    text = f"[{_encode(hardware)},{_encoded(scenario, inputs, disks, run)}]"
+    return blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@lru_cache(maxsize=256)
+def _encoded(scenario: str, inputs: tuple[str, ...], disks: tuple[str, ...], run: str) -> str:
+    return _encode([scenario, list(inputs), list(disks), run])[1:-1]

@@ -1,0 +1,239 @@
+"""Tables of the state database.
+
+``operation``, ``ledger`` and ``accepted_revision`` are append-only: triggers refuse UPDATE and
+DELETE.
+``current_operation`` repeats of them what still decides something, so that the
+planner need not read all history. ``progress`` is what an attempt said last and may
+be lost without harm.
+
+``machine_observation`` is one row per hardware: all that was heard of it except the
+reports' text, which ``machine_report`` keeps and few readers want. ``identities``
+are all that the hardware was known by, separated by spaces; the key is the first.
+"""
+
+from datetime import datetime
+
+from sqlalchemy import (
+    Boolean,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+)
+
+from reconciler.state.rows import stored_time
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """Aware UTC times as sortable ISO 8601 text with microseconds."""
+
+    impl = String(32)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        """Turn an aware time into text; a naive time is a mistake."""
+        del dialect
+        return None if value is None else stored_time(value)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        """Turn text back into an aware time."""
+        del dialect
+        return None if value is None else datetime.fromisoformat(value)
+
+
+metadata = MetaData()
+
+operation = Table(
+    "operation",
+    metadata,
+    Column("op_id", String(32), primary_key=True),
+    Column("machine", String, nullable=False),
+    Column("hardware", String, nullable=False, index=True),
+    Column("body", Text, nullable=False),
+    Column("planned_at", UtcDateTime, nullable=False),
+)
+
+ledger = Table(
+    "ledger",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("ledger_by_operation", "op_id", "sequence"),
+    Index("ledger_by_time", "state", "at"),
+)
+
+current_operation = Table(
+    "current_operation",
+    metadata,
+    Column("sequence", Integer, primary_key=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), nullable=False),
+    Column("machine", String, nullable=False),
+    Column("hardware", String, nullable=False),
+    Column("identities", Text, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("scenario", String, nullable=False),
+    Column("run", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("destructive", Boolean, nullable=False),
+    Column("proof", Boolean, nullable=False),
+    Column("state", String, nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("current_operation_by_id", "op_id", unique=True),
+    Index("current_operation_by_work", "hardware", "scenario", "run"),
+    Index("current_operation_by_state", "state"),
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("attempt", Integer, nullable=False),
+    Column("sequence", Integer, nullable=False),
+    Column("step", Integer, nullable=False),
+    Column("bytes_done", Integer, nullable=False),
+    Column("bytes_total", Integer, nullable=False),
+    Column("steps_done", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+capture = Table(
+    "capture",
+    metadata,
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("image", String, primary_key=True),
+    Column("manifest", String(64), nullable=False),
+    Column("proof", Text),
+)
+
+boot_grant = Table(
+    "boot_grant",
+    metadata,
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("macs", Text, nullable=False),
+    Column("uuid", String, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("expires", UtcDateTime, nullable=False),
+    Column("claimed_at", UtcDateTime),
+)
+
+enrollment_token = Table(
+    "enrolment_token",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("expires", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Column("used_by", String(64)),
+    Column("void", Boolean, nullable=False, default=False),
+    Index("enrolment_token_by_machine", "machine", "used_at"),
+)
+
+machine_report = Table(
+    "machine_report",
+    metadata,
+    Column("hardware", String, primary_key=True),
+    Column("environment", String, primary_key=True),
+    Column("machine", String, nullable=False),
+    Column("body", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("digest", String(32), nullable=False),
+)
+
+machine_observation = Table(
+    "machine_observation",
+    metadata,
+    Column("hardware", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("ram_name", String),
+    Column("ram_at", UtcDateTime),
+    Column("ram_digest", String(32)),
+    Column("installed_name", String),
+    Column("installed_at", UtcDateTime),
+    Column("installed_digest", String(32)),
+    Column("installed_system", Text),
+    Column("contact_name", String),
+    Column("contact_environment", String),
+    Column("contact_at", UtcDateTime),
+    Column("stamp", String(24), nullable=False),
+)
+
+boot_event = Table(
+    "boot_event",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("mac", String(17), nullable=False),
+    Column("uuid", String, nullable=False),
+    Column("route", String, nullable=False),
+    Column("firmware_boot", Boolean, nullable=False),
+    Column("source", String, nullable=False),
+    Column("detail", Text, nullable=False),
+    Column("answer", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("boot_event_by_mac", "mac", "sequence"),
+)
+
+boot_client = Table(
+    "boot_client",
+    metadata,
+    Column("mac", String(17), primary_key=True),
+    Column("known", Boolean, nullable=False),
+    Column("heard_at", UtcDateTime, nullable=False),
+    Column("boot_at", UtcDateTime),
+    Index("boot_client_by_time", "known", "heard_at"),
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("hardware", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+protection = Table(
+    "protection",
+    metadata,
+    Column("identity", String, primary_key=True),
+    Column("place", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("network", String, primary_key=True),
+    Column("address", String, primary_key=True),
+    Column("mac", String(17), nullable=False),
+    Column("expires", UtcDateTime, nullable=False),
+    Column("state", String, nullable=False),
+)
+
+accepted_revision = Table(
+    "accepted_revision",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("commit", String(64), nullable=False),
+    Column("source", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)

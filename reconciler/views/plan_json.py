@@ -1,0 +1,159 @@
+"""The plan for programs; ``apply`` reads it back. Its form is versioned by ``format``."""
+
+from typing import Any
+
+from pydantic import TypeAdapter
+from pydantic.json_schema import GenerateJsonSchema
+
+from reconciler.planning.fold import Fold
+from reconciler.planning.item import DiskFacts, ImageChange, LastBackup, PlanItem
+from reconciler.planning.plan import Plan, exit_code
+from reconciler.views import plan_words as words
+from reconciler.views.plan_document import (
+    FORMAT,
+    BackupDocument,
+    CauseDocument,
+    DiskDocument,
+    FoldDocument,
+    ImageDocument,
+    ItemDocument,
+    PlanDocument,
+)
+from specs.fleet import Origin
+
+
+def plan_document(plan: Plan, notice: str = "") -> PlanDocument:
+    """Return the plan as JSON data; ``notice`` says whether its commit may be acted on."""
+    return {
+        "format": FORMAT,
+        "revision": plan.revision,
+        "notice": notice,
+        "digest": plan.digest,
+        "madeAt": plan.made_at.isoformat(),
+        "verdict": words.verdict(plan),
+        "exitCode": exit_code(plan),
+        "counts": {risk.value: count for risk, count in plan.counts.items()},
+        "disks": plan.disks,
+        "disksWithoutBackup": sum(each.disks_without_backup for each in plan.folds),
+        "budget": {"atOnce": plan.budget.at_once, "perHour": plan.budget.per_hour},
+        "approval": list(words.approval(plan)),
+        "folds": [_fold(each) for each in plan.folds],
+        "items": [
+            item_document(item, index)
+            for index, each in enumerate(plan.folds)
+            for item in each.items
+        ],
+    }
+
+
+class _WithoutTitles(GenerateJsonSchema):
+    """A title that only repeats the key in other letters helps nobody."""
+
+    def field_title_should_be_set(self, schema: object) -> bool:
+        del schema
+        return False
+
+
+def plan_schema() -> dict[str, Any]:
+    """Return the JSON Schema of ``plan_document``; published in ``docs/reference``."""
+    schema = TypeAdapter(PlanDocument).json_schema(schema_generator=_WithoutTitles)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+
+def _fold(each: Fold) -> FoldDocument:
+    return {
+        "risk": each.risk.value,
+        "action": each.action,
+        "group": each.group,
+        "cause": _cause(each.cause),
+        "count": each.count,
+        "toStart": each.to_start,
+        "running": each.running,
+        "disks": each.disks,
+        "disksWithoutBackup": each.disks_without_backup,
+        "bytesToMove": each.bytes_to_move,
+        "estimatedSeconds": each.slowest_seconds,
+        "oldestObservation": each.oldest.isoformat() if each.oldest else None,
+        "newestObservation": each.newest.isoformat() if each.newest else None,
+        "neverObserved": each.never_observed,
+        "reasons": [
+            {
+                "text": reason.text,
+                "count": reason.count,
+                "unblock": reason.unblock,
+                "wordings": reason.wordings,
+            }
+            for reason in each.reasons
+        ],
+        "names": list(each.names),
+        "images": list(each.images),
+        "digest": each.digest,
+    }
+
+
+def item_document(item: PlanItem, fold: int) -> ItemDocument:
+    """Return one item as JSON data; ``fold`` is the index of its fold."""
+    return {
+        "fold": fold,
+        "machine": item.machine,
+        "formerly": item.formerly,
+        "subject": item.subject,
+        "group": item.group,
+        "risk": item.risk.value,
+        "action": item.action,
+        "reason": item.reason,
+        "unblock": item.unblock,
+        "cause": _cause(item.cause),
+        "operation": item.operation.op_id if item.operation else None,
+        "running": item.running,
+        "disks": [_disk(disk) for disk in item.disks],
+        "spared": list(item.spared),
+        "images": [_image(image) for image in item.images],
+        "bytesToMove": item.bytes_to_move,
+        "estimatedSeconds": item.seconds,
+        "observedAt": item.observed_at.isoformat() if item.observed_at else None,
+    }
+
+
+def _cause(cause: Origin | None) -> CauseDocument | None:
+    if cause is None:
+        return None
+    return {
+        "file": cause.position.file,
+        "line": cause.position.line,
+        "column": cause.position.column,
+        "inheritedAlong": list(cause.path),
+    }
+
+
+def _disk(disk: DiskFacts) -> DiskDocument:
+    return {
+        "model": disk.model,
+        "serial": disk.serial,
+        "wwn": disk.wwn,
+        "size": disk.size,
+        "holds": disk.holds,
+        "observedAt": disk.observed_at.isoformat(),
+        "backup": _backup(disk.backup),
+    }
+
+
+def _backup(backup: LastBackup | None) -> BackupDocument | None:
+    if backup is None:
+        return None
+    return {
+        "image": backup.image,
+        "manifest": backup.manifest,
+        "capturedAt": backup.at.isoformat(),
+        "overwrittenSince": backup.overwritten_since,
+    }
+
+
+def _image(image: ImageChange) -> ImageDocument:
+    return {
+        "name": image.name,
+        "manifest": image.manifest,
+        "replaces": image.replaces,
+        "usedBytes": image.used_bytes,
+        "createdAt": image.created.isoformat(),
+    }

@@ -1,0 +1,187 @@
+"""What a plan says, in words that every output shares. Plain text: each output escapes it."""
+
+from collections import Counter
+from datetime import datetime
+
+from rich.filesize import decimal
+
+from reconciler.planning.estimate import (
+    BOOT_SECONDS,
+    BYTES_PER_SECOND,
+    Budget,
+    strictest,
+    total_seconds,
+    waves,
+)
+from reconciler.planning.fold import Fold
+from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
+from reconciler.planning.plan import Plan
+from reconciler.planning.rollup import Row
+from reconciler.views.age import ago, duration
+from specs.fleet import Origin
+
+SHORT = 12
+"""Hex digits of a digest or commit that people see."""
+NOTHING = "Nothing to do: every machine is as the repository wants it."
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return ``1 disk`` or ``1,000 disks``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def short(revision: str) -> str:
+    """Return a commit, or ``worktree:`` and a digest, as short as it still helps."""
+    kind, colon, digest = revision.rpartition(":")
+    return f"{kind}{colon}{digest[:SHORT]}"
+
+
+def verdict(plan: Plan) -> str:
+    """Return every risk with its count."""
+    return " · ".join(f"{risk} {count:,}" for risk, count in plan.counts.items())
+
+
+def wiped(plan: Plan) -> str:
+    """Return how many disks are overwritten and what of them is lost; empty for none."""
+    if not plan.disks:
+        return ""
+    return f"overwrites {_disks(plan.disks, sum(f.disks_without_backup for f in plan.folds))}"
+
+
+def _disks(number: int, without_backup: int) -> str:
+    said = counted(number, "disk")
+    if not without_backup:
+        return f"{said} with a backup" if number == 1 else f"{said}, all with a backup"
+    if without_backup == number:
+        return f"{said} without a backup" if number == 1 else f"{said}, none with a backup"
+    return f"{said}, {without_backup:,} of them without a backup"
+
+
+def title(row: Row) -> str:
+    """Return what a row is about, without its risk."""
+    parts = [part for part in (_actions(row), place(row), counted_members(row)) if part]
+    if row.disks:
+        parts.insert(0, _disks(row.disks, row.disks_without_backup))
+    return " · ".join(parts)
+
+
+def _actions(row: Row) -> str:
+    return row.actions[0] if len(row.actions) == 1 else f"{len(row.actions):,} actions"
+
+
+def place(row: Row) -> str:
+    """Return the group, or the common ancestor with ``/**``; empty for documents."""
+    if len(row.groups) == 1:
+        return row.groups[0]
+    return f"{row.group}/**" if row.group else "**"
+
+
+def counted_members(row: Row) -> str:
+    """Return ``1,000 machines in 25 groups``."""
+    documents = any(not group for group in row.groups)  # every machine has a group
+    members = counted(row.count, "item" if documents else "machine")
+    return members if len(row.groups) == 1 else f"{members} in {len(row.groups):,} groups"
+
+
+def cause(origin: Origin | None) -> str:
+    """Return where the wish was written and the groups that it came along."""
+    if origin is None:
+        return "an operation that was approved before"
+    along = f" (along {' → '.join(origin.path)})" if origin.path else ""
+    return f"{origin.position}{along}"
+
+
+def causes(row: Row) -> str:
+    """Return the first cause and how many more there are."""
+    found = row.causes
+    more = f" and {counted(len(found) - 1, 'more line')}" if len(found) > 1 else ""
+    return (str(found[0]) if found else cause(None)) + more
+
+
+def disk(facts: DiskFacts, now: datetime) -> str:
+    """Return a disk as people recognise it, and what is on it."""
+    name = " ".join(part for part in (facts.model, facts.serial, facts.wwn) if part)
+    seen = ago(facts.observed_at, now)
+    return f"{name or 'unnamed disk'} · {decimal(facts.size)} · holds {facts.holds} · seen {seen}"
+
+
+def backup(facts: DiskFacts, now: datetime) -> str:
+    """Return the last good backup of a disk and its age, or plainly that there is none."""
+    found = facts.backup
+    if found is None and facts.lost:
+        return "no backup: what is on it cannot be brought back"
+    if found is None:
+        return "no backup, the disk is blank"
+    older = ", before the disk was last overwritten" if found.overwritten_since else ""
+    return f"{found.image} {found.manifest[:SHORT]} · captured {ago(found.at, now)}{older}"
+
+
+def image(change: ImageChange, now: datetime) -> str:
+    """Return an image on its way: old digest to new."""
+    before = change.replaces[:SHORT] or "nothing known"
+    same = " (the same)" if change.replaces == change.manifest else ""
+    captured = ago(change.created, now)
+    return f"{change.name} {before} → {change.manifest[:SHORT]}{same} · captured {captured}"
+
+
+def effort(bytes_to_move: int, seconds: int) -> str:
+    """Return how much crosses the network at most, and how long one machine may take."""
+    return f"up to {decimal(bytes_to_move)} · about {duration(seconds)} (estimate)"
+
+
+def spared(item: PlanItem) -> str:
+    """Return the disks that stay as they are."""
+    return "; ".join(item.spared) or "there is no other disk"
+
+
+def seen(row: Row | Fold, now: datetime) -> str:
+    """Return the span of the observations' ages."""
+    if row.oldest is None or row.newest is None:
+        return "never observed"
+    oldest, newest = ago(row.oldest, now), ago(row.newest, now)
+    span = oldest if oldest == newest else f"between {newest} and {oldest}"
+    never = f", {row.never_observed:,} never" if row.never_observed else ""
+    return f"observed {span}{never}"
+
+
+def some_names(row: Row) -> str:
+    """Return the first names and how many more there are."""
+    more = row.count - len(row.names)
+    return ", ".join(row.names) + (f" and {more:,} more" if more else "")
+
+
+def approval(plan: Plan) -> tuple[str, ...]:
+    """Return what has to be agreed to and why, and what the budget makes of it."""
+    starting = {risk: sum(f.to_start for f in plan.folds if f.risk is risk) for risk in Risk}
+    if not any(starting.values()):
+        return () if plan.empty else ("Nothing can be started now.",)
+    destructive, disruptive = starting[Risk.DESTRUCTIVE], starting[Risk.DISRUPTIVE]
+    if not destructive and not disruptive:
+        return ("Approval: none is needed for what is safe; `rackwright apply` asks for a yes.",)
+    interrupts = f"{counted(disruptive, 'machine')} will be interrupted"
+    if not destructive:
+        return (f"Approval: {interrupts}; `rackwright apply` asks for a yes.",)
+    also = f"; {interrupts}" if disruptive else ""
+    disks = f"{counted(plan.disks, 'disk')} will be overwritten"
+    ask = f"`rackwright apply` asks you to type {plan.disks}"
+    return f"Approval: {disks}{also}; {ask}.", _budget(plan)
+
+
+def _budget(plan: Plan) -> str:
+    moved = sum(each.bytes_to_move for each in plan.folds)
+    machines: Counter[str] = Counter()
+    for each in plan.folds:
+        if each.risk is Risk.DESTRUCTIVE:
+            machines[each.group] += each.to_start
+    group, count, limit = strictest(machines, moved, plan.budget)
+    slowest = f"; in `{group}` {_limits(limit)}" if group else ""
+    return (
+        f"Budget: {_limits(plan.budget)}{slowest}: {counted(waves(count, limit), 'wave')}, "
+        f"about {duration(total_seconds(count, moved, limit))} "
+        f"(estimate: {decimal(BYTES_PER_SECOND)}/s shared by all, "
+        f"{duration(BOOT_SECONDS)} of starting)."
+    )
+
+
+def _limits(budget: Budget) -> str:
+    return f"{budget.at_once:,} at once, {budget.per_hour:,} an hour"

@@ -1,0 +1,170 @@
+"""The tree of groups, and what each hands down.
+
+The rules are a table in ``docs/reference/inheritance.md``: scalars, the power block
+and the assign list come from the nearest level that sets them, labels are merged key
+by key with the nearest winning.
+"""
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from specs.compile.assignments import compiled
+from specs.compile.inherited_settings import InheritedSettings
+from specs.compile.origins import Source, assign_field, label_field
+from specs.compile.power import Switch, switched
+from specs.diagnostics.path import Path
+from specs.fleet import PROTECT, Assignment
+from specs.kinds.assignment import ScenarioAssignment
+from specs.kinds.fleet import Fleet
+from specs.kinds.group import Group, GroupSpec
+from specs.validate.registry import Registry
+from specs.validate.resource import Resource
+from specs.yaml.source_map import SourceMap
+
+_NETWORK: Path = ("spec", "network")
+_DEFAULT_NETWORK: Path = ("spec", "defaults", "network")
+
+
+class GroupTree:
+    """All groups: those that are written and their parents.
+
+    ``root`` is what the outermost groups start from: the defaults of the fleet.
+    """
+
+    def __init__(
+        self, resources: Mapping[str, Resource], registry: Registry, root: InheritedSettings
+    ) -> None:
+        self._definitions = resources
+        self._library = registry
+        self._inherited: dict[str, InheritedSettings] = {"": root}
+        self.names = tuple(sorted(set(resources).union(*map(_lineage, resources))))
+
+    def inherited(self, group: str) -> InheritedSettings:
+        """Return what the group hands to its machines; also for a group that is unknown."""
+        known = self._inherited.get(group)
+        if known is None:
+            parent = self.inherited(group.rpartition("/")[0])
+            known = self._inherited[group] = self._extended(parent, group)
+        return known
+
+    def _extended(self, parent: InheritedSettings, group: str) -> InheritedSettings:
+        level = _Level(parent, group)
+        resource = self._definitions.get(group)
+        if resource is None:
+            if self._library.may_define("Group", group):
+                level.doubt_network()
+        elif not isinstance(resource.model, Group):
+            level.forget_network()
+        else:
+            level.add(resource, resource.model.spec)
+        return level.result()
+
+
+def fleet_defaults(fleets: Mapping[str, Resource]) -> InheritedSettings:
+    """Return what the Fleet document hands to all groups."""
+    for resource in fleets.values():
+        if not isinstance(resource.model, Fleet):
+            return InheritedSettings(network_is_known=False)
+        network = resource.model.spec.defaults.network
+        if network is not None:
+            source = Source(
+                resource.document, _DEFAULT_NETWORK, giver="spec.defaults of the Fleet document"
+            )
+            return InheritedSettings(network=network, sources={"network": source})
+        if resource.is_invalid_at(_DEFAULT_NETWORK):
+            return InheritedSettings(network_is_known=False)
+    return InheritedSettings()
+
+
+class _Level:
+    """What one group hands down: what its parents do, with its own document on top of it."""
+
+    def __init__(self, parent: InheritedSettings, group: str) -> None:
+        self._group = group
+        self._groups = (*parent.groups, group)
+        self._network, self._network_is_known = parent.network, parent.network_is_known
+        self._labels, self._power = parent.labels, parent.power
+        self._domain, self._protect = parent.domain, parent.protect
+        self._inherited = parent.assignments
+        self._own: tuple[Assignment, ...] | None = None
+        self._sources = {name: source.below(group) for name, source in parent.sources.items()}
+
+    def result(self) -> InheritedSettings:
+        """Return what the group hands down."""
+        return InheritedSettings(
+            groups=self._groups,
+            network=self._network,
+            network_is_known=self._network_is_known,
+            labels=self._labels,
+            power=self._power,
+            domain=self._domain,
+            protect=self._protect,
+            assignments=self._passed_on() if self._own is None else self._own,
+            sources=self._sources,
+        )
+
+    def doubt_network(self) -> None:
+        """Take into account that a document may set the network, and say nothing of it."""
+        self._network_is_known = False
+
+    def forget_network(self) -> None:
+        """Take into account that a document sets the network, and nobody knows to what."""
+        self._network, self._network_is_known = None, False
+
+    def add(self, resource: Resource, spec: GroupSpec) -> None:
+        """Put the group's document on top."""
+        document = resource.document
+        self._set_network(resource, spec.network)
+        if spec.labels:
+            self._labels = {**self._labels, **spec.labels}
+        for key in spec.labels:
+            self._note(document, label_field(key), "labels", key)
+        if spec.power is not None:
+            self._replace_power(document, switched(spec.power))
+        if spec.identity.domain is not None:
+            self._domain = spec.identity.domain
+            self._note(document, "identity.domain", "identity", "domain")
+        if spec.protect is not None:
+            self._protect = spec.protect
+            self._note(document, PROTECT, "protect")
+        if spec.assign is not None:
+            self._replace_assignments(document, spec.assign)
+
+    def _note(self, document: SourceMap, field: str, *path: str | int) -> None:
+        self._sources[field] = Source(document, ("spec", *path), (self._group,))
+
+    def _set_network(self, resource: Resource, network: str | None) -> None:
+        if network is not None:
+            self._network, self._network_is_known = network, True
+            self._note(resource.document, "network", "network")
+        elif resource.is_invalid_at(_NETWORK):
+            self.forget_network()
+
+    def _replace_power(self, document: SourceMap, power: Switch) -> None:
+        for name in self._power.fields:
+            self._sources.pop(name, None)
+        self._power = power
+        for name in power.fields:
+            self._note(document, name, *name.split("."))
+
+    def _replace_assignments(
+        self, document: SourceMap, assign: tuple[ScenarioAssignment, ...]
+    ) -> None:
+        for index in range(len(self._inherited)):
+            del self._sources[assign_field(index)]
+        for index in range(len(assign)):
+            self._note(document, assign_field(index), "assign", index)
+        self._own = compiled(assign, document, (self._group,))
+
+    def _passed_on(self) -> tuple[Assignment, ...]:
+        """Return the parents' assignments, inherited along one group more."""
+        return tuple(
+            replace(each, origin=replace(each.origin, path=(*each.origin.path, self._group)))
+            for each in self._inherited
+        )
+
+
+def _lineage(group: str) -> list[str]:
+    """Return the group's ancestors and itself."""
+    parts = group.split("/")
+    return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]

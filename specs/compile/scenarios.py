@@ -1,0 +1,194 @@
+"""Scenarios and images."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from specs.diagnostics.codes import Code
+from specs.diagnostics.collector import Diagnostics
+from specs.digest import Canonical, digest
+from specs.fleet import (
+    BackupStep,
+    CompiledDelivery,
+    CompiledImage,
+    CompiledScenario,
+    DiskRequest,
+    InspectDisksStep,
+    RestoreStep,
+    ScenarioStep,
+    UnsupportedStep,
+)
+from specs.kinds.delivery import Delivery
+from specs.kinds.disk_selection import DiskSelection
+from specs.kinds.image import Image
+from specs.kinds.scenario import Scenario, ScenarioSpec
+from specs.kinds.step import Backup, InspectDisks, Restore, Step
+from specs.types.secret import SecretReference
+from specs.validate.resource import Resource
+from specs.yaml.scalars import Plain
+
+if TYPE_CHECKING:
+    from specs.diagnostics.path import Path
+
+_REASONS = {
+    "install": "no provider installs operating systems yet",
+    "packages": "no provider installs packages yet",
+    "files": "no provider brings files to running systems yet",
+    "run": "no provider runs commands on running systems yet",
+    "firmware": "no provider changes firmware yet",
+    "prepareMaster": "no provider prepares masters yet",
+}
+"""Why the steps without a provider cannot be carried out."""
+
+RESERVED = "inspection"
+"""The scenario of inspections that nobody assigned: what is planned to see a machine's disks."""
+
+
+def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage]:
+    """Return the images that can be read, by name."""
+    return {
+        name: CompiledImage(name, resource.model.spec.description, resource.position)
+        for name, resource in resources.items()
+        if isinstance(resource.model, Image)
+    }
+
+
+def compile_scenarios(
+    resources: Mapping[str, Resource], diagnostics: Diagnostics
+) -> dict[str, CompiledScenario]:
+    """Return the scenarios that can be read, by name; report those that contradict themselves."""
+    scenarios: dict[str, CompiledScenario] = {}
+    for name, resource in resources.items():
+        if name == RESERVED:
+            _report_reserved(resource, diagnostics)
+        if isinstance(resource.model, Scenario):
+            _check_images(resource, diagnostics)
+            scenarios[name] = _compiled(resource, resource.model.spec)
+    return scenarios
+
+
+def _report_reserved(resource: Resource, diagnostics: Diagnostics) -> None:
+    diagnostics.error(
+        resource.position,
+        Code.NAME_RESERVED,
+        f"metadata.name: {RESERVED} is what Rackwright calls the inspections that it plans by "
+        "itself",
+        "give the scenario another name, for example inspect-disks",
+    )
+
+
+def _check_images(resource: Resource, diagnostics: Diagnostics) -> None:
+    """Report an image that is backed up and restored by one scenario.
+
+    Looks at the data, so that a step with another problem still counts.
+    """
+    places: dict[str, list[tuple[str, Path]]] = {}
+    for action in ("backup", "restore"):
+        for path, image in resource.values(("spec", "steps", "*", action, "image")):
+            if isinstance(image, str):
+                places.setdefault(image, []).append((action, path))
+    for image, uses in places.items():
+        first = dict(reversed(uses))
+        if len(first) == 1:
+            continue
+        (_, earlier), (action, later) = sorted(first.items(), key=lambda use: use[1][2])
+        diagnostics.error(
+            resource.document.position(later),
+            Code.BACKUP_AND_RESTORE,
+            f"spec.steps[{later[2]}].{action}.image: {image} is backed up and restored by one "
+            f"scenario, first at {resource.document.position(earlier)}",
+            "use two scenarios, or two images",
+        )
+
+
+def _compiled(resource: Resource, spec: ScenarioSpec) -> CompiledScenario:
+    options = spec.options
+    steps = tuple(_step(step) for step in spec.steps)
+    written = resource.document.value(("spec", "steps"))
+    meaning: Canonical = {
+        "after": options.after,
+        "reboot": options.reboot,
+        "steps": [
+            _as_written(plain) if isinstance(step, UnsupportedStep) else _canonical(step)
+            for step, plain in zip(
+                steps, written if isinstance(written, tuple) else (), strict=False
+            )
+        ],
+        "timeout": options.timeout.seconds,
+    }
+    return CompiledScenario(
+        name=resource.name,
+        steps=steps,
+        reboot=options.reboot,
+        after=options.after,
+        timeout_seconds=options.timeout.seconds,
+        digest=digest("Scenario", meaning),
+        position=resource.position,
+        delivery=_delivery(spec.delivery),
+        trigger=options.trigger,
+        unsupported=_unsupported(spec),
+    )
+
+
+def _unsupported(spec: ScenarioSpec) -> str:
+    """Return why the scenario as a whole cannot run yet, or nothing."""
+    if spec.delivery is not None and spec.delivery.mode == "multicast":
+        return "no provider sends images by multicast yet"
+    if spec.options.trigger == "next-boot":
+        return "nothing waits for the next boot of a machine yet"
+    return ""
+
+
+def _delivery(delivery: Delivery | None) -> CompiledDelivery:
+    if delivery is None or delivery.mode == "unicast":
+        return CompiledDelivery()
+    waits = {"max_wait_seconds": delivery.max_wait.seconds} if delivery.max_wait else {}
+    return CompiledDelivery(
+        mode="multicast",
+        max_targets=delivery.max_targets,
+        max_rate_bits=delivery.max_rate.bits_per_second if delivery.max_rate else None,
+        **waits,
+    )
+
+
+def _step(step: Step) -> ScenarioStep:
+    action = step.action
+    if isinstance(action, InspectDisks):
+        return InspectDisksStep()
+    if isinstance(action, Backup):
+        return BackupStep(action.image, _disk(action.disk))
+    if isinstance(action, Restore):
+        return RestoreStep(action.image, _disk(action.disk), action.identity)
+    return UnsupportedStep(step.name, _REASONS[step.name])
+
+
+def _disk(disk: DiskSelection) -> DiskRequest:
+    return DiskRequest(disk.role, disk.wwn or "", disk.serial or "", disk.path or "")
+
+
+def _as_written(value: Plain) -> Canonical:
+    """Return what a document says in a form that can be hashed; a secret by its name only."""
+    if isinstance(value, dict):
+        return {key: _as_written(part) for key, part in value.items()}
+    if isinstance(value, tuple):
+        return [_as_written(part) for part in value]
+    if isinstance(value, SecretReference):
+        return {"!secret": value.name}
+    return repr(value) if isinstance(value, float) else value
+
+
+def _canonical(step: InspectDisksStep | BackupStep | RestoreStep) -> Canonical:
+    if isinstance(step, InspectDisksStep):
+        return {"inspectDisks": {}}
+    disk = step.disk
+    fields: dict[str, Canonical] = {
+        "disk": {
+            "path": disk.path,
+            "role": disk.role,
+            "serial": disk.serial,
+            "wwn": disk.wwn,
+        },
+        "image": step.image,
+    }
+    if isinstance(step, BackupStep):
+        return {"backup": fields}
+    return {"restore": {**fields, "identity": step.identity}}

@@ -1,0 +1,71 @@
+"""The Fleet document, or its defaults."""
+
+from collections.abc import Mapping
+
+from specs.diagnostics.codes import Code
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.path import Path, dotted
+from specs.fleet import CompiledCommits, CompiledSigner, FleetSettings, GroupBudget
+from specs.kinds.fleet import Fleet, FleetSpec
+from specs.kinds.fleet import GroupBudget as GroupBudgetModel
+from specs.validate.resource import Resource
+
+DEFAULT_NAME = "fleet"
+
+
+def compile_settings(resources: Mapping[str, Resource], diagnostics: Diagnostics) -> FleetSettings:
+    """Return what holds for all; the defaults where no Fleet document says otherwise."""
+    for name, resource in resources.items():
+        _check_group_budgets(resource, diagnostics)
+        if isinstance(resource.model, Fleet):
+            return _settings(name, resource.model.spec, resource)
+    return _settings(DEFAULT_NAME, FleetSpec(), None)
+
+
+def _settings(name: str, spec: FleetSpec, resource: Resource | None) -> FleetSettings:
+    budgets = spec.budgets
+    return FleetSettings(
+        name=name,
+        max_destructive_at_once=budgets.destructive.at_once,
+        max_destructive_per_hour=budgets.destructive.per_hour,
+        observation_max_age_seconds=spec.observation.max_age.seconds,
+        position=resource.position if resource else None,
+        max_disruptive_at_once=budgets.disruptive.at_once,
+        max_disruptive_per_hour=budgets.disruptive.per_hour,
+        group_budgets=tuple(map(_group_budget, budgets.groups)),
+        commits=_commits(spec, resource),
+        default_network=spec.defaults.network or "",
+    )
+
+
+def _commits(spec: FleetSpec, resource: Resource | None) -> CompiledCommits:
+    return CompiledCommits(
+        verify=spec.commits.verify,
+        signers=tuple(CompiledSigner(each.name, each.key) for each in spec.commits.signers),
+        position=resource.document.position(("spec", "commits")) if resource else None,
+    )
+
+
+def _check_group_budgets(resource: Resource, diagnostics: Diagnostics) -> None:
+    first: dict[object, Path] = {}
+    for path, group in resource.values(("spec", "budgets", "groups", "*", "group")):
+        earlier = first.setdefault(group, path)
+        if earlier != path:
+            diagnostics.error(
+                resource.document.position(path),
+                Code.BUDGET_TWICE,
+                f"{dotted(path)}: {group} already has a budget at "
+                f"{resource.document.position(earlier)}",
+                "merge the two",
+            )
+
+
+def _group_budget(budget: GroupBudgetModel) -> GroupBudget:
+    destructive, disruptive = budget.destructive, budget.disruptive
+    return GroupBudget(
+        group=budget.group,
+        max_destructive_at_once=destructive.at_once if destructive else None,
+        max_destructive_per_hour=destructive.per_hour if destructive else None,
+        max_disruptive_at_once=disruptive.at_once if disruptive else None,
+        max_disruptive_per_hour=disruptive.per_hour if disruptive else None,
+    )

@@ -1,0 +1,1 @@
+"""What is wrong with desired state: codes, places in files, and words for people."""

@@ -1,0 +1,343 @@
+"""The fleet compiled from one Git commit: groups resolved, every value with its origin.
+
+All of it is immutable data, in the order of names, so that two compilations of
+the same commit are equal.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import Literal, NamedTuple
+
+from specs.diagnostics.position import Position
+from specs.digest import Canonical, digest
+
+PROTECT = "protect"
+"""The field whose place a plan names: protection is what a person takes away."""
+
+
+PowerDriver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a value was written, and the groups that it was inherited along, root first."""
+
+    position: Position
+    path: tuple[str, ...] = ()
+    giver: str = field(default="", compare=False)
+    """What gave it where neither the machine nor a group did: ``scenario look's target``."""
+
+
+class AddressRange(NamedTuple):
+    """First and last address that may be leased, both included."""
+
+    first: IPv4Address
+    last: IPv4Address
+
+
+class CompiledNetwork(NamedTuple):
+    """One ``Network`` document."""
+
+    name: str
+    subnet: IPv4Network
+    gateway: IPv4Address | None
+    nameservers: tuple[IPv4Address, ...]
+    domain: str
+    dhcp_mode: Literal["server", "proxy", "off"]
+    """``server``: we lease addresses. ``proxy``: another server does, we add boot data."""
+    dhcp_range: AddressRange | None
+    lease_seconds: int
+    position: Position
+
+
+class DiskRequest(NamedTuple):
+    """Which disk a step means; at least ``role`` is given."""
+
+    role: str = "system"
+    wwn: str = ""
+    serial: str = ""
+    path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class InspectDisksStep:
+    """Look at the disks."""
+
+
+class BackupStep(NamedTuple):
+    """Read a disk into an image."""
+
+    image: str
+    disk: DiskRequest
+
+
+class RestoreStep(NamedTuple):
+    """Write an image to a disk: destructive."""
+
+    image: str
+    disk: DiskRequest
+    identity: Literal["apply", "keep"]
+
+
+class UnsupportedStep(NamedTuple):
+    """A step that is valid, but that nothing here can carry out yet: it plans as BLOCKED."""
+
+    action: str
+    """The step's key in the document: ``install``."""
+    reason: str
+    """Why, as a clause: ``no provider installs operating systems yet``."""
+
+
+ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
+
+
+class CompiledDelivery(NamedTuple):
+    """How image data reaches the machines. Of multicast: when a round begins, and how fast."""
+
+    mode: Literal["unicast", "multicast"] = "unicast"
+    max_targets: int | None = None
+    """A round begins when so many machines are ready; None: only ``max_wait`` begins it."""
+    max_wait_seconds: int = 600
+    max_rate_bits: int | None = None
+    """Bits per second; None: as fast as the machines follow."""
+
+
+UNICAST = CompiledDelivery()
+
+
+class CompiledScenario(NamedTuple):
+    """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
+
+    name: str
+    steps: tuple[ScenarioStep, ...]
+    reboot: Literal["force", "graceful", "never"]
+    """What to do with a machine that is running when its turn comes."""
+    after: Literal["reboot", "poweroff", "stay"]
+    timeout_seconds: int
+    digest: str
+    position: Position
+    delivery: CompiledDelivery = UNICAST
+    trigger: Literal["now", "next-boot"] = "now"
+    unsupported: str = ""
+    """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
+
+
+class CompiledImage(NamedTuple):
+    """One ``Image`` document. Its content is looked up in the store by name."""
+
+    name: str
+    description: str
+    position: Position
+
+
+class UnsupportedDocument(NamedTuple):
+    """A document that is valid, but that nothing here acts on yet: it plans as BLOCKED."""
+
+    kind: str
+    name: str
+    reason: str
+    """Why, as a clause: ``no provider mirrors packages yet``."""
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledSelector:
+    """Which machines something is meant for: all parts that are given must match.
+
+    Names and group paths are patterns (``*`` within one part of a path, ``**`` across
+    parts); a group pattern that matches a group also means every group below it.
+    """
+
+    machines: tuple[str, ...] = ()
+    groups: tuple[str, ...] = ()
+    labels: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """Label to the values that are accepted."""
+
+
+class CompiledHold(NamedTuple):
+    """One ``Hold`` document: no new work until a time, on the machines that name it."""
+
+    name: str
+    until: datetime
+    owner: str
+    reason: str
+    position: Position
+
+
+class CompiledEnrollmentRule(NamedTuple):
+    """One ``EnrollmentRule`` document: all parts that are given must match a machine.
+
+    ``names``, ``macs``, ``serials`` and ``vendors`` are patterns; of the last two, case
+    does not count.
+    """
+
+    name: str
+    order: int
+    group: str
+    """It need not be written yet."""
+    network: str
+    """Empty: the group's."""
+    after_discovery: Literal["boot-local", "power-off", "hold"]
+    position: Position
+    names: tuple[str, ...] = ()
+    addresses: tuple[AddressRange, ...] = ()
+    macs: tuple[str, ...] = ()
+    uuids: tuple[str, ...] = ()
+    serials: tuple[str, ...] = ()
+    vendors: tuple[str, ...] = ()
+    relays: tuple[AddressRange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assignment:
+    """One scenario that a machine shall have run. A new run token means "run again"."""
+
+    scenario: str
+    run: str
+    origin: Origin
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledMachine:
+    """One machine with all that its groups gave it.
+
+    ``macs`` are lower case with colons, the boot NIC first. ``origins`` has a key
+    for every field that was set, in the words of the document
+    (``identity.hostname``, ``network``, ``assign[0]``).
+    """
+
+    name: str
+    group: str
+    groups: tuple[str, ...]
+    """The group's ancestors and itself, root first."""
+    labels: Mapping[str, str]
+    macs: tuple[str, ...]
+    uuid: str
+    serial: str
+    network: str
+    hostname: str
+    addresses: tuple[IPv4Interface, ...]
+    """Empty means DHCP."""
+    power_driver: PowerDriver
+    protect: bool | None
+    """None: nothing says so or otherwise, and what an earlier revision said still holds."""
+    assignments: tuple[Assignment, ...]
+    origins: Mapping[str, Origin]
+    domain: str = ""
+    """The DNS domain: of the identity, else of the groups, else of the network."""
+    formerly: tuple[str, ...] = ()
+    """Hardware whose history this machine continues: ``uuid:…`` or ``mac:…`` each."""
+    unsupported: str = ""
+    """Why its work cannot begin yet, as a clause; it plans as BLOCKED. Empty: it can."""
+    power_settings: Mapping[str, str] = field(default_factory=dict)
+    """What the power driver needs besides its name; a secret as its reference."""
+    holds: tuple[str, ...] = ()
+    """The names of the holds that select it."""
+
+    @property
+    def hardware_identity(self) -> str:
+        """Return what names the hardware in operations: its UUID, else its boot NIC's MAC."""
+        return f"uuid:{self.uuid}" if self.uuid else f"mac:{self.macs[0]}"
+
+    @property
+    def digest(self) -> str:
+        """Return what changes with the machine's meaning, whatever place or level says it."""
+        meaning: dict[str, Canonical] = {
+            "addresses": [str(address) for address in self.addresses],
+            "assign": [[each.scenario, each.run] for each in self.assignments],
+            "domain": self.domain,
+            "group": self.group,
+            "hostname": self.hostname,
+            "labels": self.labels,
+            "macs": list(self.macs),
+            "name": self.name,
+            "network": self.network,
+            "power": {"driver": self.power_driver, **self.power_settings}
+            if self.power_settings
+            else self.power_driver,
+            "protect": self.protect,
+            "serial": self.serial,
+            "uuid": self.uuid,
+        }
+        if self.formerly:
+            meaning["formerly"] = list(self.formerly)
+        return digest("Machine", meaning)
+
+    @property
+    def hardware_identities(self) -> tuple[str, ...]:
+        """Return everything that the hardware is known by, ``hardware_identity`` first.
+
+        Its history is found by any of them, so that a UUID that is added or MACs in
+        another order make no new machine of it.
+        """
+        known = (self.hardware_identity, *(f"mac:{mac}" for mac in self.macs), *self.formerly)
+        return tuple(dict.fromkeys(known))
+
+
+class GroupBudget(NamedTuple):
+    """Limits for a group and all below it, besides the fleet's. None: only the fleet's hold."""
+
+    group: str
+    max_destructive_at_once: int | None
+    max_destructive_per_hour: int | None
+    max_disruptive_at_once: int | None
+    max_disruptive_per_hour: int | None
+
+
+class CompiledSigner(NamedTuple):
+    """Somebody whose signature makes a commit valid."""
+
+    name: str
+    """For people; proves nothing."""
+    key: str
+    """An OpenSSH public key without comment, or an ASCII-armoured OpenPGP public key."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledCommits:
+    """By whom the commits that follow must be signed. Equal where its meaning is."""
+
+    verify: Literal["none", "ssh", "gpg"] = "none"
+    signers: tuple[CompiledSigner, ...] = ()
+    """Empty where nothing is verified, else not."""
+    position: Position | None = field(default=None, compare=False)
+
+
+class FleetSettings(NamedTuple):
+    """The ``Fleet`` document: what holds for all."""
+
+    name: str
+    max_destructive_at_once: int
+    max_destructive_per_hour: int
+    observation_max_age_seconds: int
+    """An observation older than this is UNKNOWN, never "no change"."""
+    position: Position | None
+    max_disruptive_at_once: int = 20
+    max_disruptive_per_hour: int = 200
+    group_budgets: tuple[GroupBudget, ...] = ()
+    """In the order of the document."""
+    commits: CompiledCommits = CompiledCommits()
+    default_network: str = ""
+    """Of machines whose groups name none; empty: there is no such network."""
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledFleet:
+    """Everything that one revision says."""
+
+    revision: str
+    """Commit id, or ``worktree:<digest>`` for a working tree."""
+    settings: FleetSettings
+    networks: Mapping[str, CompiledNetwork] = field(default_factory=dict)
+    groups: tuple[str, ...] = ()
+    scenarios: Mapping[str, CompiledScenario] = field(default_factory=dict)
+    images: Mapping[str, CompiledImage] = field(default_factory=dict)
+    machines: Mapping[str, CompiledMachine] = field(default_factory=dict)
+    holds: tuple[CompiledHold, ...] = ()
+    """In the order of names."""
+    enrollment_rules: tuple[CompiledEnrollmentRule, ...] = ()
+    """In the order in which they are asked."""
+    unsupported: tuple[UnsupportedDocument, ...] = ()
+    """In the order of kinds and names."""

@@ -1,0 +1,43 @@
+"""Host names and domains (RFC 1123, section 2.1)."""
+
+import re
+from typing import Annotated
+
+from specs.diagnostics.quote import quoted
+from specs.types.invalid_value import InvalidValue
+from specs.types.text import read_with, shown_as
+
+_LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
+_DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
+_is_label = re.compile(_LABEL).fullmatch
+_is_domain = re.compile(_DOMAIN).fullmatch
+_MAX_DOMAIN = 253
+
+
+def _host_name(text: str) -> str:
+    if _is_label(text):
+        return text
+    if _is_domain(text):
+        name, domain = text.split(".", 1)
+        hint = f"write hostname: {name} and domain: {domain}"
+    elif _is_label(text.replace("_", "-")):
+        hint = f"write {text.replace('_', '-')}"
+    else:
+        hint = 'up to 63 letters, digits and "-", with a letter or digit at both ends'
+    raise InvalidValue(f"{quoted(text)} is not a host name", hint)
+
+
+def parse_domain(text: str) -> str:
+    """Return the domain in lower case; Rejection when ``text`` is none."""
+    if len(text) <= _MAX_DOMAIN and _is_domain(text):
+        return text.lower()
+    meant = text.strip(".").replace("_", "-")
+    hint = f"write {meant}" if _is_domain(meant) else "for example tokyo.example.net"
+    raise InvalidValue(f"{quoted(text)} is not a domain", hint)
+
+
+HostName = Annotated[str, read_with(_host_name), shown_as(f"^{_LABEL}$", "node-0713")]
+"""One label, without the domain. Case is kept; comparison ignores it."""
+
+DomainName = Annotated[str, read_with(parse_domain), shown_as(f"^{_DOMAIN}$", "tokyo.example.net")]
+"""Labels joined by dots, kept in lower case."""
