@@ -32,7 +32,8 @@ demo: packages $(ready)
 	$(bin)/rackwright lab demo $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
 test: packages lint types imports
-	$(call timed,tests,$(bin)/pytest tests/unit tests/protocol tests/lab --durations=25)
+	$(call timed,unit tests,$(bin)/pytest tests/unit --numprocesses=auto --durations=10)
+	$(call timed,protocol and lab tests,$(bin)/pytest tests/protocol tests/lab --durations=25)
 
 check: lint types imports unit
 
@@ -46,7 +47,7 @@ imports: $(ready)
 	$(call timed,import-linter,$(bin)/lint-imports)
 
 unit: $(ready)
-	$(call timed,unit tests,$(bin)/pytest tests/unit --durations=5)
+	$(call timed,unit tests,$(bin)/pytest tests/unit --numprocesses=auto --durations=5)
 
 bench: $(ready)
 	@if [[ ! "$$NAME" =~ ^[a-z0-9_]+$$ || ! -f "benchmarks/$$NAME.py" ]]; then \

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from specs.diagnostics.quote import quoted
-from specs.fleet import AddressRange, CompiledEnrollmentRule
+from specs.fleet import CompiledEnrollmentRule
+from specs.types.address_range import AddressRange
 from specs.types.pattern import free_matcher, matcher
 
 _MOST_SHOWN = 3

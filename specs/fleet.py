@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple
 
 from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
+from specs.types.address_range import AddressRange
 
 PROTECT = "protect"
 """The field whose place a plan names: protection is what a person takes away."""
@@ -28,13 +29,6 @@ class Origin:
     path: tuple[str, ...] = ()
     giver: str = field(default="", compare=False)
     """What gave it where neither the machine nor a group did: ``scenario look's target``."""
-
-
-class AddressRange(NamedTuple):
-    """First and last address that may be leased, both included."""
-
-    first: IPv4Address
-    last: IPv4Address
 
 
 class CompiledNetwork(NamedTuple):

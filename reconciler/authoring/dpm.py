@@ -18,7 +18,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from reconciler.authoring.conversions import ConversionError, Conversions
 from reconciler.authoring.subnet_mask import prefix_length
-from specs.fleet import AddressRange
+from specs.types.address_range import AddressRange
 
 _NAME_FIELDS = 4
 _ADDRESS_FIELDS = 5

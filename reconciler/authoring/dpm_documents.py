@@ -8,8 +8,8 @@ from reconciler.authoring.checked import complaints
 from reconciler.authoring.dpm import GroupSubnet, Registration
 from reconciler.authoring.machine_row import MachineRow, documents_text
 from reconciler.authoring.scalar import flow_list, scalar
-from specs.fleet import AddressRange
 from specs.kinds.record import API_VERSION
+from specs.types.address_range import AddressRange
 
 _NAMES_ORDER = 100
 _ADDRESSES_ORDER = 1000

@@ -6,8 +6,9 @@ from ipaddress import IPv4Address, IPv4Network
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import Diagnostics
 from specs.diagnostics.path import Path
-from specs.fleet import AddressRange, CompiledNetwork
+from specs.fleet import CompiledNetwork
 from specs.kinds.network import Network, NetworkSpec
+from specs.types.address_range import AddressRange
 from specs.types.ipv4 import is_host
 from specs.validate.resource import Resource
 

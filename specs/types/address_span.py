@@ -4,7 +4,7 @@ from ipaddress import IPv4Network
 from typing import Annotated
 
 from specs.diagnostics.quote import quoted
-from specs.fleet import AddressRange
+from specs.types.address_range import AddressRange
 from specs.types.invalid_value import InvalidValue
 from specs.types.ipv4 import ADDRESS_FORM, INTERFACE_FORM, parse_address, parse_range, parse_subnet
 from specs.types.text import read_with, shown_as

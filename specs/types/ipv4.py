@@ -5,7 +5,7 @@ from ipaddress import AddressValueError, IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated
 
 from specs.diagnostics.quote import quoted
-from specs.fleet import AddressRange
+from specs.types.address_range import AddressRange
 from specs.types.invalid_value import InvalidValue
 from specs.types.text import read_with, shown_as
 

@@ -16,7 +16,8 @@ from providers.netboot.decision import (
 from providers.netboot.dhcp_codec import decode
 from providers.netboot.dhcp_message import DhcpMessage
 from specs.diagnostics.position import Position
-from specs.fleet import AddressRange, CompiledNetwork
+from specs.fleet import CompiledNetwork
+from specs.types.address_range import AddressRange
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
 MAC = "52:54:00:12:34:56"

@@ -15,8 +15,9 @@ from specs.compile.uniqueness import ADDRESS, properties
 from specs.diagnostics.collector import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.position import Position
-from specs.fleet import AddressRange, CompiledNetwork
+from specs.fleet import CompiledNetwork
 from specs.kinds.machine import Machine
+from specs.types.address_range import AddressRange
 from specs.validate.document import define
 from specs.validate.resource import Resource
 from specs.yaml import load_file

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
-from specs.fleet import AddressRange
+from specs.types.address_range import AddressRange
 from specs.types.hardware_uuid import HardwareUuid
 from specs.types.host_name import DomainName, HostName
 from specs.types.ipv4 import Address, InterfaceAddress, Range, Subnet

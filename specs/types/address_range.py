@@ -1,0 +1,11 @@
+"""Addresses from one to another."""
+
+from ipaddress import IPv4Address
+from typing import NamedTuple
+
+
+class AddressRange(NamedTuple):
+    """First and last address, both included."""
+
+    first: IPv4Address
+    last: IPv4Address
