@@ -24,12 +24,11 @@ from reconciler.planning.planner import plan
 from reconciler.state import schema
 from reconciler.state.database import Database, open_database
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observations import digest_of
-from reconciler.state.observe import observe
+from reconciler.state.installed_system import encode_installed
 from reconciler.state.observed import ObservedImage
 from reconciler.state.operation import Operation, operation_id
 from reconciler.state.operation_body import encode_operation
-from reconciler.state.stored_report import encode_installed
+from reconciler.state.world import observe
 from specs.diagnostics.position import Position
 from specs.fleet import (
     Assignment,
@@ -292,7 +291,6 @@ def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
                     "machine": machine.name,
                     "body": body,
                     "at": NOW,
-                    "digest": digest_of(body),
                 },
             )
             for report, body in zip(reports, bodies, strict=True)
@@ -302,18 +300,23 @@ def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
             {
                 "hardware": machine.hardware_identity,
                 "identities": " ".join(machine.hardware_identities),
-                "ram_name": machine.name,
-                "ram_at": at,
-                "ram_digest": digest_of(bodies[0]),
+                "ramdisk_name": machine.name,
+                "ramdisk_at": at,
                 "installed_name": machine.name,
                 "installed_at": NOW,
-                "installed_digest": digest_of(bodies[1]),
                 "installed_system": encode_installed(each.installed.installed),
                 "contact_name": machine.name,
                 "contact_environment": "installed",
                 "contact_at": NOW,
-                "stamp": f"{machine.uuid[-12:]:0>24}",
             },
+        ),
+        *(
+            ("observed_identity", {"identity": each, "hardware": machine.hardware_identity})
+            for each in machine.hardware_identities
+        ),
+        *(
+            ("operation_identity", {"identity": each, "op_id": operation.op_id})
+            for each in operation.identities
         ),
         ("boot_client", {"mac": machine.macs[0], "known": True, "heard_at": at, "boot_at": at}),
     ]

@@ -12,7 +12,7 @@ from reconciler.app.project import Project
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.git.commit_policy import Refuse
 from reconciler.git.tree import SourceTree
-from reconciler.server.control_plane import SERVER
+from reconciler.loop.reconcile import SERVER
 from specs.fleet import CompiledFleet
 
 LOOK = 1.0

@@ -314,12 +314,9 @@ class Project:
             from reconciler.state.observed import Observed  # noqa: PLC0415 - slow to load
 
             return Observed(images=self._images)
-        from reconciler.state.observe import observe  # noqa: PLC0415 - slow to load
-        from reconciler.state.rows import StateFile  # noqa: PLC0415 - likewise
+        from reconciler.state.world import observe  # noqa: PLC0415 - slow to load
 
-        # Where the digest was told, the file is of this version, and only read.
-        database = self.database if digest is None else StateFile(self._database_path)
-        return observe(database, machines, self._images, now, hardware)
+        return observe(self.database, machines, self._images, now, hardware)
 
 
 def compiled(tree: SourceTree) -> "CompiledFleet":

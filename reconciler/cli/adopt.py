@@ -131,11 +131,11 @@ def _repository(repo: str, state: Path) -> "tuple[SourceTree, CompiledFleet]":
 
 def _discovered(state: Path, fleet: "CompiledFleet") -> "tuple[DiscoveredMachine, ...]":
     from reconciler.authoring.discovery import discovered  # noqa: PLC0415
+    from reconciler.state.boots import Boots  # noqa: PLC0415
     from reconciler.state.database import open_database  # noqa: PLC0415
-    from reconciler.state.sightings import sightings  # noqa: PLC0415
 
     known = [mac for machine in fleet.machines.values() for mac in machine.macs]
-    return discovered(sightings(open_database(state / "rackwright.db"), known))
+    return discovered(Boots(open_database(state / "rackwright.db")).sightings(known))
 
 
 def _list(machines: "Sequence[DiscoveredMachine]", fleet: "CompiledFleet") -> None:

@@ -30,7 +30,7 @@ def clear(machine: str, outcome: str, repo: str, ref: str | None, state: Path) -
     """
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
     from reconciler.state.ledger import Ledger  # noqa: PLC0415
-    from reconciler.state.observations import Observations  # noqa: PLC0415
+    from reconciler.state.machines import Machines  # noqa: PLC0415
     from reconciler.state.operation_states import OperationState  # noqa: PLC0415
 
     project = Project(repo, ref, state)
@@ -38,7 +38,7 @@ def clear(machine: str, outcome: str, repo: str, ref: str | None, state: Path) -
     ledger = Ledger(project.database)
     identities = present.hardware_identities if present else ledger.known_as(machine)
     done = []
-    if Observations(project.database).clear_quarantine(machine, identities):
+    if Machines(project.database).clear_quarantine(machine, identities):
         done.append("quarantine lifted")
     for status in ledger.under_way():
         if status.state is OperationState.INDETERMINATE and set(identities).intersection(

@@ -61,7 +61,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
 async def _serve(project: "Project", settings: "ServiceSettings") -> None:
     from reconciler.app.follow_git import GitFollower, log_held  # noqa: PLC0415
     from reconciler.app.project import utc_now  # noqa: PLC0415
-    from reconciler.server.control_plane import SERVER  # noqa: PLC0415
+    from reconciler.loop.reconcile import SERVER  # noqa: PLC0415
     from reconciler.server.service import Service  # noqa: PLC0415
 
     stop = asyncio.Event()

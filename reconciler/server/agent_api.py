@@ -18,8 +18,8 @@ from providers.imaging.store import ChunkStore
 from reconciler.errors import TrustError
 from reconciler.server.control_plane import ControlPlane
 from reconciler.server.enrollment import Enroller
+from reconciler.server.notifier import Notifier
 from reconciler.server.reported_hardware import contradiction
-from reconciler.server.wake_up import WakeUp
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
 from reconciler.trust.peer import AgentPeer, connected_agent
@@ -43,12 +43,12 @@ class AgentApi:
         plane: ControlPlane,
         enroller: Enroller,
         store: ChunkStore,
-        wake_up: WakeUp,
+        notifier: Notifier,
     ) -> None:
         self._plane = plane
         self._enroller = enroller
         self._store = store
-        self._wake_up = wake_up
+        self._notifier = notifier
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for an aiohttp application."""
@@ -64,7 +64,7 @@ class AgentApi:
     def authorise(self, request: web.Request, purpose: str) -> None:
         """Let only a machine at work on a suitable operation touch chunks."""
         peer = self._peer(request, "deploy-os")
-        status = self._plane.at_work(peer.machine)
+        status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
         wanted = "capture" if purpose == "write" else "restore"
         if status is None or status.operation.kind != wanted:
             raise _refusal(
@@ -78,7 +78,6 @@ class AgentApi:
             enrollment: Enrollment = self._enroller.enroll(body, request.remote or "")
         except TrustError as error:
             raise _refusal(web.HTTPForbidden, error.code, error.cause, error.action) from error
-        self._wake_up.signal()
         return _answer(enrollment)
 
     async def report(self, request: web.Request) -> web.Response:
@@ -94,12 +93,12 @@ class AgentApi:
         machine = self._plane.machine_of_agent(peer.machine)
         if machine is not None:
             self._refuse_foreign(peer, machine, report)
-            self._plane.observations.record_report(machine, report, self._plane.now())
-        self._wake_up.signal()
+            self._plane.machines.record_report(machine, report, self._plane.now())
+            self._plane.reconciler.ask(machine.name)
         return web.Response(status=204)
 
     def _refuse_foreign(self, peer: AgentPeer, machine: CompiledMachine, report: Report) -> None:
-        reason = contradiction(machine, self._plane.hardware, report.hardware)
+        reason = contradiction(machine, self._plane.reconciler.hardware, report.hardware)
         if not reason:
             return
         cause = f"the certificate is for {machine.name}, the report is of other hardware: {reason}"
@@ -118,23 +117,28 @@ class AgentApi:
         wait = min(float(_number(request.query.get("wait", "0"))), LONGEST_WAIT)
         plane = self._plane
         machine = plane.machine_of_agent(peer.machine)
+        key = machine.name if machine is not None else plane.key_of_agent(peer.machine)
         if machine is not None:
-            plane.observations.record_contact(machine, peer.environment, plane.now())
+            plane.machines.record_contact(machine, peer.environment, plane.now())
+            if plane.reconciler.has_work(key):
+                plane.reconciler.ask(key)
         deadline = asyncio.get_running_loop().time() + wait
-        self._wake_up.signal()
-        while True:
-            seen = self._wake_up.generation
-            work = self._work_for(peer)
-            if work is not None:
-                return _answer(work)
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0 or not await self._wake_up.wait(seen, left):
-                return web.Response(status=204)
+        with self._notifier.listening(key) as news:
+            while True:
+                news.clear()
+                work = self._work_for(peer, key)
+                if work is not None:
+                    return _answer(work)
+                left = deadline - asyncio.get_running_loop().time()
+                try:
+                    await asyncio.wait_for(news.wait(), left)
+                except TimeoutError:
+                    return web.Response(status=204)
 
-    def _work_for(self, peer: AgentPeer) -> Work | None:
+    def _work_for(self, peer: AgentPeer, key: str) -> Work | None:
         if peer.environment == "deploy-os":
-            return self._plane.work(peer.machine)
-        status = self._plane.reboot_wanted(peer.machine)
+            return self._plane.work(key)
+        status = self._plane.reboot_wanted(key)
         if status is None:
             return None
         return Work(f"{REBOOT_PREFIX}{status.operation.op_id}", status.attempt, (Finish("reboot"),))
@@ -144,11 +148,12 @@ class AgentApi:
         peer = self._peer(request)
         claim = await _body(request, Claim)
         operation = request.match_info["operation"]
+        key = self._plane.key_of_agent(peer.machine)
         if operation.startswith(REBOOT_PREFIX):
-            granted = self._plane.claim_reboot(peer.machine, claim.attempt)
+            granted = self._plane.claim_reboot(key, claim.attempt)
         else:
             granted = peer.environment == "deploy-os" and self._plane.claim(
-                peer.machine, operation, claim.attempt
+                key, operation, claim.attempt
             )
         if not granted:
             raise _refusal(
@@ -158,7 +163,7 @@ class AgentApi:
                 f"{peer.machine} to begin",
             )
         log.info("operation claimed", machine=peer.machine, operation=operation)
-        self._wake_up.signal()
+        self._plane.reconciler.ask(key)
         return web.Response(status=204)
 
     async def event(self, request: web.Request) -> web.Response:
@@ -179,17 +184,17 @@ class AgentApi:
             plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)
         elif plane.ledger.record_progress(operation, event, plane.now()) and event.kind == "done":
             last = status.operation.steps[-1]
-            machine = plane.machine_of(status.operation)
+            machine = plane.reconciler.machine_of(status.operation)
             if machine is not None and not (isinstance(last, Finish) and last.action == "stay"):
-                plane.observations.forget_contact(machine)
-        self._wake_up.signal()
+                plane.machines.forget_contact(machine)
+        plane.reconciler.ask(plane.reconciler.key_of(status.operation))
         return web.Response(status=204)
 
     async def manifest(self, request: web.Request) -> web.Response:
         """Take in the manifest of a captured image; its proof follows."""
         peer = self._peer(request, "deploy-os")
         operation = request.match_info["operation"]
-        status = self._plane.at_work(peer.machine)
+        status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
         image = status.captured_image if status else None
         if status is None or status.operation.op_id != operation or image is None:
             raise _overtaken(peer, operation, 0)
@@ -206,7 +211,7 @@ class AgentApi:
     def _at_work(self, peer: AgentPeer, operation: str, attempt: int) -> OperationStatus | None:
         if peer.environment != "deploy-os":
             return None
-        return self._plane.started(peer.machine, operation, attempt)
+        return self._plane.started(self._plane.key_of_agent(peer.machine), operation, attempt)
 
     def _ended(self, peer: AgentPeer, operation: str, event: OperationEvent) -> bool:
         statuses = self._plane.ledger.operations(op_id=operation)

@@ -1,46 +1,28 @@
-"""The control plane's state in one place: what is wanted, what is known, what may happen.
+"""What may be handed out to agents and firmware: grants, tokens, work. All of it is short.
 
-All methods are short, synchronous and called from one event loop's thread.
+All methods are synchronous and called from one event loop's thread.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
 
 from attrs import evolve
 
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import Work
-from providers.netboot.decision import (
-    BootAnswer,
-    BootRequest,
-    BootTicket,
-    Grant,
-    decide,
-)
-from reconciler.loop.follow_up import GRANT_LIFETIME, Arm, Decision, End, follow_up
+from providers.netboot.decision import BootTicket, Grant
+from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
-from reconciler.state.grants import Grants, Token
-from reconciler.state.hardware import FleetHardware
-from reconciler.state.ledger import Ledger
-from reconciler.state.observations import Observations
-from reconciler.state.observe import observe
-from reconciler.state.observed import Observed, ObservedImage
-from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.database import Database
+from reconciler.state.grants import Token
+from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
 from reconciler.trust import token as trust_token
+from specs.fleet import CompiledMachine
 
-if TYPE_CHECKING:
-    from reconciler.state.database import Database
-    from specs.fleet import CompiledFleet, CompiledMachine
-
-TICKET_LIFETIME = timedelta(minutes=10)
-"""From the boot script to the agent's enrollment."""
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
 """From the hand-out of the work to the installed agent's first start: a restore lies between."""
-SERVER = "server"
-"""The actor of ledger lines that no person caused."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,139 +34,88 @@ class AgentEndpoint:
 
 
 class ControlPlane:
-    """State database and desired state, and the rules of what may be handed out."""
+    """The rules of what an agent may have and do, on what the reconciler decided."""
 
     def __init__(
         self,
-        database: "Database",
-        desired: "CompiledFleet",
+        database: Database,
+        reconciler: Reconciler,
         endpoint: AgentEndpoint,
-        images: Callable[[], dict[str, ObservedImage]],
         clock: Callable[[], datetime],
     ) -> None:
-        self.ledger = Ledger(database)
-        self.observations = Observations(database)
-        self.grants = Grants(database)
-        self.captures = Captures(database)
-        self._set_desired(desired)
         self._database = database
+        self.reconciler = reconciler
+        self.ledger = reconciler.ledger
+        self.machines = reconciler.machines
+        self.grants = reconciler.grants
+        self.captures = Captures(database)
         self._endpoint = endpoint
-        self._images = images
         self._clock = clock
-        self._rebooted: set[tuple[str, int]] = set()
-        self.wake: Callable[[], None] = lambda: None
-        """Called when something happened that the reconcile loop should look at."""
+        self._rebooted: dict[str, int] = {}
+        """By operation, the attempt for which the installed system was asked to restart."""
 
     def now(self) -> datetime:
         """Return the time by the injected clock."""
         return self._clock()
 
-    @property
-    def desired(self) -> "CompiledFleet":
-        """The fleet as Git wants it."""
-        return self._desired
+    # --- whose agent it is -------------------------------------------------------
 
-    @desired.setter
-    def desired(self, fleet: "CompiledFleet") -> None:
-        self._set_desired(fleet)
-
-    def _set_desired(self, fleet: "CompiledFleet") -> None:
-        self._desired = fleet
-        self._hardware = FleetHardware(fleet.machines.values())
-        self._by_mac = {mac: machine for machine in fleet.machines.values() for mac in machine.macs}
-
-    @property
-    def hardware(self) -> FleetHardware:
-        """The hardware of the desired machines."""
-        return self._hardware
-
-    def observed(self) -> Observed:
-        """Return all that is known now."""
-        machines = self.desired.machines.values()
-        return observe(self._database, machines, self._images(), self.now(), self._hardware)
-
-    def machine_by_mac(self, mac: str) -> "CompiledMachine | None":
-        """Return the machine of the fleet that has this NIC."""
-        return self._by_mac.get(mac)
-
-    def machine_of(self, operation: Operation) -> "CompiledMachine | None":
-        """Return the machine whose hardware an operation is for, whatever it is called now."""
-        owner = self._hardware.owner(operation.identities)
-        return self.desired.machines[owner] if owner is not None else None
-
-    def machine_of_agent(self, name: str) -> "CompiledMachine | None":
+    def machine_of_agent(self, name: str) -> CompiledMachine | None:
         """Return the machine whose agent has a certificate for ``name``.
 
         The name is that of its enrollment; the machine may have got another since.
         """
         token = self.grants.last_enrolled(name)
-        return self.desired.machines.get(name) if token is None else self.machine_of_token(token)
+        if token is None:
+            return self.reconciler.fleet.machines.get(name)
+        return self.machine_of_token(token)
 
-    def machine_of_token(self, token: Token) -> "CompiledMachine | None":
+    def machine_of_token(self, token: Token) -> CompiledMachine | None:
         """Return the machine that a token is for: that of its operation."""
         status = self._status(token.operation)
-        return self.machine_of(status.operation) if status is not None else None
+        return self.reconciler.machine_of(status.operation) if status is not None else None
 
-    def bar(self, token: Token, reason: str) -> None:
+    def quarantine(self, token: Token, reason: str) -> None:
         """Quarantine the machine that a token is for."""
         status = self._status(token.operation)
         identities = status.operation.identities if status else (f"name:{token.machine}",)
-        self.observations.set_quarantine(token.machine, identities, reason, self.now())
+        self.machines.set_quarantine(token.machine, identities, reason, self.now())
 
-    def _is_for(self, status: OperationStatus, agent: str) -> bool:
-        """Return whether an operation is for the machine of an agent."""
-        machine = self.machine_of_agent(agent)
-        if machine is None:
-            # The fleet let go of the machine while it was at work: it may finish that.
-            return status.operation.machine == agent
-        return self.machine_of(status.operation) is machine
+    def key_of_agent(self, name: str) -> str:
+        """Return the key of an agent's machine: what its work is found and signalled by.
 
-    # --- netboot -----------------------------------------------------------------
-
-    def decide(self, request: BootRequest) -> BootAnswer:
-        """Record the request, reconcile, and answer by the boot decision.
-
-        Reconciling comes first so that a machine that restarted in the middle of its work
-        is granted that work again in this very boot.
+        A machine that the fleet let go of while it was at work may finish that.
         """
-        now = self.now()
-        machine = self.machine_by_mac(request.mac)
-        event = self.observations.record_boot(request, now, machine)
-        if request.arch is not None and machine is not None:
-            # The firmware runs, so no agent does.
-            self.observations.forget_contact(machine)
-            self.reconcile()
-        grants = (
-            self._live_grants(lambda status: self.machine_of(status.operation) is machine)
-            if machine is not None
-            else ()
-        )
-        answer = decide(request, grants, now)
-        self.observations.record_answer(event, answer)
-        self.wake()
-        return answer
+        machine = self.machine_of_agent(name)
+        if machine is not None:
+            return machine.name
+        reconciler = self.reconciler
+        for key in reconciler.keys_at_work():
+            if key not in reconciler.fleet.machines and any(
+                each.operation.machine == name for each in reconciler.work_of(key)
+            ):
+                return key
+        return f"agent:{name}"
 
-    def _live_grants(self, wanted: Callable[[OperationStatus], bool]) -> tuple[Grant, ...]:
+    # --- grants and work ---------------------------------------------------------
+
+    def live_grants(self, key: str) -> tuple[Grant, ...]:
+        """Return the unclaimed grants of a machine's armed work; none in quarantine."""
         armed = {
             status.operation.op_id: status.attempt
-            for status in self.ledger.under_way()
-            if status.state is OperationState.ARMED
-            and wanted(status)
-            and not self._barred(status.operation)
+            for status in self.reconciler.work_of(key)
+            if status.state is OperationState.ARMED and not self._is_quarantined(status)
         }
-        return self.grants.unclaimed(armed)
+        return self.grants.unclaimed(armed) if armed else ()
 
-    def _barred(self, operation: Operation) -> bool:
-        machine = self.machine_of(operation)
-        names = (machine.name, machine.hardware_identities) if machine else (operation.machine, ())
-        return bool(self.observations.quarantine(names[0], (*operation.identities, *names[1])))
+    def _is_quarantined(self, status: OperationStatus) -> bool:
+        operation = status.operation
+        machine = self.reconciler.machine_of(operation)
+        name = machine.name if machine else operation.machine
+        known = machine.hardware_identities if machine else ()
+        return bool(self.machines.quarantine(name, (*operation.identities, *known)))
 
-    def note(self, request: BootRequest) -> None:
-        """Append a file transfer or the like to the boot timeline."""
-        machine = self.machine_by_mac(request.mac)
-        self.observations.record_boot(replace(request, arch=None), self.now(), machine)
-
-    def ticket(self, grant: Grant) -> BootTicket | None:
+    def ticket(self, grant: Grant, lifetime: timedelta) -> BootTicket | None:
         """Mint the enrollment token of a boot script, while the grant is live."""
         status = self._status(grant.operation)
         if (
@@ -193,59 +124,12 @@ class ControlPlane:
             or status.attempt != grant.attempt
         ):
             return None
-        text = self._mint(status, "deploy-os", TICKET_LIFETIME)
+        text = self._mint(status, "deploy-os", lifetime)
         return BootTicket(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
 
-    # --- work --------------------------------------------------------------------
-
-    def reconcile(self) -> tuple[Decision, ...]:
-        """Bring every operation one step on; return what needs the outside world."""
-        now = self.now()
-        outside: list[Decision] = []
-        for decision in follow_up(self.desired, self.observed(), now, self._hardware):
-            match decision:
-                case Arm(status, attempt, reason):
-                    self._arm(status, attempt, reason, now)
-                case End(status, state, reason):
-                    self.ledger.move(
-                        status.operation.op_id,
-                        status.state,
-                        state,
-                        attempt=status.attempt,
-                        at=now,
-                        actor=SERVER,
-                        reason=reason,
-                    )
-                case _:
-                    outside.append(decision)
-        return tuple(outside)
-
-    def _arm(self, status: OperationStatus, attempt: int, reason: str, now: datetime) -> None:
-        operation = status.operation
-        grant = Grant(
-            operation=operation.op_id,
-            attempt=attempt,
-            machine=operation.machine,
-            macs=operation.macs,
-            uuid=operation.uuid,
-            expires=now + GRANT_LIFETIME,
-        )
-        with self._database.writing() as connection:
-            self.ledger.move_within(
-                connection,
-                operation.op_id,
-                status.state,
-                OperationState.ARMED,
-                attempt=attempt,
-                at=now,
-                actor=SERVER,
-                reason=reason,
-            )
-            self.grants.issue_within(connection, grant)
-
-    def work(self, machine: str) -> Work | None:
+    def work(self, key: str) -> Work | None:
         """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""
-        for grant in self._live_grants(lambda status: self._is_for(status, machine)):
+        for grant in self.live_grants(key):
             status = self._status(grant.operation)
             if status is not None:
                 steps = tuple(
@@ -255,36 +139,36 @@ class ControlPlane:
                 return Work(grant.operation, grant.attempt, steps)
         return None
 
-    def reboot_wanted(self, machine: str) -> OperationStatus | None:
+    def reboot_wanted(self, key: str) -> OperationStatus | None:
         """Return the armed operation for which the installed system has to restart.
 
         Once per attempt: a machine that comes back from its own disk, because it does
         not boot over the network first, is not sent round in circles.
         """
-        for grant in self._live_grants(lambda status: self._is_for(status, machine)):
-            if (grant.operation, grant.attempt) not in self._rebooted:
+        for grant in self.live_grants(key):
+            if self._rebooted.get(grant.operation, 0) < grant.attempt:
                 return self._status(grant.operation)
         return None
 
-    def claim_reboot(self, machine: str, attempt: int) -> bool:
+    def claim_reboot(self, key: str, attempt: int) -> bool:
         """Let the installed system restart now, once for this attempt."""
-        status = self.reboot_wanted(machine)
+        status = self.reboot_wanted(key)
         if status is None or status.attempt != attempt:
             return False
-        self._rebooted.add((status.operation.op_id, attempt))
+        self._rebooted[status.operation.op_id] = attempt
         return True
 
-    def claim(self, machine: str, op_id: str, attempt: int) -> bool:
+    def claim(self, key: str, op_id: str, attempt: int) -> bool:
         """Use the grant up and record the start, both or neither; False when it is gone."""
-        now = self.now()
         status = self._status(op_id)
-        if status is None or not self._is_for(status, machine) or status.attempt != attempt:
+        if status is None or not self._is_of(status, key) or status.attempt != attempt:
             return False
         if status.state is OperationState.STARTED:
             # The answer to the claim got lost; whoever asks again has done nothing yet.
             return status.last_event_at is None
-        if status.state is not OperationState.ARMED or self._barred(status.operation):
+        if status.state is not OperationState.ARMED or self._is_quarantined(status):
             return False
+        now = self.now()
         with self._database.writing() as connection:
             if not self.grants.claim_within(connection, op_id, attempt, now):
                 return False
@@ -295,22 +179,34 @@ class ControlPlane:
                 OperationState.STARTED,
                 attempt=attempt,
                 at=now,
-                actor=machine,
+                actor=status.operation.machine,
                 reason="the agent claimed the grant",
             )
+        self._rebooted.pop(op_id, None)
         return True
 
-    def started(self, machine: str, op_id: str, attempt: int) -> OperationStatus | None:
+    def started(self, key: str, op_id: str, attempt: int) -> OperationStatus | None:
         """Return the operation if this machine is at work on it in this very attempt."""
         status = self._status(op_id)
         if (
             status is None
-            or not self._is_for(status, machine)
+            or not self._is_of(status, key)
             or status.state is not OperationState.STARTED
             or status.attempt != attempt
         ):
             return None
         return status
+
+    def at_work(self, key: str) -> OperationStatus | None:
+        """Return the operation that this machine has started, if any."""
+        return next(
+            (
+                status
+                for status in self.reconciler.work_of(key)
+                if status.state is OperationState.STARTED and not status.steps_done
+            ),
+            None,
+        )
 
     def fail(self, status: OperationStatus, reason: str, actor: str) -> None:
         """Record that an operation failed for good."""
@@ -323,19 +219,10 @@ class ControlPlane:
             actor=actor,
             reason=reason,
         )
+        self.reconciler.ended(status.operation)
 
-    def at_work(self, machine: str) -> OperationStatus | None:
-        """Return the operation that this machine has started, if any."""
-        return next(
-            (
-                status
-                for status in self.ledger.under_way()
-                if status.state is OperationState.STARTED
-                and not status.steps_done
-                and self._is_for(status, machine)
-            ),
-            None,
-        )
+    def _is_of(self, status: OperationStatus, key: str) -> bool:
+        return self.reconciler.key_of(status.operation) == key
 
     def _with_secrets(self, status: OperationStatus, step: ApplyIdentity) -> ApplyIdentity:
         return evolve(

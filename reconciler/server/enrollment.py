@@ -78,7 +78,7 @@ class Enroller:
 
     def _alarm(self, token: Token, source: str) -> None:
         reason = f"its enrollment token was used twice, the second time from {source}"
-        self._plane.bar(token, reason)
+        self._plane.quarantine(token, reason)
         log.error("machine quarantined", machine=token.machine, reason=reason)
         raise TrustError(
             "RW543",

@@ -1,6 +1,7 @@
 """Starting machines: the driver that each one's document names, at a patient pace."""
 
-from datetime import datetime, timedelta
+from collections.abc import Callable
+from datetime import datetime
 
 import structlog
 
@@ -8,30 +9,30 @@ from providers.errors import ProviderError
 from providers.power.driver import PowerDriver
 from providers.power.manual import ManualPower
 from providers.power.wake_on_lan import WakeOnLan
+from reconciler.loop.decide import WAKE_INTERVAL
 from reconciler.server.local_interface import LocalInterface
 from reconciler.state.operation import OperationStatus
 from specs.fleet import CompiledMachine
-
-WAKE_INTERVAL = timedelta(seconds=20)
-"""A NIC whose link still negotiates misses the packet, so it is sent again and again."""
 
 log = structlog.get_logger(__name__)
 
 
 class Power:
-    """Sends wake-ups; remembers when, so that a machine is not asked at every tick."""
+    """Sends wake-ups; remembers when, so that no machine is asked more often than is of use."""
 
-    def __init__(self, place: LocalInterface) -> None:
+    def __init__(self, place: LocalInterface, clock: Callable[[], datetime]) -> None:
         self._place = place
-        self._last: dict[tuple[str, int], datetime] = {}
+        self._clock = clock
+        self._last: dict[str, tuple[str, int, datetime]] = {}
+        """By machine, the operation, attempt and time of the last wake-up."""
 
-    def wake(self, machine: CompiledMachine, status: OperationStatus, now: datetime) -> None:
+    def wake(self, machine: CompiledMachine, status: OperationStatus) -> None:
         """Ask the machine to start, unless it was asked just now."""
-        key = (status.operation.op_id, status.attempt)
-        last = self._last.get(key)
-        if last is not None and now - last < WAKE_INTERVAL:
+        now, attempt = self._clock(), (status.operation.op_id, status.attempt)
+        last = self._last.get(machine.name)
+        if last is not None and last[:2] == attempt and now - last[2] < WAKE_INTERVAL:
             return
-        self._last[key] = now
+        self._last[machine.name] = (*attempt, now)
         try:
             self._driver(machine).power_on()
         except ProviderError as error:

@@ -1,12 +1,16 @@
-"""The control plane as one process: netboot, HTTP for firmware and agents, reconcile loop."""
+"""The control plane as one process: netboot, HTTP for firmware and agents, reconcile loop.
+
+Every long-lived task is supervised: one that fails is logged and started again, and one that
+the process cannot do without ends it after a while, with a code that is not 0.
+"""
 
 import asyncio
 import fcntl
 import os
-from collections.abc import Callable
-from contextlib import AsyncExitStack
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Self
@@ -21,28 +25,35 @@ from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
 from providers.netboot.port_holder import bind_error
 from providers.netboot.server import NetbootConfiguration, NetbootServer
-from reconciler.errors import ReconcilerError
-from reconciler.loop.approval import approve, unattended
-from reconciler.loop.follow_up import Decision, Prove, Wake
-from reconciler.planning.planner import plan
+from providers.supervision import ServiceManager, Supervisor, Watchdog
+from reconciler.errors import ReconcilerError, StateError
+from reconciler.loop.reconcile import Reconciler
 from reconciler.server.agent_api import AgentApi
-from reconciler.server.control_plane import SERVER, AgentEndpoint, ControlPlane
+from reconciler.server.boots import BootDecisions
+from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.local_interface import local_interface
+from reconciler.server.notifier import Notifier
 from reconciler.server.power import Power
-from reconciler.server.wake_up import WakeUp
 from reconciler.state.database import Database
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.images import observed_images
 from reconciler.state.leases import StoredLeases
+from reconciler.state.observed import Capture, ObservedImage
+from reconciler.state.operation import OperationStatus
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
-from specs.fleet import CompiledFleet
+from specs.fleet import CompiledFleet, CompiledMachine
 
-TICK = 1.0
-"""Seconds between looks at the database: what another process approved is seen by then."""
-
-_PLAN_INTERVAL = timedelta(seconds=5)
-_PROOF_RETRY = 30.0
+LEDGER_INTERVAL = 1.0
+"""Seconds between looks at the ledger: what another process approved is seen by then."""
+WRITE_INTERVAL = 0.2
+"""Seconds between two writes of boot requests."""
+HEALTH_INTERVAL = 5.0
+IMAGES_INTERVAL = 60.0
+"""Seconds after which images that another process changed are known."""
+_SLICE = 0.02
+"""Seconds of reconciling after which whoever waits for the event loop has a turn."""
 _LEFTOVER_AGE = timedelta(days=1)
 """Uploads that broke off longer ago are cleared away."""
 
@@ -73,76 +84,222 @@ class Service:
         clock: Callable[[], datetime],
     ) -> None:
         self._settings = settings
-        self._database = database
         self._clock = clock
         self._stack = AsyncExitStack()
-        self._planned_at = datetime.min.replace(tzinfo=UTC)
-        self._proofs: dict[tuple[str, str], asyncio.Task[None]] = {}
+        self._supervisor = Supervisor()
+        self._news = asyncio.Event()
+        self._notifier = Notifier()
+        self._tests: set[str] = set()
+        self._faulty: set[str] = set()
         self.store = ChunkStore(settings.state / "store")
-        self.wake_up = WakeUp()
+        self._images = observed_images(self.store)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
         credentials = self.authority.server_credentials([self.place.address], clock())
         self._tls = server_context(credentials, self.authority.authority_pem)
-        self.plane = ControlPlane(
-            database,
-            fleet,
-            AgentEndpoint(f"https://{self.place.address}:{settings.https_port}", credentials.pin),
-            lambda: observed_images(self.store),
-            clock,
+        self._power = Power(self.place, clock)
+        hardware = FleetHardware(fleet.machines.values()).prepare()
+        self.reconciler = Reconciler(
+            database, fleet, hardware, self, clock, acts_unattended=settings.unattended
         )
-        self.plane.wake = self.wake_up.signal
-        self._power = Power(self.place)
-        self._netboot = self._new_netboot()
+        endpoint = AgentEndpoint(
+            f"https://{self.place.address}:{settings.https_port}", credentials.pin
+        )
+        self.plane = ControlPlane(database, self.reconciler, endpoint, clock)
+        self._reservations = self._reserved(fleet)
+        self._netboot = self._new_netboot(database)
 
     async def __aenter__(self) -> Self:
         """Start everything; whatever cannot start stops what did."""
         async with AsyncExitStack() as stack:
             stack.enter_context(_lock(self._settings.state))
             self.store.sweep(self._clock() - _LEFTOVER_AGE)
+            await stack.enter_async_context(self._supervisor)
             await self._listen(stack)
             await self._netboot.start()
             stack.push_async_callback(self._netboot.stop)
-            loop = asyncio.create_task(self._loop())
-            stack.push_async_callback(_cancelled, loop)
+            stack.callback(self._write_boots)
+            self._start_tasks()
             self._stack = stack.pop_all()
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        """Stop everything."""
-        for proof in self._proofs.values():
-            await _cancelled(proof)
-        await self._stack.aclose()
+    async def __aexit__(self, *error: object) -> None:
+        """Stop everything; SupervisionError where a task that is needed kept failing."""
+        await self._stack.__aexit__(*error)  # type: ignore[arg-type] # what Python gave
+
+    def supervise(self, name: str, run: Callable[[], Awaitable[object]]) -> None:
+        """Run something for as long as the service does."""
+        self._supervisor.start(name, run)
 
     @property
     def revision(self) -> str:
         """The revision of the fleet that is acted on."""
-        return self.plane.desired.revision
+        return self.reconciler.fleet.revision
 
     async def use(self, fleet: CompiledFleet) -> None:
-        """Go on with another revision of the fleet."""
-        self.plane.desired = fleet
-        await self._netboot.refresh()
-        self.wake_up.signal()
+        """Go on with another revision of the fleet.
 
-    def _new_netboot(self) -> NetbootServer:
+        What takes long for a large fleet is worked out beside the event loop.
+        """
+        hardware = await asyncio.to_thread(FleetHardware(fleet.machines.values()).prepare)
+        reservations = await asyncio.to_thread(self._reserved, fleet)
+        self.reconciler.use(fleet, hardware)
+        self._reservations = reservations
+        self.asked()
+        try:
+            await self._netboot.refresh()
+        except ProviderError as error:
+            log.error("network boot not changed", code=error.code, cause=error.cause)  # noqa: TRY400
+            self._note_fault("task/netboot", error.code, error.cause)
+        else:
+            self._end_fault("task/netboot")
+
+    # --- what the reconciler asks for --------------------------------------------
+
+    def wake(self, machine: CompiledMachine, status: OperationStatus) -> None:
+        """Ask a machine to start."""
+        self._power.wake(machine, status)
+
+    def verify(self, capture: Capture) -> None:
+        """Test that an image can be restored, unless that is under way."""
+        name = f"restore test of {capture.image} ({capture.operation[:12]})"
+        if name not in self._tests:
+            self._tests.add(name)
+            self._supervisor.start(name, lambda: self._test(capture, name), may_end=True)
+
+    def armed(self, machine: str) -> None:
+        """Tell the machine's agent that there is work."""
+        self._notifier.signal(machine)
+
+    def images(self) -> dict[str, ObservedImage]:
+        """Return the named images as they were last read."""
+        return self._images
+
+    def asked(self) -> None:
+        """Take notice that a machine is to be looked at soon."""
+        self._news.set()
+
+    # --- what runs ---------------------------------------------------------------
+
+    def _start_tasks(self) -> None:
+        start = self._supervisor.start
+        start("reconcile", self._reconcile, essential=True)
+        start("ledger", self._follow_ledger, essential=True)
+        start("boot requests", self._record_boots)
+        start("images", self._read_images)
+        start("health", self._watch_health)
+        manager = ServiceManager()
+        watchdog = Watchdog(manager, lambda: self._supervisor.error is None)
+        start("watchdog", watchdog.run)
+        manager.ready()
+
+    async def _reconcile(self) -> None:
+        """Reconcile machines one at a time; whatever else waits has a turn in between."""
+        loop = asyncio.get_running_loop()
+        while True:
+            self._news.clear()
+            until = loop.time() + _SLICE
+            while self.reconciler.step():
+                if loop.time() >= until:
+                    await asyncio.sleep(0)
+                    until = loop.time() + _SLICE
+            await self._rest()
+
+    async def _rest(self) -> None:
+        """Wait until a machine is due or somebody asks."""
+        due = self.reconciler.next_time()
+        left = None if due is None else max(0.0, (due - self._clock()).total_seconds())
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._news.wait(), left)
+
+    async def _follow_ledger(self) -> None:
+        while True:
+            with suppress(StateError):  # another process writes: the next look sees it
+                self.reconciler.follow_ledger()
+            await asyncio.sleep(LEDGER_INTERVAL)
+
+    async def _record_boots(self) -> None:
+        while True:
+            self._write_boots()
+            await asyncio.sleep(WRITE_INTERVAL)
+
+    def _write_boots(self) -> None:
+        try:
+            self.reconciler.boots.write()
+        except StateError as error:
+            log.debug("boot requests wait", code=error.code, cause=error.cause)
+
+    async def _read_images(self) -> None:
+        while True:
+            self._images = await asyncio.to_thread(observed_images, self.store)
+            await asyncio.sleep(IMAGES_INTERVAL)
+
+    async def _watch_health(self) -> None:
+        """Keep a fault for each task that fails, until it works again."""
+        while True:
+            failing = {
+                f"task/{task.name}": task.cause
+                for task in self._supervisor.health()
+                if task.failing_seconds is not None
+            }
+            for subject, cause in failing.items():
+                self._note_fault(subject, "RW791", cause)
+            for subject in [each for each in self._faulty if each not in failing]:
+                if subject != "task/netboot":
+                    self._end_fault(subject)
+            await asyncio.sleep(HEALTH_INTERVAL)
+
+    def _note_fault(self, subject: str, code: str, cause: str) -> None:
+        with suppress(StateError):
+            self.reconciler.faults.record(subject, code, cause, self._clock())
+            self._faulty.add(subject)
+
+    def _end_fault(self, subject: str) -> None:
+        with suppress(StateError):
+            self.reconciler.faults.end(subject)
+            self._faulty.discard(subject)
+
+    async def _test(self, capture: Capture, name: str) -> None:
+        """Test that an image can be restored, and let its name point to it if so.
+
+        OSError, most likely a full disk, says nothing about the image: it is tried again.
+        """
+        work = self._settings.state / "proof"
+        work.mkdir(mode=0o700, exist_ok=True)
+        try:
+            proof = await asyncio.to_thread(prove, self.store, capture.manifest, work)
+            problem = "" if proof.ok else "; ".join(proof.details)
+            if proof.ok:
+                await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)
+        except ProviderError as error:
+            problem = f"{error.code}: {error.cause}"
+        self.plane.captures.set_proof(capture, problem)
+        self._tests.discard(name)
+        self._images = await asyncio.to_thread(observed_images, self.store)
+        for status in self.plane.ledger.operations(op_id=capture.operation):
+            self.reconciler.ask(self.reconciler.key_of(status.operation))
+
+    # --- where it listens --------------------------------------------------------
+
+    def _new_netboot(self, database: Database) -> NetbootServer:
         place = self.place
         configuration = NetbootConfiguration(
             interface=place.name,
             address=place.address,
-            networks=lambda: tuple(self.plane.desired.networks.values()),
-            reservations=self._reservations,
+            networks=lambda: tuple(self.reconciler.fleet.networks.values()),
+            reservations=lambda: self._reservations,
             boot_files=self._settings.boot_files,
             http=f"http://{place.address}:{self._settings.http_port}",
             now=self._clock,
         )
-        return NetbootServer(configuration, self.plane, StoredLeases(self._database))
+        decisions = BootDecisions(self.plane, self.reconciler, self._clock)
+        return NetbootServer(configuration, decisions, StoredLeases(database))
 
-    def _reservations(self) -> dict[str, IPv4Address]:
+    def _reserved(self, fleet: CompiledFleet) -> dict[str, IPv4Address]:
         subnet = self.place.network.subnet
         return {
             machine.macs[0]: address.ip
-            for machine in self.plane.desired.machines.values()
+            for machine in fleet.machines.values()
             for address in machine.addresses
             if address.ip in subnet
         }
@@ -151,7 +308,7 @@ class Service:
         firmware = web.Application()
         firmware.add_routes(self._netboot.routes())
         enroller = Enroller(self.plane, self.authority, x509.random_serial_number)
-        api = AgentApi(self.plane, enroller, self.store, self.wake_up)
+        api = AgentApi(self.plane, enroller, self.store, self._notifier)
         agents = web.Application(client_max_size=8 * 1024 * 1024)
         agents.add_routes(api.routes())
         agents.add_routes(chunk_routes(self.store, api.authorise))
@@ -168,63 +325,6 @@ class Service:
             except OSError as error:
                 place = self.place
                 raise bind_error(error, "tcp", place.address, port, place.name) from error
-
-    async def _loop(self) -> None:
-        while True:
-            seen = self.wake_up.generation
-            try:
-                if self._settings.unattended:
-                    self._start_unattended()
-                for decision in self.plane.reconcile():
-                    self._carry_out(decision)
-            except (ReconcilerError, ProviderError) as error:
-                log.warning("reconcile failed", code=error.code, cause=error.cause)
-            await self.wake_up.wait(seen, TICK)
-
-    def _start_unattended(self) -> None:
-        now = self._clock()
-        if now - self._planned_at < _PLAN_INTERVAL:
-            return
-        self._planned_at = now
-        observed = self.plane.observed()
-        made = plan(self.plane.desired, observed, now)
-        approve(self.plane.ledger, made, unattended(made, observed), SERVER, now)
-
-    def _carry_out(self, decision: Decision) -> None:
-        match decision:
-            case Wake(status):
-                machine = self.plane.machine_of(status.operation)
-                if machine is not None:
-                    self._power.wake(machine, status, self._clock())
-            case Prove() as prove_capture:
-                self._start_proof(prove_capture)
-            case _:
-                raise AssertionError(f"{decision} is carried out by the control plane")
-
-    def _start_proof(self, wanted: Prove) -> None:
-        key = (wanted.capture.operation, wanted.capture.image)
-        running = self._proofs.get(key)
-        if running is None or running.done():
-            self._proofs[key] = asyncio.create_task(self._prove(wanted))
-
-    async def _prove(self, wanted: Prove) -> None:
-        capture = wanted.capture
-        work = self._settings.state / "proof"
-        try:
-            work.mkdir(mode=0o700, exist_ok=True)
-            proof = await asyncio.to_thread(prove, self.store, capture.manifest, work)
-            problem = "" if proof.ok else "; ".join(proof.details)
-            if proof.ok:
-                await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)
-        except ProviderError as error:
-            problem = f"{error.code}: {error.cause}"
-        except OSError as error:
-            # Says nothing about the image: most likely the disk is full. Try again later.
-            log.error("proof not possible", image=capture.image, cause=str(error))  # noqa: TRY400
-            await asyncio.sleep(_PROOF_RETRY)
-            return
-        self.plane.captures.set_proof(capture, problem)
-        self.wake_up.signal()
 
 
 def is_served(state: Path) -> bool:
@@ -255,8 +355,3 @@ def _lock(state: Path) -> IO[str]:
     lock.write(str(os.getpid()))
     lock.flush()
     return lock
-
-
-async def _cancelled(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    await asyncio.wait([task])

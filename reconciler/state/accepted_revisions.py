@@ -1,19 +1,13 @@
 """Which commits were accepted, one after the other."""
 
-import sqlite3
-from contextlib import closing
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
-
-from reconciler.state.rows import unreadable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from reconciler.state.database import Database
-
-_LAST = 'SELECT "commit", source, at, actor, reason FROM accepted_revision ORDER BY sequence DESC'
 
 
 class AcceptedRevision(NamedTuple):
@@ -31,9 +25,7 @@ class AcceptedRevision(NamedTuple):
 class AcceptedRevisions:
     """The accepted commits of a state directory: only ever added to.
 
-    Every plan asks for the last one, and needs the database for nothing else where
-    nothing was observed: hence it is read by SQLite itself, and ``database`` opened
-    only to add.
+    Where there is no database yet, none was accepted, and none is made to find out.
     """
 
     def __init__(self, path: Path, database: "Callable[[], Database]") -> None:
@@ -47,19 +39,18 @@ class AcceptedRevisions:
         """
         if not self._path.exists():
             return None
-        address = f"{self._path.resolve().as_uri()}?mode=ro"
-        try:
-            with closing(sqlite3.connect(address, uri=True, timeout=30)) as connection:
-                row = connection.execute(f"{_LAST} LIMIT 1").fetchone()
-        except sqlite3.Error as error:
-            if "no such table" in str(error):  # of an earlier version
-                return None
-            self._database()  # says what is wrong with it, where that is not over by now
-            raise unreadable(self._path, error) from error
+        from sqlalchemy import select  # noqa: PLC0415 - slow to load
+
+        from reconciler.state import schema  # noqa: PLC0415 - likewise
+
+        table = schema.accepted_revision
+        with self._database().reading() as connection:
+            row = connection.execute(
+                select(table).order_by(table.c.sequence.desc()).limit(1)
+            ).first()
         if row is None:
             return None
-        commit, source, at, actor, reason = row
-        return AcceptedRevision(commit, source, datetime.fromisoformat(at), actor, reason)
+        return AcceptedRevision(row.commit, row.source, row.at, row.actor, row.reason)
 
     def add(self, accepted: AcceptedRevision) -> None:
         """Make this the last accepted one."""

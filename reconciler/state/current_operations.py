@@ -8,12 +8,12 @@ verified and wrote a disk: what the disk holds is known from that one.
 
 from datetime import datetime
 
-from sqlalchemy import Connection, and_, delete, insert, or_, select, update
+from sqlalchemy import Connection, and_, delete, insert, or_, update
 
 from reconciler.state import schema
 from reconciler.state.operation import INSPECTION, Operation
-from reconciler.state.operation_states import ENDED, OperationState
-from reconciler.state.stamp import heard
+from reconciler.state.operation_states import AT_WORK, ENDED, OperationState
+from reconciler.state.work_begun import end_work
 
 
 def begin_current(
@@ -39,7 +39,10 @@ def begin_current(
             reason="",
         )
     )
-    heard(connection, operation.identities, {}, "planned", sequence, at, current=False)
+    connection.execute(
+        insert(schema.operation_identity),
+        [{"identity": each, "op_id": operation.op_id} for each in operation.identities],
+    )
 
 
 def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
@@ -58,7 +61,6 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
         .where(table.c.op_id == op_id)
         .values(sequence=sequence, state=state.value, attempt=attempt, at=at, reason=reason)
         .returning(
-            table.c.identities,
             table.c.hardware,
             table.c.scenario,
             table.c.run,
@@ -66,8 +68,8 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
             table.c.destructive,
         )
     ).one()
-    identities = tuple(row.identities.split(" "))
-    heard(connection, identities, {}, state.value, sequence, at, current=False)
+    if state not in AT_WORK:
+        end_work(connection, op_id)
     if state not in ENDED:
         return
     inspection = row.scenario == INSPECTION and row.kind == "inspect"
@@ -85,13 +87,3 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
         left = or_(table.c.destructive, table.c.kind == "capture")
         superseded = and_(superseded, ~and_(table.c.state == OperationState.VERIFIED.value, left))
     connection.execute(delete(table).where(superseded))
-
-
-def progress_current(connection: Connection, op_id: str, *what: object) -> None:
-    """Let the hardware's stamp say that an operation went on."""
-    table = schema.current_operation
-    identities = connection.execute(
-        select(table.c.identities).where(table.c.op_id == op_id)
-    ).scalar_one_or_none()
-    if identities is not None:
-        heard(connection, tuple(identities.split(" ")), {}, *what, current=False)

@@ -1,16 +1,15 @@
 """Opening the state database and bringing it to the current schema."""
 
-import sqlite3
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
-from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import DatabaseError, OperationalError
 
 from reconciler.errors import StateError
 from reconciler.state.current_revision import CURRENT_REVISION
-from reconciler.state.rows import fetched
 
 if TYPE_CHECKING:
     from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -19,12 +18,13 @@ if TYPE_CHECKING:
 
 _RESTORE = "Restore it from a backup, or name another directory with --state"
 _ACTIONS = (
+    ("disk I/O error", "Look at the disk and its log; restore the database from a backup"),
     ("disk is full", "Make room there, or name another directory with --state"),
     ("unable to open", "Give this user access there, or name another directory with --state"),
     ("readonly", "Give this user access there, or name another directory with --state"),
     ("database is locked", "See which process holds it, and try again"),
 )
-"""What helps, by what SQLite says (its result codes FULL, CANTOPEN, READONLY and BUSY)."""
+"""What helps, by what SQLite says (its result codes IOERR, FULL, CANTOPEN, READONLY and BUSY)."""
 
 
 class _UnknownSchemaError(Exception):
@@ -34,42 +34,72 @@ class _UnknownSchemaError(Exception):
 class Database:
     """The state database: short transactions, one writer at a time."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, path: Path) -> None:
         self._engine = engine
+        self._path = path
         self._readers = engine.execution_options(reading=True)
 
-    def reading(self) -> AbstractContextManager[Connection]:
-        """Open a consistent snapshot that blocks nobody."""
-        return self._readers.begin()
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """Open a consistent snapshot that blocks nobody.
 
-    def writing(self) -> AbstractContextManager[Connection]:
-        """Open a transaction that holds the write lock from its first statement."""
-        return self._engine.begin()
-
-    def rows(self, *queries: str, **values: str | int) -> list[list[tuple[Any, ...]]]:
-        """Return plain rows as ``Rows``.
-
-        For the few queries over a row per machine: with 40,000 machines an object per
-        row takes longer than the reading. And for what plans read.
+        StateError as ``writing``.
         """
-        with self.reading() as connection:
-            driver = connection.connection.driver_connection
-            assert isinstance(driver, sqlite3.Connection)  # noqa: S101 - `open_database` makes no other
-            return fetched(driver, queries, values)
+        with _refusals(self._path), self._readers.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """Open a transaction that holds the write lock from its first statement.
+
+        StateError: RW705 when another process held the lock for too long, RW706 when
+        the disk is full or cannot be written. Nothing is changed then.
+        """
+        with _refusals(self._path), self._engine.begin() as connection:
+            yield connection
 
     def close(self) -> None:
         """Give back all connections."""
         self._engine.dispose()
 
 
-def open_database(path: Path) -> Database:
+@contextmanager
+def _refusals(path: Path) -> Iterator[None]:
+    """Turn what SQLite says of a lock or of the disk into errors with a cause."""
+    try:
+        yield
+    except OperationalError as error:
+        said = str(error.orig)
+        if "database is locked" in said:
+            raise StateError(
+                "RW705",
+                f"another process holds the state database {path}",
+                "Wait until it is done, or see which process it is",
+            ) from error
+        action = next((text for sign, text in _ACTIONS if sign in said), None)
+        if action is None:
+            raise
+        raise StateError(
+            "RW706", f"the state database {path} cannot be written: {said}", action
+        ) from error
+
+
+PATIENT = 30.0
+"""Seconds that a command waits for another process that writes."""
+BRIEF = 0.05
+"""Seconds that a server waits: machines wait for its answers, and it tries again by itself."""
+
+
+def open_database(path: Path, wait: float = PATIENT) -> Database:
     """Return the SQLite database at ``path``, created and migrated as needed.
+
+    ``wait`` is for how many seconds a writer waits for another one.
 
     Raises StateError (RW701) when the file is no database, cannot be written, or was
     written by a newer version.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": 30})
+    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": wait})
     event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     try:
@@ -88,7 +118,7 @@ def open_database(path: Path) -> Database:
             f"the state database {path} cannot be used: {error}",
             "Use the version that wrote it, or name another directory with --state",
         ) from error
-    return Database(engine)
+    return Database(engine, path)
 
 
 def _configure(connection: "DBAPIConnection", record: "ConnectionPoolEntry") -> None:

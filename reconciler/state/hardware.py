@@ -6,6 +6,7 @@ recorded is therefore looked up by everything that its hardware was known by.
 
 from collections.abc import Iterable
 from functools import cached_property
+from typing import Self
 
 from specs.fleet import CompiledMachine
 
@@ -18,7 +19,6 @@ class FleetHardware:
     def __init__(self, machines: Iterable[CompiledMachine]) -> None:
         self._machines = tuple(machines)
         self._found: dict[tuple[str, ...], tuple[str, ...]] = {}
-        self._by_text: dict[str, tuple[str, ...]] = {}
 
     @cached_property
     def _known(self) -> tuple[_Names, _Names]:
@@ -49,17 +49,20 @@ class FleetHardware:
             found = self._found[identities] = self._owners(identities)
         return found
 
-    def owners_of(self, text: str) -> tuple[str, ...]:
-        """Return the same for identities that are written one after another, with spaces."""
-        found = self._by_text.get(text)
-        if found is None:
-            found = self._by_text[text] = self.owners(tuple(text.split(" ")))
-        return found
-
     def owner(self, identities: tuple[str, ...]) -> str | None:
         """Return the one machine that this hardware is; None when unknown or ambiguous."""
         owners = self.owners(identities)
         return owners[0] if len(owners) == 1 else None
+
+    def owner_of_mac(self, mac: str) -> str | None:
+        """Return the machine that has this NIC now."""
+        names = self._known[0].get(f"mac:{mac}")
+        return names[-1] if names else None
+
+    def prepare(self) -> Self:
+        """Work out who has what, which takes a while for a large fleet; return this."""
+        _ = self._known
+        return self
 
     def claimants(self, identity: str) -> tuple[str, ...]:
         """Return the machines whose documents name this identity, as present or former.

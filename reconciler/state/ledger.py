@@ -10,13 +10,13 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import StateError
 from reconciler.state import schema
-from reconciler.state.beginning import Beginning
-from reconciler.state.current_operations import begin_current, move_current, progress_current
+from reconciler.state.current_operations import begin_current, move_current
 from reconciler.state.database import Database
-from reconciler.state.ledger_reading import UNDER_WAY, LedgerReading
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_body import decode_operation, encode_operation
 from reconciler.state.operation_states import OperationState, permits
+from reconciler.state.operations import UNDER_WAY, Operations
+from reconciler.state.work_begun import Impact, WorkBegun, begin_work
 
 if TYPE_CHECKING:
     from agent.wire.work import OperationEvent
@@ -38,7 +38,7 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._reading = LedgerReading(database)
+        self._operations = Operations(database)
 
     def writing(self) -> AbstractContextManager[Connection]:
         """Open a transaction for lines that belong together: all of them or none."""
@@ -127,6 +127,36 @@ class Ledger:
         line = _write(connection, op_id, after, attempt, at, actor, reason)
         move_current(connection, op_id, line, after, attempt, at, reason)
 
+    def arm_within(  # noqa: PLR0913 - likewise
+        self,
+        connection: Connection,
+        status: OperationStatus,
+        impact: Impact | None,
+        *,
+        attempt: int,
+        at: datetime,
+        actor: str,
+        reason: str,
+    ) -> None:
+        """Append ``armed``; the first time, record what budgets count.
+
+        ``impact`` is None for work that no budget counts. Raises as ``move``.
+        """
+        operation = status.operation
+        self.move_within(
+            connection,
+            operation.op_id,
+            status.state,
+            OperationState.ARMED,
+            attempt=attempt,
+            at=at,
+            actor=actor,
+            reason=reason,
+        )
+        if impact is not None and status.state is OperationState.APPROVED:
+            work = WorkBegun(operation.op_id, at, impact, operation.hardware, operation.identities)
+            begin_work(connection, work)
+
     def history(self, op_id: str) -> tuple[LedgerEntry, ...]:
         """Return all lines of one operation, oldest first."""
         table = schema.ledger
@@ -145,11 +175,11 @@ class Ledger:
         The newest end of every piece of work, and all that has not ended; their steps
         are decoded only when they are asked for.
         """
-        return self._reading.current()
+        return self._operations.current()
 
     def under_way(self) -> tuple[OperationStatus, ...]:
         """Return the operations that hold their machine, in the order of the last move."""
-        return self._reading.current(sorted(UNDER_WAY))
+        return self._operations.current(UNDER_WAY)
 
     def operations(self, *, op_id: str | None = None) -> tuple[OperationStatus, ...]:
         """Return operations with their present state, in the order of their last move.
@@ -216,10 +246,6 @@ class Ledger:
             body = connection.execute(query).scalar()
         return decode_operation(body).identities if body is not None else ()
 
-    def beginnings(self, since: datetime) -> tuple[Beginning, ...]:
-        """Return what ``LedgerReading.beginnings`` does."""
-        return self._reading.beginnings(since)
-
     def record_progress(self, op_id: str, event: "OperationEvent", at: datetime) -> bool:
         """Note what an attempt said; False for a repeated or overtaken message."""
         table = schema.progress
@@ -241,10 +267,7 @@ class Ledger:
             .on_conflict_do_update(index_elements=["op_id"], set_=values, where=newer)
         )
         with self._database.writing() as connection:
-            new = bool(connection.execute(statement).rowcount)
-            if new:
-                progress_current(connection, op_id, event.attempt, event.sequence, at)
-            return new
+            return bool(connection.execute(statement).rowcount)
 
 
 def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:

@@ -1,32 +1,56 @@
 """Observed state: what machines, agents and boot requests said, each with its time."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING
+
+from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
     from agent.wire.report import InstalledSystem, Report
-    from reconciler.state.beginning import Beginning
     from reconciler.state.operation import OperationStatus
+    from reconciler.state.work_begun import WorkBegun
 
 BUDGET_WINDOW = timedelta(hours=1)
 """What "per hour" in a budget looks back on."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False)
 class TimedReport:
-    """A report and when it arrived."""
+    """A report and when it arrived.
 
-    report: "Report"
+    Where it comes from the database, ``body`` reads it when somebody asks: with 40,000
+    machines few are looked at. ``system`` is then its installed system as text.
+    """
+
+    body: "Report | Callable[[], Report]"
     at: datetime
     machine: str = ""
     """What the machine was called then; empty when nobody noted it."""
+    system: str = ""
+
+    @cached_property
+    def report(self) -> "Report":
+        """Return the whole report."""
+        return self.body() if callable(self.body) else self.body
 
     @property
     def installed(self) -> "InstalledSystem | None":
         """Return what the agent of an installed system proves."""
-        return self.report.installed
+        if callable(self.body):
+            return decode_installed(self.system) if self.system else None
+        return self.body.installed
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, TimedReport):
+            return NotImplemented
+        mine, theirs = ((each.at, each.machine, each.report) for each in (self, other))
+        return mine == theirs
+
+    def __hash__(self) -> int:
+        return hash((self.at, self.machine))
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,10 +173,7 @@ class Observed:
     images: Mapping[str, ObservedImage] = field(default_factory=dict)
     operations: "tuple[OperationStatus, ...]" = ()
     captures: tuple[Capture, ...] = ()
-    beginnings: "tuple[Beginning, ...]" = ()
-    """Beginnings that budgets count, newest last: destructive ones, and disruptive ones too.
-
-    Those within ``BUDGET_WINDOW``, and those of work that is not over yet.
-    """
+    work_begun: "tuple[WorkBegun, ...]" = ()
+    """What budgets count, newest last: begun within ``BUDGET_WINDOW``, or not over yet."""
     unknown_macs: tuple[str, ...] = ()
     """MACs that asked for a boot and belong to no machine of the fleet."""

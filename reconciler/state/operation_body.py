@@ -4,10 +4,12 @@ from collections.abc import Callable
 from json import dumps, loads
 from typing import TYPE_CHECKING, Any
 
+from agent.wire.codec import decode, encode
+from agent.wire.disk import DiskIdentity
+from agent.wire.work import Work
 from reconciler.state.operation import Operation
 
 if TYPE_CHECKING:
-    from agent.wire.disk import DiskIdentity
     from agent.wire.step import Step
 
 _TEXTS = ("op_id", "kind", "machine", "hardware", "scenario", "run", "revision", "uuid")
@@ -15,9 +17,6 @@ _TEXTS = ("op_id", "kind", "machine", "hardware", "scenario", "run", "revision",
 
 def encode_operation(operation: Operation) -> str:
     """Return the text that ``decode_operation`` reads."""
-    from agent.wire.codec import encode  # noqa: PLC0415 - slow to load
-    from agent.wire.work import Work  # noqa: PLC0415
-
     return dumps(
         {
             **{name: getattr(operation, name) for name in _TEXTS},
@@ -32,10 +31,6 @@ def encode_operation(operation: Operation) -> str:
 
 def decode_operation(body: str) -> Operation:
     """Return the operation that was recorded."""
-    from agent.wire.codec import decode  # noqa: PLC0415 - slow to load
-    from agent.wire.disk import DiskIdentity  # noqa: PLC0415
-    from agent.wire.work import Work  # noqa: PLC0415
-
     data = loads(body)
     return Operation(
         **{name: data[name] for name in _TEXTS},
@@ -51,16 +46,12 @@ def _column(index: int) -> Any:  # noqa: ANN401 - stands for a field of any type
     return property(lambda operation: operation._row[index])  # noqa: SLF001 - its own field
 
 
-COLUMNS = "op_id, kind, machine, hardware, identities, scenario, run, revision, destructive, proof"
-"""What a row for a StoredOperation begins with."""
-
-
 class StoredOperation(Operation):
     """An operation of which only what the planner reads is at hand.
 
-    ``row`` begins with ``COLUMNS``. The rest is decoded when it is first asked for, from
-    the recorded text that ``fetch`` returns for an op_id. What was recorded never changes,
-    so that it does not matter when.
+    ``row`` begins as those of ``reconciler.state.operations`` do. The rest is decoded when
+    it is first asked for, from the recorded text that ``fetch`` returns for an op_id. What
+    was recorded never changes, so that it does not matter when.
     """
 
     __slots__ = ("_fetch", "_row", "_whole")

@@ -9,9 +9,12 @@ be lost without harm.
 ``machine_observation`` is one row per hardware: all that was heard of it except the
 reports' text, which ``machine_report`` keeps and few readers want. ``identities``
 are all that the hardware was known by, separated by spaces; the key is the first.
+``observed_identity`` and ``operation_identity`` lead from one identity to the rows of its
+hardware. ``work_begun`` is what budgets count: when work that overwrites a disk or interrupts a
+system was armed for the first time, and whether its machine is still at work on it.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import (
     Boolean,
@@ -27,8 +30,6 @@ from sqlalchemy import (
     TypeDecorator,
 )
 
-from reconciler.state.rows import stored_time
-
 
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC times as sortable ISO 8601 text with microseconds."""
@@ -39,7 +40,11 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Turn an aware time into text; a naive time is a mistake."""
         del dialect
-        return None if value is None else stored_time(value)
+        if value is None:
+            return None
+        if value.tzinfo is None:
+            raise ValueError("a time without a time zone cannot be stored")
+        return value.astimezone(UTC).isoformat(timespec="microseconds")
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Turn text back into an aware time."""
@@ -96,6 +101,26 @@ current_operation = Table(
     Index("current_operation_by_state", "state"),
 )
 
+operation_identity = Table(
+    "operation_identity",
+    metadata,
+    Column("identity", String, primary_key=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+)
+
+work_begun = Table(
+    "work_begun",
+    metadata,
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("hardware", String, nullable=False),
+    Column("identities", Text, nullable=False),
+    Column("impact", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("at_work", Boolean, nullable=False),
+    Index("work_begun_by_time", "at"),
+    Index("work_begun_at_work", "at_work"),
+)
+
 progress = Table(
     "progress",
     metadata,
@@ -131,7 +156,7 @@ boot_grant = Table(
 )
 
 enrollment_token = Table(
-    "enrolment_token",
+    "enrollment_token",
     metadata,
     Column("digest", String(64), primary_key=True),
     Column("op_id", String(32), ForeignKey("operation.op_id"), nullable=False),
@@ -142,7 +167,7 @@ enrollment_token = Table(
     Column("used_at", UtcDateTime),
     Column("used_by", String(64)),
     Column("void", Boolean, nullable=False, default=False),
-    Index("enrolment_token_by_machine", "machine", "used_at"),
+    Index("enrollment_token_by_machine", "machine", "used_at"),
 )
 
 machine_report = Table(
@@ -153,7 +178,6 @@ machine_report = Table(
     Column("machine", String, nullable=False),
     Column("body", Text, nullable=False),
     Column("at", UtcDateTime, nullable=False),
-    Column("digest", String(32), nullable=False),
 )
 
 machine_observation = Table(
@@ -161,17 +185,21 @@ machine_observation = Table(
     metadata,
     Column("hardware", String, primary_key=True),
     Column("identities", Text, nullable=False),
-    Column("ram_name", String),
-    Column("ram_at", UtcDateTime),
-    Column("ram_digest", String(32)),
+    Column("ramdisk_name", String),
+    Column("ramdisk_at", UtcDateTime),
     Column("installed_name", String),
     Column("installed_at", UtcDateTime),
-    Column("installed_digest", String(32)),
     Column("installed_system", Text),
     Column("contact_name", String),
     Column("contact_environment", String),
     Column("contact_at", UtcDateTime),
-    Column("stamp", String(24), nullable=False),
+)
+
+observed_identity = Table(
+    "observed_identity",
+    metadata,
+    Column("identity", String, primary_key=True),
+    Column("hardware", String, primary_key=True),
 )
 
 boot_event = Table(
@@ -225,6 +253,17 @@ lease = Table(
     Column("mac", String(17), nullable=False),
     Column("expires", UtcDateTime, nullable=False),
     Column("state", String, nullable=False),
+)
+
+fault = Table(
+    "fault",
+    metadata,
+    Column("subject", String, primary_key=True),
+    Column("code", String(5), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("count", Integer, nullable=False),
 )
 
 accepted_revision = Table(

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import NamedTuple
 
-from reconciler.loop.turn import turns
+from reconciler.loop.candidates import limits
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
 from reconciler.planning.renames import renames
@@ -46,11 +46,7 @@ def machine_states(
             running[owner] = status
         elif owner is not None and status.state is OperationState.VERIFIED:
             verified[owner] = status.operation
-    holds = {
-        turn.status.operation.op_id: turn.hold
-        for turn in turns(desired, observed, plan.made_at, hardware)
-        if turn.hold is not None
-    }
+    waiting = limits(desired, observed, plan.made_at, hardware)
     before = {rename.after: rename.before for rename in renames(desired, observed)}
     states = []
     for machine in desired.machines.values():
@@ -59,9 +55,9 @@ def machine_states(
         condition, reason = _condition(
             pending.get(machine.name), present, seen, verified.get(machine.name)
         )
-        hold = holds.get(present.operation.op_id) if present is not None else None
-        if hold is not None:
-            reason = f"{reason}, waits for {hold}"
+        limit = waiting.get(present.operation.op_id) if present is not None else None
+        if limit is not None:
+            reason = f"{reason}, waits for {limit}"
         if machine.name in before:
             reason = f"renamed from {before[machine.name]}; {reason}"
         newest = machine.assignments[-1] if machine.assignments else None

@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from attrs import evolve
+from builders.outside import FakeOutside
 from builders.world import (
     a_disk,
     a_fleet,
@@ -33,14 +34,17 @@ from agent.wire.report import Hardware, Report
 from agent.work_channel import WorkChannel
 from providers.imaging.store import ChunkStore
 from reconciler.loop.approval import approve
+from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import plan
 from reconciler.server.agent_api import AgentApi
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
-from reconciler.server.wake_up import WakeUp
-from reconciler.state.database import open_database
+from reconciler.server.notifier import Notifier
+from reconciler.state.database import Database, open_database
 from reconciler.state.grants import Token
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
+from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
 from reconciler.trust.token import mint
@@ -63,6 +67,7 @@ def now() -> datetime:
 class Server:
     """A control plane that listens, and whom its agents take it for."""
 
+    database: Database
     plane: ControlPlane
     url: str
     pin: str
@@ -70,7 +75,12 @@ class Server:
     operations: dict[str, str]
 
     def observed(self) -> Observed:
-        return self.plane.observed()
+        machines = self.plane.reconciler.fleet.machines.values()
+        return observe(self.database, machines, {"debian12": an_image()}, now())
+
+    def use(self, *machines: CompiledMachine) -> None:
+        """Go on with another revision of the fleet."""
+        self.plane.reconciler.use(a_fleet(*machines), FleetHardware(machines))
 
     async def enrolled(
         self, machine: CompiledMachine, environment: str = "installed"
@@ -106,17 +116,19 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     database = open_database(directory / "rackwright.db")
     authority = Authority.load_or_create(directory / "trust", now())
     credentials = authority.server_credentials([IPv4Address(ADDRESS)], now())
-    images = {"debian12": an_image()}
     endpoint = AgentEndpoint(f"https://{ADDRESS}", credentials.pin)
-    plane = ControlPlane(database, a_fleet(*machines), endpoint, lambda: images, now)
+    fleet = a_fleet(*machines)
+    reconciler = Reconciler(database, fleet, FleetHardware(machines), FakeOutside(), now)
+    plane = ControlPlane(database, reconciler, endpoint, now)
     for machine in machines:
-        plane.observations.record_report(machine, a_report(machine, a_disk("first")), now())
-    made = plan(plane.desired, plane.observed(), now())
+        plane.machines.record_report(machine, a_report(machine, a_disk("first")), now())
+    seen = observe(database, machines, {"debian12": an_image()}, now())
+    made = plan(fleet, seen, now())
     approve(plane.ledger, made, made.to_apply, "ada", now())
     enroller = Enroller(plane, authority, x509.random_serial_number)
     application = web.Application()
     store = ChunkStore(directory / "store", reserve=0)
-    application.add_routes(AgentApi(plane, enroller, store, WakeUp()).routes())
+    application.add_routes(AgentApi(plane, enroller, store, Notifier()).routes())
     server = TestServer(application, host=ADDRESS)
     await server.start_server(ssl=server_context(credentials, authority.authority_pem))
     operations = {
@@ -124,7 +136,7 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     }
     try:
         url = f"https://{ADDRESS}:{server.port}"
-        yield Server(plane, url, credentials.pin, directory, operations)
+        yield Server(database, plane, url, credentials.pin, directory, operations)
     finally:
         await server.close()
         database.close()
@@ -179,7 +191,7 @@ async def test_a_renamed_machine_goes_on_reporting_with_its_earlier_certificate(
     server: Server,
 ) -> None:
     credentials = await server.enrolled(NODE)
-    server.plane.desired = a_fleet(replace(NODE, name="database-1"), OTHER)
+    server.use(replace(NODE, name="database-1"), OTHER)
     await server.report(credentials, installed(NODE))
     assert server.observed().machines["database-1"].installed is not None
 
@@ -191,7 +203,7 @@ async def test_a_replaced_board_reports_once_the_document_says_so(server: Server
     with pytest.raises(TerminalError, match=f"its UUID is not {NODE.uuid}, and its MACs"):
         await server.report(credentials, installed(NODE, board))
     was = (f"uuid:{NODE.uuid}", f"mac:{NODE.macs[0]}")
-    server.plane.desired = a_fleet(replace(NODE, uuid=uuid, macs=(mac,), formerly=was), OTHER)
+    server.use(replace(NODE, uuid=uuid, macs=(mac,), formerly=was), OTHER)
     await server.report(credentials, installed(NODE, board))
     assert server.observed().machines[NODE.name].installed is not None
 
@@ -202,7 +214,7 @@ async def test_a_name_that_another_machine_got_does_not_take_its_first_owners_re
     """The certificate of the first is for the name alone, which the second enrolled with since."""
     first = await server.enrolled(NODE)
     renamed, heir = replace(NODE, name="node-09"), replace(OTHER, name=NODE.name)
-    server.plane.desired = a_fleet(renamed, heir)
+    server.use(renamed, heir)
     server.operations[heir.name] = server.operations[OTHER.name]
     server.directory /= "second"
     await server.enrolled(heir)

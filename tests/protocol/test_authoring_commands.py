@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from providers.netboot.decision import BootRequest
+from reconciler.state.boots import Boots
 from reconciler.state.database import open_database
-from reconciler.state.observations import Observations
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "examples" / "lab" / "fleet"
@@ -218,9 +218,11 @@ def test_import_csv_writes_nothing_on_errors_and_replaces_nothing(tmp_path, rack
 def saw(state, *boots):
     """Write boot requests into a state database, as the server does."""
     database = open_database(state / "rackwright.db")
+    requests = Boots(database)
     for mac, uuid in boots:
         request = BootRequest("dhcp", mac, uuid, 7, "0.0.0.0", "x")  # noqa: S104 - no bind
-        Observations(database).record_boot(request, datetime(2026, 11, 21, 12, 0, tzinfo=UTC), None)
+        requests.record(request, datetime(2026, 11, 21, 12, 0, tzinfo=UTC), known=False)
+    requests.write()
     database.close()
 
 

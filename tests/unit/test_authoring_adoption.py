@@ -16,10 +16,9 @@ from reconciler.authoring.insertion import with_documents, with_table_rows
 from reconciler.authoring.machine_row import MachineRow
 from reconciler.authoring.placement import Placement, new_groups, placements, reported
 from reconciler.authoring.rewrite import AuthoringError
+from reconciler.state.boots import Boots
 from reconciler.state.database import open_database
-from reconciler.state.observations import Observations
 from reconciler.state.observed import Sighting
-from reconciler.state.sightings import sightings
 from specs.compile.fleet import compile_fleet
 from specs.fleet import CompiledFleet
 from specs.yaml import load_file
@@ -66,7 +65,7 @@ def refusal(code: str, *arguments: object, act: object = adopted) -> str:
 
 def test_the_newest_boot_request_of_each_unknown_mac_is_found(tmp_path: Path) -> None:
     database = open_database(tmp_path / "state.db")
-    observations = Observations(database)
+    boots = Boots(database)
     for mac, uuid, arch, minute in [
         (A, UUID, 7, 0),
         (B, "", 7, 1),
@@ -75,9 +74,9 @@ def test_the_newest_boot_request_of_each_unknown_mac_is_found(tmp_path: Path) ->
         ("02:00:00:00:00:0d", "", None, 4),
     ]:
         request = BootRequest("dhcp", mac, uuid, arch, "10.0.0.9", "x")
-        observations.record_boot(request, NOW + timedelta(minutes=minute), None)
-    found = sightings(database, [C])
-    assert found == (
+        boots.record(request, NOW + timedelta(minutes=minute), known=False)
+    boots.write()
+    assert boots.sightings([C]) == (
         Sighting(A, UUID, "10.0.0.9", NOW + timedelta(minutes=2)),
         Sighting(B, "", "10.0.0.9", NOW + timedelta(minutes=1)),
     )

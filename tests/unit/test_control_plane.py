@@ -2,6 +2,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from builders.outside import FakeOutside
 from builders.world import (
     NOW,
     a_disk,
@@ -23,14 +24,18 @@ from agent.wire.work import OperationEvent
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
 from reconciler.errors import TrustError
 from reconciler.loop.approval import approve, unattended
-from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
+from reconciler.loop.decide import GRANT_LIFETIME
+from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
-from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
+from reconciler.server.boots import TICKET_LIFETIME, BootDecisions
+from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.state.database import open_database
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
+from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
 from reconciler.views.machine_state import machine_states
 
@@ -64,12 +69,38 @@ def database(tmp_path):
     database.close()
 
 
+class Plane(ControlPlane):
+    """The control plane with its loop and its boots, driven by hand."""
+
+    def __init__(self, database, fleet, clock, **settings):
+        self.outside = FakeOutside(an_image())
+        hardware = FleetHardware(fleet.machines.values())
+        reconciler = Reconciler(database, fleet, hardware, self.outside, clock, **settings)
+        endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
+        super().__init__(database, reconciler, endpoint, clock)
+        self.boots = BootDecisions(self, reconciler, clock)
+
+    def use(self, fleet):
+        self.reconciler.use(fleet, FleetHardware(fleet.machines.values()))
+
+    def reconcile(self):
+        """Do what a running server does until nothing is due."""
+        self.reconciler.follow_ledger()
+        for _ in range(100):
+            if not self.reconciler.step():
+                return
+        raise AssertionError("the loop does not come to rest")
+
+    def observed(self):
+        self.reconciler.boots.write_all()
+        fleet = self.reconciler.fleet
+        return observe(self._database, fleet.machines.values(), self.outside.images(), self.now())
+
+
 @pytest.fixture
 def plane(database, clock):
-    endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
-    images = {"debian12": an_image()}
-    plane = ControlPlane(database, a_fleet(NODE), endpoint, lambda: images, clock)
-    plane.observations.record_report(NODE, a_report(NODE, a_disk()), clock())
+    plane = Plane(database, a_fleet(NODE), clock)
+    plane.machines.record_report(NODE, a_report(NODE, a_disk()), clock())
     return plane
 
 
@@ -82,7 +113,7 @@ def enroller(plane, tmp_path, clock):
 
 @pytest.fixture
 def approved(plane, clock):
-    made = plan(plane.desired, plane.observed(), clock())
+    made = plan(plane.reconciler.fleet, plane.observed(), clock())
     approve(plane.ledger, made, made.to_apply, "ada", clock())
     return made.to_apply[0].operation
 
@@ -106,7 +137,7 @@ def a_request(token, csr=None, **changes):
 
 
 def firmware_asks(plane, mac=MAC, uuid=NODE.uuid):
-    return plane.decide(BootRequest("dhcp", mac, uuid, 0, "0.0.0.0", "DISCOVER"))  # noqa: S104
+    return plane.boots.decide(BootRequest("dhcp", mac, uuid, 0, "0.0.0.0", "DISCOVER"))  # noqa: S104
 
 
 def state(plane, operation):
@@ -129,14 +160,14 @@ def test_without_an_approved_operation_every_machine_boots_its_disk(plane):
 
 def test_approval_alone_grants_no_boot_before_it_is_armed(plane, approved):
     request = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
-    assert plane.decide(request) == LocalDisk("no grant")
+    assert plane.boots.decide(request) == LocalDisk("no grant")
     assert state(plane, approved) == (OperationState.APPROVED, 0)
 
 
 def test_an_armed_machine_is_to_be_woken_and_boots_the_deploy_os(plane, approved):
     plane.reconcile()
-    (wake,) = plane.reconcile()
-    assert isinstance(wake, Wake)
+    assert plane.outside.woken == [(NODE.name, approved.op_id)]
+    assert plane.outside.told == [NODE.name]
     answer = firmware_asks(plane)
     assert isinstance(answer, DeployOS)
     assert answer.grant.operation == approved.op_id
@@ -154,7 +185,7 @@ def test_a_claimed_grant_boots_nothing_again(plane, approved):
     started(plane)
     assert state(plane, approved) == (OperationState.STARTED, 1)
     request = BootRequest("tftp", MAC, "", None, "10.77.0.9", "script")
-    assert plane.decide(request) == LocalDisk("no grant")
+    assert plane.boots.decide(request) == LocalDisk("no grant")
 
 
 def test_a_claim_whose_answer_got_lost_may_be_repeated_until_the_work_speaks(
@@ -188,7 +219,7 @@ def test_an_expired_grant_boots_the_local_disk_until_it_is_given_anew(plane, app
     plane.reconcile()
     clock.now += GRANT_LIFETIME + timedelta(seconds=1)
     request = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
-    assert plane.decide(request) == LocalDisk("no grant")
+    assert plane.boots.decide(request) == LocalDisk("no grant")
     plane.reconcile()
     assert state(plane, approved) == (OperationState.ARMED, 2)
 
@@ -228,16 +259,16 @@ def test_the_installed_agent_of_this_operation_verifies_it(plane, approved, cloc
     done = OperationEvent(attempt=1, sequence=9, kind="done", step=3)
     plane.ledger.record_progress(approved.op_id, done, clock())
     system = an_installed_system(NODE, approved.op_id)
-    plane.observations.record_report(NODE, a_report(NODE, installed=system), clock())
+    plane.machines.record_report(NODE, a_report(NODE, installed=system), clock())
     plane.reconcile()
     assert state(plane, approved) == (OperationState.VERIFIED, 1)
-    assert plan(plane.desired, plane.observed(), clock()).empty
+    assert plan(plane.reconciler.fleet, plane.observed(), clock()).empty
 
 
 @pytest.mark.usefixtures("approved")
 def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    ticket = plane.boots.ticket(firmware_asks(plane).grant)
     csr = a_csr()
     first = enroller.enroll(a_request(ticket.token, csr), "10.77.0.101")
     assert first.machine == NODE.name
@@ -257,7 +288,7 @@ def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
 def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
     plane.reconcile()
     grant = firmware_asks(plane).grant
-    first, second = plane.ticket(grant), plane.ticket(grant)
+    first, second = plane.boots.ticket(grant), plane.boots.ticket(grant)
     with pytest.raises(TrustError, match="RW540: the token is not known"):
         enroller.enroll(a_request(first.token), "10.77.0.101")
     assert enroller.enroll(a_request(second.token), "10.77.0.101").machine == NODE.name
@@ -266,7 +297,7 @@ def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
 @pytest.mark.usefixtures("approved")
 def test_a_token_expires(plane, enroller, clock):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    ticket = plane.boots.ticket(firmware_asks(plane).grant)
     clock.now += TICKET_LIFETIME + timedelta(seconds=1)
     with pytest.raises(TrustError, match="RW541: the token has expired"):
         enroller.enroll(a_request(ticket.token), "10.77.0.101")
@@ -283,7 +314,7 @@ def test_a_token_expires(plane, enroller, clock):
 )
 def test_a_token_does_not_enrol_other_hardware(plane, enroller, changes):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    ticket = plane.boots.ticket(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW542: the token is for node-01, but the hardware"):
         enroller.enroll(a_request(ticket.token, **changes), "10.77.0.101")
 
@@ -291,19 +322,19 @@ def test_a_token_does_not_enrol_other_hardware(plane, enroller, changes):
 @pytest.mark.usefixtures("approved")
 def test_a_token_of_the_ram_system_does_not_enrol_an_installed_one(plane, enroller):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    ticket = plane.boots.ticket(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW540"):
         enroller.enroll(a_request(ticket.token, environment="installed"), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
 def test_no_ticket_is_given_for_a_grant_that_was_claimed(plane):
-    assert plane.ticket(started(plane)) is None
+    assert plane.boots.ticket(started(plane)) is None
 
 
 def test_a_quarantined_machine_gets_no_further_work(plane, approved):
     plane.reconcile()
-    plane.observations.set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
+    plane.machines.set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
     assert plane.work(NODE.name) is None
     assert not plane.claim(NODE.name, approved.op_id, 1)
     assert firmware_asks(plane) == LocalDisk("no grant")
@@ -311,7 +342,7 @@ def test_a_quarantined_machine_gets_no_further_work(plane, approved):
 
 def test_the_machine_is_known_by_its_hardware_after_a_rename(plane):
     renamed = replace(NODE, name="database-1")
-    plane.desired = a_fleet(renamed)
+    plane.use(a_fleet(renamed))
     assert plane.observed().machines["database-1"].ramdisk is not None
 
 
@@ -340,20 +371,20 @@ def test_the_server_starts_by_itself_only_what_harms_nobody():
 
 def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved):
     plane.reconcile()
-    plane.desired = a_fleet(replace(NODE, name="database-1"))
+    plane.use(a_fleet(replace(NODE, name="database-1")))
     answer = firmware_asks(plane)
     assert isinstance(answer, DeployOS)
-    assert plane.work(approved.machine).operation == approved.op_id
-    assert plane.claim(approved.machine, approved.op_id, answer.grant.attempt)
-    assert plane.at_work(approved.machine).operation.op_id == approved.op_id
+    assert plane.work("database-1").operation == approved.op_id
+    assert plane.claim("database-1", approved.op_id, answer.grant.attempt)
+    assert plane.at_work("database-1").operation.op_id == approved.op_id
 
 
 def test_a_certificate_of_an_earlier_name_is_the_renamed_machines(plane, enroller, approved):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    ticket = plane.boots.ticket(firmware_asks(plane).grant)
     enroller.enroll(a_request(ticket.token), "10.77.0.101")
     newcomer = a_machine(9, name=NODE.name)
-    plane.desired = a_fleet(replace(NODE, name="database-1"), newcomer)
+    plane.use(a_fleet(replace(NODE, name="database-1"), newcomer))
     assert plane.machine_of_agent(approved.machine).name == "database-1"
     assert not plane.claim("database-9", approved.op_id, 1)
 
@@ -364,12 +395,11 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     first, second = (a_machine(number, "capture-golden") for number in (2, 3))
     fleet = a_fleet(first, second)
     fleet = replace(fleet, settings=fleet.settings._replace(max_disruptive_at_once=1))
-    endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
-    plane = ControlPlane(database, fleet, endpoint, dict, clock)
+    plane = Plane(database, fleet, clock)
     for machine in (first, second):
         system = an_installed_system(machine, "earlier")
         report = a_report(machine, a_disk(), installed=system)
-        plane.observations.record_report(machine, report, clock())
+        plane.machines.record_report(machine, report, clock())
     made = plan(fleet, plane.observed(), clock())
     assert [item.risk for item in made.items] == [Risk.DISRUPTIVE, Risk.DISRUPTIVE]
     approve(plane.ledger, made, made.to_apply, "ada", clock())
@@ -392,4 +422,4 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     plane.fail(armed, "it did not work out", "test")
     plane.reconcile()
     assert standing() == {second.name: OperationState.ARMED}
-    assert len(plane.observed().beginnings) == 2
+    assert len(plane.observed().work_begun) == 2

@@ -28,13 +28,14 @@ from providers.netboot.decision import Grant
 from reconciler.errors import StateError
 from reconciler.planning.planner import plan
 from reconciler.state import schema
-from reconciler.state.beginning import INTERRUPTS, ITS_TURN
 from reconciler.state.database import open_database
 from reconciler.state.grants import Grants, Token
 from reconciler.state.ledger import Ledger
-from reconciler.state.observe import observe
 from reconciler.state.operation_body import encode_operation
 from reconciler.state.operation_states import ENDED, TRANSITIONS, OperationState
+from reconciler.state.operations import Operations
+from reconciler.state.work_begun import Impact, WorkBegun
+from reconciler.state.world import observe
 
 _S = OperationState
 
@@ -336,36 +337,74 @@ def test_progress_is_current_only_for_work_under_way(ledger, operation):
     assert ledger.current() == ledger.operations()
 
 
-def test_the_budget_counts_superseded_and_current_starts_of_destructive_work(ledger, operation):
-    for minute, number in enumerate((1, 2)):
-        end(ledger, again(operation, number), _S.VERIFIED, NOW + timedelta(minutes=minute))
-    end(ledger, again(operation, 3, disks=(), run="2"), _S.VERIFIED)
-    first, second = ledger.beginnings(NOW)
-    assert (first.at, second.at) == (NOW, NOW + timedelta(minutes=1))
-    assert first.destructive
-    assert (first.hardware, first.identities) == (operation.hardware, operation.identities)
-    assert ledger.beginnings(NOW + timedelta(seconds=1)) == (second,)
-
-
-def test_the_budget_counts_work_that_interrupted_a_system_and_not_what_harmed_nobody(
-    ledger, operation
-):
-    for number, reason in ((1, ITS_TURN), (2, INTERRUPTS)):
-        end(ledger, again(operation, number, disks=()), _S.VERIFIED, NOW, reason)
-    end(ledger, again(operation, 3, disks=()), _S.FAILED, NOW, ITS_TURN)
-    (interrupted,) = ledger.beginnings(NOW)
-    assert (interrupted.op_id, interrupted.destructive) == (again(operation, 2).op_id, False)
-
-
-def test_the_budget_counts_the_first_arming_of_work_until_it_is_over(ledger, operation):
-    ledger.plan(operation, NOW, "ada")
+def begin(database, operation, impact, at=NOW):
+    """Plan, approve and arm an operation."""
+    ledger = Ledger(database)
+    ledger.plan(operation, at, "ada")
     move(ledger, operation, _S.PLANNED, _S.APPROVED, 0)
-    move(ledger, operation, _S.APPROVED, _S.ARMED, 1)
+    (status,) = Operations(database).active([operation.op_id])
+    with database.writing() as connection:
+        ledger.arm_within(
+            connection, status, impact, attempt=1, at=at, actor="server", reason="its turn came"
+        )
+
+
+def begun(database, since=NOW):
+    return [(each.op_id, each.at, each.at_work) for each in Operations(database).work_begun(since)]
+
+
+def test_budgets_count_what_they_were_told_to_and_nothing_else(database, operation):
+    destructive, disruptive, harmless = (again(operation, number) for number in (1, 2, 3))
+    begin(database, destructive, Impact.DESTRUCTIVE)
+    begin(database, disruptive, Impact.DISRUPTIVE)
+    begin(database, harmless, None)
+    found = Operations(database).work_begun(NOW)
+    assert found == tuple(
+        WorkBegun(each.op_id, NOW, impact, operation.hardware, operation.identities)
+        for each, impact in (
+            (destructive, Impact.DESTRUCTIVE),
+            (disruptive, Impact.DISRUPTIVE),
+        )
+    )
+
+
+def test_work_counts_for_the_hour_after_it_has_ended(database, ledger, operation):
+    begin(database, operation, Impact.DESTRUCTIVE)
+    move(ledger, operation, _S.ARMED, _S.STARTED)
+    move(ledger, operation, _S.STARTED, _S.FAILED)
+    assert begun(database) == [(operation.op_id, NOW, False)]
+    assert begun(database, NOW + timedelta(seconds=1)) == []
+
+
+def test_the_first_arming_of_work_counts_until_it_is_over(database, ledger, operation):
+    begin(database, operation, Impact.DISRUPTIVE)
     move(ledger, operation, _S.ARMED, _S.ARMED, 2)
     later = NOW + timedelta(hours=2)
-    assert [each.at for each in ledger.beginnings(later)] == [NOW]
+    assert begun(database, later) == [(operation.op_id, NOW, True)]
     move(ledger, operation, _S.ARMED, _S.FAILED, 2)
-    assert ledger.beginnings(later) == ()
+    assert begun(database, later) == []
+
+
+def test_operations_are_found_by_any_identity_of_their_hardware(database, ledger, operation):
+    other = again(operation, 1, hardware="mac:52:54:00:00:00:01", macs=(), uuid="")
+    for each in (operation, other):
+        ledger.plan(each, NOW, "ada")
+    found = Operations(database)
+    for identity in operation.identities:
+        assert [each.operation for each in found.of_hardware([identity])] == [operation]
+    assert found.of_hardware([*operation.identities, other.hardware]) == ledger.current()
+    assert found.of_hardware(["mac:52:54:00:ff:ff:ff"]) == ()
+
+
+def test_the_ledgers_new_lines_name_what_moved(database, ledger, operation):
+    found = Operations(database)
+    assert found.newest_line() == 0
+    ledger.plan(operation, NOW, "ada")
+    line = found.newest_line()
+    assert found.moved_since(line) == ()
+    move(ledger, operation, _S.PLANNED, _S.APPROVED, 0)
+    ledger.plan(again(operation, 1), NOW, "ada")
+    assert found.moved_since(line) == (operation.op_id, again(operation, 1).op_id)
 
 
 def test_a_name_is_remembered_with_the_hardware_that_had_it_last(ledger, operation):

@@ -1,5 +1,7 @@
 """What machines said is kept by their hardware and bounded where anybody may write it."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 
@@ -14,11 +16,13 @@ from builders.world import (
 )
 
 from providers.netboot.decision import BootRequest
-from reconciler.state import observations as module
-from reconciler.state.database import open_database
+from reconciler.errors import StateError
+from reconciler.state import boots as module
+from reconciler.state.boots import Boots
+from reconciler.state.database import BRIEF, open_database
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observations import Observations
-from reconciler.state.observe import observe
+from reconciler.state.machines import Machines
+from reconciler.state.world import observe
 
 NODE = a_machine(1)
 OTHER = a_machine(2)
@@ -34,15 +38,27 @@ def database(tmp_path):
 
 @pytest.fixture
 def observations(database):
-    return Observations(database)
+    return Machines(database)
+
+
+@pytest.fixture
+def boots(database):
+    return Boots(database)
 
 
 @pytest.fixture
 def seen(database):
-    """Return what is known of machines, the first of them or by name."""
+    """Return what is known of machines, the first of them or by name.
+
+    Whoever looks at one machine sees what whoever looks at the whole fleet sees.
+    """
 
     def look(*machines, name=None):
-        return observe(database, machines, {}, NOW).machines[name or machines[0].name]
+        found = observe(database, machines, {}, NOW).machines[name or machines[0].name]
+        fleet = {machine.name: machine for machine in machines}
+        one = fleet[name or machines[0].name]
+        assert Machines(database).seen(one, FleetHardware(machines)) == found
+        return found
 
     return look
 
@@ -162,46 +178,94 @@ def test_a_quarantine_is_lifted_by_the_name_that_the_machine_had(observations):
 # --- boot requests ------------------------------------------------------------------------
 
 
-def test_the_last_boot_of_any_of_its_cards_is_the_machines(observations, seen):
+def record(boots, request, at=NOW, *, known=True):
+    """Take a request in and write it at once."""
+    boots.record(request, at, known=known)
+    boots.write()
+
+
+def test_the_last_boot_of_any_of_its_cards_is_the_machines(boots, seen):
     for second, mac in enumerate((BARE.macs[1], BARE.macs[0], BARE.macs[0])):
         arch = 0 if second < 2 else None
-        at = NOW + timedelta(seconds=second)
-        observations.record_boot(boot(mac, arch=arch), at, BARE)
+        record(boots, boot(mac, arch=arch), NOW + timedelta(seconds=second))
     assert seen(BARE).boot_request == NOW + timedelta(seconds=1)
 
 
-def test_macs_of_no_machine_are_unknown(observations, database):
-    observations.record_boot(boot("52:54:00:ff:00:01"), NOW, None)
-    observations.record_boot(boot("52:54:00:ff:00:02", arch=None), NOW, None)
-    observations.record_boot(boot(NODE.macs[0]), NOW, NODE)
+def test_macs_of_no_machine_are_unknown(boots, database):
+    record(boots, boot("52:54:00:ff:00:01"), known=False)
+    record(boots, boot("52:54:00:ff:00:02", arch=None), known=False)
+    record(boots, boot(NODE.macs[0]))
     assert observe(database, [NODE], {}, NOW).unknown_macs == ("52:54:00:ff:00:01",)
 
 
-def test_the_timeline_keeps_the_newest_events_of_each_mac(observations, monkeypatch):
+@pytest.mark.parametrize("together", [True, False])
+def test_the_timeline_keeps_the_newest_events_of_each_mac(boots, monkeypatch, together):
     monkeypatch.setattr(module, "EVENTS_PER_MAC", 3)
-    for number in range(5):
-        observations.record_boot(boot(NODE.macs[0], detail=str(number)), NOW, NODE)
-    observations.record_boot(boot(OTHER.macs[0], detail="other"), NOW, OTHER)
-    timeline = observations.timeline((*NODE.macs, *OTHER.macs), 100)
+    requests = [boot(NODE.macs[0], detail=str(number)) for number in range(5)]
+    for request in (*requests, boot(OTHER.macs[0], detail="other")):
+        boots.record(request, NOW, known=True)
+        if not together:
+            boots.write()
+    boots.write_all()
+    timeline = boots.timeline((*NODE.macs, *OTHER.macs), 100)
     assert [event.detail for event in timeline] == ["2", "3", "4", "other"]
 
 
-def test_made_up_macs_push_each_other_out_and_no_machine_of_the_fleet(
-    observations, database, monkeypatch
-):
+def test_made_up_macs_push_each_other_out_and_no_machine_of_the_fleet(boots, database, monkeypatch):
     monkeypatch.setattr(module, "UNKNOWN_MACS", 4)
-    observations.record_boot(boot(NODE.macs[0]), NOW, NODE)
+    record(boots, boot(NODE.macs[0]))
     for number in range(20):
         at = NOW + timedelta(seconds=number)
-        observations.record_boot(boot(f"52:54:00:ff:00:{number:02x}"), at, None)
+        record(boots, boot(f"52:54:00:ff:00:{number:02x}"), at, known=False)
         for arch in (None, 0):
-            observations.record_boot(boot("52:54:00:ee:00:00", arch=arch), at, None)
+            record(boots, boot("52:54:00:ee:00:00", arch=arch), at, known=False)
     world = observe(database, [NODE], {}, NOW)
     assert world.machines[NODE.name].boot_request == NOW
     newest = [f"52:54:00:ff:00:{number:02x}" for number in (17, 18, 19)]
     assert world.unknown_macs == ("52:54:00:ee:00:00", *newest)
     every_mac = [f"52:54:00:ff:00:{number:02x}" for number in range(20)]
-    assert {event.mac for event in observations.timeline(every_mac, 100)} == set(newest)
+    assert {event.mac for event in boots.timeline(every_mac, 100)} == set(newest)
+
+
+def test_a_storm_keeps_the_newest_requests_and_counts_the_lost_ones(boots, monkeypatch):
+    monkeypatch.setattr(module, "WAITING", 3)
+    for number in range(5):
+        boots.record(boot(NODE.macs[0], detail=str(number)), NOW, known=True)
+    assert (boots.waiting, boots.lost) == (3, 2)
+    boots.write()
+    assert [event.detail for event in boots.timeline(NODE.macs, 9)] == ["2", "3", "4"]
+
+
+def test_requests_wait_while_another_process_holds_the_database(tmp_path):
+    database = open_database(tmp_path / "locked.db", BRIEF)
+    boots = Boots(database)
+    boots.record(boot(NODE.macs[0]), NOW, known=True)
+    with closing(sqlite3.connect(tmp_path / "locked.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateError, match="RW705: another process holds the state database"):
+            boots.write()
+        assert boots.timeline(NODE.macs, 9) == ()
+    boots.write()
+    assert (len(boots.timeline(NODE.macs, 9)), boots.waiting) == (1, 0)
+    database.close()
+
+
+def test_an_answer_that_is_decided_later_stands_in_the_timeline(boots):
+    early, late = (boots.record(boot(NODE.macs[0]), NOW, known=True, answer=None) for _ in range(2))
+    boots.answered(early, "before it was written")
+    boots.write()
+    boots.answered(late, "after it was written")
+    answers = [event.answer for event in boots.timeline(NODE.macs, 9)]
+    assert sorted(answers) == ["after it was written", "before it was written"]
+
+
+def test_an_agent_that_asked_before_its_machine_restarted_is_gone(observations, boots, seen):
+    observations.record_contact(NODE, "deploy-os", NOW)
+    assert seen(NODE).ramdisk_contact == NOW
+    record(boots, boot(NODE.macs[0]), NOW + timedelta(seconds=1))
+    assert seen(NODE).ramdisk_contact is None
+    observations.record_contact(NODE, "installed", NOW + timedelta(seconds=2))
+    assert seen(NODE).installed_contact == NOW + timedelta(seconds=2)
 
 
 def test_hardware_at_hand_is_as_good_as_hardware_looked_up(observations, database):

@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from reconciler.state.database import open_database
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observation_digest import observation_digest
-from reconciler.state.observed_fleet import ObservedFleet
+from reconciler.state.machines import Machines
 from reconciler.state.protection import protected_after
 from reconciler.state.protections import Protections
+from reconciler.state.world import observe
 from specs.diagnostics.position import Position
 from specs.fleet import PROTECT, Origin
 
@@ -34,7 +34,9 @@ def says(machine, protect, **others):
 
 def protected_at(database, machine):
     machines = (machine,)
-    return ObservedFleet(database, machines, FleetHardware(machines))[machine.name].protected_at
+    seen = observe(database, machines, {}, NOW).machines[machine.name]
+    assert Machines(database).seen(machine, FleetHardware(machines)) == seen
+    return seen.protected_at
 
 
 def remember(database, *machines, commit="1a2b3c4d5e6f7a8b"):
@@ -74,12 +76,6 @@ def test_a_no_for_one_machine_does_not_end_that_of_another_whose_card_it_got(dat
 def test_files_outside_git_name_no_commit(database) -> None:
     remember(database, says(NODE, protect=True), commit="")
     assert protected_at(database, NODE) == "rack.yaml:12:5"
-
-
-def test_what_was_observed_is_other_once_something_is_protected(database, tmp_path) -> None:
-    before = observation_digest(tmp_path / "rackwright.db")
-    remember(database, says(NODE, protect=True))
-    assert observation_digest(tmp_path / "rackwright.db") != before
 
 
 @given(st.lists(st.lists(st.sampled_from([True, False, None]), min_size=2, max_size=2), max_size=6))

@@ -6,31 +6,10 @@ nobody notices in a test of results.
 
 import subprocess
 import sys
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from builders.world import (
-    NOW,
-    a_disk,
-    a_fleet,
-    a_machine,
-    a_report,
-    an_image,
-    observed,
-    ramdisk,
-)
 
-from reconciler.app.project import Project
-from reconciler.errors import StateError
-from reconciler.planning.planner import plan
-from reconciler.state.captures import Captures
-from reconciler.state.database import open_database
-from reconciler.state.ledger import Ledger
-from reconciler.state.observations import Observations
-from reconciler.state.observe import observe
-from reconciler.state.operation_states import OperationState
-from reconciler.state.rows import StateFile
 from tests.unit.git_repository import GitRepository
 
 LAB = Path(__file__).parents[2] / "examples/lab/fleet"
@@ -124,68 +103,6 @@ def touch_machine(fleet: GitRepository) -> Path:
     assert changed != text
     path.write_text(changed, "utf-8")
     return path
-
-
-def observe_something(fleet: GitRepository, state: Path) -> None:
-    """Write reports, an operation that is armed, a capture and a bar."""
-    desired = Project(str(fleet.path), "HEAD", state).fleet
-    node = a_machine(1, "clone-golden")
-    world = observed({node.name: ramdisk(node, a_disk())}, (an_image(),))
-    restore = plan(a_fleet(node), world, NOW).items[0].operation
-    assert restore is not None
-    database = open_database(state / "rackwright.db")
-    try:
-        observations, ledger = Observations(database), Ledger(database)
-        for machine in desired.machines.values():
-            observations.record_report(machine, a_report(machine, a_disk()), NOW)
-            observations.record_contact(machine, "deploy-os", NOW)
-        observations.set_quarantine("somebody", ("mac:52:54:00:99:99:99",), "alarm", NOW)
-        ledger.plan(restore, NOW, "ada")
-        path = (OperationState.PLANNED, OperationState.APPROVED, OperationState.ARMED)
-        for before, after in pairwise(path):
-            ledger.move(
-                restore.op_id, before, after, attempt=1, at=NOW, actor="ada", reason="because"
-            )
-        Captures(database).record(restore.op_id, "golden", "m" * 64)
-    finally:
-        database.close()
-
-
-@pytest.mark.parametrize("command", ["status", "plan"])
-def test_what_was_observed_is_read_without_the_mapping_of_tables(fleet, state, command):
-    before, _ = run(fleet, state, command)
-    observe_something(fleet, state)
-    printed, modules = run(fleet, state, command)
-    assert printed != before
-    assert sorted(modules & {"sqlalchemy", "alembic", "git", "pydantic"}) == []
-
-
-def test_the_file_of_the_state_reads_as_the_database_does(fleet, state):
-    observe_something(fleet, state)
-    path = state / "rackwright.db"
-    machines = Project(str(fleet.path), "HEAD", state).fleet.machines.values()
-    database = open_database(path)
-    try:
-        ordinary = observe(database, machines, {}, NOW)
-        plain = observe(StateFile(path), machines, {}, NOW)
-        assert plain == ordinary
-        assert [each.state for each in plain.operations] == [OperationState.ARMED]
-        assert [each.operation.steps for each in plain.operations] != [()]
-        assert len(plain.captures) == len(plain.beginnings) == 1
-        assert all(each.ramdisk.report.disks for each in plain.machines.values())
-    finally:
-        database.close()
-
-
-def test_a_state_file_that_is_none_is_refused_by_name(tmp_path):
-    path = tmp_path / "rackwright.db"
-    path.write_text("no database")
-    with pytest.raises(StateError) as caught:
-        StateFile(path).rows("SELECT 1 FROM capture")
-    assert str(caught.value) == (
-        f"RW701: the state database {path} cannot be used: file is not a database. "
-        "Restore it from a backup, or name another directory with --state."
-    )
 
 
 def test_a_file_that_was_edited_is_checked_without_the_models_of_documents(fleet, state):

@@ -23,7 +23,7 @@ from reconciler.cli.clear import clear
 from reconciler.planning.planner import plan
 from reconciler.state.database import open_database
 from reconciler.state.ledger import Ledger
-from reconciler.state.observations import Observations
+from reconciler.state.machines import Machines
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
 from reconciler.views.machine_state import machine_states
@@ -116,7 +116,7 @@ def lost(tmp_path):
         ledger.move(
             operation.op_id, before, after, attempt=1, at=NOW, actor="test", reason="because"
         )
-    Observations(database).set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
+    Machines(database).set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
     database.close()
     return tmp_path / "state"
 
@@ -145,6 +145,6 @@ def test_clear_finds_the_hardware_by_name(lost, name, mac, asked, cleared):
     )
     assert done.output.strip() == expected
     database = open_database(lost / "rackwright.db")
-    barred = Observations(database).quarantine(NODE.name, NODE.hardware_identities)
+    barred = Machines(database).quarantine(NODE.name, NODE.hardware_identities)
     assert (barred == "") is cleared
     database.close()

@@ -19,14 +19,14 @@ from builders.world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.loop.budget import Effect, budgets_of
-from reconciler.loop.follow_up import Arm, follow_up
-from reconciler.loop.turn import turns
+from reconciler.loop.budgets import budgets_of, counted, tracker_of
+from reconciler.loop.candidates import limits
+from reconciler.loop.decide import Arm, WorkView, decide
 from reconciler.planning.planner import plan
-from reconciler.state.beginning import INTERRUPTS, ITS_TURN, Beginning
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.observed import BUDGET_WINDOW, ObservedMachine, TimedReport
 from reconciler.state.operation_states import AT_WORK, OperationState
+from reconciler.state.work_begun import Impact, WorkBegun
 from reconciler.views.machine_state import machine_states
 from specs.fleet import GroupBudget
 
@@ -75,21 +75,27 @@ def fleet(*budgets, machines=MACHINES, **limits):
     return replace(made, settings=changed)
 
 
-def begun(operation, at=NOW):
-    return Beginning(
-        operation.op_id, at, operation.destructive, operation.hardware, operation.identities
-    )
+def begun(operation, at=NOW, *, at_work=False):
+    impact = Impact.DESTRUCTIVE if operation.destructive else Impact.DISRUPTIVE
+    return WorkBegun(operation.op_id, at, impact, operation.hardware, operation.identities, at_work)
 
 
-def decided(desired, statuses, starts=(), seen=None, now=NOW):
-    """Return by machine what holds its approved operation; None for what may begin."""
-    seen = seen if seen is not None else {machine.name: RUNS for machine in MACHINES}
-    world = observed(seen, operations=tuple(statuses), beginnings=tuple(starts))
+def decided(desired, statuses, starts=(), now=NOW):
+    """Return by machine the limit of its approved operation; None for what may begin.
+
+    ``starts`` is what began besides the work that is going on.
+    """
+    seen = {machine.name: RUNS for machine in MACHINES}
+    running = [begun(each.operation, each.at, at_work=True) for each in statuses if at_work(each)]
+    world = observed(seen, operations=tuple(statuses), work_begun=(*starts, *running))
     hardware = FleetHardware(desired.machines.values())
-    return {
-        turn.status.operation.machine: turn.hold and str(turn.hold)
-        for turn in turns(desired, world, now, hardware)
-    }
+    machine_of = {each.operation.op_id: each.operation.machine for each in statuses}
+    found = limits(desired, world, now, hardware)
+    return {machine_of[op_id]: limit and str(limit) for op_id, limit in found.items()}
+
+
+def at_work(status):
+    return status.state in AT_WORK
 
 
 def approved(*operations):
@@ -109,52 +115,60 @@ class World:
 
     def __post_init__(self):
         self.statuses = []
-        self.beginnings = []
-        self.effects = {}
+        self.begun = []
+        self.hardware = FleetHardware(self.desired.machines.values())
+        self.tracker = tracker_of(self.desired, self.hardware, ())
 
     def approve(self, machine, *, destructive):
         self.number += 1
         self.statuses += approved(work(machine, self.number, destructive=destructive))
 
     def end(self, machine):
-        self.statuses = [
-            status
-            for status in self.statuses
-            if status.operation.machine != machine.name or status.state not in AT_WORK
-        ]
+        for status in [each for each in self.statuses if at_work(each)]:
+            if status.operation.machine == machine.name:
+                self.statuses.remove(status)
+                self.tracker.end(status.operation.op_id)
 
-    def follow_up(self):
-        """Arm what may begin, as the control plane does."""
-        recent = [each for each in self.beginnings if self.now - each.at < timedelta(hours=1)]
-        world = observed(
-            {machine.name: RUNS for machine in MACHINES},
-            operations=tuple(self.statuses),
-            beginnings=tuple({*recent, *self._of_work_at_hand()}),
-        )
-        for decision in follow_up(self.desired, world, self.now):
-            if isinstance(decision, Arm) and decision.status.state is _S.APPROVED:
-                operation = decision.status.operation
-                self.beginnings.append(begun(operation, self.now))
-                self.statuses.remove(decision.status)
-                self.statuses.append(a_status(operation, _S.STARTED, at=self.now))
+    def begin(self):
+        """Decide on each machine by itself, in the order of approval, and arm what may begin."""
+        for status in [each for each in self.statuses if each.state is _S.APPROVED]:
+            mine = [
+                each for each in self.statuses if each.operation.machine == status.operation.machine
+            ]
+            outcome = decide(WorkView(tuple(mine), RUNS), self.limit, self.now)
+            if isinstance(outcome, Arm) and outcome.status is status:
+                self.statuses.remove(status)
+                self.statuses.append(a_status(status.operation, _S.STARTED, at=self.now))
+                self.begun.append(begun(status.operation, self.now))
+                counts = self.counted(status.operation, outcome.impact)
+                self.tracker.begin(status.operation.op_id, counts, self.now)
 
-    def _of_work_at_hand(self):
-        there = {status.operation.op_id for status in self.statuses if status.state in AT_WORK}
-        return [each for each in self.beginnings if each.op_id in there]
+    def limit(self, operation, impact):
+        found = self.tracker.limit(self.counted(operation, impact), self.now)
+        if found is not None and found.of_the_hour:
+            assert self.now < self.tracker.next_release(self.now) <= self.now + BUDGET_WINDOW
+        return found
 
-    def under(self, budget, at_work):
+    def counted(self, operation, impact):
+        hardware = operation.identities, operation.hardware
+        return counted(self.desired, self.hardware, *hardware, impact)
+
+    def under(self, budget, at_once):
         """Return the machines that a budget counts, at work now or begun in the last hour."""
-        destructive = budget.effect is Effect.DESTRUCTIVE
-        if at_work:
-            found = [s.operation for s in self.statuses if s.state in AT_WORK]
+        destructive = budget.impact is Impact.DESTRUCTIVE
+        if at_once:
+            found = [status.operation for status in self.statuses if at_work(status)]
         else:
-            found = [b for b in self.beginnings if self.now - b.at < timedelta(hours=1)]
+            recent = {each.op_id for each in self.begun if self.now - each.at < BUDGET_WINDOW}
+            found = [each for each in self.begun if each.op_id in recent]
+        impact = Impact.DESTRUCTIVE if destructive else Impact.DISRUPTIVE
         return {
             machine.name
             for machine in MACHINES
             if not budget.group or budget.group in machine.groups
             for each in found
-            if each.destructive == destructive and each.hardware == machine.hardware_identity
+            if each.hardware == machine.hardware_identity
+            and (each.destructive == destructive if at_once else each.impact is impact)
         }
 
 
@@ -187,29 +201,30 @@ def test_no_interleaving_exceeds_a_budget_and_none_holds_what_it_does_not_concer
             world.end(what)
         else:
             world.now += timedelta(minutes=what)
-        world.follow_up()
+        world.begin()
         every = budgets_of(world.desired.settings)
         full = {
             budget: (
-                len(world.under(budget, at_work=True)) >= budget.at_once,
-                len(world.under(budget, at_work=False)) >= budget.per_hour,
+                len(world.under(budget, at_once=True)) >= budget.at_once,
+                len(world.under(budget, at_once=False)) >= budget.per_hour,
             )
             for budget in every
         }
         for budget in every:
-            assert len(world.under(budget, at_work=True)) <= budget.at_once
-            assert len(world.under(budget, at_work=False)) <= budget.per_hour
-        busy = Counter(s.operation.machine for s in world.statuses if s.state in AT_WORK)
+            assert len(world.under(budget, at_once=True)) <= budget.at_once
+            assert len(world.under(budget, at_once=False)) <= budget.per_hour
+        busy = Counter(each.operation.machine for each in world.statuses if at_work(each))
         assert set(busy.values()) <= {1}
         for status in world.statuses:
             operation = status.operation
             if status.state is not _S.APPROVED or busy[operation.machine]:
                 continue
+            busy[operation.machine] += 1  # what was approved later waits for this
             machine = world.desired.machines[operation.machine]
             assert any(
                 any(full[budget])
                 for budget in every
-                if (budget.effect is Effect.DESTRUCTIVE) == operation.destructive
+                if (budget.impact is Impact.DESTRUCTIVE) == operation.destructive
                 and budget.group in {"", *machine.groups}
             ), f"{operation.op_id} waits for nothing"
 
@@ -276,11 +291,10 @@ def test_the_hour_of_disruptive_work_outlasts_the_work():
 def test_disruptive_work_counts_as_long_as_it_lasts():
     desired = fleet(max_disruptive_at_once=1)
     running, waiting = (work(machine, destructive=False) for machine in MACHINES[:2])
-    statuses = [a_status(running, _S.STARTED), *approved(waiting)]
-    starts = [begun(running, NOW - timedelta(hours=3))]
-    held = {waiting.machine: "the fleet's disruptive budget (1 at once)"}
-    assert decided(desired, statuses, starts) == held
-    assert decided(desired, statuses) == {waiting.machine: None}, "it interrupted nothing"
+    long_ago = a_status(running, _S.STARTED, at=NOW - timedelta(hours=3))
+    waits = {waiting.machine: "the fleet's disruptive budget (1 at once)"}
+    assert decided(desired, [long_ago, *approved(waiting)]) == waits
+    assert decided(desired, approved(waiting)) == {waiting.machine: None}
 
 
 def test_a_machine_counts_once_however_often_it_works():
@@ -341,17 +355,16 @@ def test_hardware_that_two_machines_claim_counts_for_the_groups_of_both():
     ],
 )
 def test_work_is_disruptive_where_a_system_may_run(seen, interrupted):
-    operation = work(MACHINES[0], destructive=False)
-    world = observed({MACHINES[0].name: seen}, operations=tuple(approved(operation)))
-    (decision,) = follow_up(fleet(), world, NOW)
-    assert isinstance(decision, Arm)
-    assert decision.reason == (INTERRUPTS if interrupted else ITS_TURN)
+    (status,) = approved(work(MACHINES[0], destructive=False))
+    outcome = decide(WorkView((status,), seen), lambda _operation, _impact: None, NOW)
+    assert isinstance(outcome, Arm)
+    assert outcome.impact is (Impact.DISRUPTIVE if interrupted else None)
 
 
 def test_a_destructive_operation_is_not_counted_as_disruptive_too():
-    world = observed({MACHINES[0].name: RUNS}, operations=tuple(approved(work(MACHINES[0]))))
-    (decision,) = follow_up(fleet(), world, NOW)
-    assert decision.reason == ITS_TURN
+    (status,) = approved(work(MACHINES[0]))
+    outcome = decide(WorkView((status,), RUNS), lambda _operation, _impact: None, NOW)
+    assert outcome.impact is Impact.DESTRUCTIVE
 
 
 # --- what people see --------------------------------------------------------------------
@@ -363,7 +376,7 @@ def test_status_names_the_budget_that_work_waits_for():
     world = observed(
         {machine.name: RUNS for machine in MACHINES},
         operations=(a_status(running, _S.STARTED), *approved(waiting)),
-        beginnings=(begun(running),),
+        work_begun=(begun(running, at_work=True),),
     )
     states = {
         state.machine: state for state in machine_states(desired, world, plan(desired, world, NOW))

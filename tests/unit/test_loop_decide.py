@@ -1,4 +1,3 @@
-from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -15,21 +14,28 @@ from builders.world import (
     ramdisk,
 )
 
-from reconciler.loop.follow_up import (
+from reconciler.loop.budgets import Budget, Limit
+from reconciler.loop.decide import (
     GRANT_LIFETIME,
     MAX_ATTEMPTS,
-    PROOF_LIFETIME,
+    QUARANTINE_LOOK,
+    REPORT_LIMIT,
     SILENCE,
+    WAKE_INTERVAL,
     Arm,
     End,
-    Prove,
+    Verify,
+    WaitForBudget,
+    WaitUntil,
     Wake,
-    follow_up,
+    WorkView,
+    decide,
 )
 from reconciler.planning.planner import plan
-from reconciler.state.beginning import Beginning
+from reconciler.planning.scenario_work import CONTACT_MAX_AGE
 from reconciler.state.observed import Capture, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState, permits
+from reconciler.state.work_begun import Impact
 
 _S = OperationState
 LATER = NOW + timedelta(seconds=30)
@@ -52,73 +58,78 @@ NODE, RESTORE = clone(1)
 GOLDEN, CAPTURE = capture(2)
 
 
-def decide(status, seen=None, now=LATER, **world):
-    machine = NODE if status.operation is RESTORE else GOLDEN
-    return follow_up(
-        a_fleet(NODE, GOLDEN),
-        observed({machine.name: seen or ObservedMachine()}, operations=(status,), **world),
-        now,
-    )
+MOMENT = timedelta(microseconds=1)
+FULL = Limit(Budget("", Impact.DESTRUCTIVE, 1, 10), of_the_hour=False)
+
+
+def no_limit(_operation, _impact):
+    return None
+
+
+def decided(*statuses, seen=None, now=LATER, captures=(), limit_of=no_limit):
+    return decide(WorkView(statuses, seen or ObservedMachine(), captures), limit_of, now)
+
+
+def test_a_machine_without_work_is_left_alone():
+    assert decided() == WaitUntil(None)
 
 
 def test_an_approved_operation_is_armed_with_its_first_attempt():
-    (decision,) = decide(a_status(RESTORE, _S.APPROVED, attempt=0))
-    assert isinstance(decision, Arm)
-    assert decision.attempt == 1
+    status = a_status(RESTORE, _S.APPROVED, attempt=0)
+    assert decided(status) == Arm(status, 1, "its turn came", Impact.DESTRUCTIVE)
 
 
-def test_a_quarantined_machine_is_not_armed():
+def test_what_a_budget_holds_waits_for_it():
+    status = a_status(RESTORE, _S.APPROVED, attempt=0)
+    found = decided(status, limit_of=lambda _operation, _impact: FULL)
+    assert found == WaitForBudget(status, Impact.DESTRUCTIVE, FULL)
+
+
+def test_work_that_harms_nobody_asks_no_budget():
+    status = a_status(CAPTURE, _S.APPROVED, attempt=0)
+    found = decided(status, limit_of=lambda _operation, _impact: FULL)
+    assert found == Arm(status, 1, "its turn came", None)
+
+
+def test_work_that_interrupts_a_running_system_says_so():
+    status = a_status(CAPTURE, _S.APPROVED, attempt=0)
+    found = decided(status, seen=ObservedMachine(installed_contact=NOW))
+    reason = "its turn came; the system that may be running there is interrupted"
+    assert found == Arm(status, 1, reason, Impact.DISRUPTIVE)
+
+
+def test_a_quarantined_machine_is_not_armed_and_looked_at_again():
     seen = ObservedMachine(quarantine="token used twice")
-    assert decide(a_status(RESTORE, _S.APPROVED, attempt=0), seen) == ()
-
-
-def test_no_more_destructive_operations_are_armed_than_the_budget_lets():
-    pairs = [clone(number) for number in range(1, 6)]
-    approved = tuple(a_status(operation, _S.APPROVED, attempt=0) for _, operation in pairs)
-    fleet = a_fleet(*(machine for machine, _ in pairs), at_once=2)
-    assert len(follow_up(fleet, observed(operations=approved), NOW)) == 2
-
-
-def test_the_hourly_budget_holds_after_the_work_has_ended():
-    starts = tuple(
-        Beginning(f"{minute}", NOW - timedelta(minutes=minute), True, f"mac:{minute}", ())  # noqa: FBT003 - destructive
-        for minute in (50, 40, 30)
-    )
-    world = observed(operations=(a_status(RESTORE, _S.APPROVED, attempt=0),), beginnings=starts)
-    assert follow_up(a_fleet(NODE, per_hour=3), world, NOW) == ()
-    assert len(follow_up(a_fleet(NODE, per_hour=4), world, NOW)) == 1
-    assert len(follow_up(a_fleet(NODE, per_hour=3), world, NOW + timedelta(minutes=11))) == 1
-
-
-def test_captures_do_not_use_the_destructive_budget():
-    running = a_status(RESTORE, _S.STARTED)
-    waiting = a_status(CAPTURE, _S.APPROVED, attempt=0)
-    decisions = follow_up(a_fleet(NODE, GOLDEN), observed(operations=(running, waiting)), LATER)
-    assert [type(decision) for decision in decisions] == [Arm]
+    found = decided(a_status(RESTORE, _S.APPROVED, attempt=0), seen=seen)
+    assert found == WaitUntil(LATER + QUARANTINE_LOOK)
 
 
 def test_a_machine_does_one_operation_at_a_time():
-    hardware = {"hardware": NODE.hardware_identity, "macs": NODE.macs, "uuid": NODE.uuid}
-    other = replace(CAPTURE, machine=NODE.name, **hardware)
-    world = observed(
-        operations=(a_status(RESTORE, _S.STARTED), a_status(other, _S.APPROVED, attempt=0))
-    )
-    assert follow_up(a_fleet(NODE), world, LATER) == ()
+    first, second = a_status(CAPTURE, _S.APPROVED, attempt=0), a_status(RESTORE, _S.STARTED)
+    assert decided(first, second) == WaitUntil(NOW + SILENCE + MOMENT)
+
+
+def test_of_several_approved_operations_the_first_is_armed():
+    statuses = [a_status(each, _S.APPROVED, attempt=0) for each in (RESTORE, CAPTURE)]
+    assert decided(*statuses).status is statuses[0]
 
 
 def test_an_armed_machine_is_woken():
-    (decision,) = decide(a_status(RESTORE, _S.ARMED))
-    assert isinstance(decision, Wake)
+    status = a_status(RESTORE, _S.ARMED)
+    assert decided(status) == Wake(status, LATER + WAKE_INTERVAL)
+    nearly = NOW + GRANT_LIFETIME - timedelta(seconds=1)
+    assert decided(status, now=nearly) == Wake(status, NOW + GRANT_LIFETIME + MOMENT)
 
 
 def test_an_armed_machine_whose_agent_waits_in_ram_is_not_woken():
-    assert decide(a_status(RESTORE, _S.ARMED), ObservedMachine(ramdisk_contact=NOW)) == ()
+    seen = ObservedMachine(ramdisk_contact=NOW)
+    gone = NOW + timedelta(seconds=CONTACT_MAX_AGE)
+    assert decided(a_status(RESTORE, _S.ARMED), seen=seen) == WaitUntil(gone)
+    assert isinstance(decided(a_status(RESTORE, _S.ARMED), seen=seen, now=gone), Wake)
 
 
 def test_a_grant_that_nobody_used_is_given_anew():
-    (decision,) = decide(
-        a_status(RESTORE, _S.ARMED), now=NOW + GRANT_LIFETIME + timedelta(seconds=1)
-    )
+    decision = decided(a_status(RESTORE, _S.ARMED), now=NOW + GRANT_LIFETIME + timedelta(seconds=1))
     assert isinstance(decision, Arm)
     assert decision.attempt == 2
     assert decision.reason == "nobody used the boot grant for 15 minutes"
@@ -126,7 +137,7 @@ def test_a_grant_that_nobody_used_is_given_anew():
 
 def test_a_machine_that_never_boots_over_the_network_fails_with_the_last_sign():
     status = a_status(RESTORE, _S.ARMED, attempt=MAX_ATTEMPTS)
-    (decision,) = decide(status, now=NOW + GRANT_LIFETIME + timedelta(seconds=1))
+    decision = decided(status, now=NOW + GRANT_LIFETIME + timedelta(seconds=1))
     assert isinstance(decision, End)
     assert decision.state is _S.FAILED
     assert decision.reason == (
@@ -139,7 +150,7 @@ def test_a_machine_that_never_boots_over_the_network_fails_with_the_last_sign():
 def test_a_machine_that_restarts_in_the_middle_resumes_with_a_new_attempt():
     status = a_status(RESTORE, _S.STARTED, step=1, last_event_at=NOW + timedelta(seconds=5))
     seen = ObservedMachine(boot_request=NOW + timedelta(seconds=10))
-    (decision,) = decide(status, seen)
+    decision = decided(status, seen=seen)
     assert isinstance(decision, Arm)
     assert decision.attempt == 2
     assert decision.reason == (
@@ -150,12 +161,12 @@ def test_a_machine_that_restarts_in_the_middle_resumes_with_a_new_attempt():
 
 def test_the_boot_request_that_led_to_the_start_is_no_restart():
     seen = ObservedMachine(boot_request=NOW - timedelta(seconds=20))
-    assert decide(a_status(RESTORE, _S.STARTED), seen) == ()
+    assert decided(a_status(RESTORE, _S.STARTED), seen=seen) == WaitUntil(NOW + SILENCE + MOMENT)
 
 
 def test_a_machine_that_restarts_again_and_again_fails():
     status = a_status(RESTORE, _S.STARTED, attempt=MAX_ATTEMPTS)
-    (decision,) = decide(status, ObservedMachine(boot_request=LATER))
+    decision = decided(status, seen=ObservedMachine(boot_request=LATER))
     assert isinstance(decision, End)
     assert decision.state is _S.FAILED
     assert decision.reason.startswith("RW612: the machine restarted during each of 5 attempts")
@@ -163,8 +174,8 @@ def test_a_machine_that_restarts_again_and_again_fails():
 
 def test_silence_during_a_restore_is_indeterminate_and_during_a_capture_a_failure():
     quiet = NOW + SILENCE + timedelta(seconds=1)
-    (restore,) = decide(a_status(RESTORE, _S.STARTED), now=quiet)
-    (reading,) = decide(a_status(CAPTURE, _S.STARTED), now=quiet)
+    restore = decided(a_status(RESTORE, _S.STARTED), now=quiet)
+    reading = decided(a_status(CAPTURE, _S.STARTED), now=quiet)
     assert restore.state is _S.INDETERMINATE
     assert restore.reason == "RW613: nothing was heard since 12:00:00 UTC."
     assert reading.state is _S.FAILED
@@ -174,7 +185,7 @@ def test_silence_during_a_restore_is_indeterminate_and_during_a_capture_a_failur
 def test_a_scenario_that_outlives_its_time_limit_ends():
     late = NOW + timedelta(seconds=RESTORE.timeout_seconds + 1)
     status = a_status(RESTORE, _S.STARTED, last_event_at=late)
-    (decision,) = decide(status, now=late)
+    decision = decided(status, now=late)
     assert decision.state is _S.INDETERMINATE
     assert decision.reason == "RW613: its time limit passed."
 
@@ -187,20 +198,21 @@ def test_the_clone_is_verified_only_by_the_agent_that_this_operation_installed()
         ObservedMachine(installed=TimedReport(a_report(NODE, installed=system), LATER))
         for system in (wrong, right)
     ]
-    assert decide(status, seen[0]) == ()
-    (decision,) = decide(status, seen[1])
+    assert decided(status, seen=seen[0]) == WaitUntil(NOW + REPORT_LIMIT + MOMENT)
+    decision = decided(status, seen=seen[1])
     assert decision.state is _S.VERIFIED
     assert decision.reason == "node-01 started from its own disk and its agent reported"
 
 
 def test_the_reboot_into_the_clone_is_no_restart_of_the_work():
     status = a_status(RESTORE, _S.STARTED, steps_done=True, last_event_at=NOW)
-    assert decide(status, ObservedMachine(boot_request=LATER)) == ()
+    found = decided(status, seen=ObservedMachine(boot_request=LATER))
+    assert found == WaitUntil(NOW + REPORT_LIMIT + MOMENT)
 
 
 def test_a_clone_that_never_reports_fails():
     status = a_status(RESTORE, _S.STARTED, steps_done=True, last_event_at=NOW)
-    (decision,) = decide(status, now=NOW + PROOF_LIFETIME + timedelta(seconds=1))
+    decision = decided(status, now=NOW + REPORT_LIMIT + timedelta(seconds=1))
     assert decision.state is _S.FAILED
     assert decision.reason.startswith("RW614: the disk was written and read back, but")
 
@@ -208,7 +220,7 @@ def test_a_clone_that_never_reports_fails():
 @pytest.mark.parametrize(
     ("proof", "expected"),
     [
-        (None, Prove),
+        (None, Verify),
         ("", _S.VERIFIED),
         ("e2fsck found errors", _S.FAILED),
     ],
@@ -216,9 +228,9 @@ def test_a_clone_that_never_reports_fails():
 def test_a_capture_is_verified_once_its_image_is_proved(proof, expected):
     status = a_status(CAPTURE, _S.STARTED, steps_done=True, last_event_at=NOW)
     captured = Capture(CAPTURE.op_id, "debian12", "a" * 64, proof)
-    (decision,) = decide(status, captures=(captured,))
-    if expected is Prove:
-        assert isinstance(decision, Prove)
+    decision = decided(status, captures=(captured,))
+    if expected is Verify:
+        assert isinstance(decision, Verify)
     else:
         assert decision.state is expected
 

@@ -1,0 +1,221 @@
+"""Boot requests: the timeline of each MAC, its last boot, and machines that no document has.
+
+Anybody can send boot requests, thousands a second, and each has to be answered at once.
+They are therefore recorded in memory and written together, a few times a second; whoever
+decides on one machine writes them first. What is kept is bounded, in memory and on disk.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from providers.netboot.decision import BootRequest
+from reconciler.state import schema
+from reconciler.state.database import Database
+from reconciler.state.observed import Sighting
+
+EVENTS_PER_MAC = 200
+"""Boot events kept per MAC: a network boot makes about twenty, so that the last ten stay."""
+UNKNOWN_MACS = 1000
+"""MACs kept that no machine of the fleet has: a room of new machines that is switched on at
+once, and no more than somebody who sends made-up ones may make us keep."""
+WAITING = 10_000
+"""Requests that may wait to be written; of more, the oldest are lost, and counted."""
+AT_ONCE = 500
+"""Requests written in one transaction: it holds up the event loop for some milliseconds."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootEvent:
+    """One line of a machine's boot timeline."""
+
+    mac: str
+    route: str
+    source: str
+    detail: str
+    answer: str
+    at: datetime
+
+
+@dataclass(slots=True)
+class Recorded:
+    """A request that was taken in; ``answer`` is None until ``Boots.answered`` says what it is."""
+
+    request: BootRequest
+    at: datetime
+    known: bool
+    answer: str | None
+    sequence: int = 0
+    """The event's number once it is written without an answer."""
+
+
+class Boots:
+    """Boot requests on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._waiting: deque[Recorded] = deque()
+        self.lost = 0
+        """Requests that were not written because too many waited."""
+
+    def record(
+        self, request: BootRequest, at: datetime, *, known: bool, answer: str | None = ""
+    ) -> Recorded:
+        """Take in a request, and what was answered; None if that is decided later.
+
+        ``known`` says that a machine of the fleet has the MAC.
+        """
+        recorded = Recorded(request, at, known, answer)
+        self._waiting.append(recorded)
+        if len(self._waiting) > WAITING:
+            self._waiting.popleft()
+            self.lost += 1
+        return recorded
+
+    def answered(self, recorded: Recorded, answer: str) -> None:
+        """Complete a request that was taken in without an answer."""
+        recorded.answer = answer
+        if recorded.sequence:
+            table = schema.boot_event
+            query = update(table).where(table.c.sequence == recorded.sequence)
+            with self._database.writing() as connection:
+                connection.execute(query.values(answer=answer))
+
+    @property
+    def waiting(self) -> int:
+        """Return how many requests are not written yet."""
+        return len(self._waiting)
+
+    def write(self, most: int = AT_ONCE) -> None:
+        """Write the oldest requests that wait; StateError leaves them waiting."""
+        if not self._waiting:
+            return
+        batch = [self._waiting[place] for place in range(min(most, len(self._waiting)))]
+        with self._database.writing() as connection:
+            _write_events(connection, batch)
+            _remember_clients(connection, batch)
+            for mac in {each.request.mac for each in batch}:
+                _cut_timeline(connection, mac)
+            if not all(each.known for each in batch):
+                _cut_unknown(connection)
+        for _ in batch:
+            self._waiting.popleft()
+
+    def write_all(self) -> None:
+        """Write every request that waits."""
+        while self._waiting:
+            self.write()
+
+    def timeline(self, macs: Iterable[str], limit: int) -> tuple[BootEvent, ...]:
+        """Return the newest ``limit`` boot events of these MACs, oldest first."""
+        table = schema.boot_event
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(table)
+                .where(table.c.mac.in_(list(macs)))
+                .order_by(table.c.sequence.desc())
+                .limit(limit)
+            ).all()
+        return tuple(
+            BootEvent(row.mac, row.route, row.source, row.detail, row.answer, row.at)
+            for row in reversed(rows)
+        )
+
+    def sightings(self, known: Iterable[str]) -> tuple[Sighting, ...]:
+        """Return one sighting for each MAC that is none of ``known``, the newest first."""
+        table = schema.boot_event
+        ignored = {*known, ""}
+        found: dict[str, Sighting] = {}
+        uuids: dict[str, str] = {}
+        with self._database.reading() as connection:
+            rows = connection.execute(
+                select(table.c.mac, table.c.uuid, table.c.source, table.c.at)
+                .where(table.c.firmware_boot)
+                .order_by(table.c.sequence)
+            )
+            for row in rows:
+                if row.mac in ignored:
+                    continue
+                if row.uuid:
+                    uuids[row.mac] = row.uuid
+                found.pop(row.mac, None)
+                found[row.mac] = Sighting(row.mac, uuids.get(row.mac, ""), row.source, row.at)
+        return tuple(reversed(found.values()))
+
+
+def _write_events(connection: Connection, batch: Iterable[Recorded]) -> None:
+    table = schema.boot_event
+    answered = []
+    for each in batch:
+        if each.answer is None:
+            statement = insert(table).values(**_event(each)).returning(table.c.sequence)
+            each.sequence = connection.execute(statement).scalar_one()
+        else:
+            answered.append(_event(each))
+    if answered:
+        connection.execute(insert(table), answered)
+
+
+def _event(each: Recorded) -> dict[str, Any]:
+    request = each.request
+    return {
+        "mac": request.mac,
+        "uuid": request.uuid,
+        "route": request.route,
+        "firmware_boot": request.arch is not None,
+        "source": request.source,
+        "detail": request.detail,
+        "answer": each.answer or "",
+        "at": each.at,
+    }
+
+
+def _remember_clients(connection: Connection, batch: Iterable[Recorded]) -> None:
+    """Note of each MAC when it was heard last, and when its firmware asked for a boot last."""
+    newest: dict[str, dict[str, Any]] = {}
+    for each in batch:
+        client = newest.setdefault(each.request.mac, {"mac": each.request.mac, "boot_at": None})
+        client.update(known=each.known, heard_at=each.at)
+        if each.request.arch is not None:
+            client["boot_at"] = each.at
+    for client in newest.values():
+        changes = {name: value for name, value in client.items() if name != "mac"}
+        if client["boot_at"] is None:
+            del changes["boot_at"]
+        connection.execute(
+            upsert(schema.boot_client)
+            .values(**client)
+            .on_conflict_do_update(index_elements=["mac"], set_=changes)
+        )
+
+
+def _cut_timeline(connection: Connection, mac: str) -> None:
+    table = schema.boot_event
+    oldest = (
+        select(table.c.sequence)
+        .where(table.c.mac == mac)
+        .order_by(table.c.sequence.desc())
+        .limit(1)
+        .offset(EVENTS_PER_MAC)
+        .scalar_subquery()
+    )
+    connection.execute(delete(table).where(table.c.mac == mac, table.c.sequence <= oldest))
+
+
+def _cut_unknown(connection: Connection) -> None:
+    client, event = schema.boot_client, schema.boot_event
+    oldest = (
+        select(client.c.mac)
+        .where(client.c.known.is_(False))
+        .order_by(client.c.heard_at.desc(), client.c.mac)
+        .offset(UNKNOWN_MACS)
+    )
+    gone = connection.execute(oldest).scalars().all()
+    if gone:
+        connection.execute(delete(event).where(event.c.mac.in_(gone)))
+        connection.execute(delete(client).where(client.c.mac.in_(gone)))

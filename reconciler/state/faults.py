@@ -1,0 +1,66 @@
+"""What went wrong in the server and still does: one row for each subject, until it works again.
+
+A subject is ``machine/NAME``, ``image/NAME``, ``task/NAME`` or ``commit/ID``: whatever the
+fault was contained in.
+"""
+
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from reconciler.state import schema
+from reconciler.state.database import Database
+
+
+class Fault(NamedTuple):
+    """Something that does not work, and since when."""
+
+    subject: str
+    code: str
+    cause: str
+    since: datetime
+    at: datetime
+    """When it happened last."""
+    times: int
+
+
+class Faults:
+    """Faults on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self._present: set[str] | None = None
+
+    def record(self, subject: str, code: str, cause: str, at: datetime) -> None:
+        """Note that something failed, again or for the first time."""
+        table = schema.fault
+        changes = {"code": code, "cause": cause, "at": at, "count": table.c.count + 1}
+        with self._database.writing() as connection:
+            connection.execute(
+                upsert(table)
+                .values(subject=subject, code=code, cause=cause, since=at, at=at, count=1)
+                .on_conflict_do_update(index_elements=["subject"], set_=changes)
+            )
+        self._subjects().add(subject)
+
+    def end(self, subject: str) -> None:
+        """Note that it works; costs nothing where nothing was wrong."""
+        if subject not in self._subjects():
+            return
+        with self._database.writing() as connection:
+            connection.execute(delete(schema.fault).where(schema.fault.c.subject == subject))
+        self._subjects().discard(subject)
+
+    def present(self) -> tuple[Fault, ...]:
+        """Return all faults, the oldest first."""
+        table = schema.fault
+        with self._database.reading() as connection:
+            rows = connection.execute(select(table).order_by(table.c.since, table.c.subject))
+            return tuple(Fault(*row) for row in rows)
+
+    def _subjects(self) -> set[str]:
+        if self._present is None:
+            self._present = {fault.subject for fault in self.present()}
+        return self._present

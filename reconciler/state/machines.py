@@ -1,0 +1,169 @@
+"""What machines and their agents said, by hardware: recording it, and reading it of one machine."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, and_, delete, false, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from agent.wire.codec import decode, encode
+from agent.wire.report import Report
+from reconciler.state import schema
+from reconciler.state.database import Database
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.installed_system import encode_installed
+from reconciler.state.observation import (
+    ObservationRow,
+    Recorded,
+    observed_machine,
+    quarantine_of,
+)
+from reconciler.state.observed import ObservedMachine
+from specs.fleet import CompiledMachine
+
+OBSERVATION = tuple(getattr(schema.machine_observation.c, name) for name in ObservationRow._fields)
+"""The columns of an ``ObservationRow``."""
+
+
+class Machines:
+    """What was heard of machines, on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def seen(self, machine: CompiledMachine, fleet: FleetHardware) -> ObservedMachine:
+        """Return what is known of one machine of a fleet, by a few indexed queries."""
+        identities = machine.hardware_identities
+        observation, client = schema.machine_observation, schema.boot_client
+        identity, protection = schema.observed_identity, schema.protection
+        named = select(identity.c.hardware).where(identity.c.identity.in_(identities))
+        with self._database.reading() as connection:
+            found = connection.execute(
+                select(*OBSERVATION).where(observation.c.hardware.in_(named))
+            ).all()
+            boots = connection.execute(
+                select(client.c.mac, client.c.boot_at).where(
+                    client.c.mac.in_(machine.macs), client.c.boot_at.is_not(None)
+                )
+            ).all()
+            protected = connection.execute(
+                select(protection.c.identity, protection.c.place).where(
+                    protection.c.identity.in_(identities)
+                )
+            ).all()
+            quarantined = quarantines(connection)
+        rows = (ObservationRow(*row) for row in found)
+        own = [row for row in rows if fleet.owner(tuple(row.identities.split(" "))) == machine.name]
+        recorded = Recorded(
+            load=self.report,
+            boots={row.mac: row.boot_at for row in boots},
+            quarantines=quarantined,
+            protections={row.identity: row.place for row in protected},
+        )
+        return observed_machine(machine, own, recorded)
+
+    def report(self, hardware: str, environment: str) -> Report:
+        """Return the newest report of a hardware and environment."""
+        table = schema.machine_report
+        query = select(table.c.body).where(
+            table.c.hardware == hardware, table.c.environment == environment
+        )
+        with self._database.reading() as connection:
+            return decode(Report, connection.execute(query).scalar_one().encode())
+
+    def record_report(self, machine: CompiledMachine, report: Report, at: datetime) -> None:
+        """Keep the newest report per environment."""
+        row = {"machine": machine.name, "body": encode(report).decode(), "at": at}
+        statement = upsert(schema.machine_report).values(
+            hardware=machine.hardware_identity, environment=report.environment, **row
+        )
+        prefix = "installed" if report.environment == "installed" else "ramdisk"
+        values: dict[str, Any] = {f"{prefix}_name": machine.name, f"{prefix}_at": at}
+        if prefix == "installed":
+            values["installed_system"] = encode_installed(report.installed)
+        with self._database.writing() as connection:
+            connection.execute(
+                statement.on_conflict_do_update(
+                    index_elements=["hardware", "environment"], set_=row
+                )
+            )
+            _record(connection, machine.hardware_identities, values)
+
+    def record_contact(self, machine: CompiledMachine, environment: str, at: datetime) -> None:
+        """Note that the machine's agent asked for work just now."""
+        values = {
+            "contact_name": machine.name,
+            "contact_environment": environment,
+            "contact_at": at,
+        }
+        with self._database.writing() as connection:
+            _record(connection, machine.hardware_identities, values)
+
+    def forget_contact(self, machine: CompiledMachine) -> None:
+        """Forget that an agent is there: it said that it leaves."""
+        table = schema.machine_observation
+        nothing = {"contact_name": None, "contact_environment": None, "contact_at": None}
+        there = and_(
+            table.c.hardware.in_(machine.hardware_identities), table.c.contact_at.is_not(None)
+        )
+        with self._database.writing() as connection:
+            connection.execute(update(table).where(there).values(**nothing))
+
+    def set_quarantine(
+        self, machine: str, identities: tuple[str, ...], reason: str, at: datetime
+    ) -> None:
+        """Keep the hardware from all work until a person clears it; the first reason stays."""
+        with self._database.writing() as connection:
+            connection.execute(
+                upsert(schema.quarantine)
+                .values(
+                    hardware=identities[0],
+                    identities=" ".join(identities),
+                    machine=machine,
+                    reason=reason,
+                    at=at,
+                )
+                .on_conflict_do_nothing()
+            )
+
+    def quarantine(self, machine: str, identities: Iterable[str]) -> str:
+        """Return why the hardware is in quarantine, empty when it is not."""
+        with self._database.reading() as connection:
+            return quarantine_of(machine, identities, quarantines(connection))
+
+    def clear_quarantine(self, machine: str, identities: tuple[str, ...]) -> bool:
+        """End the quarantine; False where there was none.
+
+        Without identities it is found by the name that the machine had then.
+        """
+        table = schema.quarantine
+        known = {*identities, f"name:{machine}"}
+        with self._database.writing() as connection:
+            rows = connection.execute(select(table.c.hardware, table.c.identities)).all()
+            found = [row.hardware for row in rows if known.intersection(row.identities.split(" "))]
+            named = table.c.machine == machine if not identities else false()
+            query = delete(table).where(table.c.hardware.in_(found) | named)
+            return bool(connection.execute(query).rowcount)
+
+
+def quarantines(connection: Connection) -> tuple[tuple[frozenset[str], str], ...]:
+    """Return all quarantines, oldest first. There are few: each is an alarm."""
+    table = schema.quarantine
+    rows = connection.execute(select(table.c.identities, table.c.reason).order_by(table.c.at))
+    return tuple((frozenset(row.identities.split(" ")), row.reason) for row in rows)
+
+
+def _record(connection: Connection, identities: tuple[str, ...], values: dict[str, Any]) -> None:
+    """Write columns of the hardware's observation, and lead every identity to it."""
+    table, hardware = schema.machine_observation, identities[0]
+    changes = {**values, "identities": " ".join(identities)}
+    connection.execute(
+        upsert(table)
+        .values(hardware=hardware, **changes)
+        .on_conflict_do_update(index_elements=["hardware"], set_=changes)
+    )
+    connection.execute(
+        upsert(schema.observed_identity).on_conflict_do_nothing(),
+        [{"identity": each, "hardware": hardware} for each in identities],
+    )

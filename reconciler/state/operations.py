@@ -1,0 +1,168 @@
+"""Operations with their present state, read from the part of history that still decides something.
+
+See ``current_operations`` for what that is. One machine's operations are found by any
+identity of its hardware; the whole fleet's only where a whole plan is made.
+"""
+
+from collections.abc import Collection, Iterable
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from sqlalchemy import ColumnElement, and_, func, or_, select
+
+from reconciler.state import schema
+from reconciler.state.database import Database
+from reconciler.state.observed import Capture
+from reconciler.state.operation import OperationStatus
+from reconciler.state.operation_body import StoredOperation
+from reconciler.state.operation_states import ACTIVE, OperationState
+from reconciler.state.work_begun import WorkBegun, work_begun
+
+UNDER_WAY = ACTIVE | {OperationState.INDETERMINATE}
+_TABLE = schema.current_operation
+_STATES = {state.value: state for state in OperationState}
+
+
+class OperationHardware(NamedTuple):
+    """What an operation is for."""
+
+    op_id: str
+    hardware: str
+    identities: tuple[str, ...]
+
+
+class Operations:
+    """What plans and the loop read of operations."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def current(self, states: Collection[OperationState] = ()) -> tuple[OperationStatus, ...]:
+        """Return the current operations in the order of their last move.
+
+        All of them, or those in these states; their steps are decoded only when they are
+        asked for.
+        """
+        return self._read(_TABLE.c.state.in_([each.value for each in states]) if states else None)
+
+    def active(self, op_ids: Iterable[str]) -> tuple[OperationStatus, ...]:
+        """Return those of these operations that are approved, armed or started."""
+        return self._read(
+            and_(
+                _TABLE.c.op_id.in_(list(op_ids)),
+                _TABLE.c.state.in_([each.value for each in ACTIVE]),
+            )
+        )
+
+    def under_way(self) -> tuple[OperationHardware, ...]:
+        """Return on which hardware operations are under way, in the order of their last move."""
+        query = (
+            select(_TABLE.c.op_id, _TABLE.c.hardware, _TABLE.c.identities)
+            .where(_TABLE.c.state.in_([each.value for each in ACTIVE]))
+            .order_by(_TABLE.c.sequence)
+        )
+        with self._database.reading() as connection:
+            return tuple(
+                OperationHardware(op_id, hardware, tuple(identities.split(" ")))
+                for op_id, hardware, identities in connection.execute(query)
+            )
+
+    def of_hardware(self, identities: Iterable[str]) -> tuple[OperationStatus, ...]:
+        """Return the current operations of all hardware that shares one of these identities."""
+        table = schema.operation_identity
+        named = select(table.c.op_id).where(table.c.identity.in_(list(identities)))
+        return self._read(_TABLE.c.op_id.in_(named))
+
+    def newest_line(self) -> int:
+        """Return the number of the ledger's newest line; 0 where there is none."""
+        with self._database.reading() as connection:
+            return connection.execute(select(func.max(schema.ledger.c.sequence))).scalar() or 0
+
+    def moved_since(self, line: int) -> tuple[str, ...]:
+        """Return the operations that ledger lines after this one concern, oldest first."""
+        table = schema.ledger
+        query = select(table.c.op_id).where(table.c.sequence > line).order_by(table.c.sequence)
+        with self._database.reading() as connection:
+            return tuple(dict.fromkeys(connection.execute(query).scalars()))
+
+    def captures(self, op_ids: Collection[str] | None = None) -> tuple[Capture, ...]:
+        """Return what operations brought into the store; all, or what these did."""
+        table = schema.capture
+        query = select(table.c.op_id, table.c.image, table.c.manifest, table.c.proof)
+        if op_ids is not None:
+            query = query.where(table.c.op_id.in_(list(op_ids)))
+        with self._database.reading() as connection:
+            return tuple(Capture(*row) for row in connection.execute(query))
+
+    def work_begun(self, since: datetime) -> tuple[WorkBegun, ...]:
+        """Return the work that budgets count: begun from ``since`` on, or not over yet."""
+        with self._database.reading() as connection:
+            return work_begun(connection, since)
+
+    def _read(self, where: ColumnElement[bool] | None) -> tuple[OperationStatus, ...]:
+        progress = schema.progress
+        # What an earlier attempt said is over; what an operation said before its end too.
+        said = and_(
+            progress.c.op_id == _TABLE.c.op_id,
+            progress.c.attempt == _TABLE.c.attempt,
+            or_(*(_TABLE.c.state == state.value for state in UNDER_WAY)),
+        )
+        query = (
+            select(
+                *_OPERATION,
+                _TABLE.c.state,
+                _TABLE.c.attempt,
+                _TABLE.c.at,
+                _TABLE.c.reason,
+                progress.c.step,
+                progress.c.bytes_done,
+                progress.c.bytes_total,
+                progress.c.at.label("said_at"),
+                progress.c.steps_done,
+            )
+            .outerjoin(progress, said)
+            .order_by(_TABLE.c.sequence)
+        )
+        if where is not None:
+            query = query.where(where)
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple(map(self._status, rows))
+
+    def _status(self, row: Any) -> OperationStatus:  # noqa: ANN401 - a row of ``_read``
+        state, attempt, at, reason, *said = row[len(_OPERATION) :]
+        return OperationStatus(
+            StoredOperation(self._body, row), _STATES[state], attempt, at, reason, *_said(*said)
+        )
+
+    def _body(self, op_id: str) -> str:
+        """Return the recorded text of an operation."""
+        table = schema.operation
+        with self._database.reading() as connection:
+            query = select(table.c.body).where(table.c.op_id == op_id)
+            return str(connection.execute(query).scalar_one())
+
+
+_OPERATION = (
+    _TABLE.c.op_id,
+    _TABLE.c.kind,
+    _TABLE.c.machine,
+    _TABLE.c.hardware,
+    _TABLE.c.identities,
+    _TABLE.c.scenario,
+    _TABLE.c.run,
+    _TABLE.c.revision,
+    _TABLE.c.destructive,
+    _TABLE.c.proof,
+)
+"""What a row for a ``StoredOperation`` begins with."""
+
+
+def _said(
+    step: int | None,
+    done: int | None,
+    total: int | None,
+    at: datetime | None,
+    steps_done: bool | None,  # noqa: FBT001 - a column
+) -> tuple[int, int, int, datetime | None, bool]:
+    return step or 0, done or 0, total or 0, at, bool(steps_done)

@@ -1,0 +1,77 @@
+"""The whole fleet as it was last heard of: for plans and ``status``, never for one packet."""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+
+from sqlalchemy import select
+
+from reconciler.state import schema
+from reconciler.state.database import Database
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.machines import OBSERVATION, Machines, quarantines
+from reconciler.state.observation import ObservationRow, Recorded, observed_machine
+from reconciler.state.observed import BUDGET_WINDOW, Observed, ObservedImage, ObservedMachine
+from reconciler.state.operations import Operations
+from specs.fleet import CompiledMachine
+
+
+def observe(
+    database: Database,
+    machines: Iterable[CompiledMachine],
+    images: Mapping[str, ObservedImage],
+    now: datetime,
+    fleet: FleetHardware | None = None,
+) -> Observed:
+    """Return what is known of machines, and all operations that still decide something.
+
+    ``fleet`` is the hardware of the whole fleet where ``machines`` are only some of it, or
+    where a caller has it at hand.
+    """
+    machines = tuple(machines)
+    fleet = fleet or FleetHardware(machines)
+    operations = Operations(database)
+    recorded = _recorded(database)
+    unknown = (mac for mac in recorded.boots if fleet.owner_of_mac(mac) is None)
+    return Observed(
+        machines=_machines(database, machines, fleet, recorded),
+        images=images,
+        operations=operations.current(),
+        captures=operations.captures(),
+        work_begun=operations.work_begun(now - BUDGET_WINDOW),
+        unknown_macs=tuple(sorted(unknown)),
+    )
+
+
+def _machines(
+    database: Database,
+    machines: Iterable[CompiledMachine],
+    fleet: FleetHardware,
+    recorded: Recorded,
+) -> dict[str, ObservedMachine]:
+    with database.reading() as connection:
+        found = connection.execute(select(*OBSERVATION)).all()
+    rows: dict[str, list[ObservationRow]] = {}
+    for each in found:
+        row = ObservationRow(*each)
+        owner = fleet.owner(tuple(row.identities.split(" ")))
+        if owner is not None:
+            rows.setdefault(owner, []).append(row)
+    return {
+        machine.name: observed_machine(machine, rows.get(machine.name, ()), recorded)
+        for machine in machines
+    }
+
+
+def _recorded(database: Database) -> Recorded:
+    client, protection = schema.boot_client, schema.protection
+    with database.reading() as connection:
+        boots = connection.execute(
+            select(client.c.mac, client.c.boot_at).where(client.c.boot_at.is_not(None))
+        ).all()
+        protected = connection.execute(select(protection.c.identity, protection.c.place)).all()
+        return Recorded(
+            load=Machines(database).report,
+            boots={row.mac: row.boot_at for row in boots},
+            quarantines=quarantines(connection),
+            protections={row.identity: row.place for row in protected},
+        )

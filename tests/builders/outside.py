@@ -1,0 +1,38 @@
+"""The world outside the reconcile loop: what the loop asks of it is written down."""
+
+from reconciler.state.observed import Capture, ObservedImage
+from reconciler.state.operation import OperationStatus
+from specs.fleet import CompiledMachine
+
+
+class FakeOutside:
+    """Stands for power, restore tests and waiting agents: ``reconciler.loop.reconcile.Effects``."""
+
+    def __init__(self, *images: ObservedImage) -> None:
+        self._images = {image.name: image for image in images}
+        self.woken: list[tuple[str, str]] = []
+        """Machine and operation of each wake-up."""
+        self.told: list[str] = []
+        """Machines whose agents were told that there is work."""
+        self.to_verify: list[Capture] = []
+        self.asked_times = 0
+
+    def wake(self, machine: CompiledMachine, status: OperationStatus) -> None:
+        """Note a wake-up."""
+        self.woken.append((machine.name, status.operation.op_id))
+
+    def verify(self, capture: Capture) -> None:
+        """Note a restore test."""
+        self.to_verify.append(capture)
+
+    def armed(self, machine: str) -> None:
+        """Note that an agent was told."""
+        self.told.append(machine)
+
+    def asked(self) -> None:
+        """Count."""
+        self.asked_times += 1
+
+    def images(self) -> dict[str, ObservedImage]:
+        """Return the images that there are."""
+        return self._images

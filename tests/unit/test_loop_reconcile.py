@@ -1,0 +1,363 @@
+"""The loop looks at one machine at a time, and at no more than it has to."""
+
+from datetime import timedelta
+
+import pytest
+from builders.outside import FakeOutside
+from builders.world import (
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    an_image,
+    an_installed_system,
+)
+from sqlalchemy import event
+from structlog.testing import capture_logs
+
+from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from reconciler.loop.approval import approve
+from reconciler.loop.decide import GRANT_LIFETIME, WAKE_INTERVAL
+from reconciler.loop.reconcile import Reconciler
+from reconciler.planning.planner import plan
+from reconciler.server.boots import BootDecisions
+from reconciler.server.control_plane import AgentEndpoint, ControlPlane
+from reconciler.state.database import open_database
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.ledger import Ledger
+from reconciler.state.operation_states import OperationState
+from reconciler.state.world import observe
+
+_S = OperationState
+
+
+class Server:
+    """A loop on a database of its own, with a clock that is set by hand."""
+
+    def __init__(self, path, fleet, *, unattended=False):
+        self.now = NOW
+        self.database = open_database(path)
+        self.statements = []
+        event.listen(self.database._engine, "before_cursor_execute", self._count)
+        self.outside = FakeOutside(an_image())
+        self.loop = Reconciler(
+            self.database,
+            fleet,
+            FleetHardware(fleet.machines.values()),
+            self.outside,
+            lambda: self.now,
+            acts_unattended=unattended,
+        )
+        endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
+        self.plane = ControlPlane(self.database, self.loop, endpoint, lambda: self.now)
+        self.boots = BootDecisions(self.plane, self.loop, lambda: self.now)
+
+    def _count(self, _connection, _cursor, statement, *_):
+        self.statements.append(statement)
+
+    def asked(self):
+        """Return what the database was asked since the last call, transactions left out."""
+        found = [each for each in self.statements if not each.startswith(("BEGIN", "PRAGMA"))]
+        self.statements.clear()
+        return found
+
+    def reports(self, *machines, installed=False):
+        for machine in machines:
+            system = an_installed_system(machine, "earlier") if installed else None
+            report = a_report(machine, a_disk(machine.name), installed=system)
+            self.loop.machines.record_report(machine, report, self.now)
+
+    def approve_all(self):
+        """Approve the plan of this moment, as another process does."""
+        fleet = self.loop.fleet
+        seen = observe(self.database, fleet.machines.values(), self.outside.images(), self.now)
+        made = plan(fleet, seen, self.now)
+        approve(Ledger(self.database), made, made.to_apply, "ada", self.now)
+        return [item.operation for item in made.to_apply]
+
+    def run(self):
+        """Reconcile until nothing is due; return how many machines were looked at."""
+        self.loop.follow_ledger()
+        for steps in range(10_000):
+            if not self.loop.step():
+                return steps
+        raise AssertionError("the loop does not come to rest")
+
+    def use(self, fleet):
+        self.loop.use(fleet, FleetHardware(fleet.machines.values()))
+
+    def states(self):
+        return {each.operation.machine: each.state for each in self.loop.operations.current()}
+
+    def boots_over_the_network(self, machine):
+        request = BootRequest("dhcp", machine.macs[0], machine.uuid, 0, "0.0.0.0", "x")  # noqa: S104
+        return self.boots.decide(request)
+
+    def close(self):
+        self.database.close()
+
+
+@pytest.fixture
+def serve(tmp_path):
+    """Return what starts a server on the same state each time."""
+    servers = []
+
+    def start(*machines, **settings):
+        changes = {name: settings.pop(name) for name in ("at_once", "per_hour") if name in settings}
+        fleet = a_fleet(*machines, **changes)
+        servers.append(Server(tmp_path / "rackwright.db", fleet, **settings))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+CLONES = [a_machine(number, "clone-golden") for number in range(1, 9)]
+NODE = CLONES[0]
+
+
+# --- one machine ----------------------------------------------------------------------
+
+
+def test_a_boot_of_a_machine_without_work_asks_the_database_nothing(serve):
+    server = serve(*CLONES)
+    server.asked()
+    assert server.boots_over_the_network(NODE) == LocalDisk("no grant")
+    assert server.asked() == []
+
+
+def test_reconciling_one_machine_costs_the_same_in_a_fleet_of_any_size(serve):
+    asked = []
+    for machines in (CLONES[:1], CLONES):
+        server = serve(*machines)
+        server.reports(NODE)
+        if not asked:
+            server.approve_all()
+        server.run()
+        server.run()
+        server.now += WAKE_INTERVAL
+        server.asked()
+        assert server.run() == 1
+        asked.append(len(server.asked()))
+    assert asked[0] == asked[1] < 12
+
+
+def test_an_idle_second_is_one_question_about_the_ledger(serve):
+    server = serve(*CLONES)
+    server.reports(*CLONES)
+    server.run()
+    server.asked()
+    assert server.run() == 0
+    assert server.asked() == ["SELECT max(ledger.sequence) AS max_1 \nFROM ledger"]
+
+
+def test_only_the_agent_of_an_armed_machine_is_told(serve):
+    server = serve(*CLONES, at_once=1)
+    server.reports(*CLONES)
+    server.approve_all()
+    server.run()
+    assert server.outside.told == [NODE.name]
+
+
+def test_an_armed_machine_is_woken_until_its_grant_expires(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    (operation,) = server.approve_all()
+    server.run()
+    assert server.outside.woken == [(NODE.name, operation.op_id)]
+    assert server.loop.next_time() == server.now + WAKE_INTERVAL
+    server.now += WAKE_INTERVAL
+    assert server.run() == 1
+    assert len(server.outside.woken) == 2
+    server.now += GRANT_LIFETIME
+    server.run()
+    (status,) = server.loop.operations.current()
+    assert (status.state, status.attempt) == (_S.ARMED, 2)
+
+
+def test_what_another_process_ends_is_let_go_of(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    (operation,) = server.approve_all()
+    server.run()
+    Ledger(server.database).move(
+        operation.op_id, _S.ARMED, _S.CANCELLED, attempt=1, at=NOW, actor="ada", reason="not now"
+    )
+    server.run()
+    assert not server.loop.has_work(NODE.name)
+    assert server.loop.next_time() is None
+    assert server.boots_over_the_network(NODE) == LocalDisk("no grant")
+
+
+def test_a_new_server_goes_on_where_the_last_one_was(serve):
+    first = serve(NODE)
+    first.reports(NODE)
+    first.approve_all()
+    first.run()
+    second = serve(NODE)
+    assert isinstance(second.boots_over_the_network(NODE), DeployOS)
+
+
+def test_work_of_hardware_that_the_fleet_let_go_of_is_followed_to_its_end(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    server.approve_all()
+    server.run()
+    server.use(a_fleet(CLONES[1]))
+    server.now += 5 * GRANT_LIFETIME + timedelta(minutes=5)
+    for _ in range(5):
+        server.run()
+        server.now += GRANT_LIFETIME + timedelta(seconds=1)
+    server.run()
+    assert server.states() == {NODE.name: _S.FAILED}
+    assert len(server.outside.woken) == 1
+
+
+# --- budgets --------------------------------------------------------------------------
+
+
+def test_work_waits_for_a_budget_in_the_order_of_its_approval(serve):
+    server = serve(*CLONES, at_once=2, per_hour=100)
+    server.reports(*CLONES)
+    operations = server.approve_all()
+    server.run()
+    begun = [operation.machine for operation in operations[:2]]
+    assert server.outside.told == begun
+    assert server.run() == 0, "those that wait are not looked at again and again"
+    for operation in operations:
+        (status,) = server.loop.ledger.operations(op_id=operation.op_id)
+        if status.state is not _S.ARMED:
+            break
+        server.plane.fail(status, "it did not work out", "test")
+        server.run()
+    assert server.outside.told == [operation.machine for operation in operations]
+
+
+def test_the_hour_of_a_budget_passes_by_itself(serve):
+    server = serve(*CLONES, at_once=9, per_hour=3)
+    server.reports(*CLONES)
+    server.approve_all()
+    server.run()
+    assert len(server.outside.told) == 3
+    for status in server.loop.operations.current([_S.ARMED]):
+        server.plane.fail(status, "it did not work out", "test")
+    server.run()
+    assert len(server.outside.told) == 3
+    hour = NOW + timedelta(hours=1)
+    assert server.loop.next_time() == hour
+    server.now = hour
+    server.run()
+    assert len(server.outside.told) == 6
+
+
+def test_budgets_are_kept_over_a_restart_and_a_new_revision(serve):
+    first = serve(*CLONES, at_once=2, per_hour=100)
+    first.reports(*CLONES)
+    first.approve_all()
+    first.run()
+    second = serve(*CLONES, at_once=2, per_hour=100)
+    second.run()
+    assert second.outside.told == []
+    second.use(a_fleet(*CLONES, at_once=3, per_hour=100))
+    second.run()
+    assert len(second.outside.told) == 1
+
+
+# --- unattended -----------------------------------------------------------------------
+
+
+def test_every_machine_is_looked_at_once_and_then_when_its_plan_may_change(serve):
+    server = serve(*CLONES, unattended=True)
+    server.reports(*CLONES, installed=True)
+    assert server.run() == len(CLONES)
+    assert server.run() == 0
+    expires = NOW + timedelta(seconds=server.loop.fleet.settings.observation_max_age_seconds)
+    assert expires < server.loop.next_time() < expires + timedelta(seconds=1)
+
+
+def test_a_machine_that_was_never_seen_is_inspected_without_a_person(serve):
+    server = serve(NODE, unattended=True)
+    server.run()
+    (status,) = server.loop.operations.current()
+    assert (status.operation.kind, status.state) == ("inspect", _S.ARMED)
+
+
+def test_nothing_destructive_begins_without_a_person(serve):
+    server = serve(*CLONES, unattended=True)
+    server.reports(*CLONES)
+    server.run()
+    assert server.states() == {}
+
+
+def test_a_report_leads_to_a_look_at_its_machine_alone(serve):
+    server = serve(*CLONES, unattended=True)
+    server.run()
+    server.reports(NODE)
+    server.loop.ask(NODE.name)
+    assert server.run() == 1
+
+
+# --- what goes wrong is contained -----------------------------------------------------
+
+
+def break_machine(server, machine):
+    """Let what is recorded of a machine be unreadable."""
+    with server.database.writing() as connection:
+        connection.exec_driver_sql(
+            "UPDATE machine_observation SET installed_at = 'never' WHERE hardware = ?",
+            (machine.hardware_identity,),
+        )
+
+
+def test_a_machine_that_cannot_be_reconciled_stops_no_other(serve):
+    machines = [a_machine(number, "capture-golden") for number in range(1, 9)]
+    server = serve(*machines, unattended=True)
+    server.reports(*machines, installed=True)
+    server.run()
+    for machine in machines:
+        system = an_installed_system(machine, "earlier")
+        server.loop.machines.record_report(
+            machine, a_report(machine, a_disk(), installed=system), server.now
+        )
+    server.approve_all()
+    break_machine(server, machines[0])
+    with capture_logs() as logs:
+        server.run()
+    assert set(server.outside.told) == {each.name for each in machines[1:]}
+    (fault,) = server.loop.faults.present()
+    assert (fault.subject, fault.code) == ("machine/node-01", "RW790")
+    said = [line for line in logs if line["event"] == "machine not reconciled" and "code" in line]
+    assert [(line["machine"], line["times"]) for line in said] == [("node-01", 1)]
+    server.reports(machines[0], installed=True)
+    server.now += timedelta(seconds=2)
+    server.run()
+    assert server.loop.faults.present() == ()
+    assert machines[0].name in server.outside.told
+
+
+def test_a_machine_that_fails_again_and_again_is_tried_ever_more_seldom(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    server.approve_all()
+    server.reports(NODE, installed=True)
+    with server.database.writing() as connection:
+        connection.exec_driver_sql("UPDATE current_operation SET at = 'never'")
+    server.loop.ask(NODE.name)
+    waits = []
+    server.loop._work[NODE.name] = dict.fromkeys(
+        each
+        for (each,) in server.database._engine.connect().exec_driver_sql(
+            "SELECT op_id FROM current_operation"
+        )
+    )
+    with capture_logs():
+        for _ in range(12):
+            assert server.loop.step()
+            due = server.loop.next_time()
+            waits.append((due - server.now).total_seconds())
+            server.now = due
+    assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
+    (fault,) = server.loop.faults.present()
+    assert fault.times == 12
