@@ -15,7 +15,7 @@ from agent.wire.work import Work
 from providers.netboot.decision import (
     BootAnswer,
     BootRequest,
-    BootTicket,
+    EnrollmentCredentials,
     Grant,
     decide,
 )
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from reconciler.state.database import Database
     from specs.fleet import CompiledFleet, CompiledMachine
 
-TICKET_LIFETIME = timedelta(minutes=10)
+CREDENTIALS_LIFETIME = timedelta(minutes=10)
 """From the boot script to the agent's enrollment."""
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
 """From the hand-out of the work to the installed agent's first start: a restore lies between."""
@@ -184,7 +184,7 @@ class ControlPlane:
         machine = self.machine_by_mac(request.mac)
         self.observations.record_boot(replace(request, arch=None), self.now(), machine)
 
-    def ticket(self, grant: Grant) -> BootTicket | None:
+    def credentials(self, grant: Grant) -> EnrollmentCredentials | None:
         """Mint the enrollment token of a boot script, while the grant is live."""
         status = self._status(grant.operation)
         if (
@@ -193,8 +193,8 @@ class ControlPlane:
             or status.attempt != grant.attempt
         ):
             return None
-        text = self._mint(status, "deploy-os", TICKET_LIFETIME)
-        return BootTicket(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
+        text = self._mint(status, "deploy-os", CREDENTIALS_LIFETIME)
+        return EnrollmentCredentials(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
 
     # --- work --------------------------------------------------------------------
 

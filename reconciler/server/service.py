@@ -19,7 +19,7 @@ from providers.errors import ProviderError
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
-from providers.netboot.port_holder import bind_error
+from providers.netboot.port_owner import bind_error
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from reconciler.errors import ReconcilerError
 from reconciler.loop.approval import approve, unattended

@@ -26,7 +26,7 @@ from reconciler.loop.approval import approve, unattended
 from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
-from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
+from reconciler.server.control_plane import CREDENTIALS_LIFETIME, AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.state.database import open_database
 from reconciler.state.observed import ObservedMachine, TimedReport
@@ -237,16 +237,16 @@ def test_the_installed_agent_of_this_operation_verifies_it(plane, approved, cloc
 @pytest.mark.usefixtures("approved")
 def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    credentials = plane.credentials(firmware_asks(plane).grant)
     csr = a_csr()
-    first = enroller.enroll(a_request(ticket.token, csr), "10.77.0.101")
+    first = enroller.enroll(a_request(credentials.token, csr), "10.77.0.101")
     assert first.machine == NODE.name
-    again = enroller.enroll(a_request(ticket.token, csr), "10.77.0.101")
+    again = enroller.enroll(a_request(credentials.token, csr), "10.77.0.101")
     assert again.machine == NODE.name
     with pytest.raises(
         TrustError, match="RW543: the token was used before; node-01 is quarantined"
     ):
-        enroller.enroll(a_request(ticket.token), "10.77.0.66")
+        enroller.enroll(a_request(credentials.token), "10.77.0.66")
     seen = plane.observed().machines[NODE.name]
     assert seen.quarantine == (
         "its enrollment token was used twice, the second time from 10.77.0.66"
@@ -257,7 +257,7 @@ def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
 def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
     plane.reconcile()
     grant = firmware_asks(plane).grant
-    first, second = plane.ticket(grant), plane.ticket(grant)
+    first, second = plane.credentials(grant), plane.credentials(grant)
     with pytest.raises(TrustError, match="RW540: the token is not known"):
         enroller.enroll(a_request(first.token), "10.77.0.101")
     assert enroller.enroll(a_request(second.token), "10.77.0.101").machine == NODE.name
@@ -266,10 +266,10 @@ def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
 @pytest.mark.usefixtures("approved")
 def test_a_token_expires(plane, enroller, clock):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
-    clock.now += TICKET_LIFETIME + timedelta(seconds=1)
+    credentials = plane.credentials(firmware_asks(plane).grant)
+    clock.now += CREDENTIALS_LIFETIME + timedelta(seconds=1)
     with pytest.raises(TrustError, match="RW541: the token has expired"):
-        enroller.enroll(a_request(ticket.token), "10.77.0.101")
+        enroller.enroll(a_request(credentials.token), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
@@ -283,22 +283,22 @@ def test_a_token_expires(plane, enroller, clock):
 )
 def test_a_token_does_not_enrol_other_hardware(plane, enroller, changes):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    credentials = plane.credentials(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW542: the token is for node-01, but the hardware"):
-        enroller.enroll(a_request(ticket.token, **changes), "10.77.0.101")
+        enroller.enroll(a_request(credentials.token, **changes), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
 def test_a_token_of_the_ram_system_does_not_enrol_an_installed_one(plane, enroller):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
+    credentials = plane.credentials(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW540"):
-        enroller.enroll(a_request(ticket.token, environment="installed"), "10.77.0.101")
+        enroller.enroll(a_request(credentials.token, environment="installed"), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
-def test_no_ticket_is_given_for_a_grant_that_was_claimed(plane):
-    assert plane.ticket(started(plane)) is None
+def test_no_credentials_are_given_for_a_grant_that_was_claimed(plane):
+    assert plane.credentials(started(plane)) is None
 
 
 def test_a_quarantined_machine_gets_no_further_work(plane, approved):
@@ -350,8 +350,8 @@ def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved
 
 def test_a_certificate_of_an_earlier_name_is_the_renamed_machines(plane, enroller, approved):
     plane.reconcile()
-    ticket = plane.ticket(firmware_asks(plane).grant)
-    enroller.enroll(a_request(ticket.token), "10.77.0.101")
+    credentials = plane.credentials(firmware_asks(plane).grant)
+    enroller.enroll(a_request(credentials.token), "10.77.0.101")
     newcomer = a_machine(9, name=NODE.name)
     plane.desired = a_fleet(replace(NODE, name="database-1"), newcomer)
     assert plane.machine_of_agent(approved.machine).name == "database-1"
