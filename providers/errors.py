@@ -10,7 +10,7 @@ class ProviderError(Exception):
     """Something in the world did not do what was asked.
 
     ``code`` is the stable name (``RW3xx`` netboot, ``RW4xx`` imaging, ``RW6xx``
-    power, ``RW8xx`` lab), ``cause`` says what happened, ``action`` what a person
+    power, ``RW8xx`` lab and supervision), ``cause`` says what happened, ``action`` what a person
     can do.
     """
 

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from providers.netboot.boot_policy import FILES_PATH
-from providers.netboot.decision import BootTicket
+from providers.netboot.decision import EnrollmentCredentials
 from providers.netboot.errors import BootScriptError
 from providers.netboot.firmware import KERNEL, RAM_DISK
 
@@ -107,7 +107,7 @@ def parse_mac(text: str) -> str | None:
     return mac if _MAC.fullmatch(mac) else None
 
 
-def kernel_command_line(ticket: BootTicket, mac: str, extra: Iterable[str]) -> str:
+def kernel_command_line(credentials: EnrollmentCredentials, mac: str, extra: Iterable[str]) -> str:
     """Return the Deploy-OS kernel's command line.
 
     ``BOOTIF`` is PXELINUX's form, hardware type first: it tells the RAM system
@@ -115,9 +115,9 @@ def kernel_command_line(ticket: BootTicket, mac: str, extra: Iterable[str]) -> s
     """
     return " ".join(
         (
-            f"rackwright.server={_checked('the server address', _URL, ticket.server)}",
-            f"rackwright.pin={_checked('the pin', _PIN, ticket.pin)}",
-            f"rackwright.token={_checked('the token', _TOKEN, ticket.token, secret=True)}",
+            f"rackwright.server={_checked('the server address', _URL, credentials.server)}",
+            f"rackwright.pin={_checked('the pin', _PIN, credentials.pin)}",
+            f"rackwright.token={_checked('the token', _TOKEN, credentials.token, secret=True)}",
             f"BOOTIF=01-{_checked('the MAC', _MAC, mac).replace(':', '-')}",
             *_CONSOLES,
             *(_checked_argument(word) for word in extra),

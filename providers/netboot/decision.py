@@ -80,7 +80,7 @@ def decide(request: BootRequest, grants: tuple[Grant, ...], now: datetime) -> Bo
 
 
 @dataclass(frozen=True, slots=True)
-class BootTicket:
+class EnrollmentCredentials:
     """What a boot script carries so that the RAM system can enroll: secrets of minutes.
 
     ``server`` is the agents' base URL, ``pin`` the SHA-256 fingerprint of its
@@ -104,7 +104,7 @@ class BootAuthority(Protocol):
     def decide(self, request: BootRequest) -> BootAnswer:
         """Record the request in the boot timeline, reconcile, and decide by ``decide``."""
 
-    def ticket(self, grant: Grant) -> BootTicket | None:
+    def credentials(self, grant: Grant) -> EnrollmentCredentials | None:
         """Mint the token for a boot script; an earlier unused one of the grant dies.
 
         None when the grant is gone by now: the script then boots the local disk.

@@ -9,8 +9,8 @@ import structlog
 
 from providers.netboot import dhcp_server_policy, proxy_policy
 from providers.netboot.address_choice import ServerContext
-from providers.netboot.boot_desk import BootDesk
 from providers.netboot.boot_policy import BootData, boot_data
+from providers.netboot.boot_service import BootService
 from providers.netboot.client_text import printable
 from providers.netboot.decision import BootRequest, DeployOS
 from providers.netboot.dhcp_codec import decode, encode
@@ -38,7 +38,7 @@ class Datagram:
 class DhcpService:
     """Answers DHCP on one interface, for its own network and those behind relays."""
 
-    desk: BootDesk
+    boots: BootService
     reservations: Callable[[], Mapping[str, IPv4Address]]
 
     def receive(self, payload: bytes, source: str) -> Datagram | None:
@@ -64,7 +64,7 @@ class DhcpService:
             return None
         firmware = classify(message.options)
         boot = self._boot(message, firmware, "proxy-dhcp", source)
-        reply = proxy_policy.acknowledge(message, boot, self.desk.site.address)
+        reply = proxy_policy.acknowledge(message, boot, self.boots.site.address)
         return None if reply is None else Datagram(encode(reply), source, port)
 
     def _read(self, payload: bytes, source: str) -> DhcpMessage | None:
@@ -77,16 +77,16 @@ class DhcpService:
 
     def _network(self, message: DhcpMessage) -> CompiledNetwork | None:
         """Return the network that the client is on: the relay's, else our own."""
-        here = self.desk.site.address if message.giaddr == UNSPECIFIED else message.giaddr
-        return next((net for net in self.desk.networks() if here in net.subnet), None)
+        here = self.boots.site.address if message.giaddr == UNSPECIFIED else message.giaddr
+        return next((net for net in self.boots.networks() if here in net.subnet), None)
 
     def _lease(
         self, message: DhcpMessage, network: CompiledNetwork, source: str
     ) -> Datagram | None:
         firmware = classify(message.options)
         boot = self._boot(message, firmware, "dhcp", source)
-        site, leases = self.desk.site, self.desk.leases
-        context = ServerContext(network, site.address, self.reservations(), self.desk.now())
+        site, leases = self.boots.site, self.boots.leases
+        context = ServerContext(network, site.address, self.reservations(), self.boots.now())
         outcome = dhcp_server_policy.answer(message, boot, context, leases)
         if outcome.drop is not None:
             leases.drop(outcome.drop)
@@ -104,10 +104,10 @@ class DhcpService:
         firmware = classify(message.options)
         if message.message_type is not MessageType.DISCOVER:
             # The rest of the conversation is the site's own DHCP server's.
-            self.desk.note(_request(message, firmware, "proxy-dhcp", source))
+            self.boots.note(_request(message, firmware, "proxy-dhcp", source))
             return None
         boot = self._boot(message, firmware, "proxy-dhcp", source)
-        reply = proxy_policy.offer(message, boot, firmware, self.desk.site.address)
+        reply = proxy_policy.offer(message, boot, firmware, self.boots.site.address)
         if reply is None:
             return None
         address, port = destination(reply)
@@ -123,20 +123,20 @@ class DhcpService:
         """Ask what the machine boots; note what asks for no decision."""
         request = _request(message, firmware, route, source)
         if firmware is None or message.message_type not in _BOOT_MESSAGES:
-            self.desk.note(request)
+            self.boots.note(request)
             return None
         chain = firmware.chain if route == "dhcp" else firmware.beside
-        answer = self.desk.decide(request)
+        answer = self.boots.decide(request)
         problem = self._obstacle(firmware, chain) if isinstance(answer, DeployOS) else None
         if problem is not None:
             self._report(message, route, source, problem)
             chain = None
-        return boot_data(answer, chain, firmware, message.chaddr, self.desk.site)
+        return boot_data(answer, chain, firmware, message.chaddr, self.boots.site)
 
     def _obstacle(self, firmware: Firmware, chain: Chain | None) -> Problem | None:
         """Return why this firmware cannot be sent to the Deploy-OS, although it may."""
         if chain is not None:
-            return self.desk.files.missing(chain.needs)
+            return self.boots.files.missing(chain.needs)
         defects = f": {firmware.defects}" if firmware.defects else ""
         return Problem(
             "RW310",
@@ -153,7 +153,7 @@ class DhcpService:
     ) -> None:
         log.error("dhcp problem", mac=message.chaddr, code=problem.code, problem=str(problem))
         uuid, arch = message.options.uuid, _arch(message)
-        self.desk.note(BootRequest(route, message.chaddr, uuid, arch, source, str(problem)))
+        self.boots.note(BootRequest(route, message.chaddr, uuid, arch, source, str(problem)))
 
 
 def _request(

@@ -14,7 +14,6 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from providers.netboot.boot_desk import BootDesk
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_script import (
@@ -23,6 +22,7 @@ from providers.netboot.boot_script import (
     GRUB_MACHINE_PATH,
     parse_mac,
 )
+from providers.netboot.boot_service import BootService
 from providers.netboot.client_text import printable
 from providers.netboot.decision import BootAuthority
 from providers.netboot.dhcp_endpoint import DhcpEndpoint, Receive, open_endpoint
@@ -95,7 +95,7 @@ class NetbootServer:
     ) -> None:
         self._configuration = configuration
         self._files = BootFiles(configuration.boot_files)
-        self._desk = BootDesk(
+        self._boots = BootService(
             authority,
             leases,
             self._files,
@@ -103,7 +103,7 @@ class NetbootServer:
             configuration.networks,
             configuration.now,
         )
-        self._dhcp = DhcpService(self._desk, configuration.reservations)
+        self._dhcp = DhcpService(self._boots, configuration.reservations)
         self._tftp: TftpServer | None = None
         self._endpoints: dict[str, DhcpEndpoint] = {}
 
@@ -116,7 +116,7 @@ class NetbootServer:
 
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return the routes to add to the application that serves ``http``."""
-        return routes(self._desk)
+        return routes(self._boots)
 
     async def start(self) -> None:
         """Bind everything, or nothing. Raises ``PortTakenError`` or ``InterfaceError``."""
@@ -191,7 +191,7 @@ class NetbootServer:
             f"{printable(transfer.name)} {transfer.ending}: "
             f"{transfer.sent} bytes in {transfer.seconds:.1f} s"
         )
-        self._call_in_loop(lambda: self._desk.note_transfer("tftp", transfer.source, detail))
+        self._call_in_loop(lambda: self._boots.note_transfer("tftp", transfer.source, detail))
 
     def _call_in_loop(self, action: Callable[[], None]) -> None:
         try:
@@ -203,12 +203,12 @@ class NetbootServer:
         """Return what a TFTP name stands for: a script of ours, else a boot file."""
         relative = name.lstrip("/")
         if relative == GRUB_CONFIG_PATH:
-            self._desk.note_transfer("tftp", source, f"RRQ {relative}")
+            self._boots.note_transfer("tftp", source, f"RRQ {relative}")
             return io.BytesIO(GRUB_CONFIG.encode())
         if relative.startswith(GRUB_MACHINE_PATH):
             mac = parse_mac(relative.removeprefix(GRUB_MACHINE_PATH))
-            return io.BytesIO(self._desk.script("grub", mac, source).encode()) if mac else None
+            return io.BytesIO(self._boots.script("grub", mac, source).encode()) if mac else None
         path = self._files.find(name)
         found = "" if path else ": no such file"
-        self._desk.note_transfer("tftp", source, f"RRQ {printable(relative)}{found}")
+        self._boots.note_transfer("tftp", source, f"RRQ {printable(relative)}{found}")
         return path.open("rb") if path else None

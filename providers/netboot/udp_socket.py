@@ -3,7 +3,7 @@
 import socket
 from ipaddress import IPv4Address
 
-from providers.netboot.port_holder import bind_error
+from providers.netboot.port_owner import bind_error
 
 _STORM_BUFFER = 4 << 20
 """Bytes of receive buffer to ask for: a rack that starts at once asks all at once."""

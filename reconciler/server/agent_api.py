@@ -7,15 +7,22 @@ from typing import TypeVar
 
 import structlog
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-from agent.wire.codec import WireError, decode, encode
+from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
 from agent.wire.step import Finish
 from agent.wire.work import Claim, OperationEvent, Work
 from providers.errors import ProviderError
 from providers.imaging.store import ChunkStore
-from reconciler.errors import TrustError
+from reconciler.errors import StateError, TrustError
+from reconciler.server.connection_limits import (
+    UNAUTHENTICATED_BODY,
+    BodyTooLargeError,
+    decode_body,
+    read_body,
+)
 from reconciler.server.control_plane import ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.notifier import Notifier
@@ -73,7 +80,7 @@ class AgentApi:
 
     async def enroll(self, request: web.Request) -> web.Response:
         """Trade a single-use token and a key for a certificate."""
-        body = await _body(request, EnrollmentRequest)
+        body = await _body(request, EnrollmentRequest, UNAUTHENTICATED_BODY)
         try:
             enrollment: Enrollment = self._enroller.enroll(body, request.remote or "")
         except TrustError as error:
@@ -236,6 +243,16 @@ class AgentApi:
         return peer
 
 
+@web.middleware
+async def busy_as_unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Ask agents to come again where another process holds the database: they do."""
+    try:
+        return await handler(request)
+    except StateError as error:
+        log.warning("request not served", path=request.path, code=error.code, cause=error.cause)
+        raise _refusal(web.HTTPServiceUnavailable, error.code, error.cause, error.action) from error
+
+
 def _overtaken(peer: AgentPeer, operation: str, attempt: int) -> web.HTTPException:
     return _refusal(
         web.HTTPConflict,
@@ -245,21 +262,18 @@ def _overtaken(peer: AgentPeer, operation: str, attempt: int) -> web.HTTPExcepti
     )
 
 
-async def _body(request: web.Request, kind: type[T]) -> T:
+async def _body(request: web.Request, kind: type[T], limit: int = MAX_BODY) -> T:
     try:
-        return decode(kind, await _bounded(request, MAX_BODY))
+        return await decode_body(kind, await _bounded(request, limit))
     except WireError as error:
         raise _refusal(web.HTTPBadRequest, "RW530", str(error)) from error
 
 
 async def _bounded(request: web.Request, limit: int) -> bytes:
-    parts, size = [], 0
-    async for part in request.content.iter_chunked(1 << 20):
-        size += len(part)
-        if size > limit:
-            raise _refusal(web.HTTPRequestEntityTooLarge, "RW535", f"more than {limit} bytes")
-        parts.append(part)
-    return b"".join(parts)
+    try:
+        return await read_body(request, limit)
+    except BodyTooLargeError as error:
+        raise _refusal(web.HTTPRequestEntityTooLarge, "RW535", str(error)) from error
 
 
 def _number(text: str) -> int:

@@ -13,7 +13,7 @@ import structlog
 from providers.netboot.decision import (
     BootAnswer,
     BootRequest,
-    BootTicket,
+    EnrollmentCredentials,
     Grant,
     LocalDisk,
     decide,
@@ -23,7 +23,7 @@ from reconciler.loop.reconcile import Reconciler
 from reconciler.server.control_plane import ControlPlane
 from specs.fleet import CompiledMachine
 
-TICKET_LIFETIME = timedelta(minutes=10)
+CREDENTIALS_LIFETIME = timedelta(minutes=10)
 """From the boot script to the agent's enrollment."""
 
 log = structlog.get_logger(__name__)
@@ -68,9 +68,9 @@ class BootDecisions:
         known = self._reconciler.machine_by_mac(request.mac) is not None
         self._reconciler.boots.record(replace(request, arch=None), self._clock(), known=known)
 
-    def ticket(self, grant: Grant) -> BootTicket | None:
+    def credentials(self, grant: Grant) -> EnrollmentCredentials | None:
         """Mint the enrollment token of a boot script, while the grant is live."""
-        return self._plane.ticket(grant, TICKET_LIFETIME)
+        return self._plane.credentials(grant, CREDENTIALS_LIFETIME)
 
     def _reconcile(self, machine: CompiledMachine) -> None:
         """Reconcile now; where that fails the grants of before decide, else the local disk."""

@@ -11,7 +11,7 @@ from attrs import evolve
 
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import Work
-from providers.netboot.decision import BootTicket, Grant
+from providers.netboot.decision import EnrollmentCredentials, Grant
 from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
@@ -115,7 +115,7 @@ class ControlPlane:
         known = machine.hardware_identities if machine else ()
         return bool(self.machines.quarantine(name, (*operation.identities, *known)))
 
-    def ticket(self, grant: Grant, lifetime: timedelta) -> BootTicket | None:
+    def credentials(self, grant: Grant, lifetime: timedelta) -> EnrollmentCredentials | None:
         """Mint the enrollment token of a boot script, while the grant is live."""
         status = self._status(grant.operation)
         if (
@@ -125,7 +125,7 @@ class ControlPlane:
         ):
             return None
         text = self._mint(status, "deploy-os", lifetime)
-        return BootTicket(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
+        return EnrollmentCredentials(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
 
     def work(self, key: str) -> Work | None:
         """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""

@@ -7,10 +7,12 @@ the process cannot do without ends it after a while, with a code that is not 0.
 import asyncio
 import fcntl
 import os
+import ssl
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Self
@@ -23,13 +25,14 @@ from providers.errors import ProviderError
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
-from providers.netboot.port_holder import bind_error
+from providers.netboot.port_owner import bind_error
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.loop.reconcile import Reconciler
-from reconciler.server.agent_api import AgentApi
+from reconciler.server.agent_api import AgentApi, busy_as_unavailable
 from reconciler.server.boots import BootDecisions
+from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_descriptor_limit
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.local_interface import local_interface
@@ -87,6 +90,7 @@ class Service:
         self._clock = clock
         self._stack = AsyncExitStack()
         self._supervisor = Supervisor()
+        self._connections = ConnectionLimits(Limits.for_descriptors(raise_descriptor_limit()))
         self._news = asyncio.Event()
         self._notifier = Notifier()
         self._tests: set[str] = set()
@@ -305,26 +309,37 @@ class Service:
         }
 
     async def _listen(self, stack: AsyncExitStack) -> None:
-        firmware = web.Application()
+        firmware = web.Application(middlewares=[self._connections.middleware])
         firmware.add_routes(self._netboot.routes())
         enroller = Enroller(self.plane, self.authority, x509.random_serial_number)
         api = AgentApi(self.plane, enroller, self.store, self._notifier)
-        agents = web.Application(client_max_size=8 * 1024 * 1024)
+        agents = web.Application(middlewares=[self._connections.middleware, busy_as_unavailable])
         agents.add_routes(api.routes())
         agents.add_routes(chunk_routes(self.store, api.authorise))
-        for application, port, tls in (
-            (firmware, self._settings.http_port, None),
-            (agents, self._settings.https_port, self._tls),
-        ):
-            runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
-            await runner.setup()
-            stack.push_async_callback(runner.cleanup)
-            site = web.TCPSite(runner, str(self.place.address), port, ssl_context=tls)
-            try:
-                await site.start()
-            except OSError as error:
-                place = self.place
-                raise bind_error(error, "tcp", place.address, port, place.name) from error
+        await self._accept(stack, "firmware", firmware, self._settings.http_port, None)
+        await self._accept(stack, "agents", agents, self._settings.https_port, self._tls)
+        self._supervisor.start("slow connections", self._connections.sweep)
+
+    async def _accept(
+        self,
+        stack: AsyncExitStack,
+        name: str,
+        application: web.Application,
+        port: int,
+        tls: ssl.SSLContext | None,
+    ) -> None:
+        """Serve an application on a port, for as long as the service runs."""
+        runner = web.AppRunner(application, **self._connections.runner_options())
+        await runner.setup()
+        stack.push_async_callback(runner.cleanup)
+        try:
+            sock = self._connections.listen(str(self.place.address), port)
+        except OSError as error:
+            place = self.place
+            raise bind_error(error, "tcp", place.address, port, place.name) from error
+        stack.callback(sock.close)
+        accept = partial(self._connections.accept, sock, runner, tls)
+        self._supervisor.start(f"connections of {name}", accept, essential=True)
 
 
 def is_served(state: Path) -> bool:

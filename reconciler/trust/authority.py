@@ -40,8 +40,8 @@ _LONGEST_COMMON_NAME = 64  # ub-common-name, RFC 5280 appendix A.1
 class ServerCredentials:
     """What a TLS server of this authority presents.
 
-    ``pin`` is the SHA-256 of the certificate's DER form in hex, as boot tickets
-    carry it; a new certificate has a new pin, so tickets minted before are void.
+    ``pin`` is the SHA-256 of the certificate's DER form in hex, as enrollment credentials
+    carry it; a new certificate has a new pin, so credentials minted before are void.
     """
 
     certificate_path: Path

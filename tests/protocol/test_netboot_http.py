@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from providers.netboot.boot_desk import BootDesk
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
+from providers.netboot.boot_service import BootService
 from providers.netboot.http_routes import routes
 from providers.netboot.leases import InMemoryLeaseStore, Lease
 from tests.unit.netboot_world import MAC, NOW, OTHER_MAC, RecordingAuthority, grant, network
@@ -30,7 +30,7 @@ class HttpSite:
         (root / "deploy-os.json").write_text('{"kernel_arguments": []}')
         site = BootSite(IPv4Address("127.0.0.1"), "http://127.0.0.1")
         net = network(subnet="127.0.0.0/8", pool=None)
-        self.desk = BootDesk(
+        self.boots = BootService(
             self.authority, self.leases, BootFiles(root), site, lambda: (net,), lambda: NOW
         )
         self.url = ""
@@ -59,7 +59,7 @@ class HttpSite:
 async def site(tmp_path):
     here = HttpSite(tmp_path)
     application = web.Application()
-    application.add_routes(routes(here.desk))
+    application.add_routes(routes(here.boots))
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
@@ -88,7 +88,7 @@ async def test_another_machines_script_is_the_local_disk(site):
 async def test_a_head_request_mints_no_token(site):
     status, _ = await site.curl(SCRIPT, "--head")
     assert status == "405"
-    assert site.authority.tickets == 0
+    assert site.authority.credentials_minted == 0
 
 
 @pytest.mark.parametrize(
@@ -130,7 +130,7 @@ async def test_a_client_that_goes_away_is_noted(site, monkeypatch):
             broke_off.set()
 
     monkeypatch.setattr(site.authority, "note", noting)
-    (site.desk.files.root / "initrd.img").write_bytes(bytes(200_000_000))
+    (site.boots.files.root / "initrd.img").write_bytes(bytes(200_000_000))
     reader, writer = await asyncio.open_connection(*site.url.removeprefix("http://").split(":"))
     writer.write(b"GET /boot/files/initrd.img HTTP/1.1\r\nHost: x\r\n\r\n")
     await reader.readexactly(1000)

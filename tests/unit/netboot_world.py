@@ -8,7 +8,7 @@ from typing import Literal
 from providers.netboot.decision import (
     BootAnswer,
     BootRequest,
-    BootTicket,
+    EnrollmentCredentials,
     Grant,
     LocalDisk,
     decide,
@@ -99,7 +99,7 @@ def grant(mac: str = MAC, *, uuid: str = "", minutes: int = 5) -> Grant:
     return Grant("op-1", 1, "node-1", (mac,), uuid, NOW + timedelta(minutes=minutes))
 
 
-TICKET = BootTicket("https://10.77.0.1:8443", "ab" * 32, "t0ken-0123456789_AB")
+CREDENTIALS = EnrollmentCredentials("https://10.77.0.1:8443", "ab" * 32, "t0ken-0123456789_AB")
 
 
 @dataclass
@@ -108,12 +108,12 @@ class RecordingAuthority:
 
     grants: list[Grant] = field(default_factory=list)
     now: datetime = NOW
-    ticket_answer: BootTicket | None = TICKET
+    credentials_answer: EnrollmentCredentials | None = CREDENTIALS
     fails: bool = False
     decided: list[BootRequest] = field(default_factory=list)
     answers: list[BootAnswer] = field(default_factory=list)
     noted: list[BootRequest] = field(default_factory=list)
-    tickets: int = 0
+    credentials_minted: int = 0
 
     def decide(self, request: BootRequest) -> BootAnswer:
         self.decided.append(request)
@@ -123,10 +123,10 @@ class RecordingAuthority:
         self.answers.append(answer)
         return answer
 
-    def ticket(self, grant: Grant) -> BootTicket | None:
+    def credentials(self, grant: Grant) -> EnrollmentCredentials | None:
         assert grant in self.grants
-        self.tickets += 1
-        return self.ticket_answer
+        self.credentials_minted += 1
+        return self.credentials_answer
 
     def note(self, request: BootRequest) -> None:
         self.noted.append(request)

@@ -28,7 +28,7 @@ from reconciler.loop.decide import GRANT_LIFETIME
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
-from reconciler.server.boots import TICKET_LIFETIME, BootDecisions
+from reconciler.server.boots import CREDENTIALS_LIFETIME, BootDecisions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.state.database import open_database
@@ -268,16 +268,16 @@ def test_the_installed_agent_of_this_operation_verifies_it(plane, approved, cloc
 @pytest.mark.usefixtures("approved")
 def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
     plane.reconcile()
-    ticket = plane.boots.ticket(firmware_asks(plane).grant)
+    credentials = plane.boots.credentials(firmware_asks(plane).grant)
     csr = a_csr()
-    first = enroller.enroll(a_request(ticket.token, csr), "10.77.0.101")
+    first = enroller.enroll(a_request(credentials.token, csr), "10.77.0.101")
     assert first.machine == NODE.name
-    again = enroller.enroll(a_request(ticket.token, csr), "10.77.0.101")
+    again = enroller.enroll(a_request(credentials.token, csr), "10.77.0.101")
     assert again.machine == NODE.name
     with pytest.raises(
         TrustError, match="RW543: the token was used before; node-01 is quarantined"
     ):
-        enroller.enroll(a_request(ticket.token), "10.77.0.66")
+        enroller.enroll(a_request(credentials.token), "10.77.0.66")
     seen = plane.observed().machines[NODE.name]
     assert seen.quarantine == (
         "its enrollment token was used twice, the second time from 10.77.0.66"
@@ -288,7 +288,7 @@ def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
 def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
     plane.reconcile()
     grant = firmware_asks(plane).grant
-    first, second = plane.boots.ticket(grant), plane.boots.ticket(grant)
+    first, second = plane.boots.credentials(grant), plane.boots.credentials(grant)
     with pytest.raises(TrustError, match="RW540: the token is not known"):
         enroller.enroll(a_request(first.token), "10.77.0.101")
     assert enroller.enroll(a_request(second.token), "10.77.0.101").machine == NODE.name
@@ -297,10 +297,10 @@ def test_a_second_boot_script_makes_the_first_token_void(plane, enroller):
 @pytest.mark.usefixtures("approved")
 def test_a_token_expires(plane, enroller, clock):
     plane.reconcile()
-    ticket = plane.boots.ticket(firmware_asks(plane).grant)
-    clock.now += TICKET_LIFETIME + timedelta(seconds=1)
+    credentials = plane.boots.credentials(firmware_asks(plane).grant)
+    clock.now += CREDENTIALS_LIFETIME + timedelta(seconds=1)
     with pytest.raises(TrustError, match="RW541: the token has expired"):
-        enroller.enroll(a_request(ticket.token), "10.77.0.101")
+        enroller.enroll(a_request(credentials.token), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
@@ -314,22 +314,22 @@ def test_a_token_expires(plane, enroller, clock):
 )
 def test_a_token_does_not_enrol_other_hardware(plane, enroller, changes):
     plane.reconcile()
-    ticket = plane.boots.ticket(firmware_asks(plane).grant)
+    credentials = plane.boots.credentials(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW542: the token is for node-01, but the hardware"):
-        enroller.enroll(a_request(ticket.token, **changes), "10.77.0.101")
+        enroller.enroll(a_request(credentials.token, **changes), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
 def test_a_token_of_the_ram_system_does_not_enrol_an_installed_one(plane, enroller):
     plane.reconcile()
-    ticket = plane.boots.ticket(firmware_asks(plane).grant)
+    credentials = plane.boots.credentials(firmware_asks(plane).grant)
     with pytest.raises(TrustError, match="RW540"):
-        enroller.enroll(a_request(ticket.token, environment="installed"), "10.77.0.101")
+        enroller.enroll(a_request(credentials.token, environment="installed"), "10.77.0.101")
 
 
 @pytest.mark.usefixtures("approved")
-def test_no_ticket_is_given_for_a_grant_that_was_claimed(plane):
-    assert plane.boots.ticket(started(plane)) is None
+def test_no_credentials_are_given_for_a_grant_that_was_claimed(plane):
+    assert plane.boots.credentials(started(plane)) is None
 
 
 def test_a_quarantined_machine_gets_no_further_work(plane, approved):
@@ -381,8 +381,8 @@ def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved
 
 def test_a_certificate_of_an_earlier_name_is_the_renamed_machines(plane, enroller, approved):
     plane.reconcile()
-    ticket = plane.boots.ticket(firmware_asks(plane).grant)
-    enroller.enroll(a_request(ticket.token), "10.77.0.101")
+    credentials = plane.boots.credentials(firmware_asks(plane).grant)
+    enroller.enroll(a_request(credentials.token), "10.77.0.101")
     newcomer = a_machine(9, name=NODE.name)
     plane.use(a_fleet(replace(NODE, name="database-1"), newcomer))
     assert plane.machine_of_agent(approved.machine).name == "database-1"

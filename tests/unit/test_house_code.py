@@ -16,6 +16,7 @@ UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError\b")
 CODES = {
     "agent": "45",
     "agent/imaging": "4",
+    "providers": "8",
     "providers/deploy_os": "8",
     "providers/imaging": "4",
     "providers/lab": "8",

@@ -16,7 +16,7 @@ from providers.netboot.boot_script import (
     parse_mac,
 )
 from providers.netboot.errors import BootScriptError
-from tests.unit.netboot_world import MAC, TICKET
+from tests.unit.netboot_world import CREDENTIALS, MAC
 
 HTTP = "http://10.77.0.1:8080"
 LINE = (
@@ -28,7 +28,7 @@ LINE = (
 
 
 def test_the_command_line():
-    assert kernel_command_line(TICKET, MAC, ["quiet", "nomodeset"]) == LINE
+    assert kernel_command_line(CREDENTIALS, MAC, ["quiet", "nomodeset"]) == LINE
 
 
 def test_the_ipxe_script():
@@ -101,7 +101,7 @@ def test_the_scripts_for_the_local_disk():
 )
 def test_a_kernel_argument_that_a_boot_loader_could_read_as_code_is_refused(extra):
     with pytest.raises(BootScriptError) as caught:
-        kernel_command_line(TICKET, MAC, [extra])
+        kernel_command_line(CREDENTIALS, MAC, [extra])
     assert caught.value.code == "RW305"
     assert repr(extra) in caught.value.cause
 
@@ -109,7 +109,7 @@ def test_a_kernel_argument_that_a_boot_loader_could_read_as_code_is_refused(extr
 @pytest.mark.parametrize("extra", ["rackwright.token=x", "initrd=other", "BOOTIF=01-00"])
 def test_a_kernel_argument_that_is_set_per_machine_cannot_be_set_by_the_build(extra):
     with pytest.raises(BootScriptError) as caught:
-        kernel_command_line(TICKET, MAC, [extra])
+        kernel_command_line(CREDENTIALS, MAC, [extra])
     assert str(caught.value) == (
         f"RW305: the kernel argument {extra!r} would stand against one that is set per machine. "
         "Take it out of kernel_arguments in the DeployOS document."
@@ -117,25 +117,25 @@ def test_a_kernel_argument_that_is_set_per_machine_cannot_be_set_by_the_build(ex
 
 
 @pytest.mark.parametrize(
-    "ticket",
+    "credentials",
     [
-        replace(TICKET, server="https://10.77.0.1:8443 init=/bin/sh"),
-        replace(TICKET, server="ftp://10.77.0.1"),
-        replace(TICKET, pin="ab" * 31),
-        replace(TICKET, pin="AB" * 32),
-        replace(TICKET, token="short"),  # noqa: S106 (no secret)
-        replace(TICKET, token="t0ken-0123456789_AB\n"),  # noqa: S106 (no secret)
+        replace(CREDENTIALS, server="https://10.77.0.1:8443 init=/bin/sh"),
+        replace(CREDENTIALS, server="ftp://10.77.0.1"),
+        replace(CREDENTIALS, pin="ab" * 31),
+        replace(CREDENTIALS, pin="AB" * 32),
+        replace(CREDENTIALS, token="short"),  # noqa: S106 (no secret)
+        replace(CREDENTIALS, token="t0ken-0123456789_AB\n"),  # noqa: S106 (no secret)
     ],
 )
-def test_a_ticket_that_is_not_what_it_should_be_is_refused(ticket):
+def test_credentials_that_are_not_what_they_should_be_are_refused(credentials):
     with pytest.raises(BootScriptError):
-        kernel_command_line(ticket, MAC, [])
+        kernel_command_line(credentials, MAC, [])
 
 
 def test_a_refused_token_does_not_stand_in_the_message():
     wrong = "t0ken with a blank in it"
     with pytest.raises(BootScriptError) as caught:
-        kernel_command_line(replace(TICKET, token=wrong), MAC, [])
+        kernel_command_line(replace(CREDENTIALS, token=wrong), MAC, [])
     assert wrong not in str(caught.value)
     assert "the token with 24 characters" in str(caught.value)
 
@@ -149,7 +149,7 @@ def test_an_http_address_that_could_be_code_is_refused(http):
 @given(st.lists(st.text(max_size=20), max_size=4))
 def test_whatever_the_build_asks_for_the_command_line_is_words_of_safe_characters(extra):
     try:
-        line = kernel_command_line(TICKET, MAC, extra)
+        line = kernel_command_line(CREDENTIALS, MAC, extra)
     except BootScriptError:
         return
     assert re.fullmatch(r"[A-Za-z0-9._,:=/@+ -]+", line)

@@ -19,7 +19,7 @@ _STATE, _INODE = 3, 9
 
 
 @dataclass(frozen=True, slots=True)
-class Holder:
+class PortOwner:
     """A process by its name (proc(5) ``comm``) and id."""
 
     name: str
@@ -50,9 +50,9 @@ def socket_inodes(table: str, protocol: Protocol, address: IPv4Address, port: in
     return inodes
 
 
-def port_holder(
+def port_owner(
     protocol: Protocol, address: IPv4Address, port: int, proc: Path = Path("/proc")
-) -> Holder | None:
+) -> PortOwner | None:
     """Return a process that has the port, None if none can be seen.
 
     Other users' processes are only seen by root, other containers' not at all.
@@ -65,7 +65,7 @@ def port_holder(
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid, link in _open_sockets(proc) if wanted else ():
         if link in wanted:
-            return Holder(_name(proc, pid), pid)
+            return PortOwner(_name(proc, pid), pid)
     return None
 
 
@@ -75,8 +75,8 @@ def bind_error(
     """Return the error for a failed bind, with who has the port if that is why."""
     where = f"{port}/{protocol} on {address}"
     if error.errno == errno.EADDRINUSE:
-        holder = port_holder(protocol, address, port)
-        by = f"by {holder}" if holder else "by a process that cannot be seen from here"
+        owner = port_owner(protocol, address, port)
+        by = f"by {owner}" if owner else "by a process that cannot be seen from here"
         return PortTakenError(
             "RW301",
             f"port {where} is already taken {by}",

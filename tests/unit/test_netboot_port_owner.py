@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from providers.netboot import port_holder
+from providers.netboot import port_owner
 from providers.netboot.errors import InterfaceError, PortTakenError
-from providers.netboot.port_holder import Holder, bind_error, socket_inodes
+from providers.netboot.port_owner import PortOwner, bind_error, socket_inodes
 
 ANY = IPv4Address(0)
 LOCAL = IPv4Address("127.0.0.1")
@@ -66,13 +66,13 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_the_process_is_named_by_its_open_sockets(proc):
-    assert port_holder.port_holder("udp", ANY, 67, proc) == Holder("dnsmasq", 812)
-    assert port_holder.port_holder("udp", LOCAL, 69, proc) is None
-    assert port_holder.port_holder("tcp", LOCAL, 8080, proc) is None
+    assert port_owner.port_owner("udp", ANY, 67, proc) == PortOwner("dnsmasq", 812)
+    assert port_owner.port_owner("udp", LOCAL, 69, proc) is None
+    assert port_owner.port_owner("tcp", LOCAL, 8080, proc) is None
 
 
 def test_a_taken_port_says_who_has_it(monkeypatch):
-    monkeypatch.setattr(port_holder, "port_holder", lambda *_: Holder("dnsmasq", 812))
+    monkeypatch.setattr(port_owner, "port_owner", lambda *_: PortOwner("dnsmasq", 812))
     error = bind_error(OSError(errno.EADDRINUSE, "in use"), "udp", ANY, 67, "eth0")
     assert isinstance(error, PortTakenError)
     assert str(error) == (
@@ -82,7 +82,7 @@ def test_a_taken_port_says_who_has_it(monkeypatch):
 
 
 def test_a_taken_port_whose_process_cannot_be_seen(monkeypatch):
-    monkeypatch.setattr(port_holder, "port_holder", lambda *_: None)
+    monkeypatch.setattr(port_owner, "port_owner", lambda *_: None)
     error = bind_error(OSError(errno.EADDRINUSE, "in use"), "udp", LOCAL, 69, "eth0")
     assert error.cause == (
         "port 69/udp on 127.0.0.1 is already taken by a process that cannot be seen from here"

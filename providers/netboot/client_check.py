@@ -11,10 +11,10 @@ from specs.fleet import CompiledNetwork
 
 
 @dataclass(frozen=True, slots=True)
-class Requester:
+class ClientCheck:
     """Who asks for a boot script.
 
-    ``label`` says how far the requester is known; ``refusal`` why it gets nothing.
+    ``label`` says how far the client is known; ``refusal`` why it gets nothing.
     ``sent_by_us`` tells that our own DHCP or ProxyDHCP sent it to its boot loader.
     """
 
@@ -23,13 +23,13 @@ class Requester:
     refusal: Problem | None = None
 
 
-def identify(
+def check_client(
     mac: str,
     source: IPv4Address,
     networks: Iterable[CompiledNetwork],
     leases: LeaseStore,
     now: datetime,
-) -> Requester:
+) -> ClientCheck:
     """Return who asks from ``source`` for the script of ``mac``.
 
     Where we lease addresses the source must be the one leased to the MAC. Where
@@ -39,18 +39,18 @@ def identify(
     network = next((net for net in networks if source in net.subnet), None)
     if network is None:
         refusal = _refusal(mac, source, "is in none of our networks")
-        return Requester("unknown network", sent_by_us=False, refusal=refusal)
+        return ClientCheck("unknown network", sent_by_us=False, refusal=refusal)
     if network.dhcp_mode != "server":
         label = "network-trust: the address is another DHCP server's"
-        return Requester(label, sent_by_us=network.dhcp_mode == "proxy")
+        return ClientCheck(label, sent_by_us=network.dhcp_mode == "proxy")
     lease = leases.of_mac(network.name, mac)
     if lease is None or not lease.is_held(now):
         refusal = _refusal(mac, source, "is not leased to it, nothing is")
-        return Requester("not leased", refusal=refusal)
+        return ClientCheck("not leased", refusal=refusal)
     if lease.address != source:
         refusal = _refusal(mac, source, f"is not leased to it, {lease.address} is")
-        return Requester("leased otherwise", refusal=refusal)
-    return Requester("leased")
+        return ClientCheck("leased otherwise", refusal=refusal)
+    return ClientCheck("leased")
 
 
 def _refusal(mac: str, source: IPv4Address, why: str) -> Problem:

@@ -1,4 +1,4 @@
-"""The one counter at which DHCP, TFTP and HTTP ask the control plane.
+"""Where DHCP, TFTP and HTTP ask the control plane what a machine boots.
 
 No other module of network boot calls the ``BootAuthority``, so no route can go
 round it, and its failure is the local disk everywhere.
@@ -23,6 +23,7 @@ from providers.netboot.boot_script import (
     ipxe_script,
     kernel_command_line,
 )
+from providers.netboot.client_check import check_client
 from providers.netboot.decision import (
     BootAnswer,
     BootAuthority,
@@ -32,7 +33,6 @@ from providers.netboot.decision import (
     Route,
 )
 from providers.netboot.leases import LeaseStore
-from providers.netboot.requester import identify
 from specs.fleet import CompiledNetwork
 
 Loader = Literal["ipxe", "grub"]
@@ -41,7 +41,7 @@ log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class BootDesk:
+class BootService:
     """Asks, notes, and writes boot scripts. Used in the event loop's thread only."""
 
     authority: BootAuthority
@@ -95,41 +95,41 @@ class BootDesk:
     def script(self, loader: Loader, mac: str, source: str) -> str:
         """Return the boot script for ``mac``, as asked for from ``source``.
 
-        Every doubt, from the requester's address to a damaged build, gives the
+        Every doubt, from the client's address to a damaged build, gives the
         script that goes on to the local disk, with the reason in the timeline.
         """
         route: Route = "http" if loader == "ipxe" else "tftp"
-        requester = identify(mac, IPv4Address(source), self.networks(), self.leases, self.now())
-        detail = f"asks for its {loader} script ({requester.label})"
+        client = check_client(mac, IPv4Address(source), self.networks(), self.leases, self.now())
+        detail = f"asks for its {loader} script ({client.label})"
         request = BootRequest(route, mac, "", None, source, detail)
-        if requester.refusal is not None:
-            self._refuse(request, str(requester.refusal))
+        if client.refusal is not None:
+            self._refuse(request, str(client.refusal))
         else:
             answer = self.decide(request)
             if isinstance(answer, DeployOS):
                 text = self._deploy_os(loader, request, answer)
                 if text is not None:
                     return text
-        return _local_disk(loader, sent_by_us=requester.sent_by_us)
+        return _local_disk(loader, sent_by_us=client.sent_by_us)
 
     def _deploy_os(self, loader: Loader, request: BootRequest, answer: DeployOS) -> str | None:
         """Return the script that starts the Deploy-OS, None if there can be none."""
         try:
-            # What can fail without the ticket comes first: minting one kills its
+            # What can fail without the credentials comes first: minting one kills its
             # forerunner, which another script may carry.
             extra = self.files.kernel_arguments()
-            ticket = self.authority.ticket(answer.grant)
-            if ticket is None:
+            credentials = self.authority.credentials(answer.grant)
+            if credentials is None:
                 self._refuse(request, "the grant is gone since the decision")
                 return None
-            command_line = kernel_command_line(ticket, request.mac, extra)
+            command_line = kernel_command_line(credentials, request.mac, extra)
             if loader == "grub":
                 return grub_script(command_line)
             return ipxe_script(command_line, self.site.http)
         except ProviderError as error:
             self._refuse(request, str(error))
         except Exception:
-            log.exception("boot ticket failed", mac=request.mac, route=request.route)
+            log.exception("boot credentials failed", mac=request.mac, route=request.route)
         return None
 
     def _refuse(self, request: BootRequest, why: str) -> None:

@@ -12,16 +12,23 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 import providers.netboot
-from providers.netboot.boot_desk import BootDesk
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import LOCAL_BOOT_MENU, BootSite
 from providers.netboot.boot_script import GRUB_LOCAL_DISK, GRUB_START_OVER, IPXE_LOCAL_DISK
-from providers.netboot.decision import BootAuthority, BootTicket, DeployOS, Grant, LocalDisk
+from providers.netboot.boot_service import BootService
+from providers.netboot.decision import (
+    BootAuthority,
+    DeployOS,
+    EnrollmentCredentials,
+    Grant,
+    LocalDisk,
+)
 from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import DhcpMessage, MessageType
 from providers.netboot.dhcp_service import DhcpService
 from providers.netboot.leases import InMemoryLeaseStore, Lease
 from tests.unit.netboot_world import (
+    CREDENTIALS,
     IPXE_BIOS_DISCOVER,
     MAC,
     NOW,
@@ -29,7 +36,6 @@ from tests.unit.netboot_world import (
     OVMF_ASKS_4011,
     OVMF_DISCOVER,
     SERVER,
-    TICKET,
     UDHCPC_DISCOVER,
     UUID,
     RecordingAuthority,
@@ -62,7 +68,7 @@ class Site:
         for name, text in (dict.fromkeys(files, "") | metadata).items():
             if not (root / name).exists():
                 (root / name).write_text(text)
-        self.desk = BootDesk(
+        self.boots = BootService(
             self.authority,
             self.leases,
             BootFiles(root),
@@ -70,7 +76,7 @@ class Site:
             lambda: (self.net,),
             lambda: self.now,
         )
-        self.dhcp = DhcpService(self.desk, dict)
+        self.dhcp = DhcpService(self.boots, dict)
 
     def lease(self, mac=MAC, address=ADDRESS, state="bound") -> None:
         expires = NOW + timedelta(hours=1)
@@ -100,11 +106,11 @@ def test_only_the_desk_calls_the_authority():
         for path in folder.glob("*.py")
         if "authority." in path.read_text(encoding="utf-8")
     }
-    assert callers == {"boot_desk.py"}
+    assert callers == {"boot_service.py"}
     assert {name for name in vars(BootAuthority) if not name.startswith("_")} == {
         "decide",
         "note",
-        "ticket",
+        "credentials",
     }
 
 
@@ -127,7 +133,7 @@ class Circumstances:
     fails: bool
     leased: str | None
     source: str
-    ticket: BootTicket | None
+    credentials: EnrollmentCredentials | None
 
 
 @given(
@@ -138,13 +144,13 @@ class Circumstances:
         fails=st.booleans(),
         leased=st.sampled_from([None, ADDRESS, "10.77.0.53"]),
         source=st.sampled_from([ADDRESS, "10.77.0.53", "192.0.2.1"]),
-        ticket=st.sampled_from([TICKET, None, replace(TICKET, pin="damaged")]),
+        credentials=st.sampled_from([CREDENTIALS, None, replace(CREDENTIALS, pin="damaged")]),
     )
 )
 def test_no_route_says_deploy_os_unless_the_authority_did(tmp_path_factory, given_these):
     site = Site(tmp_path_factory.getbasetemp(), mode=given_these.mode, grants=given_these.grants)
     site.authority.fails = given_these.fails
-    site.authority.ticket_answer = given_these.ticket
+    site.authority.credentials_answer = given_these.credentials
     source = given_these.source
     if given_these.leased:
         site.lease(address=given_these.leased)
@@ -153,8 +159,8 @@ def test_no_route_says_deploy_os_unless_the_authority_did(tmp_path_factory, give
         "dhcp, iPXE": lambda: _boots(site.hears(IPXE_BIOS_DISCOVER)),
         "dhcp, installed system": lambda: _boots(site.hears(UDHCPC_DISCOVER)),
         "4011": lambda: _boots(_answer(site.dhcp.receive_proxy(OVMF_ASKS_4011, source, 4011))),
-        "tftp": lambda: _says_deploy(site.desk.script("grub", MAC, source)),
-        "http": lambda: _says_deploy(site.desk.script("ipxe", MAC, source)),
+        "tftp": lambda: _says_deploy(site.boots.script("grub", MAC, source)),
+        "http": lambda: _says_deploy(site.boots.script("ipxe", MAC, source)),
     }
     for name, route in routes.items():
         site.authority.answers.clear()
@@ -310,13 +316,13 @@ def test_beside_another_dhcp_server_only_firmware_is_answered(site):
 
 
 @pytest.mark.parametrize("loader", ["grub", "ipxe"])
-def test_the_leaseholder_gets_its_script_and_one_ticket(site, loader):
+def test_the_leaseholder_gets_its_script_and_one_set_of_credentials(site, loader):
     world = site(grants=[grant()])
     world.lease()
-    text = world.desk.script(loader, MAC, ADDRESS)
-    assert f"rackwright.token={TICKET.token} BOOTIF=01-52-54-00-12-34-56 " in text
+    text = world.boots.script(loader, MAC, ADDRESS)
+    assert f"rackwright.token={CREDENTIALS.token} BOOTIF=01-52-54-00-12-34-56 " in text
     assert text.count(" quiet") == 1
-    assert world.authority.tickets == 1
+    assert world.authority.credentials_minted == 1
     assert world.authority.decided[0].detail == f"asks for its {loader} script (leased)"
     assert isinstance(world.authority.answers[0], DeployOS)
 
@@ -331,56 +337,56 @@ def test_the_leaseholder_gets_its_script_and_one_ticket(site, loader):
         ((MAC, ADDRESS, "bound"), "192.0.2.1", "is in none of our networks"),
     ],
 )
-def test_another_requester_gets_the_local_disk_and_stands_in_the_timeline(site, lease, source, why):
+def test_another_client_gets_the_local_disk_and_stands_in_the_timeline(site, lease, source, why):
     world = site(grants=[grant()])
     if lease:
         world.lease(*lease)
-    assert world.desk.script("ipxe", MAC, source) == IPXE_LOCAL_DISK
+    assert world.boots.script("ipxe", MAC, source) == IPXE_LOCAL_DISK
     assert world.authority.decided == []
-    assert world.authority.tickets == 0
+    assert world.authority.credentials_minted == 0
     (detail,) = noted(world)
     assert f"RW311: {source} asked for the boot script of {MAC}, but the address {why}" in detail
 
 
-def test_where_another_server_leases_the_requester_is_labelled(site):
+def test_where_another_server_leases_the_client_is_labelled(site):
     world = site(mode="proxy", grants=[grant()])
-    assert "rackwright.token" in world.desk.script("ipxe", MAC, "10.77.0.200")
+    assert "rackwright.token" in world.boots.script("ipxe", MAC, "10.77.0.200")
     assert world.authority.decided[0].detail == (
         "asks for its ipxe script (network-trust: the address is another DHCP server's)"
     )
 
 
 def test_grub_starts_over_where_our_dhcp_decides_and_tries_the_disk_elsewhere(site):
-    assert site(mode="proxy").desk.script("grub", MAC, ADDRESS) == GRUB_START_OVER
-    assert site(mode="off").desk.script("grub", MAC, ADDRESS) == GRUB_LOCAL_DISK
-    assert site().desk.script("grub", MAC, ADDRESS) == GRUB_START_OVER
-    assert site().desk.script("grub", MAC, "192.0.2.1") == GRUB_LOCAL_DISK
+    assert site(mode="proxy").boots.script("grub", MAC, ADDRESS) == GRUB_START_OVER
+    assert site(mode="off").boots.script("grub", MAC, ADDRESS) == GRUB_LOCAL_DISK
+    assert site().boots.script("grub", MAC, ADDRESS) == GRUB_START_OVER
+    assert site().boots.script("grub", MAC, "192.0.2.1") == GRUB_LOCAL_DISK
 
 
-def test_a_grant_that_is_gone_before_the_ticket_is_the_local_disk(site):
+def test_a_grant_that_is_gone_before_the_credentials_is_the_local_disk(site):
     world = site(grants=[grant()])
     world.lease()
-    world.authority.ticket_answer = None
-    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+    world.authority.credentials_answer = None
+    assert world.boots.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
     assert noted(world) == [
         "asks for its ipxe script (leased): local disk, the grant is gone since the decision"
     ]
 
 
-def test_a_damaged_build_costs_no_ticket(site):
+def test_a_damaged_build_costs_no_credentials(site):
     world = site(grants=[grant()])
     world.lease()
-    (world.desk.files.root / "deploy-os.json").write_text("{}")
-    assert world.desk.script("grub", MAC, ADDRESS) == GRUB_START_OVER
-    assert world.authority.tickets == 0
+    (world.boots.files.root / "deploy-os.json").write_text("{}")
+    assert world.boots.script("grub", MAC, ADDRESS) == GRUB_START_OVER
+    assert world.authority.credentials_minted == 0
     assert "RW304" in noted(world)[0]
 
 
 def test_a_value_that_cannot_stand_in_a_script_is_the_local_disk(site):
     world = site(grants=[grant()])
     world.lease()
-    world.authority.ticket_answer = replace(TICKET, server="https://x; reboot")
-    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+    world.authority.credentials_answer = replace(CREDENTIALS, server="https://x; reboot")
+    assert world.boots.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
     assert "RW305" in noted(world)[0]
 
 
@@ -388,22 +394,22 @@ def test_an_authority_that_fails_is_the_local_disk_everywhere(site):
     world = site(grants=[grant()])
     world.lease()
     world.authority.fails = True
-    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+    assert world.boots.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
     assert world.hears(OVMF_DISCOVER).file == ""
 
 
-def test_a_ticket_that_fails_is_the_local_disk(site, monkeypatch):
+def test_credentials_that_fail_are_the_local_disk(site, monkeypatch):
     world = site(grants=[grant()])
     world.lease()
-    monkeypatch.setattr(RecordingAuthority, "ticket", lambda *_: 1 / 0)
-    assert world.desk.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
+    monkeypatch.setattr(RecordingAuthority, "credentials", lambda *_: 1 / 0)
+    assert world.boots.script("ipxe", MAC, ADDRESS) == IPXE_LOCAL_DISK
 
 
 def test_a_transfer_is_noted_under_the_leaseholders_mac(site):
     world = site()
     world.lease()
-    world.desk.note_transfer("tftp", ADDRESS, "vmlinuz complete")
-    world.desk.note_transfer("tftp", "10.77.0.99", "vmlinuz complete")
+    world.boots.note_transfer("tftp", ADDRESS, "vmlinuz complete")
+    world.boots.note_transfer("tftp", "10.77.0.99", "vmlinuz complete")
     assert [(request.mac, request.source) for request in world.authority.noted] == [
         (MAC, ADDRESS),
         ("", "10.77.0.99"),
