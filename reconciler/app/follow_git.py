@@ -8,7 +8,7 @@ from typing import Protocol
 
 import structlog
 
-from reconciler.app.project import Project
+from reconciler.app.project import Project, defective_commit
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.git.commit_policy import Refuse
 from reconciler.git.tree import SourceTree
@@ -36,7 +36,7 @@ class GitFollower:
     """Hands a source's acceptable revisions to a server."""
 
     def __init__(self, project: Project, server: Server, clock: Callable[[], datetime]) -> None:
-        self._workspace = project
+        self._project = project
         self._server = server
         self._clock = clock
         self._seeing = asyncio.Lock()
@@ -48,7 +48,7 @@ class GitFollower:
         """Follow the source until ``stop`` is set."""
         looking = asyncio.create_task(self._look_again(stop))
         try:
-            async for sight in self._workspace.watch(stop):
+            async for sight in self._project.watch(stop):
                 await self.see(sight)
         finally:
             looking.cancel()
@@ -67,17 +67,25 @@ class GitFollower:
         if sight.revision == self._server.revision:
             return
         refused_after = self._last_commit()
-        try:
-            fleet, decision = await asyncio.to_thread(self._workspace.judge, sight)
-            if isinstance(decision, Refuse):
-                raise decision.error
-        except ReconcilerError as error:
+        judged = await self._judged(sight)
+        if isinstance(judged, ReconcilerError):
             self._refused, self._refused_after = sight, refused_after
-            log_held(error, self._server.revision, sight.revision)
+            log_held(judged, self._server.revision, sight.revision)
             return
-        self._workspace.take_over(fleet, sight.own_commit, SERVER, decision.reason, self._clock())
+        fleet, reason = judged
+        self._project.take_over(fleet, sight.own_commit, SERVER, reason, self._clock())
         await self._server.use(fleet)
-        log.info("revision taken", revision=sight.revision, reason=decision.reason)
+        log.info("revision taken", revision=sight.revision, reason=reason)
+
+    async def _judged(self, sight: SourceTree) -> tuple[CompiledFleet, str] | ReconcilerError:
+        """Return a revision's fleet and why it may be acted on, or why it may not be."""
+        try:
+            fleet, decision = await asyncio.to_thread(self._project.judge, sight)
+        except ReconcilerError as error:
+            return error
+        except Exception as error:  # noqa: BLE001 - one commit must not end netboot
+            return defective_commit(error)
+        return decision.error if isinstance(decision, Refuse) else (fleet, decision.reason)
 
     async def _look_again(self, stop: asyncio.Event) -> None:
         while not stop.is_set():
@@ -87,7 +95,7 @@ class GitFollower:
                 await asyncio.wait_for(stop.wait(), LOOK)
 
     def _last_commit(self) -> str:
-        last = self._workspace.admission.last
+        last = self._project.admission.last
         return "" if last is None else last.commit
 
 

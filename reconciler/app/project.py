@@ -153,7 +153,7 @@ class Project:
         from reconciler.app.revision_policy import RevisionPolicy  # noqa: PLC0415 - slow to load
         from reconciler.state.accepted_revisions import AcceptedRevisions  # noqa: PLC0415
 
-        revisions = AcceptedRevisions(self._database_path, lambda: self.database)
+        revisions = AcceptedRevisions(self.database_path, lambda: self.database)
         return RevisionPolicy(self._repo, self.state / "sources", revisions, self._known_policy)
 
     def _known_policy(self, tree: str) -> "CompiledCommits | None":
@@ -241,6 +241,8 @@ class Project:
             error: ReconcilerError = self.decision.error
         except (SourceError, InvalidRepositoryError) as refused:
             error = refused
+        except Exception as defect:  # noqa: BLE001 - one commit must not keep a server from starting
+            error = defective_commit(defect)
         try:
             revision = self.admission.last_revision()
         except SourceError as missing:
@@ -254,7 +256,8 @@ class Project:
         return error
 
     @property
-    def _database_path(self) -> Path:
+    def database_path(self) -> Path:
+        """Where the state database is, or will be."""
         return self.state / "rackwright.db"
 
     @cached_property
@@ -262,7 +265,7 @@ class Project:
         """The state database, created and migrated as needed."""
         from reconciler.state.database import open_database  # noqa: PLC0415 - slow to load
 
-        return open_database(self._database_path)
+        return open_database(self.database_path)
 
     @cached_property
     def store(self) -> "ChunkStore":
@@ -281,14 +284,14 @@ class Project:
 
     def observed(self, now: datetime) -> "Observed":
         """Return the world as it was last heard of."""
-        digest = observation_digest(self._database_path)
+        digest = observation_digest(self.database_path)
         return self._seen(digest, now, self.fleet.machines.values())
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""
         from reconciler.compiled.sight import PlanAhead, Sight  # noqa: PLC0415 - not all commands plan
 
-        digest = observation_digest(self._database_path)
+        digest = observation_digest(self.database_path)
         ahead = PlanAhead(self._images, now)
         if digest == "":
             self._ahead = ahead
@@ -331,6 +334,16 @@ def compiled(tree: SourceTree) -> "CompiledFleet":
         listing = plain(result.diagnostics)
         raise InvalidRepositoryError(f"the repository has {len(errors)} error(s)", listing)
     return result.fleet
+
+
+def defective_commit(error: Exception) -> ReconcilerError:
+    """Return the refusal of a commit at which something unforeseen happened."""
+    said = " ".join(f"{type(error).__name__}: {error}".split())
+    return ReconcilerError(
+        "RW792",
+        f"the commit could not be judged: {said}",
+        "This is a defect of Rackwright: report it; a later commit is looked at again",
+    )
 
 
 def utc_now() -> datetime:

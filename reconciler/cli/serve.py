@@ -63,6 +63,7 @@ async def _serve(project: "Project", settings: "ServiceSettings") -> None:
     from reconciler.app.project import utc_now  # noqa: PLC0415
     from reconciler.loop.reconcile import SERVER  # noqa: PLC0415
     from reconciler.server.service import Service  # noqa: PLC0415
+    from reconciler.state.database import BRIEF, open_database  # noqa: PLC0415
 
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -71,10 +72,9 @@ async def _serve(project: "Project", settings: "ServiceSettings") -> None:
     held = project.hold()
     if held is not None:
         log_held(held, project.fleet.revision)
-    async with Service(settings, project.fleet, project.database, utc_now) as service:
+    database = open_database(project.database_path, BRIEF)
+    async with Service(settings, project.fleet, database, utc_now) as service:
         project.accept(SERVER, utc_now())
-        following = asyncio.create_task(GitFollower(project, service, utc_now).follow(stop))
-        stopping = asyncio.create_task(stop.wait())
-        await asyncio.wait({following, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stop.set()
-        await following
+        follower = GitFollower(project, service, utc_now)
+        service.supervise("Git", lambda: follower.follow(stop))
+        await stop.wait()

@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import starmap
 from pathlib import Path
 from typing import IO, Final, NamedTuple
@@ -354,10 +354,6 @@ def parse_commit(object_id: str, content: bytes) -> Commit:
     head, _, message = content.partition(b"\n\n")
     fields = dict(line.partition(b" ")[::2] for line in head.split(b"\n"))
     encoding = fields.get(b"encoding", b"utf-8").decode("ascii", "replace")
-    try:
-        "".encode(encoding)
-    except LookupError:
-        encoding = "utf-8"
     author = re.fullmatch(
         rb"(.*?) ?<[^>]*> ([0-9]{1,11}) ([+-])([0-9]{2})([0-9]{2})", fields.get(b"author", b"")
     )
@@ -365,11 +361,31 @@ def parse_commit(object_id: str, content: bytes) -> Commit:
     offset = timedelta(hours=int(hours), minutes=int(minutes)) % timedelta(days=1)
     return Commit(
         object_id,
-        _printable(name.decode(encoding, "replace")),
-        datetime.fromtimestamp(int(seconds), timezone(-offset if sign == b"-" else offset)),
-        _printable(message.lstrip(b"\n").partition(b"\n")[0].decode(encoding, "replace")),
+        _text(name, encoding),
+        _time(int(seconds), timezone(-offset if sign == b"-" else offset)),
+        _text(message.lstrip(b"\n").partition(b"\n")[0], encoding),
         tree=_tree(content),
     )
+
+
+def _text(content: bytes, encoding: str) -> str:
+    """Return what a commit says, for people; of an encoding of no use, as UTF-8.
+
+    Anybody who may push names the encoding, and Python's codecs are more than those of text.
+    """
+    try:
+        text = content.decode(encoding, "replace")
+    except (LookupError, UnicodeError, ValueError):
+        text = content.decode("utf-8", "replace")
+    return _printable(text)
+
+
+def _time(seconds: int, zone: timezone) -> datetime:
+    """Return a commit's time; the nearest that a calendar has where it is beyond that."""
+    try:
+        return datetime.fromtimestamp(seconds, zone)
+    except (OverflowError, ValueError, OSError):
+        return datetime.max.replace(tzinfo=UTC, microsecond=0)
 
 
 def _tree(content: bytes) -> str:

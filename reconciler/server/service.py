@@ -132,8 +132,8 @@ class Service:
         await self._stack.__aexit__(*error)  # type: ignore[arg-type] # what Python gave
 
     def supervise(self, name: str, run: Callable[[], Awaitable[object]]) -> None:
-        """Run something for as long as the service does."""
-        self._supervisor.start(name, run)
+        """Run something for as long as the service does, or until it is done."""
+        self._supervisor.start(name, run, may_end=True)
 
     @property
     def revision(self) -> str:

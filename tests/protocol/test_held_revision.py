@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from structlog.testing import capture_logs
 
+from reconciler.app import follow_git
 from reconciler.app.follow_git import GitFollower
 from reconciler.app.project import Project
-from reconciler.cli import followed_source
 from reconciler.errors import ReconcilerError
 from tests.builders.signed_commits import SignedRepository, SshKey
 
@@ -123,6 +123,29 @@ class TestServe:
                 better = repository.signed("Better", jane)
                 assert await following.next_taken() == better
 
+    async def test_a_commit_at_which_something_unforeseen_happens_is_not_taken(
+        self, repository, state, jane, monkeypatch
+    ):
+        good = repository.signed("First", jane, signers=[jane])
+        judge = Project.judge
+
+        def failing(project, tree):
+            if tree.own_commit.subject == "Strange":
+                raise RuntimeError("nobody thought of it")
+            return judge(project, tree)
+
+        with capture_logs() as logs:
+            async with Following(repository, state) as following:
+                monkeypatch.setattr(Project, "judge", failing)
+                strange = repository.signed("Strange", jane)
+                word = await until_held(logs, strange)
+                assert (word["code"], word["held_at"]) == ("RW792", good)
+                assert word["cause"] == (
+                    "the commit could not be judged: RuntimeError: nobody thought of it"
+                )
+                better = repository.signed("Better", jane)
+                assert await following.next_taken() == better
+
     @EACH_KIND
     async def test_after_a_restart_it_is_still_there(self, repository, state, jane, refuse):
         good = repository.signed("First", jane, signers=[jane])
@@ -151,7 +174,7 @@ class TestServe:
     async def test_what_a_person_accepts_is_taken_at_once(
         self, repository, state, jane, monkeypatch
     ):
-        monkeypatch.setattr(followed_source, "LOOK", 0.05)
+        monkeypatch.setattr(follow_git, "LOOK", 0.05)
         repository.signed("First", jane, signers=[jane])
         with capture_logs() as logs:
             async with Following(repository, state) as following:

@@ -341,17 +341,10 @@ def test_a_machine_that_fails_again_and_again_is_tried_ever_more_seldom(serve):
     server = serve(NODE)
     server.reports(NODE)
     server.approve_all()
-    server.reports(NODE, installed=True)
+    server.loop.follow_ledger()
     with server.database.writing() as connection:
         connection.exec_driver_sql("UPDATE current_operation SET at = 'never'")
-    server.loop.ask(NODE.name)
     waits = []
-    server.loop._work[NODE.name] = dict.fromkeys(
-        each
-        for (each,) in server.database._engine.connect().exec_driver_sql(
-            "SELECT op_id FROM current_operation"
-        )
-    )
     with capture_logs():
         for _ in range(12):
             assert server.loop.step()

@@ -2,8 +2,11 @@
 
 import io
 from datetime import UTC, datetime, timedelta, timezone
+from encodings.aliases import aliases
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from reconciler.errors import SourceError
 from reconciler.git.command import (
@@ -131,6 +134,26 @@ class TestCommit:
         commit = parse_commit(ID, b"author \x1b[2JEve <e@x> 0 +0000\n\n\x1b]0;gone\x07 \xff\n")
         assert commit.author == "\N{REPLACEMENT CHARACTER}[2JEve"
         assert not any(ord(each) < 32 for each in commit.subject)
+
+    @given(
+        encoding=st.one_of(
+            st.sampled_from(sorted(set(aliases.values()))), st.text(max_size=9).map(str.strip)
+        ),
+        content=st.binary(max_size=40),
+        seconds=st.integers(0, 10**11 - 1),
+    )
+    def test_any_bytes_in_any_encoding_and_time_can_be_read(
+        self, encoding: str, content: bytes, seconds: int
+    ) -> None:
+        line = encoding.replace("\n", "").encode("utf-8", "replace")
+        head = b"author %b <e@x> %d +1459\nencoding %b" % (
+            content.replace(b"\n", b""),
+            seconds,
+            line,
+        )
+        commit = parse_commit(ID, head + b"\n\n" + content)
+        assert commit.subject.isprintable()
+        assert commit.time.isoformat()
 
     @pytest.mark.parametrize(
         "content",
