@@ -1,12 +1,16 @@
 """What most commands begin with: the compiled fleet and the embedded state."""
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from reconciler.compiled.cache import FleetCache
+from reconciler.compiled.compile_files import fleet_of_files
+from reconciler.compiled.compiled_files import kept_surroundings
+from reconciler.compiled.source import SourceFiles, files_of_revision, files_of_tree
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.git.commit_policy import Accept, Decision, Refuse
 from reconciler.git.location import (
@@ -18,22 +22,21 @@ from reconciler.git.location import (
 from reconciler.git.repository import find_repository, is_in_git
 from reconciler.git.tree import Commit, SourceTree
 from reconciler.git.worktree import read_worktree
-from reconciler.state.observation_digest import observation_digest
+from reconciler.planning.planner import plan
+from reconciler.state.observed import Observed
+from reconciler.views.busy import busy
+from reconciler.views.diagnostic_list import plain
 
 if TYPE_CHECKING:
     import asyncio
 
     from providers.imaging.store import ChunkStore
     from reconciler.app.revision_policy import RevisionPolicy
-    from reconciler.compiled.cache import FleetCache
-    from reconciler.compiled.index import FleetIndex
-    from reconciler.compiled.sight import PlanAhead
     from reconciler.git.revision import Revision
     from reconciler.planning.plan import Plan
     from reconciler.state.database import Database
-    from reconciler.state.hardware import FleetHardware
-    from reconciler.state.observed import Observed, ObservedImage
-    from specs.fleet import CompiledCommits, CompiledFleet, CompiledMachine
+    from reconciler.state.observed import ObservedImage
+    from specs.fleet import CompiledCommits, CompiledFleet
 
 
 _REMOTE_INTERVAL = 30.0
@@ -54,7 +57,6 @@ class Project:
         self._repo = repo
         self._ref = ref
         self.state = state
-        self._ahead: PlanAhead | None = None
 
     @cached_property
     def ref(self) -> str | None:
@@ -90,31 +92,19 @@ class Project:
         return self.source.describe if self.revision is None else self.revision.describe
 
     @cached_property
-    def _cache(self) -> "FleetCache | None":
-        from reconciler.compiled.open import open_cache  # noqa: PLC0415 - files need none
-
-        return open_cache(self.state)
-
-    @cached_property
-    def _index(self) -> "FleetIndex | None":
-        """The compiled fleet in shards; None where it has to be compiled as a whole."""
-        if self.revision is None:
-            return None
-        from reconciler.compiled.open import open_index  # noqa: PLC0415 - files need none
-        from reconciler.views.busy import busy  # noqa: PLC0415 - likewise
-
-        return open_index(self.revision, self._cache, self._ahead, busy)
+    def _cache(self) -> FleetCache:
+        return FleetCache.of_state(self.state)
 
     async def watch(self, stop: "asyncio.Event") -> AsyncIterator[SourceTree | SourceError]:
         """Yield every new revision, or why there is none, until ``stop`` is set."""
         place = parse_location(self._repo)
         if not isinstance(place, RemoteRepository):
-            from reconciler.git.watch import watch  # noqa: PLC0415 - only `serve` needs it
+            from reconciler.git.watch import watch  # noqa: PLC0415 - slow to load
 
             async for sight in watch(place, stop, self.ref):
                 yield sight
             return
-        import asyncio  # noqa: PLC0415 - slow to load, and only `serve` needs it
+        import asyncio  # noqa: PLC0415 - slow to load
 
         last = self.source.revision
         while not stop.is_set():
@@ -138,14 +128,18 @@ class Project:
 
         Where values come from may be left out: ``whole_fleet`` has it.
         """
-        if self._index is not None and self.revision is not None:
-            return self._index.fleet(self.revision.commit.id)
-        return self.whole_fleet
+        if self.revision is None:
+            return self._compiled(files_of_tree(self.source), self.source.revision)
+        return self._compiled(files_of_revision(self.revision), self.revision.commit.id)
+
+    def _compiled(self, files: SourceFiles, revision: str) -> "CompiledFleet":
+        fleet = fleet_of_files(files, revision, self._cache, busy)
+        return _explained(files, revision) if fleet is None else fleet
 
     @cached_property
     def whole_fleet(self) -> "CompiledFleet":
         """The fleet with the origin of every value; raises as ``fleet``."""
-        return compiled(self.source)
+        return _explained(files_of_tree(self.source), self.source.revision)
 
     @cached_property
     def admission(self) -> "RevisionPolicy":
@@ -158,13 +152,8 @@ class Project:
 
     def _known_policy(self, tree: str) -> "CompiledCommits | None":
         """Return what a fleet that was compiled before says of signers."""
-        from reconciler.compiled.cache_error import CacheError  # noqa: PLC0415 - not without a history
-
-        try:
-            known = self._cache and self._cache.index(tree)
-        except CacheError:
-            return None
-        return known.surroundings.settings.commits if known else None
+        known = kept_surroundings(self._cache, tree)
+        return None if known is None else known.settings.commits
 
     @cached_property
     def decision(self) -> Decision:
@@ -197,7 +186,7 @@ class Project:
 
         Raises InvalidRepositoryError (RW901).
         """
-        fleet = compiled(tree)
+        fleet = self._compiled(files_of_tree(tree), tree.revision)
         return fleet, self.admission.judge(tree.own_commit, fleet.settings.commits)
 
     def require_acceptable(self) -> Accept:
@@ -249,7 +238,7 @@ class Project:
             raise error from missing
         if revision is None:
             raise error
-        for name in ("source", "fleet", "whole_fleet", "_index"):
+        for name in ("source", "fleet", "whole_fleet"):
             self.__dict__.pop(name, None)
         self.revision = revision
         self.decision = Accept("it is the last accepted commit")
@@ -282,55 +271,26 @@ class Project:
 
         return observed_images(self.store)
 
-    def observed(self, now: datetime) -> "Observed":
+    def observed(self, now: datetime) -> Observed:
         """Return the world as it was last heard of."""
-        digest = observation_digest(self.database_path)
-        return self._seen(digest, now, self.fleet.machines.values())
-
-    def plan(self, now: datetime) -> "Plan":
-        """Return the plan of this moment."""
-        from reconciler.compiled.sight import PlanAhead, Sight  # noqa: PLC0415 - not all commands plan
-
-        digest = observation_digest(self.database_path)
-        ahead = PlanAhead(self._images, now)
-        if digest == "":
-            self._ahead = ahead
-        if self._index is None or self.revision is None or digest is None:
-            from reconciler.planning.planner import plan  # noqa: PLC0415 - slow to load
-
-            seen = self._seen(digest, now, self.fleet.machines.values())
-            return plan(self.fleet, seen, now)
-        from reconciler.compiled.planned import plan_index  # noqa: PLC0415 - likewise
-
-        sight = Sight(digest, ahead.described, partial(self._seen, digest, now))
-        return plan_index(self._index, self.revision.commit.id, sight, now, self._cache)
-
-    def _seen(
-        self,
-        digest: str | None,
-        now: datetime,
-        machines: "Iterable[CompiledMachine]",
-        hardware: "FleetHardware | None" = None,
-    ) -> "Observed":
-        """Return what was observed of some machines, given what ``observation_digest`` said."""
-        if digest == "":
-            from reconciler.state.observed import Observed  # noqa: PLC0415 - slow to load
-
+        if not self.database_path.exists():
             return Observed(images=self._images)
         from reconciler.state.world import observe  # noqa: PLC0415 - slow to load
 
-        return observe(self.database, machines, self._images, now, hardware)
+        return observe(self.database, self.fleet.machines.values(), self._images, now)
+
+    def plan(self, now: datetime) -> "Plan":
+        """Return the plan of this moment."""
+        return plan(self.fleet, self.observed(now), now)
 
 
-def compiled(tree: SourceTree) -> "CompiledFleet":
-    """Return the fleet that the files describe; InvalidRepositoryError (RW901) lists problems."""
+def _explained(files: SourceFiles, revision: str) -> "CompiledFleet":
+    """Return the fleet of all files at once; InvalidRepositoryError (RW901) lists problems."""
     from specs.compile.fleet import compile_fleet  # noqa: PLC0415 - slow to load
 
-    result = compile_fleet(tree.files, tree.revision)
+    result = compile_fleet(files.everything(), revision)
     if result.fleet is None:
-        from reconciler.views.diagnostic_list import plain  # noqa: PLC0415 - only for errors
-
-        errors = [problem for problem in result.diagnostics if problem.severity == "error"]
+        errors = [each for each in result.diagnostics if each.severity == "error"]
         listing = plain(result.diagnostics)
         raise InvalidRepositoryError(f"the repository has {len(errors)} error(s)", listing)
     return result.fleet

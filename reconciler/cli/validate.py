@@ -26,7 +26,9 @@ def validate(
     """
     if paths:
         return _validate_files(paths, Path(repo), ref, state, output_format)
-    from reconciler.compiled.check import check_fleet  # noqa: PLC0415
+    from reconciler.compiled.cache import FleetCache  # noqa: PLC0415
+    from reconciler.compiled.file_check import check_source  # noqa: PLC0415
+    from reconciler.compiled.source import files_of_tree  # noqa: PLC0415
     from reconciler.errors import ReconcilerError  # noqa: PLC0415
     from reconciler.git.location import open_source  # noqa: PLC0415
     from reconciler.views.busy import busy  # noqa: PLC0415
@@ -45,14 +47,14 @@ def validate(
             "Name the folder of the fleet; what begins with a dot is not read",
         )
     with busy(f"checking {len(source.files):,} files"):
-        found = check_fleet(source)
+        found = check_source(files_of_tree(source), FleetCache.of_state(state))
     diagnostics = found.diagnostics
     if output_format == "json":
         click.echo(dumps(problems_document(diagnostics, source.revision), indent=2))
-        return 0 if found.sound else 1
+        return 0 if found.valid else 1
     print_problems(console(), diagnostics)
     where = f"{len(source.files):,} file(s), {source.describe}"
-    if not found.sound:
+    if not found.valid:
         click.echo(f"\n{count(diagnostics)} in {where}")
         return 1
     verdict = f"valid, with {count(diagnostics)}" if diagnostics else "valid"
@@ -65,22 +67,23 @@ def validate(
 def _validate_files(
     paths: tuple[Path, ...], repo: Path, ref: str | None, state: Path, output_format: str
 ) -> int:
-    from reconciler.compiled.file_check import check_files, check_whole, read_named  # noqa: PLC0415
+    from reconciler.compiled.cache import FleetCache  # noqa: PLC0415
+    from reconciler.compiled.file_check import check_files, read_named  # noqa: PLC0415
+    from reconciler.compiled.source import files_of_revision, files_of_tree  # noqa: PLC0415
     from reconciler.git.repository import is_in_git  # noqa: PLC0415
 
     files = read_named(repo, paths)
     if ref is None and not is_in_git(repo):
         from reconciler.git.worktree import read_worktree  # noqa: PLC0415
 
-        source = read_worktree(repo)
-        found, place, name = check_whole(source, files), source.describe, source.revision
+        tree = read_worktree(repo)
+        source, place, name = files_of_tree(tree), tree.describe, tree.revision
     else:
-        from reconciler.compiled.open import open_cache  # noqa: PLC0415
         from reconciler.git.revision import find_revision  # noqa: PLC0415
 
         revision = find_revision(repo, ref or "HEAD")
-        found, place = check_files(revision, files, open_cache(state)), revision.describe
-        name = revision.commit.id
+        source, place, name = files_of_revision(revision), revision.describe, revision.commit.id
+    found = check_files(source, files, FleetCache.of_state(state))
     broken = found.elsewhere or any(each.severity == "error" for each in found.diagnostics)
     if output_format == "json":
         from reconciler.views.diagnostic_list import problems_document  # noqa: PLC0415

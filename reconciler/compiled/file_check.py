@@ -1,62 +1,36 @@
-"""Checking some files of a large repository as they are on the disk, before they are committed.
-
-The other files are taken from a commit. Where that is compiled already, only what is
-named is read; where anything is unusual, the whole is compiled to put it into words.
-"""
+"""Checking some files as they are on the disk, before they are committed."""
 
 import stat
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
-from reconciler.compiled.cache_error import CacheError
-from reconciler.compiled.open import open_index
+from reconciler.compiled.cache import FleetCache
+from reconciler.compiled.compile_files import compile_files
+from reconciler.compiled.source import SourceFiles
 from reconciler.errors import SourceError
-from reconciler.git.command import LINK, Entry
-from reconciler.git.tree import MAX_FILE_BYTES, blob_id, refuse_too_large
-from specs.desired_state import is_table
-
-if TYPE_CHECKING:
-    from reconciler.compiled.cache import FleetCache
-    from reconciler.git.revision import Revision
-    from reconciler.git.tree import SourceTree
-    from specs.diagnostics.diagnostic import Diagnostic
-
-_SHA1 = 40
-"""Hexadecimal digits of an object's id, in repositories that are not of SHA-256."""
+from reconciler.git.tree import refuse_too_large
+from specs.diagnostics.diagnostic import Diagnostic
 
 
 class FileCheck(NamedTuple):
     """What is wrong with the files that were named, and how much elsewhere."""
 
-    diagnostics: "tuple[Diagnostic, ...]"
+    diagnostics: tuple[Diagnostic, ...]
     """In the named files."""
     elsewhere: int
     """Errors in other files, which the named ones may have caused."""
 
 
 def check_files(
-    revision: "Revision", files: Mapping[str, bytes], cache: "FleetCache | None"
+    source: SourceFiles, files: Mapping[str, bytes], cache: FleetCache | None
 ) -> FileCheck:
-    """Return what ``files`` would be worth in the place of what the revision has there.
+    """Return what ``files`` would be worth in the place of what the source has there.
 
-    Their names are paths in the revision's folder. Raises ``SourceError`` as
-    ``Revision.read``.
+    Their names are paths of the source. Raises ``SourceError`` where the source cannot be
+    read.
     """
-    warnings = _warnings(revision, files, cache)
-    return check_whole(revision.read(), files) if warnings is None else _sorted_out(warnings, files)
-
-
-def check_whole(source: "SourceTree", files: Mapping[str, bytes]) -> FileCheck:
-    """Return the same by compiling everything; of files outside Git too."""
-    from specs.compile.fleet import compile_fleet  # noqa: PLC0415 - slow to load, for what is unusual
-
-    return _sorted_out(compile_fleet({**source.files, **files}, source.revision).diagnostics, files)
-
-
-def _sorted_out(diagnostics: "Iterable[Diagnostic]", files: Mapping[str, bytes]) -> FileCheck:
-    diagnostics = tuple(diagnostics)
+    diagnostics = check_source(source.replaced(files), cache).diagnostics
     return FileCheck(
         diagnostics=tuple(each for each in diagnostics if each.position.file in files),
         elsewhere=sum(
@@ -65,53 +39,37 @@ def _sorted_out(diagnostics: "Iterable[Diagnostic]", files: Mapping[str, bytes])
     )
 
 
-def _warnings(
-    revision: "Revision", files: Mapping[str, bytes], cache: "FleetCache | None"
-) -> "tuple[Diagnostic, ...] | None":
-    """Return the warnings of a sound fleet with these files; None where it has to be compiled."""
-    entries = revision.git.blobs(revision.tree, files)
-    after = {path: data for path, data in files.items() if not _is(entries.get(path), data)}
-    if not after:
-        return _committed_warnings(revision, cache)
-    known = open_index(revision, cache)
-    if known is None:
-        return None
-    old = {path: entry for path, entry in entries.items() if path in after}
-    if cache is None or any(map(is_table, after)) or any(map(_is_link, old.values())):
-        return None
-    from reconciler.compiled.update import compile_update  # noqa: PLC0415 - slow to load
+class FleetCheck(NamedTuple):
+    """What a repository says."""
 
-    contents = revision.contents(sorted({entry.id for entry in old.values()}), MAX_FILE_BYTES)
-    before = {path: contents[entry.id] for path, entry in old.items()}
-    try:
-        update = compile_update(known, cache.groundwork(revision.tree), before, after)
-    except CacheError:
-        return None
-    return None if update is None else update.warnings
+    diagnostics: tuple[Diagnostic, ...]
+    """By file, line and column."""
+    valid: bool
+    """Whether none of them is an error."""
+    machines: int = 0
+    scenarios: int = 0
 
 
-def _committed_warnings(
-    revision: "Revision", cache: "FleetCache | None"
-) -> "tuple[Diagnostic, ...] | None":
-    """Return the warnings of the fleet as it was committed; None where it is not sound."""
-    if cache is not None:
-        with suppress(CacheError):  # what is damaged is made again
-            warnings = cache.warnings(revision.tree)
-            if warnings is not None:
-                return warnings
-    known = open_index(revision, cache)
-    return None if known is None else known.warnings
+def check_source(source: SourceFiles, cache: FleetCache | None) -> FleetCheck:
+    """Return what is wrong with the files of a source; raises as ``check_files``."""
+    found = compile_files(source, cache)
+    if found is not None:
+        return FleetCheck(
+            diagnostics=found.warnings,
+            valid=True,
+            machines=found.machine_count,
+            scenarios=len(found.surroundings.scenarios),
+        )
+    from specs.compile.fleet import compile_fleet  # noqa: PLC0415 - slow to load
 
-
-def _is(entry: Entry | None, data: bytes) -> bool:
-    """Return whether a file is what the commit has there."""
-    if entry is None or _is_link(entry):
-        return False
-    return entry.id == blob_id(data, "sha1" if len(entry.id) == _SHA1 else "sha256")
-
-
-def _is_link(entry: Entry) -> bool:
-    return entry.mode == LINK
+    result = compile_fleet(source.everything(), source.key)
+    fleet = result.fleet
+    return FleetCheck(
+        diagnostics=result.diagnostics,
+        valid=fleet is not None,
+        machines=len(fleet.machines) if fleet else 0,
+        scenarios=len(fleet.scenarios) if fleet else 0,
+    )
 
 
 def read_named(top: Path, paths: tuple[Path, ...]) -> dict[str, bytes]:

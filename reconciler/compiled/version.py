@@ -1,7 +1,7 @@
-"""What compiled fleets depend on besides their files: this program, and what checks documents."""
+"""What rows depend on besides files: a digest of the code that makes them."""
 
-import os
-from collections.abc import Iterator
+import sys
+from collections.abc import Iterable
 from functools import cache
 from hashlib import blake2b
 from importlib.machinery import PathFinder
@@ -9,46 +9,44 @@ from pathlib import Path
 
 import specs
 
-_PACKAGE = Path(specs.__file__).parent
-_CHECKED_BY = ("pydantic", "pydantic_core")
-_CODE = (".py", ".so")
+OWN = (Path(specs.__file__).parent, Path(__file__).parent)
+"""The packages whose every module may matter."""
+_OTHERS = ("pydantic", "pydantic_core", "ruamel.yaml", "_ruamel_yaml")
+_CODE = frozenset({".py", ".so"})
 
 
 @cache
 def program_version() -> str:
-    """Return a digest that changes whenever the code that compiles and plans changes.
+    """Return a digest that changes whenever the code that compiles may have changed."""
+    return digest_of_code(OWN, _others())
 
-    That of pydantic included: what it made of a model is kept (``specs.prepared``). By size
-    and time of change of its files, which costs a millisecond: a version number would stay
-    the same while somebody works on the code.
+
+def digest_of_code(own: Iterable[Path], others: Iterable[Path]) -> str:
+    """Return a digest over the contents of our own folders, and over the looks of others' files.
+
+    Of others, size and time of change are enough: nobody works on them, and they are large.
     """
-    own = (_PACKAGE, Path(__file__).parent, _PACKAGE.parent / "reconciler" / "planning")
-    digest = blake2b(digest_size=8)
-    for lines in (*map(_all_lines, map(str, own)), *map(_lines, _foreign())):
-        for line in sorted(lines):
-            digest.update(line.encode())
+    digest = blake2b(sys.version.encode(), digest_size=8)
+    for folder in own:
+        for file in sorted(folder.rglob("*.py")):
+            digest.update(f"{file.relative_to(folder)}\0".encode())
+            digest.update(blake2b(file.read_bytes()).digest())
+    for file in others:
+        state = file.stat()
+        digest.update(f"{file.name} {state.st_size} {state.st_mtime_ns}\0".encode())
     return digest.hexdigest()
 
 
-def _foreign() -> Iterator[str]:
-    """Yield where the packages that check documents are, without loading them."""
-    for package in _CHECKED_BY:
-        spec = PathFinder.find_spec(package)
-        yield from (spec and spec.submodule_search_locations) or ()
-
-
-def _all_lines(folder: str) -> Iterator[str]:
-    """Yield a line for each file of code in a folder and those within it."""
-    yield from _lines(folder)
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.is_dir():
-                yield from _all_lines(entry.path)
-
-
-def _lines(folder: str) -> Iterator[str]:
-    with os.scandir(folder) as entries:
-        for entry in entries:
-            if entry.name.endswith(_CODE):
-                state = entry.stat()
-                yield f"{entry.path} {state.st_size} {state.st_mtime_ns}\n"
+def _others() -> list[Path]:
+    """Return the files of the packages that read and check documents, without loading them."""
+    files: list[Path] = []
+    for name in _OTHERS:
+        spec = PathFinder.find_spec(name.partition(".")[0])
+        if spec is None:
+            continue
+        folders = [Path(each) for each in spec.submodule_search_locations or ()]
+        folders = [each.joinpath(*name.split(".")[1:]) for each in folders]
+        files += [file for each in folders if each.is_dir() for file in each.iterdir()]
+        if not folders and spec.origin:
+            files.append(Path(spec.origin))
+    return sorted(file for file in files if file.suffix in _CODE)

@@ -108,13 +108,6 @@ class GitCommand:
         )
         return output.strip() if status == 0 else None
 
-    def blobs(self, tree: str, paths: Iterable[str]) -> dict[str, Entry]:
-        """Return what a tree has at those of ``paths`` that it has."""
-        # As they are: what looks like a pattern is a name.
-        arguments = ["--literal-pathspecs", "ls-tree", "-z", "--full-tree", tree, "--", *paths]
-        output = self._checked(arguments)
-        return {each.path: each for each in parse_entries([os.fsencode(output)])}
-
     def changes(self, before: str, after: str) -> Iterator[Change]:
         """Yield every file that two trees do not share alike, whatever its kind."""
         arguments = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after]

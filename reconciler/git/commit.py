@@ -54,18 +54,26 @@ def read_commit(repository: Path, ref: str) -> SourceTree:
 
 def read_tree(git: GitCommand, folder: str, commit: Commit) -> SourceTree:
     """Return the files below ``folder`` of ``commit``; raises as ``read_commit``."""
-    entries = list(git.entries(commit.id, folder))
-    indirect = [entry for entry in entries if entry.mode in INDIRECT]
-    refuse_submodules(indirect)
-    blobs = wanted_blobs(git, entries)
+    blobs, _ = tree_blobs(git, folder, commit)
     contents = blob_contents(git, blobs)
     return SourceTree(
         revision=commit.id,
         files={path: contents[blob] for path, blob in blobs.items()},
         blobs=blobs,
         commit=commit,
-        has_links=any(entry.mode == LINK and entry.path in blobs for entry in indirect),
     )
+
+
+def tree_blobs(git: GitCommand, folder: str, commit: Commit) -> tuple[dict[str, str], bool]:
+    """Return the blob of each file below ``folder``, and whether one is reached through a link.
+
+    Raises ``SourceError`` as ``read_commit``.
+    """
+    entries = list(git.entries(commit.id, folder))
+    indirect = [entry for entry in entries if entry.mode in INDIRECT]
+    refuse_submodules(indirect)
+    blobs = wanted_blobs(git, entries)
+    return blobs, any(entry.mode == LINK and entry.path in blobs for entry in indirect)
 
 
 def current_commit(repository: Path, ref: str) -> str:

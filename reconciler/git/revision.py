@@ -1,14 +1,14 @@
 """Which commit desired state comes from, before any of its files is read."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 from reconciler.errors import SourceError
-from reconciler.git.command import Change, GitCommand, ObjectTooLargeError
-from reconciler.git.commit import commit_of, read_tree, resolve
+from reconciler.git.command import GitCommand
+from reconciler.git.commit import blob_contents, commit_of, read_tree, resolve, tree_blobs
 from reconciler.git.repository import find_commit
-from reconciler.git.tree import Commit, SourceTree, refuse_too_large
+from reconciler.git.tree import Commit, SourceTree
 
 
 class Revision(NamedTuple):
@@ -32,20 +32,17 @@ class Revision(NamedTuple):
         """Return the files; raises ``SourceError`` as ``read_commit``."""
         return read_tree(self.git, self.folder, self.commit)
 
-    def changes_since(self, tree: str) -> Iterator[Change]:
-        """Yield the files that differ from those of ``tree``, a folder's id in this repository.
+    def blobs(self) -> tuple[dict[str, str], bool]:
+        """Return the files' blobs by path, and whether there are links among them.
 
-        Raises ``SourceError`` RW717 where the repository no longer has that tree.
+        Raises ``SourceError`` as ``read``.
         """
-        return self.git.changes(tree, self.tree)
+        return tree_blobs(self.git, self.folder, self.commit)
 
-    def contents(self, blobs: list[str], largest: int) -> dict[str, bytes]:
-        """Return the content of blobs by their ids; RW714 for one above ``largest`` bytes."""
-        try:
-            return dict(self.git.objects(blobs, largest))
-        except ObjectTooLargeError as error:
-            refuse_too_large(f"the file {error.id}", error.size)
-            raise
+    def contents(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
+        """Return contents by path; raises ``SourceError`` RW714 where they are too large."""
+        contents = blob_contents(self.git, blobs)
+        return {path: contents[blob] for path, blob in blobs.items()}
 
 
 def find_revision(repository: Path, ref: str) -> Revision:

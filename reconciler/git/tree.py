@@ -59,8 +59,6 @@ class SourceTree:
     blobs: Mapping[str, str] = field(repr=False)
     commit: Commit | None
     uncommitted: tuple[str, ...] = ()
-    has_links: bool = False
-    """Whether the content of one of the files stands under another path."""
 
     @property
     def own_commit(self) -> Commit | None:

@@ -1,15 +1,13 @@
 """Items that a reviewer takes in as one: the same risk, action, cause and group.
 
-A fold's aggregates are plain data that can be stored without its items, so that
-the verdict, the digest and a screenful about 40,000 machines need no item.
+The verdict, the digest and a screenful about 40,000 machines need its aggregates only.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from hashlib import blake2b
-from typing import Any
 
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from specs.diagnostics.position import Position
@@ -39,8 +37,7 @@ class Reason:
 class Fold:
     """The items of one (risk, action, cause, group).
 
-    ``items`` may be any sequence, also one that loads when it is touched. Two folds
-    are equal when their aggregates are; ``digest`` stands for the items.
+    Two folds are equal when their aggregates are; ``digest`` stands for the items.
     """
 
     risk: Risk
@@ -77,12 +74,6 @@ class Fold:
 Key = tuple[Risk, str, str, Origin | None]
 
 
-Line = tuple[str, str]
-"""The name and the line of an item."""
-Alike = tuple[PlanItem, Sequence[Line]]
-"""An item, and the lines of all that differ from it in these and their operations only."""
-
-
 def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
     """Return the folds of ``items``, largest risk first, then by action, group and cause.
 
@@ -91,31 +82,11 @@ def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
     found: dict[Key, list[PlanItem]] = {}
     for item in items:
         found.setdefault(_key(item), []).append(item)
-    return tuple(_fold_of_items(key, found[key]) for key in sorted(found, key=_place))
+    return tuple(_fold(key, found[key]) for key in sorted(found, key=_place))
 
 
-def outline(alike: Iterable[Alike]) -> tuple[Fold, ...]:
-    """Return the folds that ``fold`` gives, without their items."""
-    found: dict[Key, list[Alike]] = {}
-    for each in alike:
-        found.setdefault(_key(each[0]), []).append(each)
-    return tuple(_fold(key, found[key], ()) for key in sorted(found, key=_place))
-
-
-def _fold_of_items(key: Key, items: Sequence[PlanItem]) -> Fold:
-    lines = sorted((item.name, item.line, place) for place, item in enumerate(items))
-    ordered = tuple(items[place] for _, _, place in lines)
-    alike = [(items[place], ((name, line),)) for name, line, place in lines]
-    return _fold(key, alike, ordered)
-
-
-def in_order(folds: Iterable[Fold]) -> tuple[Fold, ...]:
-    """Return folds in the order that ``fold`` would give them."""
-    return tuple(sorted(folds, key=lambda each: _place(_key(each))))
-
-
-def _key(each: Fold | PlanItem) -> Key:
-    return each.risk, each.action, each.group, each.cause
+def _key(item: PlanItem) -> Key:
+    return item.risk, item.action, item.group, item.cause
 
 
 def _place(key: Key) -> tuple[int, str, str, Position, tuple[str, ...]]:
@@ -130,38 +101,34 @@ def _place(key: Key) -> tuple[int, str, str, Position, tuple[str, ...]]:
     )
 
 
-def _fold(key: Key, alike: Sequence[Alike], items: Sequence[PlanItem]) -> Fold:
+def _fold(key: Key, items: Iterable[PlanItem]) -> Fold:
     risk, action, group, cause = key
-    lines = sorted(line for _, lines in alike for line in lines)
-    counted = [(item, len(lines)) for item, lines in alike]
-    times = [item.observed_at for item, _ in alike if item.observed_at is not None]
-    said: Counter[tuple[str, str]] = Counter()
-    for item, count in counted:
-        said[item.reason, item.unblock] += count
+    ordered = tuple(sorted(items, key=lambda item: (item.name, item.line)))
+    times = [item.observed_at for item in ordered if item.observed_at is not None]
+    said = Counter((item.reason, item.unblock) for item in ordered)
     reasons = merged_reasons(Reason(text, n, unblock) for (text, unblock), n in said.items())
-    images = {f"{image.name} {image.manifest[:12]}" for item, _ in alike for image in item.images}
+    images = {f"{image.name} {image.manifest[:12]}" for item in ordered for image in item.images}
+    disks = [disk for item in ordered for disk in item.disks]
     return Fold(
         risk=risk,
         action=action,
         cause=cause,
         group=group,
-        count=len(lines),
-        to_start=sum(count for item, count in counted if item.starts),
-        running=sum(count for item, count in counted if item.running),
-        disks=sum(count * len(item.disks) for item, count in counted),
-        disks_without_backup=sum(
-            count * sum(not disk.backed_up for disk in item.disks) for item, count in counted
-        ),
-        bytes_to_move=sum(count * item.bytes_to_move for item, count in counted),
-        slowest_seconds=max(item.seconds for item, _ in alike),
+        count=len(ordered),
+        to_start=sum(item.starts for item in ordered),
+        running=sum(item.running for item in ordered),
+        disks=len(disks),
+        disks_without_backup=sum(not disk.backed_up for disk in disks),
+        bytes_to_move=sum(item.bytes_to_move for item in ordered),
+        slowest_seconds=max(item.seconds for item in ordered),
         oldest=min(times, default=None),
         newest=max(times, default=None),
-        never_observed=sum(count for item, count in counted if item.observed_at is None),
+        never_observed=len(ordered) - len(times),
         reasons=reasons[:KEPT_REASONS],
-        names=tuple(name for name, _ in lines[:KEPT_NAMES]),
+        names=tuple(item.name for item in ordered[:KEPT_NAMES]),
         images=tuple(sorted(images)[:KEPT_IMAGES]),
-        digest=digest_of(line for _, line in lines),
-        items=items,
+        digest=digest_of(item.line for item in ordered),
+        items=ordered,
     )
 
 
@@ -189,56 +156,3 @@ def _counted(reasons: Sequence[Reason], wordings: int) -> Reason:
 def digest_of(lines: Iterable[str]) -> str:
     """Return 32 hex digits over the lines, in their order."""
     return blake2b("\n".join(lines).encode(), digest_size=16).hexdigest()
-
-
-_PLAIN = (
-    "action",
-    "group",
-    "count",
-    "to_start",
-    "running",
-    "disks",
-    "disks_without_backup",
-    "bytes_to_move",
-    "slowest_seconds",
-    "never_observed",
-    "digest",
-)
-
-
-def fold_data(each: Fold) -> dict[str, Any]:
-    """Return the aggregates as JSON data, without the items."""
-    cause = each.cause
-    return {
-        "risk": str(each.risk),
-        **{name: getattr(each, name) for name in _PLAIN},
-        "cause": cause
-        and [cause.position.file, cause.position.line, cause.position.column, list(cause.path)],
-        "oldest": each.oldest and each.oldest.isoformat(),
-        "newest": each.newest and each.newest.isoformat(),
-        "reasons": [
-            [reason.text, reason.count, reason.unblock, reason.wordings] for reason in each.reasons
-        ],
-        "names": list(each.names),
-        "images": list(each.images),
-    }
-
-
-def fold_from(data: Mapping[str, Any], items: Sequence[PlanItem]) -> Fold:
-    """Return the fold that ``fold_data`` wrote, with its items or what will load them."""
-    cause = data["cause"]
-    return Fold(
-        risk=Risk(data["risk"]),
-        **{name: data[name] for name in _PLAIN},
-        cause=Origin(Position(*cause[:3]), tuple(cause[3])) if cause else None,
-        oldest=_time(data["oldest"]),
-        newest=_time(data["newest"]),
-        reasons=tuple(Reason(*reason) for reason in data["reasons"]),
-        names=tuple(data["names"]),
-        images=tuple(data["images"]),
-        items=items,
-    )
-
-
-def _time(text: str | None) -> datetime | None:
-    return datetime.fromisoformat(text) if text else None

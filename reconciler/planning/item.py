@@ -131,9 +131,4 @@ class PlanItem:
     def line(self) -> str:
         """Return what enters a digest: what would be done, not when or why."""
         op_id = self.operation.op_id if self.operation else "-"
-        return line_of(self.name, self.risk, self.action, op_id)
-
-
-def line_of(name: str, risk: Risk, action: str, op_id: str) -> str:
-    """Return what an item enters a digest as."""
-    return f"{name} {risk} {action} {op_id}"
+        return f"{self.name} {self.risk} {self.action} {op_id}"

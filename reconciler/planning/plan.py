@@ -12,10 +12,7 @@ from reconciler.planning.item import RISKS, PlanItem, Risk
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Everything that separates the fleet from its desired state.
-
-    All but ``items`` and ``to_apply`` needs only the folds' aggregates.
-    """
+    """Everything that separates the fleet from its desired state."""
 
     revision: str
     made_at: datetime

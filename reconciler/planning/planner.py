@@ -6,9 +6,8 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from agent.wire.step import InspectDisks
-from reconciler.planning.draft import Draft, Wishes, Work
+from reconciler.planning.decision import Decision, Work
 from reconciler.planning.estimate import budget_of
-from reconciler.planning.fold import Alike, Line
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.renames import former_name
@@ -58,38 +57,6 @@ def plan_machines(
 
     ``hardware`` is that of the whole fleet: what another machine may have had decides too.
     """
-    for machine, drafts, before in _decisions(desired, machines, hardware, observed, now):
-        for draft in drafts:
-            yield draft.item(machine, before)
-
-
-def outline_machines(
-    desired: CompiledFleet,
-    machines: Iterable[CompiledMachine],
-    hardware: FleetHardware,
-    observed: Observed,
-    now: datetime,
-) -> Iterable[Alike]:
-    """Return the items that ``plan_machines`` yields, those that are alike as one."""
-    found: dict[tuple[int, str], tuple[Draft, CompiledMachine, list[Line]]] = {}
-    for machine, drafts, _ in _decisions(desired, machines, hardware, observed, now):
-        for draft in drafts:
-            key = id(draft), machine.group  # an id means one draft, since found ones are kept
-            known = found.get(key)
-            if known is None:
-                known = found[key] = draft, machine, []
-            known[2].append((machine.name, draft.line(machine)))
-    return [(draft.item(machine), lines) for draft, machine, lines in found.values()]
-
-
-def _decisions(
-    desired: CompiledFleet,
-    machines: Iterable[CompiledMachine],
-    hardware: FleetHardware,
-    observed: Observed,
-    now: datetime,
-) -> Iterator[tuple[CompiledMachine, list[Draft], str]]:
-    """Yield what is decided on each machine, and the name that its hardware had before."""
     history = _by_hardware(hardware, observed.operations)
     captures: defaultdict[str, list[Capture]] = defaultdict(list)
     for capture in observed.captures:
@@ -115,14 +82,21 @@ def _decisions(
             ),
         )
 
-    wishes = Wishes(lambda machine: _drafts(desired, view_of(machine)))
+    decided: dict[tuple[object, ...], list[Decision]] = {}
     for machine in machines:
-        if machine.name in observed.machines or machine.name in history:
+        before = ""
+        if machine.name in observed.machines or machine.name in history or machine.protect:
             view = view_of(machine)
             before = former_name(machine.name, view.seen, view.operations)
-            yield machine, _drafts(desired, view), before
+            decisions = _decisions(desired, view)
         else:
-            yield machine, wishes.drafts(machine), ""
+            # Where nothing is known of machines and the same is wanted, the same is to be done.
+            wanted = machine.assignments, machine.holds, machine.unsupported, machine.protect
+            if wanted not in decided:
+                decided[wanted] = _decisions(desired, view_of(machine))
+            decisions = decided[wanted]
+        for decision in decisions:
+            yield decision.item(machine, before)
 
 
 def _by_hardware(
@@ -163,7 +137,7 @@ def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
         )
 
 
-def _drafts(desired: CompiledFleet, view: MachineView) -> list[Draft]:
+def _decisions(desired: CompiledFleet, view: MachineView) -> list[Decision]:
     """Return what separates one machine from its desired state: a pure function of ``view``.
 
     Of ``desired`` it reads the scenarios, the holds and the revision only.
@@ -181,23 +155,23 @@ def _drafts(desired: CompiledFleet, view: MachineView) -> list[Draft]:
         unblock = f"Find out who used it, then say `rackwright clear {machine.name}`"
         return [_blocked(machine.assignments[0], reason, view.seen.last_seen, unblock)]
     pending: str | None = None
-    drafts: list[Draft] = []
+    decisions: list[Decision] = []
     for assignment in machine.assignments:
         if pending:
             waits = f"waits for {pending} on this machine"
             unblock = f"Nothing to do: it follows once {pending} is done"
-            drafts.append(_blocked(assignment, waits, view.seen.last_seen, unblock))
+            decisions.append(_blocked(assignment, waits, view.seen.last_seen, unblock))
             continue
-        draft = _assignment_draft(desired, view, assignment)
-        if draft is not None:
-            drafts.append(draft)
+        decision = _assignment_decision(desired, view, assignment)
+        if decision is not None:
+            decisions.append(decision)
             pending = f"{assignment.scenario} run {assignment.run}"
-    return drafts
+    return decisions
 
 
-def _assignment_draft(
+def _assignment_decision(
     desired: CompiledFleet, view: MachineView, assignment: Assignment
-) -> Draft | None:
+) -> Decision | None:
     scenario = desired.scenarios[assignment.scenario]
     earlier = _latest(view, assignment)
     if earlier is not None:
@@ -216,7 +190,7 @@ def _assignment_draft(
     return _ambiguous(view, assignment) or _new_work(desired.revision, view, assignment, scenario)
 
 
-def _ambiguous(view: MachineView, assignment: Assignment) -> Draft | None:
+def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:
     """Return why the assignment waits when it may have been carried out here already."""
     for status, owners in ((each.status, each.owners) for each in view.disputed):
         operation = status.operation
@@ -240,16 +214,16 @@ def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
     return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
 
 
-def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> Draft:
+def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> Decision:
     """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
     until = hold.until.astimezone(UTC)
-    draft = _blocked(
+    decision = _blocked(
         assignment,
         f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason}",
         view.seen.last_seen,
         f"Wait until then, or ask {hold.owner} to end hold {hold.name} at {hold.position}",
     )
-    return replace(draft, cause=Origin(hold.position))
+    return replace(decision, cause=Origin(hold.position))
 
 
 def _at(origin: Origin) -> str:
@@ -272,7 +246,9 @@ def _latest(view: MachineView, assignment: Assignment) -> OperationStatus | None
     return ended[-1] if ended else None
 
 
-def _convergence(view: MachineView, assignment: Assignment, done: OperationStatus) -> Draft | None:
+def _convergence(
+    view: MachineView, assignment: Assignment, done: OperationStatus
+) -> Decision | None:
     """Compare what the installed system says with what was asked; None when they agree."""
     if not done.operation.proof or _superseded(view, done):
         return None
@@ -280,7 +256,7 @@ def _convergence(view: MachineView, assignment: Assignment, done: OperationStatu
     heard = view.seen.installed
     if heard is None or view.now - heard.at > view.max_age:
         since = f"since {heard.at:%Y-%m-%d %H:%M:%S} UTC" if heard else "at all"
-        return Draft(
+        return Decision(
             risk=Risk.UNKNOWN,
             action="observe",
             reason=f"the installed agent was not heard {since}",
@@ -322,12 +298,12 @@ def _superseded(view: MachineView, done: OperationStatus) -> bool:
 
 def _new_work(
     revision: str, view: MachineView, assignment: Assignment, scenario: CompiledScenario
-) -> Draft:
+) -> Decision:
     outcome = work_for(view, assignment, scenario)
     if isinstance(outcome, Blocked):
         return _blocked(assignment, outcome.reason, view.seen.last_seen, outcome.unblock)
     if isinstance(outcome, Incomplete):
-        return Draft(
+        return Decision(
             risk=Risk.UNKNOWN,
             action="inspect",
             reason=outcome.reason,
@@ -346,7 +322,7 @@ def _new_work(
         proof=outcome.proof,
         timeout_seconds=scenario.timeout_seconds,
     )
-    return Draft(
+    return Decision(
         risk=outcome.risk,
         action=outcome.kind,
         reason=outcome.reason,
@@ -381,10 +357,10 @@ def _inspections(view: MachineView) -> int:
     return max((int(run) for run in runs if run.isdecimal()), default=0) if runs else 0
 
 
-def _under_way(machine: CompiledMachine, status: OperationStatus) -> Draft:
+def _under_way(machine: CompiledMachine, status: OperationStatus) -> Decision:
     operation = status.operation
     if status.state is OperationState.INDETERMINATE:
-        return Draft(
+        return Decision(
             risk=Risk.BLOCKED,
             action=operation.kind,
             reason=f"nobody knows how operation {operation.op_id[:12]} ended: {status.reason} "
@@ -393,7 +369,7 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> Draft:
             observed_at=status.at,
             unblock=f"Look at the machine, then say `rackwright clear {machine.name}`",
         )
-    return Draft(
+    return Decision(
         risk=Risk.BLOCKED,
         action=operation.kind,
         reason=f"operation {operation.op_id[:12]} is under way: {status.state}",
@@ -409,8 +385,8 @@ def _blocked(
     reason: str,
     observed_at: datetime | None,
     unblock: str,
-) -> Draft:
-    return Draft(
+) -> Decision:
+    return Decision(
         risk=Risk.BLOCKED,
         action=assignment.scenario,
         reason=reason,

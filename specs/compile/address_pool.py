@@ -1,4 +1,4 @@
-"""Whether a network has room for a machine's address."""
+"""Which addresses of a network a machine may have."""
 
 from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING

@@ -1,32 +1,23 @@
-"""Everything but the machines themselves: what one machine is compiled against."""
+"""What a machine is compiled against: everything that is no machine."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Protocol
 
-from specs.compile.inherited_settings import InheritedSettings
+from specs.compile.address_pool import AddressPool
+from specs.compile.group_tree import GroupTree
 from specs.compile.targets import Target
 from specs.compile.written_selector import WrittenSelector
 from specs.fleet import CompiledMachine, CompiledNetwork
-
-
-class Groups(Protocol):
-    """The groups that exist, and what each hands to its machines."""
-
-    @property
-    def names(self) -> Iterable[str]:
-        """Return their paths."""
-
-    def inherited(self, group: str) -> InheritedSettings:
-        """Return what a group hands down."""
+from specs.validate.registry import Registry
 
 
 @dataclass(frozen=True)
-class Surroundings:
-    """Everything but the machines themselves: what one machine is compiled against."""
+class CompileContext:
+    """Everything that is no machine: what each machine is compiled against."""
 
-    tree: Groups
+    registry: Registry
+    tree: GroupTree
     networks: Mapping[str, CompiledNetwork]
     targets: tuple[Target, ...] = ()
     selectors: tuple[WrittenSelector, ...] = ()
@@ -37,19 +28,26 @@ class Surroundings:
         """Return the groups that exist."""
         return frozenset(self.tree.names)
 
+    @cached_property
+    def pools(self) -> Mapping[str, AddressPool]:
+        """Return what each network has for machines, by its name."""
+        return {name: AddressPool(network) for name, network in self.networks.items()}
+
     def selector_counts(self, machines: Iterable[CompiledMachine]) -> tuple[int, ...]:
         """Return how many of ``machines`` each selector means: documents', then targets'."""
-        written = (*self.selectors, *(target.written for target in self.targets))
-        if not written:
+        asked = [each.selection.matches for each in self._written]
+        if not asked:
             return ()
-        counts = [0] * len(written)
-        asked = [each.selection.matches for each in written]
+        counts = [0] * len(asked)
         for machine in machines:
             for index, matches in enumerate(asked):
                 counts[index] += matches(machine.name, machine.group, machine.labels)
         return tuple(counts)
 
     def unmatched(self, counts: Iterable[int]) -> list[WrittenSelector]:
-        """Return the selectors that mean no machine."""
-        written = (*self.selectors, *(target.written for target in self.targets))
-        return [each for each, count in zip(written, counts, strict=True) if not count]
+        """Return the selectors that mean no machine, given what ``selector_counts`` says of all."""
+        return [each for each, count in zip(self._written, counts, strict=True) if not count]
+
+    @cached_property
+    def _written(self) -> tuple[WrittenSelector, ...]:
+        return (*self.selectors, *(target.written for target in self.targets))

@@ -1,14 +1,14 @@
-"""What groups, networks and a machine's own settings make together: the same for many machines."""
+"""What groups, networks and a machine's own settings make together."""
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from specs.compile.address_pool import AddressPool
 from specs.compile.assignments import compiled
-from specs.compile.context import Surroundings
+from specs.compile.context import CompileContext
 from specs.compile.inherited_settings import InheritedSettings
 from specs.compile.power import switched, why_unsupported
-from specs.fleet import Assignment, CompiledNetwork, PowerDriver
+from specs.fleet import Assignment, PowerDriver
 from specs.validate.resource import Resource
 
 if TYPE_CHECKING:
@@ -16,17 +16,13 @@ if TYPE_CHECKING:
 
 
 class EffectiveSettings(NamedTuple):
-    """What remains of each field once all levels have had their say.
-
-    The same for all machines of a group that say the same of themselves: what is
-    only one machine's, such as its addresses, is not in here.
-    """
+    """What remains of each field once all levels have had their say."""
 
     inherited: InheritedSettings
     labels: dict[str, str]
     network: str
-    room: AddressPool | None
-    """In the network; None where there is no such network."""
+    pool: AddressPool | None
+    """Of the network; None where there is no such network."""
     network_is_known: bool
     """Whether there certainly is none where ``network`` is empty."""
     domain: str
@@ -37,51 +33,28 @@ class EffectiveSettings(NamedTuple):
     assignments: tuple[Assignment, ...]
 
 
-class EffectiveSettingsCache:
-    """Works out each level once."""
-
-    def __init__(self, surroundings: Surroundings) -> None:
-        self._surroundings = surroundings
-        self._known: dict[tuple[object, ...], EffectiveSettings] = {}
-        self._rooms: dict[str, AddressPool] = {}
-
-    def of(self, resource: Resource, model: "Machine") -> EffectiveSettings:
-        """Return what holds for a machine, and others like it."""
-        spec = model.spec
-        if spec.power is not None or spec.assign is not None:
-            return self._level(resource, model)
-        labels = tuple(model.metadata.labels.items())
-        key = (spec.group, spec.network, spec.identity.domain, spec.protect, labels)
-        known = self._known.get(key)
-        if known is None:
-            known = self._known[key] = self._level(resource, model)
-        return known
-
-    def _level(self, resource: Resource, model: "Machine") -> EffectiveSettings:
-        spec = model.spec
-        inherited = self._surroundings.tree.inherited(spec.group)
-        name = spec.network or inherited.network or ""
-        network = self._surroundings.networks.get(name)
-        domain = spec.identity.domain or inherited.domain
-        power = inherited.power if spec.power is None else switched(spec.power)
-        return EffectiveSettings(
-            inherited=inherited,
-            labels=dict(sorted({**inherited.labels, **model.metadata.labels}.items())),
-            network=name,
-            room=None if network is None else self._room(network),
-            network_is_known=inherited.network_is_known and spec.group in self._surroundings.groups,
-            domain=domain or (network.domain if network else ""),
-            driver=power.driver,
-            unsupported=why_unsupported(power),
-            settings=power.settings,
-            protect=inherited.protect if spec.protect is None else spec.protect,
-            assignments=inherited.assignments
-            if spec.assign is None
-            else compiled(spec.assign, resource.document, ()),
-        )
-
-    def _room(self, network: CompiledNetwork) -> AddressPool:
-        known = self._rooms.get(network.name)
-        if known is None:
-            known = self._rooms[network.name] = AddressPool(network)
-        return known
+def effective_settings(
+    resource: Resource, model: "Machine", context: CompileContext
+) -> EffectiveSettings:
+    """Return what holds for a machine."""
+    spec = model.spec
+    inherited = context.tree.inherited(spec.group)
+    name = spec.network or inherited.network or ""
+    pool = context.pools.get(name)
+    domain = spec.identity.domain or inherited.domain
+    power = inherited.power if spec.power is None else switched(spec.power)
+    return EffectiveSettings(
+        inherited=inherited,
+        labels=dict(sorted({**inherited.labels, **model.metadata.labels}.items())),
+        network=name,
+        pool=pool,
+        network_is_known=inherited.network_is_known and spec.group in context.groups,
+        domain=domain or (pool.network.domain if pool else ""),
+        driver=power.driver,
+        unsupported=why_unsupported(power),
+        settings=power.settings,
+        protect=inherited.protect if spec.protect is None else spec.protect,
+        assignments=inherited.assignments
+        if spec.assign is None
+        else compiled(spec.assign, resource.document, ()),
+    )

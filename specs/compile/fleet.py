@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
+from typing import NamedTuple
 
 from specs.compile.assignments import check_assignments
-from specs.compile.context import Surroundings
+from specs.compile.context import CompileContext
 from specs.compile.enrollment_rules import compile_enrollment_rules
+from specs.compile.file import InvalidFileError
 from specs.compile.group_tree import GroupTree, fleet_defaults
-from specs.compile.machine_context import InvalidPartError, MachineContext, machine_context
 from specs.compile.machines import compile_machines
 from specs.compile.networks import compile_networks
 from specs.compile.references import check_references
@@ -31,7 +32,7 @@ from specs.fleet import CompiledCommits, CompiledFleet, CompiledMachine
 from specs.validate.document import define
 from specs.validate.registry import Registry
 from specs.validate.resource import Resource
-from specs.yaml import LoadedFile, load_file, load_files
+from specs.yaml import LoadedFile, load_file
 
 NO_TABLES: Mapping[str, bytes] = MappingProxyType({})
 
@@ -45,6 +46,16 @@ class CompileResult:
     """By file, line and column."""
 
 
+class CompiledContext(NamedTuple):
+    """What all documents but the machines mean."""
+
+    fleet: CompiledFleet
+    """Without a machine."""
+    context: CompileContext
+    """What machines are compiled against."""
+    warnings: tuple[Diagnostic, ...]
+
+
 def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     """Return the fleet that the files describe, or None and every problem they have.
 
@@ -53,7 +64,7 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     raises because of what the files hold.
     """
     read = sorted(filter(is_desired_state, files))
-    loaded = load_files((file, files[file]) for file in read if not is_table(file))
+    loaded = (load_file(file, files[file]) for file in read if not is_table(file))
     return compile_loaded(loaded, revision, {file: files[file] for file in read if is_table(file)})
 
 
@@ -81,9 +92,11 @@ def compile_commits(files: Mapping[str, bytes]) -> CompiledCommits | None:
             found = (define(document, Diagnostics(), nearest) for document in loaded.documents)
             resources += [each for each in found if each.kind == "Fleet"]
     fleets = Registry(resources, (), diagnostics).of_kind("Fleet")
-    unsound = any(each.invalid or each.model is None for each in fleets.values())
+    is_invalid = any(each.invalid or each.model is None for each in fleets.values())
     return (
-        None if diagnostics.has_errors or unsound else compile_settings(fleets, diagnostics).commits
+        None
+        if diagnostics.has_errors or is_invalid
+        else compile_settings(fleets, diagnostics).commits
     )
 
 
@@ -102,92 +115,65 @@ def compile_loaded(
         diagnostics.extend(file.diagnostics)
         unreadable += file.unreadable
         resources += [define(document, diagnostics, nearest) for document in file.documents]
-    resources = _with_rows(resources, Tables(tables, diagnostics, nearest))
-    parts = _Parts(resources, unreadable, diagnostics)
-    registry, tree = parts.registry, parts.tree
-    check_references(resources, registry, tree.names, diagnostics, nearest)
+    resources = list(Tables(tables, diagnostics, nearest).with_rows(resources))
+    registry = Registry(resources, unreadable, diagnostics)
+    context = _context(registry, diagnostics)
+    check_references(resources, registry, context.groups, diagnostics, nearest)
     check_assignments(resources, diagnostics)
     check_uniqueness(registry.of_kind("Machine").values(), diagnostics)
-    surroundings = parts.surroundings(diagnostics)
-    machines = compile_machines(registry.of_kind("Machine"), surroundings, diagnostics)
+    machines = compile_machines(registry.of_kind("Machine"), context, diagnostics)
     if not diagnostics.has_errors:
-        unmatched = surroundings.unmatched(surroundings.selector_counts(machines.values()))
-        warn_of_unmatched(unmatched, machines, tree.names, diagnostics, nearest)
-    fleet = parts.fleet(revision, surroundings, machines, diagnostics)
+        unmatched = context.unmatched(context.selector_counts(machines.values()))
+        warn_of_unmatched(unmatched, machines, context.groups, diagnostics, nearest)
+    fleet = _fleet(revision, context, machines, diagnostics)
     return CompileResult(None if diagnostics.has_errors else fleet, diagnostics.in_order())
 
 
-def _with_rows(resources: list[Resource], tables: Tables) -> list[Resource]:
-    """Return the definitions, each table followed by its machines."""
-    if not any(resource.kind == "MachineTable" for resource in resources):
-        return resources
-    every: list[Resource] = []
-    for resource in resources:
-        every.append(resource)
-        if resource.kind == "MachineTable":
-            every += tables.machines(resource)
-    return every
+def compile_context(resources: Sequence[Resource]) -> CompiledContext:
+    """Return what all documents but the machines mean.
 
-
-def compile_surroundings(
-    resources: Sequence[Resource], diagnostics: Diagnostics, revision: str
-) -> tuple[CompiledFleet, MachineContext]:
-    """Return the fleet that sound documents make without its machines, and what these need.
-
-    ``resources`` are all but the machines. UnsoundPartError when there is an error:
-    ``compile_fleet`` puts it into words.
+    InvalidFileError where there is an error: ``compile_fleet`` puts it into words.
     """
-    if any(resource.invalid or resource.model is None for resource in resources):
-        raise InvalidPartError("a document is not sound")
-    parts = _Parts(resources, (), diagnostics)
-    check_references(resources, parts.registry, parts.tree.names, diagnostics, NearestNames())
+    diagnostics = Diagnostics()
+    registry = Registry(resources, (), diagnostics)
+    context = _context(registry, diagnostics)
+    check_references(resources, registry, context.groups, diagnostics, NearestNames())
     check_assignments(resources, diagnostics)
-    surroundings = parts.surroundings(diagnostics)
-    fleet = parts.fleet(revision, surroundings, {}, diagnostics)
+    fleet = _fleet("", context, {}, diagnostics)
     if diagnostics.has_errors:
-        raise InvalidPartError("the documents have an error")
-    return fleet, machine_context(parts.registry, parts.tree, surroundings)
+        raise InvalidFileError("a document has an error")
+    return CompiledContext(fleet, context, diagnostics.in_order())
 
 
-class _Parts:
-    """The documents of a revision, and the fleet that they make."""
+def _context(registry: Registry, diagnostics: Diagnostics) -> CompileContext:
+    tree = GroupTree(registry.of_kind("Group"), registry, fleet_defaults(registry.of_kind("Fleet")))
+    return CompileContext(
+        registry=registry,
+        tree=tree,
+        networks=compile_networks(registry.of_kind("Network"), diagnostics),
+        targets=compile_targets(registry.of_kind("Scenario"), tree.names),
+        selectors=selectors_of_documents(registry, tree.names),
+    )
 
-    def __init__(
-        self, resources: Sequence[Resource], unreadable: Sequence[str], diagnostics: Diagnostics
-    ) -> None:
-        self.registry = Registry(resources, unreadable, diagnostics)
-        root = fleet_defaults(self.registry.of_kind("Fleet"))
-        self.tree = GroupTree(self.registry.of_kind("Group"), self.registry, root)
 
-    def surroundings(self, diagnostics: Diagnostics) -> Surroundings:
-        """Return what machines are compiled against."""
-        return Surroundings(
-            tree=self.tree,
-            networks=compile_networks(self.registry.of_kind("Network"), diagnostics),
-            targets=compile_targets(self.registry.of_kind("Scenario"), self.tree.names),
-            selectors=selectors_of_documents(self.registry, self.tree.names),
-        )
-
-    def fleet(
-        self,
-        revision: str,
-        surroundings: Surroundings,
-        machines: Mapping[str, CompiledMachine],
-        diagnostics: Diagnostics,
-    ) -> CompiledFleet:
-        """Return the fleet."""
-        of_kind = self.registry.of_kind
-        return CompiledFleet(
-            revision=revision,
-            settings=compile_settings(of_kind("Fleet"), diagnostics),
-            networks=surroundings.networks,
-            groups=self.tree.names,
-            scenarios=compile_scenarios(of_kind("Scenario"), diagnostics),
-            images=compile_images(of_kind("Image")),
-            machines=machines,
-            holds=compile_holds(surroundings.selectors),
-            enrollment_rules=compile_enrollment_rules(
-                of_kind("EnrollmentRule"), self.tree, diagnostics
-            ),
-            unsupported=unsupported_documents(self.registry),
-        )
+def _fleet(
+    revision: str,
+    context: CompileContext,
+    machines: Mapping[str, CompiledMachine],
+    diagnostics: Diagnostics,
+) -> CompiledFleet:
+    of_kind = context.registry.of_kind
+    return CompiledFleet(
+        revision=revision,
+        settings=compile_settings(of_kind("Fleet"), diagnostics),
+        networks=context.networks,
+        groups=context.tree.names,
+        scenarios=compile_scenarios(of_kind("Scenario"), diagnostics),
+        images=compile_images(of_kind("Image")),
+        machines=machines,
+        holds=compile_holds(context.selectors),
+        enrollment_rules=compile_enrollment_rules(
+            of_kind("EnrollmentRule"), context.tree, diagnostics
+        ),
+        unsupported=unsupported_documents(context.registry),
+    )

@@ -5,8 +5,8 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from specs.compile.address_pool import report_address
-from specs.compile.context import Surroundings
-from specs.compile.effective_settings import EffectiveSettings, EffectiveSettingsCache
+from specs.compile.context import CompileContext
+from specs.compile.effective_settings import EffectiveSettings, effective_settings
 from specs.compile.inherited_settings import InheritedSettings
 from specs.compile.origins import (
     Fields,
@@ -31,53 +31,52 @@ _NETWORK: Path = ("spec", "network")
 
 
 def compile_machines(
-    resources: Mapping[str, Resource], surroundings: Surroundings, diagnostics: Diagnostics
+    resources: Mapping[str, Resource], context: CompileContext, diagnostics: Diagnostics
 ) -> dict[str, CompiledMachine]:
     """Return the machines that can be read, by name; report what does not fit."""
     conflicts = Conflicts()
-    levels = EffectiveSettingsCache(surroundings)
     machines: dict[str, CompiledMachine] = {}
     for name, resource in resources.items():
         model = resource.machine
         if model is not None:
-            level = levels.of(resource, model)
-            _check_network(resource, model, level, diagnostics)
+            settings = effective_settings(resource, model, context)
+            _check_network(resource, model, settings, diagnostics)
             if model.spec.hardware.formerly:
                 warn_of_idle_history(resource, diagnostics)
-            targets, holds = _chosen_by(resource, model, level, surroundings)
+            targets, holds = _chosen_by(resource, model, settings, context)
             if targets:
-                conflicts.check(name, level.assignments, targets)
-            machines[name] = _compiled(resource, model, level, targets, holds)
+                conflicts.check(name, settings.assignments, targets)
+            machines[name] = _compiled(resource, model, settings, targets, holds)
     conflicts.report(diagnostics)
     return machines
 
 
 def _chosen_by(
-    resource: Resource, model: "Machine", level: EffectiveSettings, surroundings: Surroundings
+    resource: Resource, model: "Machine", settings: EffectiveSettings, context: CompileContext
 ) -> tuple[Sequence[Target], tuple[str, ...]]:
     """Return the targets and the names of the holds that select a machine."""
-    if not surroundings.targets and not surroundings.selectors:
+    if not context.targets and not context.selectors:
         return (), ()
-    asked = resource.name, model.spec.group, level.labels
-    targets = [
-        target for target in surroundings.targets if target.written.selection.matches(*asked)
-    ]
+    asked = resource.name, model.spec.group, settings.labels
+    targets = [target for target in context.targets if target.written.selection.matches(*asked)]
     holds = tuple(
         each.resource.name
-        for each in surroundings.selectors
+        for each in context.selectors
         if each.resource.kind == "Hold" and each.selection.matches(*asked)
     )
     return targets, holds
 
 
 def _check_network(
-    resource: Resource, model: "Machine", level: EffectiveSettings, diagnostics: Diagnostics
+    resource: Resource, model: "Machine", settings: EffectiveSettings, diagnostics: Diagnostics
 ) -> None:
-    if level.room is not None:
+    if settings.pool is not None:
         for index, address in enumerate(model.spec.identity.addresses):
-            if not level.room.has(address):
-                report_address(resource, index, address, level.room.network, diagnostics)
-    elif not level.network and level.network_is_known and not resource.is_invalid_at(_NETWORK):
+            if not settings.pool.has(address):
+                report_address(resource, index, address, settings.pool.network, diagnostics)
+    elif (
+        not settings.network and settings.network_is_known and not resource.is_invalid_at(_NETWORK)
+    ):
         _report_no_network(resource, model, diagnostics)
 
 
@@ -93,33 +92,33 @@ def _report_no_network(resource: Resource, model: "Machine", diagnostics: Diagno
 def _compiled(
     resource: Resource,
     model: "Machine",
-    level: EffectiveSettings,
+    settings: EffectiveSettings,
     targets: Sequence[Target],
     holds: tuple[str, ...],
 ) -> CompiledMachine:
     hardware, identity = model.spec.hardware, model.spec.identity
-    inherited, assignments = level.inherited, level.assignments
+    inherited, assignments = settings.inherited, settings.assignments
     if targets:
         assignments = (*assignments, *(target.assignment for target in targets))
     return CompiledMachine(
         name=resource.name,
         group=model.spec.group,
         groups=inherited.groups,
-        labels=level.labels,
+        labels=settings.labels,
         macs=hardware.macs,
         uuid=hardware.uuid or "",
         serial=hardware.serial or "",
-        network=level.network,
+        network=settings.network,
         hostname=identity.hostname or resource.name,
         addresses=identity.addresses,
-        power_driver=level.driver,
-        protect=level.protect,
+        power_driver=settings.driver,
+        protect=settings.protect,
         assignments=assignments,
         origins=Origins(resource.document, partial(_fields, model, inherited, targets)),
-        domain=level.domain,
+        domain=settings.domain,
         formerly=hardware.formerly,
-        unsupported=level.unsupported,
-        power_settings=level.settings,
+        unsupported=settings.unsupported,
+        power_settings=settings.settings,
         holds=holds,
     )
 

@@ -1,7 +1,6 @@
 """Where values come from, worked out when somebody asks."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from functools import cached_property
 from typing import NamedTuple
 
@@ -28,21 +27,7 @@ class Source(NamedTuple):
         return self._replace(groups=(*self.groups, group))
 
 
-class KnownSource(NamedTuple):
-    """A value whose place was worked out, so that its document can be forgotten."""
-
-    place: Origin
-
-    def origin(self) -> Origin:
-        """Return the place for people."""
-        return self.place
-
-    def below(self, group: str) -> "KnownSource":
-        """Return the source of what ``group`` inherits from here."""
-        return KnownSource(replace(self.place, path=(*self.place.path, group)))
-
-
-Sources = Mapping[str, Source | KnownSource]
+Sources = Mapping[str, Source]
 """Where the values of fields come from, by their names in documents."""
 
 Fields = tuple[tuple[str, ...], Sources]

@@ -1,19 +1,15 @@
 """Names that point at other documents."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from functools import cached_property
 from types import MappingProxyType
-from typing import TYPE_CHECKING
 
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.quote import quoted
-from specs.kinds import KINDS
 from specs.validate.registry import Registry
 from specs.validate.resource import Resource
-
-if TYPE_CHECKING:
-    from specs.kinds.machine import Machine
 
 _Pattern = tuple[str, ...]
 
@@ -52,45 +48,54 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
 """Where each kind refers to which other; ``*`` stands for every item of a list."""
 
 _MOST_LISTED = 5
-
-
-def references_of(machine: "Machine") -> Iterator[tuple[str, str]]:
-    """Yield the kinds and names that a sound machine refers to, as ``REFERENCES`` has them.
-
-    By itself, since a fleet has many machines, and most name nothing but their group.
-    """
-    spec = machine.spec
-    yield "Group", spec.group
-    if spec.network is not None:
-        yield "Network", spec.network
-    for assignment in spec.assign or ():
-        yield "Scenario", assignment.scenario
+_NAME = ("metadata", "name")
 
 
 def check_references(
     resources: Sequence[Resource],
     registry: Registry,
-    groups: Iterable[str],
+    groups: frozenset[str],
     diagnostics: Diagnostics,
     nearest: NearestNames,
 ) -> None:
     """Report names that no document defines. ``groups`` includes those that are only parents."""
-    known = {kind: set(registry.of_kind(kind)) for kind in KINDS}
-    known["Group"] = set(groups)
-    unusable = {each.name for each in resources if each.is_invalid_at(("metadata", "name"))}
+    names = _Names(resources, registry, groups)
     for resource in resources:
         for pattern, kind in REFERENCES.get(resource.kind, ()):
             for path, name in resource.values(pattern):
-                if not isinstance(name, str) or name in known[kind]:
+                if not isinstance(name, str) or registry.may_define(kind, name):
                     continue
-                if registry.may_define(kind, name):
+                if kind == "Group" and name in groups:
                     continue
                 diagnostics.error(
                     resource.document.position(path),
                     Code.UNKNOWN_REFERENCE,
                     f"{resource.document.shown(path)}: no {kind} is named {quoted(name)}",
-                    _hint(kind, name, sorted(known[kind] - unusable), nearest),
+                    _hint(kind, name, names.of(kind), nearest),
                 )
+
+
+class _Names:
+    """The names that can be suggested, in order; worked out at the first mistake."""
+
+    def __init__(
+        self, resources: Sequence[Resource], registry: Registry, groups: frozenset[str]
+    ) -> None:
+        self._resources = resources
+        self._registry = registry
+        self._groups = groups
+        self._known: dict[str, list[str]] = {}
+
+    def of(self, kind: str) -> list[str]:
+        """Return the names of a kind without those that were reported themselves."""
+        if kind not in self._known:
+            every = self._groups if kind == "Group" else self._registry.of_kind(kind)
+            self._known[kind] = sorted(set(every) - self._unusable)
+        return self._known[kind]
+
+    @cached_property
+    def _unusable(self) -> set[str]:
+        return {each.name for each in self._resources if each.is_invalid_at(_NAME)}
 
 
 def _hint(kind: str, name: str, known: list[str], nearest: NearestNames) -> str:

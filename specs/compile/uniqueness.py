@@ -55,24 +55,6 @@ def properties(resource: Resource) -> Iterator[_Property]:
     yield from (each for each, idle in _former(resource) if idle is None)
 
 
-def claims(resource: Resource, machine: "Machine") -> list[str]:
-    """Return the ``properties`` of a sound machine as texts: of equal ones, equal texts.
-
-    Every machine of a fleet is asked for them, and nobody for where they stand.
-    """
-    hardware, identity = machine.spec.hardware, machine.spec.identity
-    found = [f"{MAC_ADDRESS} {mac}" for mac in hardware.macs]
-    if hardware.uuid is not None:
-        found.append(f"{UUID} {hardware.uuid}")
-    name = machine.metadata.name if identity.hostname is None else identity.hostname.lower()
-    found.append(f"{HOST_NAME} {name}")
-    found += [f"{ADDRESS} {int(address)}" for address in identity.addresses]
-    if hardware.formerly:
-        former = _former(resource)
-        found += [f"{noun} {value}" for (noun, value, _), idle in former if idle is None]
-    return found
-
-
 def warn_of_idle_history(resource: Resource, diagnostics: Diagnostics) -> None:
     """Warn of each ``formerly`` that names what the machine has now, or named before."""
     for (noun, value, path), first in _former(resource):

@@ -12,7 +12,6 @@ from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, is_within
 from specs.diagnostics.quote import quoted
 from specs.kinds import KINDS
-from specs.prepared import Prepared
 from specs.validate.resource import Resource
 from specs.yaml import Document
 from specs.yaml.scalars import Plain
@@ -20,30 +19,20 @@ from specs.yaml.scalars import Plain
 if TYPE_CHECKING:
     from specs.kinds import Document as Model
 
-_NOTHING_PREPARED = Prepared()
 _OTHER_TOOLS = "files of other tools go into a folder whose name begins with a dot"
 _REQUIRED = ("apiVersion", "kind", "metadata", "spec")
 
 
-def define(
-    document: Document,
-    diagnostics: Diagnostics,
-    nearest: NearestNames,
-    prepared: Prepared = _NOTHING_PREPARED,
-) -> Resource:
+def define(document: Document, diagnostics: Diagnostics, nearest: NearestNames) -> Resource:
     """Return what a document declares; report everything that is wrong within it.
 
-    Kind and name are empty where the document does not say them. ``prepared`` spares
-    loading the model of a document that is sound.
+    Kind and name are empty where the document does not say them.
     """
     data = document.data
     kind = _text(data, "kind")
     name = _text(data, "metadata", "name")
     if not _is_addressed_here(document, diagnostics):
         return Resource(document, kind, name, None, ((),))
-    sound = None if document.invalid else prepared.sound(kind, data)
-    if sound is not None:
-        return Resource(document, kind, name, sound, ())
     model_type = KINDS.get(kind)
     if model_type is None:
         _report_kind(document, kind, diagnostics, nearest)

@@ -8,7 +8,7 @@ needs it.
 
 from collections.abc import Callable
 from functools import cached_property
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from ruamel.yaml.events import (
     AliasEvent,
@@ -28,7 +28,10 @@ from specs.diagnostics.quote import quoted
 from specs.types.secret import TAG_HINT, SecretReference
 from specs.yaml.scalars import Plain, is_mac_of_digits, resolve
 from specs.yaml.section import MARKER, Section
-from specs.yaml.unreadable import Flaw, UnreadableDocumentError
+from specs.yaml.unreadable import unreadable_at
+
+if TYPE_CHECKING:
+    from specs.diagnostics.path import Path
 
 MAX_DEPTH = 100
 FREE_EXPANSION = 1000
@@ -39,6 +42,8 @@ _PLAIN_TAGS = frozenset({"!", "tag:yaml.org,2002:map", "tag:yaml.org,2002:seq", 
 _SECRET_TAG = "!secret"  # noqa: S105 - the tag's name, no secret
 _SECRET_FORM = "write !secret and a name such as bmc/rack07"  # noqa: S105 - likewise
 _NO_NAME = "wants a name"
+_NO_KEY = -1
+"""Stands in a path for a key that was refused: no path that is asked for has it."""
 _FIRST_KEYS = frozenset({"apiVersion", "kind"})
 """What a document begins with: a second one means that the line before it is missing."""
 
@@ -56,17 +61,18 @@ INVALID = Invalid()
 _Value = Plain | Invalid
 _Merge = list[dict[str, Plain]]
 _Extent = tuple[int, int]
-Item = tuple[_Value, int, int]
+Place = tuple[int, int]
+"""Line and column within the section, from 0."""
 
 
 class Builder:
     """Builds the value of one document.
 
     ``next_event`` returns the parser's next event; the document begins at the index
-    ``begin`` of the chunk's text. After ``build``, ``flawed`` says whether the value
-    holds null or ``INVALID`` somewhere, and ``items`` has every mapping that is an item
-    of a list, with its line and column, by its ``id``: these are what origins name,
-    and 40,000 of them must not cost a second parse each.
+    ``begin`` of the section's text. After ``build``, ``has_invalid`` says whether the value
+    holds null or ``INVALID`` somewhere, and ``items`` has the place of every mapping that
+    is written as an item of a list, by its path: these are what origins name, and 40,000
+    of them must not cost a second parse each.
     """
 
     def __init__(
@@ -77,16 +83,17 @@ class Builder:
         diagnostics: Diagnostics,
     ) -> None:
         self._next = next_event
-        self._chunk = section
+        self._section = section
         self._begin = begin
-        self._problems = diagnostics
+        self._diagnostics = diagnostics
         self._anchors: dict[str, _Value | _Unfinished] = {}
         self._extents: dict[int, _Extent] = {}
         self._expanded = 0
         self._depth = 0
         self._reported = 0
-        self.flawed = False
-        self.items: dict[int, Item] = {}
+        self.has_invalid = False
+        self._path: list[str | int] = []
+        self.items: dict[Path, Place] = {}
 
     def build(self, event: Event) -> _Value:
         """Return the value that begins with ``event``.
@@ -133,11 +140,12 @@ class Builder:
                 break
             key = self._key(event)
             event_of_value = next_event()
-            value = (
-                self._scalar(event_of_value)
-                if type(event_of_value) is ScalarEvent
-                else self.build(event_of_value)
-            )
+            if type(event_of_value) is ScalarEvent:
+                value = self._scalar(event_of_value)
+            else:
+                self._path.append(_NO_KEY if key is None else key)
+                value = self.build(event_of_value)
+                self._path.pop()
             if key is None:
                 refused = True
             elif key == "<<" and type(event) is ScalarEvent and not event.style:
@@ -148,13 +156,13 @@ class Builder:
             elif key in result:
                 self._duplicate(event, key, written[list(result).index(key)])
             else:
-                result[key] = value  # type: ignore[assignment] # BROKEN is replaced before use
+                result[key] = value  # type: ignore[assignment] # INVALID is replaced before use
                 written.append(event)
         for source in merged:
             for key, inherited in source.items():
                 result.setdefault(key, inherited)
         # Where nothing but what was refused stood, such as {{ name }}, nothing is known.
-        return self._broken() if refused and not result else result
+        return self._invalid() if refused and not result else result
 
     def _sequence(self) -> tuple[Plain, ...]:
         result: list[Plain] = []
@@ -163,11 +171,17 @@ class Builder:
             event = next_event()
             if type(event) is SequenceEndEvent:
                 return tuple(result)
-            value = self.build(event)
-            if type(event) is MappingStartEvent:
-                mark = event.start_mark
-                self.items[id(value)] = (value, mark.line, mark.column)
-            result.append(value)  # type: ignore[arg-type] # BROKEN is replaced before use
+            if type(event) is ScalarEvent:
+                value = self._scalar(event)
+            else:
+                self._path.append(len(result))
+                if type(event) is MappingStartEvent:
+                    # The first: of a key that is written twice, the second value is dropped.
+                    mark = event.start_mark
+                    self.items.setdefault(tuple(self._path), (mark.line, mark.column))
+                value = self.build(event)
+                self._path.pop()
+            result.append(value)  # type: ignore[arg-type] # INVALID is replaced before use
 
     def _scalar(self, event: ScalarEvent) -> _Value:
         value: _Value = event.value
@@ -184,7 +198,7 @@ class Builder:
         return value
 
     def _no_value(self, event: ScalarEvent) -> Invalid | None:
-        self.flawed = True
+        self.has_invalid = True
         if event.anchor is None:
             return None
         self._report(
@@ -201,7 +215,7 @@ class Builder:
                 return SecretReference(event.value)
             what = f"{quoted(event.value)} does not name a secret" if event.value else _NO_NAME
             self._report(event, Code.UNKNOWN_TAG, f"!secret {what}", _SECRET_FORM)
-            return self._broken()
+            return self._invalid()
         if event.ctag in _PLAIN_TAGS:
             return str(event.value)
         return self._unknown_tag(event)
@@ -213,10 +227,10 @@ class Builder:
             tag = str(event.ctag).replace("tag:yaml.org,2002:", "!!", 1)
             message, hint = f"unknown tag {quoted(tag)}", TAG_HINT
         self._report(event, Code.UNKNOWN_TAG, message, hint)
-        return self._broken()
+        return self._invalid()
 
-    def _broken(self) -> Invalid:
-        self.flawed = True
+    def _invalid(self) -> Invalid:
+        self.has_invalid = True
         return INVALID
 
     def _key(self, event: Event) -> str | None:
@@ -288,8 +302,8 @@ class Builder:
     @cached_property
     def _length(self) -> int:
         """The number of characters of the document."""
-        following = MARKER.search(self._chunk.text, self._begin + 1)
-        end = following.start() if following else len(self._chunk.text)
+        following = MARKER.search(self._section.text, self._begin + 1)
+        end = following.start() if following else len(self._section.text)
         return end - self._begin
 
     def _define(self, event: NodeEvent, value: _Value | _Unfinished) -> None:
@@ -303,7 +317,7 @@ class Builder:
         self._anchors[event.anchor] = value
 
     def _duplicate(self, event: Event, key: str, first: Event) -> None:
-        line = self._chunk.position(first.start_mark.line, 0).line
+        line = self._section.position(first.start_mark.line, 0).line
         message = f"the key {quoted(key)} is written twice, first in line {line}"
         if self._depth == 1 and key in _FIRST_KEYS:
             hint = "put a line of --- between two documents, or keep one of the two lines"
@@ -312,8 +326,8 @@ class Builder:
         self._report(event, Code.DUPLICATE_KEY, message, hint)
 
     def _warn_of_mac(self, event: ScalarEvent) -> None:
-        self._problems.warning(
-            self._chunk.position(event.start_mark.line, event.start_mark.column),
+        self._diagnostics.warning(
+            self._section.position(event.start_mark.line, event.start_mark.column),
             Code.UNQUOTED_MAC,
             f"{event.value} is a MAC address here, but a number to tools that follow YAML 1.1",
             f'put it in quotes: "{event.value}"',
@@ -329,7 +343,7 @@ class Builder:
                 f"more than {MOST_PER_DOCUMENT} problems in this document; the rest is not read",
                 "solve the first ones",
             )
-        self._problems.error(self._chunk.position(mark.line, mark.column), code, message, hint)
+        self._diagnostics.error(self._section.position(mark.line, mark.column), code, message, hint)
 
     def _give_up_at_depth(self, event: Event) -> NoReturn:
         self._give_up(
@@ -341,7 +355,7 @@ class Builder:
 
     def _give_up(self, event: Event, code: Code, message: str, hint: str) -> NoReturn:
         mark = event.start_mark
-        raise UnreadableDocumentError(Flaw(mark.line, mark.column, mark.index, code, message, hint))
+        raise unreadable_at(self._section, mark.line, mark.column, mark.index, code, message, hint)
 
 
 def _refused_key(key: _Value, event: Event) -> tuple[str, str]:

@@ -1,13 +1,12 @@
 """One YAML document: plain data, and the place of every value on demand."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
 
 from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.position import Position
-from specs.yaml.builder import Item
+from specs.yaml.builder import Place
 from specs.yaml.node_positions import Mark, NodePositions
 from specs.yaml.scalars import Plain, value_at
 from specs.yaml.section import Section
@@ -18,7 +17,7 @@ class Document:
     """The data of a document and the lines that it was read from.
 
     ``invalid`` are the paths of values that were reported while reading; they are
-    None in ``data``. ``begin`` and ``end`` are indexes into the chunk's text;
+    None in ``data``. ``begin`` and ``end`` are indexes into the section's text;
     ``first_line`` is the line of ``begin`` within it, from 0.
     """
 
@@ -28,20 +27,14 @@ class Document:
     begin: int
     end: int
     first_line: int
-    items: Mapping[int, Item]
-    """Mappings in lists with their line and column within the chunk, by the mapping's id."""
+    items: Mapping[Path, Place]
+    """Where mappings in lists are written, by their path."""
 
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Carry the document's own lines, not its whole file, to another process.
-
-        Items are found by the identity of their mappings, which are others there.
-        """
-        moved = tuple(
-            (value, line - self.first_line, column) for value, line, column in self.items.values()
-        )
-        text = self.section.text[self.begin : self.end]
-        section = Section(self.section.file, text, self.section.first_line + self.first_line)
-        return _carried, (self.data, self.invalid, section, moved)
+    @property
+    def own_section(self) -> Section:
+        """Return the document's own lines."""
+        first_line = self.section.first_line + self.first_line
+        return Section(self.section.file, self.section.text[self.begin : self.end], first_line)
 
     @property
     def file(self) -> str:
@@ -51,19 +44,18 @@ class Document:
     def position(self, path: Path) -> Position:
         """Return where the value at ``path`` is written; where none is, what encloses it."""
         if path and isinstance(path[-1], int):
-            value = self.value(path)
-            item = self.items.get(id(value))
-            if item is not None and item[0] is value:
-                return self.section.position(*item[1:])
-        return self._place(_outline(self).value(path))
+            place = self.items.get(path)
+            if place is not None:
+                return self.section.position(*place)
+        return self._place(_positions(self).value(path))
 
     def key_position(self, path: Path) -> Position:
         """Return where the key of ``path`` is written."""
-        return self._place(_outline(self).key(path))
+        return self._place(_positions(self).key(path))
 
     def written(self, path: Path) -> str | None:
         """Return the text of a scalar as it stands in the file, without quotes."""
-        return _outline(self).written(path)
+        return _positions(self).written(path)
 
     def value(self, path: Path) -> Plain:
         """Return the value at ``path``, or None where there is none."""
@@ -79,23 +71,9 @@ class Document:
         return self.section.position(self.first_line + mark.line, mark.column)
 
 
-def _carried(
-    data: Plain, invalid: frozenset[Path], section: Section, items: Iterable[Item]
-) -> Document:
-    return Document(
-        data=data,
-        invalid=invalid,
-        section=section,
-        begin=0,
-        end=len(section.text),
-        first_line=0,
-        items={id(item[0]): item for item in items},
-    )
-
-
 @lru_cache(maxsize=8)
-def _outline(document: Document) -> NodePositions:
-    """Return the outline of one of the documents that were last asked about.
+def _positions(document: Document) -> NodePositions:
+    """Return the positions of one of the documents that were last asked about.
 
     Messages come document by document, and name at most two; keeping the nodes of
     all documents would take fifty times the memory of their text.

@@ -1,4 +1,4 @@
-"""libyaml's complaints in the words of the person who wrote the file."""
+"""libyaml's errors in the words of the person who wrote the file."""
 
 import re
 from typing import Protocol
@@ -8,7 +8,7 @@ from specs.diagnostics.hints import NO_TEMPLATES
 from specs.diagnostics.quote import LONGEST
 from specs.types.secret import TAG_HINT
 from specs.yaml.section import Section
-from specs.yaml.unreadable import Flaw
+from specs.yaml.unreadable import UnreadableDocumentError, unreadable_at
 
 _TAB = (Code.TAB, "a tab where YAML wants spaces", "indent with spaces")
 _ESCAPE = ("an unknown escape after a backslash", "double the backslash, or use single quotes")
@@ -86,47 +86,55 @@ class _Mark(Protocol):
     column: int
 
 
-class _Complaint(Protocol):
+class _ParserError(Protocol):
     context: str | None
     context_mark: _Mark | None
     problem: str | None
     problem_mark: _Mark | None
 
 
-def explain(complaint: _Complaint, section: Section) -> Flaw:
-    """Return what libyaml found in the chunk's text, placed where a person has to look.
+def explain(error: _ParserError, section: Section) -> UnreadableDocumentError:
+    """Return what libyaml found in the section's text, placed where a person has to look.
 
     An unclosed quote or bracket is placed where it was opened, a key without its
     colon where the key begins.
     """
-    problem = complaint.problem or "it cannot be read"
-    mark = complaint.problem_mark or complaint.context_mark
+    problem = error.problem or "it cannot be read"
+    mark = error.problem_mark or error.context_mark
     if mark is None:
-        return Flaw(0, 0, 0, Code.SYNTAX, f"not YAML: {problem}", "")
-    opened = complaint.context_mark or mark
+        return unreadable_at(section, 0, 0, 0, Code.SYNTAX, f"not YAML: {problem}", "")
+    opened = error.context_mark or mark
     character = section.text[mark.index : mark.index + 1]
     if problem in _UNCLOSED and character in {"]", "}"}:
         bracket = section.text[opened.index : opened.index + 1]
         message = f'a "{character}" where a {bracket} is still open'
         hint = f"remove it, or close the {bracket} before it"
-        return Flaw(mark.line, mark.column, mark.index, Code.SYNTAX, message, hint)
+        return unreadable_at(
+            section, mark.line, mark.column, mark.index, Code.SYNTAX, message, hint
+        )
     if problem in _UNCLOSED:
         message, hint = _UNCLOSED[problem]
         if mark.line != opened.line and section.text[mark.index :].strip():
             message += f" before line {section.position(mark.line, 0).line}"
-        return Flaw(opened.line, opened.column, mark.index, Code.SYNTAX, message, hint)
-    if problem in _QUOTE_ENDS and "quoted" in (complaint.context or ""):
+        return unreadable_at(
+            section, opened.line, opened.column, mark.index, Code.SYNTAX, message, hint
+        )
+    if problem in _QUOTE_ENDS and "quoted" in (error.context or ""):
         message, hint = "this quote is not closed", "add the closing quote"
-        return Flaw(opened.line, opened.column, mark.index, Code.SYNTAX, message, hint)
+        return unreadable_at(
+            section, opened.line, opened.column, mark.index, Code.SYNTAX, message, hint
+        )
     if problem == _NO_COLON:
         is_marker = section.text.startswith("----", opened.index)
         message, hint = _LONG_MARKER if is_marker else _FIXED[problem]
-        return Flaw(opened.line, opened.column, mark.index, Code.SYNTAX, message, hint)
-    code, message, hint = _words(problem, complaint.context or "", section.text, mark.index)
+        return unreadable_at(
+            section, opened.line, opened.column, mark.index, Code.SYNTAX, message, hint
+        )
+    code, message, hint = _words(problem, error.context or "", section.text, mark.index)
     line, column = mark.line, mark.column
     if not section.text[mark.index :].strip():
         line, column = _end(section.text)
-    return Flaw(line, column, mark.index, code, message, hint)
+    return unreadable_at(section, line, column, mark.index, code, message, hint)
 
 
 def _end(text: str) -> tuple[int, int]:

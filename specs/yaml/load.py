@@ -16,10 +16,7 @@ from specs.yaml.document import Document
 from specs.yaml.errors import explain
 from specs.yaml.scalars import Plain
 from specs.yaml.section import MARKER, Section, split
-from specs.yaml.unreadable import Flaw, UnreadableDocumentError
-
-WORTH_LEARNING = 1 << 16
-"""Bytes of YAML below which learning how documents are alike takes longer than it saves."""
+from specs.yaml.unreadable import UnreadableDocumentError, unreadable_at
 
 
 class LoadedFile(NamedTuple):
@@ -41,57 +38,34 @@ def load_file(file: str, data: bytes) -> LoadedFile:
     return _loaded(sections.readable, list(sections.unreadable), diagnostics)
 
 
-def load_chunks(sections: Iterable[Section]) -> LoadedFile:
-    """Return the documents of some chunks of a file."""
-    return _loaded(sections, [], Diagnostics())
-
-
-def valid_document(section: Section) -> Document | None:
-    """Return the one document of a chunk; None where there are others, or anything to report."""
-    found = load_chunks((section,))
-    is_sound = len(found.documents) == 1 and not (found.unreadable or found.diagnostics)
-    return found.documents[0] if is_sound else None
+def load_section(section: Section) -> LoadedFile:
+    """Return the documents of some lines of a file, as a document's ``own_section`` has them."""
+    return _loaded((section,), [], Diagnostics())
 
 
 def _loaded(
     sections: Iterable[Section], unreadable: list[str], diagnostics: Diagnostics
 ) -> LoadedFile:
     documents: list[Document] = []
+    reader = _Reader(diagnostics, documents, unreadable)
     for section in sections:
-        read_chunk(section, diagnostics, documents, unreadable)
+        reader.read(section)
     return LoadedFile(tuple(documents), tuple(unreadable), diagnostics.in_order())
 
 
-def load_files(files: Iterable[tuple[str, bytes]]) -> Iterator[LoadedFile]:
-    """Return what ``load_file`` returns of each file, by name and content; sooner for many."""
-    files = tuple(files)
-    if sum(len(data) for _, data in files) < WORTH_LEARNING:
-        return (load_file(*each) for each in files)
-    from specs.yaml.alike import load_alike  # noqa: PLC0415 - slow to load
-
-    return load_alike(files)
-
-
-def read_chunk(
-    section: Section, diagnostics: Diagnostics, documents: list[Document], unreadable: list[str]
-) -> None:
-    """Add the documents of a chunk, and the texts of those that cannot be parsed."""
-    _Reader(diagnostics, documents, unreadable).read(section)
-
-
 class _Reader:
-    """Reads chunks, and goes on after a document that cannot be read."""
+    """Reads sections, and goes on after a document that cannot be read."""
 
     def __init__(
         self, diagnostics: Diagnostics, documents: list[Document], unreadable: list[str]
     ) -> None:
-        self._problems = diagnostics
+        self._diagnostics = diagnostics
         self._documents = documents
         self._unreadable = unreadable
         self._begin = 0
 
     def read(self, section: Section) -> None:
-        """Read all documents of a chunk.
+        """Read all documents of a section.
 
         After one that cannot be read, the rest is parsed document by document: one
         parser for each costs more, but the whole stays linear in the file's size.
@@ -124,18 +98,18 @@ class _Reader:
         try:
             self._documents.extend(self._parse(section, parser.get_event))
         except UnreadableDocumentError as error:
-            flaw = error.flaw
+            unreadable = error
         except MarkedYAMLError as error:
-            flaw = explain(error, section)
+            unreadable = explain(error, section)
         except YAMLError as error:
-            flaw = Flaw(0, 0, len(section.text), Code.SYNTAX, f"not YAML: {error}", "")
+            end = len(section.text)
+            unreadable = unreadable_at(section, 0, 0, end, Code.SYNTAX, f"not YAML: {error}", "")
         else:
             return None
         finally:
             parser.dispose()
-        position = section.position(flaw.line, flaw.column)
-        self._problems.error(position, flaw.code, flaw.message, flaw.hint)
-        return flaw.resume
+        self._diagnostics.extend([unreadable.diagnostic])
+        return unreadable.resume
 
     def _parse(self, section: Section, next_event: Callable[[], Event]) -> Iterator[Document]:
         while True:
@@ -152,32 +126,36 @@ class _Reader:
     ) -> Document | None:
         mark = start.start_mark
         self._begin = begin = mark.index - mark.column
-        builder = Builder(next_event, section, begin, self._problems)
+        builder = Builder(next_event, section, begin, self._diagnostics)
         value = builder.build(next_event())
         end = next_event()
         if type(end) is not DocumentEndEvent:  # pragma: no cover - libyaml's grammar
             raise TypeError(end)
         if value is None:
-            self._problems.warning(
+            self._diagnostics.warning(
                 section.position(mark.line, mark.column),
                 Code.EMPTY_DOCUMENT,
                 "this document is empty",
                 "remove the extra line of ---",
             )
             return None
-        flaws = _Flaws()
-        data = flaws.removed(value, ()) if builder.flawed or isinstance(value, Invalid) else value
+        unusable = _UnusableValues()
+        data = (
+            unusable.removed(value, ())
+            if builder.has_invalid or isinstance(value, Invalid)
+            else value
+        )
         document = Document(
             data=data,
-            invalid=frozenset(flaws.invalid),
+            invalid=frozenset(unusable.invalid),
             section=section,
             begin=begin,
             end=end.end_mark.index,
             first_line=mark.line,
             items=builder.items,
         )
-        for path in flaws.nulls[:MOST_PER_DOCUMENT]:
-            self._problems.error(
+        for path in unusable.nulls[:MOST_PER_DOCUMENT]:
+            self._diagnostics.error(
                 document.key_position(path),
                 Code.NO_VALUE,
                 f"{dotted(path)}: there is no value",
@@ -186,7 +164,7 @@ class _Reader:
         return document
 
 
-class _Flaws:
+class _UnusableValues:
     """Takes what was reported, and null, out of a document's data."""
 
     def __init__(self) -> None:
@@ -194,7 +172,7 @@ class _Flaws:
         self.nulls: list[Path] = []
 
     def removed(self, value: Plain | Invalid, path: Path) -> Plain:
-        """Return ``value`` with None in the place of whatever is broken; note the paths."""
+        """Return ``value`` with None in the place of whatever is unusable; note the paths."""
         if isinstance(value, dict):
             return {key: self.removed(part, (*path, key)) for key, part in value.items()}
         if isinstance(value, tuple):

@@ -1,6 +1,6 @@
 """Splitting a file into texts that a YAML parser may see.
 
-Almost every file is one chunk. Where bytes are not UTF-8, or characters are
+Almost every file is one section. Where bytes are not UTF-8, or characters are
 forbidden, or a merge conflict was left, only the documents that are touched drop
 out, so that the others are still checked.
 """
@@ -76,7 +76,7 @@ def split(file: str, data: bytes, diagnostics: Diagnostics) -> Sections:
     whole = _readable(data)
     if whole is not None and not _CONFLICT.search(data):
         return Sections((Section(file, whole, 0),), ())
-    return _split_flawed(file, data, diagnostics)
+    return _split_partly_readable(file, data, diagnostics)
 
 
 def _utf16(data: bytes) -> str:
@@ -131,7 +131,7 @@ def _readable(data: bytes) -> str | None:
     return None if _forbidden().search(text) or _no_indentation().search(text) else text
 
 
-def _split_flawed(file: str, data: bytes, diagnostics: Diagnostics) -> Sections:
+def _split_partly_readable(file: str, data: bytes, diagnostics: Diagnostics) -> Sections:
     readable: list[Section] = []
     unreadable: list[str] = []
     in_conflict = is_reported = False

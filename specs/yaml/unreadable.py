@@ -1,28 +1,26 @@
-"""What makes a document unreadable, before it has a position of its own."""
-
-from typing import NamedTuple
+"""How the reader says that one document cannot be used."""
 
 from specs.diagnostics.codes import Code
-
-
-class Flaw(NamedTuple):
-    """Something wrong at a place in a text; line and column count from 0.
-
-    ``resume`` is the index into the text where the search for the next document
-    begins.
-    """
-
-    line: int
-    column: int
-    resume: int
-    code: Code
-    message: str
-    hint: str
+from specs.diagnostics.diagnostic import Diagnostic
+from specs.yaml.section import Section
 
 
 class UnreadableDocumentError(Exception):
-    """The document cannot be used; those after it can."""
+    """The document cannot be used; those after it can.
 
-    def __init__(self, flaw: Flaw) -> None:
-        super().__init__(flaw.message)
-        self.flaw = flaw
+    ``resume`` is the index into the section's text where the search for the next
+    document begins.
+    """
+
+    def __init__(self, diagnostic: Diagnostic, resume: int) -> None:
+        super().__init__(str(diagnostic))
+        self.diagnostic = diagnostic
+        self.resume = resume
+
+
+def unreadable_at(  # noqa: PLR0913, PLR0917 - a place, a continuation, and what a diagnostic has
+    section: Section, line: int, column: int, resume: int, code: Code, message: str, hint: str
+) -> UnreadableDocumentError:
+    """Return the error for a place in a section; line and column count from 0."""
+    position = section.position(line, column)
+    return UnreadableDocumentError(Diagnostic(position, code, "error", message, hint), resume)

@@ -103,5 +103,5 @@ def test_public_names_change_only_on_purpose() -> None:
                 public[path.parent.relative_to(ROOT).as_posix()] = ast.literal_eval(node.value)
     assert public == {
         "specs/types/quantities": ["BitRate", "ByteSize", "Duration"],
-        "specs/yaml": ["Document", "LoadedFile", "load_file", "load_files"],
+        "specs/yaml": ["Document", "LoadedFile", "Section", "load_file", "load_section"],
     }

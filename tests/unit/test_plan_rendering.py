@@ -1,6 +1,5 @@
 """Whatever the fleet's size and whatever machines say: it fits, and it is only shown."""
 
-import json
 import stat
 from dataclasses import replace
 from datetime import timedelta
@@ -15,9 +14,8 @@ from rich.console import Console
 from rich.text import Text
 
 from reconciler.planning.estimate import Budget, strictest, total_seconds, waves
-from reconciler.planning.fold import fold_data, fold_from, in_order
 from reconciler.planning.item import RISKS, LastBackup, Risk
-from reconciler.planning.plan import Plan, exit_code, plan_of
+from reconciler.planning.plan import exit_code, plan_of
 from reconciler.planning.planner import plan
 from reconciler.views.pager import pager_command, show
 from reconciler.views.plan_html import plan_html
@@ -57,9 +55,9 @@ class Untouchable:
 
 
 def big_plan(machines=40_000, limit=10_000):
-    """Return a plan of so many machines in 1,000 groups, its folds read from storage."""
+    """Return a plan of so many machines in 1,000 groups, whose items may hardly be looked at."""
     (sample,) = ONE.items
-    folds = []
+    every = []
     each = machines // 1000
     for number in range(1000):
         group = f"{('osaka', 'tokyo')[number % 2]}/row{number % 20:02}/rack{number:04}"
@@ -68,15 +66,13 @@ def big_plan(machines=40_000, limit=10_000):
         changes = {"group": group, "cause": cause, "risk": risk, "unblock": "Wait"}
         if risk is not Risk.DESTRUCTIVE:
             changes |= {"disks": (), "images": (), "seconds": 0, "spared": ()}
-        items = [
+        every += [
             replace(sample, machine=f"node-{number:04}-{index:02}", **changes)
             for index in range(each)
         ]
-        folds += plan_of("f00d", NOW, items, BUDGET).folds
-    stored = [
-        fold_from(json.loads(json.dumps(fold_data(f))), Untouchable(f.items, limit)) for f in folds
-    ]
-    return Plan("f00d", NOW, in_order(stored), BUDGET)
+    made = plan_of("f00d", NOW, every, BUDGET)
+    folds = tuple(replace(each, items=Untouchable(each.items, limit)) for each in made.folds)
+    return replace(made, folds=folds)
 
 
 BIG = big_plan(limit=200)

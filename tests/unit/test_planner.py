@@ -23,13 +23,10 @@ from hypothesis import strategies as st
 
 from agent.wire.disk import DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
-from reconciler.planning.fold import fold, outline
 from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, exit_code, plan_of
-from reconciler.planning.planner import outline_machines
 from reconciler.planning.planner import plan as unchecked_plan
-from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation import operation_id
 from reconciler.state.operation_states import OperationState
@@ -426,9 +423,6 @@ def test_what_is_planned_for_a_machine_does_not_depend_on_others_like_it(found, 
     alone = [item for machine in machines for item in planned(machine)]
     together = planned(*machines)
     assert sorted(together, key=repr) == sorted(alone, key=repr)
-    fleet = replace(a_fleet(*machines), holds=(HOLD,))
-    alike = outline_machines(fleet, machines, FleetHardware(machines), world, NOW)
-    assert outline(alike) == fold(alone)
 
 
 @given(

@@ -83,9 +83,17 @@ class Tables:
         self, files: Mapping[str, bytes], diagnostics: Diagnostics, nearest: NearestNames
     ) -> None:
         self._files = files
-        self._problems = diagnostics
+        self._diagnostics = diagnostics
         self._nearest = nearest
-        self._used: dict[str, Position] = {}
+        self.used: dict[str, Position] = {}
+        """The CSV files that tables named, and where."""
+
+    def with_rows(self, resources: Iterable[Resource]) -> Iterator[Resource]:
+        """Yield resources, each table followed by its machines."""
+        for resource in resources:
+            yield resource
+            if resource.kind == "MachineTable":
+                yield from self.machines(resource)
 
     def machines(self, table: Resource) -> Iterator[Resource]:
         """Yield the machines of a table as definitions; report what is wrong with its rows."""
@@ -105,8 +113,8 @@ class Tables:
                 yield self._machine(row, defaults, places, invalid)
             elif not table.is_invalid_at(places.full_path(())):
                 self._report_no_mapping(places, row)
-        if not rows and "csv" not in _mapping(document.value(_SPEC)) and not _is_broken(table):
-            self._problems.warning(
+        if not rows and "csv" not in _mapping(document.value(_SPEC)) and not _is_unusable(table):
+            self._diagnostics.warning(
                 document.position(_SPEC),
                 Code.NO_EFFECT,
                 "spec: the table has no machines",
@@ -127,7 +135,7 @@ class Tables:
             file,
             self._files[file],
             group_is_given="group" in defaults.fields or "group" in defaults.invalid,
-            diagnostics=self._problems,
+            diagnostics=self._diagnostics,
             nearest=self._nearest,
         )
         if sheet is not None:
@@ -150,13 +158,13 @@ class Tables:
             )
             if not file.casefold().endswith(".csv"):
                 hint = "export the spreadsheet as CSV UTF-8, and name that file"
-            self._problems.error(
+            self._diagnostics.error(
                 place, Code.TABLE_FILE, f"{dotted(_CSV)}: {quoted(file)} {outside}", hint
             )
             return None
-        first = self._used.setdefault(file, place)
+        first = self.used.setdefault(file, place)
         if first != place:
-            self._problems.error(
+            self._diagnostics.error(
                 place,
                 Code.TABLE_FILE,
                 f"{dotted(_CSV)}: {quoted(file)} is already a table's at {first}",
@@ -216,7 +224,7 @@ class Tables:
         message, hint = diagnostic.message, diagnostic.hint
         if isinstance(places, CellPlaces):
             message, hint = places.in_words_of_cells(path, diagnostic.code, message, hint)
-        self._problems.error(position, diagnostic.code, message, hint)
+        self._diagnostics.error(position, diagnostic.code, message, hint)
         return machine_path(path)
 
     def _report_no_mapping(self, places: ItemPlaces, row: Plain) -> None:
@@ -227,7 +235,7 @@ class Tables:
             "input": row,
         }
         for each in explain([error], MachineTable, self._nearest, places.table.written):
-            self._problems.error(places.position(()), each.code, each.message, each.hint)
+            self._diagnostics.error(places.position(()), each.code, each.message, each.hint)
 
 
 class _Defaults:
@@ -261,7 +269,7 @@ def _mapping(value: Plain) -> Mapping[str, Plain]:
     return value if isinstance(value, dict) else {}
 
 
-def _is_broken(table: Resource) -> bool:
+def _is_unusable(table: Resource) -> bool:
     return any(table.is_invalid_at(path) for path in (_SPEC, _ROWS, _CSV))
 
 

@@ -1,13 +1,12 @@
-"""Items of a plan before it is said which machine they are about."""
+"""What is decided on a machine, before it is said which one: the same for many."""
 
-from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk, line_of
+from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.state.operation import Operation, OperationKind, operation_id
-from specs.fleet import Assignment, CompiledMachine, Origin
+from specs.fleet import CompiledMachine, Origin
 
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity
@@ -29,19 +28,15 @@ class Work:
     proof: bool
     timeout_seconds: int
 
-    def id_on(self, machine: CompiledMachine) -> str:
-        """Return the id of the operation on a machine."""
-        disks = tuple(disk.key() for disk in self.disks) if self.disks else ()
-        hardware = machine.hardware_identity
-        return operation_id(hardware, self.scenario, self.inputs, disks, self.run)
-
     def on(self, machine: CompiledMachine) -> Operation:
         """Return the operation on a machine."""
+        disks = tuple(disk.key() for disk in self.disks)
+        hardware = machine.hardware_identity
         return Operation(
-            op_id=self.id_on(machine),
+            op_id=operation_id(hardware, self.scenario, self.inputs, disks, self.run),
             kind=self.kind,
             machine=machine.name,
-            hardware=machine.hardware_identity,
+            hardware=hardware,
             scenario=self.scenario,
             run=self.run,
             revision=self.revision,
@@ -55,7 +50,7 @@ class Work:
 
 
 @dataclass(frozen=True, slots=True)
-class Draft:
+class Decision:
     """What a ``PlanItem`` says besides the machine; the fields are the same."""
 
     risk: Risk
@@ -72,14 +67,6 @@ class Draft:
     observed_at: datetime | None = None
     unblock: str = ""
     seconds: int = 0
-
-    def line(self, machine: CompiledMachine) -> str:
-        """Return the ``line`` of the item about a machine, without making the item."""
-        if self.work is not None:
-            op_id = self.work.id_on(machine)
-        else:
-            op_id = "-" if self.running is None else self.running.op_id
-        return line_of(machine.name, self.risk, self.action, op_id)
 
     def item(self, machine: CompiledMachine, formerly: str = "") -> PlanItem:
         """Return the item about a machine, whose hardware may have had another name."""
@@ -100,26 +87,3 @@ class Draft:
             seconds=self.seconds,
             formerly=formerly,
         )
-
-
-class Wishes:
-    """Drafts for machines of which nothing was observed and nothing is recorded.
-
-    Where the same is wanted of them, the same is to be done: it is decided once for all.
-    """
-
-    def __init__(self, decide: Callable[[CompiledMachine], list[Draft]]) -> None:
-        self._decide = decide
-        self._known: dict[tuple[object, ...], tuple[Iterable[Assignment], list[Draft]]] = {}
-
-    def drafts(self, machine: CompiledMachine) -> list[Draft]:
-        """Return what ``decide`` says of a machine, or said of one like it."""
-        if machine.protect:
-            return self._decide(machine)  # it names the place, which may be the machine's own
-        wanted = tuple(map(id, machine.assignments))
-        key = (wanted, machine.holds, machine.unsupported, machine.protect)
-        known = self._known.get(key)
-        if known is None:
-            # Kept with the assignments, lest others come to have their ids.
-            known = self._known[key] = machine.assignments, self._decide(machine)
-        return known[1]

@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from reconciler.compiled.cache import FleetCache
-from reconciler.compiled.file_check import FileCheck, check_files, read_named
-from reconciler.compiled.open import open_index
+from reconciler.compiled.file_check import FileCheck, check_files, check_source, read_named
+from reconciler.compiled.source import files_of_revision
 from reconciler.errors import SourceError
 from reconciler.git.revision import find_revision
 from tests.unit.git_repository import GitRepository
-from tests.unit.test_fleet_shards import files_of, machine
+from tests.unit.test_compiled_files import files_of, machine
 
 ROWS = [(1, "site/a", "db", ""), (2, "site/c/d", "web", "")]
 
@@ -24,14 +24,19 @@ def repository(git_repository: GitRepository) -> GitRepository:
 
 @pytest.fixture(params=["compiled before", "never compiled"])
 def cache(request: pytest.FixtureRequest, tmp_path: Path) -> FleetCache | None:
-    return FleetCache(tmp_path / "cache/fleet.db", "1") if "before" in request.param else None
+    if "never" in request.param:
+        return None
+    repository: GitRepository = request.getfixturevalue("repository")
+    cache = FleetCache(tmp_path / "cache/fleet.db", "1")
+    check_source(files_of_revision(find_revision(repository.path, "HEAD")), cache)
+    return cache
 
 
 def check(repository: GitRepository, cache: FleetCache | None, **texts: str) -> FileCheck:
     repository.write({f"{name}.yaml": text for name, text in texts.items()})
     paths = tuple(repository.path / f"{name}.yaml" for name in texts)
     revision = find_revision(repository.path, "HEAD")
-    return check_files(revision, read_named(repository.path, paths), cache)
+    return check_files(files_of_revision(revision), read_named(repository.path, paths), cache)
 
 
 def test_a_sound_file_has_no_problem(repository: GitRepository, cache: FleetCache | None) -> None:
@@ -99,15 +104,22 @@ def test_a_change_to_a_group_reaches_its_machines(
 
 
 def test_a_committed_file_that_is_too_large_is_named(
-    repository: GitRepository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    repository: GitRepository, cache: FleetCache | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    kept = FleetCache(tmp_path / "cache/fleet.db", "1")
-    assert open_index(find_revision(repository.path, "HEAD"), kept) is not None
     repository.commit("Too much", {"big.yaml": "# " + "x" * 5000})
-    for module in ("compiled.open", "git.commit", "git.tree"):
-        monkeypatch.setattr(f"reconciler.{module}.MAX_FILE_BYTES", 4096)
+    monkeypatch.setattr("reconciler.git.commit.MAX_FILE_BYTES", 4096)
+    monkeypatch.setattr("reconciler.git.tree.MAX_FILE_BYTES", 4096)
     with pytest.raises(SourceError, match=r"RW714: big.yaml has 5,002 bytes"):
-        open_index(find_revision(repository.path, "HEAD"), kept)
+        check(repository, cache, m1=machine(1, "site/a", "web"))
+
+
+def test_a_check_of_everything_counts_what_it_found(
+    repository: GitRepository, cache: FleetCache | None
+) -> None:
+    source = files_of_revision(find_revision(repository.path, "HEAD"))
+    for _ in range(2):
+        checked = check_source(source, cache)
+        assert (checked.valid, checked.machines, checked.scenarios) == (True, 3, 2)
 
 
 class TestNamedFiles:

@@ -1,0 +1,133 @@
+"""What is kept of one file: its machines as rows, and what the rest of the fleet asks of it.
+
+The form is JSON. Machines of a file differ in few fields: what some of them have alike
+stands once. Origins of single fields are left out, but for those that plans show: of
+assignments and of protection.
+"""
+
+from array import array
+from collections.abc import Iterable, Iterator, Sequence
+from hashlib import blake2b
+from json import JSONEncoder, loads
+from operator import attrgetter, itemgetter
+from typing import Any, NamedTuple
+
+from reconciler.compiled.codec import codec_of, field_types
+from specs.diagnostics.diagnostic import Diagnostic
+from specs.fleet import PROTECT, CompiledMachine
+
+_OWN = ("name", "hostname", "macs", "uuid", "serial", "addresses")
+"""What machines seldom have alike. Correctness does not depend on it, only size."""
+
+dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
+_WARNINGS = codec_of(tuple[Diagnostic, ...])
+
+
+class Lines(NamedTuple):
+    """A document as it is written. ``first_line`` counts from 0."""
+
+    first_line: int
+    text: str
+
+
+class FileFacts(NamedTuple):
+    """What the fleet asks of a file besides its machines."""
+
+    others: tuple[Lines, ...]
+    """Documents that belong to the context."""
+    keys: str
+    """What no other file may have too, as ``hashed`` gives it."""
+    selected: tuple[int, ...]
+    """How many of its machines each selector of the context means."""
+    machine_count: int
+    warnings: tuple[Diagnostic, ...]
+
+
+class FileRows(NamedTuple):
+    """One file, compiled; as it is kept, but for ``facts``."""
+
+    facts: FileFacts
+    kept_facts: str
+    machines: str
+    """As ``encode_machines`` gives them."""
+
+
+FACTS = codec_of(FileFacts)
+
+
+def encode_warnings(warnings: Iterable[Diagnostic]) -> str:
+    """Return warnings as JSON."""
+    return dumps(_WARNINGS.encode(tuple(warnings)))
+
+
+def decode_warnings(text: str) -> tuple[Diagnostic, ...]:
+    """Return what ``encode_warnings`` was given."""
+    warnings: tuple[Diagnostic, ...] = _WARNINGS.decode(loads(text))
+    return warnings
+
+
+def hashed(keys: Iterable[str]) -> str:
+    """Return 64 bits of each unique key, in hexadecimal digits.
+
+    Two keys with the same 64 bits are rarer than a broken memory cell, and do no harm: they
+    look like a conflict, for which the whole fleet is compiled again.
+    """
+    return b"".join(blake2b(each.encode(), digest_size=8).digest() for each in keys).hex()
+
+
+def are_unique(facts: Iterable[FileFacts]) -> bool:
+    """Return whether no unique key is there twice."""
+    keys = array("Q", bytes.fromhex("".join(each.keys for each in facts)))
+    return len(set(keys)) == len(keys)
+
+
+_FIELDS = field_types(CompiledMachine)
+_CODECS = {name: codec_of(kind) for name, kind in _FIELDS.items()}
+_ALIKE = tuple(name for name in _FIELDS if name not in _OWN)
+_own_values = attrgetter(*_OWN)
+_in_order = itemgetter(*((*_OWN, *_ALIKE).index(name) for name in _FIELDS))
+
+
+def encode_machines(machines: Iterable[CompiledMachine]) -> str:
+    """Return machines as JSON: what some have alike, as texts, then a row for each."""
+    alike: dict[str, int] = {}
+    rows = []
+    for machine in machines:
+        text = dumps(_encoded(_ALIKE, [_kept(machine, name) for name in _ALIKE]))
+        place = alike.setdefault(text, len(alike))
+        rows.append([place, *_encoded(_OWN, _own_values(machine))])
+    return dumps([list(alike), rows])
+
+
+def _kept(machine: CompiledMachine, name: str) -> Any:  # noqa: ANN401 - the value of a field
+    if name == "origins":  # all of them would have to be looked for in the document
+        return {PROTECT: machine.origins[PROTECT]} if machine.protect else {}
+    return getattr(machine, name)
+
+
+def decode_machines(texts: Sequence[str]) -> Iterator[CompiledMachine]:
+    """Yield the machines of many files."""
+    known: dict[str, list[Any]] = {}
+    odd = [
+        (place, _CODECS[name].decode)
+        for place, name in enumerate(_OWN)
+        if _CODECS[name] is not codec_of(str)
+    ]
+    for alike, rows in loads(f"[{','.join(texts)}]"):
+        shared = []
+        for text in alike:
+            if text not in known:
+                known[text] = _decoded(_ALIKE, loads(text))
+            shared.append(known[text])
+        for place, *own in rows:
+            for index, decode in odd:
+                own[index] = decode(own[index])
+            yield CompiledMachine(*_in_order(own + shared[place]))
+
+
+def _encoded(names: Sequence[str], values: Sequence[Any]) -> list[Any]:
+    return [_CODECS[name].encode(value) for name, value in zip(names, values, strict=True)]
+
+
+def _decoded(names: Sequence[str], row: Sequence[Any]) -> list[Any]:
+    return [_CODECS[name].decode(value) for name, value in zip(names, row, strict=True)]
