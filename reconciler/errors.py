@@ -5,6 +5,7 @@ ReconcilerError
 │                 or its commit may not be acted on                      RW73x, RW740
 ├── TrustError    keys, certificates, tokens                             RW50x
 └── StateError    observed state and the ledger                          RW7xx
+    └── OvertakenError  the caller knew less than the ledger             RW704
 """
 
 
@@ -34,3 +35,7 @@ class TrustError(ReconcilerError):
 
 class StateError(ReconcilerError):
     """Observed state or the ledger cannot be read or written."""
+
+
+class OvertakenError(StateError):
+    """Another process moved the operation meanwhile: whoever gets this looks at it again."""

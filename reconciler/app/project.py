@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.compiled.cache import FleetCache
-from reconciler.compiled.compile_files import fleet_of_files
+from reconciler.compiled.compile_files import Busy, fleet_of_files
 from reconciler.compiled.compiled_files import kept_surroundings
 from reconciler.compiled.source import SourceFiles, files_of_revision, files_of_tree
 from reconciler.errors import ReconcilerError, SourceError
@@ -132,8 +132,10 @@ class Project:
             return self._compiled(files_of_tree(self.source), self.source.revision)
         return self._compiled(files_of_revision(self.revision), self.revision.commit.id)
 
-    def _compiled(self, files: SourceFiles, revision: str) -> "CompiledFleet":
-        fleet = fleet_of_files(files, revision, self._cache, busy)
+    def _compiled(
+        self, files: SourceFiles, revision: str, shown: Busy | None = busy
+    ) -> "CompiledFleet":
+        fleet = fleet_of_files(files, revision, self._cache, shown)
         return _explained(files, revision) if fleet is None else fleet
 
     @cached_property
@@ -186,7 +188,7 @@ class Project:
 
         Raises InvalidRepositoryError (RW901).
         """
-        fleet = self._compiled(files_of_tree(tree), tree.revision)
+        fleet = self._compiled(files_of_tree(tree), tree.revision, None)
         return fleet, self.admission.judge(tree.own_commit, fleet.settings.commits)
 
     def require_acceptable(self) -> Accept:

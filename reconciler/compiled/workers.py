@@ -5,6 +5,7 @@ files together say of everything else. Between the two it keeps what it read.
 """
 
 import os
+import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
@@ -128,6 +129,8 @@ def _answer(connection: "Connection") -> dict[str, Any]:
 
 
 def _process_count(size: int) -> int:
+    if threading.active_count() > 1:
+        return 1  # a fork has the locks of all threads, and only one thread to release them
     return max(1, min(len(os.sched_getaffinity(0)), _MOST, size // _BYTES_WORTH_A_PROCESS))
 
 

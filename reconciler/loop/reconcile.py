@@ -14,7 +14,7 @@ from typing import Protocol, assert_never
 import structlog
 
 from providers.netboot.decision import Grant
-from reconciler.errors import StateError
+from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
 from reconciler.loop.decide import (
@@ -225,12 +225,9 @@ class Reconciler:
             return False
         try:
             self.reconcile(key)
-        except StateError as error:
-            if error.code == "RW704":  # another process moved it: look at it as it is now
-                self.follow_ledger()
-                self.ask(key)
-            else:
-                self._failed(key, error, now)
+        except OvertakenError:
+            self.follow_ledger()
+            self.ask(key)
         except Exception as error:  # noqa: BLE001 - contained: every other machine goes on
             self._failed(key, error, now)
         else:

@@ -8,7 +8,7 @@ from attrs import frozen
 from sqlalchemy import Connection, and_, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from reconciler.errors import StateError
+from reconciler.errors import OvertakenError, StateError
 from reconciler.state import schema
 from reconciler.state.current_operations import begin_current, move_current
 from reconciler.state.database import Database
@@ -118,7 +118,7 @@ class Ledger:
             )
         state, current_attempt = _current(connection, op_id)
         if state is not before or attempt < current_attempt:
-            raise StateError(
+            raise OvertakenError(
                 "RW704",
                 f"operation {op_id} stands at {state}, attempt {current_attempt}; "
                 f"the caller took it for {before}, attempt {attempt}",

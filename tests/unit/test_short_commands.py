@@ -43,7 +43,7 @@ def test_help_loads_no_large_library(arguments: list[str]) -> None:
     assert sorted(modules & {*SLOW, "rich", "specs.fleet"}) == []
 
 
-@pytest.mark.parametrize("command", ["plan", "status", "validate"])
+@pytest.mark.parametrize("command", ["plan", "validate"])
 def test_a_commit_that_was_compiled_before_is_answered_from_the_cache(
     git_repository: GitRepository, tmp_path: Path, command: str
 ) -> None:
