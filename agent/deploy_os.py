@@ -7,7 +7,7 @@ from agent.bootline import DEFAULT_IDLE_SECONDS, BootLine, parse_boot_line
 from agent.clock import Clock
 from agent.credentials import CredentialStore
 from agent.enroll import Invitation, enroll
-from agent.errors import AgentError
+from agent.errors import CodedError
 from agent.journal import Journal
 from agent.machine import LocalMachine
 from agent.patience import Patience
@@ -36,7 +36,7 @@ def run_deploy_os(command_line: Path, state: Path) -> None:
         boot = parse_boot_line(command_line.read_text("utf-8", errors="replace"))
         idle = float(boot.idle)
         _work(boot, state, clock, power)
-    except AgentError as error:
+    except CodedError as error:
         give_up(error, idle, clock, power)
 
 
@@ -68,7 +68,7 @@ def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
         transport.close()
 
 
-def give_up(error: AgentError, seconds: float, clock: Clock, power: Power) -> None:
+def give_up(error: CodedError, seconds: float, clock: Clock, power: Power) -> None:
     """Show the error once a minute for that long, then switch the machine off."""
     end = clock.monotonic() + seconds
     while (left := end - clock.monotonic()) > 0:

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from agent.clock import Clock
-from agent.errors import AgentError, TerminalError, TransientError
+from agent.errors import CodedError, TerminalError, TransientError
 from agent.journal import Journal, JournalEntry
 from agent.patience import Patience, patiently
 from agent.wire.work import OperationEvent, Work
@@ -86,7 +86,7 @@ class EventStream:
         event = self._event("step-done", step)
         self._deliver(evolve(event, bytes_done=done, bytes_total=total, result=result))
 
-    def failed(self, error: AgentError) -> None:
+    def failed(self, error: CodedError) -> None:
         """Deliver why the attempt ends here."""
         event = evolve(
             self._event("failed", self._entry.step),

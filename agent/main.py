@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.deploy_os import run_deploy_os
-from agent.errors import AgentError, TransientError
+from agent.errors import CodedError, TransientError
 from agent.log_line import log_to_stderr
 from agent.service import run_service
 from agent.version import AGENT_VERSION
@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             run_deploy_os(options.command_line, options.state)
         else:
             run_service(options.config, options.state)
-    except AgentError as error:
+    except CodedError as error:
         _log.error("%s", error)
         return AWAY if isinstance(error, TransientError) else REFUSED
     except Exception as error:  # noqa: BLE001 - the last word of the process

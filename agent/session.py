@@ -15,7 +15,7 @@ import logging
 from attrs import field, frozen
 
 from agent.clock import Clock
-from agent.errors import AgentError, FencedError, TerminalError, TransientError
+from agent.errors import CodedError, FencedError, TerminalError, TransientError
 from agent.events import EventStream, settle
 from agent.journal import Journal
 from agent.machine import Machine
@@ -158,7 +158,7 @@ class Session:
                 events.done(finish)
             except FencedError as error:
                 self._drop(error)
-            except AgentError as error:
+            except CodedError as error:
                 self._fail(events, error)
             except Exception as error:  # noqa: BLE001 - the server must hear of any failure
                 _log.error("unexpected error operation=%s", work.operation, exc_info=error)
@@ -203,7 +203,7 @@ class Session:
             report=lambda: patiently(self._report, _STEP_PATIENCE, around.clock),
         )
 
-    def _fail(self, events: EventStream, error: AgentError) -> None:
+    def _fail(self, events: EventStream, error: CodedError) -> None:
         """Report the failure; the machine stays as it is, its screen shows the cause."""
         self._keep_screen = True
         _log.error("FAILED %s", error)
@@ -246,7 +246,7 @@ class Session:
         self._problem = problem
         self._last_report = float("-inf")
 
-    def _wait(self, patience: Patience, failures: int, error: AgentError) -> None:
+    def _wait(self, patience: Patience, failures: int, error: CodedError) -> None:
         delay = patience.delay(failures, self._around.clock.chance())
         _log.warning("%s failures=%d retry_in=%.1fs", error.cause, failures, delay)
         self._around.clock.pause(delay)

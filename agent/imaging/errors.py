@@ -1,6 +1,6 @@
 """Errors of imaging on a machine. Each class owns its code.
 
-TerminalError
+TerminalError (agent.errors)
 ├── ManifestError       RW401  the bytes are no manifest of this format
 ├── CorruptChunkError   RW402  a frame is not the chunk that it is named after
 ├── RefusedDiskError    RW410 in use · RW411 read-only · RW412 too small ·

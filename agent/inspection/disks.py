@@ -5,7 +5,7 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent.errors import AgentError
+from agent.errors import CodedError
 from agent.inspection.blkid import Content, probe
 from agent.inspection.hardware_path import hardware_path
 from agent.inspection.host_paths import HostPaths, read_line, read_number
@@ -50,7 +50,7 @@ def _inspect_disk(block: Path, node: Path, problems: list[str]) -> Disk:
             table = read_table(node, sector)
             partitions = tuple(_partition(node, entry, table, problems) for entry in table.entries)
             holds = summary(table, partitions) or _whole_disk(node, size)
-        except (AgentError, OSError) as error:
+        except (CodedError, OSError) as error:
             problems.append(f"{node}: {error}")
             holds = "unreadable"
     return Disk(

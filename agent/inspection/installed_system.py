@@ -1,6 +1,6 @@
 """What the installed agent can prove about the system that it runs in."""
 
-from agent.errors import AgentError
+from agent.errors import CodedError
 from agent.inspection.host_keys import host_key_fingerprints
 from agent.inspection.host_paths import HostPaths, read_line
 from agent.inspection.ip_address import global_addresses
@@ -17,7 +17,7 @@ def inspect_installed_system(
     """
     try:
         addresses = global_addresses()
-    except AgentError as error:
+    except CodedError as error:
         addresses = ()
         problems.append(str(error))
     return InstalledSystem(

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os import (
     command,
     cpio,
@@ -26,7 +27,6 @@ from providers.deploy_os.directory import replace_directory
 from providers.deploy_os.package_files import PackageFiles
 from providers.deploy_os.recipe import Recipe
 from providers.deploy_os.selection import select
-from providers.errors import TerminalError
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and how far the build is, from 0 to 1."""

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 _SHOWN_LINES = 12
 

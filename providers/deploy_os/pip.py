@@ -3,8 +3,8 @@
 import sys
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os import command
-from providers.errors import TerminalError
 
 PYTHON_VERSION = "3.11"
 """Of Debian 12, whatever Python runs the build."""

@@ -2,7 +2,7 @@
 
 import re
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 
 def extract(lock: str, distributions: tuple[str, ...]) -> str:

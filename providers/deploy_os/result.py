@@ -5,8 +5,8 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os.recipe import Recipe
-from providers.errors import TerminalError
 
 DESCRIPTION = "deploy-os.json"
 _ACTION = "Build it: rackwright deploy-os build"

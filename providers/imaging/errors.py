@@ -1,6 +1,6 @@
 """Errors of the chunk store. Each class owns its code.
 
-TerminalError
+TerminalError (agent.errors)
 ├── UnknownChunkError    RW430  the store has no such chunk
 ├── NoSpaceError         RW431  the store's disk is full, or will be
 ├── BadDigestError       RW432  the text is no digest
@@ -13,7 +13,7 @@ TerminalError
 pass through the store as they are.
 """
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 
 class UnknownChunkError(TerminalError):

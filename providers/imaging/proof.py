@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from agent.errors import CodedError
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import Chunk, is_zero, unpack
 from agent.imaging.device import open_device
@@ -22,7 +23,6 @@ from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import TableError, read_table
-from providers.errors import ProviderError
 from providers.imaging import btrfs_check, e2fsck, fsck_fat, ntfsfix, sfdisk, xfs_repair
 from providers.imaging.image_record import Proof
 from providers.imaging.store import ChunkStore
@@ -106,7 +106,7 @@ def _replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
     except CorruptChunkError as error:
         store.set_aside(error.digest)
         return str(error)
-    except ProviderError as error:
+    except CodedError as error:
         return str(error)
     return ""
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 from providers.lab.errors import bad_rack_file
 from providers.lab.rack import Rack
 from specs.diagnostics.codes import Code

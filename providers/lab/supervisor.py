@@ -16,7 +16,7 @@ from pathlib import Path
 
 import structlog
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab import control, ip, network
 from providers.lab.accelerator import Accelerator, find_accelerator
 from providers.lab.directory import LabDirectory, peer_process
@@ -90,7 +90,7 @@ class Supervisor:
         _log.info("woken", machine=name)
         try:
             await machine.power_on()
-        except ProviderError as error:
+        except CodedError as error:
             _log.error("did not wake", machine=name, error=str(error))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +110,7 @@ class Supervisor:
         try:
             request = control.decode_request(line)
             return control.encode_answer(await self._obey(request, client))
-        except ProviderError as error:
+        except CodedError as error:
             return control.encode_error(error)
         except Exception:  # noqa: BLE001 - one bad request must not end all machines
             _log.exception("a request failed")
@@ -174,7 +174,7 @@ def main(arguments: list[str]) -> int:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         asyncio.run(_supervise(LabDirectory.at(options.directory), options.ready))
-    except ProviderError as error:
+    except CodedError as error:
         os.write(options.ready, control.encode_error(error))
         return 1
     return 0

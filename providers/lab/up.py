@@ -5,7 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 from providers.lab import control
 from providers.lab.client import RackClient
 from providers.lab.directory import LabDirectory

@@ -8,12 +8,12 @@ from typing import TypeVar
 import structlog
 from aiohttp import web
 
+from agent.errors import CodedError
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
 from agent.wire.step import Finish
 from agent.wire.work import Claim, OperationEvent, Work
-from providers.errors import ProviderError
 from providers.imaging.store import ChunkStore
 from reconciler.errors import TrustError
 from reconciler.server.control_plane import ControlPlane
@@ -196,7 +196,7 @@ class AgentApi:
         body = await _bounded(request, MAX_MANIFEST)
         try:
             digest = await asyncio.to_thread(self._store.put_manifest, body)
-        except ProviderError as error:
+        except CodedError as error:
             raise _refusal(
                 web.HTTPUnprocessableEntity, error.code, error.cause, error.action
             ) from error

@@ -15,7 +15,7 @@ import structlog
 from aiohttp import web
 from cryptography import x509
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
@@ -177,7 +177,7 @@ class Service:
                     self._start_unattended()
                 for decision in self.plane.reconcile():
                     self._carry_out(decision)
-            except (ReconcilerError, ProviderError) as error:
+            except CodedError as error:
                 log.warning("reconcile failed", code=error.code, cause=error.cause)
             await self.wake_up.wait(seen, TICK)
 
@@ -216,7 +216,7 @@ class Service:
             problem = "" if proof.ok else "; ".join(proof.details)
             if proof.ok:
                 await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)
-        except ProviderError as error:
+        except CodedError as error:
             problem = f"{error.code}: {error.cause}"
         except OSError as error:
             # Says nothing about the image: most likely the disk is full. Try again later.

@@ -2,7 +2,7 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab import ip, nft, tc
 from providers.lab.network import tap_names
 from providers.lab.rack_file import parse_rack
@@ -62,7 +62,7 @@ def test_no_bridge_is_ever_built_where_a_network_is_in_use(monkeypatch):
         return '[{"ifname": "lo"}, {"ifname": "eth0"}]'
 
     monkeypatch.setattr(ip, "run", run)
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         ip.build_bridge(ADDRESS, ["tap0"])
     assert asked == [["ip", "-json", "link", "show", "up"]]
     assert str(caught.value) == (

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab.rack import Rack
 from providers.lab.rack_file import dump_rack, parse_rack
 
@@ -20,7 +20,7 @@ def read(text: str) -> Rack:
 
 
 def refusal(text: str) -> str:
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         read(text)
     return str(caught.value)
 
@@ -180,7 +180,7 @@ def test_what_is_no_rack_is_refused(text, problem):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         Rack.load(tmp_path / "none.yaml")
     assert str(caught.value) == (
         f"RW804: the rack file {tmp_path}/none.yaml cannot be read: No such file or directory. "
@@ -191,7 +191,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 def test_an_unknown_machine_gets_the_nearest_names():
     rack = read("machines:\n" + MACHINE)
     assert rack.machine("golden").name == "golden"
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         rack.machine("goldn")
     assert str(caught.value) == (
         "RW805: the rack has no machine 'goldn'. Name one of its machines, such as golden."
