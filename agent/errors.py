@@ -4,6 +4,8 @@ CodedError               what a person is told, whatever package it comes from
 ├── TransientError       the same call may succeed later: retry with back-off
 ├── TerminalError        retrying cannot help: report and stop
 │   ├── FencedError      another attempt took over: stop at once, say nothing more
+│   ├── CommandError     an external program failed
+│   │   └── MissingCommandError   it is not there
 │   └── …                agent.imaging.errors, providers.*.errors
 └── ReconcilerError      reconciler.errors
 
@@ -25,6 +27,7 @@ RW571 step for another environment · RW572 a file cannot be written · RW599 an
 itself
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -62,3 +65,41 @@ class TerminalError(CodedError):
 
 class FencedError(TerminalError):
     """Another attempt took over this operation: nothing more may be done for it."""
+
+
+class CommandError(TerminalError):
+    """An external program failed or did not end in time (RW565).
+
+    ``program`` is its name, ``words`` what it said last, ``status`` its exit status,
+    None when it did not end by itself.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], problem: str, words: str, status: int | None = None
+    ) -> None:
+        said = words or ("no message" if status is not None else "")
+        super().__init__(
+            "RW565",
+            f"{' '.join(argv)} {problem}{f': {said}' if said else ''}",
+            "See the message of the command"
+            if status is not None
+            else "Look at the device that it works on",
+        )
+        self.program = argv[0]
+        self.words = words or problem
+        self.status = status
+
+
+class MissingCommandError(CommandError):
+    """An external program is not there (RW566)."""
+
+    def __init__(self, program: str) -> None:
+        TerminalError.__init__(
+            self,
+            "RW566",
+            f"the command {program} does not exist here",
+            "Install it in this system",
+        )
+        self.program = program
+        self.words = "is not installed"
+        self.status = None

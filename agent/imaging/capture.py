@@ -52,7 +52,7 @@ def capture(disk: Disk, sink: ChunkSink, progress: Progress) -> Manifest:
 
     ``progress`` counts used bytes that are safe in the store. Raises
     RefusedDiskError for a disk in use or not the inspected one, DiskChangedError
-    when it changed while it was read, DiskFailureError, ToolError, and whatever
+    when it changed while it was read, DiskFailureError, CommandError, and whatever
     the sink raises. Nothing but chunks was stored then.
     """
     with open_device(disk.node, sector_size=disk.sector_size) as device:

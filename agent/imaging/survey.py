@@ -8,14 +8,15 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent.imaging import blkid, btrfs, efi, ext, losetup, ntfs, partclone, xfs
+from agent.commands import blkid, losetup, partclone
+from agent.commands.partclone import MapRefusedError
+from agent.errors import CommandError
+from agent.imaging import btrfs, efi, ext, ntfs, xfs
 from agent.imaging.device import Device
-from agent.imaging.errors import ToolError
 from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition
 from agent.imaging.occupancy import partition_node
-from agent.imaging.partclone import MapRefusedError
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 
@@ -60,7 +61,7 @@ def survey(device: Device) -> Survey:
     """Find out what is used on an open disk; reads only.
 
     What cannot be mapped safely is kept in full, with the reason in its
-    partition. Raises DiskFailureError and ToolError.
+    partition. Raises DiskFailureError and CommandError.
     """
     table, problem = _table(device)
     if table.kind == "none":
@@ -114,7 +115,7 @@ def _table(device: Device) -> tuple[Table, str]:
 
 
 def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
-    found = blkid.probe(device.node, slot.extent.offset, slot.extent.length)
+    found = blkid.probe(Path(device.node), slot.extent.offset, slot.extent.length)
     try:
         used = _used(device, slot, found)
     except MapRefusedError as error:
@@ -126,27 +127,27 @@ def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, 
 
 def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, ...]:
     """Return the used extents relative to the partition, or raise MapRefusedError."""
-    if found.type == "swap":
+    if found.filesystem == "swap":
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
         raise MapRefusedError(refusal)
-    if check := _DOUBTS.get(found.type):
+    if check := _DOUBTS.get(found.filesystem):
         doubt = check(partial(_read_inside, device, slot.extent))
         if doubt:
             raise MapRefusedError(doubt)
     with _source(device, slot.extent) as source:
-        used = partclone.domain_map(found.type, source, slot.extent.length)
-    return kept_of_map(used, slot.extent.length)
+        used = partclone.domain_map(found.filesystem, source, slot.extent.length)
+    return kept_of_map((Extent(*place) for place in used), slot.extent.length)
 
 
 def unmapped(found: blkid.Signature, partition_type: str) -> str:
     """Return why there is no map for what was found, empty where there is one."""
     if found.ambivalent:
         return "signatures of more than one use were found"
-    if found.type in partclone.PROGRAMS:
+    if found.filesystem in partclone.PROGRAMS:
         return ""
-    if found.type:
-        return f"there is no map of used blocks for {found.type}"
+    if found.filesystem:
+        return f"there is no map of used blocks for {found.filesystem}"
     if partition_type == BIOS_BOOT_TYPE:
         return "it holds boot code and no file system"
     return "no file system was recognised"
@@ -160,31 +161,33 @@ def _read_inside(device: Device, window: Extent, offset: int, length: int) -> by
 
 
 @contextmanager
-def _source(device: Device, extent: Extent) -> Iterator[str]:
+def _source(device: Device, extent: Extent) -> Iterator[Path]:
     """Provide a partition as a path of its own, which partclone needs.
 
     The kernel's node where it has one; else a loop device; else, for a disk that
     is a regular file on a machine without the right to loop devices, a sparse copy.
     """
     if extent == Extent(0, device.size):
-        yield device.node
+        yield Path(device.node)
         return
     node = partition_node(device.node, extent.offset, extent.length)
     if node:
-        yield node
+        yield Path(node)
         return
     with ExitStack() as stack:
         try:
-            loop = losetup.attached(device.node, extent.offset, extent.length, device.sector_size)
+            loop = losetup.attached(
+                Path(device.node), extent.offset, extent.length, device.sector_size, write=False
+            )
             source = stack.enter_context(loop)
-        except ToolError as error:
+        except CommandError as error:
             if device.block:
-                reason = f"the kernel shows no device for it, {error.cause}"
+                reason = f"the kernel shows no device for it, losetup failed: {error.words}"
                 raise MapRefusedError(reason) from error
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             copy = Path(folder) / "partition"
             copy_range(Path(device.node), extent.offset, extent.length, copy)
-            source = str(copy)
+            source = copy
         yield source
 
 
@@ -202,7 +205,7 @@ def _partition(slot: Slot, found: blkid.Signature, method: str, reason: str) -> 
         size=slot.extent.length,
         type=slot.type,
         uuid=slot.uuid,
-        filesystem=found.type,
+        filesystem=found.filesystem,
         label=found.label,
         method=method,
         reason=reason,

@@ -1,9 +1,9 @@
 """What the installed agent can prove about the system that it runs in."""
 
+from agent.commands.ip import global_addresses
 from agent.errors import CodedError
 from agent.inspection.host_keys import host_key_fingerprints
 from agent.inspection.host_paths import HostPaths, read_line
-from agent.inspection.ip_address import global_addresses
 from agent.inspection.os_release import pretty_name
 from agent.wire.report import InstalledSystem
 

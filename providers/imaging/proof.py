@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from agent.commands import sfdisk
 from agent.errors import CodedError
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import Chunk, is_zero, unpack
@@ -23,7 +24,7 @@ from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import TableError, read_table
-from providers.imaging import btrfs_check, e2fsck, fsck_fat, ntfsfix, sfdisk, xfs_repair
+from providers.imaging import btrfs_check, checker, e2fsck, fsck_fat, ntfsfix, xfs_repair
 from providers.imaging.image_record import Proof
 from providers.imaging.store import ChunkStore
 
@@ -138,7 +139,9 @@ def _table_problem(image: Manifest, disk: Path) -> str:
     found = [(slot.number, slot.extent, slot.type, slot.uuid) for slot in table.slots]
     if found != [(part.number, part.extent, part.type, part.uuid) for part in image.partitions]:
         return "its partitions are not those of the manifest"
-    return sfdisk.check(disk) if image.sector_size == sfdisk.SECTOR_SIZE else ""
+    if image.sector_size != sfdisk.FILE_SECTOR_SIZE:
+        return ""
+    return checker.run(sfdisk.verify_arguments(disk), sfdisk.is_good)
 
 
 def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:

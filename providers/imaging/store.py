@@ -11,6 +11,7 @@ Nothing is ever changed in place: a backup that fails, at any point, leaves ever
 older image as it was. Several threads and processes may use one store.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -26,7 +27,7 @@ from urllib.parse import quote
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.manifest import Manifest
-from providers.imaging.durable import sync_file_system, sync_folder, write_file
+from agent.whole_file import UnwritableFileError, sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
@@ -55,7 +56,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
+_FILE_MODE = 0o600
 _MANIFEST, _RECORD, _PROOF = "manifest.json", "record.json", "proof.json"
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _utc_now() -> datetime:
@@ -117,7 +121,7 @@ class ChunkStore:
         self.ensure_space(len(frame))
         with self._space_watched(len(frame)):
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_file(target, frame, scratch=self._incoming)
+            write_atomically(target, frame, _FILE_MODE, scratch=self._incoming, sync_names=False)
 
     def set_aside(self, digest: str) -> None:
         """Take a corrupt chunk out of use, so that the next backup sends it again."""
@@ -161,7 +165,7 @@ class ChunkStore:
         if folder.exists():
             return digest
         self.ensure_space(len(data))
-        sync_file_system(self._chunks)
+        _sync_file_system(self._chunks)
         record = ImageRecord(
             created=self._stamp(),
             disk_size=image.disk_size,
@@ -172,8 +176,8 @@ class ChunkStore:
         with self._space_watched(len(data)):
             draft = Path(tempfile.mkdtemp(dir=self._incoming))
             draft.chmod(0o755)
-            write_file(draft / _MANIFEST, data, scratch=draft)
-            write_file(draft / _RECORD, encode(record), scratch=draft)
+            write_atomically(draft / _MANIFEST, data, _FILE_MODE, sync_names=False)
+            write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
             sync_folder(draft)
             try:
                 draft.rename(folder)
@@ -207,8 +211,7 @@ class ChunkStore:
         folder = self._image(digest)
         if not folder.exists():
             raise UnknownImageError(digest)
-        write_file(folder / _PROOF, encode(proof), scratch=self._incoming)
-        sync_folder(folder)
+        write_atomically(folder / _PROOF, encode(proof), _FILE_MODE, scratch=self._incoming)
 
     def proof(self, digest: str) -> Proof | None:
         """Return the image's newest proof, None where it was never proven."""
@@ -246,8 +249,7 @@ class ChunkStore:
             if history and history[-1].digest == digest:
                 return
             moved = Tag(name, (*history, TagEntry(digest, self._stamp())))
-            write_file(path, encode(moved), scratch=self._incoming)
-            sync_folder(self._tags)
+            write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
 
     def resolve(self, name: str) -> str:
         """Return the digest that a name points to; UnknownImageError where none does."""
@@ -315,7 +317,7 @@ class ChunkStore:
     def _space_watched(self, needed: int) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, UnwritableFileError) as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 free = shutil.disk_usage(self._chunks).free
                 raise NoSpaceError(needed, free, self._reserve) from error
@@ -335,3 +337,18 @@ def _problem(proof: Proof | None) -> str:
     if proof is None:
         return "nobody has proved yet that it can be restored"
     return "" if proof.ok else "; ".join(proof.details)
+
+
+def _sync_file_system(folder: Path) -> None:
+    """Return once everything on this folder's file system is on the medium (syncfs(2)).
+
+    For the names in very many folders: syncing each of the thousands that an
+    image's chunks lie in takes minutes on a busy disk.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)

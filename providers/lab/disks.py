@@ -4,12 +4,13 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from agent.whole_file import write_atomically
 from providers.lab.directory import LabDirectory, MachineFiles
 from providers.lab.errors import disk_of_other_recipe
 from providers.lab.golden.disk import make_blank, make_golden
 from providers.lab.golden.identity import DiskIdentity
-from providers.lab.golden.mmdebstrap import root_tar
 from providers.lab.golden.recipe import DEBIAN12
+from providers.lab.golden.root_tar import root_tar
 from providers.lab.rack import Disk, Machine, Rack
 from providers.lab.ssh_key import public_key
 
@@ -57,7 +58,7 @@ def prepare_disks(rack: Rack, directory: LabDirectory, cache: Path, progress: Pr
         files = directory.machine(machine.name)
         files.folder.mkdir(parents=True, exist_ok=True)
         _make(machine, files, directory, cache, progress)
-        files.disk_recipe.write_text(json.dumps(disk_recipe(machine.disk)))
+        write_atomically(files.disk_recipe, json.dumps(disk_recipe(machine.disk)).encode())
 
 
 def _exists(machine: Machine, files: MachineFiles) -> bool:

@@ -1,6 +1,6 @@
 """The rack's network: one bridge, one port for each machine."""
 
-from providers.lab import ip, nft, tc
+from providers.lab import bridge, nft, tc
 from providers.lab.rack import Rack
 
 
@@ -13,6 +13,6 @@ def build_network(rack: Rack) -> None:
     """Make the network in this process's namespace, which has to be a new one."""
     taps = tap_names(rack)
     links = [(taps[machine.name], machine.link) for machine in rack.machines]
-    ip.build_bridge(rack.bridge.address, list(taps.values()))
+    bridge.build_bridge(rack.bridge.address, list(taps.values()))
     nft.lose_frames({tap: link.loss for tap, link in links if link.loss is not None})
     tc.limit_rates({tap: link.rate.bits_per_second for tap, link in links if link.rate is not None})

@@ -1,6 +1,5 @@
 """The key pair that lets whoever owns the rack log in to its prepared disks."""
 
-import os
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -12,16 +11,15 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from agent.whole_file import create_atomically
+
 
 def public_key(private: Path) -> str:
     """Return the line for ``authorized_keys``; make the private key where there is none."""
-    if private.exists():
-        key = load_ssh_private_key(private.read_bytes(), password=None)
-    else:
-        key = Ed25519PrivateKey.generate()
-        data = key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
-        descriptor = os.open(private, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(data)
+    if not private.exists():
+        made = Ed25519PrivateKey.generate()
+        data = made.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        create_atomically(private, data, 0o600)
+    key = load_ssh_private_key(private.read_bytes(), password=None)
     text = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
     return f"{text} rack\n"

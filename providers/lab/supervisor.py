@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from agent.errors import CodedError
-from providers.lab import control, ip, network
+from providers.lab import bridge, control, network
 from providers.lab.accelerator import Accelerator, find_accelerator
 from providers.lab.directory import LabDirectory, peer_process
 from providers.lab.errors import bad_request, machine_unknown
@@ -153,7 +153,11 @@ class Supervisor:
 async def _supervise(directory: LabDirectory, ready: int) -> None:
     rack = load_rack(directory.rack_file)
     network.build_network(rack)
-    with hold_up(ip.UPLINK), directory.listen() as listener, open_listener(ip.BRIDGE) as wakes:
+    with (
+        hold_up(bridge.UPLINK),
+        directory.listen() as listener,
+        open_listener(bridge.BRIDGE) as wakes,
+    ):
         await Supervisor(directory, rack).run(listener, wakes, ready)
     directory.control_socket.unlink(missing_ok=True)
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.cli.edited_file import write_output
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
@@ -64,8 +65,7 @@ class Review:
         carried out and looked up.
         """
         form = {".md": "markdown", ".html": "html"}.get(path.suffix, "json")
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(self._parts(form))
+        write_output(path, (part.encode() for part in self._parts(form)))
 
     def _text(self) -> "RenderableType":
         now = self.plan.made_at

@@ -16,6 +16,7 @@ from aiohttp import web
 from cryptography import x509
 
 from agent.errors import CodedError
+from agent.whole_file import UnwritableFileError
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
@@ -216,13 +217,13 @@ class Service:
             problem = "" if proof.ok else "; ".join(proof.details)
             if proof.ok:
                 await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)
-        except CodedError as error:
-            problem = f"{error.code}: {error.cause}"
-        except OSError as error:
+        except (OSError, UnwritableFileError) as error:
             # Says nothing about the image: most likely the disk is full. Try again later.
             log.error("proof not possible", image=capture.image, cause=str(error))  # noqa: TRY400
             await asyncio.sleep(_PROOF_RETRY)
             return
+        except CodedError as error:
+            problem = f"{error.code}: {error.cause}"
         self.plane.captures.set_proof(capture, problem)
         self.wake_up.signal()
 

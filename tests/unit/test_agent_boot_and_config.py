@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from agent.bootline import BootLine, parse_boot_line
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
-from agent.durable_file import write_durably
 from agent.errors import TerminalError, TransientError
 from agent.log_line import LineFormatter
 from agent.main import main
@@ -87,16 +86,6 @@ def test_a_configuration_that_cannot_be_used_names_the_file(tmp_path: Path, cont
         load_config(path)
     assert caught.value.code == "RW562"
     assert str(path) in caught.value.cause
-
-
-def test_a_durable_file_replaces_a_link_and_leaves_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").write_text("old")
-    (tmp_path / "file").symlink_to("elsewhere")
-    write_durably(tmp_path / "file", b"new", 0o640)
-    assert (tmp_path / "elsewhere").read_text() == "old"
-    assert (tmp_path / "file").read_bytes() == b"new"
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "file"]
 
 
 def test_a_log_line_stays_one_line_whatever_the_message() -> None:

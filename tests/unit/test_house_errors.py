@@ -24,6 +24,8 @@ SAMPLES: dict[str, object] = {
     "str": "a text",
     "int": 7,
     "int | None": 7,
+    "collections.abc.Sequence[str]": ("mkfs", "/dev/vda"),
+    "pathlib.Path": Path("/var/lib/rackwright/agent.key"),
     "OSError | str": OSError(5, "Input/output error"),
     "tuple[specs.diagnostics.diagnostic.Diagnostic, ...]": (),
 }

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent import whole_file
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import digest_of, pack
 from agent.imaging.errors import CorruptChunkError, ManifestError
 from agent.imaging.manifest import Manifest
-from providers.imaging import durable
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
@@ -135,7 +135,7 @@ def test_a_crash_between_temporary_file_and_rename_leaves_no_chunk(
 
     pid = os.fork()
     if pid == 0:  # the process that dies half way
-        monkeypatch.setattr(Path, "rename", crash)
+        monkeypatch.setattr(Path, "replace", crash)
         store.put(DIGEST, FRAME)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
@@ -163,7 +163,7 @@ def test_an_error_while_writing_leaves_nothing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr(whole_file.os, "fsync", full)
     with pytest.raises(NoSpaceError, match=rf"needs {len(FRAME)} bytes"):
         store.put(DIGEST, FRAME)
     assert files(tmp_path / "store") == []

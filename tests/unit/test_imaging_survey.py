@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.imaging.blkid import Signature
+from agent.commands.blkid import Signature
 from agent.imaging.efi import boot_entries, parse_load_option
 from agent.imaging.extent import Extent
 from agent.imaging.flow import flow

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.identity.linux import losetup
+from agent.commands import losetup
 from agent.inspection.host_paths import read_number
 from agent.wire.disk import Disk, Partition
 
@@ -23,11 +23,10 @@ def partition_device(sysfs: Path, disk: Disk, partition: Partition) -> Iterator[
     if device is not None:
         yield device
         return
-    loop = losetup.attach(node, partition.start, partition.size, disk.sector_size)
-    try:
+    with losetup.attached(
+        node, partition.start, partition.size, disk.sector_size, write=True
+    ) as loop:
         yield loop
-    finally:
-        losetup.detach(loop)
 
 
 def kernel_partition(sysfs: Path, node: Path, partition: Partition) -> Path | None:

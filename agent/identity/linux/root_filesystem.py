@@ -7,12 +7,12 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
+from agent.commands.blkid import probe
+from agent.commands.mount import mounted
 from agent.errors import TerminalError
 from agent.identity.linux.fstab import FstabEntry, needed_mounts, partition_of
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
-from agent.identity.linux.mount import mounted
 from agent.identity.linux.partition_device import partition_device
-from agent.inspection.blkid import probe
 from agent.wire.disk import Disk, Partition
 
 _ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})

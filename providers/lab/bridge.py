@@ -1,9 +1,9 @@
-"""ip: the bridge and its ports."""
+"""The bridge and its ports, made by ip."""
 
-import json
 from collections.abc import Sequence
 from ipaddress import IPv4Interface
 
+from agent.commands.ip import batch_arguments, links_up_arguments, parse_links
 from providers.lab.command import run
 from providers.lab.errors import namespace_in_use
 
@@ -42,17 +42,12 @@ def batch(address: IPv4Interface, taps: Sequence[str]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def interfaces_up(output: str) -> list[str]:
-    """Return the names of the interfaces that ``ip -json link show up`` lists."""
-    return [link["ifname"] for link in json.loads(output or "[]") if link]
-
-
 def build_bridge(address: IPv4Interface, taps: Sequence[str]) -> None:
     """Make the bridge with its ports in this process's namespace. RW801, RW809.
 
     RW815, and nothing is made, where an interface is up already: in a new namespace not
     even the loopback is, and no other may ever be touched.
     """
-    if interfaces := interfaces_up(run(["ip", "-json", "link", "show", "up"], package=_PACKAGE)):
+    if interfaces := parse_links(run(links_up_arguments(), package=_PACKAGE).encode()):
         raise namespace_in_use(interfaces)
-    run(["ip", "-batch", "-"], package=_PACKAGE, standard_input=batch(address, taps))
+    run(batch_arguments(), package=_PACKAGE, standard_input=batch(address, taps))
