@@ -16,12 +16,12 @@ from attrs import evolve
 from agent.clock import Clock
 from agent.errors import CodedError, TerminalError, TransientError
 from agent.journal import Journal, JournalEntry
-from agent.patience import Patience, patiently
+from agent.retry import RetryPolicy, retry
 from agent.wire.work import OperationEvent, Work
 
 _log = logging.getLogger(__name__)
 
-_FOREVER = Patience(first=1.0, cap=60.0)
+_FOREVER = RetryPolicy(first=1.0, cap=60.0)
 _SILENCE_SECONDS = 30.0
 _TEXT_LIMIT = 4000
 
@@ -117,9 +117,7 @@ class EventStream:
         with self._sending:
             numbered = self._number(event, finish)
             try:
-                patiently(
-                    lambda: self._send(self._entry.operation, numbered), _FOREVER, self._clock
-                )
+                retry(lambda: self._send(self._entry.operation, numbered), _FOREVER, self._clock)
             except TerminalError as error:
                 self._stopped = error
                 raise
@@ -161,7 +159,7 @@ class EventStream:
             self._stopped = error
 
 
-def settle(
+def report_unfinished(
     send: Callable[[str, OperationEvent], None], journal: Journal, clock: Clock
 ) -> str | None:
     """Tell the server how an attempt of an earlier process ended; return what to do next.
@@ -185,7 +183,7 @@ def settle(
     )
     journal.write(evolve(entry, sequence=final.sequence, final=final))
     try:
-        patiently(lambda: send(entry.operation, final), _FOREVER, clock)
+        retry(lambda: send(entry.operation, final), _FOREVER, clock)
     except TerminalError as error:
         _log.warning("the server does not want the end of %s: %s", entry.operation, error.cause)
         journal.clear()

@@ -5,7 +5,7 @@
     extent  chunk  gpt  table  manifest        pure: formats and arithmetic
     ext  xfs  btrfs  ntfs                      pure: may this file system's map be trusted
     device  agent.commands                     the disk and the programs that read it
-    survey                                     what is used on a disk
+    scan                                       what is used on a disk
     capture  restore  verify                   the engine
 
 Needs ``blake3`` and ``zstandard``; both release the interpreter lock.

@@ -7,7 +7,7 @@ TerminalError (agent.errors)
 ├── IncompleteImageError RW433  a manifest names chunks that the store lacks
 ├── UnknownImageError    RW434  no image has this name or digest
 ├── BadNameError         RW435  the text cannot be an image's name
-└── UnusableImageError   RW436  the image was not proven restorable
+└── UnusableImageError   RW436  no restore test of the image passed
 
 ``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
 pass through the store as they are.
@@ -78,7 +78,7 @@ class BadNameError(TerminalError):
 
 
 class UnusableImageError(TerminalError):
-    """The image was not proven restorable, so it is not restored."""
+    """The image passed no restore test, so it is not restored."""
 
     def __init__(self, digest: str, why: str) -> None:
         super().__init__(

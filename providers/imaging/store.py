@@ -40,11 +40,11 @@ from providers.imaging.errors import (
 from providers.imaging.image_record import (
     ImageEntry,
     ImageRecord,
-    Proof,
+    RestoreTest,
     Tag,
     TagEntry,
-    decode_proof,
     decode_record,
+    decode_restore_test,
     decode_tag,
     encode,
 )
@@ -57,7 +57,7 @@ _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
 _FILE_MODE = 0o600
-_MANIFEST, _RECORD, _PROOF = "manifest.json", "record.json", "proof.json"
+_MANIFEST, _RECORD, _RESTORE_TEST = "manifest.json", "record.json", "proof.json"
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -206,33 +206,35 @@ class ChunkStore:
         except FileNotFoundError as error:
             raise UnknownImageError(digest) from error
 
-    def record_proof(self, digest: str, proof: Proof) -> None:
-        """Keep the outcome of a proof; the newest one counts."""
+    def record_restore_test(self, digest: str, outcome: RestoreTest) -> None:
+        """Keep the outcome of a restore test; the newest one counts."""
         folder = self._image(digest)
         if not folder.exists():
             raise UnknownImageError(digest)
-        write_atomically(folder / _PROOF, encode(proof), _FILE_MODE, scratch=self._incoming)
+        write_atomically(
+            folder / _RESTORE_TEST, encode(outcome), _FILE_MODE, scratch=self._incoming
+        )
 
-    def proof(self, digest: str) -> Proof | None:
-        """Return the image's newest proof, None where it was never proven."""
+    def restore_test(self, digest: str) -> RestoreTest | None:
+        """Return the image's newest restore test, None where there was none."""
         try:
-            return decode_proof((self._image(digest) / _PROOF).read_bytes())
+            return decode_restore_test((self._image(digest) / _RESTORE_TEST).read_bytes())
         except FileNotFoundError:
             return None
 
     def usable(self, digest: str) -> bool:
-        """Whether the image exists and its newest proof is good."""
-        proof = self.proof(digest)
-        return proof is not None and proof.ok and self.manifest_path(digest).exists()
+        """Whether the image exists and its newest restore test passed."""
+        outcome = self.restore_test(digest)
+        return outcome is not None and outcome.ok and self.manifest_path(digest).exists()
 
     def require_usable(self, digest: str) -> None:
         """Raise UnknownImageError or UnusableImageError unless the image is usable."""
         self.record(digest)
-        proof = self.proof(digest)
-        if proof is None:
-            raise UnusableImageError(digest, "it was never proven restorable")
-        if not proof.ok:
-            raise UnusableImageError(digest, "; ".join(proof.details))
+        outcome = self.restore_test(digest)
+        if outcome is None:
+            raise UnusableImageError(digest, "no restore test was made of it")
+        if not outcome.ok:
+            raise UnusableImageError(digest, "; ".join(outcome.details))
 
     # --- names ----------------------------------------------------------------
 
@@ -289,7 +291,7 @@ class ChunkStore:
         return size
 
     def _entry(self, tag: Tag) -> ImageEntry:
-        record, proof = self.record(tag.digest), self.proof(tag.digest)
+        record, outcome = self.record(tag.digest), self.restore_test(tag.digest)
         return ImageEntry(
             name=tag.name,
             digest=tag.digest,
@@ -298,8 +300,8 @@ class ChunkStore:
             stored_bytes=record.stored_bytes,
             disk_size=record.disk_size,
             sector_size=record.sector_size,
-            proof="unproven" if proof is None else ("proven" if proof.ok else "failed"),
-            problem=_problem(proof),
+            restore_test="unproven" if outcome is None else ("proven" if outcome.ok else "failed"),
+            problem=_problem(outcome),
         )
 
     def _tag_path(self, name: str) -> Path:
@@ -333,10 +335,10 @@ class ChunkStore:
             os.close(descriptor)
 
 
-def _problem(proof: Proof | None) -> str:
-    if proof is None:
-        return "nobody has proved yet that it can be restored"
-    return "" if proof.ok else "; ".join(proof.details)
+def _problem(outcome: RestoreTest | None) -> str:
+    if outcome is None:
+        return "no restore test was made of it yet"
+    return "" if outcome.ok else "; ".join(outcome.details)
 
 
 def _sync_file_system(folder: Path) -> None:

@@ -18,7 +18,7 @@ from cryptography import x509
 from agent.errors import CodedError
 from agent.whole_file import UnwritableFileError
 from providers.imaging.http import routes as chunk_routes
-from providers.imaging.proof import prove
+from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from providers.netboot.port_holder import bind_error
 from providers.netboot.server import NetbootConfiguration, NetbootServer
@@ -213,7 +213,7 @@ class Service:
         work = self._settings.state / "proof"
         try:
             work.mkdir(mode=0o700, exist_ok=True)
-            proof = await asyncio.to_thread(prove, self.store, capture.manifest, work)
+            proof = await asyncio.to_thread(run_restore_test, self.store, capture.manifest, work)
             problem = "" if proof.ok else "; ".join(proof.details)
             if proof.ok:
                 await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)

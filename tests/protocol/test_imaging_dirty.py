@@ -10,7 +10,7 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.capture import capture
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.restore import restore
-from providers.imaging.proof import prove
+from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from tests.protocol.imaging_disks import (
     MIB,
@@ -110,7 +110,7 @@ def test_a_crashed_xfs_is_kept_in_full_although_partclone_would_map_it(tmp_path:
         ("mkfs.ext3", ("-q",), 32, "ext3"),
     ],
 )
-def test_a_clean_file_system_is_mapped_restored_and_proven(
+def test_a_clean_file_system_is_mapped_restored_and_tested(
     tmp_path: Path, program: str, options: tuple[str, ...], size: int, kind: str
 ) -> None:
     volume = blank(tmp_path / "volume", size * MIB)
@@ -124,8 +124,8 @@ def test_a_clean_file_system_is_mapped_restored_and_proven(
     assert (partition.filesystem, partition.method) == (kind, "used-blocks"), partition.reason
     assert manifest.used_bytes < disk.stat().st_size * 0.6
     digest = store.put_manifest(manifest_format.encode(manifest))
-    proof = prove(store, digest, tmp_path)
-    assert proof.ok, proof
+    outcome = run_restore_test(store, digest, tmp_path)
+    assert outcome.ok, outcome
     target = blank(tmp_path / "target", disk.stat().st_size)
     restore(manifest, described(target), store, ignore)
     if kernel_mounts(kind):

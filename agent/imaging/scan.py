@@ -34,20 +34,20 @@ WHOLE_GAP = 16 << 20
 SWAP_HEADER = 64 << 10
 """Bytes kept of a swap area: its header takes one page, at most 64 KiB."""
 
-_DOUBTS: dict[str, Callable[[Reader], str]] = {
-    "ext2": ext.doubt,
-    "ext3": ext.doubt,
-    "ext4": ext.doubt,
-    "xfs": xfs.doubt,
-    "btrfs": btrfs.doubt,
-    "ntfs": ntfs.doubt,
+_UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
+    "ext2": ext.unsupported_reason,
+    "ext3": ext.unsupported_reason,
+    "ext4": ext.unsupported_reason,
+    "xfs": xfs.unsupported_reason,
+    "btrfs": btrfs.unsupported_reason,
+    "ntfs": ntfs.unsupported_reason,
 }
 
 _BOOT_CODE = slice(0, 440)
 
 
 @frozen
-class Survey:
+class DiskScan:
     """Everything of a manifest but its digests."""
 
     table: str
@@ -57,7 +57,7 @@ class Survey:
     used: tuple[Extent, ...]
 
 
-def survey(device: Device) -> Survey:
+def scan(device: Device) -> DiskScan:
     """Find out what is used on an open disk; reads only.
 
     What cannot be mapped safely is kept in full, with the reason in its
@@ -66,10 +66,10 @@ def survey(device: Device) -> Survey:
     table, problem = _table(device)
     if table.kind == "none":
         volume = Slot(0, Extent(0, device.size), "", "")
-        surveyed = [_full(volume, problem) if problem else _volume(device, volume)]
+        scanned = [_full(volume, problem) if problem else _volume(device, volume)]
     else:
-        surveyed = [_volume(device, slot) for slot in table.slots]
-    partitions = tuple(partition for partition, _ in surveyed)
+        scanned = [_volume(device, slot) for slot in table.slots]
+    partitions = tuple(partition for partition, _ in scanned)
     kept = [
         *(region.extent for region in table.regions),
         *kept_gaps([slot.extent for slot in table.slots], device.size),
@@ -77,11 +77,11 @@ def survey(device: Device) -> Survey:
     if table.kind == "none":
         kept = [table.regions[0].extent]
     used = aligned(
-        (*kept, *(extent for _, extents in surveyed for extent in extents)),
+        (*kept, *(extent for _, extents in scanned for extent in extents)),
         device.sector_size,
         device.size,
     )
-    return Survey(table.kind, _firmware(table), table.regions, partitions, used)
+    return DiskScan(table.kind, _firmware(table), table.regions, partitions, used)
 
 
 def kept_gaps(slots: Iterable[Extent], size: int) -> tuple[Extent, ...]:
@@ -131,10 +131,10 @@ def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, .
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
         raise MapRefusedError(refusal)
-    if check := _DOUBTS.get(found.filesystem):
-        doubt = check(partial(_read_inside, device, slot.extent))
-        if doubt:
-            raise MapRefusedError(doubt)
+    if check := _UNSUPPORTED_REASON.get(found.filesystem):
+        reason = check(partial(_read_inside, device, slot.extent))
+        if reason:
+            raise MapRefusedError(reason)
     with _source(device, slot.extent) as source:
         used = partclone.domain_map(found.filesystem, source, slot.extent.length)
     return kept_of_map((Extent(*place) for place in used), slot.extent.length)

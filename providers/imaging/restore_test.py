@@ -1,9 +1,9 @@
-"""Proof of restorability: replay an image and check what comes out.
+"""The restore test: replay an image and check what comes out.
 
 Every chunk of the image is unpacked, hashed and written to a sparse file as a
 restore would write it; then the partition table is compared with the manifest's
 and every file system of which only the used blocks were kept goes through its
-own read-only checker. An image without a good proof is not restored.
+own read-only checker. An image that has not passed is not restored.
 """
 
 import os
@@ -25,7 +25,7 @@ from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import TableError, read_table
 from providers.imaging import btrfs_check, checker, e2fsck, fsck_fat, ntfsfix, xfs_repair
-from providers.imaging.image_record import Proof
+from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
 _EXT = frozenset(("ext2", "ext3", "ext4"))
@@ -39,19 +39,19 @@ _VOLUME_CHECKS: dict[str, Callable[[Path], str]] = {
 """Checkers that need the file system in a file of its own."""
 
 
-def prove(
+def run_restore_test(
     store: ChunkStore,
     digest: str,
     workdir: Path,
     *,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Proof:
+) -> RestoreTest:
     """Replay the image, check it, keep the outcome beside it and return it.
 
     ``workdir`` needs about twice the image's used bytes. A chunk that turns out to
     be corrupt is taken out of use, so that the next backup sends it again. Raises
     UnknownImageError where there is no such image; anything that is wrong with the
-    image itself is in the proof.
+    image itself is in the result.
     """
     data = store.get_manifest(digest)
     image = manifest_format.decode(data)
@@ -59,13 +59,13 @@ def prove(
         findings = list(_findings(store, image, Path(folder)))
     if manifest_format.digest(data) != digest:
         findings.append((False, "the manifest does not have the image's digest"))
-    proof = Proof(
+    outcome = RestoreTest(
         ok=all(good for good, _ in findings),
         details=tuple(text for _, text in findings),
         at=now().astimezone(UTC).isoformat(timespec="seconds"),
     )
-    store.record_proof(digest, proof)
-    return proof
+    store.record_restore_test(digest, outcome)
+    return outcome
 
 
 Finding = tuple[bool, str]
