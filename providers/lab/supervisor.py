@@ -17,7 +17,7 @@ from pathlib import Path
 import structlog
 
 from agent.errors import CodedError
-from providers.lab import bridge, control, network
+from providers.lab import control, network
 from providers.lab.accelerator import Accelerator, find_accelerator
 from providers.lab.directory import LabDirectory, peer_process
 from providers.lab.errors import bad_request, machine_unknown
@@ -26,7 +26,6 @@ from providers.lab.namespace import end_other_processes
 from providers.lab.rack import Rack
 from providers.lab.rack_file import load_rack
 from providers.lab.status import RackStatus
-from providers.lab.uplink import hold_up
 from providers.lab.wake_listener import open_listener
 from providers.power.wake_on_lan import parse_magic_packet
 
@@ -154,9 +153,9 @@ async def _supervise(directory: LabDirectory, ready: int) -> None:
     rack = load_rack(directory.rack_file)
     network.build_network(rack)
     with (
-        hold_up(bridge.UPLINK),
+        network.hold_up(network.UPLINK),
         directory.listen() as listener,
-        open_listener(bridge.BRIDGE) as wakes,
+        open_listener(network.BRIDGE) as wakes,
     ):
         await Supervisor(directory, rack).run(listener, wakes, ready)
     directory.control_socket.unlink(missing_ok=True)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.edited_file import write_output
 from reconciler.errors import ReconcilerError
 
 if TYPE_CHECKING:
@@ -65,6 +64,8 @@ class Review:
         carried out and looked up.
         """
         form = {".md": "markdown", ".html": "html"}.get(path.suffix, "json")
+        from reconciler.cli.edited_file import write_output  # noqa: PLC0415 - slow to load
+
         write_output(path, (part.encode() for part in self._parts(form)))
 
     def _text(self) -> "RenderableType":

@@ -240,7 +240,7 @@ def test_a_machine_that_cannot_start_says_why(rack):
 # Plays the machine at the other end of the cable: counts what arrives of 1000 frames.
 CABLE = """
 import os, select, socket, sys
-from providers.lab.uplink import hold_up
+from providers.lab.network import hold_up
 bridge = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 bridge.bind(("rack0", 0x88B5))
 bridge.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE

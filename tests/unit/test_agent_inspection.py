@@ -9,14 +9,19 @@ from agent.commands.blkid import Signature, parse_signature
 from agent.commands.ip import parse_addresses
 from agent.commands.sfdisk import PartitionTable, TableEntry, parse_table
 from agent.errors import TerminalError
-from agent.inspection.capacity import count_in_list, cpu_count, memory_bytes
 from agent.inspection.disks import inspect_disks, summary
-from agent.inspection.firmware import firmware_kind, secure_boot_enabled
+from agent.inspection.hardware import (
+    count_in_list,
+    cpu_count,
+    firmware_kind,
+    memory_bytes,
+    physical_macs,
+    secure_boot_enabled,
+)
 from agent.inspection.hardware_path import hardware_path
 from agent.inspection.host_keys import fingerprint, host_key_fingerprints
 from agent.inspection.host_paths import HostPaths
-from agent.inspection.network_interfaces import physical_macs
-from agent.inspection.os_release import parse_os_release, pretty_name
+from agent.inspection.installed_system import parse_os_release, pretty_name
 from agent.inspection.smbios import Smbios, read_smbios, usable_text, usable_uuid
 from agent.machine import uptime_seconds
 from tests.unit.agent_sysfs import (

@@ -1,7 +1,7 @@
 import pytest
 
 from agent.errors import TerminalError
-from providers.deploy_os.requirements import extract
+from providers.deploy_os.pip import extract
 
 LOCK = """\
 #

@@ -5,10 +5,9 @@ from cryptography.hazmat.primitives.serialization import load_ssh_private_key, l
 
 from agent.errors import CodedError
 from providers.lab.directory import LabDirectory
-from providers.lab.disks import differences, discard_disks, disk_recipe, prepare_disks
+from providers.lab.disks import differences, discard_disks, disk_recipe, prepare_disks, public_key
 from providers.lab.golden import disk as golden_disk
 from providers.lab.rack_file import parse_rack
-from providers.lab.ssh_key import public_key
 
 
 def rack(size="1MiB", extra=""):

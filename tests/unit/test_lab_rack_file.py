@@ -4,7 +4,7 @@ import pytest
 
 from agent.errors import CodedError
 from providers.lab.rack import Rack
-from providers.lab.rack_file import dump_rack, parse_rack
+from providers.lab.rack_file import dump_rack, load_rack, parse_rack
 
 MACHINE = """\
   - name: golden
@@ -26,7 +26,7 @@ def refusal(text: str) -> str:
 
 
 def test_the_example_has_a_golden_machine_and_a_blank_one():
-    rack = Rack.load(Path(__file__).parents[2] / "examples/lab/rack.yaml")
+    rack = load_rack(Path(__file__).parents[2] / "examples/lab/rack.yaml")
     assert str(rack.bridge.address) == "10.77.0.1/24"
     assert [
         (machine.name, machine.mac, machine.uuid, machine.disk.serial, machine.disk.prepare)
@@ -181,7 +181,7 @@ def test_what_is_no_rack_is_refused(text, problem):
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CodedError) as caught:
-        Rack.load(tmp_path / "none.yaml")
+        load_rack(tmp_path / "none.yaml")
     assert str(caught.value) == (
         f"RW804: the rack file {tmp_path}/none.yaml cannot be read: No such file or directory. "
         "Name an existing file with --rack."

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from specs.compile.address_pool import AddressPool
-from specs.compile.context import SessionResources
+from specs.compile.context import Surroundings
 from specs.compile.effective_settings import EffectiveSettingsCache
 from specs.compile.fleet import compile_surroundings
 from specs.compile.machine_context import machine_claims
@@ -69,10 +69,10 @@ machines = st.builds(
 )
 
 
-def surroundings_of(text: str) -> SessionResources:
+def surroundings_of(text: str) -> Surroundings:
     documents = load_file("site.yaml", text.encode()).documents
     resources = [define(each, Diagnostics(), NearestNames()) for each in documents]
-    return compile_surroundings(resources, Diagnostics(), "")[1].resources
+    return compile_surroundings(resources, Diagnostics(), "")[1].surroundings
 
 
 def defined(text: str) -> Resource:
@@ -82,13 +82,13 @@ def defined(text: str) -> Resource:
 
 @given(st.lists(machines, min_size=2, max_size=8))
 def test_what_holds_for_a_machine_among_others_holds_for_it_alone(found: list[str]) -> None:
-    resources = surroundings_of(SITE)
-    together = EffectiveSettingsCache(resources)
+    surroundings = surroundings_of(SITE)
+    together = EffectiveSettingsCache(surroundings)
     for text in found:
         resource = defined(text)
         assert isinstance(resource.model, Machine)
         ours = together.of(resource, resource.model)
-        alone = EffectiveSettingsCache(resources).of(resource, resource.model)
+        alone = EffectiveSettingsCache(surroundings).of(resource, resource.model)
         assert ours._replace(room=None) == alone._replace(room=None)
         assert list(ours.labels) == list(alone.labels)
         assert (ours.room and ours.room.network) is (alone.room and alone.room.network)
