@@ -1,7 +1,7 @@
 """What the server hears while an attempt runs.
 
-Progress is news: the latest counts, at most once a second, lost without harm. All
-other events are facts: delivered in order, at least once, however long it takes.
+Progress events carry the latest counts, at most once a second; one that is lost is not
+sent again. All other events are delivered in order, at least once, however long it takes.
 The server's answer is also how the agent learns that it was fenced; the next call
 from the running step then raises, which stops the step.
 """
@@ -137,7 +137,7 @@ class EventStream:
         quiet = 0.0
         while not self._closed.wait(self._interval):
             quiet += self._interval
-            # While a fact is being delivered, progress is no news.
+            # No progress is sent while another event is being delivered.
             if not self._sending.acquire(blocking=False):
                 continue
             try:

@@ -1,4 +1,4 @@
-"""The agent as a service of an installed system: proves the system, and waits for work."""
+"""The agent as a service of an installed system: reports it and waits for work."""
 
 import logging
 from pathlib import Path

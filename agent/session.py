@@ -2,7 +2,7 @@
 
 ┌─> report when due ─> long poll ──none──> idle too long? ──yes──> power off
 │                        │ work
-│                      claim ──refused──> (drop it) ─┐
+│                      claim ──refused──> (abandon) ─┐
 │                        │ 204                       │
 │                      steps, events                 │
 │                        │ done │ failed │ fenced    │
