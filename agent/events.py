@@ -17,6 +17,7 @@ from agent.clock import Clock
 from agent.errors import CodedError, TerminalError, TransientError
 from agent.journal import Journal, JournalEntry
 from agent.retry import RetryPolicy, retry
+from agent.whole_file import UnwritableFileError
 from agent.wire.work import OperationEvent, Work
 
 _log = logging.getLogger(__name__)
@@ -152,7 +153,7 @@ class EventStream:
         event = evolve(self._event("progress", step), bytes_done=done, bytes_total=total)
         try:
             self._send(self._entry.operation, self._number(event))
-        except TransientError as error:
+        except (TransientError, UnwritableFileError) as error:
             _log.info("progress not delivered: %s", error.cause)
         except TerminalError as error:
             _log.warning("stopping: %s", error.cause)

@@ -105,6 +105,13 @@ def test_a_program_that_takes_too_long_is_ended_with_its_children(
     wait_until_gone(int((tmp_path / "child").read_text()))
 
 
+def test_a_child_that_outlives_its_program_does_not_hold_us_up(tmp_path: Path) -> None:
+    script = f"sleep 60 & echo $! > {tmp_path}/child"
+    with pytest.raises(CommandError, match="did not end within 0 s"):
+        run_command(shell(script), timeout=0.5)
+    wait_until_gone(int((tmp_path / "child").read_text()))
+
+
 def test_endless_output_is_not_kept(tmp_path: Path) -> None:
     script = f"echo $$ > {tmp_path}/pid; exec yes"
     with pytest.raises(CommandError, match=r"printed more than 1000 bytes"):

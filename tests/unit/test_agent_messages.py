@@ -188,6 +188,24 @@ def test_progress_that_is_lost_is_lost_and_numbers_stay_unique(journal: Journal)
     assert server.heard[-2].bytes_done == done
 
 
+def test_progress_that_the_journal_has_no_room_for_stops_nothing(journal: Journal) -> None:
+    server = Server()
+    events = stream(server, journal, interval=0.001)
+    with events.running():
+        events.step_started(0)
+        journal.path.unlink()
+        journal.path.mkdir()  # no file can be written in its place
+        before, done = events._entry.sequence, 0
+        while events._entry.sequence < before + 3:
+            done += 1
+            events.progress(done, 1_000_000_000)
+        with pytest.raises(TerminalError, match=r"RW572: .*operation\.json cannot be written"):
+            events.step_done({})
+        journal.path.rmdir()
+        events.done("stay")
+    assert server.heard[-1].kind == "done"
+
+
 def test_finish_has_to_be_the_last_step() -> None:
     check_order(Work("o", 1, (InspectDisks(), Finish("stay"))))
     check_order(Work("o", 1, ()))
