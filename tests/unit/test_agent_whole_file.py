@@ -78,6 +78,34 @@ def test_a_secret_is_private_from_its_first_byte(tmp_path: Path) -> None:
     assert (seen, mode(tmp_path / "key")) == ([0o600], 0o600)
 
 
+def test_nobody_can_open_a_file_before_it_has_its_mode(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    created = []
+    real = os.open
+
+    def opened(path: Path, flags: int, mode: int = 0o777) -> int:
+        if flags & os.O_CREAT:
+            created.append(mode)
+        return real(path, flags, mode)
+
+    (tmp_path / "old").write_bytes(b"old")
+    monkeypatch.setattr(os, "open", opened)
+    write_atomically(tmp_path / "new", b"secret", 0o644)
+    write_atomically(tmp_path / "old", b"secret")
+    create_atomically(tmp_path / "key", b"secret", 0o600)
+    assert created == [0o600] * 3
+
+
+def test_a_new_file_gets_the_mode_asked_for_whatever_the_umask(tmp_path: Path) -> None:
+    before = os.umask(0o077)
+    try:
+        write_atomically(tmp_path / "file", b"content", 0o644)
+    finally:
+        os.umask(before)
+    assert mode(tmp_path / "file") == 0o644
+
+
 def test_an_existing_file_keeps_its_mode(tmp_path: Path) -> None:
     path = tmp_path / "file"
     path.write_bytes(b"old")
