@@ -8,8 +8,8 @@ from pathlib import Path
 
 from attrs import evolve, field, frozen, validators
 
-from agent.durable_file import write_durably
 from agent.errors import TerminalError
+from agent.whole_file import write_atomically
 from agent.wire.codec import WireError, decode, encode
 
 _MODE = 0o600
@@ -44,5 +44,5 @@ def load_config(path: Path) -> AgentConfig:
 
 
 def save_config(path: Path, config: AgentConfig) -> None:
-    """Replace the configuration atomically, readable by root only."""
-    write_durably(path, encode(config) + b"\n", _MODE)
+    """Replace the configuration, readable by root only; UnwritableFileError RW572."""
+    write_atomically(path, encode(config) + b"\n", _MODE)

@@ -9,10 +9,12 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent import openssl
-from agent.durable_file import sync_directory, write_durably
+from agent.commands import openssl
+from agent.whole_file import write_atomically
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.enrollment import Enrollment
+
+_MODE = 0o600
 
 
 @frozen
@@ -44,18 +46,15 @@ class CredentialStore:
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         request = self.directory / "agent.csr"
         if not request.exists():
-            openssl.make_key(self._key)
-            fresh = self.directory / "agent.csr.new"
-            openssl.make_request(self._key, fresh)
-            fresh.replace(request)
-            sync_directory(self.directory)
+            write_atomically(self._key, openssl.make_key(), _MODE)
+            write_atomically(request, openssl.make_request(self._key), _MODE)
         return request.read_text("ascii")
 
     def save(self, enrollment: Enrollment) -> Credentials:
         """Keep the server's answer; the last file written makes it valid."""
-        write_durably(self.directory / "agent.crt", enrollment.certificate.encode())
-        write_durably(self.directory / "authority.crt", enrollment.authority.encode())
-        write_durably(self._enrollment, encode(enrollment))
+        write_atomically(self.directory / "agent.crt", enrollment.certificate.encode(), _MODE)
+        write_atomically(self.directory / "authority.crt", enrollment.authority.encode(), _MODE)
+        write_atomically(self._enrollment, encode(enrollment), _MODE)
         return self._credentials(enrollment)
 
     def load(self) -> Credentials | None:

@@ -7,12 +7,12 @@ from agent.bootline import DEFAULT_IDLE_SECONDS, BootLine, parse_boot_line
 from agent.clock import Clock
 from agent.credentials import CredentialStore
 from agent.enroll import Invitation, enroll
-from agent.errors import AgentError
+from agent.errors import CodedError
 from agent.journal import Journal
 from agent.machine import LocalMachine
-from agent.patience import Patience
 from agent.power import KernelPower, Power
-from agent.session import Session, SessionOptions, Surroundings
+from agent.retry import RetryPolicy
+from agent.session import Session, SessionOptions, SessionResources
 from agent.steps.chunk_store import ChunkStore
 from agent.transport import PinnedServer, Transport
 from agent.work_channel import WorkChannel
@@ -36,7 +36,7 @@ def run_deploy_os(command_line: Path, state: Path) -> None:
         boot = parse_boot_line(command_line.read_text("utf-8", errors="replace"))
         idle = float(boot.idle)
         _work(boot, state, clock, power)
-    except AgentError as error:
+    except CodedError as error:
         give_up(error, idle, clock, power)
 
 
@@ -48,12 +48,12 @@ def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
     """
     machine = LocalMachine(_ENVIRONMENT, boot_mac=boot.boot_mac)
     invitation = Invitation(boot.server, boot.pin, boot.token, _ENVIRONMENT)
-    patience = Patience(first=1.0, cap=15.0, limit=float(boot.idle))
+    policy = RetryPolicy(first=1.0, cap=15.0, limit=float(boot.idle))
     hardware = machine.hardware()
-    credentials = enroll(invitation, CredentialStore(state), hardware, patience, clock)
+    credentials = enroll(invitation, CredentialStore(state), hardware, policy, clock)
     _log.info("this machine is %s, its server %s", credentials.machine, boot.server)
     transport = Transport(boot.server, PinnedServer(boot.pin), credentials)
-    surroundings = Surroundings(
+    resources = SessionResources(
         channel=WorkChannel(transport),
         chunks=ChunkStore(transport, clock),
         machine=machine,
@@ -63,12 +63,12 @@ def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
     )
     options = SessionOptions(_ENVIRONMENT, credentials.machine, idle=float(boot.idle))
     try:
-        Session(options, surroundings).run()
+        Session(options, resources).run()
     finally:
         transport.close()
 
 
-def give_up(error: AgentError, seconds: float, clock: Clock, power: Power) -> None:
+def give_up(error: CodedError, seconds: float, clock: Clock, power: Power) -> None:
     """Show the error once a minute for that long, then switch the machine off."""
     end = clock.monotonic() + seconds
     while (left := end - clock.monotonic()) > 0:

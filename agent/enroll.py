@@ -7,7 +7,7 @@ from attrs import field, frozen
 from agent.clock import Clock
 from agent.credentials import Credentials, CredentialStore
 from agent.errors import TerminalError
-from agent.patience import Patience, patiently
+from agent.retry import RetryPolicy, retry
 from agent.transport import PinnedServer, Transport
 from agent.version import AGENT_VERSION
 from agent.wire.codec import WireError, decode, encode
@@ -33,14 +33,14 @@ def enroll(
     invitation: Invitation,
     store: CredentialStore,
     hardware: Hardware,
-    patience: Patience,
+    policy: RetryPolicy,
     clock: Clock,
 ) -> Credentials:
     """Return this agent's credentials, enrolling with the token where there are none yet.
 
     The token is sent only to the server whose certificate has the pinned
     fingerprint. A lost answer is asked for again with the same token and the same signing
-    request. Raises TransientError once ``patience`` is used up, TerminalError where
+    request. Raises TransientError once ``policy`` is used up, TerminalError where
     the server refuses (RW553) or is another one (RW551).
     """
     known = store.load()
@@ -62,9 +62,7 @@ def enroll(
     )
     transport = Transport(invitation.server, PinnedServer(invitation.pin))
     try:
-        reply = patiently(
-            lambda: transport.send("POST", "/v1/enroll", encode(request)), patience, clock
-        )
+        reply = retry(lambda: transport.send("POST", "/v1/enroll", encode(request)), policy, clock)
     finally:
         transport.close()
     credentials = store.save(_enrollment(reply.body))

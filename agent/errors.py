@@ -1,11 +1,15 @@
-"""Errors of the agent.
+"""The errors of all packages: a code, a cause and an action. These are the agent's own.
 
-AgentError
-├── TransientError   the same call may succeed later: retry with back-off
-└── TerminalError    retrying cannot help: report and stop
-    └── FencedError  another attempt took over: stop at once, say nothing more
+CodedError               what a person is told, whatever package it comes from
+├── TransientError       the same call may succeed later: retry with back-off
+├── TerminalError        retrying cannot help: report and stop
+│   ├── FencedError      another attempt took over: stop at once, say nothing more
+│   ├── CommandError     an external program failed
+│   │   └── MissingCommandError   it is not there
+│   └── …                agent.imaging.errors, providers.*.errors
+└── ReconcilerError      reconciler.errors
 
-Codes. RW401 to RW423 are imaging's (``agent.imaging.errors``).
+Codes. RW401 to RW422 are imaging's (``agent.imaging.errors``).
 
 RW451 no such disk · RW452 several such disks · RW453 unknown disk role · RW454 read-only ·
 RW455 no digest · RW456, RW457 manifest and digest differ
@@ -19,16 +23,21 @@ RW554 fenced · RW555 not accepted · RW557 unreachable · RW558 busy · RW559 a
 RW560 bad address or command line · RW561 bad credentials · RW562 bad configuration · RW563 no
 token · RW564 an attempt is not begun twice · RW565 a command failed · RW566 is missing · RW567
 reboot(2) refused · RW568 partition table, RW569 addresses unreadable · RW570 impossible steps ·
-RW571 step for another environment · RW599 an error of the agent itself
+RW571 step for another environment · RW572 a file cannot be written · RW599 an error of the agent
+itself
 """
 
+from collections.abc import Sequence
+from typing import Any
 
-class AgentError(Exception):
-    """Something went wrong on the machine.
 
-    ``code`` is the stable name (``RW4xx`` imaging, ``RW5xx`` agents and trust),
-    ``cause`` says what happened with the two values that disagree, ``action``
-    says what a person can do.
+class CodedError(Exception):
+    """Something failed or was refused, in words for a person.
+
+    ``code`` is the stable name (``RW`` and three digits), ``cause`` says what happened
+    with the two values that disagree, ``action`` says what a person can do. Its text is
+    ``code: cause. action.`` It can be copied, pickled and sent to another process
+    whatever parameters the constructor of its class has.
     """
 
     def __init__(self, code: str, cause: str, action: str) -> None:
@@ -37,14 +46,60 @@ class AgentError(Exception):
         self.cause = cause
         self.action = action
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Keep the text and the attributes; the constructor is not called again."""
+        return _restored, (type(self), self.args), self.__dict__
 
-class TransientError(AgentError):
+
+def _restored(kind: type[CodedError], arguments: tuple[Any, ...]) -> CodedError:
+    return kind.__new__(kind, *arguments)
+
+
+class TransientError(CodedError):
     """The same call may succeed later."""
 
 
-class TerminalError(AgentError):
+class TerminalError(CodedError):
     """Retrying cannot help; the operation stops here."""
 
 
 class FencedError(TerminalError):
     """Another attempt took over this operation: nothing more may be done for it."""
+
+
+class CommandError(TerminalError):
+    """An external program failed or did not end in time (RW565).
+
+    ``program`` is its name, ``words`` what it said last, ``status`` its exit status,
+    None when it did not end by itself.
+    """
+
+    def __init__(
+        self, argv: Sequence[str], problem: str, words: str, status: int | None = None
+    ) -> None:
+        said = words or ("no message" if status is not None else "")
+        super().__init__(
+            "RW565",
+            f"{' '.join(argv)} {problem}{f': {said}' if said else ''}",
+            "See the message of the command"
+            if status is not None
+            else "Look at the device that it works on",
+        )
+        self.program = argv[0]
+        self.words = words or problem
+        self.status = status
+
+
+class MissingCommandError(CommandError):
+    """An external program is not there (RW566)."""
+
+    def __init__(self, program: str) -> None:
+        TerminalError.__init__(
+            self,
+            "RW566",
+            f"the command {program} does not exist here",
+            "Install it in this system",
+        )
+        self.program = program
+        self.words = "is not installed"
+        self.status = None

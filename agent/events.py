@@ -1,7 +1,7 @@
 """What the server hears while an attempt runs.
 
-Progress is news: the latest counts, at most once a second, lost without harm. All
-other events are facts: delivered in order, at least once, however long it takes.
+Progress events carry the latest counts, at most once a second; one that is lost is not
+sent again. All other events are delivered in order, at least once, however long it takes.
 The server's answer is also how the agent learns that it was fenced; the next call
 from the running step then raises, which stops the step.
 """
@@ -14,14 +14,15 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from agent.clock import Clock
-from agent.errors import AgentError, TerminalError, TransientError
+from agent.errors import CodedError, TerminalError, TransientError
 from agent.journal import Journal, JournalEntry
-from agent.patience import Patience, patiently
+from agent.retry import RetryPolicy, retry
+from agent.whole_file import UnwritableFileError
 from agent.wire.work import OperationEvent, Work
 
 _log = logging.getLogger(__name__)
 
-_FOREVER = Patience(first=1.0, cap=60.0)
+_FOREVER = RetryPolicy(first=1.0, cap=60.0)
 _SILENCE_SECONDS = 30.0
 _TEXT_LIMIT = 4000
 
@@ -86,7 +87,7 @@ class EventStream:
         event = self._event("step-done", step)
         self._deliver(evolve(event, bytes_done=done, bytes_total=total, result=result))
 
-    def failed(self, error: AgentError) -> None:
+    def failed(self, error: CodedError) -> None:
         """Deliver why the attempt ends here."""
         event = evolve(
             self._event("failed", self._entry.step),
@@ -117,9 +118,7 @@ class EventStream:
         with self._sending:
             numbered = self._number(event, finish)
             try:
-                patiently(
-                    lambda: self._send(self._entry.operation, numbered), _FOREVER, self._clock
-                )
+                retry(lambda: self._send(self._entry.operation, numbered), _FOREVER, self._clock)
             except TerminalError as error:
                 self._stopped = error
                 raise
@@ -139,7 +138,7 @@ class EventStream:
         quiet = 0.0
         while not self._closed.wait(self._interval):
             quiet += self._interval
-            # While a fact is being delivered, progress is no news.
+            # No progress is sent while another event is being delivered.
             if not self._sending.acquire(blocking=False):
                 continue
             try:
@@ -154,14 +153,14 @@ class EventStream:
         event = evolve(self._event("progress", step), bytes_done=done, bytes_total=total)
         try:
             self._send(self._entry.operation, self._number(event))
-        except TransientError as error:
+        except (TransientError, UnwritableFileError) as error:
             _log.info("progress not delivered: %s", error.cause)
         except TerminalError as error:
             _log.warning("stopping: %s", error.cause)
             self._stopped = error
 
 
-def settle(
+def report_unfinished(
     send: Callable[[str, OperationEvent], None], journal: Journal, clock: Clock
 ) -> str | None:
     """Tell the server how an attempt of an earlier process ended; return what to do next.
@@ -185,7 +184,7 @@ def settle(
     )
     journal.write(evolve(entry, sequence=final.sequence, final=final))
     try:
-        patiently(lambda: send(entry.operation, final), _FOREVER, clock)
+        retry(lambda: send(entry.operation, final), _FOREVER, clock)
     except TerminalError as error:
         _log.warning("the server does not want the end of %s: %s", entry.operation, error.cause)
         journal.clear()

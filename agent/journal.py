@@ -9,11 +9,12 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent.durable_file import write_durably
+from agent.whole_file import write_atomically
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.work import OperationEvent
 
 _log = logging.getLogger(__name__)
+_MODE = 0o600
 
 
 @frozen
@@ -48,8 +49,8 @@ class Journal:
             return None
 
     def write(self, entry: JournalEntry) -> None:
-        """Keep the attempt."""
-        write_durably(self.path, encode(entry))
+        """Keep the attempt; UnwritableFileError RW572 where there is no room."""
+        write_atomically(self.path, encode(entry), _MODE)
 
     def clear(self) -> None:
         """Forget the attempt: the server knows its end, or it is no longer ours."""

@@ -4,7 +4,7 @@ import ctypes
 import os
 from typing import Protocol
 
-from agent import systemctl
+from agent.commands import systemctl
 from agent.errors import TerminalError
 
 # reboot(2), the values of <linux/reboot.h> as the C library's reboot() takes them.

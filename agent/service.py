@@ -1,4 +1,4 @@
-"""The agent as a service of an installed system: proves the system, and waits for work."""
+"""The agent as a service of an installed system: reports it and waits for work."""
 
 import logging
 from pathlib import Path
@@ -9,16 +9,16 @@ from agent.credentials import Credentials, CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.journal import Journal
 from agent.machine import LocalMachine
-from agent.patience import Patience
 from agent.power import SystemPower
-from agent.session import Session, SessionOptions, Surroundings
+from agent.retry import RetryPolicy
+from agent.session import Session, SessionOptions, SessionResources
 from agent.steps.chunk_store import ChunkStore
 from agent.transport import KnownAuthority, Transport
 from agent.work_channel import WorkChannel
 
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = "installed"
-_FOR_DAYS = Patience(first=2.0, cap=300.0)
+_FOR_DAYS = RetryPolicy(first=2.0, cap=300.0)
 
 
 def run_service(config_path: Path, state: Path) -> None:
@@ -32,7 +32,7 @@ def run_service(config_path: Path, state: Path) -> None:
     machine = LocalMachine(_ENVIRONMENT, operation=config.operation)
     credentials = credentials_for(config, config_path, CredentialStore(state), machine, clock)
     transport = Transport(config.server, KnownAuthority(credentials.authority), credentials)
-    surroundings = Surroundings(
+    resources = SessionResources(
         channel=WorkChannel(transport),
         chunks=ChunkStore(transport, clock),
         machine=machine,
@@ -42,7 +42,7 @@ def run_service(config_path: Path, state: Path) -> None:
     )
     options = SessionOptions(_ENVIRONMENT, credentials.machine, outlives_refusal=True)
     try:
-        Session(options, surroundings).run()
+        Session(options, resources).run()
     finally:
         transport.close()
 

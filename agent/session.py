@@ -2,7 +2,7 @@
 
 ┌─> report when due ─> long poll ──none──> idle too long? ──yes──> power off
 │                        │ work
-│                      claim ──refused──> (drop it) ─┐
+│                      claim ──refused──> (abandon) ─┐
 │                        │ 204                       │
 │                      steps, events                 │
 │                        │ done │ failed │ fenced    │
@@ -15,13 +15,13 @@ import logging
 from attrs import field, frozen
 
 from agent.clock import Clock
-from agent.errors import AgentError, FencedError, TerminalError, TransientError
-from agent.events import EventStream, settle
+from agent.errors import CodedError, FencedError, TerminalError, TransientError
+from agent.events import EventStream, report_unfinished
 from agent.journal import Journal
 from agent.machine import Machine
-from agent.patience import Patience, patiently
 from agent.power import Power
 from agent.progress import ProgressMeter
+from agent.retry import RetryPolicy, retry
 from agent.steps.chunk_store import ChunkStore
 from agent.steps.context import StepContext
 from agent.steps.run import run_step
@@ -34,11 +34,11 @@ _log = logging.getLogger(__name__)
 
 _POLL_WAIT_SECONDS = 25
 _REPORT_SECONDS = 60.0
-_SETTLE_SECONDS = 5.0  # before asking again when the last answer was of no use
-_CLAIM_PATIENCE = Patience(first=1.0, cap=10.0, limit=120.0)
-_STEP_PATIENCE = Patience(first=1.0, cap=30.0, limit=1800.0)
-_AWAY = Patience(first=1.0, cap=60.0)
-_REFUSED = Patience(first=60.0, cap=900.0)
+_PAUSE_SECONDS = 5.0  # before asking again when the last answer was of no use
+_CLAIM_RETRY = RetryPolicy(first=1.0, cap=10.0, limit=120.0)
+_STEP_RETRY = RetryPolicy(first=1.0, cap=30.0, limit=1800.0)
+_AWAY = RetryPolicy(first=1.0, cap=60.0)
+_REFUSED = RetryPolicy(first=60.0, cap=900.0)
 
 
 @frozen
@@ -57,7 +57,7 @@ class SessionOptions:
 
 
 @frozen
-class Surroundings:
+class SessionResources:
     """All that a session acts on."""
 
     channel: WorkChannel
@@ -71,13 +71,13 @@ class Surroundings:
 class Session:
     """One agent at work until the machine is restarted or switched off."""
 
-    def __init__(self, options: SessionOptions, surroundings: Surroundings) -> None:
+    def __init__(self, options: SessionOptions, resources: SessionResources) -> None:
         self._options = options
-        self._around = surroundings
+        self._resources = resources
         self._begun: set[tuple[str, int]] = set()
         self._problem = ""
         self._last_report = float("-inf")
-        self._last_work = surroundings.clock.monotonic()
+        self._last_work = resources.clock.monotonic()
         self._keep_screen = False
 
     def run(self) -> None:
@@ -86,9 +86,9 @@ class Session:
         Raises TerminalError where the server refuses this agent, unless the options say
         to outlive that.
         """
-        around = self._around
+        resources = self._resources
         failures = 0
-        earlier = settle(around.channel.event, around.journal, around.clock)
+        earlier = report_unfinished(resources.channel.event, resources.journal, resources.clock)
         self._keep_screen = earlier == "failed"
         if self._end(earlier):
             return
@@ -107,58 +107,58 @@ class Session:
                 self._wait(_REFUSED, failures, error)
             if self._idle_too_long():
                 _log.info("no work for %.0f s, switching off", self._options.idle)
-                around.power.poweroff()
+                resources.power.poweroff()
                 return
 
     def _turn(self) -> bool:
         """Report if due, ask once for work and do it; return whether the session is over."""
-        clock = self._around.clock
+        clock = self._resources.clock
         self._report_when_due()
         asked = clock.monotonic()
         try:
-            work = self._around.channel.work(_POLL_WAIT_SECONDS)
+            work = self._resources.channel.work(_POLL_WAIT_SECONDS)
         except WireError as error:
             self._note(f"RW559: work that this agent does not understand: {error}")
-            clock.pause(_SETTLE_SECONDS)
+            clock.pause(_PAUSE_SECONDS)
             return False
         if work is None:
             if clock.monotonic() - asked < 1.0:
-                clock.pause(_SETTLE_SECONDS)
+                clock.pause(_PAUSE_SECONDS)
             return False
         return self._take(work)
 
     def _take(self, work: Work) -> bool:
         """Claim the work and do it; return whether the session is over."""
-        around = self._around
+        resources = self._resources
         attempt = (work.operation, work.attempt)
         if attempt in self._begun:
             self._note(f"RW564: attempt {work.attempt} of {work.operation} was offered again")
-            around.clock.pause(_SETTLE_SECONDS)
+            resources.clock.pause(_PAUSE_SECONDS)
             return False
         try:
-            patiently(lambda: around.channel.claim(work), _CLAIM_PATIENCE, around.clock)
+            retry(lambda: resources.channel.claim(work), _CLAIM_RETRY, resources.clock)
         except FencedError as error:
             _log.warning("claim refused operation=%s %s", work.operation, error.cause)
-            around.clock.pause(_SETTLE_SECONDS)
+            resources.clock.pause(_PAUSE_SECONDS)
             return False
         self._begun.add(attempt)
         _log.info("claimed operation=%s attempt=%d", work.operation, work.attempt)
         finish = self._operate(work)
-        self._last_work = around.clock.monotonic()
+        self._last_work = resources.clock.monotonic()
         self._last_report = float("-inf")
         return self._end(finish)
 
     def _operate(self, work: Work) -> str | None:
         """Do the claimed work; return its ``finish`` once the server knows that it is done."""
-        around = self._around
-        events = EventStream(around.channel.event, work, around.journal, around.clock)
+        resources = self._resources
+        events = EventStream(resources.channel.event, work, resources.journal, resources.clock)
         with events.running():
             try:
                 finish = self._run_steps(work, events)
                 events.done(finish)
             except FencedError as error:
-                self._drop(error)
-            except AgentError as error:
+                self._abandon(error)
+            except CodedError as error:
                 self._fail(events, error)
             except Exception as error:  # noqa: BLE001 - the server must hear of any failure
                 _log.error("unexpected error operation=%s", work.operation, exc_info=error)
@@ -178,14 +178,16 @@ class Session:
                 continue
             events.step_started(index)
             _log.info("step %d/%d %s", index + 1, len(work.steps), step.STEP_TYPE)
-            context = self._context(work, events, ProgressMeter(step.STEP_TYPE, self._around.clock))
+            context = self._context(
+                work, events, ProgressMeter(step.STEP_TYPE, self._resources.clock)
+            )
             result = run_step(step, context)
             events.check()
             events.step_done(result)
         return finish
 
     def _context(self, work: Work, events: EventStream, meter: ProgressMeter) -> StepContext:
-        around = self._around
+        resources = self._resources
 
         def progress(done: int, total: int) -> None:
             events.progress(done, total)
@@ -197,47 +199,47 @@ class Session:
             environment=self._options.environment,
             machine_name=self._options.machine_name,
             operation=work.operation,
-            machine=around.machine,
-            chunks=around.chunks.watched_by(events.check),
+            machine=resources.machine,
+            chunks=resources.chunks.watched_by(events.check),
             progress=progress,
-            report=lambda: patiently(self._report, _STEP_PATIENCE, around.clock),
+            report=lambda: retry(self._report, _STEP_RETRY, resources.clock),
         )
 
-    def _fail(self, events: EventStream, error: AgentError) -> None:
+    def _fail(self, events: EventStream, error: CodedError) -> None:
         """Report the failure; the machine stays as it is, its screen shows the cause."""
         self._keep_screen = True
         _log.error("FAILED %s", error)
         try:
             events.failed(error)
         except TerminalError as refusal:
-            self._drop(refusal)
+            self._abandon(refusal)
 
-    def _drop(self, error: TerminalError) -> None:
+    def _abandon(self, error: TerminalError) -> None:
         """Leave the attempt alone: it is no longer this agent's."""
         self._keep_screen = True
-        self._around.journal.clear()
+        self._resources.journal.clear()
         _log.error("STOPPED %s", error)
 
     def _end(self, finish: str | None) -> bool:
         """Restart or switch off as an acknowledged operation wants; return whether it does."""
         if finish == "reboot":
             _log.info("restarting")
-            self._around.power.reboot()
+            self._resources.power.reboot()
         elif finish == "poweroff":
             _log.info("switching off")
-            self._around.power.poweroff()
+            self._resources.power.poweroff()
         return finish in ("reboot", "poweroff")
 
     def _report_when_due(self) -> None:
         # A report that would fall due during the coming long poll is sent before it.
         due = self._last_report + _REPORT_SECONDS - _POLL_WAIT_SECONDS
-        if self._around.clock.monotonic() >= due:
+        if self._resources.clock.monotonic() >= due:
             self._report()
 
     def _report(self) -> None:
         problems = (self._problem,) if self._problem else ()
-        self._around.channel.report(self._around.machine.report(problems))
-        self._last_report = self._around.clock.monotonic()
+        self._resources.channel.report(self._resources.machine.report(problems))
+        self._last_report = self._resources.clock.monotonic()
         self._problem = ""
 
     def _note(self, problem: str) -> None:
@@ -246,16 +248,16 @@ class Session:
         self._problem = problem
         self._last_report = float("-inf")
 
-    def _wait(self, patience: Patience, failures: int, error: AgentError) -> None:
-        delay = patience.delay(failures, self._around.clock.chance())
+    def _wait(self, policy: RetryPolicy, failures: int, error: CodedError) -> None:
+        delay = policy.delay(failures, self._resources.clock.chance())
         _log.warning("%s failures=%d retry_in=%.1fs", error.cause, failures, delay)
-        self._around.clock.pause(delay)
+        self._resources.clock.pause(delay)
 
     def _idle_too_long(self) -> bool:
         # After a failure somebody has to read the screen, and a half-written disk waits.
         if self._options.idle is None or self._keep_screen:
             return False
-        return self._around.clock.monotonic() - self._last_work >= self._options.idle
+        return self._resources.clock.monotonic() - self._last_work >= self._options.idle
 
 
 def check_order(work: Work) -> None:

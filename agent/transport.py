@@ -21,7 +21,7 @@ from urllib3.exceptions import SSLError as TlsError
 from urllib3.util import parse_url
 
 from agent.credentials import Credentials
-from agent.errors import AgentError, FencedError, TerminalError, TransientError
+from agent.errors import CodedError, FencedError, TerminalError, TransientError
 from agent.version import AGENT_VERSION
 
 _CONNECT_SECONDS = 10.0
@@ -138,7 +138,7 @@ class Transport:
         self._pool.close()
 
 
-def problem_of(status: int, request: str, body: bytes) -> AgentError | None:
+def problem_of(status: int, request: str, body: bytes) -> CodedError | None:
     """Return the error that an HTTP status means to the agent (RFC 9110), None for success."""
     if 200 <= status < 300:  # noqa: PLR2004 - the success class
         return None
@@ -169,7 +169,7 @@ def problem_of(status: int, request: str, body: bytes) -> AgentError | None:
     )
 
 
-def failure_of(server: str, error: HTTPError) -> AgentError:
+def failure_of(server: str, error: HTTPError) -> CodedError:
     """Return the error that a failed connection means to the agent."""
     reason = error.reason if isinstance(error, MaxRetryError) else error
     inner = reason.args[0] if reason is not None and reason.args else None

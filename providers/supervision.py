@@ -21,7 +21,7 @@ from typing import Self
 
 import structlog
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0

@@ -1,28 +1,25 @@
 """Errors of the control plane.
 
-ReconcilerError
-├── SourceError   desired state cannot be read from Git or a directory   RW71x
-│                 or its commit may not be acted on                      RW73x, RW740
-├── TrustError    keys, certificates, tokens                             RW50x
-└── StateError    observed state and the ledger                          RW7xx
-    └── OvertakenError  the caller knew less than the ledger             RW704
+CodedError (agent.errors)
+└── ReconcilerError
+    ├── SourceError      desired state cannot be read from Git or a directory   RW71x
+    │                    or its commit may not be acted on                      RW73x, RW740
+    ├── TrustError       keys, certificates, tokens                             RW50x
+    ├── StateError       observed state and the ledger                          RW7xx
+    │   └── OvertakenError   the caller knew less than the ledger               RW704
+    └── AuthoringError   reconciler.authoring.rewrite                           RW93x
 """
 
+from agent.errors import CodedError
 
-class ReconcilerError(Exception):
+
+class ReconcilerError(CodedError):
     """The control plane cannot do what was asked; nothing else changed.
 
-    ``code`` is the stable name, ``cause`` says what happened, ``action`` what a
-    person can do. ``exit_code`` is what the command line returns.
+    ``exit_code`` is what the command line returns.
     """
 
     exit_code = 1
-
-    def __init__(self, code: str, cause: str, action: str) -> None:
-        super().__init__(f"{code}: {cause}. {action}.")
-        self.code = code
-        self.cause = cause
-        self.action = action
 
 
 class SourceError(ReconcilerError):

@@ -4,8 +4,8 @@
 
     extent  chunk  gpt  table  manifest        pure: formats and arithmetic
     ext  xfs  btrfs  ntfs                      pure: may this file system's map be trusted
-    device  partclone  blkid  losetup          the disk and the programs that read it
-    survey                                     what is used on a disk
+    device  agent.commands                     the disk and the programs that read it
+    scan                                       what is used on a disk
     capture  restore  verify                   the engine
 
 Needs ``blake3`` and ``zstandard``; both release the interpreter lock.

@@ -94,15 +94,15 @@ def gather(
     return block
 
 
-def take_away(block: BootBlock, device: Device) -> None:
+def invalidate(block: BootBlock, device: Device) -> None:
     """Make the disk unbootable, durably; the backup GPT goes before the primary."""
     for extent in reversed(block.extents):
         device.write_bytes(bytes(extent.length), extent.offset)
-    device.settle()
+    device.flush()
     device.reread_table()
 
 
-def put_back(block: BootBlock, device: Device) -> None:
+def commit(block: BootBlock, device: Device) -> None:
     """Write the boot block, its first sector last, and read it back.
 
     Raises ReadBackError, after making the disk unbootable again, when the disk
@@ -113,14 +113,14 @@ def put_back(block: BootBlock, device: Device) -> None:
         first = device.sector_size if extent.offset == 0 else 0
         if data[first:]:
             device.write_bytes(data[first:], extent.offset + first)
-    device.settle()
+    device.flush()
     _, head = writes[-1]
     device.write_bytes(head[: device.sector_size], 0)
-    device.settle()
+    device.flush()
     try:
         _refuse_difference(block, device)
     except ReadBackError:
-        take_away(block, device)
+        invalidate(block, device)
         raise
 
 

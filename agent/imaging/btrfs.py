@@ -26,7 +26,7 @@ _KNOWN_INCOMPAT = (
 )
 
 
-def doubt(read: Reader) -> str:
+def unsupported_reason(read: Reader) -> str:
     """Return why a map of the used blocks would not be safe, empty where it is."""
     superblock = read(_SUPERBLOCK, 512)
     if superblock[0x40:0x48] != _MAGIC:

@@ -18,7 +18,7 @@ from agent.imaging.extent import total
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import refuse_other_disk
-from agent.imaging.survey import Survey, survey
+from agent.imaging.scan import DiskScan, scan
 from agent.wire.disk import Disk
 
 Progress = Callable[[int, int], None]
@@ -52,14 +52,14 @@ def capture(disk: Disk, sink: ChunkSink, progress: Progress) -> Manifest:
 
     ``progress`` counts used bytes that are safe in the store. Raises
     RefusedDiskError for a disk in use or not the inspected one, DiskChangedError
-    when it changed while it was read, DiskFailureError, ToolError, and whatever
+    when it changed while it was read, DiskFailureError, CommandError, and whatever
     the sink raises. Nothing but chunks was stored then.
     """
     with open_device(disk.node, sector_size=disk.sector_size) as device:
         refuse_other_disk(disk, seen(device))
-        before = survey(device)
+        before = scan(device)
         digests = _ship(device, before, sink, progress)
-        after = survey(device)
+        after = scan(device)
         if after != before:
             raise DiskChangedError(device.node, _difference(before, after))
         manifest = Manifest(
@@ -76,7 +76,7 @@ def capture(disk: Disk, sink: ChunkSink, progress: Progress) -> Manifest:
     return manifest
 
 
-def _ship(device: Device, found: Survey, sink: ChunkSink, progress: Progress) -> bytes:
+def _ship(device: Device, found: DiskScan, sink: ChunkSink, progress: Progress) -> bytes:
     """Return the digests of all chunks, in order, once all are in the store."""
     whole = total(found.used)
     buffers = Buffers()
@@ -139,7 +139,7 @@ def _put(sink: ChunkSink, buffers: Buffers, piece: _Piece, *, wanted: bool) -> i
     return piece.span.used
 
 
-def _difference(before: Survey, after: Survey) -> str:
+def _difference(before: DiskScan, after: DiskScan) -> str:
     if before.regions != after.regions or before.table != after.table:
         return "its partition table is another one now"
     if before.partitions != after.partitions:

@@ -91,7 +91,7 @@ class Device:
         view[:] = data
         self.write(view, offset)
 
-    def settle(self) -> None:
+    def flush(self) -> None:
         """Return once everything written is on the medium and no cache holds it."""
         try:
             os.fsync(self._descriptor)

@@ -1,6 +1,6 @@
 """Errors of imaging on a machine. Each class owns its code.
 
-TerminalError
+TerminalError (agent.errors)
 ├── ManifestError       RW401  the bytes are no manifest of this format
 ├── CorruptChunkError   RW402  a frame is not the chunk that it is named after
 ├── RefusedDiskError    RW410 in use · RW411 read-only · RW412 too small ·
@@ -8,8 +8,7 @@ TerminalError
 │                       RW416 no room for the moved backup GPT; nothing was written
 ├── DiskChangedError    RW420  the disk changed while it was read
 ├── DiskFailureError    RW421  the device failed to read or write
-├── ReadBackError       RW422  the disk does not hold what was written to it
-└── ToolError           RW423  a program of the RAM system is missing or failed
+└── ReadBackError       RW422  the disk does not hold what was written to it
 """
 
 from agent.errors import TerminalError
@@ -80,12 +79,3 @@ class ReadBackError(TerminalError):
         )
         self.digest = digest
         self.offset = offset
-
-
-class ToolError(TerminalError):
-    """A program that imaging needs is missing or failed."""
-
-    def __init__(self, program: str, problem: str) -> None:
-        super().__init__(
-            "RW423", f"{program} {problem}", "Check that the RAM system holds this program"
-        )

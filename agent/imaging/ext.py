@@ -14,7 +14,7 @@ _BIGALLOC = 0x200
 _MAGIC = 0xEF53
 
 
-def doubt(read: Reader) -> str:
+def unsupported_reason(read: Reader) -> str:
     """Return why a map of the used blocks would not be safe, empty where it is.
 
     partclone maps a file system whose journal still holds transactions without a

@@ -23,7 +23,7 @@ class _UnreadableError(Exception):
     """The structure on the disk is not what it should be."""
 
 
-def doubt(read: Reader) -> str:
+def unsupported_reason(read: Reader) -> str:
     """Return why a map of the used blocks would not be safe, empty where it is."""
     try:
         pages = _restart_pages(read)

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from attrs import frozen
 
-from agent.imaging.boot_block import BootBlock, gather, outside, put_back, take_away
+from agent.imaging.boot_block import BootBlock, commit, gather, invalidate, outside
 from agent.imaging.chunk import CHUNK_SIZE, ZERO_DIGEST, Chunk, digest_of, mask, unpack
 from agent.imaging.content import load
 from agent.imaging.device import Buffers, Device, open_device, seen
@@ -82,7 +82,7 @@ def restore(
 
 
 @frozen
-class _Settled:
+class _WrittenChunk:
     """What was done for one chunk, in bytes; the boot block comes later."""
 
     used: int
@@ -108,11 +108,11 @@ class _Restore:
 
     def run(self) -> RestoreResult:
         block = gather(self._manifest, self._device, self._fit, self._fetch_boot_chunk)
-        take_away(block, self._device)
+        invalidate(block, self._device)
         chunks_written, bytes_written = self._write(block)
-        self._device.settle()
+        self._device.flush()
         self._read_back(block)
-        put_back(block, self._device)
+        commit(block, self._device)
         return RestoreResult(
             chunks_total=self._manifest.chunk_count,
             chunks_written=chunks_written,
@@ -142,17 +142,17 @@ class _Restore:
     def _write(self, block: BootBlock) -> tuple[int, int]:
         """Write what differs outside the boot block; return chunks and bytes written."""
         chunks = written = 0
-        work = partial(self._settle_chunk, block)
+        work = partial(self._write_chunk, block)
         results = flow(work, self._manifest.chunks(), workers=2 * worker_count())
         with closing(results):
-            for settled in results:
-                chunks += settled.differed
-                written += settled.written
-                self._fetched += settled.fetched
-                self._advance(settled.used)
+            for result in results:
+                chunks += result.differed
+                written += result.written
+                self._fetched += result.fetched
+                self._advance(result.used)
         return chunks, written
 
-    def _settle_chunk(self, block: BootBlock, chunk: Chunk) -> _Settled:
+    def _write_chunk(self, block: BootBlock, chunk: Chunk) -> _WrittenChunk:
         span = chunk.span
         with self._buffers.lent() as buffer:
             if held := block.chunks.get(span.offset):
@@ -161,10 +161,10 @@ class _Restore:
                 there = digest_of(load(self._device, span, buffer)) == chunk.digest
                 content, fetched = (b"", 0) if there else self._fetch(chunk)
             if there:
-                return _Settled(span.used)
+                return _WrittenChunk(span.used)
             buffer[: span.length] = content
             written = self._write_parts(span.offset, outside(block, chunk), buffer)
-            return _Settled(span.used, differed=True, written=written, fetched=fetched)
+            return _WrittenChunk(span.used, differed=True, written=written, fetched=fetched)
 
     def _write_parts(self, base: int, parts: tuple[Extent, ...], buffer: memoryview) -> int:
         for part in parts:

@@ -36,7 +36,7 @@ class _Log:
         return int(second if first == _HEADER_MAGIC else first)
 
 
-def doubt(read: Reader) -> str:
+def unsupported_reason(read: Reader) -> str:
     """Return why a map of the used blocks would not be safe, empty where it is."""
     superblock = read(0, 512)
     if superblock[:4] != b"XFSB":

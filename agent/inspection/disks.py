@@ -5,11 +5,11 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent.errors import AgentError
-from agent.inspection.blkid import Content, probe
+from agent.commands.blkid import Signature, probe
+from agent.commands.sfdisk import PartitionTable, TableEntry, read_table
+from agent.errors import CodedError
 from agent.inspection.hardware_path import hardware_path
 from agent.inspection.host_paths import HostPaths, read_line, read_number
-from agent.inspection.sfdisk import PartitionTable, TableEntry, read_table
 from agent.wire.disk import Disk, DiskIdentity, Partition
 
 _KERNEL_SECTOR = 512  # of /sys/block/*/size, whatever the disk's own sectors are
@@ -50,7 +50,7 @@ def _inspect_disk(block: Path, node: Path, problems: list[str]) -> Disk:
             table = read_table(node, sector)
             partitions = tuple(_partition(node, entry, table, problems) for entry in table.entries)
             holds = summary(table, partitions) or _whole_disk(node, size)
-        except (AgentError, OSError) as error:
+        except (CodedError, OSError) as error:
             problems.append(f"{node}: {error}")
             holds = "unreadable"
     return Disk(
@@ -105,7 +105,7 @@ def _partition(
     node: Path, entry: TableEntry, table: PartitionTable, problems: list[str]
 ) -> Partition:
     extended = table.label == "mbr" and entry.type in _EXTENDED
-    content = Content() if extended else probe(node, entry.start, entry.size)
+    content = Signature() if extended else probe(node, entry.start, entry.size)
     if content.ambivalent:
         problems.append(f"{node} partition {entry.number}: signatures of several file systems")
     return Partition(

@@ -1,10 +1,12 @@
-"""What the installed agent can prove about the system that it runs in."""
+"""What the installed agent reads of the system that it runs in."""
 
-from agent.errors import AgentError
+import shlex
+from pathlib import Path
+
+from agent.commands.ip import global_addresses
+from agent.errors import CodedError
 from agent.inspection.host_keys import host_key_fingerprints
 from agent.inspection.host_paths import HostPaths, read_line
-from agent.inspection.ip_address import global_addresses
-from agent.inspection.os_release import pretty_name
 from agent.wire.report import InstalledSystem
 
 
@@ -17,7 +19,7 @@ def inspect_installed_system(
     """
     try:
         addresses = global_addresses()
-    except AgentError as error:
+    except CodedError as error:
         addresses = ()
         problems.append(str(error))
     return InstalledSystem(
@@ -29,3 +31,29 @@ def inspect_installed_system(
         kernel=read_line(paths.proc / "sys/kernel/osrelease"),
         operation=operation,
     )
+
+
+def parse_os_release(text: str) -> dict[str, str]:
+    """Return the assignments of an os-release file; malformed lines are passed over."""
+    values: dict[str, str] = {}
+    for line in text.splitlines():
+        name, equals, quoted = line.strip().partition("=")
+        if not equals or not name.isidentifier():
+            continue
+        try:
+            values[name] = "".join(shlex.split(quoted)[:1])
+        except ValueError:
+            continue
+    return values
+
+
+def pretty_name(root: Path) -> str:
+    """Return PRETTY_NAME of the system under ``root``; empty where it does not say."""
+    for name in ("etc/os-release", "usr/lib/os-release"):
+        try:
+            text = (root / name).read_text("utf-8", errors="replace")
+        except OSError:
+            continue
+        values = parse_os_release(text)
+        return values.get("PRETTY_NAME") or values.get("NAME", "")
+    return ""

@@ -9,7 +9,7 @@ from attrs import evolve, field, frozen
 
 from agent.clock import Clock
 from agent.errors import TerminalError
-from agent.patience import Patience, patiently
+from agent.retry import RetryPolicy, retry
 from agent.transport import Transport
 
 T = TypeVar("T")
@@ -17,7 +17,7 @@ T = TypeVar("T")
 _BINARY = "application/octet-stream"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 # A restarted server is back within minutes; a step that waits longer says so and fails.
-_PATIENCE = Patience(first=1.0, cap=30.0, limit=1800.0)
+_RETRY = RetryPolicy(first=1.0, cap=30.0, limit=1800.0)
 
 
 def _nothing_to_watch() -> None:
@@ -73,7 +73,7 @@ class ChunkStore:
             self.check()
             return self.transport.send(method, path, body, content_type=kind).body
 
-        return patiently(once, _PATIENCE, self.clock)
+        return retry(once, _RETRY, self.clock)
 
 
 def _checked(digest: str) -> str:

@@ -11,7 +11,7 @@ from agent.steps.chunk_store import ChunkStore
 
 @frozen
 class StepContext:
-    """The surroundings of one running step.
+    """What one running step works with.
 
     ``progress(done, total)`` takes bytes, may be called from any thread as often as it
     likes, and raises (FencedError above all) when the step has to stop at once.

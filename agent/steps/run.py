@@ -7,7 +7,7 @@ from agent.wire.step import ApplyIdentity, Backup, InspectDisks, Restore, Step
 
 
 def run_step(step: Step, context: StepContext) -> dict[str, str]:
-    """Do one step and return what it found; raises AgentError where it fails.
+    """Do one step and return what it found; raises CodedError where it fails.
 
     ``finish`` is not run here: it happens after the server knows that all is done.
     """

@@ -4,10 +4,10 @@ import hashlib
 import shutil
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os import cpio, initramfs, root_tree, target_programs
 from providers.deploy_os.base import Base
 from providers.deploy_os.recipe import Recipe, digest_of_folder, source_files
-from providers.errors import TerminalError
 
 _RELEASE = f"{root_tree.AGENT_FOLDER}/release"
 

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os import (
     command,
     cpio,
@@ -18,7 +19,6 @@ from providers.deploy_os import (
     initramfs,
     mmdebstrap,
     pip,
-    requirements,
     root_tree,
     target_programs,
 )
@@ -26,7 +26,6 @@ from providers.deploy_os.directory import replace_directory
 from providers.deploy_os.package_files import PackageFiles
 from providers.deploy_os.recipe import Recipe
 from providers.deploy_os.selection import select
-from providers.errors import TerminalError
 
 Progress = Callable[[str, float | None], None]
 """Called with what is being done and how far the build is, from 0 to 1."""
@@ -71,7 +70,7 @@ def digest_of(recipe: Recipe, sources: Path | None) -> str:
     inputs = {
         "recipe": {key: value for key, value in asdict(recipe).items() if key not in _PLACES},
         "code": _digest_of_code(),
-        "python": requirements.extract(recipe.lock.read_text("utf-8"), recipe.distributions),
+        "python": pip.extract(recipe.lock.read_text("utf-8"), recipe.distributions),
         "sources": sources.read_text("utf-8") if sources else "",
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
@@ -200,9 +199,7 @@ def _assemble(recipe: Recipe, digest: str, shop: _Workshop) -> Base:
 
 def _add_python_packages(recipe: Recipe, files: PackageFiles, shop: _Workshop) -> None:
     wanted = shop.base / "requirements.txt"
-    wanted.write_text(
-        requirements.extract(recipe.lock.read_text("utf-8"), recipe.distributions), "utf-8"
-    )
+    wanted.write_text(pip.extract(recipe.lock.read_text("utf-8"), recipe.distributions), "utf-8")
     pip.unpack(wanted, shop.root / root_tree.AGENT_FOLDER, shop.log)
     root_tree.finish_python_packages(files, shop.root)
     # The agent's packages keep their sources: they are installed in restored systems,

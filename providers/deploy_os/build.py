@@ -6,12 +6,12 @@ import shutil
 import tempfile
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os import agent_layer, base, initramfs, result
 from providers.deploy_os.base import Base, Progress
 from providers.deploy_os.directory import replace_directory
 from providers.deploy_os.recipe import Additions, Recipe, find_recipe, load_recipe
 from providers.deploy_os.result import DeployOSBuild
-from providers.errors import TerminalError
 
 KERNEL = "vmlinuz"
 RAM_DISK = "initrd.img"

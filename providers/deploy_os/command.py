@@ -2,14 +2,15 @@
 
 import os
 import shutil
-import subprocess
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from providers.errors import TerminalError
+from agent.commands.runner import follow_command
+from agent.errors import TerminalError
 
 _SHOWN_LINES = 12
+_TIMEOUT = 4 * 3600.0  # seconds; packages come over slow networks
 
 
 def require(tools: Mapping[str, str]) -> None:
@@ -39,28 +40,18 @@ def run(
     ours. A command that fails raises CommandFailedError with its last lines.
     """
     lines: list[str] = []
-    with (
-        log.open("a", encoding="utf-8") as record,
-        subprocess.Popen(
-            arguments,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            env={**os.environ, "LC_ALL": "C.UTF-8", **(environment or {})},
-            encoding="utf-8",
-            errors="replace",
-        ) as process,
-    ):
-        try:
-            for line in process.stdout or ():
-                record.write(line)
-                lines.append(line.rstrip("\n"))
-                on_line(lines[-1])
-        except BaseException:
-            process.terminate()
-            raise
-    if process.returncode != 0:
-        raise CommandFailedError(arguments[0], process.returncode, lines, log)
+    with log.open("a", encoding="utf-8") as record:
+
+        def keep(line: str) -> None:
+            record.write(f"{line}\n")
+            lines.append(line)
+            on_line(line)
+
+        done = follow_command(
+            arguments, keep, timeout=_TIMEOUT, environment={**os.environ, **(environment or {})}
+        )
+    if done.status != 0:
+        raise CommandFailedError(arguments[0], done.status, lines, log)
     return lines
 
 

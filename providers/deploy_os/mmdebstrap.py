@@ -1,11 +1,12 @@
 """mmdebstrap: downloads Debian packages with all they depend on and unpacks them.
 
-Its "extract" variant is used: no maintainer script runs, nothing is mounted, and the
-unpacked tree is not a system that could run, only files to choose from.
+For the Deploy-OS its "extract" variant is used: no maintainer script runs, nothing is
+mounted, and the unpacked tree is not a system that could run, only files to choose from.
+The golden systems of the lab are real ones, installed into a tar.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote
@@ -42,6 +43,39 @@ def arguments(recipe: Recipe, target: Path, sources: Path | None) -> list[str]:
         str(target),
     ]
     return line if sources is None else [*line, str(sources)]
+
+
+def tar_arguments(  # noqa: PLR0913 - a system is described by that much
+    suite: str,
+    target: Path,
+    *,
+    packages: Sequence[str],
+    excluded_paths: Sequence[str],
+    overlay: Path,
+    sources: Sequence[str],
+) -> list[str]:
+    """Return the command line that installs a system into the tar ``target``.
+
+    It runs in namespaces of its own, so that a build that is killed leaves neither
+    processes nor mounts.
+
+    ``overlay`` goes in between the essential packages and the others, so that the
+    kernel's initial RAM disk is already built with the recipe's configuration.
+    """
+    return [
+        *("setpriv", "--pdeathsig", "KILL", "--", "unshare", "--fork", "--kill-child"),
+        *("--pid", "--mount", "--mount-proc", "--", "mmdebstrap"),
+        "--mode=root",
+        "--variant=minbase",
+        "--format=tar",
+        f"--include={','.join(packages)}",
+        '--aptopt=Apt::Install-Recommends "false"',
+        *(f"--dpkgopt=path-exclude={pattern}" for pattern in excluded_paths),
+        f"--essential-hook=sync-in {overlay} /",
+        suite,
+        str(target),
+        *sources,
+    ]
 
 
 def unpack(

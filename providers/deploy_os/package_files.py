@@ -10,8 +10,8 @@ import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os import elf
-from providers.errors import TerminalError
 
 _MERGED = ("bin", "lib", "lib64", "sbin")
 _LIBRARY_FOLDERS = ("usr/lib/x86_64-linux-gnu", "usr/lib")

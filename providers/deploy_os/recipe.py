@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 _PACKAGE = Path(__file__).resolve().parent
 CHECKOUT = _PACKAGE.parents[1]

@@ -5,8 +5,9 @@ import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from agent.errors import TerminalError
+from agent.whole_file import write_atomically
 from providers.deploy_os.recipe import Recipe
-from providers.errors import TerminalError
 
 DESCRIPTION = "deploy-os.json"
 _ACTION = "Build it: rackwright deploy-os build"
@@ -50,7 +51,7 @@ def describe(
     )
     document = asdict(build)
     del document["directory"]
-    (directory / DESCRIPTION).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+    write_atomically(directory / DESCRIPTION, json.dumps(document, indent=2).encode() + b"\n")
     return build
 
 

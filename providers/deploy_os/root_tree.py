@@ -5,11 +5,11 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
+from agent.errors import TerminalError
 from providers.deploy_os import depmod, elf, kernel_modules, target_programs
 from providers.deploy_os.package_files import PackageFiles, merged
 from providers.deploy_os.recipe import Recipe
 from providers.deploy_os.selection import select
-from providers.errors import TerminalError
 
 AGENT_FOLDER = "usr/lib/rackwright"
 """Where the agent and the Python packages that it imports lie."""

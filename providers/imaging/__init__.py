@@ -1,1 +1,1 @@
-"""Images on the server: the chunk store, proof of restorability, HTTP handlers."""
+"""Images on the server: the chunk store, restore tests, HTTP handlers."""

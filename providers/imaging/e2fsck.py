@@ -1,8 +1,11 @@
-"""e2fsck: whether an ext2/3/4 file system is intact."""
+"""e2fsck: whether an ext2/3/4 file system is intact.
+
+e2fsck(8): exit status 0 means no errors, anything else some.
+"""
 
 from pathlib import Path
 
-from providers.imaging.checker import Outcome, run, summary
+from providers.imaging.checker import run
 
 
 def arguments(disk: Path, offset: int) -> list[str]:
@@ -10,11 +13,6 @@ def arguments(disk: Path, offset: int) -> list[str]:
     return ["e2fsck", "-f", "-n", f"{disk}?offset={offset}"]
 
 
-def judge(outcome: Outcome) -> str:
-    """Return what is wrong. e2fsck(8): 0 means no errors, anything else some."""
-    return "" if outcome.code == 0 else summary("e2fsck", outcome)
-
-
 def check(disk: Path, offset: int) -> str:
     """Return what is wrong with the file system at ``offset`` of ``disk``, empty if nothing."""
-    return run(arguments(disk, offset), judge)
+    return run(arguments(disk, offset))

@@ -1,19 +1,19 @@
 """Errors of the chunk store. Each class owns its code.
 
-TerminalError
+TerminalError (agent.errors)
 ├── UnknownChunkError    RW430  the store has no such chunk
 ├── NoSpaceError         RW431  the store's disk is full, or will be
 ├── BadDigestError       RW432  the text is no digest
 ├── IncompleteImageError RW433  a manifest names chunks that the store lacks
 ├── UnknownImageError    RW434  no image has this name or digest
 ├── BadNameError         RW435  the text cannot be an image's name
-└── UnusableImageError   RW436  the image was not proven restorable
+└── UnusableImageError   RW436  no restore test of the image passed
 
 ``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
 pass through the store as they are.
 """
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 
 class UnknownChunkError(TerminalError):
@@ -78,7 +78,7 @@ class BadNameError(TerminalError):
 
 
 class UnusableImageError(TerminalError):
-    """The image was not proven restorable, so it is not restored."""
+    """The image passed no restore test, so it is not restored."""
 
     def __init__(self, digest: str, why: str) -> None:
         super().__init__(

@@ -15,10 +15,9 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.errors import AgentError
+from agent.errors import CodedError
 from agent.imaging.chunk import MAX_FRAME_SIZE
 from agent.imaging.errors import CorruptChunkError
-from providers.errors import ProviderError
 from providers.imaging.errors import (
     BadDigestError,
     NoSpaceError,
@@ -101,7 +100,7 @@ class _Handlers:
 
 
 async def _send(
-    locate: Callable[[], Path], unknown: ProviderError, content_type: str
+    locate: Callable[[], Path], unknown: CodedError, content_type: str
 ) -> web.StreamResponse:
     """Send a file of the store, which never changes once it is there."""
     try:
@@ -140,7 +139,7 @@ def _digests(body: bytes) -> list[str]:
     return digests
 
 
-def _refusal(status: HTTPStatus, error: AgentError | ProviderError) -> web.Response:
+def _refusal(status: HTTPStatus, error: CodedError) -> web.Response:
     return web.json_response(
         {"code": error.code, "cause": error.cause, "action": error.action}, status=status
     )

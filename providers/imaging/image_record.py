@@ -9,7 +9,7 @@ _converter = cattrs.Converter(detailed_validation=False)
 
 
 @frozen
-class Proof:
+class RestoreTest:
     """The outcome of replaying an image and checking its file systems."""
 
     ok: bool
@@ -64,20 +64,20 @@ class ImageEntry:
     stored_bytes: int
     disk_size: int
     sector_size: int
-    proof: str
+    restore_test: str
     """``proven``, ``failed`` or ``unproven``."""
     problem: str
-    """Why it cannot be restored; empty when its proof is good."""
+    """Why it cannot be restored; empty when its restore test passed."""
 
 
-def encode(record: Proof | ImageRecord | Tag) -> bytes:
+def encode(record: RestoreTest | ImageRecord | Tag) -> bytes:
     """Return the record as JSON for people to read."""
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 
 
-def decode_proof(data: bytes) -> Proof:
-    """Return the proof that ``data`` holds."""
-    return _converter.structure(json.loads(data), Proof)
+def decode_restore_test(data: bytes) -> RestoreTest:
+    """Return the outcome that ``data`` holds."""
+    return _converter.structure(json.loads(data), RestoreTest)
 
 
 def decode_record(data: bytes) -> ImageRecord:

@@ -1,8 +1,11 @@
-"""ntfsfix: whether an NTFS file system is intact."""
+"""ntfsfix: whether an NTFS file system is intact.
+
+ntfsfix(8): exit status 0 means that the volume mounts and its mirrors agree.
+"""
 
 from pathlib import Path
 
-from providers.imaging.checker import Outcome, run, summary
+from providers.imaging.checker import run
 
 
 def arguments(volume: Path) -> list[str]:
@@ -10,11 +13,6 @@ def arguments(volume: Path) -> list[str]:
     return ["ntfsfix", "--no-action", str(volume)]
 
 
-def judge(outcome: Outcome) -> str:
-    """Return what is wrong. ntfsfix(8): 0 means that the volume mounts and its mirrors agree."""
-    return "" if outcome.code == 0 else summary("ntfsfix", outcome)
-
-
 def check(volume: Path) -> str:
     """Return what is wrong with the file system in ``volume``, empty if nothing."""
-    return run(arguments(volume), judge)
+    return run(arguments(volume))

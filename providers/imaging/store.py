@@ -11,6 +11,7 @@ Nothing is ever changed in place: a backup that fails, at any point, leaves ever
 older image as it was. Several threads and processes may use one store.
 """
 
+import ctypes
 import errno
 import fcntl
 import os
@@ -26,7 +27,7 @@ from urllib.parse import quote
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.manifest import Manifest
-from providers.imaging.durable import sync_file_system, sync_folder, write_file
+from agent.whole_file import UnwritableFileError, sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
@@ -39,11 +40,11 @@ from providers.imaging.errors import (
 from providers.imaging.image_record import (
     ImageEntry,
     ImageRecord,
-    Proof,
+    RestoreTest,
     Tag,
     TagEntry,
-    decode_proof,
     decode_record,
+    decode_restore_test,
     decode_tag,
     encode,
 )
@@ -55,7 +56,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
-_MANIFEST, _RECORD, _PROOF = "manifest.json", "record.json", "proof.json"
+_FILE_MODE = 0o600
+_MANIFEST, _RECORD, _RESTORE_TEST = "manifest.json", "record.json", "proof.json"
+
+_libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _utc_now() -> datetime:
@@ -117,7 +121,7 @@ class ChunkStore:
         self.ensure_space(len(frame))
         with self._space_watched(len(frame)):
             target.parent.mkdir(parents=True, exist_ok=True)
-            write_file(target, frame, scratch=self._incoming)
+            write_atomically(target, frame, _FILE_MODE, scratch=self._incoming, sync_names=False)
 
     def set_aside(self, digest: str) -> None:
         """Take a corrupt chunk out of use, so that the next backup sends it again."""
@@ -161,7 +165,7 @@ class ChunkStore:
         if folder.exists():
             return digest
         self.ensure_space(len(data))
-        sync_file_system(self._chunks)
+        _sync_file_system(self._chunks)
         record = ImageRecord(
             created=self._stamp(),
             disk_size=image.disk_size,
@@ -172,8 +176,8 @@ class ChunkStore:
         with self._space_watched(len(data)):
             draft = Path(tempfile.mkdtemp(dir=self._incoming))
             draft.chmod(0o755)
-            write_file(draft / _MANIFEST, data, scratch=draft)
-            write_file(draft / _RECORD, encode(record), scratch=draft)
+            write_atomically(draft / _MANIFEST, data, _FILE_MODE, sync_names=False)
+            write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
             sync_folder(draft)
             try:
                 draft.rename(folder)
@@ -202,34 +206,35 @@ class ChunkStore:
         except FileNotFoundError as error:
             raise UnknownImageError(digest) from error
 
-    def record_proof(self, digest: str, proof: Proof) -> None:
-        """Keep the outcome of a proof; the newest one counts."""
+    def record_restore_test(self, digest: str, outcome: RestoreTest) -> None:
+        """Keep the outcome of a restore test; the newest one counts."""
         folder = self._image(digest)
         if not folder.exists():
             raise UnknownImageError(digest)
-        write_file(folder / _PROOF, encode(proof), scratch=self._incoming)
-        sync_folder(folder)
+        write_atomically(
+            folder / _RESTORE_TEST, encode(outcome), _FILE_MODE, scratch=self._incoming
+        )
 
-    def proof(self, digest: str) -> Proof | None:
-        """Return the image's newest proof, None where it was never proven."""
+    def restore_test(self, digest: str) -> RestoreTest | None:
+        """Return the image's newest restore test, None where there was none."""
         try:
-            return decode_proof((self._image(digest) / _PROOF).read_bytes())
+            return decode_restore_test((self._image(digest) / _RESTORE_TEST).read_bytes())
         except FileNotFoundError:
             return None
 
     def usable(self, digest: str) -> bool:
-        """Whether the image exists and its newest proof is good."""
-        proof = self.proof(digest)
-        return proof is not None and proof.ok and self.manifest_path(digest).exists()
+        """Whether the image exists and its newest restore test passed."""
+        outcome = self.restore_test(digest)
+        return outcome is not None and outcome.ok and self.manifest_path(digest).exists()
 
     def require_usable(self, digest: str) -> None:
         """Raise UnknownImageError or UnusableImageError unless the image is usable."""
         self.record(digest)
-        proof = self.proof(digest)
-        if proof is None:
-            raise UnusableImageError(digest, "it was never proven restorable")
-        if not proof.ok:
-            raise UnusableImageError(digest, "; ".join(proof.details))
+        outcome = self.restore_test(digest)
+        if outcome is None:
+            raise UnusableImageError(digest, "no restore test was made of it")
+        if not outcome.ok:
+            raise UnusableImageError(digest, "; ".join(outcome.details))
 
     # --- names ----------------------------------------------------------------
 
@@ -246,8 +251,7 @@ class ChunkStore:
             if history and history[-1].digest == digest:
                 return
             moved = Tag(name, (*history, TagEntry(digest, self._stamp())))
-            write_file(path, encode(moved), scratch=self._incoming)
-            sync_folder(self._tags)
+            write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
 
     def resolve(self, name: str) -> str:
         """Return the digest that a name points to; UnknownImageError where none does."""
@@ -287,7 +291,7 @@ class ChunkStore:
         return size
 
     def _entry(self, tag: Tag) -> ImageEntry:
-        record, proof = self.record(tag.digest), self.proof(tag.digest)
+        record, outcome = self.record(tag.digest), self.restore_test(tag.digest)
         return ImageEntry(
             name=tag.name,
             digest=tag.digest,
@@ -296,8 +300,8 @@ class ChunkStore:
             stored_bytes=record.stored_bytes,
             disk_size=record.disk_size,
             sector_size=record.sector_size,
-            proof="unproven" if proof is None else ("proven" if proof.ok else "failed"),
-            problem=_problem(proof),
+            restore_test="unproven" if outcome is None else ("proven" if outcome.ok else "failed"),
+            problem=_problem(outcome),
         )
 
     def _tag_path(self, name: str) -> Path:
@@ -315,7 +319,7 @@ class ChunkStore:
     def _space_watched(self, needed: int) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, UnwritableFileError) as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 free = shutil.disk_usage(self._chunks).free
                 raise NoSpaceError(needed, free, self._reserve) from error
@@ -331,7 +335,22 @@ class ChunkStore:
             os.close(descriptor)
 
 
-def _problem(proof: Proof | None) -> str:
-    if proof is None:
-        return "nobody has proved yet that it can be restored"
-    return "" if proof.ok else "; ".join(proof.details)
+def _problem(outcome: RestoreTest | None) -> str:
+    if outcome is None:
+        return "no restore test was made of it yet"
+    return "" if outcome.ok else "; ".join(outcome.details)
+
+
+def _sync_file_system(folder: Path) -> None:
+    """Return once everything on this folder's file system is on the medium (syncfs(2)).
+
+    For the names in very many folders: syncing each of the thousands that an
+    image's chunks lie in takes minutes on a busy disk.
+    """
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        if _libc.syncfs(descriptor) != 0:
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(descriptor)

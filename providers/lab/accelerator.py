@@ -4,11 +4,13 @@ That /dev/kvm opens says little: in nested and restricted hosts it does, and a g
 then runs a thousand times slower than emulated, or hangs. So a guest is asked to count.
 """
 
-import subprocess
+import os
 import tempfile
 from pathlib import Path
 from typing import Literal
 
+from agent.commands.runner import run_command
+from agent.errors import CommandError, MissingCommandError
 from providers.lab.errors import program_missing
 
 Accelerator = Literal["kvm", "tcg"]
@@ -58,13 +60,11 @@ def counts_in_time(accelerator: Accelerator, seconds: float) -> bool:
             *("-device", f"isa-debug-exit,iobase={_EXIT_PORT:#x},iosize=1"),
         ]
         try:
-            finished = subprocess.run(
-                argv, stdin=subprocess.DEVNULL, capture_output=True, timeout=seconds, check=False
-            )
-        except subprocess.TimeoutExpired:
-            return False
-        except FileNotFoundError as error:
-            raise program_missing(str(argv[0]), "util-linux") from error
+            done = run_command(argv, accept=range(256), timeout=seconds, environment=os.environ)
+        except MissingCommandError as error:
+            raise program_missing(error.program, "util-linux") from error
+        except CommandError:
+            return False  # too slow, or ended by a signal
     # isa-debug-exit ends QEMU with twice what was written plus one; a failed start gives 1
     # too, but with words.
-    return finished.returncode % 2 == 1 and not finished.stderr.strip()
+    return done.status % 2 == 1 and not done.stderr

@@ -1,15 +1,18 @@
-"""Running one external command to its end."""
+"""The rack's external programs: what goes wrong in the words of the lab."""
 
 import errno
 import os
-import subprocess
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from agent.commands.runner import follow_command, run_command
+from agent.errors import CodedError, CommandError, MissingCommandError
 from providers.lab.errors import command_failed, no_space, program_missing
 
 NO_SPACE = os.strerror(errno.ENOSPC)
 """How every C program words a full file system, under LC_ALL=C."""
+
+_TIMEOUT = 3600.0  # seconds; a root file system comes over the network
 
 
 def run(
@@ -18,7 +21,6 @@ def run(
     package: str,
     standard_input: str = "",
     writes: Path | None = None,
-    environment: Mapping[str, str] | None = None,
 ) -> str:
     """Run ``argv`` and return its standard output.
 
@@ -26,21 +28,45 @@ def run(
     that it fills. RW801 when the program is missing, RW808 when ``writes`` found
     no space, RW809 when it failed otherwise.
     """
-    program = str(argv[0])
     try:
-        finished = subprocess.run(
+        done = run_command(
             [str(argument) for argument in argv],
-            input=standard_input,
-            capture_output=True,
-            text=True,
-            errors="replace",
-            check=False,
-            env={**os.environ, **(environment or {}), "LC_ALL": "C"},
+            timeout=_TIMEOUT,
+            standard_input=standard_input.encode(),
+            environment=os.environ,
         )
-    except FileNotFoundError as error:
-        raise program_missing(program, package) from error
-    if finished.returncode != 0:
-        if writes is not None and NO_SPACE in finished.stderr:
-            raise no_space(writes, finished.stderr.strip().splitlines()[-1])
-        raise command_failed(program, finished.returncode, finished.stderr or finished.stdout)
-    return finished.stdout
+    except MissingCommandError as error:
+        raise program_missing(error.program, package) from error
+    except CommandError as error:
+        if error.status is None:
+            raise
+        raise _failure(error.program, error.status, error.words, writes) from error
+    return done.stdout.decode("utf-8", "replace")
+
+
+def follow(
+    argv: Sequence[str],
+    on_line: Callable[[str], None],
+    *,
+    package: str,
+    writes: Path,
+    scratch: Path,
+) -> None:
+    """Run ``argv`` and pass on each line of its output; errors as ``run``.
+
+    ``scratch`` is where it makes its temporary files.
+    """
+    environment = {**os.environ, "TMPDIR": str(scratch)}
+    try:
+        done = follow_command(argv, on_line, timeout=_TIMEOUT, environment=environment)
+    except MissingCommandError as error:
+        raise program_missing(error.program, package) from error
+    if done.status != 0:
+        raise _failure(argv[0], done.status, done.words, writes)
+
+
+def _failure(program: str, status: int, words: str, writes: Path | None) -> CodedError:
+    full = [line for line in words.splitlines() if NO_SPACE in line]
+    if writes is not None and full:
+        return no_space(writes, full[-1].strip())
+    return command_failed(program, status, words)

@@ -7,7 +7,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
-from providers.errors import ProviderError, TerminalError, TransientError
+from agent.errors import CodedError, TerminalError, TransientError
 from providers.lab.errors import bad_request
 
 Verb = Literal["status", "power-on", "power-off", "reset", "screenshot", "down"]
@@ -43,7 +43,7 @@ def encode_answer(answer: Any) -> bytes:  # noqa: ANN401 - JSON
     return json.dumps({"answer": answer}).encode() + b"\n"
 
 
-def encode_error(error: ProviderError) -> bytes:
+def encode_error(error: CodedError) -> bytes:
     """Return the line for a request that failed."""
     message = {
         "code": error.code,

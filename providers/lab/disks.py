@@ -4,14 +4,23 @@ import json
 from collections.abc import Callable
 from pathlib import Path
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_ssh_private_key,
+)
+
+from agent.whole_file import create_atomically, write_atomically
 from providers.lab.directory import LabDirectory, MachineFiles
 from providers.lab.errors import disk_of_other_recipe
 from providers.lab.golden.disk import make_blank, make_golden
 from providers.lab.golden.identity import DiskIdentity
-from providers.lab.golden.mmdebstrap import root_tar
 from providers.lab.golden.recipe import DEBIAN12
+from providers.lab.golden.root_tar import root_tar
 from providers.lab.rack import Disk, Machine, Rack
-from providers.lab.ssh_key import public_key
 
 Progress = Callable[[str], None]
 """Takes one line for people about what is being done."""
@@ -57,7 +66,7 @@ def prepare_disks(rack: Rack, directory: LabDirectory, cache: Path, progress: Pr
         files = directory.machine(machine.name)
         files.folder.mkdir(parents=True, exist_ok=True)
         _make(machine, files, directory, cache, progress)
-        files.disk_recipe.write_text(json.dumps(disk_recipe(machine.disk)))
+        write_atomically(files.disk_recipe, json.dumps(disk_recipe(machine.disk)).encode())
 
 
 def _exists(machine: Machine, files: MachineFiles) -> bool:
@@ -83,3 +92,14 @@ def _make(
     progress(f"{machine.name}: Debian 12 on a disk of {disk.size} ({disk.table})")
     identity = DiskIdentity.random(machine.name, public_key(directory.ssh_key))
     make_golden(files.disk, disk.size.bytes, disk.table, tar, identity)
+
+
+def public_key(private: Path) -> str:
+    """Return the line for ``authorized_keys``; make the private key where there is none."""
+    if not private.exists():
+        made = Ed25519PrivateKey.generate()
+        data = made.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption())
+        create_atomically(private, data, 0o600)
+    key = load_ssh_private_key(private.read_bytes(), password=None)
+    text = key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+    return f"{text} rack\n"

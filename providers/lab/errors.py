@@ -1,4 +1,4 @@
-"""Errors of the virtual rack, RW801 to RW829.
+"""Errors of the virtual rack, RW801 to RW829. Its classes are those of ``agent.errors``.
 
 TerminalError     RW801 program missing · RW802 firmware missing · RW803 not root ·
                   RW804 bad rack file · RW805 unknown machine · RW806 already up ·
@@ -12,7 +12,7 @@ import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from providers.errors import TerminalError, TransientError
+from agent.errors import TerminalError, TransientError
 
 _TAIL_LINES = 15
 

@@ -1,9 +1,9 @@
 """The UEFI images that machines boot from, as Debian's ovmf package lays them out."""
 
-import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.whole_file import write_atomically
 from providers.lab.errors import firmware_missing
 from providers.lab.rack import Firmware
 
@@ -41,4 +41,4 @@ def flash_images(firmware: Firmware) -> FlashImages | None:
 def create_variables(images: FlashImages, target: Path) -> None:
     """Give a machine its own variables, unless it has some from an earlier power-on."""
     if not target.exists():
-        shutil.copyfile(images.variables_template, target)
+        write_atomically(target, images.variables_template.read_bytes())

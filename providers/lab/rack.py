@@ -1,13 +1,12 @@
 """What a virtual rack consists of, validated."""
 
 from ipaddress import IPv4Interface
-from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
 from providers.lab.errors import machine_unknown
-from providers.lab.loss import LossShare
+from specs.diagnostics.quote import quoted
 from specs.kinds.record import Record
 from specs.types.hardware_uuid import HardwareUuid
 from specs.types.invalid_value import InvalidValue
@@ -15,19 +14,35 @@ from specs.types.ipv4 import InterfaceAddress
 from specs.types.mac_address import MacAddress
 from specs.types.name import MachineName
 from specs.types.quantities import BitRate, ByteSize
+from specs.types.quantities.scale import QuantityError, Scale
+from specs.types.text import read_with
 
 Firmware = Literal["bios", "uefi", "uefi-secure-boot"]
 DiskBus = Literal["virtio", "scsi", "nvme"]
-
 _MIB = 1 << 20
 _LEAST_MEMORY = ByteSize(128 * _MIB)
 _LEAST_DISK = {"blank": ByteSize(_MIB), "debian12": ByteSize(1 << 30)}
 _SERIAL_LENGTH = 20  # what virtio-blk and NVMe have room for
 _SERIAL_FORM = r"^[A-Za-z0-9._-]+$"
-
 Serial = Annotated[
     str, StringConstraints(min_length=1, max_length=_SERIAL_LENGTH, pattern=_SERIAL_FORM)
 ]
+_SCALE = Scale(noun="a share", example="1%", units={"‰": 1, "%": 10})
+_WHOLE = 1000
+
+
+def _per_mille(text: str) -> int:
+    try:
+        share = _SCALE.parse(text)
+    except QuantityError as error:
+        raise InvalidValue(f"{quoted(text)} {error}", error.hint) from None
+    if share > _WHOLE:
+        raise InvalidValue(f"{quoted(text)} is more than all of them", "write at most 100%")
+    return share
+
+
+LossShare = Annotated[int, read_with(_per_mille)]
+"""Written in per cent, ``1.5%``; kept in thousandths, from 1 to 1000."""
 
 
 class Disk(Record):
@@ -131,13 +146,6 @@ class Rack(Record):
         default=Bridge(), description="The network.", examples=[{"address": "10.77.0.1/24"}]
     )
     machines: tuple[Machine, ...] = Field(min_length=1, description="One or more machines.")
-
-    @classmethod
-    def load(cls, path: Path) -> "Rack":
-        """Read a rack file; RW804 names every problem with its place."""
-        from providers.lab.rack_file import load_rack  # noqa: PLC0415 - it makes Racks itself
-
-        return load_rack(path)
 
     def machine(self, name: str) -> Machine:
         """Return the machine of that name; RW805 when there is none."""

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 from providers.lab.errors import bad_rack_file
 from providers.lab.rack import Rack
 from specs.diagnostics.codes import Code
@@ -59,21 +59,21 @@ def _rack(document: Document, diagnostics: Diagnostics) -> Rack | None:
     rack: Rack | None = None
     try:
         rack = Rack.model_validate(document.data)
-        complaints = list(_shared_identities(rack))
+        found = list(_shared_identities(rack))
     except ValidationError as error:
-        complaints = explain(
-            error.errors(include_url=False), Rack, NearestNames(), document.written
-        )
-    for complaint in complaints:
-        if any(is_within(complaint.path, known) for known in document.invalid):
+        found = explain(error.errors(include_url=False), Rack, NearestNames(), document.written)
+    for diagnostic in found:
+        if any(is_within(diagnostic.path, known) for known in document.invalid):
             continue
-        place = document.key_position if complaint.at_key else document.position
-        diagnostics.error(place(complaint.path), complaint.code, complaint.message, complaint.hint)
+        place = document.key_position if diagnostic.at_key else document.position
+        diagnostics.error(
+            place(diagnostic.path), diagnostic.code, diagnostic.message, diagnostic.hint
+        )
     return rack
 
 
 def _shared_identities(rack: Rack) -> Iterator[ModelDiagnostic]:
-    """Yield a complaint for every value that has to differ between machines and does not."""
+    """Yield a diagnostic for every value that has to differ between machines and does not."""
     owners: dict[tuple[str, str], int] = {}
     for index, machine in enumerate(rack.machines):
         identities: tuple[tuple[FieldPath, str], ...] = (

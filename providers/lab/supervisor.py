@@ -16,8 +16,8 @@ from pathlib import Path
 
 import structlog
 
-from providers.errors import ProviderError
-from providers.lab import control, ip, network
+from agent.errors import CodedError
+from providers.lab import control, network
 from providers.lab.accelerator import Accelerator, find_accelerator
 from providers.lab.directory import LabDirectory, peer_process
 from providers.lab.errors import bad_request, machine_unknown
@@ -26,7 +26,6 @@ from providers.lab.namespace import end_other_processes
 from providers.lab.rack import Rack
 from providers.lab.rack_file import load_rack
 from providers.lab.status import RackStatus
-from providers.lab.uplink import hold_up
 from providers.lab.wake_listener import open_listener
 from providers.power.wake_on_lan import parse_magic_packet
 
@@ -90,7 +89,7 @@ class Supervisor:
         _log.info("woken", machine=name)
         try:
             await machine.power_on()
-        except ProviderError as error:
+        except CodedError as error:
             _log.error("did not wake", machine=name, error=str(error))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -110,7 +109,7 @@ class Supervisor:
         try:
             request = control.decode_request(line)
             return control.encode_answer(await self._obey(request, client))
-        except ProviderError as error:
+        except CodedError as error:
             return control.encode_error(error)
         except Exception:  # noqa: BLE001 - one bad request must not end all machines
             _log.exception("a request failed")
@@ -153,7 +152,11 @@ class Supervisor:
 async def _supervise(directory: LabDirectory, ready: int) -> None:
     rack = load_rack(directory.rack_file)
     network.build_network(rack)
-    with hold_up(ip.UPLINK), directory.listen() as listener, open_listener(ip.BRIDGE) as wakes:
+    with (
+        network.hold_up(network.UPLINK),
+        directory.listen() as listener,
+        open_listener(network.BRIDGE) as wakes,
+    ):
         await Supervisor(directory, rack).run(listener, wakes, ready)
     directory.control_socket.unlink(missing_ok=True)
 
@@ -174,7 +177,7 @@ def main(arguments: list[str]) -> int:
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     try:
         asyncio.run(_supervise(LabDirectory.at(options.directory), options.ready))
-    except ProviderError as error:
+    except CodedError as error:
         os.write(options.ready, control.encode_error(error))
         return 1
     return 0

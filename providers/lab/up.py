@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
+from agent.whole_file import write_atomically
 from providers.lab import control
 from providers.lab.client import RackClient
 from providers.lab.directory import LabDirectory
@@ -42,7 +43,7 @@ def rack_up(
         if fresh:
             discard_disks(rack, place)
         prepare_disks(rack, place, cache, progress)
-        place.rack_file.write_bytes(dump_rack(rack))
+        write_atomically(place.rack_file, dump_rack(rack))
         progress("starting the rack")
         _start_supervisor(place, lock)
     finally:

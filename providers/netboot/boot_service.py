@@ -12,7 +12,7 @@ from typing import Literal
 
 import structlog
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_script import (
@@ -126,7 +126,7 @@ class BootService:
             if loader == "grub":
                 return grub_script(command_line)
             return ipxe_script(command_line, self.site.http)
-        except ProviderError as error:
+        except CodedError as error:
             self._refuse(request, str(error))
         except Exception:
             log.exception("boot credentials failed", mac=request.mac, route=request.route)

@@ -1,12 +1,11 @@
 """Errors of network boot.
 
-ProviderError
-└── TerminalError
-    ├── MalformedPacketError   RW309  a datagram that is no DHCP message
-    ├── PortTakenError         RW301  another process has the port
-    ├── InterfaceError         RW302  the address or the interface cannot be used
-    ├── BootFilesError         RW303, RW304  the Deploy-OS files are missing or damaged
-    └── BootScriptError        RW305  a value that must not stand in a boot script
+TerminalError (agent.errors)
+├── MalformedPacketError   RW309  a datagram that is no DHCP message
+├── PortTakenError         RW301  another process has the port
+├── InterfaceError         RW302  the address or the interface cannot be used
+├── BootFilesError         RW303, RW304  the Deploy-OS files are missing or damaged
+└── BootScriptError        RW305  a value that must not stand in a boot script
 
 What goes wrong while a machine is being answered is no exception but a
 ``Problem``: the machine gets an answer all the same, and a person a clear text.
@@ -14,7 +13,7 @@ What goes wrong while a machine is being answered is no exception but a
 
 from dataclasses import dataclass
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 
 class MalformedPacketError(TerminalError):
@@ -48,7 +47,7 @@ class BootScriptError(TerminalError):
 class Problem:
     """Something that a person must know although the machine was answered.
 
-    ``code``, ``cause`` and ``action`` as in ``ProviderError``.
+    ``code``, ``cause`` and ``action`` as in ``CodedError``.
     """
 
     code: str

@@ -8,7 +8,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 from providers.netboot.errors import InterfaceError, PortTakenError
 
 Protocol = Literal["udp", "tcp"]

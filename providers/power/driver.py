@@ -2,7 +2,7 @@
 
 from typing import Literal, Protocol
 
-from providers.errors import TerminalError
+from agent.errors import TerminalError
 
 PowerState = Literal["on", "off", "unknown"]
 """``unknown``: the driver has no way to see the machine, or it did not answer."""

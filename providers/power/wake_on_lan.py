@@ -11,7 +11,7 @@ import socket
 from collections.abc import Callable
 from ipaddress import IPv4Address
 
-from providers.errors import TerminalError, TransientError
+from agent.errors import TerminalError, TransientError
 from providers.power.driver import PowerState, refused
 
 WAKE_PORTS = (7, 9)

@@ -113,7 +113,7 @@ def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
 
 def _rack_up(setting: _Demo, example: Path) -> "RackClient":
     from providers.lab.client import RackClient  # noqa: PLC0415
-    from providers.lab.rack import Rack  # noqa: PLC0415
+    from providers.lab.rack_file import load_rack  # noqa: PLC0415
     from providers.lab.up import rack_up  # noqa: PLC0415
     from reconciler.views.build_progress import build_progress  # noqa: PLC0415
 
@@ -121,7 +121,7 @@ def _rack_up(setting: _Demo, example: Path) -> "RackClient":
         client = RackClient(setting.rack)
         client.down()
         shutil.rmtree(setting.directory / "run", ignore_errors=True)
-        rack = Rack.load(example / "rack.yaml")
+        rack = load_rack(example / "rack.yaml")
         with build_progress(setting.screen, "rack") as progress:
             rack_up(
                 rack, setting.rack, setting.cache / "golden", lambda phase: progress(phase, None)

@@ -2,10 +2,10 @@
 
 import os
 import stat
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
+from agent.whole_file import UnwritableFileError, write_atomically
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.git.tree import MAX_ENTRIES, is_hidden, too_many_entries
 from specs.desired_state import SUFFIXES, is_desired_state
@@ -65,32 +65,27 @@ def read_file(path: Path) -> bytes:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Replace a file in one step, or create it; its mode stays.
+    """Replace a file of the repository in one step, or create it; owner and mode stay.
 
-    Whoever reads meanwhile sees the old content or the new one, also after a power
-    cut. Raises AuthoringError RW932 when the folder does not let this user write, or
-    when ``path`` is a symbolic link.
+    Raises AuthoringError RW932 when it cannot be written, or when ``path`` is a
+    symbolic link: what it points at may be outside of the repository.
     """
     if path.is_symlink():
         raise _refused(path, "is a symbolic link", "Name the file that it points at")
-    temporary = None
+    write_output(path, content)
+
+
+def write_output(path: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write what somebody named to get a command's output: a file, a link to one, a device.
+
+    Raises AuthoringError RW932 when that is not possible.
+    """
     try:
-        mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else 0o666 & ~_umask()
-        with tempfile.NamedTemporaryFile(
-            dir=path.parent, prefix=".rackwright-", delete=False
-        ) as file:
-            temporary = Path(file.name)
-            file.write(content)
-            file.flush()
-            os.fchmod(file.fileno(), mode)
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    except OSError as error:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
+        write_atomically(path, content)
+    except UnwritableFileError as error:
         raise _refused(
             path,
-            f"cannot be written: {error.strerror}",
+            f"cannot be written: {error.reason}",
             "Let this user write in its folder, and make room there",
         ) from error
 
@@ -168,12 +163,6 @@ def below(root: Path, path: Path) -> Path:
     if not real.is_relative_to(top):
         raise _refused(path, f"is outside of {root}", "Name a file in the repository")
     return real
-
-
-def _umask() -> int:
-    mask = os.umask(0o077)
-    os.umask(mask)
-    return mask
 
 
 def _refused(path: Path, why: str, action: str) -> AuthoringError:

@@ -49,7 +49,7 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
     if out is None:
         click.echo(text, nl=False)
         return
-    from reconciler.cli.edited_file import write_file  # noqa: PLC0415
+    from reconciler.cli.edited_file import write_output  # noqa: PLC0415
 
-    write_file(out, text.encode())
+    write_output(out, text.encode())
     click.echo(f"written: {out}, {len(rows)} machine(s)")

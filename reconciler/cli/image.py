@@ -33,7 +33,7 @@ def ls(state: Path, output_format: str) -> int:
                 "diskSize": each.disk_size,
                 "usedBytes": each.used_bytes,
                 "storedBytes": each.stored_bytes,
-                "proof": each.proof,
+                "proof": each.restore_test,
                 "problem": each.problem,
             }
             for each in images

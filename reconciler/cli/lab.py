@@ -81,12 +81,12 @@ lab.add_command(demo)
 @_in_directory
 def up(directory: Path, rack_file: Path, cache: Path, *, fresh: bool) -> int:
     """Make the disks that are missing and start the rack, all machines off."""
-    from providers.lab.rack import Rack  # noqa: PLC0415
+    from providers.lab.rack_file import load_rack  # noqa: PLC0415
     from providers.lab.up import rack_up  # noqa: PLC0415
     from reconciler.views.build_progress import build_progress  # noqa: PLC0415
     from reconciler.views.console import console  # noqa: PLC0415
 
-    rack = Rack.load(rack_file)
+    rack = load_rack(rack_file)
     with build_progress(console(), "rack") as progress:
         rack_up(rack, directory, cache, lambda phase: progress(phase, None), fresh=fresh)
     return 0

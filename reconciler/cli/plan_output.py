@@ -64,8 +64,9 @@ class Review:
         carried out and looked up.
         """
         form = {".md": "markdown", ".html": "html"}.get(path.suffix, "json")
-        with path.open("w", encoding="utf-8") as file:
-            file.writelines(self._parts(form))
+        from reconciler.cli.edited_file import write_output  # noqa: PLC0415 - slow to load
+
+        write_output(path, (part.encode() for part in self._parts(form)))
 
     def _text(self) -> "RenderableType":
         now = self.plan.made_at

@@ -31,7 +31,7 @@ def schema(out: Path | None) -> None:
     if out is None:
         click.echo(text, nl=False)
         return
-    from reconciler.cli.edited_file import write_file  # noqa: PLC0415
+    from reconciler.cli.edited_file import write_output  # noqa: PLC0415
 
-    write_file(out, text.encode())
+    write_output(out, text.encode())
     click.echo(f"written: {out}")

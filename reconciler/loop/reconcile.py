@@ -13,7 +13,9 @@ from typing import Protocol, assert_never
 
 import structlog
 
+from agent.errors import CodedError
 from providers.netboot.decision import Grant
+from providers.supervision import one_line
 from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
@@ -238,7 +240,8 @@ class Reconciler:
 
     def _failed(self, key: str, error: Exception, now: datetime) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        code, cause = getattr(error, "code", "RW790"), getattr(error, "cause", repr(error))
+        known = isinstance(error, CodedError)
+        code, cause = (error.code, error.cause) if known else ("RW790", one_line(error))
         log.error("machine not reconciled", machine=key, code=code, cause=cause, times=count)
         log.debug("machine not reconciled", machine=key, exc_info=error)
         with suppress(StateError):  # most likely for the same reason

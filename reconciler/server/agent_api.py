@@ -9,12 +9,12 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
+from agent.errors import CodedError
 from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
 from agent.wire.step import Finish
 from agent.wire.work import Claim, OperationEvent, Work
-from providers.errors import ProviderError
 from providers.imaging.store import ChunkStore
 from reconciler.errors import StateError, TrustError
 from reconciler.server.connection_limits import (
@@ -208,7 +208,7 @@ class AgentApi:
         body = await _bounded(request, MAX_MANIFEST)
         try:
             digest = await asyncio.to_thread(self._store.put_manifest, body)
-        except ProviderError as error:
+        except CodedError as error:
             raise _refusal(
                 web.HTTPUnprocessableEntity, error.code, error.cause, error.action
             ) from error

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
 
-from agent.command import run_command
-from agent.inspection.ip_address import address_arguments
+from agent.commands.ip import address_arguments
+from agent.commands.runner import run_command
 from reconciler.errors import ReconcilerError
 from specs.fleet import CompiledNetwork
 

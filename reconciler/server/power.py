@@ -5,7 +5,7 @@ from datetime import datetime
 
 import structlog
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.power.driver import PowerDriver
 from providers.power.manual import ManualPower
 from providers.power.wake_on_lan import WakeOnLan
@@ -35,7 +35,7 @@ class Power:
         self._last[machine.name] = (*attempt, now)
         try:
             self._driver(machine).power_on()
-        except ProviderError as error:
+        except CodedError as error:
             log.warning("not started", machine=machine.name, code=error.code, cause=error.cause)
         else:
             log.info("asked to start", machine=machine.name, driver=machine.power_driver)

@@ -21,9 +21,10 @@ import structlog
 from aiohttp import web
 from cryptography import x509
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
+from agent.whole_file import UnwritableFileError
 from providers.imaging.http import routes as chunk_routes
-from providers.imaging.proof import prove
+from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from providers.netboot.port_owner import bind_error
 from providers.netboot.server import NetbootConfiguration, NetbootServer
@@ -152,7 +153,7 @@ class Service:
         self.asked()
         try:
             await self._netboot.refresh()
-        except ProviderError as error:
+        except CodedError as error:
             log.error("network boot not changed", code=error.code, cause=error.cause)  # noqa: TRY400
             self._note_fault("task/netboot", error.code, error.cause)
         else:
@@ -266,16 +267,19 @@ class Service:
     async def _test(self, capture: Capture, name: str) -> None:
         """Test that an image can be restored, and let its name point to it if so.
 
-        OSError, most likely a full disk, says nothing about the image: it is tried again.
+        What says nothing about the image, most likely a full disk, ends the test: it is tried
+        again later.
         """
         work = self._settings.state / "proof"
         work.mkdir(mode=0o700, exist_ok=True)
         try:
-            proof = await asyncio.to_thread(prove, self.store, capture.manifest, work)
-            problem = "" if proof.ok else "; ".join(proof.details)
-            if proof.ok:
+            tested = await asyncio.to_thread(run_restore_test, self.store, capture.manifest, work)
+            problem = "" if tested.ok else "; ".join(tested.details)
+            if tested.ok:
                 await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)
-        except ProviderError as error:
+        except UnwritableFileError:
+            raise
+        except CodedError as error:
             problem = f"{error.code}: {error.cause}"
         self.plane.captures.set_proof(capture, problem)
         self._tests.discard(name)

@@ -13,7 +13,7 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             name=image.name,
             manifest=image.digest,
             created=datetime.fromisoformat(image.created),
-            usable=image.proof == "proven",
+            usable=image.restore_test == "proven",
             disk_size=image.disk_size,
             used_bytes=image.used_bytes,
             sector_size=image.sector_size,

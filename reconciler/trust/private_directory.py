@@ -1,18 +1,15 @@
-"""A directory that only its owner may enter, for keys.
-
-Every write is whole or absent: the content reaches the disk under a temporary
-name before it gets its own, and the directory is synchronised afterwards.
-"""
+"""A directory that only its owner may enter, for keys."""
 
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.whole_file import UnwritableFileError, create_atomically, write_atomically
 from reconciler.errors import TrustError
 
+_MODE = 0o600
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -44,45 +41,26 @@ class PrivateDirectory:
 
     def create(self, name: str, content: bytes) -> bool:
         """Write ``name`` unless it exists; False, and nothing changed, when it does."""
-        with self._temporary(name, content) as temporary:
-            try:
-                # A link fails where a rename would replace another process's new key.
-                os.link(temporary, self.path / name)
-            except FileExistsError:
-                return False
-        return True
+        with self._accessing(self.path / name):
+            return create_atomically(self.path / name, content, _MODE)
 
     def replace(self, name: str, content: bytes) -> Path:
         """Write ``name``, in place of what it held, and return its path."""
         path = self.path / name
-        with self._temporary(name, content) as temporary:
-            temporary.replace(path)
+        with self._accessing(path):
+            write_atomically(path, content, _MODE)
         return path
-
-    @contextmanager
-    def _temporary(self, name: str, content: bytes) -> Iterator[Path]:
-        with self._accessing(self.path / name):
-            descriptor, temporary_name = tempfile.mkstemp(dir=self.path, prefix=f".{name}.")
-            temporary = Path(temporary_name)
-            try:
-                with os.fdopen(descriptor, "wb") as file:
-                    file.write(content)
-                    file.flush()
-                    os.fsync(file.fileno())
-                yield temporary
-            finally:
-                temporary.unlink(missing_ok=True)
-            _synchronise(self.path)
 
     @staticmethod
     @contextmanager
     def _accessing(path: Path) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except (OSError, UnwritableFileError) as error:
+            reason = error.reason if isinstance(error, UnwritableFileError) else error.strerror
             raise TrustError(
                 "RW501",
-                f"{path} cannot be read or written: {error.strerror}",
+                f"{path} cannot be read or written: {reason}",
                 "Give the server's own user this directory on a file system that it may write to",
             ) from error
 
@@ -95,11 +73,3 @@ def _refuse_others(path: Path, mode: int, wanted: int) -> None:
             " the private key of the certification authority",
             f"Find out who could have read it, then run: chmod {wanted:04o} {path}",
         )
-
-
-def _synchronise(directory: Path) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from builders.lab_site import CACHE, PACKAGES, Site
 
-from providers.lab.rack import Rack
+from providers.lab.rack_file import load_rack
 from providers.lab.up import rack_up
 
 
@@ -39,7 +39,7 @@ def new_site(
             ),
             "utf-8",
         )
-        rack = rack_up(Rack.load(rack_file), directory / "rack", CACHE / "golden", lambda *_: None)
+        rack = rack_up(load_rack(rack_file), directory / "rack", CACHE / "golden", lambda *_: None)
         site = Site(directory, rack, boot_files)
         sites.append(site)
         return site

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from builders.lab_site import CACHE
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab.directory import LabDirectory, peer_process
 from providers.lab.namespace import processes_in
 from providers.lab.rack_file import parse_rack
@@ -218,9 +218,9 @@ def test_reset_starts_the_firmware_again_and_off_is_off(rack, tmp_path):
             rack.power_off("blank")
     rack.power_off("blank")
     assert power(rack, "blank") == "off"
-    with pytest.raises(ProviderError, match=r"^RW813: blank: reset failed: it is off\. "):
+    with pytest.raises(CodedError, match=r"^RW813: blank: reset failed: it is off\. "):
         rack.reset("blank")
-    with pytest.raises(ProviderError, match=r"^RW805: .* 'blnk'\. .* such as blank"):
+    with pytest.raises(CodedError, match=r"^RW805: .* 'blnk'\. .* such as blank"):
         rack.power_on("blnk")
 
 
@@ -228,7 +228,7 @@ def test_a_machine_that_cannot_start_says_why(rack):
     disk = LabDirectory.at(rack.directory).machine("lossy").disk
     disk.rename(disk.with_name("away"))
     try:
-        with pytest.raises(ProviderError) as caught:
+        with pytest.raises(CodedError) as caught:
             rack.power_on("lossy")
     finally:
         disk.with_name("away").rename(disk)
@@ -240,7 +240,7 @@ def test_a_machine_that_cannot_start_says_why(rack):
 # Plays the machine at the other end of the cable: counts what arrives of 1000 frames.
 CABLE = """
 import os, select, socket, sys
-from providers.lab.uplink import hold_up
+from providers.lab.network import hold_up
 bridge = socket.socket(socket.AF_PACKET, socket.SOCK_RAW)
 bridge.bind(("rack0", 0x88B5))
 bridge.setsockopt(socket.SOL_SOCKET, 33, 1 << 24)  # SO_RCVBUFFORCE
@@ -311,7 +311,7 @@ def test_a_command_runs_on_the_racks_network_with_its_own_exit_code(rack):
 
 
 def test_a_rack_that_is_up_is_not_started_again(rack):
-    with pytest.raises(ProviderError, match=r"^RW806: a rack is already up in "):
+    with pytest.raises(CodedError, match=r"^RW806: a rack is already up in "):
         rack_up(rack_of("blank"), rack.directory, CACHE, print)
 
 
@@ -328,7 +328,7 @@ def test_nothing_stays_of_a_rack_that_is_killed_and_the_next_one_starts(rack, tm
         os.kill(supervisor, signal.SIGKILL)
     assert list(processes_in(namespace)) == []
     assert namespace not in Path("/proc/self/mountinfo").read_text()
-    with pytest.raises(ProviderError, match=r"^RW807: "):
+    with pytest.raises(CodedError, match=r"^RW807: "):
         killed.status()
 
     again = rack_up(rack_of("blank", "plain"), place, CACHE, print)

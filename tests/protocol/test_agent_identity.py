@@ -151,10 +151,10 @@ def loop_devices_left(folder: str) -> bool:
 
     A detached device goes when its last opener closes it, which may be a probe of udev's.
     """
-    patience = time.monotonic() + 5
+    deadline = time.monotonic() + 5
     listing = ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]
     while folder in run(listing):
-        if time.monotonic() > patience:
+        if time.monotonic() > deadline:
             return True
         time.sleep(0.05)
     return False

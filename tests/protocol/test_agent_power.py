@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.systemctl import verb_arguments
+from agent.commands.systemctl import verb_arguments
 
 ROOT = Path(__file__).parents[2]
 

@@ -15,9 +15,9 @@ from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
 from agent.journal import Journal
 from agent.machine import LocalMachine
-from agent.patience import Patience
+from agent.retry import RetryPolicy
 from agent.service import credentials_for
-from agent.session import Session, SessionOptions, Surroundings
+from agent.session import Session, SessionOptions, SessionResources
 from agent.steps.chunk_store import ChunkStore
 from agent.transport import KnownAuthority, Transport
 from agent.wire.step import Finish, InspectDisks
@@ -97,7 +97,7 @@ def test_a_crash_between_certificate_and_configuration_costs_no_second_token(
     config = load_config(config_path)
     store = CredentialStore(tmp_path / "state")
     invitation = Invitation(config.server, config.pin, config.token, "installed")
-    enroll(invitation, store, MACHINE.hardware(), Patience(limit=1.0), QUICK)
+    enroll(invitation, store, MACHINE.hardware(), RetryPolicy(limit=1.0), QUICK)
     credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
     assert not load_config(config_path).token
     assert plane.count("POST /v1/enroll") == 1
@@ -141,7 +141,7 @@ def test_the_installed_agent_proves_its_system_and_restarts_it_when_told(
     credentials = credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
     transport = Transport(plane.url, KnownAuthority(credentials.authority), credentials)
     power = RecordedPower()
-    surroundings = Surroundings(
+    resources = SessionResources(
         channel=WorkChannel(transport),
         chunks=ChunkStore(transport, QUICK),
         machine=MACHINE,
@@ -150,7 +150,7 @@ def test_the_installed_agent_proves_its_system_and_restarts_it_when_told(
         clock=QUICK,
     )
     plane.arm("node-1", Work("reboot-op-1", 1, (Finish("reboot"),)))
-    Session(SessionOptions("installed", "node-1", outlives_refusal=True), surroundings).run()
+    Session(SessionOptions("installed", "node-1", outlives_refusal=True), resources).run()
     transport.close()
     installed = plane.reports[0].installed
     assert installed is not None

@@ -28,7 +28,7 @@ from agent.clock import Clock
 from agent.credentials import Credentials, CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
-from agent.patience import Patience
+from agent.retry import RetryPolicy
 from agent.transport import PinnedServer, Transport
 from agent.wire.report import Hardware, Report
 from agent.work_channel import WorkChannel
@@ -56,7 +56,7 @@ NODE = a_machine(1, "clone-golden")
 OTHER = a_machine(2, "clone-golden")
 ADDRESS = "127.0.0.1"
 QUICK = Clock(pause=lambda _seconds: None, chance=lambda: 0.0)
-BRIEF = Patience(first=0.01, cap=0.01, limit=0.05)
+BRIEF = RetryPolicy(first=0.01, cap=0.01, limit=0.05)
 
 
 def now() -> datetime:

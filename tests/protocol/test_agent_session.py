@@ -16,8 +16,8 @@ from agent.errors import TerminalError
 from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal, JournalEntry
 from agent.machine import LocalMachine
-from agent.patience import Patience
-from agent.session import Session, SessionOptions, Surroundings
+from agent.retry import RetryPolicy
+from agent.session import Session, SessionOptions, SessionResources
 from agent.steps.chunk_store import ChunkStore
 from agent.transport import PinnedServer, Transport
 from agent.wire.disk import DiskIdentity, DiskSelector
@@ -59,7 +59,7 @@ class Bench:
 
     plane: FakeControlPlane
     machine: LocalMachine
-    surroundings: Surroundings
+    resources: SessionResources
     power: RecordedPower
     state: Path
     disk: Path
@@ -69,7 +69,7 @@ class Bench:
     def start(self) -> threading.Thread:
         def work() -> None:
             try:
-                Session(self.options, self.surroundings).run()
+                Session(self.options, self.resources).run()
             except TerminalError as error:
                 self.failure.append(error)
             except Over:
@@ -116,12 +116,12 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         Invitation(plane.url, plane.pin, "t-1", "deploy-os"),
         CredentialStore(state),
         machine.hardware(),
-        Patience(limit=1.0),
+        RetryPolicy(limit=1.0),
         clock,
     )
     transport = Transport(plane.url, PinnedServer(plane.pin), credentials)
     power = RecordedPower()
-    surroundings = Surroundings(
+    resources = SessionResources(
         channel=WorkChannel(transport),
         chunks=ChunkStore(transport, clock),
         machine=machine,
@@ -130,7 +130,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
         clock=clock,
     )
     options = SessionOptions("deploy-os", credentials.machine, idle=None)
-    yield Bench(plane, machine, surroundings, power, state, disk, options)
+    yield Bench(plane, machine, resources, power, state, disk, options)
     over.set()
     plane.down()
     transport.close()
@@ -343,7 +343,7 @@ def test_after_a_failure_the_machine_stays_on_although_it_is_idle(bench: Bench) 
 def test_an_idle_machine_is_switched_off(bench: Bench) -> None:
     now = [0.0]
     clock = Clock(monotonic=lambda: now.__setitem__(0, now[0] + 1) or now[0], pause=lambda _: None)
-    bench.surroundings = evolve(bench.surroundings, clock=clock)
+    bench.resources = evolve(bench.resources, clock=clock)
     bench.options = evolve(bench.options, idle=60.0)
     answers = bench.plane._work
     bench.plane._work = lambda machine, _wait: answers(machine, 0)  # type: ignore[method-assign]

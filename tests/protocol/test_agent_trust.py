@@ -12,7 +12,7 @@ from agent.clock import Clock
 from agent.credentials import CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.errors import FencedError, TerminalError, TransientError
-from agent.patience import Patience
+from agent.retry import RetryPolicy
 from agent.transport import KnownAuthority, PinnedServer, Transport
 from agent.wire.report import Hardware
 from tests.protocol.agent_control_plane import FakeControlPlane
@@ -31,7 +31,7 @@ HARDWARE = Hardware(
     secure_boot=False,
 )
 QUICK = Clock(pause=lambda _seconds: None, chance=lambda: 0.0)
-BRIEF = Patience(first=0.01, cap=0.01, limit=0.05)
+BRIEF = RetryPolicy(first=0.01, cap=0.01, limit=0.05)
 
 
 @pytest.fixture

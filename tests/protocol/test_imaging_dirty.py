@@ -10,7 +10,7 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.capture import capture
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.restore import restore
-from providers.imaging.proof import prove
+from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from tests.protocol.imaging_disks import (
     MIB,
@@ -110,7 +110,7 @@ def test_a_crashed_xfs_is_kept_in_full_although_partclone_would_map_it(tmp_path:
         ("mkfs.ext3", ("-q",), 32, "ext3"),
     ],
 )
-def test_a_clean_file_system_is_mapped_restored_and_proven(
+def test_a_clean_file_system_is_mapped_restored_and_tested(
     tmp_path: Path, program: str, options: tuple[str, ...], size: int, kind: str
 ) -> None:
     volume = blank(tmp_path / "volume", size * MIB)
@@ -124,8 +124,8 @@ def test_a_clean_file_system_is_mapped_restored_and_proven(
     assert (partition.filesystem, partition.method) == (kind, "used-blocks"), partition.reason
     assert manifest.used_bytes < disk.stat().st_size * 0.6
     digest = store.put_manifest(manifest_format.encode(manifest))
-    proof = prove(store, digest, tmp_path)
-    assert proof.ok, proof
+    outcome = run_restore_test(store, digest, tmp_path)
+    assert outcome.ok, outcome
     target = blank(tmp_path / "target", disk.stat().st_size)
     restore(manifest, described(target), store, ignore)
     if kernel_mounts(kind):
@@ -148,7 +148,7 @@ def test_a_partition_is_copied_where_loop_devices_are_not_allowed(
     disk = disk_with(volume, tmp_path)
     with_loops = capture(described(disk), MemoryStore(), ignore)
     monkeypatch.setattr(
-        "agent.imaging.losetup.attach_arguments", lambda *_: ["losetup", "/nonexistent"]
+        "agent.commands.losetup.attach_arguments", lambda *_, **__: ["losetup", "/nonexistent"]
     )
     assert capture(described(disk), MemoryStore(), ignore) == with_loops
     assert with_loops.partitions[0].method == "used-blocks"
@@ -159,7 +159,7 @@ def test_a_block_device_whose_partitions_cannot_be_shown_is_kept_in_full(
 ) -> None:
     volume = ext4(blank(tmp_path / "volume", 32 * MIB), 0, 32 * MIB)
     monkeypatch.setattr(
-        "agent.imaging.losetup.attach_arguments", lambda *_: ["losetup", "/nonexistent"]
+        "agent.commands.losetup.attach_arguments", lambda *_, **__: ["losetup", "/nonexistent"]
     )
     with loop(disk_with(volume, tmp_path)) as node:
         partition = capture(described(node), MemoryStore(), ignore).partitions[0]

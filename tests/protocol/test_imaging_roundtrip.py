@@ -1,4 +1,4 @@
-"""Capture, store, prove and restore of real disks: loop devices, real tables, real file systems."""
+"""Capture, store, test and restore of real disks: loop devices, real tables, real file systems."""
 
 import shutil
 import subprocess
@@ -19,7 +19,7 @@ from agent.imaging.errors import (
 from agent.imaging.manifest import Manifest
 from agent.imaging.restore import restore
 from agent.imaging.verify import verify
-from providers.imaging.proof import prove
+from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from tests.protocol.imaging_disks import (
     MIB,
@@ -458,7 +458,7 @@ def test_capture_asks_in_batches_and_ships_only_what_is_missing(gpt: Captured) -
     assert progress[-1] == (manifest.used_bytes, manifest.used_bytes)
 
 
-def test_an_image_is_proven_and_a_backup_that_fails_leaves_it_as_it_was(
+def test_an_image_is_tested_and_a_backup_that_fails_leaves_it_as_it_was(
     tmp_path: Path, disks: dict[str, Path]
 ) -> None:
     store = ChunkStore(tmp_path / "store", reserve=0)
@@ -467,9 +467,9 @@ def test_an_image_is_proven_and_a_backup_that_fails_leaves_it_as_it_was(
     manifest = capture(described(disk), store, ignore)
     digest = store.put_manifest(manifest_format.encode(manifest))
     store.tag("golden", digest)
-    proof = prove(store, digest, tmp_path)
-    assert proof.ok, proof
-    assert proof.details == (
+    outcome = run_restore_test(store, digest, tmp_path)
+    assert outcome.ok, outcome
+    assert outcome.details == (
         f"{manifest.chunk_count} chunks: intact",
         "partition table gpt: intact",
         "partition 1: kept sector by sector, because it holds boot code and no file system",
@@ -491,13 +491,13 @@ def test_an_image_is_proven_and_a_backup_that_fails_leaves_it_as_it_was(
     with pytest.raises(TransientError):
         capture(described(disk), FullStore(), ignore)
     assert store.images() == before
-    assert prove(store, digest, tmp_path).ok
+    assert run_restore_test(store, digest, tmp_path).ok
     target = blank(tmp_path / "target", disk.stat().st_size)
     restore(manifest, described(target), store, ignore)
     assert_same_used_blocks(disks["gpt"], target, manifest)
 
 
-def test_a_store_that_rots_is_found_out_by_the_proof_and_healed_by_the_next_backup(
+def test_a_store_that_rots_is_found_out_by_the_restore_test_and_healed_by_the_next_backup(
     tmp_path: Path, disks: dict[str, Path]
 ) -> None:
     store = ChunkStore(tmp_path / "store", reserve=0)
@@ -509,16 +509,16 @@ def test_a_store_that_rots_is_found_out_by_the_proof_and_healed_by_the_next_back
     broken = bytearray(path.read_bytes())
     broken[-5] ^= 1
     path.write_bytes(broken)
-    proof = prove(store, digest, tmp_path)
-    assert not proof.ok
-    assert f"chunk {victim} for disk offset" in proof.details[0]
+    outcome = run_restore_test(store, digest, tmp_path)
+    assert not outcome.ok
+    assert f"chunk {victim} for disk offset" in outcome.details[0]
     assert not store.usable(digest)
     assert capture(described(disks["mbr"]), store, ignore) == manifest
     assert store.put_manifest(data) == digest
-    assert prove(store, digest, tmp_path).ok
+    assert run_restore_test(store, digest, tmp_path).ok
 
 
-def test_a_map_that_forgets_a_block_does_not_pass_the_proof(
+def test_a_map_that_forgets_a_block_does_not_pass_the_restore_test(
     tmp_path: Path, disks: dict[str, Path]
 ) -> None:
     """Negative control: the image of a file system whose inodes were not captured."""
@@ -536,6 +536,6 @@ def test_a_map_that_forgets_a_block_does_not_pass_the_proof(
         partitions=manifest.partitions[:1],
     )
     digest = store.put_manifest(manifest_format.encode(kept))
-    proof = prove(store, digest, tmp_path)
-    assert not proof.ok
-    assert any("e2fsck ended with" in line for line in proof.details)
+    outcome = run_restore_test(store, digest, tmp_path)
+    assert not outcome.ok
+    assert any("e2fsck ended with" in line for line in outcome.details)

@@ -1,4 +1,4 @@
-"""Kernel command line, configuration, log lines, progress, patience: the agent's edges."""
+"""Kernel command line, configuration, log lines, progress, retry: the agent's edges."""
 
 import contextlib
 import logging
@@ -13,12 +13,10 @@ from hypothesis import strategies as st
 from agent.bootline import BootLine, parse_boot_line
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
-from agent.durable_file import write_durably
 from agent.errors import TerminalError, TransientError
-from agent.log_line import LineFormatter
-from agent.main import main
-from agent.patience import Patience, patiently
+from agent.main import LineFormatter, main
 from agent.progress import ProgressMeter, progress_line
+from agent.retry import RetryPolicy, retry
 from agent.transport import problem_of
 from agent.version import AGENT_VERSION
 
@@ -89,16 +87,6 @@ def test_a_configuration_that_cannot_be_used_names_the_file(tmp_path: Path, cont
     assert str(path) in caught.value.cause
 
 
-def test_a_durable_file_replaces_a_link_and_leaves_nothing_else(tmp_path: Path) -> None:
-    (tmp_path / "elsewhere").write_text("old")
-    (tmp_path / "file").symlink_to("elsewhere")
-    write_durably(tmp_path / "file", b"new", 0o640)
-    assert (tmp_path / "elsewhere").read_text() == "old"
-    assert (tmp_path / "file").read_bytes() == b"new"
-    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == 0o640
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["elsewhere", "file"]
-
-
 def test_a_log_line_stays_one_line_whatever_the_message() -> None:
     record = logging.LogRecord("agent.x", logging.INFO, "", 0, "disk %s", ("a\nb\x1b[2J\t",), None)
     line = LineFormatter().format(record)
@@ -146,9 +134,9 @@ def test_progress_lines_are_five_seconds_apart_and_the_end_is_always_shown() -> 
 
 
 def test_back_off_doubles_up_to_its_cap_and_half_of_it_is_chance() -> None:
-    patience = Patience(first=1.0, cap=60.0)
-    assert [patience.delay(n, 1.0) for n in (1, 2, 3, 7, 8, 10_000)] == [1, 2, 4, 60, 60, 60]
-    assert patience.delay(3, 0.0) == 2.0
+    policy = RetryPolicy(first=1.0, cap=60.0)
+    assert [policy.delay(n, 1.0) for n in (1, 2, 3, 7, 8, 10_000)] == [1, 2, 4, 60, 60, 60]
+    assert policy.delay(3, 0.0) == 2.0
 
 
 def test_patience_waits_for_transient_errors_only_and_ends_at_its_limit() -> None:
@@ -164,7 +152,7 @@ def test_patience_waits_for_transient_errors_only_and_ends_at_its_limit() -> Non
         raise failing
 
     with pytest.raises(TransientError):
-        patiently(always, Patience(first=1.0, cap=8.0, limit=100.0), clock)
+        retry(always, RetryPolicy(first=1.0, cap=8.0, limit=100.0), clock)
     assert now[0] <= 100.0
     assert now[0] > 90.0
 
@@ -176,14 +164,14 @@ def test_patience_waits_for_transient_errors_only_and_ends_at_its_limit() -> Non
             raise answer
         return "there"
 
-    assert patiently(thrice, Patience(), clock) == "there"
+    assert retry(thrice, RetryPolicy(), clock) == "there"
 
     def refused() -> None:
         raise TerminalError("RW553", "refused", "stop")
 
     before = now[0]
     with pytest.raises(TerminalError):
-        patiently(refused, Patience(), clock)
+        retry(refused, RetryPolicy(), clock)
     assert now[0] == before
 
 

@@ -9,9 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import TerminalError
-from agent.identity.linux.clone_residue import remove_residue, set_machine_id
+from agent.identity.linux.apply import own_name_set, remove_residue, set_machine_id
 from agent.identity.linux.fstab import FstabEntry, needed_mounts, partition_of
-from agent.identity.linux.hosts_file import own_name_set
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.network.detect import (
     IFUPDOWN,

@@ -5,18 +5,23 @@ from pathlib import Path
 
 import pytest
 
+from agent.commands.blkid import Signature, parse_signature
+from agent.commands.ip import parse_addresses
+from agent.commands.sfdisk import PartitionTable, TableEntry, parse_table
 from agent.errors import TerminalError
-from agent.inspection.blkid import Content, parse_content
-from agent.inspection.capacity import count_in_list, cpu_count, memory_bytes
 from agent.inspection.disks import inspect_disks, summary
-from agent.inspection.firmware import firmware_kind, secure_boot_enabled
+from agent.inspection.hardware import (
+    count_in_list,
+    cpu_count,
+    firmware_kind,
+    memory_bytes,
+    physical_macs,
+    secure_boot_enabled,
+)
 from agent.inspection.hardware_path import hardware_path
 from agent.inspection.host_keys import fingerprint, host_key_fingerprints
 from agent.inspection.host_paths import HostPaths
-from agent.inspection.ip_address import parse_addresses
-from agent.inspection.network_interfaces import physical_macs
-from agent.inspection.os_release import parse_os_release, pretty_name
-from agent.inspection.sfdisk import PartitionTable, TableEntry, parse_table
+from agent.inspection.installed_system import parse_os_release, pretty_name
 from agent.inspection.smbios import Smbios, read_smbios, usable_text, usable_uuid
 from agent.machine import uptime_seconds
 from tests.unit.agent_sysfs import (
@@ -354,10 +359,10 @@ def test_blkids_escapes_are_undone() -> None:
         b"ID_FS_LABEL=my_root\nID_FS_LABEL_ENC=my\\x20r\\xc3\\xb6\\xc3\\xb6t\n"
         b"ID_FS_UUID=757798ce-e443-4127-974d-11602f6f72fd\nID_FS_TYPE=ext4\n"
     )
-    assert parse_content(output) == Content(
+    assert parse_signature(output) == Signature(
         "ext4", "my rööt", "757798ce-e443-4127-974d-11602f6f72fd"
     )
-    assert parse_content(b"") == Content()
+    assert parse_signature(b"") == Signature()
 
 
 def test_the_summary_of_a_disk() -> None:

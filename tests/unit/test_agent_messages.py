@@ -10,7 +10,7 @@ from agent.bootline import DEFAULT_IDLE_SECONDS
 from agent.clock import Clock
 from agent.deploy_os import give_up
 from agent.errors import FencedError, TerminalError, TransientError
-from agent.events import EventStream, settle
+from agent.events import EventStream, report_unfinished
 from agent.journal import Journal, JournalEntry
 from agent.session import check_order
 from agent.steps.chunk_store import ChunkStore
@@ -130,7 +130,7 @@ def test_the_end_is_in_the_journal_before_it_is_sent(journal: Journal) -> None:
     with pytest.raises(PowerCut), events.running():
         events.done("reboot")
     server = Server(AWAY)
-    assert settle(server, journal, NOW) == "reboot"
+    assert report_unfinished(server, journal, NOW) == "reboot"
     assert [(event.kind, event.sequence, event.attempt) for event in server.heard] == [
         ("done", 1, 2)
     ]
@@ -140,21 +140,21 @@ def test_the_end_is_in_the_journal_before_it_is_sent(journal: Journal) -> None:
 def test_an_interrupted_attempt_is_reported_as_failed_and_never_done(journal: Journal) -> None:
     journal.write(JournalEntry("op-1", 2, sequence=4, step=1, finish="reboot"))
     server = Server()
-    assert settle(server, journal, NOW) == "failed"
+    assert report_unfinished(server, journal, NOW) == "failed"
     (event,) = server.heard
     assert (event.kind, event.code, event.sequence, event.step) == ("failed", "RW564", 5, 1)
 
 
 def test_an_interrupted_attempt_that_the_server_took_away_is_forgotten(journal: Journal) -> None:
     journal.write(JournalEntry("op-1", 2))
-    assert settle(Server(FENCED), journal, NOW) == "failed"
+    assert report_unfinished(Server(FENCED), journal, NOW) == "failed"
     assert journal.read() is None
 
 
-def test_nothing_unfinished_is_nothing_to_settle(journal: Journal) -> None:
-    assert settle(Server(AssertionError()), journal, NOW) is None
+def test_nothing_unfinished_is_nothing_to_report(journal: Journal) -> None:
+    assert report_unfinished(Server(AssertionError()), journal, NOW) is None
     journal.path.write_bytes(b"{")
-    assert settle(Server(AssertionError()), journal, NOW) is None
+    assert report_unfinished(Server(AssertionError()), journal, NOW) is None
 
 
 def test_after_a_refusal_the_running_step_is_stopped(journal: Journal) -> None:
@@ -186,6 +186,24 @@ def test_progress_that_is_lost_is_lost_and_numbers_stay_unique(journal: Journal)
     numbers = [event.sequence for event in server.heard]
     assert numbers == sorted(set(numbers))
     assert server.heard[-2].bytes_done == done
+
+
+def test_progress_that_the_journal_has_no_room_for_stops_nothing(journal: Journal) -> None:
+    server = Server()
+    events = stream(server, journal, interval=0.001)
+    with events.running():
+        events.step_started(0)
+        journal.path.unlink()
+        journal.path.mkdir()  # no file can be written in its place
+        before, done = events._entry.sequence, 0
+        while events._entry.sequence < before + 3:
+            done += 1
+            events.progress(done, 1_000_000_000)
+        with pytest.raises(TerminalError, match=r"RW572: .*operation\.json cannot be written"):
+            events.step_done({})
+        journal.path.rmdir()
+        events.done("stay")
+    assert server.heard[-1].kind == "done"
 
 
 def test_finish_has_to_be_the_last_step() -> None:

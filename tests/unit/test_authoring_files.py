@@ -1,14 +1,19 @@
 """Which files are rewritten, and that they are rewritten whole or not at all."""
 
 import os
+import stat
 import subprocess
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.cli.edited_file import below, files_below, read_file, write_file
-from reconciler.cli.rewriting import text_diff
+from reconciler.cli.commands import cli
+from reconciler.cli.edited_file import below, files_below, read_file, write_file, write_output
+from reconciler.cli.rewriting import rewrite_files, text_diff
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
 
 
 def test_a_search_leaves_out_hidden_folders_links_and_other_files(tmp_path: Path) -> None:
@@ -102,3 +107,43 @@ def test_git_applies_a_diff_to_the_very_bytes(tmp_path: Path, old: bytes, new: b
     command = ["git", "apply", "--whitespace=nowarn", "-"]
     subprocess.run(command, cwd=tmp_path, input=patch.encode(), check=True)
     assert file.read_bytes() == new
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_a_rewritten_file_still_belongs_to_its_owner(tmp_path: Path) -> None:
+    file = tmp_path / "machines.yaml"
+    file.write_text("b: 1\n")
+    os.chown(file, 12345, 23456)
+    rewrite_files((file,), lambda _, old: old.upper(), check=False, diff=False, verb="formatted")
+    assert file.read_text() == "B: 1\n"
+    assert (file.stat().st_uid, file.stat().st_gid) == (12345, 23456)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root makes devices")
+@pytest.mark.parametrize("command", [["schema"], ["export", "csv"], ["plan"]])
+def test_output_to_a_device_leaves_the_device(
+    command: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = tmp_path / "null.md"
+    os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(1, 3))
+    monkeypatch.setenv("RACKWRIGHT_STATE", str(tmp_path / "state"))
+    repository = [] if command == ["schema"] else ["--repo", str(EXAMPLE)]
+    done = CliRunner().invoke(cli, [*command, *repository, "--out", str(node)])
+    assert done.exception is None, done.output
+    assert stat.S_ISCHR(node.lstat().st_mode)
+
+
+def test_output_goes_to_what_a_link_names_and_a_repository_is_not_left(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("target")
+    write_output(tmp_path / "link", b"x")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "target").read_bytes() == b"x"
+
+
+def test_output_that_cannot_be_written_is_refused_with_a_code(tmp_path: Path) -> None:
+    with pytest.raises(AuthoringError) as caught:
+        write_output(tmp_path / "none" / "plan.json", iter([b"x"]))
+    assert str(caught.value) == (
+        f"RW932: {tmp_path}/none/plan.json cannot be written: No such file or directory. "
+        "Let this user write in its folder, and make room there."
+    )

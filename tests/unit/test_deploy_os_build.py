@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import TerminalError
 from providers.deploy_os import base, result
 from providers.deploy_os.build import build, version_of
 from providers.deploy_os.directory import replace_directory
 from providers.deploy_os.recipe import find_recipe, load_recipe
-from providers.errors import TerminalError
 
 
 def quiet(_: str, __: float | None) -> None:

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import TerminalError
 from providers.deploy_os import command, dpkg_deb, mmdebstrap, pip
 from providers.deploy_os.recipe import find_recipe, load_recipe
-from providers.errors import TerminalError
 
 MMDEBSTRAP_OUTPUT = """\
 I: skipping emulation check for extract variant

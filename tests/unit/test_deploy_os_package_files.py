@@ -4,9 +4,9 @@ from pathlib import Path
 import pytest
 import zstandard.backend_c
 
+from agent.errors import TerminalError
 from providers.deploy_os import root_tree
 from providers.deploy_os.package_files import PackageFiles, link_target, merged
-from providers.errors import TerminalError
 
 LIBRARIES = "usr/lib/x86_64-linux-gnu"
 

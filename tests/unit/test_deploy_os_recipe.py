@@ -3,6 +3,7 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import TerminalError
 from providers.deploy_os import base
 from providers.deploy_os.recipe import (
     Additions,
@@ -11,7 +12,6 @@ from providers.deploy_os.recipe import (
     load_recipe,
     parse_recipe,
 )
-from providers.errors import TerminalError
 
 MINIMAL = {
     "suite": "bookworm",

@@ -1,7 +1,7 @@
 import pytest
 
-from providers.deploy_os.requirements import extract
-from providers.errors import TerminalError
+from agent.errors import TerminalError
+from providers.deploy_os.pip import extract
 
 LOCK = """\
 #

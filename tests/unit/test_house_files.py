@@ -1,9 +1,11 @@
-"""What is shipped: the lock, the wheel, the packages of Debian, and what it says of its author."""
+"""What is shipped: the lock, the wheel, the packages of Debian; and who may write files."""
 
+import ast
 import re
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,63 @@ def test_every_debian_package_is_named_once_with_a_sign_of_its_own() -> None:
     assert all(len(entry) > 1 for entry in entries)
     packages = [entry[0] for entry in entries]
     assert len(packages) == len(set(packages))
+
+
+# Modules that make files by other means than agent.whole_file, and why they may.
+OTHER_WRITERS = {
+    "agent/identity/linux/image_tree.py": "no link of an image may be followed",
+    "agent/imaging/boot_block.py": "a disk",
+    "agent/imaging/sparse.py": "a copy of a partition, in a temporary folder",
+    "agent/whole_file.py": "it is the writer",
+    "providers/deploy_os/agent_layer.py": "a tree in a temporary folder",
+    "providers/deploy_os/base.py": "a folder that takes its name when it is whole; a lock",
+    "providers/deploy_os/build.py": "a folder that takes its name when it is whole",
+    "providers/deploy_os/command.py": "a log",
+    "providers/deploy_os/directory.py": "exchanges whole folders",
+    "providers/deploy_os/initramfs.py": "in such a folder",
+    "providers/deploy_os/root_tree.py": "in such a folder",
+    "providers/imaging/restore_test.py": "a sparse disk in a temporary folder",
+    "providers/imaging/store.py": "a folder that takes its name when it is whole; a lock",
+    "providers/lab/accelerator.py": "a temporary file for QEMU",
+    "providers/lab/directory.py": "a lock",
+    "providers/lab/golden/disk.py": "a disk that takes its name when it is whole",
+    "providers/lab/golden/grub.py": "in a temporary folder",
+    "providers/lab/golden/identity.py": "in a temporary folder",
+    "providers/lab/golden/root_tar.py": "a tar that takes its name when it is whole; a lock",
+    "providers/lab/machine_power.py": "logs",
+    "providers/lab/up.py": "a log",
+    "reconciler/compiled/cache.py": "a database",
+    "reconciler/git/command.py": "memory",
+    "reconciler/git/gpg_command.py": "in a temporary folder",
+    "reconciler/git/location.py": "a lock",
+    "reconciler/git/signature_check.py": "in a temporary folder",
+    "reconciler/server/service.py": "a lock",
+}
+WRITING = {"rename", "write_text", "write_bytes", "NamedTemporaryFile", "mkstemp", "copyfile"}
+
+
+def makes_files(call: ast.Call) -> bool:
+    """Return whether a call gives a file content or a name."""
+    function = call.func
+    name = function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
+    if name in WRITING:
+        return True
+    if name == "replace":  # of a path; that of a text has two arguments
+        return len(call.args) == 1 and not call.keywords
+    if name not in {"open", "fdopen"}:
+        return False
+    texts = [arg.value for arg in call.args if isinstance(arg, ast.Constant)]
+    modes = [text for text in texts if isinstance(text, str) and re.fullmatch("[rwxabt+]+", text)]
+    return "O_CREAT" in ast.unparse(call) or any(set(mode) & set("wxa") for mode in modes)
+
+
+def writers() -> Iterator[str]:
+    for package in ("agent", "providers", "reconciler", "specs"):
+        for path in (ROOT / package).rglob("*.py"):
+            calls = (node for node in ast.walk(ast.parse(path.read_text())))
+            if any(isinstance(node, ast.Call) and makes_files(node) for node in calls):
+                yield path.relative_to(ROOT).as_posix()
+
+
+def test_whole_files_are_written_in_one_place() -> None:
+    assert set(writers()) == set(OTHER_WRITERS)

@@ -1,6 +1,7 @@
 """Imports point one way, and what runs on machines stays light."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -47,6 +48,19 @@ def test_the_agent_imports_only_what_every_machine_has() -> None:
         if name.partition(".")[0] not in ON_EVERY_MACHINE
     }
     assert strange == set()
+
+
+def test_only_the_runner_of_the_agent_starts_programs() -> None:
+    starting = {"subprocess", "asyncio.subprocess", "pty", "multiprocessing"}
+    modules = {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / "agent").rglob("*.py")
+        for name in imported(ast.parse(path.read_text()))
+        if name in starting
+    }
+    assert modules == {"agent/commands/runner.py"}
+    calls = re.compile(r"os\.(system|popen|fork|exec|spawn|posix_spawn)")
+    assert [path for path in (ROOT / "agent").rglob("*.py") if calls.search(path.read_text())] == []
 
 
 def test_the_agent_is_written_in_the_oldest_python_that_it_may_meet() -> None:

@@ -41,7 +41,7 @@ def ext_superblock(
     ],
 )
 def test_ext(raw: bytes, reason: str) -> None:
-    assert ext.doubt(reader(raw)) == reason
+    assert ext.unsupported_reason(reader(raw)) == reason
 
 
 def btrfs_superblock(
@@ -76,7 +76,7 @@ def btrfs_superblock(
     ],
 )
 def test_btrfs(raw: bytes, reason: str) -> None:
-    assert btrfs.doubt(reader(raw)) == reason
+    assert btrfs.unsupported_reason(reader(raw)) == reason
 
 
 LOG_BLOCKS = 256
@@ -132,7 +132,7 @@ def log(newer: list[bytes], older_cycle: int) -> list[bytes]:
 def test_xfs_is_trusted_only_when_its_log_ends_with_an_unmount(
     blocks: list[bytes], *, clean: bool
 ) -> None:
-    assert xfs.doubt(reader(xfs_image(blocks))) == ("" if clean else LOG)
+    assert xfs.unsupported_reason(reader(xfs_image(blocks))) == ("" if clean else LOG)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +144,7 @@ def test_xfs_is_trusted_only_when_its_log_ends_with_an_unmount(
     ],
 )
 def test_xfs_without_its_log_beside_its_data(raw: bytes, reason: str) -> None:
-    assert xfs.doubt(reader(raw)) == reason
+    assert xfs.unsupported_reason(reader(raw)) == reason
 
 
 def with_update_sequence(record_bytes: bytes) -> bytes:
@@ -209,7 +209,7 @@ EMPTY = b"\xff" * 4096
 def test_ntfs_is_trusted_only_when_its_newest_restart_page_is_clean(
     pages: tuple[bytes, bytes], reason: str
 ) -> None:
-    assert ntfs.doubt(reader(ntfs_image(*pages))) == reason
+    assert ntfs.unsupported_reason(reader(ntfs_image(*pages))) == reason
 
 
 @pytest.mark.parametrize("damage", [0, 11, 0x40, 4 * 4096 + 2048, 4 * 4096 + 2048 + 510])
@@ -217,4 +217,4 @@ def test_a_damaged_ntfs_is_not_trusted(damage: int) -> None:
     raw = bytearray(ntfs_image(restart_page(5), EMPTY))
     raw[damage : damage + 4] = b"\xee\xee\xee\xee"
     expected = "" if damage == 0 else "its journal ($LogFile) cannot be read"
-    assert ntfs.doubt(reader(bytes(raw))) == expected
+    assert ntfs.unsupported_reason(reader(bytes(raw))) == expected

@@ -1,23 +1,15 @@
 """The programs' output, as captured from Debian 12, and what is made of it."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.imaging import blkid, partclone
-from agent.imaging.blkid import Signature
-from agent.imaging.extent import Extent
-from agent.imaging.partclone import MapRefusedError
-from providers.imaging import (
-    btrfs_check,
-    checker,
-    e2fsck,
-    fsck_fat,
-    ntfsfix,
-    sfdisk,
-    xfs_repair,
-)
-from providers.imaging.checker import Outcome
+from agent.commands import blkid, partclone, sfdisk
+from agent.commands.blkid import Signature
+from agent.commands.partclone import MapRefusedError
+from providers.imaging import checker
 
 DOMAIN_MAP = b"""\
 # Domain logfile created by unset_name v0.3.23
@@ -32,14 +24,14 @@ DOMAIN_MAP = b"""\
 0x00840C00  0x037BF400  ?
 """
 
-DIRTY = b"""\
+DIRTY = """\
 Partclone v0.3.23 http://partclone.org
 Starting to map device (dirty.img) to domain log (-)
 extfsclone.c: FS was not cleanly unmounted
 Partclone fail, please check log !
 """
 
-MOUNTED = b"""\
+MOUNTED = """\
 Partclone v0.3.23 http://partclone.org
 Starting to map device (/dev/loop0) to domain log (-)
 device (/dev/loop0) is mounted at /tmp/m
@@ -50,13 +42,13 @@ Partclone fail, please check log !
 
 def test_a_domain_map_gives_the_used_extents() -> None:
     assert partclone.parse_map(DOMAIN_MAP, 0x04000000) == (
-        Extent(0, 0x448400),
-        Extent(0x800400, 0x40800),
+        (0, 0x448400),
+        (0x800400, 0x40800),
     )
 
 
 def test_what_lies_behind_the_file_system_counts_as_used() -> None:
-    assert partclone.parse_map(DOMAIN_MAP, 0x05000000)[-1] == Extent(0x04000000, 0x01000000)
+    assert partclone.parse_map(DOMAIN_MAP, 0x05000000)[-1] == (0x04000000, 0x01000000)
 
 
 @pytest.mark.parametrize(
@@ -92,16 +84,16 @@ def test_garbage_for_a_map_raises_one_error_type(output: bytes) -> None:
     [
         (DIRTY, "FS was not cleanly unmounted"),
         (MOUNTED, "device (/dev/loop0) is mounted at /tmp/m"),
-        (b"libxfs: size check failed\n", "libxfs: size check failed"),
-        (b"", "it said nothing"),
+        ("libxfs: size check failed\n", "libxfs: size check failed"),
+        ("", "it said nothing"),
     ],
 )
-def test_the_reason_of_a_refusal_is_one_line(log: bytes, reason: str) -> None:
+def test_the_reason_of_a_refusal_is_one_line(log: str, reason: str) -> None:
     assert partclone.parse_failure(log) == reason
 
 
 def test_partclone_is_asked_for_a_map_and_for_nothing_else() -> None:
-    command = partclone.arguments("partclone.extfs", "/dev/vda2")
+    command = partclone.arguments("partclone.extfs", Path("/dev/vda2"))
     assert command[:2] == ["partclone.extfs", "--domain"]
     assert command[command.index("--output") + 1] == "-"
 
@@ -109,23 +101,33 @@ def test_partclone_is_asked_for_a_map_and_for_nothing_else() -> None:
 def test_a_missing_partclone_is_a_refused_map(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(partclone.PROGRAMS, "ext4", "partclone.absent")
     with pytest.raises(MapRefusedError, match=r"^partclone\.absent is not installed$"):
-        partclone.domain_map("ext4", "/dev/null", 512)
+        partclone.domain_map("ext4", Path("/dev/null"), 512)
 
 
-BLKID = b'DEVNAME=/dev/vda2\nLABEL=a\\ b\\"c\\$\nUUID=1939\nBLOCK_SIZE=1024\nTYPE=ext4\n'
+BLKID = (
+    b"ID_FS_LABEL=a_b\nID_FS_LABEL_ENC=a\\x20b\\x22c\\x24\nID_FS_UUID=1939\n"
+    b"ID_FS_BLOCK_SIZE=1024\nID_FS_TYPE=ext4\n"
+)
 
 
 def test_blkid_names_type_and_label() -> None:
-    assert blkid.parse(BLKID) == Signature(type="ext4", label='a b"c$')
+    assert blkid.parse_signature(BLKID) == Signature("ext4", 'a b"c$', "1939")
 
 
 def test_a_disk_with_a_table_only_has_no_file_system() -> None:
-    assert blkid.parse(b"DEVNAME=/dev/vda\nPTUUID=9ecd\nPTTYPE=gpt\n") == Signature()
+    table = b"ID_PART_TABLE_UUID=9ecd\nID_PART_TABLE_TYPE=gpt\n"
+    assert blkid.parse_signature(table) == Signature()
 
 
 def test_a_label_cannot_carry_control_characters_or_be_endless() -> None:
-    assert blkid.parse(b"LABEL=\x1b[31m\xff\nTYPE=vfat\n").label == "?[31m\ufffd"
-    assert len(blkid.parse(b"LABEL=" + b"x" * 1000).label) == 200
+    hostile = b"ID_FS_LABEL_ENC=\\x1b[31m\\xc3\\xb6\nID_FS_TYPE=vfat\n"
+    assert blkid.parse_signature(hostile).label == "?[31m\xf6"
+    assert len(blkid.parse_signature(b"ID_FS_LABEL_ENC=" + b"x" * 1000).label) == 200
+
+
+@given(st.binary(max_size=300))
+def test_garbage_for_a_signature_raises_nothing(output: bytes) -> None:
+    assert blkid.parse_signature(output).label.isprintable()
 
 
 SFDISK_GOOD = "disk:\nNo errors detected.\nHeader version: 1.0\nUsing 2 out of 128 partitions.\n"
@@ -136,22 +138,21 @@ SFDISK_CORRUPT_BACKUP = (
 
 
 def test_sfdisk_is_judged_by_its_words_because_its_exit_code_is_always_0() -> None:
-    assert sfdisk.judge(Outcome(0, SFDISK_GOOD)) == ""
-    assert sfdisk.judge(Outcome(0, SFDISK_CORRUPT_BACKUP)).startswith("sfdisk ended with 0: ")
-    assert sfdisk.judge(Outcome(0, "disk:\nunrecognized partition table type\n")) == (
-        "sfdisk ended with 0: disk: / unrecognized partition table type"
+    assert sfdisk.is_good(0, SFDISK_GOOD)
+    assert not sfdisk.is_good(1, SFDISK_GOOD)
+    assert not sfdisk.is_good(0, SFDISK_CORRUPT_BACKUP)
+    assert not sfdisk.is_good(0, "disk:\nunrecognized partition table type\n")
+
+
+@pytest.mark.parametrize("status", [1, 4, 8])
+def test_a_checker_is_judged_by_its_exit_status(status: int) -> None:
+    script = f"echo first; echo; echo UNEXPECTED INCONSISTENCY >&2; exit {status}"
+    assert checker.run(["sh", "-c", script]) == (
+        f"sh ended with {status}: first / UNEXPECTED INCONSISTENCY"
     )
+    assert checker.run(["sh", "-c", "echo clean"]) == ""
+    assert checker.run(["sh", "-c", "echo corrupt"], sfdisk.is_good) == "sh ended with 0: corrupt"
 
 
-@pytest.mark.parametrize("module", [e2fsck, fsck_fat, xfs_repair, btrfs_check, ntfsfix])
-def test_a_file_system_checker_is_judged_by_its_exit_code(module: object) -> None:
-    assert module.judge(Outcome(0, "clean\n")) == ""  # type: ignore[attr-defined]
-    for code in (1, 4, 8, -9):
-        text = module.judge(Outcome(code, "first\n\nUNEXPECTED INCONSISTENCY\n"))  # type: ignore[attr-defined]
-        assert f"ended with {code}: first / UNEXPECTED INCONSISTENCY" in text
-
-
-def test_a_checker_that_is_not_installed_proves_nothing() -> None:
-    assert checker.run(["no-such-checker"], e2fsck.judge) == (
-        "no-such-checker is not installed on the server"
-    )
+def test_a_checker_that_is_not_installed_verifies_nothing() -> None:
+    assert checker.run(["no-such-checker"]) == "no-such-checker is not installed on the server"

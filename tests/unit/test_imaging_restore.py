@@ -237,7 +237,7 @@ def test_nothing_of_the_old_table_comes_back_before_the_last_step(
         assert not can_boot(target)
         raise Cut
 
-    monkeypatch.setattr("agent.imaging.restore.put_back", stop)
+    monkeypatch.setattr("agent.imaging.restore.commit", stop)
     with pytest.raises(Cut):
         run(manifest, target, store)
     assert not can_boot(target)

@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent import whole_file
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import digest_of, pack
 from agent.imaging.errors import CorruptChunkError, ManifestError
 from agent.imaging.manifest import Manifest
-from providers.imaging import durable
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
@@ -25,7 +25,7 @@ from providers.imaging.errors import (
     UnknownImageError,
     UnusableImageError,
 )
-from providers.imaging.image_record import Proof, Tag
+from providers.imaging.image_record import RestoreTest, Tag
 from providers.imaging.store import ChunkStore
 from tests.unit.imaging_images import MemoryStore, small_gpt_image
 
@@ -135,7 +135,7 @@ def test_a_crash_between_temporary_file_and_rename_leaves_no_chunk(
 
     pid = os.fork()
     if pid == 0:  # the process that dies half way
-        monkeypatch.setattr(Path, "rename", crash)
+        monkeypatch.setattr(Path, "replace", crash)
         store.put(DIGEST, FRAME)
         os._exit(0)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 9
@@ -163,7 +163,7 @@ def test_an_error_while_writing_leaves_nothing(
     def full(_: int) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(durable.os, "fsync", full)
+    monkeypatch.setattr(whole_file.os, "fsync", full)
     with pytest.raises(NoSpaceError, match=rf"needs {len(FRAME)} bytes"):
         store.put(DIGEST, FRAME)
     assert files(tmp_path / "store") == []
@@ -353,7 +353,7 @@ def test_no_text_names_a_file_outside_the_tags(
     assert path.resolve().parent == store._tags.resolve()
 
 
-def test_the_list_shows_every_name_with_its_facts_and_proof(
+def test_the_list_shows_every_name_with_its_facts_and_restore_test(
     store: ChunkStore, image: tuple[Manifest, MemoryStore]
 ) -> None:
     first = stored(store, image)
@@ -361,10 +361,10 @@ def test_the_list_shows_every_name_with_its_facts_and_proof(
     store.tag("b", first)
     store.tag("a", second)
     store.tag("c/d", first)
-    store.record_proof(first, Proof(ok=True, details=("fine",), at="now"))
-    store.record_proof(second, Proof(ok=False, details=("broken",), at="now"))
+    store.record_restore_test(first, RestoreTest(ok=True, details=("fine",), at="now"))
+    store.record_restore_test(second, RestoreTest(ok=False, details=("broken",), at="now"))
     entries = store.images()
-    assert [(entry.name, entry.digest, entry.proof) for entry in entries] == [
+    assert [(entry.name, entry.digest, entry.restore_test) for entry in entries] == [
         ("a", second, "failed"),
         ("b", first, "proven"),
         ("c/d", first, "proven"),
@@ -373,28 +373,30 @@ def test_the_list_shows_every_name_with_its_facts_and_proof(
     assert entries[0].used_bytes == image[0].used_bytes
 
 
-def test_only_a_proven_image_is_usable(
+def test_only_a_tested_image_is_usable(
     store: ChunkStore, image: tuple[Manifest, MemoryStore]
 ) -> None:
     with pytest.raises(UnknownImageError):
         store.require_usable(DIGEST)
     digest = stored(store, image)
     assert not store.usable(digest)
-    with pytest.raises(UnusableImageError, match="is unusable: it was never proven restorable"):
+    with pytest.raises(UnusableImageError, match="is unusable: no restore test was made of it"):
         store.require_usable(digest)
-    store.record_proof(digest, Proof(ok=False, details=("partition 2: bad",), at="now"))
+    store.record_restore_test(
+        digest, RestoreTest(ok=False, details=("partition 2: bad",), at="now")
+    )
     assert not store.usable(digest)
     with pytest.raises(UnusableImageError, match="is unusable: partition 2: bad"):
         store.require_usable(digest)
-    store.record_proof(digest, Proof(ok=True, details=("fine",), at="now"))
+    store.record_restore_test(digest, RestoreTest(ok=True, details=("fine",), at="now"))
     assert store.usable(digest)
     store.require_usable(digest)
-    assert store.proof(digest) == Proof(ok=True, details=("fine",), at="now")
+    assert store.restore_test(digest) == RestoreTest(ok=True, details=("fine",), at="now")
 
 
-def test_a_proof_needs_an_image(store: ChunkStore) -> None:
+def test_a_restore_test_needs_an_image(store: ChunkStore) -> None:
     with pytest.raises(UnknownImageError):
-        store.record_proof(DIGEST, Proof(ok=True, details=(), at="now"))
+        store.record_restore_test(DIGEST, RestoreTest(ok=True, details=(), at="now"))
 
 
 def test_a_chunk_set_aside_is_sent_again(store: ChunkStore) -> None:

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab import console
 from providers.lab.console import Console, plain_text
 
@@ -47,7 +47,7 @@ def test_the_same_text_is_not_found_twice(tmp_path):
     reader = Console("node-01", tmp_path / "console.log")
     reader.wait_for("login:", AT_ONCE)
     reader.wait_for("login:", AT_ONCE)
-    with pytest.raises(ProviderError):
+    with pytest.raises(CodedError):
         reader.wait_for("login:", AT_ONCE)
 
 
@@ -60,7 +60,7 @@ def test_lines_are_anchored(tmp_path):
 def test_silence_is_reported_with_the_last_lines(tmp_path):
     lines = "".join(f"line {number}\n" for number in range(100))
     (tmp_path / "console.log").write_text(lines)
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         Console("node-01", tmp_path / "console.log").wait_for("login:", AT_ONCE)
     listing = "".join(f"\n  line {number}" for number in range(85, 100))
     assert str(caught.value) == (
@@ -70,7 +70,7 @@ def test_silence_is_reported_with_the_last_lines(tmp_path):
 
 
 def test_a_machine_that_never_ran_showed_nothing(tmp_path):
-    with pytest.raises(ProviderError, match=r"showed last:\n  \(nothing\)\.$"):
+    with pytest.raises(CodedError, match=r"showed last:\n  \(nothing\)\.$"):
         Console("node-01", tmp_path / "console.log").wait_for("login:", AT_ONCE)
 
 

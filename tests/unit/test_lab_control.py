@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.errors import ProviderError, TerminalError, TransientError
+from agent.errors import CodedError, TerminalError, TransientError
 from providers.lab import control
 from providers.lab.control import Request
 from providers.lab.status import MachineStatus, RackStatus
@@ -31,7 +31,7 @@ def test_a_request_arrives_as_it_was_sent(request_):
     ],
 )
 def test_a_request_that_is_none_is_refused(line, words):
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         control.decode_request(line)
     assert words in str(caught.value)
     assert str(caught.value).startswith("RW814: the rack's supervisor cannot do this: ")
@@ -40,7 +40,7 @@ def test_a_request_that_is_none_is_refused(line, words):
 @given(st.binary(max_size=100))
 def test_garbage_raises_one_kind_of_error(line):
     for decode in (control.decode_request, control.decode_answer):
-        with pytest.raises(ProviderError):
+        with pytest.raises(CodedError):
             decode(line)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab.client import RackClient
 from providers.lab.directory import LabDirectory, peer_process
 
@@ -80,7 +80,7 @@ NOT_UP = (
     ],
 )
 def test_a_rack_that_is_not_up_says_so(tmp_path, ask):
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         ask(RackClient(tmp_path / "lab"))
     assert str(caught.value) == NOT_UP.format(tmp_path / "lab")
 
@@ -106,7 +106,7 @@ def test_a_supervisor_that_dies_over_a_question_is_not_up(place):
 
         thread = threading.Thread(target=hang_up)
         thread.start()
-        with pytest.raises(ProviderError, match=r"^RW807: "):
+        with pytest.raises(CodedError, match=r"^RW807: "):
             RackClient(place.path).status()
         thread.join()
 

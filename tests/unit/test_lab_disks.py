@@ -3,12 +3,11 @@ import stat
 import pytest
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab.directory import LabDirectory
-from providers.lab.disks import differences, discard_disks, disk_recipe, prepare_disks
+from providers.lab.disks import differences, discard_disks, disk_recipe, prepare_disks, public_key
 from providers.lab.golden import disk as golden_disk
 from providers.lab.rack_file import parse_rack
-from providers.lab.ssh_key import public_key
 
 
 def rack(size="1MiB", extra=""):
@@ -57,7 +56,7 @@ def test_a_disk_that_was_not_finished_is_made_again(place):
 
 def test_a_disk_of_another_size_is_neither_used_nor_lost(place):
     prepare(rack(), place)
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         prepare(rack(size="2MiB"), place)
     assert str(caught.value) == (
         f"RW811: node-01: the disk {place.machine('node-01').disk} was made with other settings "
@@ -99,7 +98,7 @@ def test_a_full_directory_says_where_to_make_room(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(golden_disk.os, "truncate", full)
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         golden_disk.make_blank(tmp_path / "disk.raw", 1)
     assert str(caught.value) == (
         f"RW808: no space is left for {tmp_path}/disk.raw: [Errno 28] No space left on device. "

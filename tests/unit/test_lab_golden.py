@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.lab.golden import grub, mke2fs, mmdebstrap
+from providers.deploy_os import mmdebstrap
+from providers.lab.golden import grub, mke2fs, root_tar
 from providers.lab.golden.disk import make_blank
 from providers.lab.golden.identity import DiskIdentity
 from providers.lab.golden.partition_table import layout, sfdisk_script
@@ -137,7 +138,14 @@ def test_any_change_of_a_recipe_is_another_recipe():
 
 
 def test_the_overlay_goes_in_before_the_kernel_builds_its_ram_disk():
-    argv = mmdebstrap.arguments(DEBIAN12, Path("/scratch/overlay"), Path("/cache/root.tar"))
+    argv = mmdebstrap.tar_arguments(
+        DEBIAN12.suite,
+        Path("/cache/root.tar"),
+        packages=DEBIAN12.packages,
+        excluded_paths=DEBIAN12.excluded_paths,
+        overlay=Path("/scratch/overlay"),
+        sources=DEBIAN12.sources,
+    )
     assert argv[argv.index("mmdebstrap") :][:2] == ["mmdebstrap", "--mode=root"]
     assert "--essential-hook=sync-in /scratch/overlay /" in argv
     assert argv[-4:] == ["bookworm", "/cache/root.tar", *DEBIAN12.sources]
@@ -153,11 +161,11 @@ def test_the_overlay_goes_in_before_the_kernel_builds_its_ram_disk():
     ],
 )
 def test_only_messages_of_mmdebstrap_are_progress(line, text):
-    assert mmdebstrap.progress_text(line) == text
+    assert root_tar.progress_text(line) == text
 
 
 def test_the_overlay_is_laid_out_with_modes_and_links(tmp_path):
-    mmdebstrap.lay_out(DEBIAN12, tmp_path)
+    root_tar.lay_out(DEBIAN12, tmp_path)
     script = tmp_path / "usr/local/sbin/show-identity"
     assert stat.S_IMODE(script.stat().st_mode) == 0o755
     unit = tmp_path / "etc/systemd/system/show-identity.service"

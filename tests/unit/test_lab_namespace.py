@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab import namespace, up
 from providers.lab.rack_file import parse_rack
 
@@ -48,7 +48,7 @@ def test_racks_need_root(tmp_path, monkeypatch):
         b" uuid: 77000000-0000-4000-8000-000000000011, disk: {size: 1MiB, serial: A}}]",
         "rack.yaml",
     )
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         up.rack_up(rack, tmp_path / "lab", tmp_path, print)
     assert str(caught.value) == (
         "RW803: the virtual rack needs root to make a network namespace, "

@@ -2,8 +2,9 @@ from ipaddress import IPv4Interface
 
 import pytest
 
-from providers.errors import ProviderError
-from providers.lab import ip, nft, tc
+from agent.commands.ip import parse_links
+from agent.errors import CodedError
+from providers.lab import network, nft, tc
 from providers.lab.network import tap_names
 from providers.lab.rack_file import parse_rack
 
@@ -12,7 +13,7 @@ ADDRESS = IPv4Interface("10.77.0.1/24")
 
 
 def test_the_bridge_gets_a_port_for_each_machine_and_one_that_keeps_it_up():
-    assert ip.batch(ADDRESS, ["tap0"]).splitlines() == [
+    assert network.batch(ADDRESS, ["tap0"]).splitlines() == [
         "link set lo up",
         f"link add rack0 address 02:00:0a:4d:00:01 type bridge {SWITCH}",
         "address add 10.77.0.1/24 broadcast + dev rack0",
@@ -51,7 +52,7 @@ def test_names_of_ports_fit_the_kernel_however_long_the_machines_are():
     ],
 )
 def test_interfaces_that_are_up_are_seen(output, names):
-    assert ip.interfaces_up(output) == names
+    assert parse_links(output.encode()) == names
 
 
 def test_no_bridge_is_ever_built_where_a_network_is_in_use(monkeypatch):
@@ -61,9 +62,9 @@ def test_no_bridge_is_ever_built_where_a_network_is_in_use(monkeypatch):
         asked.append(argv)
         return '[{"ifname": "lo"}, {"ifname": "eth0"}]'
 
-    monkeypatch.setattr(ip, "run", run)
-    with pytest.raises(ProviderError) as caught:
-        ip.build_bridge(ADDRESS, ["tap0"])
+    monkeypatch.setattr(network, "run", run)
+    with pytest.raises(CodedError) as caught:
+        network.build_bridge(ADDRESS, ["tap0"])
     assert asked == [["ip", "-json", "link", "show", "up"]]
     assert str(caught.value) == (
         "RW815: the rack's supervisor runs in a network that is in use (lo, eth0). "

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab import firmware, qemu
 from providers.lab.accelerator import counting_rom
 from providers.lab.directory import MachineFiles
@@ -159,7 +159,7 @@ def test_variables_outlive_a_power_cycle(tmp_path):
 def test_missing_firmware_names_its_package(tmp_path, monkeypatch):
     gone = FlashImages(tmp_path / "code.fd", tmp_path / "vars.fd")
     monkeypatch.setitem(firmware._IMAGES, "uefi", gone)
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         firmware.flash_images("uefi")
     assert str(caught.value) == (
         f"RW802: {tmp_path}/code.fd does not exist. Install it: apt install ovmf."
@@ -172,7 +172,7 @@ def test_bios_needs_no_firmware_files():
 
 def test_missing_qemu_names_its_package(monkeypatch):
     monkeypatch.setenv("PATH", "/nowhere")
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         qemu.require_qemu()
     assert str(caught.value) == (
         "RW801: qemu-system-x86_64 is not installed. Install it: apt install qemu-system-x86."

@@ -2,9 +2,9 @@ from pathlib import Path
 
 import pytest
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.lab.rack import Rack
-from providers.lab.rack_file import dump_rack, parse_rack
+from providers.lab.rack_file import dump_rack, load_rack, parse_rack
 
 MACHINE = """\
   - name: golden
@@ -20,13 +20,13 @@ def read(text: str) -> Rack:
 
 
 def refusal(text: str) -> str:
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         read(text)
     return str(caught.value)
 
 
 def test_the_example_has_a_golden_machine_and_a_blank_one():
-    rack = Rack.load(Path(__file__).parents[2] / "examples/lab/rack.yaml")
+    rack = load_rack(Path(__file__).parents[2] / "examples/lab/rack.yaml")
     assert str(rack.bridge.address) == "10.77.0.1/24"
     assert [
         (machine.name, machine.mac, machine.uuid, machine.disk.serial, machine.disk.prepare)
@@ -180,8 +180,8 @@ def test_what_is_no_rack_is_refused(text, problem):
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    with pytest.raises(ProviderError) as caught:
-        Rack.load(tmp_path / "none.yaml")
+    with pytest.raises(CodedError) as caught:
+        load_rack(tmp_path / "none.yaml")
     assert str(caught.value) == (
         f"RW804: the rack file {tmp_path}/none.yaml cannot be read: No such file or directory. "
         "Name an existing file with --rack."
@@ -191,7 +191,7 @@ def test_a_file_that_is_not_there_is_named(tmp_path):
 def test_an_unknown_machine_gets_the_nearest_names():
     rack = read("machines:\n" + MACHINE)
     assert rack.machine("golden").name == "golden"
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         rack.machine("goldn")
     assert str(caught.value) == (
         "RW805: the rack has no machine 'goldn'. Name one of its machines, such as golden."

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from providers.errors import ProviderError
+from agent.errors import CodedError
 from providers.power import wake_on_lan
 from providers.power.wake_on_lan import WakeOnLan, magic_packet, parse_magic_packet
 
@@ -29,7 +29,7 @@ def test_an_address_may_be_written_in_several_ways(mac):
     "mac", ["", "52:54:00:77:00", "52:54:00:77:00:1g", f"{MAC}:11", f"{MAC}\n"]
 )
 def test_what_is_no_address_is_refused(mac):
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         magic_packet(mac)
     assert str(caught.value) == (
         f"RW601: {mac!r} is not a MAC address. "
@@ -82,7 +82,7 @@ def test_every_nic_of_the_machine_is_called():
 
 
 def test_it_refuses_to_switch_off():
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         WakeOnLan("node-01", (MAC,), BROADCAST).power_off()
     assert str(caught.value) == (
         "RW602: node-01: the power driver wake-on-lan cannot switch off a machine. "
@@ -91,7 +91,7 @@ def test_it_refuses_to_switch_off():
 
 
 def test_it_refuses_to_reset():
-    with pytest.raises(ProviderError, match=r"RW602: node-01: .* cannot reset a machine\. Restart"):
+    with pytest.raises(CodedError, match=r"RW602: node-01: .* cannot reset a machine\. Restart"):
         WakeOnLan("node-01", (MAC,), BROADCAST).reset()
 
 
@@ -100,7 +100,7 @@ def test_it_knows_nothing_of_the_machines_power():
 
 
 def test_a_network_that_refuses_the_packet_is_worth_another_try():
-    with pytest.raises(ProviderError) as caught:
+    with pytest.raises(CodedError) as caught:
         wake_on_lan.send(MAC, IPv4Address("127.0.0.1"), "no-such-device")
     assert type(caught.value).__name__ == "TransientError"
     assert re.fullmatch(

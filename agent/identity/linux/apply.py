@@ -12,8 +12,6 @@ from attrs import frozen
 
 from agent.config import AgentConfig
 from agent.identity.linux.agent_bundle import AgentBundle, collect_bundle, install_agent
-from agent.identity.linux.clone_residue import remove_residue, set_machine_id
-from agent.identity.linux.hosts_file import own_name_set
 from agent.identity.linux.image_tree import ImageTree
 from agent.identity.linux.network.render import render
 from agent.identity.linux.network.replaced import ATTIC, replaced_files
@@ -32,6 +30,25 @@ manage_etc_hosts: false
 ssh_deletekeys: false
 """
 _NETWORKD_WANTS = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
+_FILES = (
+    "/var/lib/systemd/random-seed",
+    "/var/lib/urandom/random-seed",
+    "/var/lib/random-seed",
+    "/var/lib/NetworkManager/secret_key",  # stable addresses and DUIDs derive from it
+)
+_LEASES = (
+    ("/var/lib/dhcp", "*.lease*"),
+    ("/var/lib/dhclient", "*.lease*"),
+    ("/var/lib/dhcpcd", "*.lease*"),
+    ("/var/lib/NetworkManager", "*.lease"),
+)
+# An agent of the golden machine: its key would make every clone that machine.
+_AGENT_STATE = "/var/lib/rackwright"
+_OWN_ADDRESS = "127.0.1.1"
+_FRESH = """\
+127.0.0.1 localhost
+::1 localhost ip6-localhost ip6-loopback
+"""
 
 
 @frozen
@@ -104,3 +121,40 @@ def _set_network(tree: ImageTree, target: TargetSystem, identity: MachineIdentit
         tree.write(path, file.content.encode(), file.mode)
     if target.network.enable:
         tree.link(_NETWORKD_WANTS, "/usr/lib/systemd/system/systemd-networkd.service")
+
+
+def remove_residue(tree: ImageTree) -> None:
+    """Remove random seeds, DHCP leases and the state of an agent that ran in the image."""
+    for path in _FILES:
+        tree.remove(path)
+    for directory, pattern in _LEASES:
+        for name in tree.list_names(directory, pattern):
+            tree.remove(f"{directory}/{name}")
+    tree.remove_tree(_AGENT_STATE)
+
+
+def set_machine_id(tree: ImageTree, machine_id: str) -> None:
+    """Write machine-id(5); D-Bus's copy is rewritten only where it is a file of its own."""
+    content = f"{machine_id}\n".encode("ascii")
+    tree.write("/etc/machine-id", content, 0o444)
+    if tree.is_file("/var/lib/dbus/machine-id"):
+        tree.write("/var/lib/dbus/machine-id", content, 0o444)
+
+
+def own_name_set(text: str, hostname: str) -> str:
+    """Return the file with the golden machine's name replaced by this one's.
+
+    Debian gives the own name to 127.0.1.1 (Debian Reference, 5.1.1); all else that the
+    file says stays. A name with a domain is followed by its short form.
+    """
+    names = f"{hostname} {hostname.partition('.')[0]}" if "." in hostname else hostname
+    own = f"{_OWN_ADDRESS} {names}"
+    lines = (text or _FRESH).splitlines()
+    places = [index for index, line in enumerate(lines) if line.split()[:1] == [_OWN_ADDRESS]]
+    if not places:
+        local = [index for index, line in enumerate(lines) if line.split()[:1] == ["127.0.0.1"]]
+        lines.insert(local[-1] + 1 if local else 0, own)
+    else:
+        lines[places[0]] = own
+        lines = [line for index, line in enumerate(lines) if index not in places[1:]]
+    return "\n".join(lines) + "\n"

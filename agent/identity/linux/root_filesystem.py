@@ -7,12 +7,13 @@ from tempfile import TemporaryDirectory
 
 from attrs import frozen
 
+from agent.commands import losetup
+from agent.commands.blkid import probe
+from agent.commands.mount import mounted
 from agent.errors import TerminalError
 from agent.identity.linux.fstab import FstabEntry, needed_mounts, partition_of
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
-from agent.identity.linux.mount import mounted
-from agent.identity.linux.partition_device import partition_device
-from agent.inspection.blkid import probe
+from agent.inspection.host_paths import read_number
 from agent.wire.disk import Disk, Partition
 
 _ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
@@ -24,6 +25,7 @@ _CONTAINERS = {
 }
 # Where installers put the root: the default subvolume, Ubuntu and SUSE, Debian, Fedora.
 _SUBVOLUMES = ("", "@", "@rootfs", "root")
+_KERNEL_SECTOR = 512
 
 
 @frozen
@@ -135,3 +137,32 @@ def _elsewhere(disk: Disk, entry: FstabEntry) -> TerminalError:
         f"which is no partition of {disk.node}",
         f"Use an image whose {entry.place} is on a partition of the same disk",
     )
+
+
+@contextmanager
+def partition_device(sysfs: Path, disk: Disk, partition: Partition) -> Iterator[Path]:
+    """Yield the kernel's device for the partition, else a loop device over its range.
+
+    The kernel has none for a disk that is a file, for a partition table that it was not
+    built for, and while its view is older than the table that was just restored.
+    """
+    node = Path(disk.node)
+    device = kernel_partition(sysfs, node, partition)
+    if device is not None:
+        yield device
+        return
+    with losetup.attached(
+        node, partition.start, partition.size, disk.sector_size, write=True
+    ) as loop:
+        yield loop
+
+
+def kernel_partition(sysfs: Path, node: Path, partition: Partition) -> Path | None:
+    """Return the device whose place on the disk is the partition's, None where there is none."""
+    for entry in sorted((sysfs / "block" / node.name).glob(f"{node.name}*")):
+        start = read_number(entry / "start") * _KERNEL_SECTOR
+        size = read_number(entry / "size") * _KERNEL_SECTOR
+        device = node.with_name(entry.name)
+        if (start, size) == (partition.start, partition.size) and device.exists():
+            return device
+    return None

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from agent.identity.linux import ssh_keygen
+from agent.commands import ssh_keygen
 from agent.identity.linux.image_tree import ImageTree
 from agent.inspection.host_keys import fingerprint
 

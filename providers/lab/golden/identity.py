@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from agent.commands.ssh_keygen import host_keys_arguments
 from providers.lab.command import run
 
 _HOST_KEYS = "ssh_host_*"
@@ -57,4 +58,4 @@ def write_identity(tree: Path, identity: DiskIdentity, *, with_esp: bool) -> Non
     (tree / "boot/efi").mkdir(exist_ok=True)
     for key in (tree / "etc/ssh").glob(_HOST_KEYS):
         key.unlink()
-    run(["chroot", tree, "ssh-keygen", "-A"], package="coreutils")
+    run(host_keys_arguments(tree), package="coreutils")

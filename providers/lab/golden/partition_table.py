@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from agent.commands import sfdisk
 from providers.lab.command import run
 
 SECTOR = 512
@@ -77,7 +78,7 @@ def sfdisk_script(table: TableKind, partitions: Sequence[Partition]) -> str:
 def write_table(disk: Path, plan: Layout) -> None:
     """Write the partition table to a disk file. RW801, RW809."""
     run(
-        ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", disk],
+        sfdisk.write_arguments(disk),
         package="fdisk",
         standard_input=sfdisk_script(plan.table, plan.partitions),
         writes=disk,

@@ -1,4 +1,4 @@
-"""The ``sfdisk`` command: a disk's partition table as JSON."""
+"""sfdisk: reading, checking and writing a partition table."""
 
 import json
 import re
@@ -7,10 +7,14 @@ from typing import Any
 
 from attrs import frozen
 
-from agent.command import run_command
+from agent.commands.runner import run_command
 from agent.errors import TerminalError
 
+FILE_SECTOR_SIZE = 512
+"""What sfdisk assumes of a regular file; it cannot be told otherwise."""
+
 _NO_TABLE = 1  # "does not contain a recognized partition table"
+_GOOD = "No errors detected."
 
 
 @frozen
@@ -93,3 +97,22 @@ def _mbr_uuid(table: dict[str, Any], number: int) -> str:
     """Return the PARTUUID that the kernel gives an MBR partition: disk id and number."""
     disk = str(table.get("id", "")).lower().removeprefix("0x")
     return f"{disk}-{number:02x}" if table["label"] == "dos" and disk else ""
+
+
+def verify_arguments(disk: Path) -> list[str]:
+    """Return the command that checks the table of a disk file and changes nothing."""
+    return ["sfdisk", "--verify", str(disk)]
+
+
+def is_good(status: int, words: str) -> bool:
+    """Return whether ``sfdisk --verify`` found the table good.
+
+    The exit status does not tell: sfdisk 2.38 ends with 0 for an unknown table and
+    for a corrupt backup GPT, and says so in words only.
+    """
+    return status == 0 and _GOOD in words and "corrupt" not in words.lower()
+
+
+def write_arguments(disk: Path) -> list[str]:
+    """Return the command that writes the table on its standard input to a disk file."""
+    return ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel", str(disk)]

@@ -1,6 +1,6 @@
-"""The ``systemctl`` command, for ending an installed system's session."""
+"""systemctl, for ending an installed system's session."""
 
-from agent.command import run_command
+from agent.commands.runner import run_command
 
 
 def verb_arguments(verb: str) -> list[str]:

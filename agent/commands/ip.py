@@ -1,8 +1,8 @@
-"""The ``ip`` command: the machine's addresses."""
+"""ip: addresses and links."""
 
 import json
 
-from agent.command import run_command
+from agent.commands.runner import run_command
 from agent.errors import TerminalError
 
 
@@ -34,3 +34,18 @@ def parse_addresses(output: bytes) -> tuple[str, ...]:
             f"ip printed no list of addresses: {error!r}",
             "Compare the version of iproute2 with the supported ones",
         ) from error
+
+
+def batch_arguments() -> list[str]:
+    """Return the command that reads its commands, one a line, from standard input."""
+    return ["ip", "-batch", "-"]
+
+
+def links_up_arguments() -> list[str]:
+    """Return the command that lists the interfaces that are up as JSON."""
+    return ["ip", "-json", "link", "show", "up"]
+
+
+def parse_links(output: bytes) -> list[str]:
+    """Return the names of the interfaces that ``ip -json link show`` lists."""
+    return [link["ifname"] for link in json.loads(output or b"[]") if link]

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from attrs import frozen
 
-from agent.imaging import blkid, btrfs, efi, ext, losetup, ntfs, partclone, xfs
+from agent.commands import blkid, losetup, partclone
+from agent.commands.partclone import MapRefusedError
+from agent.errors import CommandError
+from agent.imaging import btrfs, efi, ext, ntfs, xfs
 from agent.imaging.device import Device
-from agent.imaging.errors import ToolError
 from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition
 from agent.imaging.occupancy import partition_node
-from agent.imaging.partclone import MapRefusedError
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 
@@ -33,20 +34,20 @@ WHOLE_GAP = 16 << 20
 SWAP_HEADER = 64 << 10
 """Bytes kept of a swap area: its header takes one page, at most 64 KiB."""
 
-_DOUBTS: dict[str, Callable[[Reader], str]] = {
-    "ext2": ext.doubt,
-    "ext3": ext.doubt,
-    "ext4": ext.doubt,
-    "xfs": xfs.doubt,
-    "btrfs": btrfs.doubt,
-    "ntfs": ntfs.doubt,
+_UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
+    "ext2": ext.unsupported_reason,
+    "ext3": ext.unsupported_reason,
+    "ext4": ext.unsupported_reason,
+    "xfs": xfs.unsupported_reason,
+    "btrfs": btrfs.unsupported_reason,
+    "ntfs": ntfs.unsupported_reason,
 }
 
 _BOOT_CODE = slice(0, 440)
 
 
 @frozen
-class Survey:
+class DiskScan:
     """Everything of a manifest but its digests."""
 
     table: str
@@ -56,19 +57,19 @@ class Survey:
     used: tuple[Extent, ...]
 
 
-def survey(device: Device) -> Survey:
+def scan(device: Device) -> DiskScan:
     """Find out what is used on an open disk; reads only.
 
     What cannot be mapped safely is kept in full, with the reason in its
-    partition. Raises DiskFailureError and ToolError.
+    partition. Raises DiskFailureError and CommandError.
     """
     table, problem = _table(device)
     if table.kind == "none":
         volume = Slot(0, Extent(0, device.size), "", "")
-        surveyed = [_full(volume, problem) if problem else _volume(device, volume)]
+        scanned = [_full(volume, problem) if problem else _volume(device, volume)]
     else:
-        surveyed = [_volume(device, slot) for slot in table.slots]
-    partitions = tuple(partition for partition, _ in surveyed)
+        scanned = [_volume(device, slot) for slot in table.slots]
+    partitions = tuple(partition for partition, _ in scanned)
     kept = [
         *(region.extent for region in table.regions),
         *kept_gaps([slot.extent for slot in table.slots], device.size),
@@ -76,11 +77,11 @@ def survey(device: Device) -> Survey:
     if table.kind == "none":
         kept = [table.regions[0].extent]
     used = aligned(
-        (*kept, *(extent for _, extents in surveyed for extent in extents)),
+        (*kept, *(extent for _, extents in scanned for extent in extents)),
         device.sector_size,
         device.size,
     )
-    return Survey(table.kind, _firmware(table), table.regions, partitions, used)
+    return DiskScan(table.kind, _firmware(table), table.regions, partitions, used)
 
 
 def kept_gaps(slots: Iterable[Extent], size: int) -> tuple[Extent, ...]:
@@ -114,7 +115,7 @@ def _table(device: Device) -> tuple[Table, str]:
 
 
 def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
-    found = blkid.probe(device.node, slot.extent.offset, slot.extent.length)
+    found = blkid.probe(Path(device.node), slot.extent.offset, slot.extent.length)
     try:
         used = _used(device, slot, found)
     except MapRefusedError as error:
@@ -126,27 +127,27 @@ def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, 
 
 def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, ...]:
     """Return the used extents relative to the partition, or raise MapRefusedError."""
-    if found.type == "swap":
+    if found.filesystem == "swap":
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
         raise MapRefusedError(refusal)
-    if check := _DOUBTS.get(found.type):
-        doubt = check(partial(_read_inside, device, slot.extent))
-        if doubt:
-            raise MapRefusedError(doubt)
+    if check := _UNSUPPORTED_REASON.get(found.filesystem):
+        reason = check(partial(_read_inside, device, slot.extent))
+        if reason:
+            raise MapRefusedError(reason)
     with _source(device, slot.extent) as source:
-        used = partclone.domain_map(found.type, source, slot.extent.length)
-    return kept_of_map(used, slot.extent.length)
+        used = partclone.domain_map(found.filesystem, source, slot.extent.length)
+    return kept_of_map((Extent(*place) for place in used), slot.extent.length)
 
 
 def unmapped(found: blkid.Signature, partition_type: str) -> str:
     """Return why there is no map for what was found, empty where there is one."""
     if found.ambivalent:
         return "signatures of more than one use were found"
-    if found.type in partclone.PROGRAMS:
+    if found.filesystem in partclone.PROGRAMS:
         return ""
-    if found.type:
-        return f"there is no map of used blocks for {found.type}"
+    if found.filesystem:
+        return f"there is no map of used blocks for {found.filesystem}"
     if partition_type == BIOS_BOOT_TYPE:
         return "it holds boot code and no file system"
     return "no file system was recognised"
@@ -160,31 +161,33 @@ def _read_inside(device: Device, window: Extent, offset: int, length: int) -> by
 
 
 @contextmanager
-def _source(device: Device, extent: Extent) -> Iterator[str]:
+def _source(device: Device, extent: Extent) -> Iterator[Path]:
     """Provide a partition as a path of its own, which partclone needs.
 
     The kernel's node where it has one; else a loop device; else, for a disk that
     is a regular file on a machine without the right to loop devices, a sparse copy.
     """
     if extent == Extent(0, device.size):
-        yield device.node
+        yield Path(device.node)
         return
     node = partition_node(device.node, extent.offset, extent.length)
     if node:
-        yield node
+        yield Path(node)
         return
     with ExitStack() as stack:
         try:
-            loop = losetup.attached(device.node, extent.offset, extent.length, device.sector_size)
+            loop = losetup.attached(
+                Path(device.node), extent.offset, extent.length, device.sector_size, write=False
+            )
             source = stack.enter_context(loop)
-        except ToolError as error:
+        except CommandError as error:
             if device.block:
-                reason = f"the kernel shows no device for it, {error.cause}"
+                reason = f"the kernel shows no device for it, losetup failed: {error.words}"
                 raise MapRefusedError(reason) from error
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             copy = Path(folder) / "partition"
             copy_range(Path(device.node), extent.offset, extent.length, copy)
-            source = str(copy)
+            source = copy
         yield source
 
 
@@ -202,7 +205,7 @@ def _partition(slot: Slot, found: blkid.Signature, method: str, reason: str) -> 
         size=slot.extent.length,
         type=slot.type,
         uuid=slot.uuid,
-        filesystem=found.type,
+        filesystem=found.filesystem,
         label=found.label,
         method=method,
         reason=reason,

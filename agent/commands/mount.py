@@ -1,10 +1,10 @@
-"""The ``mount`` and ``umount`` commands."""
+"""mount and umount: a file system at a place in the tree."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.command import run_command
+from agent.commands.runner import run_command
 
 # Nothing of the image may act on the RAM system while it is mounted.
 _HARMLESS = ("nosuid", "nodev", "noexec")

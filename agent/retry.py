@@ -14,7 +14,7 @@ _log = logging.getLogger(__name__)
 
 
 @frozen
-class Patience:
+class RetryPolicy:
     """How long to wait between tries, and for how long in all.
 
     ``first`` and ``cap`` are the first and the longest delay in seconds; ``limit``
@@ -35,10 +35,10 @@ class Patience:
         return longest * (0.5 + 0.5 * chance)
 
 
-def patiently(call: Callable[[], T], patience: Patience, clock: Clock) -> T:
+def retry(call: Callable[[], T], policy: RetryPolicy, clock: Clock) -> T:
     """Return what ``call`` returns, trying again for as long as it fails transiently.
 
-    Raises the last TransientError once ``patience.limit`` is used up; every other
+    Raises the last TransientError once ``policy.limit`` is used up; every other
     exception passes at once.
     """
     began = clock.monotonic()
@@ -48,9 +48,9 @@ def patiently(call: Callable[[], T], patience: Patience, clock: Clock) -> T:
             return call()
         except TransientError as error:
             failures += 1
-            delay = patience.delay(failures, clock.chance())
+            delay = policy.delay(failures, clock.chance())
             waited = clock.monotonic() - began
-            if patience.limit is not None and waited + delay > patience.limit:
+            if policy.limit is not None and waited + delay > policy.limit:
                 raise
             _log.warning("%s failures=%d retry_in=%.1fs", error.cause, failures, delay)
             clock.pause(delay)

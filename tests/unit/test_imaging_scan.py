@@ -5,14 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from agent.imaging.blkid import Signature
+from agent.commands.blkid import Signature
 from agent.imaging.efi import boot_entries, parse_load_option
 from agent.imaging.extent import Extent
 from agent.imaging.flow import flow
 from agent.imaging.gpt import BIOS_BOOT_TYPE
 from agent.imaging.manifest import BootEntry
+from agent.imaging.scan import EDGE, WHOLE_GAP, kept_gaps, kept_of_map, unmapped
 from agent.imaging.sparse import copy_range
-from agent.imaging.survey import EDGE, WHOLE_GAP, kept_gaps, kept_of_map, unmapped
 
 GIB = 1 << 30
 MIB = 1 << 20

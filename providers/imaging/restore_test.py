@@ -1,9 +1,9 @@
-"""Proof of restorability: replay an image and check what comes out.
+"""The restore test: replay an image and check what comes out.
 
 Every chunk of the image is unpacked, hashed and written to a sparse file as a
 restore would write it; then the partition table is compared with the manifest's
 and every file system of which only the used blocks were kept goes through its
-own read-only checker. An image without a good proof is not restored.
+own read-only checker. An image that has not passed is not restored.
 """
 
 import os
@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
+from agent.commands import sfdisk
+from agent.errors import CodedError
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import Chunk, is_zero, unpack
 from agent.imaging.device import open_device
@@ -22,9 +24,8 @@ from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import TableError, read_table
-from providers.errors import ProviderError
-from providers.imaging import btrfs_check, e2fsck, fsck_fat, ntfsfix, sfdisk, xfs_repair
-from providers.imaging.image_record import Proof
+from providers.imaging import btrfs_check, checker, e2fsck, fsck_fat, ntfsfix, xfs_repair
+from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
 _EXT = frozenset(("ext2", "ext3", "ext4"))
@@ -38,19 +39,19 @@ _VOLUME_CHECKS: dict[str, Callable[[Path], str]] = {
 """Checkers that need the file system in a file of its own."""
 
 
-def prove(
+def run_restore_test(
     store: ChunkStore,
     digest: str,
     workdir: Path,
     *,
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> Proof:
+) -> RestoreTest:
     """Replay the image, check it, keep the outcome beside it and return it.
 
     ``workdir`` needs about twice the image's used bytes. A chunk that turns out to
     be corrupt is taken out of use, so that the next backup sends it again. Raises
     UnknownImageError where there is no such image; anything that is wrong with the
-    image itself is in the proof.
+    image itself is in the result.
     """
     data = store.get_manifest(digest)
     image = manifest_format.decode(data)
@@ -58,13 +59,13 @@ def prove(
         findings = list(_findings(store, image, Path(folder)))
     if manifest_format.digest(data) != digest:
         findings.append((False, "the manifest does not have the image's digest"))
-    proof = Proof(
+    outcome = RestoreTest(
         ok=all(good for good, _ in findings),
         details=tuple(text for _, text in findings),
         at=now().astimezone(UTC).isoformat(timespec="seconds"),
     )
-    store.record_proof(digest, proof)
-    return proof
+    store.record_restore_test(digest, outcome)
+    return outcome
 
 
 Finding = tuple[bool, str]
@@ -106,7 +107,7 @@ def _replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
     except CorruptChunkError as error:
         store.set_aside(error.digest)
         return str(error)
-    except ProviderError as error:
+    except CodedError as error:
         return str(error)
     return ""
 
@@ -138,7 +139,9 @@ def _table_problem(image: Manifest, disk: Path) -> str:
     found = [(slot.number, slot.extent, slot.type, slot.uuid) for slot in table.slots]
     if found != [(part.number, part.extent, part.type, part.uuid) for part in image.partitions]:
         return "its partitions are not those of the manifest"
-    return sfdisk.check(disk) if image.sector_size == sfdisk.SECTOR_SIZE else ""
+    if image.sector_size != sfdisk.FILE_SECTOR_SIZE:
+        return ""
+    return checker.run(sfdisk.verify_arguments(disk), sfdisk.is_good)
 
 
 def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:

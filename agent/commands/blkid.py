@@ -1,20 +1,26 @@
-"""The ``blkid`` command: what a range of a device holds."""
+"""blkid: what a range of a device holds."""
 
 import re
 from pathlib import Path
 
 from attrs import frozen
 
-from agent.command import run_command
+from agent.commands.runner import run_command
 
 _NOTHING = 2
-_AMBIVALENT = 8  # signatures of several formats, for example an old RAID's under a new ext4
+_AMBIVALENT = 8
+_LONGEST_LABEL = 200
 _ESCAPE = re.compile(r"\\x([0-9a-fA-F]{2})")
 
 
 @frozen
-class Content:
-    """What was found; all empty where blkid knows nothing there."""
+class Signature:
+    """What was recognised; all empty where nothing was.
+
+    ``filesystem`` is blkid's name of the format, also of swap, LVM and the like.
+    ``ambivalent`` means that signatures of more than one format were found, for example
+    an old RAID's under a new ext4.
+    """
 
     filesystem: str = ""
     label: str = ""
@@ -28,21 +34,22 @@ def probe_arguments(device: Path, start: int, size: int) -> list[str]:
     return ["blkid", "--probe", "--output", "udev", *place, str(device)]
 
 
-def probe(device: Path, start: int, size: int) -> Content:
+def probe(device: Path, start: int, size: int) -> Signature:
     """Return what that range of the device holds; CommandError where it cannot be read."""
     done = run_command(probe_arguments(device, start, size), accept=(0, _NOTHING, _AMBIVALENT))
     if done.status == _AMBIVALENT:
-        return Content(ambivalent=True)
-    return parse_content(done.stdout)
+        return Signature(ambivalent=True)
+    return parse_signature(done.stdout)
 
 
-def parse_content(output: bytes) -> Content:
-    """Return what ``blkid --output udev`` printed."""
+def parse_signature(output: bytes) -> Signature:
+    """Return what ``blkid --output udev`` printed. Unprintable characters become ``?``."""
     lines = output.decode("utf-8", "replace").splitlines()
     values = dict(line.split("=", 1) for line in lines if "=" in line)
-    return Content(
+    label = _decoded(values.get("ID_FS_LABEL_ENC", ""))[:_LONGEST_LABEL]
+    return Signature(
         filesystem=values.get("ID_FS_TYPE", ""),
-        label=_decoded(values.get("ID_FS_LABEL_ENC", "")),
+        label="".join(char if char.isprintable() else "?" for char in label),
         uuid=values.get("ID_FS_UUID", ""),
     )
 

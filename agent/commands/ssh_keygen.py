@@ -1,9 +1,9 @@
-"""The ``ssh-keygen`` command: a host key."""
+"""ssh-keygen: host keys."""
 
 import shutil
 from pathlib import Path
 
-from agent.command import run_command
+from agent.commands.runner import run_command
 
 
 def key_arguments(kind: str, path: Path, comment: str) -> list[str]:
@@ -19,3 +19,8 @@ def is_available() -> bool:
 def make_key(kind: str, path: Path, comment: str) -> None:
     """Write a key pair to ``path`` and ``path.pub``; CommandError where that fails."""
     run_command(key_arguments(kind, path, comment))
+
+
+def host_keys_arguments(root: Path) -> list[str]:
+    """Return the command with which the system below ``root`` makes the host keys that it lacks."""
+    return ["chroot", str(root), "ssh-keygen", "-A"]

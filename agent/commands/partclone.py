@@ -2,12 +2,13 @@
 
 Written against partclone 0.3.23 (Debian 12). What it does not check, although a
 wrong answer would lose data, is checked before it is asked: see ``ext``,
-``xfs``, ``btrfs`` and ``ntfs``.
+``xfs``, ``btrfs`` and ``ntfs`` of ``agent.imaging``.
 """
 
-import subprocess
+from pathlib import Path
 
-from agent.imaging.extent import Extent, merged
+from agent.commands.runner import run_command
+from agent.errors import CommandError, MissingCommandError
 
 PROGRAMS = {
     "ext2": "partclone.extfs",
@@ -23,7 +24,11 @@ PROGRAMS = {
 Only those for which it is known here how to tell that the map may be trusted.
 """
 
+Range = tuple[int, int]
+"""First byte and number of bytes."""
+
 _TIMEOUT = 3600  # seconds; a map of tens of terabytes takes minutes
+_LARGEST_MAP = 512 << 20  # bytes; a line of some 30 for each run of blocks
 _DOMAIN_FIELDS = 3
 _FAILURE_LINE = "Partclone fail"
 
@@ -32,7 +37,7 @@ class MapRefusedError(Exception):
     """There is no map of this file system; the text says why, in one line."""
 
 
-def arguments(program: str, source: str) -> list[str]:
+def arguments(program: str, source: Path) -> list[str]:
     """Return the command that writes the domain map of ``source`` to standard output.
 
     ``--UI-fresh=0`` because the progress thread sleeps that many seconds after
@@ -44,7 +49,7 @@ def arguments(program: str, source: str) -> list[str]:
         "--quiet",
         "--UI-fresh=0",
         "--source",
-        source,
+        str(source),
         "--output",
         "-",
         "--logfile",
@@ -53,38 +58,30 @@ def arguments(program: str, source: str) -> list[str]:
     ]
 
 
-def domain_map(filesystem: str, source: str, size: int) -> tuple[Extent, ...]:
-    """Return the used extents of the file system on ``source``, of ``size`` bytes.
+def domain_map(filesystem: str, source: Path, size: int) -> tuple[Range, ...]:
+    """Return the used ranges of the file system on ``source``, of ``size`` bytes.
 
     What lies behind the file system's end counts as used: nobody said that it is
     free. Raises MapRefusedError when partclone refuses or says nonsense.
     """
     program = PROGRAMS[filesystem]
     try:
-        done = subprocess.run(
-            arguments(program, source),
-            capture_output=True,
-            check=False,
-            timeout=_TIMEOUT,
-            env={"LC_ALL": "C", "PATH": "/usr/sbin:/usr/bin:/sbin:/bin"},
-            stdin=subprocess.DEVNULL,
-        )
-    except FileNotFoundError as error:
+        done = run_command(arguments(program, source), timeout=_TIMEOUT, most_output=_LARGEST_MAP)
+    except MissingCommandError as error:
         raise MapRefusedError(f"{program} is not installed") from error
-    except subprocess.TimeoutExpired as error:
-        raise MapRefusedError(f"{program} took longer than {_TIMEOUT} seconds") from error
-    if done.returncode != 0:
-        raise MapRefusedError(f"{program}: {parse_failure(done.stderr)}")
+    except CommandError as error:
+        words = error.words if error.status is None else parse_failure(error.words)
+        raise MapRefusedError(f"{program}: {words}") from error
     return parse_map(done.stdout, size)
 
 
-def parse_map(output: bytes, size: int) -> tuple[Extent, ...]:
-    """Return the used extents of a domain map, which has the form of a ddrescue map.
+def parse_map(output: bytes, size: int) -> tuple[Range, ...]:
+    """Return the used ranges of a domain map, which has the form of a ddrescue map.
 
     A block is free only where the map says ``?``. Raises MapRefusedError unless
     the map is gapless from 0 and inside ``size``.
     """
-    used: list[Extent] = []
+    used: list[Range] = []
     position = 0
     for line in output.splitlines():
         fields = line.split()
@@ -100,15 +97,17 @@ def parse_map(output: bytes, size: int) -> tuple[Extent, ...]:
             )
         position = start + length
         if fields[2] != b"?":
-            used.append(Extent(start, length))
+            used.append((start, length))
     if not used:
         raise MapRefusedError("partclone found no used block")
-    return merged((*used, Extent(position, size - position)))
+    if position < size:
+        used.append((position, size - position))
+    return tuple(used)
 
 
-def parse_failure(log: bytes) -> str:
+def parse_failure(log: str) -> str:
     """Return partclone's reason: the last line before it says that it failed."""
-    lines = [line.strip() for line in log.decode(errors="replace").splitlines()]
+    lines = [line.strip() for line in log.splitlines()]
     lines = [line for line in lines if line and "Partclone v" not in line]
     for index, line in enumerate(lines):
         if line.startswith(_FAILURE_LINE) and index:
