@@ -89,6 +89,7 @@ def _encode(machines: list[CompiledMachine]) -> bytes:
 def _row(machine: CompiledMachine, shared: int) -> list[Any]:
     return [
         machine.name,
+        machine.display_name,
         machine.macs,
         machine.uuid,
         machine.serial,
@@ -189,10 +190,11 @@ def _origin(file: str, line: int, column: int, path: list[str]) -> Origin:
 def _machine(
     group: str, groups: tuple[str, ...], shared: list[dict[str, Any]], row: list[Any]
 ) -> CompiledMachine:
-    name, macs, uuid, serial, hostname, addresses, formerly, alike, protected_at = row
+    name, display_name, macs, uuid, serial, hostname, addresses, formerly, alike, protected_at = row
     origins: Mapping[str, Origin] = {PROTECT: _origin(*protected_at)} if protected_at else {}
     return CompiledMachine(
         name=name,
+        display_name=display_name,
         group=group,
         groups=groups,
         macs=tuple(macs),

@@ -7,19 +7,10 @@ from dataclasses import dataclass, fields
 from reconciler.planning.fold import KEPT_NAMES
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan, plan_of
-from specs.fleet import Assignment, CompiledFleet, CompiledMachine
+from specs.fleet import MACHINE_FIELDS, Assignment, CompiledFleet, CompiledMachine
 
-_IN_DOCUMENTS = {
-    "power_driver": "power.driver",
-    "hostname": "identity.hostname",
-    "addresses": "identity.addresses",
-    "domain": "identity.domain",
-    "macs": "hardware.macs",
-    "uuid": "hardware.uuid",
-    "serial": "hardware.serial",
-    "assignments": "assign",
-}
-_DERIVED = frozenset({"name", "groups", "origins", "digest"})
+_IN_DOCUMENTS = {field.attribute: field.name for field in MACHINE_FIELDS}
+_DERIVED = frozenset({"name", "groups", "origins"})
 _ABSENT, _PRESENT = "absent", "present"
 
 
@@ -119,7 +110,7 @@ def _machine_changes(
         states = (_ABSENT if before is None else _PRESENT, _ABSENT if after is None else _PRESENT)
         yield "machine", *states
         return
-    if after.digest == before.digest:
+    if (after.digest, after.display_name) == (before.digest, before.display_name):
         return
     for field in fields(CompiledMachine):
         if field.name in _DERIVED:

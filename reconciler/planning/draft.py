@@ -81,7 +81,9 @@ class Draft:
             op_id = "-" if self.running is None else self.running.op_id
         return line_of(machine.name, self.risk, self.action, op_id)
 
-    def item(self, machine: CompiledMachine, formerly: str = "") -> PlanItem:
+    def item(
+        self, machine: CompiledMachine, formerly: str = "", group_display_name: str = ""
+    ) -> PlanItem:
         """Return the item about a machine, whose hardware may have had another name."""
         return PlanItem(
             machine=machine.name,
@@ -99,6 +101,8 @@ class Draft:
             unblock=self.unblock,
             seconds=self.seconds,
             formerly=formerly,
+            display_name=machine.display_name,
+            group_display_name=group_display_name,
         )
 
 

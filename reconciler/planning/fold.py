@@ -72,6 +72,7 @@ class Fold:
     digest: str
     """Over the items' lines."""
     items: Sequence[PlanItem] = field(compare=False, repr=False)
+    group_display_name: str = ""
 
 
 Key = tuple[Risk, str, str, Origin | None]
@@ -162,6 +163,7 @@ def _fold(key: Key, alike: Sequence[Alike], items: Sequence[PlanItem]) -> Fold:
         images=tuple(sorted(images)[:KEPT_IMAGES]),
         digest=digest_of(line for _, line in lines),
         items=items,
+        group_display_name=alike[0][0].group_display_name,
     )
 
 
@@ -203,6 +205,7 @@ _PLAIN = (
     "slowest_seconds",
     "never_observed",
     "digest",
+    "group_display_name",
 )
 
 

@@ -60,7 +60,7 @@ def plan_machines(
     """
     for machine, drafts, before in _decisions(desired, machines, hardware, observed, now):
         for draft in drafts:
-            yield draft.item(machine, before)
+            yield draft.item(machine, before, desired.group_display_names.get(machine.group, ""))
 
 
 def outline_machines(
@@ -79,7 +79,11 @@ def outline_machines(
             if known is None:
                 known = found[key] = draft, machine, []
             known[2].append((machine.name, draft.line(machine)))
-    return [(draft.item(machine), lines) for draft, machine, lines in found.values()]
+    titles = desired.group_display_names
+    return [
+        (draft.item(machine, group_display_name=titles.get(machine.group, "")), lines)
+        for draft, machine, lines in found.values()
+    ]
 
 
 def _decisions(
@@ -108,6 +112,7 @@ def _decisions(
             images=observed.images,
             max_age=max_age,
             now=now,
+            declared_images=desired.images,
             captures=tuple(
                 capture
                 for status in operations
@@ -160,6 +165,7 @@ def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
             reason=document.reason,
             cause=Origin(document.position),
             unblock="Nothing to do: it waits for a version of Rackwright that acts on it",
+            display_name=document.display_name,
         )
 
 

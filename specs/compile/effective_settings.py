@@ -1,18 +1,23 @@
 """What groups, networks and a machine's own settings make together: the same for many machines."""
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from specs.compile.address_pool import AddressPool
 from specs.compile.assignments import compiled
 from specs.compile.context import Surroundings
-from specs.compile.inherited_settings import InheritedSettings
+from specs.compile.inherited_settings import HANDED_DOWN, InheritedSettings
 from specs.compile.power import switched, why_unsupported
-from specs.fleet import Assignment, CompiledNetwork, PowerDriver
+from specs.fleet import PROTECT, Assignment, CompiledNetwork, PowerDriver
+from specs.machine_fields import Values
 from specs.validate.resource import Resource
 
 if TYPE_CHECKING:
     from specs.kinds.machine import Machine
+
+
+_OWN = Values(*HANDED_DOWN)
+_OF_NETWORKS = tuple(field.attribute for field in HANDED_DOWN if field.said.network_has_it)
 
 
 class EffectiveSettings(NamedTuple):
@@ -24,17 +29,22 @@ class EffectiveSettings(NamedTuple):
 
     inherited: InheritedSettings
     labels: dict[str, str]
-    network: str
+    values: Mapping[str, Any]
+    """Of the fields that are handed down as they are, by the attributes of CompiledMachine."""
     room: AddressPool | None
     """In the network; None where there is no such network."""
     network_is_known: bool
     """Whether there certainly is none where ``network`` is empty."""
-    domain: str
     driver: PowerDriver
     unsupported: str
     settings: Mapping[str, str]
-    protect: bool | None
     assignments: tuple[Assignment, ...]
+
+    @property
+    def network(self) -> str:
+        """Return the name of the network; empty for none."""
+        network: str = self.values["network"]
+        return network
 
 
 class EffectiveSettingsCache:
@@ -51,7 +61,7 @@ class EffectiveSettingsCache:
         if spec.power is not None or spec.assign is not None:
             return self._level(resource, model)
         labels = tuple(model.metadata.labels.items())
-        key = (spec.group, spec.network, spec.identity.domain, spec.protect, labels)
+        key = (spec.group, *_OWN.get(model), labels)
         known = self._known.get(key)
         if known is None:
             known = self._known[key] = self._level(resource, model)
@@ -60,21 +70,20 @@ class EffectiveSettingsCache:
     def _level(self, resource: Resource, model: "Machine") -> EffectiveSettings:
         spec = model.spec
         inherited = self._surroundings.tree.inherited(spec.group)
-        name = spec.network or inherited.network or ""
-        network = self._surroundings.networks.get(name)
-        domain = spec.identity.domain or inherited.domain
+        values = {"network": "", PROTECT: None, **inherited.values, **_OWN.by_attribute(model)}
+        network = self._surroundings.networks.get(values["network"])
+        for name in _OF_NETWORKS:
+            values.setdefault(name, getattr(network, name) if network else "")
         power = inherited.power if spec.power is None else switched(spec.power)
         return EffectiveSettings(
             inherited=inherited,
             labels=dict(sorted({**inherited.labels, **model.metadata.labels}.items())),
-            network=name,
+            values=values,
             room=None if network is None else self._room(network),
             network_is_known=inherited.network_is_known and spec.group in self._surroundings.groups,
-            domain=domain or (network.domain if network else ""),
             driver=power.driver,
             unsupported=why_unsupported(power),
             settings=power.settings,
-            protect=inherited.protect if spec.protect is None else spec.protect,
             assignments=inherited.assignments
             if spec.assign is None
             else compiled(spec.assign, resource.document, ()),

@@ -182,6 +182,7 @@ class _Parts:
             settings=compile_settings(of_kind("Fleet"), diagnostics),
             networks=surroundings.networks,
             groups=self.tree.names,
+            group_display_names=self.tree.display_names(),
             scenarios=compile_scenarios(of_kind("Scenario"), diagnostics),
             images=compile_images(of_kind("Image")),
             machines=machines,

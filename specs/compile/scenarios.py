@@ -46,7 +46,12 @@ RESERVED = "inspection"
 def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage]:
     """Return the images that can be read, by name."""
     return {
-        name: CompiledImage(name, resource.model.spec.description, resource.position)
+        name: CompiledImage(
+            name,
+            resource.model.spec.description,
+            resource.position,
+            resource.model.metadata.display_name or "",
+        )
         for name, resource in resources.items()
         if isinstance(resource.model, Image)
     }
@@ -62,7 +67,7 @@ def compile_scenarios(
             _report_reserved(resource, diagnostics)
         if isinstance(resource.model, Scenario):
             _check_images(resource, diagnostics)
-            scenarios[name] = _compiled(resource, resource.model.spec)
+            scenarios[name] = _compiled(resource, resource.model)
     return scenarios
 
 
@@ -100,8 +105,8 @@ def _check_images(resource: Resource, diagnostics: Diagnostics) -> None:
         )
 
 
-def _compiled(resource: Resource, spec: ScenarioSpec) -> CompiledScenario:
-    options = spec.options
+def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
+    spec, options = model.spec, model.spec.options
     steps = tuple(_step(step) for step in spec.steps)
     written = resource.document.value(("spec", "steps"))
     meaning: Canonical = {
@@ -126,6 +131,7 @@ def _compiled(resource: Resource, spec: ScenarioSpec) -> CompiledScenario:
         delivery=_delivery(spec.delivery),
         trigger=options.trigger,
         unsupported=_unsupported(spec),
+        display_name=model.metadata.display_name or "",
     )
 
 
