@@ -293,6 +293,7 @@ def _identity(view: MachineView, disk: Disk) -> ApplyIdentity:
         pin="",
         agent_token="",
         operation="",
+        domain=machine.domain,
     )
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from specs.compile.address_pool import AddressPool
 from specs.compile.assignments import compiled
 from specs.compile.context import Surroundings
+from specs.compile.effects import driver_reason
 from specs.compile.inherited_settings import HANDED_DOWN, InheritedSettings
-from specs.compile.power import switched, why_unsupported
+from specs.compile.power import switched
 from specs.fleet import PROTECT, Assignment, CompiledNetwork, PowerDriver
 from specs.machine_fields import Values
 from specs.validate.resource import Resource
@@ -82,7 +83,7 @@ class EffectiveSettingsCache:
             room=None if network is None else self._room(network),
             network_is_known=inherited.network_is_known and spec.group in self._surroundings.groups,
             driver=power.driver,
-            unsupported=why_unsupported(power),
+            unsupported=driver_reason(power.driver),
             settings=power.settings,
             assignments=inherited.assignments
             if spec.assign is None

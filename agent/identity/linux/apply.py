@@ -78,7 +78,7 @@ def change_tree(
     tree.make_directory("/etc/rackwright", 0o700)
     hostname = new.identity.hostname
     tree.write("/etc/hostname", f"{hostname}\n".encode())
-    hosts = own_name_set(tree.read_text("/etc/hosts") or "", hostname)
+    hosts = own_name_set(tree.read_text("/etc/hosts") or "", new.identity.full_name)
     tree.write("/etc/hosts", hosts.encode("utf-8", "surrogateescape"))
     set_machine_id(tree, new.machine_id)
     _set_network(tree, target, new.identity)
