@@ -84,6 +84,10 @@ def generated_machine(number: int) -> CompiledMachine:
     tail = number.to_bytes(3, "big").hex(":")
     return CompiledMachine(
         name=name,
+        display_name="",
+        formerly=(),
+        domain="",
+        power_settings={},
         group=group,
         groups=("site", group.rpartition("/")[0], group),
         labels={"role": "compute"},

@@ -198,7 +198,7 @@ class Assignment:
     origin: Origin
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class CompiledMachine:
     """One machine with all that its groups gave it, and the declaration of a machine's fields.
 
@@ -211,14 +211,14 @@ class CompiledMachine:
     """
 
     name: Annotated[str, Said("metadata.name")]
-    display_name: Annotated[str, Said("metadata.displayName", for_people=True)] = ""
+    display_name: Annotated[str, Said("metadata.displayName", for_people=True)]
     macs: Annotated[tuple[str, ...], Said("spec.hardware.macs", "list")]
-    uuid: Annotated[str, Said("spec.hardware.uuid")] = ""
-    serial: Annotated[str, Said("spec.hardware.serial")] = ""
-    formerly: Annotated[tuple[str, ...], Said("spec.hardware.formerly", "list")] = ()
+    uuid: Annotated[str, Said("spec.hardware.uuid")]
+    serial: Annotated[str, Said("spec.hardware.serial")]
+    formerly: Annotated[tuple[str, ...], Said("spec.hardware.formerly", "list")]
     """Hardware whose history this machine continues: ``uuid:…`` or ``mac:…`` each."""
     hostname: Annotated[str, Said("spec.identity.hostname")]
-    domain: Annotated[str, Said("spec.identity.domain", handed_down=True, network_has_it=True)] = ""
+    domain: Annotated[str, Said("spec.identity.domain", handed_down=True, network_has_it=True)]
     """The DNS domain: of the identity, else of the groups, else of the network."""
     addresses: Annotated[
         tuple[IPv4Interface, ...], Said("spec.identity.addresses", "list", empty="DHCP")
@@ -226,7 +226,7 @@ class CompiledMachine:
     group: Annotated[str, Said("spec.group")]
     network: Annotated[str, Said("spec.network", handed_down=True)]
     power_driver: Annotated[PowerDriver, Said("spec.power.driver", "power")]
-    power_settings: Mapping[str, str] = field(default_factory=dict)
+    power_settings: Mapping[str, str]
     """What the power driver needs besides its name; a secret as its reference."""
     protect: Annotated[bool | None, Said("spec.protect", "flag", handed_down=True, empty="false")]
     """None: nothing says so or otherwise, and what an earlier revision said still holds."""

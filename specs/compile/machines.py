@@ -29,14 +29,14 @@ if TYPE_CHECKING:
     from specs.kinds.machine import Machine
 
 _NETWORK: Path = ("spec", "network")
-_OWN = Values(
-    *(
-        field
-        for field in MACHINE_FIELDS
-        if field.said.form in {"text", "list"} and not field.said.handed_down
-    )
+_OWN_FIELDS = tuple(
+    field
+    for field in MACHINE_FIELDS
+    if field.said.form in {"text", "list"} and not field.said.handed_down
 )
 """What a machine alone says."""
+_OWN = Values(*_OWN_FIELDS)
+_UNSAID = {field.attribute: "" for field in _OWN_FIELDS if field.said.form == "text"}
 
 
 def compile_machines(
@@ -109,10 +109,9 @@ def _compiled(
     inherited, assignments = level.inherited, level.assignments
     if targets:
         assignments = (*assignments, *(target.assignment for target in targets))
-    values = {**_OWN.by_attribute(model), **level.values, "name": resource.name}
-    values.setdefault("hostname", resource.name)
+    said = {"hostname": resource.name, **_OWN.by_attribute(model), "name": resource.name}
     return CompiledMachine(
-        **values,
+        **{**_UNSAID, **level.values, **said},
         groups=inherited.groups,
         labels=level.labels,
         power_driver=level.driver,

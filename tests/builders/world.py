@@ -65,6 +65,10 @@ def a_machine(number: int, *scenarios: str, **changes: Any) -> CompiledMachine:
     name = f"node-{number:02}"
     machine = CompiledMachine(
         name=name,
+        display_name="",
+        formerly=(),
+        domain="",
+        power_settings={},
         group="lab",
         groups=("lab",),
         labels={},
