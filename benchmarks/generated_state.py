@@ -48,7 +48,7 @@ MANIFEST = "a" * 64
 SCENARIO = CompiledScenario(
     name="clone-golden",
     steps=(RestoreStep("debian12", DiskRequest(), "apply"),),
-    reboot="force",
+    reboot="graceful",
     after="reboot",
     timeout_seconds=7200,
     digest="d" * 64,
@@ -83,6 +83,10 @@ def generated_machine(number: int) -> CompiledMachine:
     tail = number.to_bytes(3, "big").hex(":")
     return CompiledMachine(
         name=name,
+        display_name="",
+        formerly=(),
+        domain="",
+        power_settings={},
         group=group,
         groups=("site", group.rpartition("/")[0], group),
         labels={"role": "compute"},

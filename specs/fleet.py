@@ -8,10 +8,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
+from specs.machine_fields import MachineField, Said, declared
 from specs.types.address_range import AddressRange
 
 PROTECT = "protect"
@@ -116,6 +117,7 @@ class CompiledScenario(NamedTuple):
     trigger: Literal["now", "next-boot"] = "now"
     unsupported: str = ""
     """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
+    display_name: str = ""
 
 
 class CompiledImage(NamedTuple):
@@ -123,7 +125,9 @@ class CompiledImage(NamedTuple):
 
     name: str
     description: str
+    """For people."""
     position: Position
+    display_name: str = ""
 
 
 class UnsupportedDocument(NamedTuple):
@@ -134,6 +138,7 @@ class UnsupportedDocument(NamedTuple):
     reason: str
     """Why, as a clause: ``no provider mirrors packages yet``."""
     position: Position
+    display_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,38 +200,43 @@ class Assignment:
 
 @dataclass(frozen=True, slots=True)
 class CompiledMachine:
-    """One machine with all that its groups gave it.
+    """One machine with all that its groups gave it, and the declaration of a machine's fields.
 
     ``macs`` are lower case with colons, the boot NIC first. ``origins`` has a key
     for every field that was set, in the words of the document
     (``identity.hostname``, ``network``, ``assign[0]``).
+
+    To add a field, add it to a model (``specs/kinds/machine.py``) and here. Documents,
+    rows, CSV, ``explain``, inheritance and the comparison of revisions follow.
     """
 
-    name: str
-    group: str
+    name: Annotated[str, Said("metadata.name")]
+    display_name: Annotated[str, Said("metadata.displayName", for_people=True)]
+    macs: Annotated[tuple[str, ...], Said("spec.hardware.macs", "list")]
+    uuid: Annotated[str, Said("spec.hardware.uuid")]
+    serial: Annotated[str, Said("spec.hardware.serial")]
+    formerly: Annotated[tuple[str, ...], Said("spec.hardware.formerly", "list")]
+    """Hardware whose history this machine continues: ``uuid:…`` or ``mac:…`` each."""
+    hostname: Annotated[str, Said("spec.identity.hostname")]
+    domain: Annotated[str, Said("spec.identity.domain", handed_down=True, network_has_it=True)]
+    """The DNS domain: of the identity, else of the groups, else of the network."""
+    addresses: Annotated[
+        tuple[IPv4Interface, ...], Said("spec.identity.addresses", "list", empty="DHCP")
+    ]
+    group: Annotated[str, Said("spec.group")]
+    network: Annotated[str, Said("spec.network", handed_down=True)]
+    power_driver: Annotated[PowerDriver, Said("spec.power.driver", "power")]
+    power_settings: Mapping[str, str]
+    """What the power driver needs besides its name; a secret as its reference."""
+    protect: Annotated[bool | None, Said("spec.protect", "flag", handed_down=True, empty="false")]
+    """None: nothing says so or otherwise, and what an earlier revision said still holds."""
+    labels: Annotated[Mapping[str, str], Said("metadata.labels", "labels")]
+    assignments: Annotated[tuple["Assignment", ...], Said("spec.assign", "assign", in_rows=False)]
     groups: tuple[str, ...]
     """The group's ancestors and itself, root first."""
-    labels: Mapping[str, str]
-    macs: tuple[str, ...]
-    uuid: str
-    serial: str
-    network: str
-    hostname: str
-    addresses: tuple[IPv4Interface, ...]
-    """Empty means DHCP."""
-    power_driver: PowerDriver
-    protect: bool | None
-    """None: nothing says so or otherwise, and what an earlier revision said still holds."""
-    assignments: tuple[Assignment, ...]
     origins: Mapping[str, Origin]
-    domain: str = ""
-    """The DNS domain: of the identity, else of the groups, else of the network."""
-    formerly: tuple[str, ...] = ()
-    """Hardware whose history this machine continues: ``uuid:…`` or ``mac:…`` each."""
     unsupported: str = ""
     """Why its work cannot begin yet, as a clause; it plans as BLOCKED. Empty: it can."""
-    power_settings: Mapping[str, str] = field(default_factory=dict)
-    """What the power driver needs besides its name; a secret as its reference."""
     holds: tuple[str, ...] = ()
     """The names of the holds that select it."""
 
@@ -239,25 +249,24 @@ class CompiledMachine:
     def digest(self) -> str:
         """Return what changes with the machine's meaning, whatever place or level says it."""
         meaning: dict[str, Canonical] = {
-            "addresses": [str(address) for address in self.addresses],
-            "assign": [[each.scenario, each.run] for each in self.assignments],
-            "domain": self.domain,
-            "group": self.group,
-            "hostname": self.hostname,
-            "labels": self.labels,
-            "macs": list(self.macs),
-            "name": self.name,
-            "network": self.network,
-            "power": {"driver": self.power_driver, **self.power_settings}
-            if self.power_settings
-            else self.power_driver,
-            "protect": self.protect,
-            "serial": self.serial,
-            "uuid": self.uuid,
+            each.column: self._meaning_of(each)
+            for each in MACHINE_FIELDS
+            if not each.said.for_people
         }
-        if self.formerly:
-            meaning["formerly"] = list(self.formerly)
         return digest("Machine", meaning)
+
+    def _meaning_of(self, declared_field: MachineField) -> Canonical:
+        value = getattr(self, declared_field.attribute)
+        match declared_field.said.form:
+            case "list":
+                return list(map(str, value))
+            case "power":
+                return {"driver": value, **self.power_settings}
+            case "assign":
+                return [[each.scenario, each.run] for each in value]
+            case "text" | "flag" | "labels":
+                meaning: Canonical = value
+                return meaning
 
     @property
     def hardware_identities(self) -> tuple[str, ...]:
@@ -268,6 +277,10 @@ class CompiledMachine:
         """
         known = (self.hardware_identity, *(f"mac:{mac}" for mac in self.macs), *self.formerly)
         return tuple(dict.fromkeys(known))
+
+
+MACHINE_FIELDS = declared(CompiledMachine)
+"""What documents, rows, CSV and people know of a machine, in the order in which they have it."""
 
 
 class GroupBudget(NamedTuple):
@@ -326,6 +339,8 @@ class CompiledFleet:
     settings: FleetSettings
     networks: Mapping[str, CompiledNetwork] = field(default_factory=dict)
     groups: tuple[str, ...] = ()
+    group_display_names: Mapping[str, str] = field(default_factory=dict)
+    """Of the groups that have one."""
     scenarios: Mapping[str, CompiledScenario] = field(default_factory=dict)
     images: Mapping[str, CompiledImage] = field(default_factory=dict)
     machines: Mapping[str, CompiledMachine] = field(default_factory=dict)

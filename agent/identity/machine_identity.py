@@ -31,7 +31,7 @@ _MAX_LINUX_HOSTNAME = 64  # HOST_NAME_MAX
 
 @frozen
 class MachineIdentity:
-    """Hostname and network of one machine. No ``addresses`` means DHCP."""
+    """Host name and network of one machine. No ``addresses`` means DHCP."""
 
     hostname: str
     mac: str
@@ -39,6 +39,13 @@ class MachineIdentity:
     gateways: tuple[Address, ...] = ()
     """At most one of each address family."""
     nameservers: tuple[Address, ...] = ()
+    domain: str = ""
+    """Completes the host name, and other names are searched by it; empty for none."""
+
+    @property
+    def full_name(self) -> str:
+        """Return the host name with its domain."""
+        return f"{self.hostname}.{self.domain}" if self.domain else self.hostname
 
 
 def checked_identity(step: ApplyIdentity) -> MachineIdentity:
@@ -46,6 +53,8 @@ def checked_identity(step: ApplyIdentity) -> MachineIdentity:
     problems: list[str] = []
     if not _HOSTNAME.fullmatch(step.hostname) or len(step.hostname) > _MAX_LINUX_HOSTNAME:
         problems.append(f"hostname {step.hostname!r} is not a host name of at most 64 characters")
+    if step.domain and not _HOSTNAME.fullmatch(f"{step.hostname}.{step.domain}"):
+        problems.append(f"domain {step.domain!r} does not complete host name {step.hostname!r}")
     mac = step.mac.lower().replace("-", ":")
     if not _MAC.fullmatch(mac):
         problems.append(f"mac {step.mac!r} is not a MAC address")
@@ -64,6 +73,7 @@ def checked_identity(step: ApplyIdentity) -> MachineIdentity:
         addresses=tuple(address for address in addresses if address is not None),
         gateways=tuple(address for address in gateways if address is not None),
         nameservers=tuple(address for address in nameservers if address is not None),
+        domain=step.domain.lower(),
     )
 
 

@@ -55,6 +55,8 @@ class ApplyIdentity:
     pin: str
     agent_token: str = field(repr=False)
     operation: str
+    domain: str = ""
+    """The DNS domain that completes the host name; empty for none."""
 
 
 @frozen

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from reconciler.authoring.discovery import DiscoveredMachine
-from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.machine_row import MachineRow, machine_row
 from reconciler.authoring.placement import Placement
 from reconciler.authoring.rewrite import AuthoringError
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -28,7 +28,7 @@ def adopted(
         )
     owners = {machine.uuid: machine for machine in fleet.machines.values() if machine.uuid}
     return tuple(
-        MachineRow(
+        machine_row(
             name=name or machine.default_name,
             macs=machine.macs,
             uuid=_unowned(machine, owners),

@@ -2,13 +2,14 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from reconciler.authoring.rewrite import AuthoringError
 from specs.diagnostics.catalogue import CATALOGUE, Explanation
 from specs.diagnostics.codes import Code
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.position import Position
-from specs.fleet import CompiledFleet, CompiledMachine, Origin
+from specs.fleet import MACHINE_FIELDS, CompiledFleet, CompiledMachine, Origin
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,16 @@ class ExplainedField:
     """The groups that it was inherited along, root first; empty when the machine's own."""
     reason: str
     """Why it holds, as a clause: ``the machine's own``, ``default: the machine's name``."""
+    display_name: str = ""
+    """Of the group or the scenario that the value names."""
+
+
+class _Told(NamedTuple):
+    """A value by the name of its field."""
+
+    name: str
+    value: str
+    display_name: str = ""
 
 
 def find_machine(fleet: CompiledFleet, name: str) -> CompiledMachine:
@@ -40,15 +51,16 @@ def find_machine(fleet: CompiledFleet, name: str) -> CompiledMachine:
 
 
 def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[ExplainedField, ...]:
-    """Return every effective value of a machine, defaults included, in the document's order.
+    """Return every effective value of a machine, in the order of ``MACHINE_FIELDS``.
 
-    The holds that select the machine follow as ``holds.NAME``.
+    Defaults are included. The holds that select the machine follow as ``holds.NAME``.
     """
     fields = (
-        _field(name, value, machine.origins[name])
-        if name in machine.origins
-        else _default(name, value, fleet, machine)
-        for name, value in _values(machine)
+        _field(told, machine.origins[told.name])
+        if told.name in machine.origins
+        else _default(told, fleet, machine)
+        for told in _values(fleet, machine)
+        if told.value
     )
     return (*fields, *_holds(fleet, machine))
 
@@ -99,38 +111,39 @@ def find_code(text: str) -> Explanation:
     )
 
 
-def _values(machine: CompiledMachine) -> Iterator[tuple[str, str]]:
-    yield "group", machine.group
-    yield "hardware.macs", ", ".join(machine.macs)
-    if machine.uuid:
-        yield "hardware.uuid", machine.uuid
-    if machine.serial:
-        yield "hardware.serial", machine.serial
-    if machine.formerly:
-        yield "hardware.formerly", ", ".join(machine.formerly)
-    yield "identity.hostname", machine.hostname
-    if machine.domain:
-        yield "identity.domain", machine.domain
-    yield "identity.addresses", ", ".join(map(str, machine.addresses)) or "DHCP"
-    yield "network", machine.network
-    yield "power.driver", machine.power_driver
-    for key, value in machine.power_settings.items():
-        yield f"power.{key}", value
-    yield "protect", str(bool(machine.protect)).lower()
-    for key, value in machine.labels.items():
-        yield f"labels.{key}", value
-    for index, each in enumerate(machine.assignments):
-        yield f"assign[{index}]", f"{each.scenario}, run {each.run}"
+def _values(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[_Told]:
+    """Yield the fields of a machine, and of what they name what people call it."""
+    for field in MACHINE_FIELDS:
+        value = getattr(machine, field.attribute)
+        match field.said.form:
+            case "labels":
+                yield from (_Told(f"{field.name}.{key}", value[key]) for key in value)
+            case "assign":
+                for index, each in enumerate(value):
+                    title = fleet.scenarios[each.scenario].display_name
+                    yield _Told(f"{field.name}[{index}]", f"{each.scenario}, run {each.run}", title)
+            case "power":
+                yield _Told(field.name, value)
+                settings = machine.power_settings
+                yield from (_Told(f"power.{key}", settings[key]) for key in settings)
+            case "list":
+                yield _Told(field.name, ", ".join(map(str, value)) or field.said.empty)
+            case "flag":
+                yield _Told(field.name, str(bool(value)).lower())
+            case "text" if field.attribute == "group":
+                yield _Told(field.name, value, fleet.group_display_names.get(value, ""))
+            case "text" if field.attribute != "name":
+                yield _Told(field.name, value or field.said.empty)
 
 
-def _field(name: str, value: str, origin: Origin) -> ExplainedField:
+def _field(told: _Told, origin: Origin) -> ExplainedField:
     if origin.giver:
         reason = f"through {origin.giver}"
     elif origin.path:
         reason = f"through group {' > '.join(origin.path)}"
     else:
         reason = "the machine's own"
-    return ExplainedField(name, value, origin.position, origin.path, reason)
+    return ExplainedField(*told[:2], origin.position, origin.path, reason, told.display_name)
 
 
 def _holds(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
@@ -147,10 +160,12 @@ _DEFAULTS = {
 }
 
 
-def _default(
-    name: str, value: str, fleet: CompiledFleet, machine: CompiledMachine
-) -> ExplainedField:
-    if name == "identity.domain" and machine.network in fleet.networks:
+_NETWORK_HAS = frozenset(each.name for each in MACHINE_FIELDS if each.said.network_has_it)
+
+
+def _default(told: _Told, fleet: CompiledFleet, machine: CompiledMachine) -> ExplainedField:
+    name, value, display_name = told
+    if name in _NETWORK_HAS and machine.network in fleet.networks:
         network = fleet.networks[machine.network]
         return ExplainedField(name, value, network.position, (), f"from network {network.name}")
-    return ExplainedField(name, value, None, (), _DEFAULTS.get(name, "default"))
+    return ExplainedField(name, value, None, (), _DEFAULTS.get(name, "default"), display_name)

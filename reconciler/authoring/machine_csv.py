@@ -8,7 +8,7 @@ on the way. A cell that begins with ``'`` itself gets one too.
 
 import csv
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
@@ -18,30 +18,24 @@ from reconciler.authoring.given_name import converted
 from reconciler.authoring.machine_row import (
     Assign,
     MachineRow,
+    Value,
     document_text,
     documents_text,
+    machine_row,
     table_text,
 )
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.subnet_mask import prefix_length
 from specs.diagnostics.nearest import NearestNames
+from specs.fleet import MACHINE_FIELDS
+from specs.machine_fields import Form
+from specs.types.display_name import misleading
 from specs.types.mac_address import suggestion
 
-COLUMNS = (
-    "name",
-    "macs",
-    "uuid",
-    "serial",
-    "formerly",
-    "hostname",
-    "domain",
-    "addresses",
-    "group",
-    "network",
-    "power",
-    "protect",
-    "assign",
-)
+_FORMS: Mapping[str, Form] = {
+    field.column: field.said.form for field in MACHINE_FIELDS if field.said.form != "labels"
+}
+COLUMNS = tuple(_FORMS)
 """The columns in the order in which they are written; labels follow as ``label.KEY``."""
 
 OTHER_NAMES: Mapping[str, str] = {
@@ -129,7 +123,7 @@ def as_table(file: str, name: str, found: ReadMachines) -> str:
 
     Raises AuthoringError RW936 for rows with ``assign``: tables have no such field.
     """
-    assigned = [row.name for row in found.rows if row.assign is not None]
+    assigned = [row.name for row in found.rows if "assign" in row.values]
     if assigned:
         raise refused(
             f"{file} has", [f"{file}: {each}: a MachineTable has no assign" for each in assigned]
@@ -151,27 +145,23 @@ def refused(subject: str, errors: Sequence[str]) -> AuthoringError:
 
 
 def _record(row: MachineRow) -> dict[str, str]:
-    assign = row.assign
-    return {
-        "name": row.name,
-        "macs": " ".join(row.macs),
-        "uuid": row.uuid,
-        "serial": row.serial,
-        "formerly": " ".join(row.formerly),
-        "hostname": row.hostname,
-        "domain": row.domain,
-        "addresses": " ".join(row.addresses),
-        "group": row.group,
-        "network": row.network,
-        "power": row.power,
-        "protect": "" if row.protect is None else str(row.protect).lower(),
-        "assign": (
-            ""
-            if assign is None
-            else " ".join(f"{name}={run}" for name, run in assign) or _EMPTY_LIST
-        ),
-        **{_LABEL + key: text for key, text in row.labels.items()},
-    }
+    """Return the cells of a row, by column."""
+    cells: dict[str, str] = {}
+    for column, value in row.values.items():
+        if isinstance(value, Mapping):
+            cells |= {_LABEL + key: text for key, text in value.items()}
+        else:
+            cells[column] = _cell(value)
+    return cells
+
+
+def _cell(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, tuple):
+        parts = (each if isinstance(each, str) else "=".join(each) for each in value)
+        return " ".join(parts) or _EMPTY_LIST
+    return "" if value is None else str(value)
 
 
 def _guarded(cell: str) -> str:
@@ -221,13 +211,14 @@ class _Reader:
 
     def _header(self, line: int, cells: list[str]) -> list[str]:
         known = {*COLUMNS, "subnet mask"}
+        spelled = {column.lower(): column for column in known}
         header: list[str] = []
         for cell in cells:
             text = cell.strip()
             bare = re.sub(r"[\s_-]+", "", text).lower()
-            column = text if text.startswith(_LABEL) else text.lower()
+            column = text if text.startswith(_LABEL) else spelled.get(text.lower(), text.lower())
             if column not in known and not column.startswith(_LABEL):
-                column = OTHER_NAMES.get(bare, bare if bare in known else column)
+                column = OTHER_NAMES.get(bare, spelled.get(bare, column))
             if column not in known and not column.startswith(_LABEL):
                 nearest = NearestNames().find(column, known)
                 hint = f"did you mean {nearest}?" if nearest else f"known: {', '.join(COLUMNS)}"
@@ -247,7 +238,7 @@ class _Reader:
             column: _unguarded(cell.strip()) for column, cell in zip(header, cells, strict=False)
         }
         for column, cell in list(record.items()):
-            if not cell.isprintable():
+            if misleading(cell):
                 self._wrong(line, f"{column}: {cell!r} has characters that cannot be shown")
                 record[column] = ""
         self.rows.append(self._machine(line, record))
@@ -255,32 +246,33 @@ class _Reader:
 
     def _machine(self, line: int, record: Mapping[str, str]) -> MachineRow:
         """Return the row; a sound value stands for each that was reported already."""
+        values: dict[str, Value] = {
+            column: self._value(line, column, form, record.get(column, ""))
+            for column, form in _FORMS.items()
+        }
         given = record.get("name", "")
-        name = self._name(line, given)
-        labels = {
+        values["name"] = name = self._name(line, given)
+        values["group"] = self._group_path(line, record.get("group", ""))
+        values["addresses"] = self._addresses(line, record)
+        was_host_name = given != name == converted(given) and _HOST_NAME.fullmatch(given)
+        values["hostname"] = values["hostname"] or (given if was_host_name else "")
+        values["labels"] = {
             key.removeprefix(_LABEL): text
             for key, text in record.items()
             if key.startswith(_LABEL) and text
         }
-        hostname = record.get("hostname", "")
-        if not hostname and given != name == converted(given) and _HOST_NAME.fullmatch(given):
-            hostname = given
-        return MachineRow(
-            name=name,
-            macs=tuple(map(_mac, record.get("macs", "").split())),
-            group=self._group_path(line, record.get("group", "")),
-            uuid=record.get("uuid", ""),
-            serial=record.get("serial", ""),
-            formerly=tuple(map(_identity, record.get("formerly", "").split())),
-            hostname=hostname,
-            domain=record.get("domain", ""),
-            addresses=self._addresses(line, record),
-            network=record.get("network", ""),
-            power=record.get("power", ""),
-            protect=self._protect(line, record.get("protect", "")),
-            labels=labels,
-            assign=self._assign(line, record.get("assign", "")),
-        )
+        return machine_row(**values)
+
+    def _value(self, line: int, column: str, form: Form, cell: str) -> Value:
+        match form:
+            case "list":
+                return tuple(map(_ITEMS.get(column, str), cell.split()))
+            case "flag":
+                return self._flag(line, column, cell)
+            case "assign":
+                return self._assign(line, cell)
+            case _:
+                return cell
 
     def _name(self, line: int, given: str) -> str:
         if not given:
@@ -322,9 +314,9 @@ class _Reader:
                 ]
         return tuple(addresses)
 
-    def _protect(self, line: int, text: str) -> bool | None:
+    def _flag(self, line: int, column: str, text: str) -> bool | None:
         if text and text.lower() not in {"true", "false"}:
-            self._wrong(line, f"protect: {text!r} is neither true nor false")
+            self._wrong(line, f"{column}: {text!r} is neither true nor false")
         return text.lower() == "true" if text else None
 
     def _assign(self, line: int, text: str) -> Assign | None:
@@ -347,3 +339,7 @@ def _identity(text: str) -> str:
 
 def _mac(text: str) -> str:
     return suggestion(text) or text.lower().replace("-", ":")
+
+
+_ITEMS: Mapping[str, Callable[[str], str]] = {"macs": _mac, "formerly": _identity}
+"""How the items of lists are read that other systems write in several ways."""

@@ -1,85 +1,120 @@
-"""One machine's own settings, as a row of a table has them, and the texts that say them."""
+"""One machine's own settings, as a row of a table has them, and the texts that say them.
+
+Which fields there are, and where a document has each, is said at ``CompiledMachine``.
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
+from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.scalar import flow_list, flow_mapping, scalar
-from specs.fleet import CompiledMachine
-from specs.kinds.machine import Machine
+from specs.desired_state import is_desired_state
+from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.nearest import NearestNames
+from specs.fleet import MACHINE_FIELDS, CompiledFleet, CompiledMachine
+from specs.kinds.machine import Machine, MachineSpec
 from specs.kinds.record import API_VERSION
+from specs.machine_fields import MachineField
+from specs.validate.document import define
+from specs.validate.fields import fields_of
+from specs.yaml import load_file
 
 Assign = tuple[tuple[str, str], ...]
 """Scenarios with their run tokens."""
+Value = str | bool | tuple[str, ...] | Mapping[str, str] | Assign | None
+"""A text, a flag, a list, labels, or assignments, by the form of the field."""
 
 
 @dataclass(frozen=True, slots=True)
 class MachineRow:
-    """What is written of a machine itself; empty or None is what it leaves to its groups.
+    """What is written of a machine itself, by column; what it leaves to its groups is not there.
 
-    Nothing is checked here: a row may hold whatever a file from elsewhere says.
+    Nothing is checked here: a row may hold whatever a file from elsewhere says. Assignments
+    may be an empty list: it replaces what the groups assign.
     """
 
-    name: str
-    macs: tuple[str, ...] = ()
-    group: str = ""
-    uuid: str = ""
-    serial: str = ""
-    formerly: tuple[str, ...] = ()
-    """Hardware whose history the machine continues: ``uuid:...`` or ``mac:...``."""
-    hostname: str = ""
-    domain: str = ""
-    addresses: tuple[str, ...] = ()
-    network: str = ""
-    power: str = ""
-    protect: bool | None = None
-    labels: Mapping[str, str] = field(default_factory=dict)
-    assign: Assign | None = None
-    """An empty list is not None: it replaces what the groups assign."""
+    values: Mapping[str, Value]
+
+    @property
+    def name(self) -> str:
+        """Return the machine's name."""
+        return str(self.values["name"])
+
+    @property
+    def macs(self) -> tuple[str, ...]:
+        """Return its MAC addresses."""
+        return self.texts("macs")
+
+    @property
+    def group(self) -> str:
+        """Return its group; empty where the table's defaults have to name it."""
+        return str(self.values.get("group", ""))
+
+    def texts(self, column: str) -> tuple[str, ...]:
+        """Return a list of texts."""
+        texts: Any = self.values.get(column, ())
+        return tuple(texts)
+
+    def without(self, column: str) -> "MachineRow":
+        """Return the row without one field."""
+        return MachineRow({key: value for key, value in self.values.items() if key != column})
 
     def data(self) -> dict[str, Any]:
-        """Return the Machine document's data."""
-        hardware = _given(
-            macs=self.macs, uuid=self.uuid, serial=self.serial, formerly=self.formerly
-        )
-        identity = _given(hostname=self.hostname, domain=self.domain, addresses=self.addresses)
-        spec = _given(
-            group=self.group,
-            hardware=hardware,
-            identity=identity,
-            network=self.network,
-            power=_given(driver=self.power),
-        )
-        if self.protect is not None:
-            spec["protect"] = self.protect
-        if self.assign is not None:
-            spec["assign"] = tuple({"scenario": name, "run": run} for name, run in self.assign)
+        """Return the Machine document's data, in the order of the models."""
+        sections: dict[str, Any] = {"metadata": {}, "spec": dict.fromkeys(fields_of(MachineSpec))}
+        for field in MACHINE_FIELDS:
+            if field.column in self.values:
+                _put(sections, field.path, _as_written(self.values[field.column]))
+        spec = {key: value for key, value in sections["spec"].items() if value is not None}
         return {
             "apiVersion": API_VERSION,
             "kind": "Machine",
-            "metadata": {"name": self.name, **_given(labels=dict(self.labels))},
+            "metadata": sections["metadata"],
             "spec": spec,
         }
 
 
+def machine_row(**values: Value) -> MachineRow:
+    """Return the row of what is given, by column; empty texts and lists are not."""
+    return MachineRow(
+        {
+            column: value
+            for column, value in values.items()
+            if value or value is False or (column == "assign" and value == ())
+        }
+    )
+
+
+def fleet_rows(files: Mapping[str, bytes], fleet: CompiledFleet) -> tuple[MachineRow, ...]:
+    """Return one row for each machine, in the order of names: what is written of it itself.
+
+    ``files`` are those that ``fleet`` was compiled from. Raises AuthoringError RW938
+    with the names of machines of which more is written than a row can say.
+    """
+    rows: dict[str, MachineRow | None] = {}
+    for file in sorted(filter(is_desired_state, files)):
+        for document in load_file(file, files[file]).documents:
+            model = define(document, Diagnostics(), NearestNames()).model
+            if isinstance(model, Machine):
+                rows[model.metadata.name] = row_of_document(model)
+    for name, machine in fleet.machines.items():
+        if name not in rows:
+            rows[name] = row_of_compiled(machine)
+    more = [name for name, row in rows.items() if row is None]
+    if more:
+        raise AuthoringError(
+            "RW938",
+            f"a row of CSV cannot say all that the repository says of {', '.join(sorted(more))}",
+            "Keep these machines as they are: export would lose a part of them",
+        )
+    return tuple(row for _, row in sorted(rows.items()) if row is not None)
+
+
 def row_of_document(machine: Machine) -> MachineRow | None:
     """Return the row for a Machine document; None when it says more than a row can."""
-    spec = machine.spec
-    row = MachineRow(
-        name=machine.metadata.name,
-        macs=spec.hardware.macs,
-        group=spec.group,
-        uuid=spec.hardware.uuid or "",
-        serial=spec.hardware.serial or "",
-        formerly=spec.hardware.formerly,
-        hostname=spec.identity.hostname or "",
-        domain=spec.identity.domain or "",
-        addresses=tuple(map(str, spec.identity.addresses)),
-        network=spec.network or "",
-        power=spec.power.driver if spec.power else "",
-        protect=spec.protect,
-        labels=machine.metadata.labels,
-        assign=None if spec.assign is None else tuple((e.scenario, e.run) for e in spec.assign),
+    row = machine_row(
+        **{field.column: _value(field, field.of_document(machine)) for field in MACHINE_FIELDS}
     )
     return row if Machine.model_validate(row.data()) == machine else None
 
@@ -95,22 +130,14 @@ def row_of_compiled(machine: CompiledMachine) -> MachineRow | None:
 
     if machine.power_settings and own("power.driver"):
         return None
-
-    return MachineRow(
-        name=machine.name,
-        macs=machine.macs,
-        group=machine.group,
-        uuid=machine.uuid,
-        serial=machine.serial,
-        formerly=machine.formerly,
-        hostname=machine.hostname if own("identity.hostname") else "",
-        domain=machine.domain if own("identity.domain") else "",
-        addresses=tuple(map(str, machine.addresses)),
-        network=machine.network if own("network") else "",
-        power=machine.power_driver if own("power.driver") else "",
-        protect=machine.protect if own("protect") else None,
-        labels={key: text for key, text in machine.labels.items() if own(f"labels.{key}")},
-    )
+    values: dict[str, Value] = {"name": machine.name}
+    for field in MACHINE_FIELDS:
+        value = _value(field, getattr(machine, field.attribute))
+        if isinstance(value, Mapping):
+            values[field.column] = {key: value[key] for key in value if own(f"labels.{key}")}
+        elif own(field.name):
+            values[field.column] = value
+    return machine_row(**values)
 
 
 def documents_text(rows: Iterable[MachineRow]) -> str:
@@ -120,7 +147,7 @@ def documents_text(rows: Iterable[MachineRow]) -> str:
 
 def document_text(row: MachineRow) -> str:
     """Return one Machine document, in the layout of ``rackwright fmt``."""
-    return "".join(f"{line}\n" for line in _document_lines(row))
+    return "".join(f"{line}\n" for line in _lines(row.data(), ""))
 
 
 def group_text(path: str) -> str:
@@ -139,81 +166,70 @@ def table_line(row: MachineRow) -> str:
     return flow_mapping(dict(table_fields(row)))
 
 
-_TABLE_FIELDS = (
-    "uuid",
-    "serial",
-    "formerly",
-    "hostname",
-    "domain",
-    "addresses",
-    "group",
-    "network",
-)
-
-
 def table_fields(row: MachineRow) -> Iterator[tuple[str, str]]:
     """Yield the fields of a row of a MachineTable that are given, their values written."""
-    yield "name", scalar(row.name)
-    yield "macs", flow_list(row.macs)
-    for key in _TABLE_FIELDS:
-        value = getattr(row, key)
-        if value:
-            yield key, scalar(value) if isinstance(value, str) else flow_list(value)
-    if row.power:
-        yield "power", flow_mapping({"driver": scalar(row.power)})
-    if row.protect is not None:
-        yield "protect", str(row.protect).lower()
-    if row.labels:
-        yield "labels", flow_mapping({key: scalar(text) for key, text in row.labels.items()})
+    for field in MACHINE_FIELDS:
+        value = row.values.get(field.column)
+        if value is None or not field.said.in_rows:
+            continue
+        if field.said.form == "power":
+            value = {field.path[-1]: str(value)}
+        yield field.column, _flow(value)
 
 
-def _document_lines(row: MachineRow) -> Iterator[str]:
-    yield f"apiVersion: {API_VERSION}"
-    yield "kind: Machine"
-    yield "metadata:"
-    yield f"  name: {scalar(row.name)}"
-    yield from _section("labels", row.labels)
-    yield "spec:"
-    yield from _fields(2, {"group": row.group})
-    yield "  hardware:"
-    yield f"    macs: {flow_list(row.macs)}"
-    yield from _fields(4, {"uuid": row.uuid, "serial": row.serial})
-    if row.formerly:
-        yield f"    formerly: {flow_list(row.formerly)}"
-    identity = {"hostname": row.hostname, "domain": row.domain}
-    yield from _section("identity", identity, is_wanted=bool(row.addresses))
-    if row.addresses:
-        yield f"    addresses: {flow_list(row.addresses)}"
-    yield from _fields(2, {"network": row.network})
-    yield from _section("power", {"driver": row.power})
-    if row.protect is not None:
-        yield f"  protect: {str(row.protect).lower()}"
-    yield from _assign_lines(row.assign)
+def _value(field: MachineField, value: Any) -> Value:  # noqa: ANN401 - a value of any form
+    """Return what a row has of a value of a model or of a compiled machine."""
+    if value is None:
+        return None
+    match field.said.form:
+        case "list":
+            return tuple(map(str, value))
+        case "assign":
+            return tuple((each.scenario, each.run) for each in value)
+        case "flag":
+            return bool(value)
+        case "labels":
+            return dict(value)
+        case "text" | "power":
+            return str(value)
 
 
-def _section(name: str, fields: Mapping[str, str], *, is_wanted: bool = False) -> Iterator[str]:
-    if is_wanted or any(fields.values()):
-        yield f"  {name}:"
-    yield from _fields(4, fields)
+def _as_written(value: Value) -> Any:  # noqa: ANN401 - document values are of any type
+    if isinstance(value, tuple):
+        return tuple(
+            each if isinstance(each, str) else {"scenario": each[0], "run": each[1]}
+            for each in value
+        )
+    return value
 
 
-def _fields(column: int, fields: Mapping[str, str]) -> Iterator[str]:
-    for key, text in fields.items():
-        if text:
-            yield f"{' ' * column}{scalar(key)}: {scalar(text)}"
+def _put(sections: dict[str, Any], path: tuple[str, ...], value: object) -> None:
+    for part in path[:-1]:
+        if sections.get(part) is None:
+            sections[part] = {}
+        sections = sections[part]
+    sections[path[-1]] = value
 
 
-def _assign_lines(assign: Assign | None) -> Iterator[str]:
-    if assign is None:
-        return
-    if not assign:
-        yield "  assign: []"
-        return
-    yield "  assign:"
-    for name, run in assign:
-        yield f"    - scenario: {scalar(name)}"
-        yield f"      run: {scalar(run)}"
+def _flow(value: Value) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Mapping):
+        return flow_mapping({key: scalar(text) for key, text in value.items()})
+    return flow_list(map(str, value)) if isinstance(value, tuple) else scalar(str(value))
 
 
-def _given(**fields: Any) -> dict[str, Any]:  # noqa: ANN401 - document values are of any type
-    return {key: value for key, value in fields.items() if value}
+def _lines(data: Mapping[str, Any], indent: str) -> Iterator[str]:
+    """Yield the lines of a mapping in block style; lists of texts stand on one line."""
+    for key, value in data.items():
+        if isinstance(value, Mapping):
+            yield f"{indent}{scalar(key)}:"
+            yield from _lines(value, f"{indent}  ")
+        elif isinstance(value, tuple) and value and isinstance(value[0], Mapping):
+            yield f"{indent}{scalar(key)}:"
+            for item in value:
+                first, *rest = _lines(item, f"{indent}    ")
+                yield f"{indent}  - {first.lstrip()}"
+                yield from rest
+        else:
+            yield f"{indent}{scalar(key)}: {_flow(value)}"

@@ -12,14 +12,23 @@ _PLAIN = re.compile(
 """Words, addresses and UUIDs: nobody takes them for numbers."""
 _WORDS = frozenset({"true", "false", "null", "yes", "no", "on", "off", "y", "n"})
 """Values to one version of YAML or another."""
+_WIDE_SPACE = "\u3000"
+_MAX_SHORT = 0xFFFF
 
 
 def scalar(text: str) -> str:
     """Return text as a scalar that every YAML parser reads as that text."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS:
         return text
-    # JSON is YAML, except that JSON lets pass what YAML does not show; ASCII has none of it.
-    return dumps(text, ensure_ascii=not text.isprintable())
+    # JSON is YAML, but for what it lets pass and YAML does not show.
+    return "".join(map(_shown, dumps(text, ensure_ascii=False)))
+
+
+def _shown(character: str) -> str:
+    if character.isprintable() or character == _WIDE_SPACE:
+        return character
+    code = ord(character)
+    return f"\\u{code:04x}" if code <= _MAX_SHORT else f"\\U{code:08x}"
 
 
 def flow_list(texts: Iterable[str]) -> str:

@@ -49,6 +49,8 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
         explained,
         find_machine,
     )
+    from reconciler.views.untrusted import for_terminal  # noqa: PLC0415
+    from specs.types.display_name import named  # noqa: PLC0415
 
     project = Project(repo, ref, state)
     machine = find_machine(project.whole_fleet, subject.removeprefix(_MACHINE))
@@ -58,16 +60,19 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
     if output_format == "json":
         document = {
             "machine": machine.name,
+            "displayName": machine.display_name,
             "revision": project.source.revision,
             "fields": [_as_json(each) for each in fields],
         }
         click.echo(dumps(document, indent=2))
         return
-    click.echo(f"machine/{machine.name} in {project.source.revision[:_SHORT]}")
+    title = named(for_terminal(machine.display_name), f"machine/{machine.name}")
+    click.echo(f"{title} in {project.source.revision[:_SHORT]}")
     width = max(len(each.field) for each in fields)
     for each in fields:
         place = f"{each.position}, {each.reason}" if each.position else each.reason
-        click.echo(f"  {each.field:<{width}}  {each.value}")
+        value = for_terminal(named(each.display_name, each.value))
+        click.echo(f"  {each.field:<{width}}  {value}")
         click.echo(f"  {'':<{width}}  └ {place}")
 
 
@@ -76,6 +81,7 @@ def _as_json(field: "ExplainedField") -> dict[str, object]:
     return {
         "field": field.field,
         "value": field.value,
+        "displayName": field.display_name,
         "file": place.file if place else None,
         "line": place.line if place else None,
         "column": place.column if place else None,

@@ -26,10 +26,9 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
     """Write all machines as CSV: what is written of each itself, not what groups give it.
 
     `rackwright import csv` reads the same columns and makes the same machines of
-    them: name, macs, group, and as needed uuid, serial, formerly, hostname, domain,
-    addresses, network, power, protect, assign (scenario=run) and label.KEY. Lists are
-    separated by spaces. A machine that a row cannot say, such as one with the address
-    of its BMC, is refused.
+    them: name, macs, group and, as needed, the other fields of the rows of a
+    MachineTable, assign (scenario=run) and label.KEY. Lists are separated by spaces. A
+    machine that a row cannot say, such as one with the address of its BMC, is refused.
 
     A cell that a spreadsheet would calculate (it begins with = + - @ or a tab) is
     written with a ' before it, which import takes away again.
@@ -40,8 +39,8 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
       rackwright export csv --ref v1 | head
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.project import Project  # noqa: PLC0415
-    from reconciler.authoring.fleet_rows import fleet_rows  # noqa: PLC0415 - not for --help
     from reconciler.authoring.machine_csv import csv_text  # noqa: PLC0415
+    from reconciler.authoring.machine_row import fleet_rows  # noqa: PLC0415 - not for --help
 
     project = Project(repo, ref, state)
     rows = fleet_rows(project.source.files, project.whole_fleet)

@@ -2,10 +2,16 @@
 
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.options import format_option, state_option
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from specs.fleet import CompiledImage
 
 
 @click.group()
@@ -14,9 +20,16 @@ def image() -> None:
 
 
 @image.command("ls")
+@click.option(
+    "--repo",
+    envvar="RACKWRIGHT_REPO",
+    default="",
+    metavar="DIR|URL",
+    help="Show what this repository calls the images, and its descriptions of them.",
+)
 @state_option
 @format_option
-def ls(state: Path, output_format: str) -> int:
+def ls(repo: str, state: Path, output_format: str) -> int:
     """List the images: name, digest, age, sizes, and whether each can be restored."""
     from providers.imaging.store import ChunkStore  # noqa: PLC0415
     from reconciler.app.project import utc_now  # noqa: PLC0415
@@ -24,10 +37,13 @@ def ls(state: Path, output_format: str) -> int:
     from reconciler.views.image_text import image_table  # noqa: PLC0415
 
     images = ChunkStore(state / "store").images()
+    declared = _declared(repo, state) if repo and images else {}
     if output_format == "json":
         document = [
             {
                 "name": each.name,
+                "displayName": declared[each.name].display_name if each.name in declared else "",
+                "description": declared[each.name].description if each.name in declared else "",
                 "digest": each.digest,
                 "created": each.created,
                 "diskSize": each.disk_size,
@@ -40,7 +56,19 @@ def ls(state: Path, output_format: str) -> int:
         ]
         click.echo(dumps(document, indent=2))
     elif images:
-        console().print(image_table(images, utc_now()))
+        console().print(image_table(images, utc_now(), declared))
     else:
         click.echo("no images yet: a scenario with a backup step captures one")
     return 0
+
+
+def _declared(repo: str, state: Path) -> "Mapping[str, CompiledImage]":
+    """Return what a repository says of images; nothing, and why, where it cannot be read."""
+    from reconciler.app.project import Project  # noqa: PLC0415 - slow to load
+    from reconciler.errors import ReconcilerError  # noqa: PLC0415
+
+    try:
+        return Project(repo, None, state).fleet.images
+    except ReconcilerError as error:
+        click.echo(f"display names are not shown: {error}", err=True)
+        return {}

@@ -31,9 +31,9 @@ def import_() -> None:
 def import_csv(file: Path, out: Path, group: str, form: str) -> None:
     """Turn a list of machines into documents.
 
-    The first line names the columns: name and macs, and as needed uuid, serial,
-    formerly, hostname, domain, addresses (with prefix length, or a column Subnet
-    Mask), group, network, power, protect, assign (scenario=run) and label.KEY.
+    The first line names the columns: name and macs and, as needed, the other fields
+    of the rows of a MachineTable (addresses with prefix length, or a column Subnet
+    Mask), assign (scenario=run) and label.KEY.
     Headings such as "Machine Name", "MAC Address", "IP Address" and "Machine Group"
     are understood. UTF-8 and Shift_JIS, commas, semicolons and tabs are.
 

@@ -35,7 +35,17 @@ def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
             "revision": project.fleet.revision,
             "held": str(held) if held else None,
             "machines": [
-                {**each._asdict(), "last_seen": each.last_seen and each.last_seen.isoformat()}
+                {
+                    "machine": each.machine,
+                    "displayName": each.display_name,
+                    "group": each.group,
+                    "groupDisplayName": each.group_display_name,
+                    "condition": each.condition,
+                    "reason": each.reason,
+                    "run": each.run,
+                    "scenarioDisplayName": each.scenario_display_name,
+                    "last_seen": each.last_seen and each.last_seen.isoformat(),
+                }
                 for each in states
             ],
             "unknownMacs": list(observed.unknown_macs),

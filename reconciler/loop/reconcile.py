@@ -240,8 +240,9 @@ class Reconciler:
 
     def _failed(self, key: str, error: Exception, now: datetime) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
-        known = isinstance(error, CodedError)
-        code, cause = (error.code, error.cause) if known else ("RW790", one_line(error))
+        code, cause = "RW790", one_line(error)
+        if isinstance(error, CodedError):
+            code, cause = error.code, error.cause
         log.error("machine not reconciled", machine=key, code=code, cause=cause, times=count)
         log.debug("machine not reconciled", machine=key, exc_info=error)
         with suppress(StateError):  # most likely for the same reason

@@ -68,7 +68,9 @@ class Decision:
     unblock: str = ""
     seconds: int = 0
 
-    def item(self, machine: CompiledMachine, formerly: str = "") -> PlanItem:
+    def item(
+        self, machine: CompiledMachine, formerly: str = "", group_display_name: str = ""
+    ) -> PlanItem:
         """Return the item about a machine, whose hardware may have had another name."""
         return PlanItem(
             machine=machine.name,
@@ -86,4 +88,6 @@ class Decision:
             unblock=self.unblock,
             seconds=self.seconds,
             formerly=formerly,
+            display_name=machine.display_name,
+            group_display_name=group_display_name,
         )

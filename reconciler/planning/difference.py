@@ -3,23 +3,17 @@
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
+from operator import attrgetter
 
 from reconciler.planning.fold import KEPT_NAMES
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan, plan_of
-from specs.fleet import Assignment, CompiledFleet, CompiledMachine
+from specs.fleet import MACHINE_FIELDS, Assignment, CompiledFleet, CompiledMachine
 
-_IN_DOCUMENTS = {
-    "power_driver": "power.driver",
-    "hostname": "identity.hostname",
-    "addresses": "identity.addresses",
-    "domain": "identity.domain",
-    "macs": "hardware.macs",
-    "uuid": "hardware.uuid",
-    "serial": "hardware.serial",
-    "assignments": "assign",
-}
-_DERIVED = frozenset({"name", "groups", "origins", "digest"})
+_IN_DOCUMENTS = {field.attribute: field.name for field in MACHINE_FIELDS}
+_FOR_PEOPLE = attrgetter(*(each.attribute for each in MACHINE_FIELDS if each.said.for_people))
+"""What people read and no digest has."""
+_DERIVED = frozenset({"name", "groups", "origins"})
 _ABSENT, _PRESENT = "absent", "present"
 
 
@@ -119,7 +113,7 @@ def _machine_changes(
         states = (_ABSENT if before is None else _PRESENT, _ABSENT if after is None else _PRESENT)
         yield "machine", *states
         return
-    if after.digest == before.digest:
+    if (after.digest, _FOR_PEOPLE(after)) == (before.digest, _FOR_PEOPLE(before)):
         return
     for field in fields(CompiledMachine):
         if field.name in _DERIVED:

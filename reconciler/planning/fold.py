@@ -69,6 +69,7 @@ class Fold:
     digest: str
     """Over the items' lines."""
     items: Sequence[PlanItem] = field(compare=False, repr=False)
+    group_display_name: str = ""
 
 
 Key = tuple[Risk, str, str, Origin | None]
@@ -129,6 +130,7 @@ def _fold(key: Key, items: Iterable[PlanItem]) -> Fold:
         images=tuple(sorted(images)[:KEPT_IMAGES]),
         digest=digest_of(item.line for item in ordered),
         items=ordered,
+        group_display_name=ordered[0].group_display_name,
     )
 
 

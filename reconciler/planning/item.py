@@ -6,6 +6,7 @@ from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
 from specs.fleet import Origin
+from specs.types.display_name import named
 
 if TYPE_CHECKING:
     from reconciler.state.operation import Operation
@@ -75,6 +76,7 @@ class ImageChange(NamedTuple):
     created: datetime
     replaces: str = ""
     """Manifest that the last verified restore wrote to this disk; empty when none did."""
+    display_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +108,9 @@ class PlanItem:
     """Estimate of how long the machine is at work; 0 where there is nothing to go by."""
     formerly: str = ""
     """The name that the machine's hardware was last known by, where that is another one."""
+    display_name: str = ""
+    """What people call the machine or the document."""
+    group_display_name: str = ""
 
     @property
     def name(self) -> str:
@@ -115,7 +120,8 @@ class PlanItem:
     @property
     def title(self) -> str:
         """Return the name as people see it, with the earlier one: ``node-02 (was node-01)``."""
-        return f"{self.name} (was {self.formerly})" if self.formerly else self.name
+        shown = named(self.display_name, self.name)
+        return f"{shown} (was {self.formerly})" if self.formerly else shown
 
     @property
     def starts(self) -> bool:

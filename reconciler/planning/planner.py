@@ -75,6 +75,7 @@ def plan_machines(
             images=observed.images,
             max_age=max_age,
             now=now,
+            declared_images=desired.images,
             captures=tuple(
                 capture
                 for status in operations
@@ -96,7 +97,7 @@ def plan_machines(
                 decided[wanted] = _decisions(desired, view_of(machine))
             decisions = decided[wanted]
         for decision in decisions:
-            yield decision.item(machine, before)
+            yield decision.item(machine, before, desired.group_display_names.get(machine.group, ""))
 
 
 def _by_hardware(
@@ -134,6 +135,7 @@ def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
             reason=document.reason,
             cause=Origin(document.position),
             unblock="Nothing to do: it waits for a version of Rackwright that acts on it",
+            display_name=document.display_name,
         )
 
 

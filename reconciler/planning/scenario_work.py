@@ -1,7 +1,7 @@
 """From a scenario to the steps that one machine's agent will run."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import assert_never
 
@@ -17,6 +17,7 @@ from specs.fleet import (
     PROTECT,
     Assignment,
     BackupStep,
+    CompiledImage,
     CompiledMachine,
     CompiledNetwork,
     CompiledScenario,
@@ -56,6 +57,8 @@ class MachineView:
     """What this machine's operations brought into the store."""
     disputed: tuple[Disputed, ...] = ()
     """Operations that may have been this machine's or another's."""
+    declared_images: Mapping[str, CompiledImage] = field(default_factory=dict)
+    """What the repository says of images, by name."""
 
     @property
     def system_is_running(self) -> bool:
@@ -226,12 +229,14 @@ def _unprotect(machine: CompiledMachine) -> str:
 
 
 def _change(view: MachineView, target: _Target) -> ImageChange:
+    declared = view.declared_images.get(target.image.name)
     return ImageChange(
         name=target.image.name,
         manifest=target.image.manifest,
         used_bytes=target.image.used_bytes,
         created=target.image.created,
         replaces=image_on(target.disk.identity, view.operations),
+        display_name=declared.display_name if declared else "",
     )
 
 
@@ -288,6 +293,7 @@ def _identity(view: MachineView, disk: Disk) -> ApplyIdentity:
         pin="",
         agent_token="",
         operation="",
+        domain=machine.domain,
     )
 
 

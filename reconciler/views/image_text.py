@@ -1,6 +1,6 @@
 """Images as a terminal shows them."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 
 from rich import box
@@ -10,10 +10,15 @@ from rich.text import Text
 
 from providers.imaging.image_record import ImageEntry
 from reconciler.views.age import ago
+from reconciler.views.untrusted import for_terminal
+from specs.fleet import CompiledImage
+from specs.types.display_name import named
 
 
-def image_table(images: Iterable[ImageEntry], now: datetime) -> Table:
-    """Return one row per image."""
+def image_table(
+    images: Iterable[ImageEntry], now: datetime, declared: Mapping[str, CompiledImage]
+) -> Table:
+    """Return one row per image; ``declared`` is what the repository says of some, by name."""
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("image", no_wrap=True)
     table.add_column("digest", no_wrap=True)
@@ -24,7 +29,7 @@ def image_table(images: Iterable[ImageEntry], now: datetime) -> Table:
     table.add_column("restorable", overflow="fold")
     for image in images:
         table.add_row(
-            image.name,
+            _name(image.name, declared.get(image.name)),
             image.digest[:12],
             ago(datetime.fromisoformat(image.created), now),
             decimal(image.disk_size),
@@ -33,3 +38,12 @@ def image_table(images: Iterable[ImageEntry], now: datetime) -> Table:
             Text(image.problem, style="red") if image.problem else Text("proved", style="green"),
         )
     return table
+
+
+def _name(name: str, declared: CompiledImage | None) -> Text:
+    if declared is None:
+        return Text(name)
+    shown = Text(for_terminal(named(declared.display_name, name)))
+    if declared.description:
+        shown.append(f"\n{for_terminal(declared.description)}", style="dim")
+    return shown

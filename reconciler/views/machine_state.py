@@ -24,6 +24,9 @@ class MachineState(NamedTuple):
     run: str
     """The newest assignment as ``scenario run``."""
     last_seen: datetime | None
+    display_name: str = ""
+    group_display_name: str = ""
+    scenario_display_name: str = ""
 
 
 def machine_states(
@@ -69,6 +72,11 @@ def machine_states(
                 reason=reason,
                 run=f"{newest.scenario} {newest.run}" if newest else "",
                 last_seen=seen.last_seen,
+                display_name=machine.display_name,
+                group_display_name=desired.group_display_names.get(machine.group, ""),
+                scenario_display_name=desired.scenarios[newest.scenario].display_name
+                if newest
+                else "",
             )
         )
     return tuple(states)

@@ -1,9 +1,12 @@
 """The shape of a plan as JSON. Times are ISO 8601 in UTC, sizes bytes, ``""`` means none."""
 
-from typing import Literal
+from typing import (
+    Literal,
+    NotRequired,  # pydantic needs this one before Python 3.12
+)
 
 from pydantic import ConfigDict, with_config
-from typing_extensions import TypedDict  # pydantic needs this one before Python 3.12
+from typing_extensions import TypedDict
 
 FORMAT: Literal["rackwright-plan/2"] = "rackwright-plan/2"
 _EXACT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
@@ -52,6 +55,8 @@ class ImageDocument(TypedDict):
     """An image on its way to a disk; the n-th image of an item goes to its n-th disk."""
 
     name: str
+    displayName: NotRequired[str]
+    """What people call it."""
     manifest: str
     replaces: str
     """Manifest that the last verified restore wrote to this disk."""
@@ -66,11 +71,14 @@ class ItemDocument(TypedDict):
     fold: int
     """Index of its fold in ``folds``."""
     machine: str
+    displayName: NotRequired[str]
+    """What people call the machine or the document."""
     formerly: str
     """The name that its hardware was last known by, where Git calls it otherwise now."""
     subject: str
     """The document that it is about where ``machine`` is empty: ``Package nginx``."""
     group: str
+    groupDisplayName: NotRequired[str]
     risk: RiskName
     action: str
     reason: str
@@ -110,6 +118,7 @@ class FoldDocument(TypedDict):
     risk: RiskName
     action: str
     group: str
+    groupDisplayName: NotRequired[str]
     cause: CauseDocument | None
     count: int
     toStart: int

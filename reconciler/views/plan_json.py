@@ -65,6 +65,7 @@ def _fold(each: Fold) -> FoldDocument:
         "risk": each.risk.value,
         "action": each.action,
         "group": each.group,
+        "groupDisplayName": each.group_display_name,
         "cause": _cause(each.cause),
         "count": each.count,
         "toStart": each.to_start,
@@ -96,9 +97,11 @@ def item_document(item: PlanItem, fold: int) -> ItemDocument:
     return {
         "fold": fold,
         "machine": item.machine,
+        "displayName": item.display_name,
         "formerly": item.formerly,
         "subject": item.subject,
         "group": item.group,
+        "groupDisplayName": item.group_display_name,
         "risk": item.risk.value,
         "action": item.action,
         "reason": item.reason,
@@ -152,6 +155,7 @@ def _backup(backup: LastBackup | None) -> BackupDocument | None:
 def _image(image: ImageChange) -> ImageDocument:
     return {
         "name": image.name,
+        "displayName": image.display_name,
         "manifest": image.manifest,
         "replaces": image.replaces,
         "usedBytes": image.used_bytes,

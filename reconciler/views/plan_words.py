@@ -19,6 +19,7 @@ from reconciler.planning.plan import Plan
 from reconciler.planning.rollup import Row
 from reconciler.views.age import ago, duration
 from specs.fleet import Origin
+from specs.types.display_name import named
 
 SHORT = 12
 """Hex digits of a digest or commit that people see."""
@@ -72,7 +73,7 @@ def _actions(row: Row) -> str:
 def place(row: Row) -> str:
     """Return the group, or the common ancestor with ``/**``; empty for documents."""
     if len(row.groups) == 1:
-        return row.groups[0]
+        return named(row.folds[0].group_display_name, row.groups[0])
     return f"{row.group}/**" if row.group else "**"
 
 
@@ -121,7 +122,8 @@ def image(change: ImageChange, now: datetime) -> str:
     before = change.replaces[:SHORT] or "nothing known"
     same = " (the same)" if change.replaces == change.manifest else ""
     captured = ago(change.created, now)
-    return f"{change.name} {before} → {change.manifest[:SHORT]}{same} · captured {captured}"
+    name = named(change.display_name, change.name)
+    return f"{name} {before} → {change.manifest[:SHORT]}{same} · captured {captured}"
 
 
 def effort(bytes_to_move: int, seconds: int) -> str:

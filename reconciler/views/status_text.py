@@ -9,6 +9,8 @@ from rich.text import Text
 
 from reconciler.views.age import ago
 from reconciler.views.machine_state import MachineState
+from reconciler.views.untrusted import for_terminal
+from specs.types.display_name import named
 
 _COLOURS = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Unknown": "cyan"}
 
@@ -24,11 +26,15 @@ def status_table(states: Iterable[MachineState], now: datetime) -> Table:
     table.add_column("reason", overflow="fold", ratio=1)
     for state in states:
         table.add_row(
-            state.machine,
-            state.group or "-",
+            _shown(state.display_name, state.machine),
+            _shown(state.group_display_name, state.group),
             Text(state.condition, style=_COLOURS[state.condition]),
-            state.run or "-",
+            _shown(state.scenario_display_name, state.run),
             ago(state.last_seen, now),
             state.reason,
         )
     return table
+
+
+def _shown(display_name: str, name: str) -> Text:
+    return Text(for_terminal(named(display_name, name)) or "-")

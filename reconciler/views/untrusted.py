@@ -23,7 +23,10 @@ def for_terminal(text: str) -> str:
 
 
 def _visible(character: str) -> str:
-    if character == " " or (character.isprintable() and unicodedata.category(character) != "Cf"):
+    category = unicodedata.category(character)
+    if category == "Zs":
+        return " "  # of whatever width: names in Japanese have a wide one
+    if character.isprintable() and category != "Cf":
         return character
     code = ord(character)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"  # noqa: PLR2004 - one byte

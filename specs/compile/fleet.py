@@ -168,6 +168,7 @@ def _fleet(
         settings=compile_settings(of_kind("Fleet"), diagnostics),
         networks=context.networks,
         groups=context.tree.names,
+        group_display_names=context.tree.display_names(),
         scenarios=compile_scenarios(of_kind("Scenario"), diagnostics),
         images=compile_images(of_kind("Image")),
         machines=machines,

@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from specs.compile.assignments import compiled
-from specs.compile.inherited_settings import InheritedSettings
+from specs.compile.inherited_settings import HANDED_DOWN, InheritedSettings
 from specs.compile.origins import Source, assign_field, label_field
 from specs.compile.power import Switch, switched
 from specs.diagnostics.path import Path
-from specs.fleet import PROTECT, Assignment
+from specs.fleet import Assignment
 from specs.kinds.assignment import ScenarioAssignment
 from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
@@ -38,6 +38,14 @@ class GroupTree:
         self._library = registry
         self._inherited: dict[str, InheritedSettings] = {"": root}
         self.names = tuple(sorted(set(resources).union(*map(_lineage, resources))))
+
+    def display_names(self) -> dict[str, str]:
+        """Return what people call the groups that have such a name."""
+        return {
+            name: resource.model.metadata.display_name
+            for name, resource in self._definitions.items()
+            if isinstance(resource.model, Group) and resource.model.metadata.display_name
+        }
 
     def inherited(self, group: str) -> InheritedSettings:
         """Return what the group hands to its machines; also for a group that is unknown."""
@@ -70,7 +78,7 @@ def fleet_defaults(fleets: Mapping[str, Resource]) -> InheritedSettings:
             source = Source(
                 resource.document, _DEFAULT_NETWORK, giver="spec.defaults of the Fleet document"
             )
-            return InheritedSettings(network=network, sources={"network": source})
+            return InheritedSettings(values={"network": network}, sources={"network": source})
         if resource.is_invalid_at(_DEFAULT_NETWORK):
             return InheritedSettings(network_is_known=False)
     return InheritedSettings()
@@ -82,9 +90,8 @@ class _Level:
     def __init__(self, parent: InheritedSettings, group: str) -> None:
         self._group = group
         self._groups = (*parent.groups, group)
-        self._network, self._network_is_known = parent.network, parent.network_is_known
+        self._values, self._network_is_known = {**parent.values}, parent.network_is_known
         self._labels, self._power = parent.labels, parent.power
-        self._domain, self._protect = parent.domain, parent.protect
         self._inherited = parent.assignments
         self._own: tuple[Assignment, ...] | None = None
         self._sources = {name: source.below(group) for name, source in parent.sources.items()}
@@ -93,12 +100,10 @@ class _Level:
         """Return what the group hands down."""
         return InheritedSettings(
             groups=self._groups,
-            network=self._network,
+            values=self._values,
             network_is_known=self._network_is_known,
             labels=self._labels,
             power=self._power,
-            domain=self._domain,
-            protect=self._protect,
             assignments=self._passed_on() if self._own is None else self._own,
             sources=self._sources,
         )
@@ -109,34 +114,33 @@ class _Level:
 
     def forget_network(self) -> None:
         """Take into account that a document sets the network, and nobody knows to what."""
-        self._network, self._network_is_known = None, False
+        self._values.pop("network", None)
+        self._network_is_known = False
 
     def add(self, resource: Resource, spec: GroupSpec) -> None:
         """Put the group's document on top."""
         document = resource.document
-        self._set_network(resource, spec.network)
+        for field in HANDED_DOWN:
+            value = field.of_document(resource.model)
+            if value is not None:
+                self._values[field.attribute] = value
+                self._note(document, field.name, *field.path[1:])
+        self._check_network(resource, spec.network)
         if spec.labels:
             self._labels = {**self._labels, **spec.labels}
         for key in spec.labels:
             self._note(document, label_field(key), "labels", key)
         if spec.power is not None:
             self._replace_power(document, switched(spec.power))
-        if spec.identity.domain is not None:
-            self._domain = spec.identity.domain
-            self._note(document, "identity.domain", "identity", "domain")
-        if spec.protect is not None:
-            self._protect = spec.protect
-            self._note(document, PROTECT, "protect")
         if spec.assign is not None:
             self._replace_assignments(document, spec.assign)
 
     def _note(self, document: SourceMap, field: str, *path: str | int) -> None:
         self._sources[field] = Source(document, ("spec", *path), (self._group,))
 
-    def _set_network(self, resource: Resource, network: str | None) -> None:
+    def _check_network(self, resource: Resource, network: str | None) -> None:
         if network is not None:
-            self._network, self._network_is_known = network, True
-            self._note(resource.document, "network", "network")
+            self._network_is_known = True
         elif resource.is_invalid_at(_NETWORK):
             self.forget_network()
 

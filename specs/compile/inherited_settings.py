@@ -2,10 +2,14 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 from specs.compile.origins import Sources
 from specs.compile.power import BY_HAND, Switch
-from specs.fleet import Assignment
+from specs.fleet import MACHINE_FIELDS, PROTECT, Assignment
+
+HANDED_DOWN = tuple(each for each in MACHINE_FIELDS if each.said.handed_down)
+"""The fields that come as they are from the nearest level that says them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,11 +22,22 @@ class InheritedSettings:
     """
 
     groups: tuple[str, ...] = ()
-    network: str | None = None
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Of the fields that are handed down as they are, by the attributes of CompiledMachine."""
     network_is_known: bool = True
     labels: Mapping[str, str] = field(default_factory=dict)
     power: Switch = BY_HAND
-    domain: str | None = None
-    protect: bool | None = None
     assignments: tuple[Assignment, ...] = ()
     sources: Sources = field(default_factory=dict)
+
+    @property
+    def network(self) -> str | None:
+        """Return the network that a level names."""
+        network: str | None = self.values.get("network")
+        return network
+
+    @property
+    def protect(self) -> bool | None:
+        """Return what the nearest level says of protection."""
+        protect: bool | None = self.values.get(PROTECT)
+        return protect

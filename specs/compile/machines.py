@@ -21,13 +21,22 @@ from specs.compile.uniqueness import warn_of_idle_history
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import Diagnostics
 from specs.diagnostics.path import Path
-from specs.fleet import PROTECT, CompiledMachine
+from specs.fleet import MACHINE_FIELDS, CompiledMachine
+from specs.machine_fields import Values
 from specs.validate.resource import Resource
 
 if TYPE_CHECKING:
-    from specs.kinds.machine import Machine, MachineIdentity
+    from specs.kinds.machine import Machine
 
 _NETWORK: Path = ("spec", "network")
+_OWN_FIELDS = tuple(
+    field
+    for field in MACHINE_FIELDS
+    if field.said.form in {"text", "list"} and not field.said.handed_down
+)
+"""What a machine alone says."""
+_OWN = Values(*_OWN_FIELDS)
+_UNSAID = {field.attribute: "" for field in _OWN_FIELDS if field.said.form == "text"}
 
 
 def compile_machines(
@@ -96,27 +105,17 @@ def _compiled(
     targets: Sequence[Target],
     holds: tuple[str, ...],
 ) -> CompiledMachine:
-    hardware, identity = model.spec.hardware, model.spec.identity
     inherited, assignments = settings.inherited, settings.assignments
     if targets:
         assignments = (*assignments, *(target.assignment for target in targets))
+    said = {"hostname": resource.name, **_OWN.by_attribute(model), "name": resource.name}
     return CompiledMachine(
-        name=resource.name,
-        group=model.spec.group,
+        **{**_UNSAID, **settings.values, **said},
         groups=inherited.groups,
         labels=settings.labels,
-        macs=hardware.macs,
-        uuid=hardware.uuid or "",
-        serial=hardware.serial or "",
-        network=settings.network,
-        hostname=identity.hostname or resource.name,
-        addresses=identity.addresses,
         power_driver=settings.driver,
-        protect=settings.protect,
         assignments=assignments,
         origins=Origins(resource.document, partial(_fields, model, inherited, targets)),
-        domain=settings.domain,
-        formerly=hardware.formerly,
         unsupported=settings.unsupported,
         power_settings=settings.settings,
         holds=holds,
@@ -140,30 +139,13 @@ def _fields(model: "Machine", inherited: InheritedSettings, targets: Sequence[Ta
 
 def _own_fields(model: "Machine") -> Iterator[str]:
     """Yield the names of the fields that the machine's own document sets."""
-    spec = model.spec
-    yield "group"
-    yield "hardware.macs"
-    if spec.hardware.uuid is not None:
-        yield "hardware.uuid"
-    if spec.hardware.serial is not None:
-        yield "hardware.serial"
-    if spec.hardware.formerly:
-        yield "hardware.formerly"
-    yield from _own_identity(spec.identity)
-    if spec.network is not None:
-        yield "network"
-    if spec.power is not None:
-        yield from switched(spec.power).fields
-    if spec.protect is not None:
-        yield PROTECT
-    yield from map(label_field, model.metadata.labels)
-    yield from map(assign_field, range(len(spec.assign or ())))
-
-
-def _own_identity(identity: "MachineIdentity") -> Iterator[str]:
-    if identity.hostname is not None:
-        yield "identity.hostname"
-    if identity.domain is not None:
-        yield "identity.domain"
-    if identity.addresses:
-        yield "identity.addresses"
+    for field in MACHINE_FIELDS:
+        value = field.of_document(model)
+        if field.said.form == "labels":
+            yield from map(label_field, value)
+        elif field.said.form == "assign":
+            yield from map(assign_field, range(len(value or ())))
+        elif field.said.form == "power":
+            yield from switched(model.spec.power).fields if model.spec.power else ()
+        elif value is not None and value != () and field.attribute != "name":
+            yield field.name

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from specs.diagnostics.path import Path
-from specs.fleet import Origin
+from specs.fleet import MACHINE_FIELDS, Origin
 from specs.yaml.source_map import SourceMap
 
 
@@ -83,10 +83,13 @@ def label_field(key: str) -> str:
     return f"labels.{key}"
 
 
+_PATHS: Mapping[str, Path] = {field.name: field.path for field in MACHINE_FIELDS}
+
+
 def _path(field: str) -> Path:
     """Return where a machine's document has a field."""
     if field.startswith("labels."):
         return "metadata", "labels", field.removeprefix("labels.")
     if is_assign_field(field):
         return "spec", "assign", int(field[len("assign[") : -1])
-    return "spec", *field.split(".")
+    return _PATHS.get(field) or ("spec", *field.split("."))

@@ -29,19 +29,6 @@ BY_HAND = Switch("manual", {})
 _PLAIN = MappingProxyType({"manual": BY_HAND, "wake-on-lan": Switch("wake-on-lan", {})})
 """Those without settings, which nearly all machines of a large fleet have."""
 
-_REASONS: Mapping[str, str] = MappingProxyType(
-    {
-        "redfish": "no provider switches machines by Redfish yet",
-        "ipmi": "no provider switches machines by IPMI yet",
-        "webhook": "no provider switches machines by a webhook yet",
-    }
-)
-
-
-def why_unsupported(switch: Switch) -> str:
-    """Return why nothing here can switch such a machine yet, or nothing."""
-    return _REASONS.get(switch.driver, "")
-
 
 def switched(power: "Power") -> Switch:
     """Return what a document's power block says."""

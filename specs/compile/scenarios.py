@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+from specs.compile.effects import blocking, step_reason
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import Diagnostics
 from specs.digest import Canonical, digest
@@ -20,7 +21,7 @@ from specs.fleet import (
 from specs.kinds.delivery import Delivery
 from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.image import Image
-from specs.kinds.scenario import Scenario, ScenarioSpec
+from specs.kinds.scenario import Scenario
 from specs.kinds.step import Backup, InspectDisks, Restore, Step
 from specs.types.secret import SecretReference
 from specs.validate.resource import Resource
@@ -29,16 +30,6 @@ from specs.yaml.scalars import Plain
 if TYPE_CHECKING:
     from specs.diagnostics.path import Path
 
-_REASONS = {
-    "install": "no provider installs operating systems yet",
-    "packages": "no provider installs packages yet",
-    "files": "no provider brings files to running systems yet",
-    "run": "no provider runs commands on running systems yet",
-    "firmware": "no provider changes firmware yet",
-    "prepareMaster": "no provider prepares masters yet",
-}
-"""Why the steps without a provider cannot be carried out."""
-
 RESERVED = "inspection"
 """The scenario of inspections that nobody assigned: what is planned to see a machine's disks."""
 
@@ -46,7 +37,12 @@ RESERVED = "inspection"
 def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage]:
     """Return the images that can be read, by name."""
     return {
-        name: CompiledImage(name, resource.model.spec.description, resource.position)
+        name: CompiledImage(
+            name,
+            resource.model.spec.description,
+            resource.position,
+            resource.model.metadata.display_name or "",
+        )
         for name, resource in resources.items()
         if isinstance(resource.model, Image)
     }
@@ -62,7 +58,7 @@ def compile_scenarios(
             _report_reserved(resource, diagnostics)
         if isinstance(resource.model, Scenario):
             _check_images(resource, diagnostics)
-            scenarios[name] = _compiled(resource, resource.model.spec)
+            scenarios[name] = _compiled(resource, resource.model)
     return scenarios
 
 
@@ -100,8 +96,8 @@ def _check_images(resource: Resource, diagnostics: Diagnostics) -> None:
         )
 
 
-def _compiled(resource: Resource, spec: ScenarioSpec) -> CompiledScenario:
-    options = spec.options
+def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
+    spec, options = model.spec, model.spec.options
     steps = tuple(_step(step) for step in spec.steps)
     written = resource.document.value(("spec", "steps"))
     meaning: Canonical = {
@@ -125,17 +121,9 @@ def _compiled(resource: Resource, spec: ScenarioSpec) -> CompiledScenario:
         position=resource.position,
         delivery=_delivery(spec.delivery),
         trigger=options.trigger,
-        unsupported=_unsupported(spec),
+        unsupported=blocking("Scenario", resource.document),
+        display_name=model.metadata.display_name or "",
     )
-
-
-def _unsupported(spec: ScenarioSpec) -> str:
-    """Return why the scenario as a whole cannot run yet, or nothing."""
-    if spec.delivery is not None and spec.delivery.mode == "multicast":
-        return "no provider sends images by multicast yet"
-    if spec.options.trigger == "next-boot":
-        return "nothing waits for the next boot of a machine yet"
-    return ""
 
 
 def _delivery(delivery: Delivery | None) -> CompiledDelivery:
@@ -158,7 +146,7 @@ def _step(step: Step) -> ScenarioStep:
         return BackupStep(action.image, _disk(action.disk))
     if isinstance(action, Restore):
         return RestoreStep(action.image, _disk(action.disk), action.identity)
-    return UnsupportedStep(step.name, _REASONS[step.name])
+    return UnsupportedStep(step.name, step_reason(step.name))
 
 
 def _disk(disk: DiskSelection) -> DiskRequest:

@@ -1,29 +1,24 @@
 """Documents that are valid, but that nothing here acts on yet."""
 
-from collections.abc import Mapping
-from types import MappingProxyType
-
+from specs.compile.effects import EFFECTS, blocking
 from specs.fleet import UnsupportedDocument
+from specs.kinds.package import Package
 from specs.validate.registry import Registry
 
-REASONS: Mapping[str, str] = MappingProxyType(
-    {
-        "DeployOS": "variants of the RAM system are not built yet",
-        "Installer": "no provider installs operating systems yet",
-        "OperatingSystem": "no provider installs operating systems yet",
-        "Package": "no provider installs packages yet",
-        "PackageSource": "no provider mirrors packages yet",
-        "Schedule": "nothing starts work at a time yet",
-        "UpdatePolicy": "no provider updates machines yet",
-    }
-)
-"""The kinds that have no provider, and why their documents have no effect."""
+_PLANNED_WITH_THEIR_MACHINES = frozenset({"Group", "Machine", "MachineTable", "Scenario"})
+"""What blocks in these is said of each machine that it concerns."""
 
 
 def unsupported_documents(registry: Registry) -> tuple[UnsupportedDocument, ...]:
     """Return the documents without effect, in the order of kinds and names."""
     return tuple(
-        UnsupportedDocument(kind, name, reason, resource.position)
-        for kind, reason in REASONS.items()
+        UnsupportedDocument(kind, name, reason, resource.position, _display_name(resource.model))
+        for kind in EFFECTS
+        if kind not in _PLANNED_WITH_THEIR_MACHINES
         for name, resource in registry.of_kind(kind).items()
+        if (reason := blocking(kind, resource.document))
     )
+
+
+def _display_name(model: object) -> str:
+    return (model.metadata.display_name or "") if isinstance(model, Package) else ""

@@ -97,8 +97,8 @@ class EnrollmentRuleSpec(Record):
     after_discovery: Literal["boot-local", "power-off", "hold"] = Field(
         default="boot-local",
         description="What it does once it was seen: start what is on its disk, switch off, or "
-        "wait for a person at its screen.",
-        examples=["power-off"],
+        "wait for a person at its screen. Nothing does the last two yet.",
+        examples=["boot-local"],
     )
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.metadata import Metadata
+from specs.kinds.metadata import ShownMetadata
 from specs.kinds.record import API_VERSION, Record
 from specs.types.line import Line
 
@@ -25,5 +25,5 @@ class Image(Record):
 
     api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Image"]
-    metadata: Metadata
+    metadata: ShownMetadata
     spec: ImageSpec = Field(default_factory=ImageSpec)

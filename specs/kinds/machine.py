@@ -1,4 +1,8 @@
-"""Machine: one computer."""
+"""Machine: one computer.
+
+What a machine's fields are: their types and meaning here, in parts that groups and rows of
+tables have too; what each is in other forms at ``CompiledMachine`` (``specs/fleet.py``).
+"""
 
 from typing import Literal
 
@@ -33,7 +37,7 @@ class Hardware(Record):
     )
     serial: HardwareText | None = Field(
         default=None,
-        description="The SMBIOS system serial number.",
+        description="The SMBIOS system serial number, for people: nothing is recognised by it.",
         examples=["5CG8243XYZ"],
     )
     formerly: tuple[HardwareIdentity, ...] = Field(
@@ -46,18 +50,13 @@ class Hardware(Record):
     )
 
 
-class MachineIdentity(Record):
-    """What the installed system is called."""
+class OwnIdentity(Record):
+    """What only one system is called."""
 
     hostname: HostName | None = Field(
         default=None,
         description="The host name, without domain; the machine's name where absent.",
         examples=["node-0713"],
-    )
-    domain: DomainName | None = Field(
-        default=None,
-        description="The DNS domain; the network's where absent here and in all groups.",
-        examples=["tokyo.example.net"],
     )
     addresses: tuple[InterfaceAddress, ...] = Field(
         default=(),
@@ -68,8 +67,23 @@ class MachineIdentity(Record):
     )
 
 
-class MachineSpec(Record):
-    """One machine's settings."""
+class SharedIdentity(Record):
+    """What many systems are called."""
+
+    domain: DomainName | None = Field(
+        default=None,
+        description="The DNS domain: the host name is completed and other names are searched by "
+        "it. The nearest level that says one wins, else the network's holds.",
+        examples=["tokyo.example.net"],
+    )
+
+
+class MachineIdentity(SharedIdentity, OwnIdentity):
+    """What the installed system is called."""
+
+
+class OwnSettings(Record):
+    """What every machine says itself."""
 
     group: PathName = Field(
         description="The group that it belongs to.", examples=["tokyo/row2/rack07"]
@@ -78,22 +92,37 @@ class MachineSpec(Record):
     identity: MachineIdentity = Field(
         default_factory=MachineIdentity, description="What its system is called."
     )
+
+
+class SharedSettings(Record):
+    """What machines, groups and the defaults of tables may say: the nearest level wins."""
+
     network: Name | None = Field(
-        default=None, description="Its Network; the group's where absent.", examples=["tokyo-a"]
+        default=None,
+        description="The Network; that of the nearest level above where absent.",
+        examples=["tokyo-a"],
     )
     power: Power | None = Field(
-        default=None, description="How it is switched on; the group's where absent, else by hand."
+        default=None,
+        description="How machines are switched on; as the nearest level above says where absent, "
+        "else by hand.",
+        examples=[{"driver": "wake-on-lan"}],
     )
+    protect: bool | None = Field(
+        default=None,
+        description="true: never overwritten, until false is written.",
+        examples=[True],
+    )
+
+
+class MachineSpec(SharedSettings, OwnSettings):
+    """One machine's settings."""
+
     assign: tuple[ScenarioAssignment, ...] | None = Field(
         default=None,
         max_length=MAX_ASSIGNMENTS,
         description="What it shall have run. Replaces what its groups assign.",
         examples=[[{"scenario": "golden-compute", "run": "2026-11"}]],
-    )
-    protect: bool | None = Field(
-        default=None,
-        description="true: it is never overwritten, until false is written.",
-        examples=[True],
     )
 
 

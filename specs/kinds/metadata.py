@@ -3,6 +3,7 @@
 from pydantic import Field
 
 from specs.kinds.record import Record
+from specs.types.display_name import DisplayName
 from specs.types.labels import Labels
 from specs.types.name import MachineName, Name, PathName
 
@@ -13,17 +14,30 @@ class Metadata(Record):
     name: Name = Field(description="The name that other documents use.")
 
 
-class PathMetadata(Record):
+class ShownMetadata(Record):
+    """Metadata of what people may call otherwise than documents do."""
+
+    name: Name = Field(description="The name that other documents use.")
+    display_name: DisplayName | None = Field(
+        default=None,
+        description="What people read first, with the name beside it: any text on one line. It "
+        "changes nothing else.",
+        examples=["計算ノード 7"],
+    )
+
+
+class PathMetadata(ShownMetadata):
     """Metadata of a document whose name is a path."""
 
     name: PathName = Field(description="A path of up to 20 levels, the uppermost first.")
 
 
-class MachineMetadata(Record):
+class MachineMetadata(ShownMetadata):
     """Metadata of a machine."""
 
     name: MachineName = Field(
-        description="The machine's name, and its host name unless identity.hostname says otherwise."
+        description="The machine's name, and its host name where identity.hostname says no other.",
+        examples=["node-0713"],
     )
     labels: Labels = Field(
         default_factory=dict,

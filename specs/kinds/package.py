@@ -4,7 +4,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from specs.kinds.metadata import Metadata
+from specs.kinds.metadata import ShownMetadata
 from specs.kinds.operating_system import Architecture, Family
 from specs.kinds.record import API_VERSION, Record
 from specs.kinds.source_file import SourceFile
@@ -203,5 +203,5 @@ class Package(Record):
 
     api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Package"]
-    metadata: Metadata
+    metadata: ShownMetadata
     spec: PackageSpec

@@ -24,8 +24,9 @@ class ScenarioOptions(Record):
     )
     reboot: Literal["force", "graceful", "never"] = Field(
         default="graceful",
-        description="What to do with a machine that is running when its turn comes: cut its "
-        "power, ask its system to shut down, or wait until it is off.",
+        description="What to do with a machine that is running when its turn comes. graceful: its "
+        "agent is asked to restart it. never: the work is blocked until somebody shut it down. "
+        "force: its power is cut, which nothing does yet, so that the work is blocked.",
         examples=["graceful"],
     )
     after: Literal["reboot", "poweroff", "stay"] = Field(

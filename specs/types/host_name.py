@@ -11,7 +11,8 @@ _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
 _is_label = re.compile(_LABEL).fullmatch
 _is_domain = re.compile(_DOMAIN).fullmatch
-_MAX_DOMAIN = 253
+_MAX_DOMAIN = 189
+"""With a host name of 63 characters and a dot, no more than the 253 of RFC 1035, 2.3.4."""
 
 
 def _host_name(text: str) -> str:
@@ -29,7 +30,12 @@ def _host_name(text: str) -> str:
 
 def parse_domain(text: str) -> str:
     """Return the domain in lower case; Rejection when ``text`` is none."""
-    if len(text) <= _MAX_DOMAIN and _is_domain(text):
+    if len(text) > _MAX_DOMAIN:
+        raise InvalidValue(
+            f"the domain has {len(text)} characters, at most {_MAX_DOMAIN} are allowed",
+            "with its host name it has at most 253",
+        )
+    if _is_domain(text):
         return text.lower()
     meant = text.strip(".").replace("_", "-")
     hint = f"write {meant}" if _is_domain(meant) else "for example tokyo.example.net"

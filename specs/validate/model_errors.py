@@ -13,6 +13,7 @@ from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.quote import quoted
 from specs.kinds.group import GroupSpec
+from specs.kinds.machine import Hardware, MachineIdentity
 from specs.kinds.machine_table import MachineRow
 from specs.kinds.record import Record
 from specs.types import mac_address
@@ -178,11 +179,11 @@ _TRIED: dict[tuple[type[Record] | None, str], str] = {
         [(MachineRow, "metadata"), (MachineRow, "spec")],
         "a row has the fields of a Machine without their sections, for example name and macs",
     ),
-    (
-        MachineRow,
-        "hardware",
-    ): "a row has its fields without a section: macs, uuid, serial, formerly",
-    (MachineRow, "identity"): "a row has its fields without a section: hostname, domain, addresses",
+    **{
+        (MachineRow, section): "a row has its fields without a section: "
+        + ", ".join(fields_of(model))
+        for section, model in (("hardware", Hardware), ("identity", MachineIdentity))
+    },
     (MachineRow, "assign"): (
         "a table's machines get work from their groups' assign, or from a Scenario's targets"
     ),

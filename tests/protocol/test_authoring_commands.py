@@ -151,6 +151,7 @@ def test_explain_says_value_place_and_way(rackwright):
     assert fields["network"] == {
         "field": "network",
         "value": "lab",
+        "displayName": "",
         "file": "groups.yaml",
         "line": 10,
         "column": 12,

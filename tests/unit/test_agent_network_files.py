@@ -223,9 +223,78 @@ network:
     )
 
 
+NAMED = checked_identity(step(domain="Tokyo.example.net"))
+NAMED_BY_DHCP = checked_identity(
+    step(addresses=(), gateway="", nameservers=(), domain="tokyo.example.net")
+)
+ONLY_SIX = checked_identity(
+    step(addresses=("fd00:7::13/64",), gateway="", nameservers=(), domain="tokyo.example.net")
+)
+
+
+@pytest.mark.parametrize(
+    ("stack", "path", "with_servers", "with_dhcp"),
+    [
+        (
+            NetworkStack(NETWORKD),
+            "/etc/systemd/network/10-rackwright.network",
+            "DNS=10.20.1.53\nDomains=tokyo.example.net\n",
+            "DHCP=yes\nDomains=tokyo.example.net\n\n[DHCPv4]",
+        ),
+        (
+            NetworkStack(NETPLAN, renderer="networkd"),
+            "/etc/netplan/10-rackwright.yaml",
+            '      nameservers:\n        search: ["tokyo.example.net"]\n        addresses:\n',
+            '      nameservers:\n        search: ["tokyo.example.net"]\n',
+        ),
+        (
+            NetworkStack(NETWORK_MANAGER),
+            "/etc/NetworkManager/system-connections/rackwright.nmconnection",
+            "dns=10.20.0.53;10.20.1.53;\ndns-search=tokyo.example.net;\nmethod=manual\n",
+            "dns-search=tokyo.example.net;\ndhcp-client-id=mac\nmethod=auto\n",
+        ),
+        (
+            NetworkStack(IFUPDOWN),
+            "/etc/network/interfaces.d/rackwright",
+            "    dns-nameservers 10.20.0.53 10.20.1.53\n    dns-search tokyo.example.net\n",
+            "iface rackwright inet dhcp\n    dns-search tokyo.example.net\n",
+        ),
+    ],
+)
+def test_other_names_are_searched_by_the_domain(
+    stack: NetworkStack, path: str, with_servers: str, with_dhcp: str
+) -> None:
+    assert with_servers in rendered(stack, NAMED)[path][0]
+    assert with_dhcp in rendered(stack, NAMED_BY_DHCP)[path][0]
+
+
+def test_a_domain_is_never_given_to_a_disabled_family() -> None:
+    path = "/etc/NetworkManager/system-connections/rackwright.nmconnection"
+    assert rendered(NetworkStack(NETWORK_MANAGER), ONLY_SIX)[path][0].endswith(
+        "[ipv4]\nmethod=disabled\n\n"
+        "[ipv6]\naddress1=fd00:7::13/64\ndns-search=tokyo.example.net;\nmethod=manual\n"
+    )
+
+
+def test_resolv_conf_has_the_domain_beside_the_name_servers() -> None:
+    stack = NetworkStack(NETWORKD, writes_resolv_conf=True)
+    assert rendered(stack, NAMED)["/etc/resolv.conf"][0] == (
+        "search tokyo.example.net\nnameserver 10.20.0.53\nnameserver 10.20.1.53\n"
+    )
+    assert "/etc/resolv.conf" not in rendered(stack, NAMED_BY_DHCP)
+
+
+def test_the_domain_completes_the_host_name() -> None:
+    assert NAMED.full_name == "node-0713.tokyo.example.net"
+    assert STATIC.full_name == "node-0713"
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
+        ({"domain": "a b"}, "domain 'a b' does not complete host name 'node-0713'"),
+        ({"domain": "a\nDNS=x"}, "domain 'a\\nDNS=x' does not complete host name 'node-0713'"),
+        ({"domain": ".".join(["a" * 62] * 4)}, "does not complete host name 'node-0713'"),
         ({"hostname": "a\nb"}, "hostname 'a\\nb' is not a host name of at most 64 characters"),
         ({"hostname": ""}, "hostname '' is not a host name of at most 64 characters"),
         ({"hostname": "-a"}, "hostname '-a' is not a host name of at most 64 characters"),

@@ -1,6 +1,5 @@
 """Discovered machines become documents; every byte that was there stays."""
 
-from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from providers.netboot.decision import BootRequest
 from reconciler.authoring.adoption import adopted
 from reconciler.authoring.discovery import DiscoveredMachine, discovered, wanted
 from reconciler.authoring.insertion import with_documents, with_table_rows
-from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.machine_row import MachineRow, machine_row
 from reconciler.authoring.placement import Placement, new_groups, placements, reported
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.state.boots import Boots
@@ -28,8 +27,8 @@ FILES = {file.name: file.read_bytes() for file in EXAMPLE.glob("*.yaml")}
 UUID = "4c4c4544-0042-3510-8052-b4c04f4e4a32"
 KNOWN_UUID = "77000000-0000-4000-8000-000000000011"
 A, B, C = "02:00:00:00:00:0a", "02:00:00:00:00:0b", "02:00:00:00:00:0c"
-NEW = MachineRow("new-1", (A,), "lab", uuid=UUID)
-SECOND = MachineRow("new-2", (B,), "lab", labels={"role": "no"})
+NEW = machine_row(name="new-1", macs=(A,), group="lab", uuid=UUID)
+SECOND = machine_row(name="new-2", macs=(B,), group="lab", labels={"role": "no"})
 TABLE = """\
 # before
 apiVersion: rackwright/v1alpha1
@@ -142,11 +141,11 @@ def asked_from(mac: str, source: str) -> DiscoveredMachine:
 def test_a_machine_gets_a_name_of_its_mac_and_its_place() -> None:
     machines = discovered([seen(A, UUID)])
     assert adopted(machines, [LAB], fleet(), "") == (
-        MachineRow("node-02000000000a", (A,), "lab", uuid=UUID),
+        machine_row(name="node-02000000000a", macs=(A,), group="lab", uuid=UUID),
     )
     place = Placement("lab", "other", "rule x")
     assert adopted(machines, [place], fleet(), "node-02") == (
-        MachineRow("node-02", (A,), "lab", uuid=UUID, network="other"),
+        machine_row(name="node-02", macs=(A,), group="lab", uuid=UUID, network="other"),
     )
 
 
@@ -213,7 +212,7 @@ def test_machines_that_no_rule_matches_are_refused_together() -> None:
 
 
 def test_a_new_group_stands_before_its_machines() -> None:
-    row = MachineRow("new-1", (A,), "lab/new", network="lab")
+    row = machine_row(name="new-1", macs=(A,), group="lab/new", network="lab")
     content = with_documents("new.yaml", b"", [row], ["lab/new"])
     assert content.startswith(
         b"apiVersion: rackwright/v1alpha1\nkind: Group\nmetadata:\n  name: lab/new\n---\n"
@@ -235,7 +234,7 @@ def test_a_document_is_appended_and_the_fleet_has_the_machine() -> None:
 
 def test_line_ends_and_the_byte_order_mark_are_those_of_the_file() -> None:
     old = b"\xef\xbb\xbfa: 1\r\n# last"
-    new = with_documents("f.yaml", old, [MachineRow("x", (A,), "lab")])
+    new = with_documents("f.yaml", old, [machine_row(name="x", macs=(A,), group="lab")])
     assert new == old + (
         b"\r\n---\r\napiVersion: rackwright/v1alpha1\r\nkind: Machine\r\nmetadata:\r\n  name: x\r\n"
         b'spec:\r\n  group: lab\r\n  hardware:\r\n    macs: ["02:00:00:00:00:0a"]\r\n'
@@ -310,7 +309,15 @@ def test_rows_are_added_at_the_end_of_a_table(rows: str, before: str, added: str
 
 
 def test_rows_that_are_added_compile_to_the_machines_that_documents_would_make() -> None:
-    row = replace(NEW, formerly=(f"mac:{C}",), network="lab", hostname="h", protect=True)
+    row = MachineRow(
+        {
+            **NEW.values,
+            "formerly": (f"mac:{C}",),
+            "network": "lab",
+            "hostname": "h",
+            "protect": True,
+        }
+    )
     table = f'{TABLE}  rows: [{{name: a, macs: ["{C[:-1]}d"]}}]\n'.encode()
     by_table = compile_fleet(
         {**FILES, "t.yaml": with_table_rows("t.yaml", table, [row, SECOND])}, "r"

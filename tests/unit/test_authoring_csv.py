@@ -1,7 +1,6 @@
 """Machines as CSV: whatever a fleet has comes back as it was."""
 
 import csv
-from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.authoring.fleet_rows import fleet_rows
 from reconciler.authoring.foreign_text import foreign_text
 from reconciler.authoring.given_name import converted
 from reconciler.authoring.layout import laid_out
 from reconciler.authoring.machine_csv import as_documents, as_table, csv_text, read_csv
-from reconciler.authoring.machine_row import MachineRow, table_text
+from reconciler.authoring.machine_row import MachineRow, fleet_rows, machine_row, table_text
 from reconciler.authoring.rewrite import AuthoringError
 from specs.compile.fleet import compile_fleet
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -69,6 +67,7 @@ def machines(fleet: CompiledFleet) -> dict[str, tuple[Any, ...]]:
 def without_places(machine: CompiledMachine) -> tuple[Any, ...]:
     return (
         machine.digest,
+        machine.display_name,
         machine.macs,
         machine.labels,
         machine.formerly,
@@ -88,6 +87,23 @@ serials = st.one_of(
 )
 
 
+display_names = st.one_of(
+    text,
+    st.sampled_from(
+        [
+            "計算ノード 7",
+            "東京\u3000ラック",
+            "=1",
+            "'",
+            "👩\u200d🔧",
+            "שרת 7",
+            "a, b",
+            "x\u00a0y",
+        ]
+    ),
+)
+
+
 @st.composite
 def rows(draw: st.DrawFn) -> list[MachineRow]:
     count = draw(st.integers(min_value=1, max_value=6))
@@ -95,8 +111,9 @@ def rows(draw: st.DrawFn) -> list[MachineRow]:
     for index in range(count):
         network = draw(st.sampled_from(["", "rack", "other"]))
         made.append(
-            MachineRow(
+            machine_row(
                 name=draw(st.sampled_from(["node", "no", "1e5", "a--b", "x"])) + f"-{index}",
+                displayName=draw(st.one_of(st.just(""), display_names)),
                 macs=tuple(f"02:00:00:00:{index:02x}:0{n}" for n in range(draw(st.integers(1, 3)))),
                 group=draw(st.sampled_from(["a", "a/b"])),
                 uuid=draw(st.sampled_from(["", f"4c4c4544-0042-3510-8052-b4c04f4e4a0{index}"])),
@@ -163,7 +180,7 @@ def test_machines_of_tables_survive_export_and_import(
     made: list[MachineRow],
     has_defaults: bool,  # noqa: FBT001
 ) -> None:
-    table = table_text("t", [replace(row, assign=None) for row in made])
+    table = table_text("t", [row.without("assign") for row in made])
     if has_defaults:
         table = table.replace("  rows:\n", f"{DEFAULTS}  rows:\n", 1)
     files = {"around.yaml": AROUND, "machines.yaml": table.encode()}
@@ -194,7 +211,7 @@ def test_a_table_machine_that_a_row_cannot_say_is_refused(power: str) -> None:
 
 def test_power_settings_of_a_group_stay_with_the_group() -> None:
     around = AROUND.replace(b"{driver: wake-on-lan}", BMC.encode())
-    table = table_text("t", [MachineRow("x", ("02:00:00:00:00:01",), "a")])
+    table = table_text("t", [machine_row(name="x", macs=("02:00:00:00:00:01",), group="a")])
     files = {"around.yaml": around, "machines.yaml": table.encode()}
     assert csv_text(fleet_rows(files, compiled(files))) == (
         "name,macs,group\nx,02:00:00:00:00:01,a\n"
@@ -307,7 +324,7 @@ def test_former_hardware_is_read_in_any_form() -> None:
         "mac:02-00-00-00-00-0A UUID:4C4C4544-0042-3510-8052-B4C04F4E4A32\n",
         "a",
     )
-    assert found.rows[0].formerly == (
+    assert found.rows[0].texts("formerly") == (
         "mac:02:00:00:00:00:0a",
         "uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32",
     )
@@ -327,8 +344,13 @@ def test_headings_of_other_systems_are_understood_and_conversions_listed() -> No
         "Pc-02;02-00-00-00-00-02;;;/site.b\n",
     )
     assert found.rows == (
-        MachineRow("pc-01", ("02:00:00:00:00:01",), "site-a/row2", addresses=("10.0.0.1/16",)),
-        MachineRow("pc-02", ("02:00:00:00:00:02",), "site.b", hostname="Pc-02"),
+        machine_row(
+            name="pc-01",
+            macs=("02:00:00:00:00:01",),
+            group="site-a/row2",
+            addresses=("10.0.0.1/16",),
+        ),
+        machine_row(name="pc-02", macs=("02:00:00:00:00:02",), group="site.b", hostname="Pc-02"),
     )
     assert found.conversions == (
         "m.csv:2: machine 'PC_01' -> pc-01",

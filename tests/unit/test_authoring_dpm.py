@@ -10,7 +10,7 @@ from reconciler.authoring.conversions import Conversions
 from reconciler.authoring.dpm import read_addresses, read_names
 from reconciler.authoring.dpm_documents import Converted, dpm_documents
 from reconciler.authoring.layout import laid_out
-from reconciler.authoring.machine_row import MachineRow
+from reconciler.authoring.machine_row import MachineRow, machine_row
 from reconciler.authoring.subnet_mask import prefix_length
 from specs.compile.fleet import compile_fleet
 from specs.enrollment import DiscoveredMachine, enrollment
@@ -97,7 +97,7 @@ def test_a_name_is_asked_before_every_address() -> None:
 
 
 def test_all_documents_compile_have_the_layout_and_place_machines_as_the_files_do() -> None:
-    machines = (MachineRow("m", ("02:00:00:00:00:01",), "group2/subgroup21"),)
+    machines = (machine_row(name="m", macs=("02:00:00:00:00:01",), group="group2/subgroup21"),)
     result = made(NAMES, ADDRESSES, machines, network="server")
     for text in result.files.values():
         assert laid_out(text) == text

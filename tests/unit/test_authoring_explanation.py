@@ -65,12 +65,12 @@ def told() -> list[tuple[str, str, str, str]]:
 def test_every_effective_value_has_its_place_and_its_way() -> None:
     own, row = "the machine's own", "through group tokyo > tokyo/row2"
     assert told() == [
-        ("group", "tokyo/row2", "machine.yaml:7:10", own),
         ("hardware.macs", "02:00:00:00:00:01, 02:00:00:00:00:02", "machine.yaml:8:20", own),
         ("hardware.serial", "S1", "machine.yaml:8:72", own),
         ("identity.hostname", "node-01", "-", "default: the machine's name"),
         ("identity.domain", "example.net", "network.yaml:3:18", "from network rack"),
         ("identity.addresses", "DHCP", "-", "default: no fixed address is written"),
+        ("group", "tokyo/row2", "machine.yaml:7:10", own),
         ("network", "rack", "groups.yaml:4:17", row),
         ("power.driver", "manual", "-", "default"),
         ("protect", "true", "groups.yaml:10:12", "through group tokyo/row2"),
@@ -189,7 +189,7 @@ def test_an_unknown_field_is_answered_with_the_nearest() -> None:
     assert caught.value.code == "RW934"
     assert caught.value.cause == "there is no value 'netwrok' on this machine"
     assert caught.value.action == "Did you mean network?"
-    with pytest.raises(AuthoringError, match=r"There are: group, hardware.macs, "):
+    with pytest.raises(AuthoringError, match=r"There are: hardware.macs, hardware.serial, "):
         chosen(fields, "zzzzzzzzzzz")
 
 

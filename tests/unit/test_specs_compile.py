@@ -59,7 +59,7 @@ apiVersion: rackwright/v1alpha1
 kind: Scenario
 metadata: {name: site/clone}
 spec:
-  options: {reboot: force, after: stay, timeout: 90m}
+  options: {reboot: never, after: stay, timeout: 90m}
   delivery: {mode: unicast}
   steps:
     - inspectDisks: {}
@@ -116,7 +116,7 @@ def test_every_value_of_the_documents_arrives() -> None:
             BackupStep("other", DiskRequest()),
             RestoreStep("golden", DiskRequest("system", "W1", "S1", "P1"), "keep"),
         ),
-        reboot="force",
+        reboot="never",
         after="stay",
         timeout_seconds=5400,
         digest=scenario.digest,
@@ -133,7 +133,7 @@ def test_every_value_of_the_documents_arrives() -> None:
 
 
 def test_defaults_hold_where_nothing_is_written() -> None:
-    text = FLEET.replace("  options: {reboot: force, after: stay, timeout: 90m}\n", "").replace(
+    text = FLEET.replace("  options: {reboot: never, after: stay, timeout: 90m}\n", "").replace(
         "  dhcp: {mode: server, range: 10.77.0.100-10.77.0.199, lease: 10m}\n", ""
     )
     fleet = fleet_of(text.replace(", identity: keep", ""))
@@ -206,7 +206,7 @@ def test_a_machines_digest_changes_with_its_meaning(old: str, new: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new"),
     [
-        ("reboot: force", "reboot: never"),
+        ("reboot: never", "reboot: graceful"),
         ("after: stay", "after: poweroff"),
         ("timeout: 90m", "timeout: 91m"),
         ("image: golden, disk", "image: other, disk"),

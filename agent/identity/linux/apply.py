@@ -95,7 +95,7 @@ def change_tree(
     tree.make_directory("/etc/rackwright", 0o700)
     hostname = new.identity.hostname
     tree.write("/etc/hostname", f"{hostname}\n".encode())
-    hosts = own_name_set(tree.read_text("/etc/hosts") or "", hostname)
+    hosts = own_name_set(tree.read_text("/etc/hosts") or "", new.identity.full_name)
     tree.write("/etc/hosts", hosts.encode("utf-8", "surrogateescape"))
     set_machine_id(tree, new.machine_id)
     _set_network(tree, target, new.identity)
@@ -141,13 +141,13 @@ def set_machine_id(tree: ImageTree, machine_id: str) -> None:
         tree.write("/var/lib/dbus/machine-id", content, 0o444)
 
 
-def own_name_set(text: str, hostname: str) -> str:
+def own_name_set(text: str, name: str) -> str:
     """Return the file with the golden machine's name replaced by this one's.
 
     Debian gives the own name to 127.0.1.1 (Debian Reference, 5.1.1); all else that the
     file says stays. A name with a domain is followed by its short form.
     """
-    names = f"{hostname} {hostname.partition('.')[0]}" if "." in hostname else hostname
+    names = f"{name} {name.partition('.')[0]}" if "." in name else name
     own = f"{_OWN_ADDRESS} {names}"
     lines = (text or _FRESH).splitlines()
     places = [index for index, line in enumerate(lines) if line.split()[:1] == [_OWN_ADDRESS]]

@@ -3,38 +3,20 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Protocol
+from typing import Any, Protocol
 
 from specs.diagnostics.path import Path
 from specs.diagnostics.position import Position
+from specs.fleet import MACHINE_FIELDS
 from specs.kinds.record import API_VERSION
 from specs.yaml.scalars import Plain, value_at
 
 PLACES: Mapping[str, Path] = MappingProxyType(
-    {
-        "name": ("metadata", "name"),
-        "labels": ("metadata", "labels"),
-        "macs": ("spec", "hardware", "macs"),
-        "uuid": ("spec", "hardware", "uuid"),
-        "serial": ("spec", "hardware", "serial"),
-        "formerly": ("spec", "hardware", "formerly"),
-        "hostname": ("spec", "identity", "hostname"),
-        "domain": ("spec", "identity", "domain"),
-        "addresses": ("spec", "identity", "addresses"),
-        "group": ("spec", "group"),
-        "network": ("spec", "network"),
-        "power": ("spec", "power"),
-        "protect": ("spec", "protect"),
-    }
+    {field.column: field.place for field in MACHINE_FIELDS if field.said.in_rows}
 )
 """The fields of a row, and where a Machine document has each."""
 
 _FIELDS: Mapping[Path, str] = MappingProxyType({place: field for field, place in PLACES.items()})
-_SECTIONS = {
-    section: tuple(field for field, place in PLACES.items() if place[1:-1] == (section,))
-    for section in ("hardware", "identity")
-}
-_DIRECT = tuple(field for field, place in PLACES.items() if place[:-1] == ("spec",))
 
 
 class RowPlaces(Protocol):
@@ -127,9 +109,12 @@ def machine_path(path: Path) -> Path:
 
 
 def as_machine(fields: Mapping[str, Plain]) -> dict[str, Plain]:
-    """Return the Machine document that the fields make."""
-    spec: dict[str, Plain] = {name: fields[name] for name in _DIRECT if name in fields}
-    for section, names in _SECTIONS.items():
-        spec[section] = {name: fields[name] for name in names if name in fields}
-    metadata = {name: fields[name] for name in ("name", "labels") if name in fields}
-    return {"apiVersion": API_VERSION, "kind": "Machine", "metadata": metadata, "spec": spec}
+    """Return the Machine document that the fields make, with all its sections."""
+    document: dict[str, Any] = {"apiVersion": API_VERSION, "kind": "Machine"}
+    for column, place in PLACES.items():
+        section = document
+        for part in place[:-1]:
+            section = section.setdefault(str(part), {})
+        if column in fields:
+            section[str(place[-1])] = fields[column]
+    return document

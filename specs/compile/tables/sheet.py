@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from specs.compile.tables.row import PLACES
 from specs.diagnostics.codes import Code
@@ -12,7 +13,9 @@ from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.position import Position
 from specs.diagnostics.quote import quoted
+from specs.fleet import MACHINE_FIELDS
 from specs.kinds.machine_table import MachineRow
+from specs.machine_fields import Form
 from specs.validate.fields import example, fields_of
 from specs.yaml import Document
 from specs.yaml.scalars import Plain
@@ -20,7 +23,7 @@ from specs.yaml.scalars import Plain
 LABEL = "label."
 """What a column's name begins with that holds one label."""
 
-_LISTS = frozenset({"macs", "addresses", "formerly"})
+_FORMS = MappingProxyType({field.column: field.said.form for field in MACHINE_FIELDS})
 _REQUIRED = ("name", "macs")
 _BOOLEANS = {"true": True, "false": False, "TRUE": True, "FALSE": False}
 """As people and as spreadsheets write them."""
@@ -59,19 +62,22 @@ class Sheet:
             text = record.cells[column].strip()
             if not text:
                 continue
-            if name in _LISTS:
-                found[name] = tuple(text.split())
-            elif name.startswith(LABEL):
+            if name.startswith(LABEL):
                 labels[name.removeprefix(LABEL)] = text
-            elif name == "power":
-                found[name] = {"driver": text}
-            elif name == "protect":
-                found[name] = _BOOLEANS.get(text, text)
             else:
-                found[name] = text
+                found[name] = _value(_FORMS[name], text)
         if labels:
             found["labels"] = labels
         return found
+
+
+def _value(form: Form, text: str) -> Plain:
+    """Return what a cell says, as a row of YAML would."""
+    if form == "list":
+        return tuple(text.split())
+    if form == "power":
+        return {"driver": text}
+    return _BOOLEANS.get(text, text) if form == "flag" else text
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -120,7 +126,7 @@ class CellPlaces:
         if code == Code.MISSING_FIELD:
             shown = example(fields_of(MachineRow).get(name)).strip('[]"')
             return f"{name}: the cell is empty", f"every machine has one; for example {shown}"
-        if name in _LISTS and any(sign in text for sign in ";,|"):
+        if _FORMS.get(name) == "list" and any(sign in text for sign in ";,|"):
             return message, "separate the items of a list by spaces"
         if path == ("power",):
             return message, "leave the cell empty; set power in spec.defaults or on the group"

@@ -54,6 +54,10 @@ def _static(identity: MachineIdentity, address: Interface, *, first: bool) -> li
 
 
 def _nameservers(identity: MachineIdentity) -> list[str]:
-    if not identity.nameservers:
-        return []
-    return [f"    dns-nameservers {' '.join(str(server) for server in identity.nameservers)}"]
+    lines = []
+    if identity.nameservers:
+        servers = " ".join(str(server) for server in identity.nameservers)
+        lines.append(f"    dns-nameservers {servers}")
+    if identity.domain:
+        lines.append(f"    dns-search {identity.domain}")
+    return lines

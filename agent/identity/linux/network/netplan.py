@@ -26,8 +26,12 @@ def render(identity: MachineIdentity, renderer: str) -> Rendered:
         lines += _routes(identity)
     else:
         lines += ["      dhcp4: true", "      dhcp-identifier: mac"]
+    if identity.nameservers or identity.domain:
+        lines += ["      nameservers:"]
+    if identity.domain:
+        lines += [f'        search: ["{identity.domain}"]']
     if identity.nameservers:
-        lines += ["      nameservers:", "        addresses:"]
+        lines += ["        addresses:"]
         lines += [f'          - "{server}"' for server in identity.nameservers]
     return {PATH: RenderedFile("\n".join(lines) + "\n", PRIVATE)}
 

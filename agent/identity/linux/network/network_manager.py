@@ -41,10 +41,11 @@ def _family(identity: MachineIdentity, version: int) -> list[str]:
     lines = [f"address{number}={address}" for number, address in enumerate(addresses, 1)]
     lines += [f"gateway={gateway}" for gateway in gateways if addresses]
     lines += [f"dns={''.join(f'{server};' for server in servers)}"] if servers else []
+    lines += [f"dns-search={identity.domain};"] if identity.domain else []
     if addresses:
         return [*lines, "method=manual"]
     if version == 4 and identity.addresses:  # noqa: PLR2004 - IP version
-        return ["method=disabled"]  # name servers of a disabled family are refused
+        return ["method=disabled"]  # its name servers and domains are refused
     if version == 4:  # noqa: PLR2004 - IP version
         return [*lines, "dhcp-client-id=mac", "method=auto"]
     return [*lines, "method=auto"]

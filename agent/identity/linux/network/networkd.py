@@ -20,6 +20,7 @@ def render(identity: MachineIdentity) -> Rendered:
     else:
         lines += ["DHCP=yes"]
     lines += [f"DNS={server}" for server in identity.nameservers]
+    lines += [f"Domains={identity.domain}"] if identity.domain else []
     if not identity.addresses:
         lines += ["", "[DHCPv4]", "ClientIdentifier=mac"]
     return {PATH: RenderedFile("\n".join(lines) + "\n")}

@@ -13,7 +13,8 @@ def render(stack: NetworkStack, identity: MachineIdentity) -> Rendered:
     files = _configuration(stack, identity)
     # Where a DHCP client writes this file too, it does so once it knows better.
     if stack.writes_resolv_conf and identity.nameservers:
-        text = "".join(f"nameserver {server}\n" for server in identity.nameservers)
+        text = f"search {identity.domain}\n" if identity.domain else ""
+        text += "".join(f"nameserver {server}\n" for server in identity.nameservers)
         files[RESOLV_CONF] = RenderedFile(text)
     return files
 

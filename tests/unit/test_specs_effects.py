@@ -1,0 +1,569 @@
+"""Every field of every kind acts, is for people, or says BLOCKED: one that does nothing lies."""
+
+import ast
+import json
+import re
+from collections.abc import Iterator
+from copy import deepcopy
+from datetime import timedelta
+from functools import cache
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+import pytest
+from builders.world import NOW, a_disk, a_report, a_status, an_image, observed
+
+from agent.wire.disk import DiskIdentity
+from reconciler.planning.planner import plan
+from reconciler.state.observed import Observed, ObservedMachine, TimedReport
+from reconciler.state.operation_states import OperationState
+from specs.compile.effects import EFFECTS, Acts, Blocks, ForPeople, PartOf, effect_of
+from specs.compile.fleet import compile_fleet
+from specs.enrollment import DiscoveredMachine, enrollment
+from specs.fleet import CompiledFleet
+from specs.kinds import KINDS
+from specs.kinds.record import Record
+from specs.reference import example_document
+from specs.validate.fields import field_at
+
+ROOT = Path(__file__).parents[2]
+OUTSIDE = ("agent", "providers", "reconciler/app", "reconciler/git", "reconciler/loop")
+OUTSIDE += ("reconciler/planning", "reconciler/server", "reconciler/state")
+"""Where things are done; ``authoring``, ``views`` and ``cli`` only show and convert."""
+MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
+OLD_MAC = "06:00:00:00:00:09"
+UUID = "4c4c4544-0042-3510-8052-b4c04f4e4a32"
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
+OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"
+
+Edit = tuple[str, str, Any]
+"""Kind and name (``Machine m``), path, and the value that is put there."""
+
+DOCUMENTS: dict[str, dict[str, Any]] = {
+    "Fleet f": {"observation": {"maxAge": "3h"}, "defaults": {"network": "n"}},
+    "Network n": {
+        "subnet": "10.0.0.0/16",
+        "gateway": "10.0.0.1",
+        "domain": "n.example.net",
+        "dhcp": {"mode": "server", "range": "10.0.9.1-10.0.9.9"},
+    },
+    "Network o": {"subnet": "10.1.0.0/16", "domain": "o.example.net"},
+    "Group a": {},
+    "Group a/b": {},
+    "Machine m": {
+        "group": "a",
+        "hardware": {"macs": [MAC]},
+        "assign": [{"scenario": "clone", "run": "1"}],
+    },
+    "Machine t": {"group": "a", "hardware": {"macs": [OTHER_MAC]}},
+    "Scenario clone": {"steps": [{"restore": {"image": "golden", "disk": {"serial": "S1"}}}]},
+    "Scenario keep": {"steps": [{"backup": {"image": "kept", "disk": {"serial": "S1"}}}]},
+    "Image golden": {},
+    "Image other": {},
+    "Image kept": {},
+    "Hold h": {
+        "select": {"labels": {"held": "x"}},
+        "until": "2027-01-01T00:00:00Z",
+        "owner": "ada",
+        "reason": "disks are replaced",
+    },
+    "EnrollmentRule r": {"order": 5, "match": {"macs": ["0a:*"]}, "group": "a"},
+    "EnrollmentRule s": {"order": 5, "match": {"macs": ["*"]}, "group": "a/b"},
+}
+
+
+def leaves(model: type[Record], outer: str = "") -> Iterator[str]:
+    """Yield the paths of all fields that are no part of a document's structure."""
+    for field in model.model_fields.values():
+        path = f"{outer}{field.alias}"
+        inner = record_in(field.annotation)
+        if inner is None:
+            yield path
+        elif not inner.model_fields:
+            continue  # a step that has no fields acts by being there
+        else:
+            yield from leaves(inner, f"{path}[]." if is_list(field.annotation) else f"{path}.")
+
+
+def record_in(annotation: object) -> type[Record] | None:
+    if isinstance(annotation, type) and issubclass(annotation, Record):
+        return annotation
+    return next(filter(None, map(record_in, get_args(annotation))), None)
+
+
+def is_list(annotation: object) -> bool:
+    return any(get_origin(part) is tuple for part in (annotation, *get_args(annotation)))
+
+
+ALL = [
+    (kind, path)
+    for kind, model in KINDS.items()
+    for path in leaves(model)
+    if path not in {"apiVersion", "kind"}
+]
+
+
+def put(document: dict[str, Any], path: str, value: Any) -> None:
+    """Put a value into a document; of lists on the way, into the first item; ``...`` removes."""
+    *outer, last = path.split(".")
+    inner: Any = document
+    for part in outer:
+        name = part.removesuffix("[]")
+        inner = inner.setdefault(name, [{}] if part.endswith("[]") else {})
+        inner = inner[0] if part.endswith("[]") else inner
+    if value is ...:
+        inner.pop(last, None)
+    else:
+        inner[last] = deepcopy(value)
+
+
+def files_of(*edits: Edit, csv: str = "") -> dict[str, bytes]:
+    """Return the fleet with the edits, each document on one line of its own."""
+    documents: dict[str, dict[str, Any]] = {}
+    for title, spec in deepcopy(DOCUMENTS).items():
+        kind, name = title.split(" ")
+        documents[title] = {"kind": kind, "metadata": {"name": name}, "spec": spec}
+    for title, path, value in edits:
+        kind, name = title.split(" ")
+        added = {"kind": kind, "metadata": {"name": name}, "spec": {}}
+        if path:
+            put(documents.setdefault(title, added), path, value)
+        else:
+            documents[title] = {**added, "spec": deepcopy(value)}
+    text = "\n---\n".join(
+        json.dumps({"apiVersion": "rackwright/v1alpha1", **each}) for each in documents.values()
+    )
+    text = re.sub(r'"(!secret [^"]*)"', r"\1", text)
+    return {"f.yaml": text.encode(), "m.csv": csv.encode()}
+
+
+def problems_of(*edits: Edit) -> list[str]:
+    return [
+        str(each)
+        for each in compile_fleet(files_of(*edits), "r").diagnostics
+        if each.severity == "error"
+    ]
+
+
+CSV = "name,macs,group\nfromcsv,02:00:00:00:00:0c,a\n"
+
+
+def fleet_of(*edits: Edit) -> CompiledFleet:
+    result = compile_fleet(files_of(*edits, csv=CSV), "r")
+    assert result.fleet is not None, [str(each) for each in result.diagnostics]
+    return result.fleet
+
+
+@cache
+def world() -> Observed:
+    """Return what is known: two disks of the machine, images, and an operation of old hardware."""
+    base = fleet_of()
+    at = NOW - timedelta(minutes=90)
+    disks = [
+        a_disk(identity=DiskIdentity(wwn=f"W{n}", serial=f"S{n}", path=f"P{n}", size=1 << 33))
+        for n in (1, 2)
+    ]
+    images = tuple(
+        an_image(name=name, manifest=digit * 64)
+        for name, digit in (("golden", "a"), ("other", "b"))
+    )
+    machines = {
+        name: ObservedMachine(ramdisk=TimedReport(a_report(base.machines[name], *disks), at))
+        for name in ("m", "t")
+    }
+    known = observed({**machines, "m2": machines["m"]}, images)
+    former = fleet_of(("Machine m", "spec.hardware.macs", [OLD_MAC]))
+    (item,) = [each for each in plan(former, known, NOW).items if each.machine == "m"]
+    assert item.operation is not None
+    done = a_status(item.operation, OperationState.VERIFIED, at=at)
+    return observed({**machines, "m2": machines["m"]}, images, (done,))
+
+
+def done_with(fleet: CompiledFleet) -> object:
+    """Return what is done with a fleet: its plan, and where discovered machines are put."""
+    made = plan(fleet, world(), NOW)
+    items = [
+        (each.machine, each.subject, each.group, each.risk, each.action, each.reason)
+        + ((each.operation, each.operation.steps) if each.operation else ())
+        for each in made.items
+    ]
+    strangers = [
+        DiscoveredMachine(addresses=(IPv4Address(address),), macs=(mac,), uuid=uuid)
+        for address, mac, uuid in (("10.0.0.7", "0a:00:00:00:00:01", UUID), ("10.9.0.7", MAC, ""))
+    ]
+    placed = [
+        found.rule and (found.rule.group, found.rule.network)
+        for found in (enrollment(each, fleet.enrollment_rules) for each in strangers)
+    ]
+    return items, made.budget, placed
+
+
+def settings_of(fleet: CompiledFleet) -> dict[str, object]:
+    """Return what is not done by a plan, by the attributes that have it."""
+    found: dict[str, object] = {}
+    for network in fleet.networks.values():
+        found |= {f"{network.subnet}.{key}": each for key, each in network._asdict().items()}
+    settings = fleet.settings._asdict()
+    commits = settings.pop("commits")
+    for number, budget in enumerate(settings.pop("group_budgets")):
+        found |= {f"{number}.{key}": value for key, value in budget._asdict().items()}
+    for number, signer in enumerate(commits.signers):
+        found |= {f"{number}.{key}": value for key, value in signer._asdict().items()}
+    found |= {f".{key}": value for key, value in settings.items()}
+    found[".verify"] = commits.verify
+    return {key: value for key, value in found.items() if not key.endswith(".position")}
+
+
+@cache
+def read_outside() -> frozenset[str]:
+    """Return the names of all attributes that code outside ``specs`` reads."""
+    return frozenset(
+        node.attr
+        for folder in OUTSIDE
+        for path in (ROOT / folder).rglob("*.py")
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Attribute)
+    )
+
+
+MACHINE: dict[str, tuple[Any, Any]] = {
+    "metadata.labels": ({"held": "x"}, {"held": "y"}),
+    "spec.group": ("a", "a/b"),
+    "spec.hardware.macs": ([MAC], [MAC, "02:00:00:00:00:05"]),
+    "spec.hardware.uuid": (..., UUID),
+    "spec.hardware.formerly": (..., [f"mac:{OLD_MAC}"]),
+    "spec.identity.hostname": ("x", "y"),
+    "spec.identity.domain": ("x.example.net", "y.example.net"),
+    "spec.identity.addresses": (["10.0.0.7/16"], ["10.0.0.8/16"]),
+    "spec.network": ("n", "o"),
+    "spec.protect": (True, False),
+    "spec.assign[].scenario": ("clone", "keep"),
+    "spec.assign[].run": ("1", "2"),
+}
+"""Two values of each field of a machine."""
+
+
+IN_A_ROW: list[Edit] = [
+    ("MachineTable t", "spec.rows[].name", "m2"),
+    ("MachineTable t", "spec.rows[].macs", [MAC]),
+    ("MachineTable t", "spec.defaults.group", "a"),
+    ("Machine m", "", {"group": "a", "hardware": {"macs": ["02:00:00:00:00:0f"]}}),
+    ("Scenario clone", "spec.targets[].select.machines", ["m2"]),
+    ("Scenario clone", "spec.targets[].run", "1"),
+]
+"""A row of a table stands for the machine, and a target gives it its work."""
+COMMITS = {"verify": "ssh", "signers": [{"name": "ada", "key": KEY}]}
+BUDGETS = {"groups": [{"group": "a", "destructive": {"atOnce": 2}, "disruptive": {"atOnce": 2}}]}
+DISK = {"wwn": ("W1", "W2"), "serial": ("S1", "S2"), "path": ("P1", "P2")}
+WITH_BACKUP: list[Edit] = [("Machine m", "spec.assign[].scenario", "keep")]
+ON_TARGET: list[Edit] = [
+    ("Machine t", "metadata.labels", {"x": "y"}),
+    ("Scenario keep", "spec.targets[].run", "1"),
+]
+WITHOUT_WORK: list[Edit] = [("Machine m", "spec.assign", ...)]
+HELD: list[Edit] = [("Hold h", "spec.select", {"machines": ["m"]})]
+
+Variation = tuple[list[Edit], Edit, Edit]
+"""What both fleets have, and what makes the one and the other."""
+
+
+def two(
+    title: str, path: str, values: tuple[Any, Any], base: list[Edit] | None = None
+) -> dict[tuple[str, str], Variation]:
+    kind = title.split(" ", maxsplit=1)[0]
+    return {(kind, path): (base or [], (title, path, values[0]), (title, path, values[1]))}
+
+
+def machines() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field that machines and what is above them have."""
+    found = two("Machine m", "metadata.name", ("m", "m2"))
+    for path, values in MACHINE.items():
+        found |= two("Machine m", path, values)
+        column = path.rpartition(".")[2]
+        if "assign" not in path:
+            found |= two("MachineTable t", f"spec.rows[].{column}", values, IN_A_ROW)
+            found |= two("MachineTable t", f"spec.defaults.{column}", values, IN_A_ROW)
+        if path in {"spec.network", "spec.protect", "spec.identity.domain"}:
+            found |= two("Group a", path, values)
+        if "assign" in path:
+            work: Edit = ("Group a", "spec.assign", [{"scenario": "clone", "run": "1"}])
+            found |= two("Group a", path, values, [*WITHOUT_WORK, work])
+    found |= two("MachineTable t", "spec.rows[].name", ("m2", "m3"), IN_A_ROW)
+    found |= two("Group a", "spec.labels", MACHINE["metadata.labels"])
+    found |= two(
+        "Group a", "metadata.name", ("a", "c"), [("Group a", "spec.labels", {"held": "x"})]
+    )
+    csv: list[Edit] = [("Scenario keep", "spec.targets[].select.machines", ["fromcsv"])]
+    csv += [("Scenario keep", "spec.targets[].run", "1"), ("MachineTable t", "", {"rows": []})]
+    found |= two("MachineTable t", "spec.csv", (..., "m.csv"), csv)
+    return found
+
+
+def networks_and_settings() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of networks, the fleet and enrollment rules."""
+    found = two("Network o", "metadata.name", ("o", "p"))
+    for path, values in (
+        ("spec.subnet", ("10.0.0.0/16", "10.0.0.0/17")),
+        ("spec.gateway", ("10.0.0.1", "10.0.0.3")),
+        ("spec.nameservers", (["10.0.0.1"], ["10.0.0.2"])),
+        ("spec.domain", ("n.example.net", "p.example.net")),
+        ("spec.dhcp.mode", ("server", "proxy")),
+        ("spec.dhcp.range", ("10.0.9.1-10.0.9.9", "10.0.9.1-10.0.9.8")),
+        ("spec.dhcp.lease", ("1h", "2h")),
+    ):
+        found |= two("Network n", path, values)
+    for kind in ("destructive", "disruptive"):
+        for part in ("atOnce", "perHour"):
+            found |= two("Fleet f", f"spec.budgets.{kind}.{part}", (3, 4))
+            at = f"spec.budgets.groups[].{kind}.{part}"
+            found |= two("Fleet f", at, (3, 4), [("Fleet f", "spec.budgets", BUDGETS)])
+    budgets: list[Edit] = [("Fleet f", "spec.budgets", BUDGETS)]
+    found |= two("Fleet f", "spec.budgets.groups[].group", ("a", "a/b"), budgets)
+    found |= two("Fleet f", "spec.observation.maxAge", ("1h", "3h"))
+    found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
+    signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]
+    found |= two("Fleet f", "spec.commits.signers[].key", (KEY, OTHER_KEY), signed)
+    found[("Fleet", "spec.commits.verify")] = ([], signed[0], ("Fleet f", "spec.commits", {}))
+    for path, values in (
+        ("metadata.name", ("r", "z")),
+        ("spec.order", (5, 50)),
+        ("spec.group", ("a", "x/y")),
+        ("spec.network", ("n", "o")),
+        ("spec.match.macs", (["0a:*"], ["0b:*"])),
+        ("spec.match.addresses", (["10.0.0.0/24"], ["10.0.1.0/24"])),
+        ("spec.match.uuids", ([UUID], [UUID.replace("4c", "5c")])),
+    ):
+        found |= two("EnrollmentRule r", path, values)
+    return found
+
+
+def work() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of scenarios, images and holds."""
+    found: dict[tuple[str, str], Variation] = {}
+    for title, at, base in (
+        ("Hold h", "spec.select", [("Hold h", "spec.select", {})]),
+        ("Scenario keep", "spec.targets[].select", ON_TARGET),
+    ):
+        chosen: list[Edit] = [*base, ("Machine m", "metadata.labels", {"x": "z"})]
+        found |= two(title, f"{at}.machines", (["m"], ["t"]), chosen)
+        found |= two(title, f"{at}.groups", (["a"], ["a/b"]), chosen)
+        found |= two(title, f"{at}.labels", ({"x": "z"}, {"x": "w"}), chosen)
+    found |= two("Hold h", "spec.until", ("2027-01-01T00:00:00Z", "2020-01-01T00:00:00Z"), HELD)
+    found |= two("Hold h", "spec.owner", ("ada", "bob"), HELD)
+    found |= two("Hold h", "spec.reason", ("one", "two"), HELD)
+    chosen = [*ON_TARGET, ("Scenario keep", "spec.targets[].select.machines", ["t"])]
+    found |= two("Scenario keep", "spec.targets[].run", ("1", "2"), chosen)
+    found |= two("Scenario clone", "spec.options.after", ("reboot", "poweroff"))
+    found |= two("Scenario clone", "spec.options.timeout", ("1h", "2h"))
+    found |= two("Scenario clone", "spec.steps[].restore.image", ("golden", "other"))
+    found |= two("Scenario clone", "spec.steps[].restore.identity", ("apply", "keep"))
+    found |= two("Scenario keep", "spec.steps[].backup.image", ("kept", "other"), WITH_BACKUP)
+    for step, title, base in (("restore", "clone", []), ("backup", "keep", WITH_BACKUP)):
+        for part, values in DISK.items():
+            at = f"spec.steps[].{step}.disk"
+            bare: list[Edit] = [*base, (f"Scenario {title}", at, {})]
+            found |= two(f"Scenario {title}", f"{at}.{part}", values, bare)
+    found[("Scenario", "metadata.name")] = (
+        [("Scenario x", "", {"steps": [{"inspectDisks": {}}]})],
+        ("Machine m", "spec.assign[].scenario", "x"),
+        ("Machine m", "spec.assign[].scenario", "clone"),
+    )
+    found[("Image", "metadata.name")] = (
+        [],
+        ("Scenario clone", "spec.steps[].restore.image", "golden"),
+        ("Scenario clone", "spec.steps[].restore.image", "other"),
+    )
+    return found
+
+
+VARIATIONS = {**machines(), **networks_and_settings(), **work()}
+"""Two valid fleets for each field that acts, which differ in it alone."""
+ACTING = [each for each in ALL if isinstance(effect_of(*each), Acts)]
+BLOCKING = [
+    (kind, path)
+    for kind, effects in EFFECTS.items()
+    for path, each in effects.items()
+    if isinstance(each, Blocks)
+]
+SHOWN_BY = {
+    "spec.options.reboot": "tests/transcripts/"
+    "a-machine-that-may-not-reboot-has-to-be-shut-down-first/plan.txt",
+    "power.driver": "tests/unit/test_power_manual.py",
+}
+"""Fields of which some values block: where it is shown that the others do different things."""
+
+
+def values_of(kind: str, path: str) -> tuple[str, ...]:
+    """Return the words that a field takes; nothing where it takes more than words."""
+    field = field_at(KINDS[kind], tuple(path.replace("[]", "").split(".")))
+    annotation: Any = field.annotation if field else None
+    return get_args(annotation) if get_origin(annotation) is Literal else ()
+
+
+def test_every_field_of_every_kind_is_said_to_do_something() -> None:
+    assert [each for each in ALL if effect_of(*each) is None] == []
+
+
+def test_nothing_is_said_of_a_field_that_is_not_there() -> None:
+    known = {(kind, path) for kind, path in ALL}
+    known |= {(kind, path[:at]) for kind, path in ALL for at in range(len(path))}
+    known.add(("Scenario", "spec.steps[].prepareMaster"))
+    said = {(kind, path) for kind, effects in EFFECTS.items() for path in effects}
+    assert said - known == set()
+    assert set(EFFECTS) == set(KINDS)
+
+
+@pytest.mark.parametrize(("kind", "path"), ACTING)
+def test_a_field_that_acts_makes_a_difference_outside(kind: str, path: str) -> None:
+    if len(values_of(kind, path)) == 1:
+        return  # nothing else can be written
+    base, one, other = VARIATIONS[kind, path]
+    first, second = fleet_of(*base, one), fleet_of(*base, other)
+    if done_with(first) != done_with(second):
+        return
+    was, now = settings_of(first), settings_of(second)
+    changed = {key for key in was.keys() | now.keys() if was.get(key) != now.get(key)}
+    assert {key.rpartition(".")[2] for key in changed} & read_outside(), "nothing reads it"
+
+
+FOR_PEOPLE: list[tuple[str, str]] = [
+    *(
+        (f"{kind} {name}", "metadata.displayName")
+        for kind, name in (
+            ("Machine", "m"),
+            ("Group", "a"),
+            ("Scenario", "clone"),
+            ("Image", "golden"),
+        )
+    ),
+    ("Machine m", "spec.hardware.serial"),
+    ("MachineTable t", "spec.rows[].displayName"),
+    ("MachineTable t", "spec.rows[].serial"),
+    ("MachineTable t", "metadata.name"),
+    ("Image golden", "spec.description"),
+    ("Fleet f", "metadata.name"),
+    ("Fleet f", "spec.commits.signers[].name"),
+    ("Hold h", "metadata.name"),
+]
+
+
+@pytest.mark.parametrize(("title", "path"), FOR_PEOPLE)
+def test_a_field_for_people_changes_nothing_that_is_done(title: str, path: str) -> None:
+    base = [*IN_A_ROW] if title.startswith("MachineTable") else []
+    base += [("Fleet f", "spec.commits", COMMITS)]
+    one, other = ((title, path, text) for text in ("one", "two"))
+    assert isinstance(effect_of(title.split(" ", maxsplit=1)[0], path), ForPeople)
+    assert done_with(fleet_of(*base, one)) == done_with(fleet_of(*base, other))
+
+
+def test_what_people_read_is_either_tried_here_or_of_a_kind_that_blocks() -> None:
+    tried = {(title.split(" ", maxsplit=1)[0], path) for title, path in FOR_PEOPLE}
+    left = {each for each in ALL if isinstance(effect_of(*each), ForPeople)} - tried
+    assert [each for each in left if not isinstance(EFFECTS[each[0]].get("spec"), Blocks)] == []
+
+
+BMC = {"address": "10.0.0.9", "username": "u", "password": "!secret bmc/x"}
+BLOCKS = {
+    "redfish": {"driver": "redfish", **BMC},
+    "ipmi": {"driver": "ipmi", **BMC},
+    "webhook": {"driver": "webhook", "url": "https://p.example.net"},
+    "multicast": {"mode": "multicast"},
+}
+NEEDED: dict[str, list[Edit]] = {
+    "Installer": [("OperatingSystem debian12", "", example_document("OperatingSystem")["spec"])],
+    "Schedule": [("Scenario nightly-backup", "", {"steps": [{"inspectDisks": {}}]})],
+    "install": [
+        ("OperatingSystem debian12", "", example_document("OperatingSystem")["spec"]),
+        ("Installer debian12-server", "", example_document("Installer")["spec"]),
+    ],
+    "packages": [("Package example-agent", "", example_document("Package")["spec"])],
+}
+STEPS: dict[str, Any] = {
+    "install": {"installer": "debian12-server"},
+    "packages": {"install": ["example-agent"]},
+    "files": {"remove": ["/etc/x"]},
+    "run": {"command": ["true"]},
+    "firmware": {
+        "method": "redfish",
+        "file": {"url": "https://f.example.net/b", "sha256": "9f" * 32},
+    },
+    "prepareMaster": {"system": "linux"},
+}
+MATCHES = {"names": ["x"], "serials": ["x"], "vendors": ["x"], "relays": ["10.0.0.1"]}
+TITLES = {"Machine": "m", "Group": "a", "MachineTable": "t", "Scenario": "clone"}
+
+
+def written(kind: str, path: str) -> Iterator[tuple[list[Edit], str]]:
+    """Yield fleets with what blocks at a path, and the reasons why it does."""
+    effect = EFFECTS[kind][path]
+    assert isinstance(effect, Blocks)
+    title = f"{kind} {TITLES.get(kind, 'r' if kind == 'EnrollmentRule' else 'x')}"
+    last = path.rpartition(".")[2]
+    base = [*IN_A_ROW] if kind == "MachineTable" else []
+    base += NEEDED.get(last, []) + NEEDED.get(kind, [])
+    if path == "spec":
+        yield [*base, (title, "", example_document(kind)["spec"])], effect.reason
+    elif last in STEPS:
+        yield [*base, (title, "spec.steps", [{last: STEPS[last]}])], effect.reason
+    elif last in MATCHES:
+        yield [*base, (title, path, MATCHES[last])], effect.reason
+    for value, reason in effect.values.items():
+        block = path.rpartition(".")[0]
+        edit = (title, block, BLOCKS[value]) if value in BLOCKS else (title, path, value)
+        yield [*base, edit], reason
+
+
+@pytest.mark.parametrize(("kind", "path"), BLOCKING)
+def test_a_field_that_blocks_plans_as_blocked_with_its_reason(kind: str, path: str) -> None:
+    fleets = list(written(kind, path))
+    assert fleets
+    for edits, reason in fleets:
+        items = plan(fleet_of(*edits), world(), NOW).items
+        blocked = [each.reason for each in items if each.risk == "BLOCKED"]
+        assert any(reason in each for each in blocked), (edits, blocked)
+
+
+@pytest.mark.parametrize(("kind", "path"), BLOCKING)
+def test_of_a_field_that_blocks_in_part_the_rest_is_shown_to_act(kind: str, path: str) -> None:
+    effect = EFFECTS[kind][path]
+    assert isinstance(effect, Blocks)
+    values = values_of(kind, path)
+    assert set(effect.values) <= set(values)
+    if effect.values and len(set(values) - set(effect.values)) > 1:
+        (shown,) = [where for name, where in SHOWN_BY.items() if path.endswith(name)]
+        assert (ROOT / shown).exists()
+
+
+@pytest.mark.parametrize(
+    ("kind", "path", "effect"),
+    [
+        (kind, path, effect)
+        for kind, effects in EFFECTS.items()
+        for path, effect in effects.items()
+        if isinstance(effect, PartOf)
+    ],
+)
+def test_a_part_of_what_blocks_cannot_be_written_without_it(
+    kind: str, path: str, effect: PartOf
+) -> None:
+    whole = EFFECTS[kind][effect.field]
+    assert isinstance(whole, Blocks)
+    acting = [each for each in values_of(kind, effect.field) if each not in whole.values]
+    assert acting
+    for value in acting:
+        *block, chosen = effect.field.split(".")
+        settings = {chosen: value, path.rpartition(".")[2]: EXAMPLES[path.rpartition(".")[2]]}
+        edit = (f"{kind} {TITLES[kind]}", ".".join(block), settings)
+        base = [*IN_A_ROW] if kind == "MachineTable" else []
+        assert any(path.rpartition(".")[2] in each for each in problems_of(*base, edit))
+
+
+EXAMPLES: dict[str, Any] = {
+    **BMC,
+    "url": "https://p.example.net",
+    "token": "!secret x",
+    "maxTargets": 5,
+    "maxWait": "5m",
+    "maxRate": "400Mbit/s",
+}
