@@ -7,13 +7,13 @@ _FRESH = """\
 """
 
 
-def own_name_set(text: str, name: str) -> str:
+def own_name_set(text: str, hostname: str) -> str:
     """Return the file with the golden machine's name replaced by this one's.
 
     Debian gives the own name to 127.0.1.1 (Debian Reference, 5.1.1); all else that the
     file says stays. A name with a domain is followed by its short form.
     """
-    names = f"{name} {name.partition('.')[0]}" if "." in name else name
+    names = f"{hostname} {hostname.partition('.')[0]}" if "." in hostname else hostname
     own = f"{_OWN_ADDRESS} {names}"
     lines = (text or _FRESH).splitlines()
     places = [index for index, line in enumerate(lines) if line.split()[:1] == [_OWN_ADDRESS]]
