@@ -10,11 +10,9 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 from reconciler.compiled.rows import (
-    FACTS,
     FileFacts,
     FileRows,
     Lines,
-    dumps,
     encode_machines,
     hashed,
 )
@@ -73,7 +71,7 @@ def rows_of(read: ReadFile, context: CompileContext, tables: Mapping[str, bytes]
         machine_count=len(compiled.machines),
         warnings=compiled.warnings,
     )
-    return FileRows(facts, dumps(FACTS.encode(facts)), encode_machines(compiled.machines))
+    return FileRows(facts, encode_machines(compiled.machines))
 
 
 def _work(files: Files, tables: Mapping[str, bytes]) -> Generator[Any, Others, None]:

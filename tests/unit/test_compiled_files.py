@@ -362,9 +362,21 @@ class TestCache:
             database.execute(f"UPDATE {table} SET {name} = {new}")  # noqa: S608 - a constant
         self.damaged(cache, said)
 
-    def test_facts_that_changed_are_noticed(self, path: Path, cache: FleetCache, said: Say) -> None:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "others = '[]'",
+            "keys = x'00'",
+            "rest = '[[],7,\"[]\"]'",
+            "seal = x'00'",
+            "keys = 'text'",
+        ],
+    )
+    def test_facts_that_changed_are_noticed(
+        self, path: Path, cache: FleetCache, said: Say, change: str
+    ) -> None:
         with sqlite3.connect(path) as database:
-            database.execute("UPDATE file SET facts = substr(facts, 1, 20)")
+            database.execute(f"UPDATE file SET {change}")  # noqa: S608 - a constant
             database.execute("DELETE FROM fleet")
         self.damaged(cache, said)
 
