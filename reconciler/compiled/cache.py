@@ -57,6 +57,7 @@ _KEPT_FLEETS = 50
 _KEPT_FILES = 4
 """Times as many rows of files as the fleet has that is kept now. Beyond, all others go."""
 _SEAL = 16
+_NO_OTHERS = "[]"
 _PATIENCE = 5.0
 """Seconds that one command waits for another that writes."""
 _UNUSABLE = frozenset(
@@ -111,6 +112,7 @@ class FleetCache:
         self._path = path
         self._version = version
         self._say = say
+        self._is_given_up = False
 
     @classmethod
     def of_state(cls, state: Path) -> "FleetCache":
@@ -141,7 +143,7 @@ class FleetCache:
                 if seal != _digest(keys, (*names, others, rest)):
                     raise _DamagedError(f"an entry of {path} is not what was written")
                 found.setdefault(context, {})[path, blob] = FileFacts(
-                    () if others == "[]" else decode_others(others), keys, *read_rest(rest)
+                    () if others == _NO_OTHERS else decode_others(others), keys, *read_rest(rest)
                 )
             return found
 
@@ -161,6 +163,7 @@ class FleetCache:
 
     def keep(self, key: str, fleet: KeptFleet, rows: Mapping[File, FileRows]) -> None:
         """Keep a fleet, and the rows of those of its files that are new."""
+        encode_rest = cache(_encoded_rest)  # most files say the same
 
         def write(connection: sqlite3.Connection) -> None:
             with connection:
@@ -177,7 +180,7 @@ class FleetCache:
                             path,
                             blob,
                             self._version,
-                            *_facts_row(each.facts, fleet.context, path, blob),
+                            *_facts_row(each.facts, encode_rest, fleet.context, path, blob),
                             _sealed(each.machines, fleet.context, path, blob),
                         )
                         for (path, blob), each in rows.items()
@@ -185,6 +188,9 @@ class FleetCache:
                 )
                 self._forget(connection, key, fleet)
 
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._used(write, None)
 
     def _forget(self, connection: sqlite3.Connection, key: str, fleet: KeptFleet) -> None:
@@ -201,17 +207,21 @@ class FleetCache:
         gone = set(rows).difference(fleet.files.items())
         connection.executemany("DELETE FROM file WHERE path = ? AND blob = ?", gone)
 
-    def forget_all(self, cause: object) -> None:
+    def _replace(self, cause: object) -> None:
         """Replace the file by an empty one, and say why."""
         self._say(f"the cache {self._path} is damaged ({cause}); it is made again")
-        with suppress(OSError):
+        try:
             self._path.unlink(missing_ok=True)
+        except OSError:
+            self._is_given_up = True
 
     def _key(self, key: str) -> str:
         return f"{self._version} {key}"
 
     def _used(self, use: Callable[[sqlite3.Connection], _Answer], otherwise: _Answer) -> _Answer:
         """Return what ``use`` does with the file; ``otherwise`` where that cannot be."""
+        if self._is_given_up:
+            return otherwise
         try:
             with self._connection() as connection:
                 return use(connection)
@@ -219,15 +229,13 @@ class FleetCache:
             return otherwise
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _UNUSABLE:
-                self.forget_all(error)
+                self._replace(error)
         except (_DamagedError, ValueError, TypeError, LookupError) as error:
-            self.forget_all(error)
+            self._replace(error)
         return otherwise
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         for each in (self._path.parent, self._path):
             _refuse_others(each)
         with closing(
@@ -254,11 +262,19 @@ def _make_tables(connection: sqlite3.Connection) -> None:
         connection.execute(f"PRAGMA user_version = {_FORM}")
 
 
-def _facts_row(facts: FileFacts, *names: str) -> tuple[str, bytes, str, bytes]:
+def _facts_row(
+    facts: FileFacts, encode_rest: Callable[..., str], *names: str
+) -> tuple[str, bytes, str, bytes]:
     """Return the columns from ``others`` to ``seal``."""
-    others = encode_others(facts.others)
-    rest = dumps([facts.selected, facts.machine_count, encode_warnings(facts.warnings)])
+    others = encode_others(facts.others) if facts.others else _NO_OTHERS
+    rest = encode_rest(facts.selected, facts.machine_count, facts.warnings)
     return others, facts.keys, rest, _digest(facts.keys, (*names, others, rest))
+
+
+def _encoded_rest(
+    selected: tuple[int, ...], machine_count: int, warnings: tuple[Diagnostic, ...]
+) -> str:
+    return dumps([selected, machine_count, encode_warnings(warnings)])
 
 
 def _decoded_rest(text: str) -> tuple[tuple[int, ...], int, tuple[Diagnostic, ...]]:

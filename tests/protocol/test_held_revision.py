@@ -14,7 +14,6 @@ from structlog.testing import capture_logs
 
 from reconciler.app.follow_git import GitFollower
 from reconciler.app.project import Project
-from reconciler.cli import followed_source
 from reconciler.errors import ReconcilerError
 from tests.builders.signed_commits import SignedRepository, SshKey
 
@@ -151,7 +150,7 @@ class TestServe:
     async def test_what_a_person_accepts_is_taken_at_once(
         self, repository, state, jane, monkeypatch
     ):
-        monkeypatch.setattr(followed_source, "LOOK", 0.05)
+        monkeypatch.setattr("reconciler.app.follow_git.LOOK", 0.05)
         repository.signed("First", jane, signers=[jane])
         with capture_logs() as logs:
             async with Following(repository, state) as following:
