@@ -211,7 +211,8 @@ class FleetCache:
         """Replace the file by an empty one, and say why."""
         self._say(f"the cache {self._path} is damaged ({cause}); it is made again")
         try:
-            self._path.unlink(missing_ok=True)
+            for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+                path.unlink(missing_ok=True)
         except OSError:
             self._is_given_up = True
 
