@@ -1,10 +1,11 @@
-"""Planning a large fleet, as whole processes, beside ansible-inventory in the same run.
+"""Planning a large fleet, as whole processes, beside an earlier build and ansible-inventory.
 
     make bench NAME=plan              # everything, about a quarter of an hour
     make bench NAME=plan ARGUMENTS="--machines 4000 --runs 2"
 
 prints a table and writes benchmarks/out/plan.json. Fleets and the peer are kept in
-build/benchmarks. Every figure is the median of its runs, with the smallest and the largest.
+build/benchmarks. Every figure is the median of its runs, with the smallest and the largest;
+the two builds run in turn, so that both meet the same minutes of the host.
 """
 
 import compileall
@@ -16,11 +17,13 @@ import subprocess
 import sys
 import threading
 import venv
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from secrets import token_hex
 from statistics import median
+from tempfile import TemporaryDirectory
 from time import perf_counter
 from typing import Any
 
@@ -31,12 +34,12 @@ from rich.table import Table
 
 ROOT = Path(__file__).parents[1]
 WORK = ROOT / "build/benchmarks"
-RACKWRIGHT = Path(sys.executable).with_name("rackwright")
+EARLIER = "7726efd"
+"""The build to compare with: it read documents by regular expressions and remembered plans."""
 PEER = "ansible-core==2.19.14"
 SHAPES: tuple[Shape, ...] = ("file per rack", "file per machine")
 GROWTH = (1_000, 10_000, 40_000, 100_000)
-PEER_SECONDS = 45
-"""What the peer took on the machine for which the targets were set."""
+_FIGURES = ("seconds", "processorSeconds", "mebibytes")
 _EVERY = 0.05
 _WHOLE = 100
 """From here on, figures are shown without decimals."""
@@ -51,10 +54,29 @@ class Run:
     mebibytes: float
 
 
-def run(command: Sequence[str | Path], allowed: Sequence[int] = (0,)) -> Run:
+@dataclass(frozen=True)
+class Build:
+    """A version of the program, run from its sources by this Python."""
+
+    name: str
+    root: Path
+
+    def run(self, *arguments: str | Path, allowed: Sequence[int] = range(6)) -> Run:
+        """Run a command; SystemExit when it fails."""
+        command = [sys.executable, "-P", "-m", "reconciler.cli", *arguments]
+        return run(command, allowed, {**os.environ, "PYTHONPATH": str(self.root)})
+
+
+def run(
+    command: Sequence[str | Path],
+    allowed: Sequence[int] = (0,),
+    environment: Mapping[str, str] | None = None,
+) -> Run:
     """Run a command and return what it took; SystemExit when it fails."""
     start = perf_counter()
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environment
+    )
     memory = _Memory(process.pid)
     memory.start()
     output = {"stderr": b""}
@@ -108,40 +130,58 @@ def _proportional(pid: int) -> int:
 class Bench:
     """The figures of one run of the benchmark."""
 
-    def __init__(self, runs: int) -> None:
+    def __init__(self, builds: Sequence[Build], runs: int) -> None:
+        self._builds = builds
         self._runs = runs
         self.rows: list[dict[str, Any]] = []
 
     def measure(
-        self, what: str, target: str, one: Callable[[], Run], before: Callable[[], None] = bool
-    ) -> list[Run]:
-        """Run ``one`` several times, each after ``before``, and note what it took."""
-        found = []
+        self,
+        what: str,
+        target: str,
+        one: Callable[[Build], Run],
+        *,
+        before: Callable[[], None] = bool,
+        before_each: Callable[[Build], None] = bool,
+    ) -> None:
+        """Run ``one`` several times with all builds in turn, and note what each took."""
+        found: dict[str, list[Run]] = {build.name: [] for build in self._builds}
         for _ in range(self._runs):
             before()
-            found.append(one())
-        self._note(what, target, found)
-        return found
+            for build in self._builds:
+                before_each(build)
+                found[build.name].append(one(build))
+        row: dict[str, Any] = {"what": what, "target": target}
+        row |= {name: _figures(runs) for name, runs in found.items()}
+        if len(found) > 1:
+            ours, theirs = found.values()
+            pairs = zip(ours, theirs, strict=True)
+            row["ratio"] = _spread([one.seconds / other.seconds for one, other in pairs])
+        self._add(row)
 
-    def _note(self, what: str, target: str, found: list[Run]) -> None:
-        self.rows.append(
-            {
-                "what": what,
-                "target": target,
-                "seconds": _spread([each.seconds for each in found]),
-                "processorSeconds": _spread([each.processor_seconds for each in found]),
-                "mebibytes": _spread([each.mebibytes for each in found]),
-            }
-        )
-        click.echo(f"{what}: {median(each.seconds for each in found):.2f} s", err=True)
+    def measure_peer(self, command: Sequence[str | Path], ours: Callable[[], Run]) -> None:
+        """Note what the peer took, and how many times longer than a cold plan, run by run."""
+        pairs = [(run(command), ours()) for _ in range(self._runs)]
+        row = {
+            "what": "ansible-inventory --list",
+            "target": "",
+            "peer": _figures([theirs for theirs, _ in pairs]),
+        }
+        self._add(row)
+        ratios = [theirs.seconds / our.seconds for theirs, our in pairs]
+        self._add({"what": "peer : cold plan", "target": "at least 10", "ratio": _spread(ratios)})
 
-    def pair(self, what: str, target: str, ours: Callable[[], Run], theirs: list[Run]) -> None:
-        """Note how many times longer the peer took, run by run, and what all took at its pace."""
-        ratios = [their.seconds / ours().seconds for their in theirs]
-        slowness = median(each.seconds for each in theirs) / PEER_SECONDS
-        for row in self.rows:
-            row["atThePeersPace"] = row["seconds"]["median"] / slowness
-        self.rows.append({"what": what, "target": target, "ratio": _spread(ratios)})
+    def _add(self, row: dict[str, Any]) -> None:
+        self.rows.append(row)
+        click.echo(json.dumps(row), err=True)
+
+
+def _figures(runs: Sequence[Run]) -> dict[str, Any]:
+    return {
+        "seconds": _spread([each.seconds for each in runs]),
+        "processorSeconds": _spread([each.processor_seconds for each in runs]),
+        "mebibytes": _spread([each.mebibytes for each in runs]),
+    }
 
 
 def _spread(values: Sequence[float]) -> dict[str, float]:
@@ -153,40 +193,58 @@ def _spread(values: Sequence[float]) -> dict[str, float]:
 @click.option("--runs", default=3, show_default=True)
 @click.option("--growth/--no-growth", default=True, help="Also 1k, 10k and 100k machines.")
 @click.option("--peer/--no-peer", default=True, help="Also ansible-inventory.")
-def main(machines: int, runs: int, *, growth: bool, peer: bool) -> None:
+@click.option("--earlier", default=EARLIER, show_default=True, help="A commit; empty for none.")
+def main(machines: int, runs: int, *, growth: bool, peer: bool, earlier: str) -> None:
     """Measure, print the table and write benchmarks/out/plan.json."""
-    _have_bytecode()
-    bench = Bench(runs)
-    for shape in SHAPES:
-        _plans(bench, machines, shape)
-    if growth:
-        for size in GROWTH:
-            fleet = _fleet(size, "file per rack")
-            bench.measure(f"cold plan of {size:,} machines", "", _plan(fleet), _cold(fleet))
-    _small_commands(bench, machines)
-    if peer:
-        _peer(bench, machines)
+    now = Build("now", ROOT)
+    with TemporaryDirectory() as folder, ExitStack() as stack:
+        builds = [now]
+        if earlier:
+            builds.append(stack.enter_context(_checked_out(earlier, Path(folder) / "earlier")))
+        for build in builds:
+            _have_bytecode(build)
+        bench = Bench(builds, runs)
+        for shape in SHAPES:
+            _plans(bench, machines, shape)
+        if growth:
+            for size in GROWTH:
+                fleet = _fleet(size, "file per rack")
+                what = f"cold plan of {size:,} machines"
+                bench.measure(what, "", _plan(fleet), before_each=_cold(fleet))
+        _small_commands(bench, machines)
+        if peer:
+            _peer(bench, machines, now)
     _report(bench, machines, runs)
 
 
-def _have_bytecode() -> None:
-    """Give our modules what an installed package has: else each run would compile them."""
+@contextmanager
+def _checked_out(commit: str, folder: Path) -> Iterator[Build]:
+    git = ["git", "-C", ROOT, "worktree"]
+    subprocess.run([*git, "add", "--quiet", "--detach", folder, commit], check=True)
+    try:
+        yield Build(commit, folder)
+    finally:
+        subprocess.run([*git, "remove", "--force", folder], check=True)
+
+
+def _have_bytecode(build: Build) -> None:
+    """Give modules what an installed package has: else each run would compile them."""
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     for package in ("agent", "providers", "reconciler", "specs"):
-        compileall.compile_dir(ROOT / package, quiet=1)
+        compileall.compile_dir(build.root / package, quiet=1)
 
 
 def _plans(bench: Bench, machines: int, shape: Shape) -> None:
     fleet = _fleet(machines, shape)
-    plan = _plan(fleet)
-    bench.measure(f"cold plan, {shape}", "5 s, 800 MB", plan, _cold(fleet))
-    bench.measure(f"plan again, {shape}", "1 s", plan)
+    plan, cold = _plan(fleet), _cold(fleet)
+    bench.measure(f"cold plan, {shape}", "2 times", plan, before_each=cold)
+    bench.measure(f"plan again, {shape}", "1.2 s", plan)
     bench.measure(
         f"plan after a commit to one machine, {shape}",
-        "0.6 s",
+        "1.2 s",
         plan,
         # Never one that was committed before: that fleet would be kept already.
-        lambda: touch_machine(fleet, machines // 2, f"role-{token_hex(4)}"),
+        before=lambda: touch_machine(fleet, machines // 2, f"role-{token_hex(4)}"),
     )
 
 
@@ -194,33 +252,37 @@ def _small_commands(bench: Bench, machines: int) -> None:
     fleet = _fleet(machines, "file per machine")
     rack = machines // 2 // 40
     file = fleet / f"rack{rack:05}/node-{machines // 2:06}.yaml"
-    state = fleet.with_name("small-state")
     lab = ROOT / "examples/lab/fleet"
-    validate = [RACKWRIGHT, "validate", "--repo", fleet, "--state", _state(fleet), file]
+
+    def validate(build: Build) -> Run:
+        return build.run("validate", "--repo", fleet, "--state", _state(fleet, build), file)
+
+    def status(build: Build) -> Run:
+        return build.run("status", "--repo", lab, "--state", _state(fleet, build) / "lab")
+
     committed = file.read_text()
-    file.write_text(committed.replace("role: ", "role: edited-"))
-    bench.measure("validate one edited file of it", "0.15 s", lambda: run(validate))
+
+    def edit() -> None:
+        file.write_text(committed.replace("role: ", f"role: edited-{token_hex(4)}-"))
+
+    bench.measure("validate one edited file of it", "0.4 s", validate, before=edit)
     file.write_text(committed)
-    bench.measure("validate one file as it was committed", "0.15 s", lambda: run(validate))
-    bench.measure("--help", "0.3 s", lambda: run([RACKWRIGHT, "--help"]))
-    status = [RACKWRIGHT, "status", "--repo", lab, "--state", state]
-    run(status, (0, 1))
-    bench.measure("status of a small fleet", "0.3 s", lambda: run(status, (0, 1)))
+    bench.measure("validate one file as it was committed", "0.4 s", validate)
+    bench.measure("--help", "0.15 s", lambda build: build.run("--help"))
+    bench.measure("status of a small fleet", "", status)
 
 
-def _peer(bench: Bench, machines: int) -> None:
+def _peer(bench: Bench, machines: int, build: Build) -> None:
     fleet = _fleet(machines, "file per rack")
     inventory = WORK / f"inventory-{machines}.yaml"
     write_inventory(inventory, machines)
-    command = [_ansible(), "--list", "--inventory", inventory]
-    theirs = bench.measure("ansible-inventory --list", "", lambda: run(command))
-    clear = _cold(fleet)
+    plan, cold = _plan(fleet), _cold(fleet)
 
     def ours() -> Run:
-        clear()
-        return _plan(fleet)()
+        cold(build)
+        return plan(build)
 
-    bench.pair("ansible-inventory : cold plan", "at least 8", ours, theirs)
+    bench.measure_peer([_ansible(), "--list", "--inventory", inventory], ours)
 
 
 def _ansible() -> Path:
@@ -240,17 +302,16 @@ def _fleet(machines: int, shape: Shape) -> Path:
     return folder
 
 
-def _state(fleet: Path) -> Path:
-    return fleet.with_name(f"{fleet.name}-state")
+def _state(fleet: Path, build: Build) -> Path:
+    return fleet.with_name(f"{fleet.name}-state-{build.name}")
 
 
-def _plan(fleet: Path) -> Callable[[], Run]:
-    command = [RACKWRIGHT, "plan", "--repo", fleet, "--state", _state(fleet)]
-    return lambda: run(command, range(6))
+def _plan(fleet: Path) -> Callable[[Build], Run]:
+    return lambda build: build.run("plan", "--repo", fleet, "--state", _state(fleet, build))
 
 
-def _cold(fleet: Path) -> Callable[[], None]:
-    return lambda: shutil.rmtree(_state(fleet), ignore_errors=True)
+def _cold(fleet: Path) -> Callable[[Build], None]:
+    return lambda build: shutil.rmtree(_state(fleet, build), ignore_errors=True)
 
 
 def _report(bench: Bench, machines: int, runs: int) -> None:
@@ -268,21 +329,20 @@ def _report(bench: Bench, machines: int, runs: int) -> None:
     out.parent.mkdir(exist_ok=True)
     out.write_text(json.dumps(document, indent=2) + "\n")
     table = Table(title=f"{machines:,} machines, {runs} runs each: median (least to most)")
-    pace = f"where the peer takes {PEER_SECONDS} s"
-    for column in ("what", "seconds", "processor seconds", "MiB", pace, "target"):
+    for column in ("what", "which", "seconds", "processor seconds", "MiB", "target"):
         table.add_column(column, justify="left" if column in {"what", "target"} else "right")
     for row in bench.rows:
-        shown = [_text(row.get(key)) for key in ("seconds", "processorSeconds", "mebibytes")]
+        for name in ("now", EARLIER, "peer"):
+            figures = row.get(name)
+            if figures is not None:
+                shown = [_text(figures[key]) for key in _FIGURES]
+                table.add_row(str(row["what"]), name, *shown, str(row["target"]))
         if "ratio" in row:
-            shown = [f"{_text(row['ratio'])} times", "", ""]
-        shown.append(f"{row['atThePeersPace']:.2f}" if "atThePeersPace" in row else "")
-        table.add_row(str(row["what"]), *shown, str(row["target"]))
+            table.add_row(str(row["what"]), "ratio", _text(row["ratio"]), "", "", "")
     Console(width=None if sys.stdout.isatty() else 140).print(table)
 
 
-def _text(spread: object) -> str:
-    if not isinstance(spread, dict):
-        return ""
+def _text(spread: Mapping[str, float]) -> str:
     digits = 0 if spread["median"] >= _WHOLE else 2
     return (
         f"{spread['median']:.{digits}f} ({spread['least']:.{digits}f} to "

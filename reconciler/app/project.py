@@ -275,7 +275,7 @@ class Project:
 
     def observed(self, now: datetime) -> Observed:
         """Return the world as it was last heard of."""
-        if not self.database_path.exists():
+        if not self.database_path.exists() and _can_be_made(self.database_path):
             return Observed(images=self._images)
         from reconciler.state.world import observe  # noqa: PLC0415 - slow to load
 
@@ -284,6 +284,11 @@ class Project:
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""
         return plan(self.fleet, self.observed(now), now)
+
+
+def _can_be_made(path: Path) -> bool:
+    """Return whether nothing but its absence keeps a file from being read."""
+    return next(each for each in path.absolute().parents if each.exists()).is_dir()
 
 
 def _explained(files: SourceFiles, revision: str) -> "CompiledFleet":

@@ -11,19 +11,28 @@ import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing, contextmanager, suppress
+from functools import cache
 from hashlib import blake2b
 from json import loads
 from pathlib import Path
 from typing import NamedTuple, TypeVar
+from zlib import crc32
 
 from reconciler.compiled.codec import codec_of
-from reconciler.compiled.rows import FACTS, FileFacts, FileRows, dumps
+from reconciler.compiled.rows import (
+    FileFacts,
+    FileRows,
+    decode_others,
+    decode_warnings,
+    dumps,
+    encode_others,
+    encode_warnings,
+)
 from reconciler.compiled.version import program_version
+from specs.diagnostics.diagnostic import Diagnostic
 
 _Answer = TypeVar("_Answer")
-_FORM = 1
-"""Of the tables: a file with those of another form is replaced."""
-_SCHEMA = f"""
+_SCHEMA = """
 CREATE TABLE fleet (
     number INTEGER PRIMARY KEY AUTOINCREMENT,
     key TEXT NOT NULL UNIQUE,
@@ -34,16 +43,21 @@ CREATE TABLE file (
     path TEXT NOT NULL,
     blob TEXT NOT NULL,
     version TEXT NOT NULL,
-    facts BLOB NOT NULL,
+    others TEXT NOT NULL,
+    keys BLOB NOT NULL,
+    rest TEXT NOT NULL,
+    seal BLOB NOT NULL,
     machines BLOB NOT NULL,
     PRIMARY KEY (context, path, blob)
 );
-PRAGMA user_version = {_FORM};
 """
+_FORM = crc32(_SCHEMA.encode()) >> 1
+"""Of the tables, as SQLite keeps it: 31 bits. Those of another form are replaced."""
 _KEPT_FLEETS = 50
 _KEPT_FILES = 4
 """Times as many rows of files as the fleet has that is kept now. Beyond, all others go."""
 _SEAL = 16
+_NO_OTHERS = "[]"
 _PATIENCE = 5.0
 """Seconds that one command waits for another that writes."""
 _UNUSABLE = frozenset(
@@ -59,12 +73,8 @@ _UNUSABLE = frozenset(
 )
 """What SQLite says where the file is good, but cannot be used now (sqlite.org/rescode.html)."""
 
-
-class File(NamedTuple):
-    """A file by its path and its blob."""
-
-    path: str
-    blob: str
+File = tuple[str, str]
+"""Path and blob."""
 
 
 class KeptFleet(NamedTuple):
@@ -77,8 +87,8 @@ class KeptFleet(NamedTuple):
     warnings: str
     """Likewise."""
     machine_count: int
-    files: tuple[File, ...]
-    """Those that hold documents."""
+    files: Mapping[str, str]
+    """The blobs of those that hold documents, by path."""
 
 
 _FLEET = codec_of(KeptFleet)
@@ -102,6 +112,7 @@ class FleetCache:
         self._path = path
         self._version = version
         self._say = say
+        self._is_given_up = False
 
     @classmethod
     def of_state(cls, state: Path) -> "FleetCache":
@@ -122,14 +133,18 @@ class FleetCache:
         """Return what was kept of files besides their machines, by context."""
 
         def read(connection: sqlite3.Connection) -> dict[str, dict[File, FileFacts]]:
-            query = "SELECT context, path, blob, facts FROM file WHERE version = ?"
-            rows = connection.execute(query, [self._version]).fetchall()
-            texts = [_unsealed(body, *names) for *names, body in rows]
+            query = (
+                "SELECT context, path, blob, others, keys, rest, seal FROM file WHERE version = ?"
+            )
             found: dict[str, dict[File, FileFacts]] = {}
-            # As one text: there are thousands, and a call costs more than what it reads.
-            data = loads(f"[{','.join(texts)}]")
-            for (context, path, blob, _), facts in zip(rows, data, strict=True):
-                found.setdefault(context, {})[File(path, blob)] = FACTS.decode(facts)
+            read_rest = cache(_decoded_rest)  # most files say the same
+            for *names, others, keys, rest, seal in connection.execute(query, [self._version]):
+                context, path, blob = names
+                if seal != _digest(keys, (*names, others, rest)):
+                    raise _DamagedError(f"an entry of {path} is not what was written")
+                found.setdefault(context, {})[path, blob] = FileFacts(
+                    () if others == _NO_OTHERS else decode_others(others), keys, *read_rest(rest)
+                )
             return found
 
         return self._used(read, {})
@@ -140,7 +155,7 @@ class FleetCache:
         def read(connection: sqlite3.Connection) -> dict[File, str]:
             query = "SELECT path, blob, machines FROM file WHERE context = ? AND version = ?"
             return {
-                File(path, blob): _unsealed(body, context, path, blob)
+                (path, blob): _unsealed(body, context, path, blob)
                 for path, blob, body in connection.execute(query, [context, self._version])
             }
 
@@ -148,6 +163,7 @@ class FleetCache:
 
     def keep(self, key: str, fleet: KeptFleet, rows: Mapping[File, FileRows]) -> None:
         """Keep a fleet, and the rows of those of its files that are new."""
+        encode_rest = cache(_encoded_rest)  # most files say the same
 
         def write(connection: sqlite3.Connection) -> None:
             with connection:
@@ -157,14 +173,14 @@ class FleetCache:
                     [self._key(key), _sealed(dumps(_FLEET.encode(fleet)), self._key(key))],
                 )
                 connection.executemany(
-                    "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?)",
+                    "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                     (
                         (
                             fleet.context,
                             path,
                             blob,
                             self._version,
-                            _sealed(each.kept_facts, fleet.context, path, blob),
+                            *_facts_row(each.facts, encode_rest, fleet.context, path, blob),
                             _sealed(each.machines, fleet.context, path, blob),
                         )
                         for (path, blob), each in rows.items()
@@ -172,6 +188,9 @@ class FleetCache:
                 )
                 self._forget(connection, key, fleet)
 
+        with suppress(OSError):
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         self._used(write, None)
 
     def _forget(self, connection: sqlite3.Connection, key: str, fleet: KeptFleet) -> None:
@@ -185,20 +204,25 @@ class FleetCache:
         connection.execute("DELETE FROM fleet WHERE key != ?", [self._key(key)])
         connection.execute("DELETE FROM file WHERE context != ?", [fleet.context])
         rows = connection.execute("SELECT path, blob FROM file").fetchall()
-        gone = set(rows).difference(fleet.files)
+        gone = set(rows).difference(fleet.files.items())
         connection.executemany("DELETE FROM file WHERE path = ? AND blob = ?", gone)
 
-    def forget_all(self, cause: object) -> None:
+    def _replace(self, cause: object) -> None:
         """Replace the file by an empty one, and say why."""
         self._say(f"the cache {self._path} is damaged ({cause}); it is made again")
-        with suppress(OSError):
-            self._path.unlink(missing_ok=True)
+        try:
+            for path in (self._path, self._path.with_name(f"{self._path.name}-journal")):
+                path.unlink(missing_ok=True)
+        except OSError:
+            self._is_given_up = True
 
     def _key(self, key: str) -> str:
         return f"{self._version} {key}"
 
     def _used(self, use: Callable[[sqlite3.Connection], _Answer], otherwise: _Answer) -> _Answer:
         """Return what ``use`` does with the file; ``otherwise`` where that cannot be."""
+        if self._is_given_up:
+            return otherwise
         try:
             with self._connection() as connection:
                 return use(connection)
@@ -206,15 +230,13 @@ class FleetCache:
             return otherwise
         except sqlite3.Error as error:
             if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _UNUSABLE:
-                self.forget_all(error)
+                self._replace(error)
         except (_DamagedError, ValueError, TypeError, LookupError) as error:
-            self.forget_all(error)
+            self._replace(error)
         return otherwise
 
     @contextmanager
     def _connection(self) -> Iterator[sqlite3.Connection]:
-        self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         for each in (self._path.parent, self._path):
             _refuse_others(each)
         with closing(
@@ -238,6 +260,27 @@ def _make_tables(connection: sqlite3.Connection) -> None:
             connection.execute(f"DROP TABLE {name}")
         for statement in _SCHEMA.split(";"):
             connection.execute(statement)
+        connection.execute(f"PRAGMA user_version = {_FORM}")
+
+
+def _facts_row(
+    facts: FileFacts, encode_rest: Callable[..., str], *names: str
+) -> tuple[str, bytes, str, bytes]:
+    """Return the columns from ``others`` to ``seal``."""
+    others = encode_others(facts.others) if facts.others else _NO_OTHERS
+    rest = encode_rest(facts.selected, facts.machine_count, facts.warnings)
+    return others, facts.keys, rest, _digest(facts.keys, (*names, others, rest))
+
+
+def _encoded_rest(
+    selected: tuple[int, ...], machine_count: int, warnings: tuple[Diagnostic, ...]
+) -> str:
+    return dumps([selected, machine_count, encode_warnings(warnings)])
+
+
+def _decoded_rest(text: str) -> tuple[tuple[int, ...], int, tuple[Diagnostic, ...]]:
+    selected, count, warnings = loads(text)
+    return tuple(selected), count, decode_warnings(warnings)
 
 
 def _sealed(text: str, *names: str) -> bytes:

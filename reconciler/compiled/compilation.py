@@ -3,7 +3,6 @@
 from collections.abc import Mapping
 from dataclasses import replace
 from hashlib import blake2b
-from itertools import starmap
 
 from reconciler.compiled.cache import File, FleetCache
 from reconciler.compiled.compiled_files import CompiledFiles, MissingRowsError
@@ -33,7 +32,7 @@ def compile_all(source: SourceFiles, cache: FleetCache | None) -> CompiledFiles 
     contents = source.read(source.yaml)
     compiled = compile_everything(list(contents.items()), source.tables())
     base = context_of({path: each.facts.others for path, each in compiled.items()})
-    rows = {file: compiled[file.path] for file in _files(source)}
+    rows = {(path, blob): compiled[path] for path, blob in source.yaml.items()}
     facts = {file: each.facts for file, each in rows.items()}
     return _united(source, cache, base, facts, rows)
 
@@ -45,29 +44,25 @@ def compile_changed(source: SourceFiles, cache: FleetCache) -> CompiledFiles | N
     """
     kept = cache.facts()
     known = {file: facts.others for files in kept.values() for file, facts in files.items()}
-    missing = [file for file in _files(source) if file not in known]
+    missing = [file for file in source.yaml.items() if file not in known]
     if not kept or len(missing) > _MOST_CHANGES:
         return None
-    contents = source.read(file.path for file in missing)
+    contents = source.read(path for path, _ in missing)
     if sum(map(len, contents.values())) > _MOST_CHANGED_BYTES:
         return None
-    read = {file: read_file(file.path, contents[file.path]) for file in missing}
-    others = {file.path: known[file] for file in _files(source) if file in known}
-    others |= {file.path: others_of(found) for file, found in read.items()}
+    read = {(path, blob): read_file(path, contents[path]) for path, blob in missing}
+    others = {path: known.get((path, blob), ()) for path, blob in source.yaml.items()}
+    others |= {path: others_of(found) for (path, _), found in read.items()}
     here = kept.get(_context_digest(source, others), {})
-    facts = {file: here[file] for file in _files(source) if file in here}
-    if facts.keys() | read.keys() != set(_files(source)):
-        return None
+    facts = {file: here[file] for file in source.yaml.items() if file in here}
+    if len(facts.keys() | read.keys()) < len(source.yaml):
+        return None  # what machines are compiled against has changed
     base = context_of(others)
     has_tables = any(each.kind == "MachineTable" for one in read.values() for each in one.machines)
     tables = source.tables() if has_tables else {}
     rows = {file: rows_of(found, base.context, tables) for file, found in read.items()}
     facts |= {file: each.facts for file, each in rows.items()}
     return _united(source, cache, base, facts, rows)
-
-
-def _files(source: SourceFiles) -> tuple[File, ...]:
-    return tuple(starmap(File, source.yaml.items()))
 
 
 def _united(
@@ -88,8 +83,8 @@ def _united(
         surroundings=base.fleet,
         warnings=(),
         machine_count=sum(each.machine_count for each in facts.values()),
-        context=_context_digest(source, {file.path: each.others for file, each in facts.items()}),
-        files=_files(source),
+        context=_context_digest(source, {path: each.others for (path, _), each in facts.items()}),
+        files=source.yaml,
         cache=cache,
         rows=rows,
     )

@@ -28,6 +28,8 @@ def compile_files(
 
     try:
         found = None if cache is None else compile_changed(source, cache)
+        if found is not None and source.is_draft:
+            return found  # soon there will be another one
         if found is None:
             with busy(f"compiling {len(source.yaml):,} files") if busy else nullcontext():
                 found = compile_all(source, cache)

@@ -44,7 +44,8 @@ class CompiledFiles:
     machine_count: int
     context: str
     """A digest over all that its machines were compiled against."""
-    files: tuple[File, ...]
+    files: Mapping[str, str]
+    """The blobs of those that hold documents, by path."""
     cache: FleetCache | None = field(default=None, repr=False)
     rows: Mapping[File, FileRows] = field(default_factory=dict, repr=False)
     """The files that were compiled just now."""
@@ -93,7 +94,7 @@ class CompiledFiles:
             return decode_machines(
                 [
                     self.rows[file].machines if file in self.rows else kept[file]
-                    for file in self.files
+                    for file in self.files.items()
                 ]
             )
         except KeyError as error:

@@ -35,7 +35,7 @@ class FileFacts(NamedTuple):
 
     others: tuple[Lines, ...]
     """Documents that belong to the context."""
-    keys: str
+    keys: bytes
     """What no other file may have too, as ``hashed`` gives it."""
     selected: tuple[int, ...]
     """How many of its machines each selector of the context means."""
@@ -44,15 +44,25 @@ class FileFacts(NamedTuple):
 
 
 class FileRows(NamedTuple):
-    """One file, compiled; as it is kept, but for ``facts``."""
+    """One file, compiled."""
 
     facts: FileFacts
-    kept_facts: str
     machines: str
     """As ``encode_machines`` gives them."""
 
 
-FACTS = codec_of(FileFacts)
+_OTHERS = codec_of(tuple[Lines, ...])
+
+
+def encode_others(others: tuple[Lines, ...]) -> str:
+    """Return documents as JSON."""
+    return dumps(_OTHERS.encode(others))
+
+
+def decode_others(text: str) -> tuple[Lines, ...]:
+    """Return what ``encode_others`` was given."""
+    others: tuple[Lines, ...] = _OTHERS.decode(loads(text))
+    return others
 
 
 def encode_warnings(warnings: Iterable[Diagnostic]) -> str:
@@ -66,18 +76,18 @@ def decode_warnings(text: str) -> tuple[Diagnostic, ...]:
     return warnings
 
 
-def hashed(keys: Iterable[str]) -> str:
-    """Return 64 bits of each unique key, in hexadecimal digits.
+def hashed(keys: Iterable[str]) -> bytes:
+    """Return 64 bits of each unique key.
 
     Two keys with the same 64 bits are rarer than a broken memory cell, and do no harm: they
     look like a conflict, for which the whole fleet is compiled again.
     """
-    return b"".join(blake2b(each.encode(), digest_size=8).digest() for each in keys).hex()
+    return b"".join(blake2b(each.encode(), digest_size=8).digest() for each in keys)
 
 
 def are_unique(facts: Iterable[FileFacts]) -> bool:
     """Return whether no unique key is there twice."""
-    keys = array("Q", bytes.fromhex("".join(each.keys for each in facts)))
+    keys = array("Q", b"".join([each.keys for each in facts]))
     return len(set(keys)) == len(keys)
 
 

@@ -28,13 +28,17 @@ class Listing(NamedTuple):
 class SourceFiles:
     """The desired state of a revision or a folder. Files are listed when somebody asks.
 
-    ``tree`` is Git's id of the folder, or empty. Whatever listing and reading raise, the
+    ``tree`` is Git's id of the folder, or empty. Of a draft, some files are as somebody is
+    writing them. Whatever listing and reading raise, the
     methods raise.
     """
 
-    def __init__(self, tree: str, listing: Callable[[], Listing], read: Read) -> None:
+    def __init__(
+        self, tree: str, listing: Callable[[], Listing], read: Read, *, is_draft: bool = False
+    ) -> None:
         self.tree = tree
         self.read = read
+        self.is_draft = is_draft
         self._ask = listing
 
     @cached_property
@@ -77,7 +81,7 @@ class SourceFiles:
             old = self.read(path for path in paths if path not in changed)
             return {path: files[path] if path in changed else old[path] for path in paths}
 
-        return SourceFiles("", lambda: Listing({**known, **changed}), read)
+        return SourceFiles("", lambda: Listing({**known, **changed}), read, is_draft=True)
 
     @cached_property
     def _listing(self) -> Listing:

@@ -8,14 +8,13 @@ import os
 import threading
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
+from multiprocessing import get_context
 from typing import TYPE_CHECKING, Any
 
 from reconciler.compiled.rows import (
-    FACTS,
     FileFacts,
     FileRows,
     Lines,
-    dumps,
     encode_machines,
     hashed,
 )
@@ -74,7 +73,7 @@ def rows_of(read: ReadFile, context: CompileContext, tables: Mapping[str, bytes]
         machine_count=len(compiled.machines),
         warnings=compiled.warnings,
     )
-    return FileRows(facts, dumps(FACTS.encode(facts)), encode_machines(compiled.machines))
+    return FileRows(facts, encode_machines(compiled.machines))
 
 
 def _work(files: Files, tables: Mapping[str, bytes]) -> Generator[Any, Others, None]:
@@ -88,8 +87,6 @@ def _work(files: Files, tables: Mapping[str, bytes]) -> Generator[Any, Others, N
 @contextmanager
 def _process(files: Files, tables: Mapping[str, bytes]) -> "Iterator[Connection]":
     """Start a process that does the work, and end it."""
-    from multiprocessing import get_context  # noqa: PLC0415 - slow to load
-
     fork = get_context("fork")  # what is to be read need not be sent
     ours, theirs = fork.Pipe()
     process = fork.Process(target=_serve, args=(theirs, ours, files, tables), daemon=True)
@@ -115,6 +112,8 @@ def _serve(
         connection.send(None)
     except (EOFError, OSError, KeyboardInterrupt):
         pass  # nobody asks any more
+    except Exception:  # noqa: BLE001 - it is met again, and reported, where the whole is compiled
+        connection.send(None)
 
 
 def _answer(connection: "Connection") -> dict[str, Any]:
@@ -130,7 +129,7 @@ def _answer(connection: "Connection") -> dict[str, Any]:
 
 def _process_count(size: int) -> int:
     if threading.active_count() > 1:
-        return 1  # a fork has the locks of all threads, and only one thread to release them
+        return 1  # what other threads have locked would stay locked in a process that is forked
     return max(1, min(len(os.sched_getaffinity(0)), _MOST, size // _BYTES_WORTH_A_PROCESS))
 
 

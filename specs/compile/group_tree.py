@@ -34,8 +34,8 @@ class GroupTree:
     def __init__(
         self, resources: Mapping[str, Resource], registry: Registry, root: InheritedSettings
     ) -> None:
-        self._definitions = resources
-        self._library = registry
+        self._resources = resources
+        self._registry = registry
         self._inherited: dict[str, InheritedSettings] = {"": root}
         self.names = tuple(sorted(set(resources).union(*map(_lineage, resources))))
 
@@ -57,9 +57,9 @@ class GroupTree:
 
     def _extended(self, parent: InheritedSettings, group: str) -> InheritedSettings:
         level = _Level(parent, group)
-        resource = self._definitions.get(group)
+        resource = self._resources.get(group)
         if resource is None:
-            if self._library.may_define("Group", group):
+            if self._registry.may_define("Group", group):
                 level.doubt_network()
         elif not isinstance(resource.model, Group):
             level.forget_network()

@@ -32,7 +32,7 @@ def check_uniqueness(machines: Iterable[Resource], diagnostics: Diagnostics) -> 
     """Report every second use of a MAC address, UUID, host name or address, naming the first.
 
     Hardware whose history a machine continues counts as used by it.
-    A machine whose document has another problem is compared by what is sound in it.
+    A machine whose document has another problem is compared by what is valid in it.
     """
     used: dict[tuple[str, str], tuple[Resource, Path]] = {}
     for machine in machines:

@@ -1,4 +1,4 @@
-"""One document of desired state: what it declares, and its model where that is sound."""
+"""One document of desired state: what it declares, and its model where that is valid."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ class Resource:
         return any(is_within(path, known) or is_within(known, path) for known in self.invalid)
 
     def values(self, pattern: tuple[str, ...]) -> Iterable[tuple[Path, Plain]]:
-        """Return the sound values at a path in which ``*`` stands for every item of a list."""
+        """Return the valid values at a path in which ``*`` stands for every item of a list."""
         found = _matches(self.document.data, pattern)
         if not found or not self.invalid:
             return found

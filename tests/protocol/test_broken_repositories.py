@@ -224,7 +224,7 @@ def test_a_file_that_this_user_may_not_read_is_named(place: Path) -> None:
     program = (
         "import os, sys; import reconciler.cli.commands; from reconciler.cli.main import main;"
         "import reconciler.cli.validate, reconciler.git.location, reconciler.views.console;"
-        "import reconciler.views.diagnostic_list, specs.compile.fleet, git\n"
+        "import reconciler.views.diagnostic_list, specs.compile.fleet, git, sqlite3\n"
         f"os.setgroups([]); os.setgid({NOBODY}); os.setuid({NOBODY})\n"
         "sys.argv = ['rackwright', 'validate']; main()"
     )

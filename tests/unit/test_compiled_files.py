@@ -1,7 +1,9 @@
 """A fleet is compiled file by file, with and without a cache, like a whole one."""
 
 import json
+import os
 import sqlite3
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -178,6 +180,29 @@ def test_several_processes_compile_the_same(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setattr(workers, "_process_count", lambda _size: 3)
     files = files_of([(number, "site/a", "db", "") for number in range(1, 12)])
     assert compiled(files) == plain(whole(files))
+
+
+def test_a_process_with_threads_is_not_forked() -> None:
+    asked = threading.Thread(target=lambda: counts.append(workers._process_count(1 << 40)))
+    counts: list[int] = []
+    asked.start()
+    asked.join()
+    assert counts == [1]
+
+
+def test_a_process_that_is_killed_leaves_it_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(workers, "_process_count", lambda _size: 3)
+    monkeypatch.setattr(workers, "rows_of", lambda *_: os._exit(3))
+    assert compiled(files_of([])) is None
+
+
+def test_a_defect_that_a_process_meets_prints_no_traceback(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(workers, "_process_count", lambda _size: 3)
+    monkeypatch.setattr(workers, "rows_of", lambda *_: 1 / 0)
+    assert compiled(files_of([])) is None
+    assert capfd.readouterr().err == ""
 
 
 def test_a_mistake_that_a_process_finds_leaves_it_to_the_whole(
@@ -362,9 +387,21 @@ class TestCache:
             database.execute(f"UPDATE {table} SET {name} = {new}")  # noqa: S608 - a constant
         self.damaged(cache, said)
 
-    def test_facts_that_changed_are_noticed(self, path: Path, cache: FleetCache, said: Say) -> None:
+    @pytest.mark.parametrize(
+        "change",
+        [
+            "others = '[]'",
+            "keys = x'00'",
+            "rest = '[[],7,\"[]\"]'",
+            "seal = x'00'",
+            "keys = 'text'",
+        ],
+    )
+    def test_facts_that_changed_are_noticed(
+        self, path: Path, cache: FleetCache, said: Say, change: str
+    ) -> None:
         with sqlite3.connect(path) as database:
-            database.execute("UPDATE file SET facts = substr(facts, 1, 20)")
+            database.execute(f"UPDATE file SET {change}")  # noqa: S608 - a constant
             database.execute("DELETE FROM fleet")
         self.damaged(cache, said)
 

@@ -1,6 +1,9 @@
 """Rows are kept under a digest of the code that makes them."""
 
+import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -8,6 +11,10 @@ import pytest
 import reconciler
 from reconciler.compiled import version
 from reconciler.compiled.version import OWN, digest_of_code, program_version
+from tests.unit.git_repository import GitRepository
+
+ROOT = Path(__file__).parents[2]
+LAB = ROOT / "examples/lab/fleet"
 
 
 @pytest.fixture
@@ -71,3 +78,42 @@ def test_what_rows_depend_on_is_in_the_folders_that_are_looked_at() -> None:
             if words[:1] == ["from"] and words[1].startswith(("reconciler", "agent", "providers")):
                 assert words[1].startswith(allowed), f"{module.name}: {line}"
     assert (top.parent / "specs", top / "compiled") == version.OWN
+
+
+@pytest.mark.parametrize(
+    ("module", "before", "after"),
+    [
+        ("specs/compile/machines.py", "group=model.spec.group,", 'group="elsewhere",'),
+        ("specs/compile/scenarios.py", '"Scenario", meaning', '"Scenery", meaning'),
+        ("reconciler/state/operation.py", "digest_size=16", "digest_size=15"),
+        ("reconciler/planning/planner.py", "_inspections(view) + 1", "_inspections(view) + 2"),
+    ],
+)
+def test_a_plan_is_right_whatever_code_changed_and_nothing_has_to_be_deleted(
+    git_repository: GitRepository, tmp_path: Path, module: str, before: str, after: str
+) -> None:
+    git_repository.commit("The fleet", {each.name: each.read_text() for each in LAB.glob("*.yaml")})
+    house = tmp_path / "house"
+    for package in ("agent", "providers", "reconciler", "specs"):
+        shutil.copytree(ROOT / package, house / package)
+
+    def planned(state: str) -> dict[str, object]:
+        command = [sys.executable, "-m", "reconciler.cli", "plan", "--format", "json"]
+        done = subprocess.run(
+            [*command, "--repo", git_repository.path, "--state", tmp_path / state],
+            capture_output=True,
+            text=True,
+            cwd=house,
+            check=False,
+        )
+        assert done.stderr == ""
+        document: dict[str, object] = json.loads(done.stdout)
+        return {key: value for key, value in document.items() if key != "madeAt"}
+
+    first = planned("state")
+    path = house / module
+    text = path.read_text("utf-8")
+    assert before in text
+    path.write_text(text.replace(before, after), "utf-8")
+    assert planned("state") == planned("new state")
+    assert planned("state") != first

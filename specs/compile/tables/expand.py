@@ -1,4 +1,4 @@
-"""From machine tables to the definitions of their machines."""
+"""From machine tables to the resources of their machines."""
 
 import posixpath
 from collections.abc import Iterable, Iterator, Mapping
@@ -96,7 +96,7 @@ class Tables:
                 yield from self.machines(resource)
 
     def machines(self, table: Resource) -> Iterator[Resource]:
-        """Yield the machines of a table as definitions; report what is wrong with its rows."""
+        """Yield the machines of a table as resources; report what is wrong with its rows."""
         document = table.document
         if not isinstance(document, Document) or not isinstance(document.data, dict):
             return

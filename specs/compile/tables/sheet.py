@@ -189,13 +189,13 @@ def read_sheet(
             "there is no row below the columns, so the table has no machines",
             "add a row for each machine",
         )
-    sound = [
+    valid = [
         each
         for each in rows
         if _has_all_cells(file, each, header, diagnostics)
         and _has_values(file, lines, each, diagnostics)
     ]
-    return None if missing else Sheet(file, lines, header.line, columns, sound)
+    return None if missing else Sheet(file, lines, header.line, columns, valid)
 
 
 def _decoded(file: str, data: bytes, diagnostics: Diagnostics) -> str | None:
