@@ -7,7 +7,6 @@ from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Self
 
@@ -20,6 +19,7 @@ from providers.imaging.http import routes as chunk_routes
 from providers.imaging.proof import prove
 from providers.imaging.store import ChunkStore
 from providers.netboot.port_owner import bind_error
+from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from reconciler.errors import ReconcilerError
 from reconciler.loop.approval import approve, unattended
@@ -138,14 +138,13 @@ class Service:
         )
         return NetbootServer(configuration, self.plane, StoredLeases(self._database))
 
-    def _reservations(self) -> dict[str, IPv4Address]:
-        subnet = self.place.network.subnet
-        return {
-            machine.macs[0]: address.ip
+    def _reservations(self) -> Reservations:
+        return Reservations(
+            (machine.macs[0], address.ip)
             for machine in self.plane.desired.machines.values()
             for address in machine.addresses
-            if address.ip in subnet
-        }
+            if machine.macs
+        )
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         firmware = web.Application()

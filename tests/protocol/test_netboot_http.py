@@ -12,7 +12,9 @@ from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_service import BootService
 from providers.netboot.http_routes import routes
+from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.served_fleet import ServedFleet
 from tests.unit.netboot_world import MAC, NOW, OTHER_MAC, RecordingAuthority, grant, network
 
 KERNEL = bytes(range(256)) * 4000
@@ -22,7 +24,7 @@ SCRIPT = "/boot/ipxe/52-54-00-12-34-56"
 class HttpSite:
     def __init__(self, root: Path) -> None:
         self.authority = RecordingAuthority([grant()])
-        self.leases = InMemoryLeaseStore()
+        self.leases = LeaseTable(InMemoryLeaseStore())
         self.leases.put(
             Lease("rack", IPv4Address("127.0.0.1"), MAC, "bound", NOW + timedelta(hours=1))
         )
@@ -30,8 +32,9 @@ class HttpSite:
         (root / "deploy-os.json").write_text('{"kernel_arguments": []}')
         site = BootSite(IPv4Address("127.0.0.1"), "http://127.0.0.1")
         net = network(subnet="127.0.0.0/8", pool=None)
+        fleet = ServedFleet([net])
         self.boots = BootService(
-            self.authority, self.leases, BootFiles(root), site, lambda: (net,), lambda: NOW
+            self.authority, self.leases, BootFiles(root), site, lambda: fleet, lambda: NOW
         )
         self.url = ""
 

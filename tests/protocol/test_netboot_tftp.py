@@ -15,6 +15,7 @@ import pytest
 from providers.netboot.errors import InterfaceError, PortTakenError
 from providers.netboot.server import Ports
 from providers.netboot.tftp_server import TftpServer, Transfer
+from providers.netboot.unanswered import Unanswered
 from tests.protocol.netboot_site import RunningSite, run_program, serving
 from tests.unit.netboot_world import MAC, RecordingAuthority, grant, network
 
@@ -269,7 +270,7 @@ def test_a_file_that_is_slow_to_open_holds_up_no_other_transfer(boot_files):
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda _: None)
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda _: None, Unanswered())
     server.start()
     try:
         with closing(client()) as sock, closing(client()) as other:
@@ -291,7 +292,7 @@ def test_stopping_breaks_off_transfers_and_frees_the_port(boot_files):
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, endings.append)
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, endings.append, Unanswered())
     server.start()
     port = server.port
     with closing(client()) as sock:
