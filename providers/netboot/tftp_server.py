@@ -87,7 +87,7 @@ class TftpServer:
         self._ended = ended
         self._unanswered = unanswered
         self._most_per_source = per_source
-        self._most = _MOST_TRANSFERS
+        self._most = self._now_at_most = _MOST_TRANSFERS
         self._failures = FailureLog()
         self._sources: Counter[str] = Counter()
         self._waiting: OrderedDict[Client, tuple[ReadRequest, bytes]] = OrderedDict()
@@ -116,6 +116,7 @@ class TftpServer:
         """Bind and serve. Raises ``PortTakenError`` or ``InterfaceError``."""
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(min(_MOST_TRANSFERS, descriptors // 4), 4)
+        self._now_at_most = self._most
         self._socket = unicast_socket(self._interface, self._address, self._asked_port)
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
@@ -216,7 +217,7 @@ class TftpServer:
 
     def _has_room(self, client: Client) -> bool:
         return (
-            len(self._sessions) + len(self._opening) < self._most
+            len(self._sessions) + len(self._opening) < self._now_at_most
             and self._sources[client[0]] < self._most_per_source
             and time.monotonic() >= self._resume_at
         )
@@ -279,11 +280,18 @@ class TftpServer:
         name = printable(waiting[0].name)
         self._failures.report("TFTP transfer not started", error, source=client[0], name=name)
         if isinstance(error, OSError) and error.errno in SHORT_OF_DESCRIPTORS:
-            self._resume_at = time.monotonic() + _DESCRIPTOR_PAUSE
+            self._slow_down()
             self._waiting[client] = waiting
             self._waiting.move_to_end(client, last=False)
         else:
             self._refuse(client, _UNDEFINED, "the server cannot send it now, ask again")
+
+    def _slow_down(self) -> None:
+        """Pause, then go on with half as many transfers at once; each that ends adds one."""
+        now = time.monotonic()
+        if now >= self._resume_at:
+            self._resume_at = now + _DESCRIPTOR_PAUSE
+            self._now_at_most = max((len(self._sessions) + len(self._opening)) // 2, 1)
 
     def _start_waiting(self) -> None:
         """Start requests that have waited, in their order, as far as there is room."""
@@ -319,6 +327,7 @@ class TftpServer:
     def _end(self, client: Client, ending: Ending) -> None:
         session, _, started = self._sessions.pop(client)
         self._release(client)
+        self._now_at_most = min(self._now_at_most + 1, self._most)
         self._selector.unregister(session.socket)
         session.close()
         seconds = time.monotonic() - started
