@@ -2,7 +2,7 @@
 
 from datetime import datetime
 from hashlib import sha256
-from heapq import heappop, heappush
+from heapq import heapify, heappop, heappush
 from ipaddress import IPv4Address
 
 from providers.netboot.leases import Lease
@@ -10,6 +10,8 @@ from providers.netboot.served_fleet import Reservations
 from specs.fleet import CompiledNetwork
 
 _FREE, _TAKEN, _NEVER = 0, 1, 2
+_MOST_SPARE_LOOKS = 1024
+"""Looks at addresses that were given back early: a storm of strangers leaves nothing else."""
 
 
 class AddressPool:
@@ -85,6 +87,10 @@ class AddressPool:
     def _free(self, place: int) -> None:
         self._marks[place] = _FREE
         self._expires.pop(place, None)
+        if len(self._looks) > 2 * len(self._expires) + _MOST_SPARE_LOOKS:
+            self._looks = [(at, taken) for taken, at in self._expires.items()]
+            heapify(self._looks)
+            self._next_look = dict(self._expires)
 
     def _look_again(self, place: int, at: datetime) -> None:
         """Have the address looked at when its lease ends; a renewal adds no second look."""

@@ -9,7 +9,7 @@ from providers.netboot.leases import Lease, LeaseStore
 from providers.netboot.served_fleet import ServedFleet
 from specs.fleet import CompiledNetwork
 
-_MOST_OFFERS = 16_384
+_MOST_OFFERS = 8192
 """Offers that nobody has taken yet. Strangers can ask for any number; a client whose offer
 was forgotten gets the address all the same if nobody else has it by then."""
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.netboot import address_pool
 from providers.netboot.address_choice import ServerContext, choose_address
 from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import InMemoryLeaseStore, Lease
@@ -225,6 +226,7 @@ def test_strangers_can_keep_a_bounded_number_of_offers_the_oldest_goes_first():
     assert len(table.of_network("rack")) == 100
     assert table.of_mac("rack", "52:54:00:00:00:00") is None
     assert table.of_mac("rack", "52:54:00:00:27:0f") is not None
+    assert len(table.pool(net)._looks) < 2000
 
 
 def test_a_new_revision_takes_over_the_leases():
@@ -251,8 +253,14 @@ _STEPS = st.lists(
 )
 
 
-@given(_STEPS)
-def test_the_pool_finds_a_free_address_whenever_a_look_at_all_leases_would(steps):
+@given(_STEPS, st.sampled_from([0, 1000]))
+def test_the_pool_finds_a_free_address_whenever_a_look_at_all_leases_would(steps, spare):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(address_pool, "_MOST_SPARE_LOOKS", spare)
+        _finds_what_is_free(steps)
+
+
+def _finds_what_is_free(steps):
     net = network(pool=("10.77.0.50", "10.77.0.54"))
     table, now = served(net), NOW
     for action, number, machine, minutes in steps:
