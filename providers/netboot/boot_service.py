@@ -4,8 +4,8 @@ No other module of network boot calls the ``BootAuthority``, so no route can go
 round it, and its failure is the local disk everywhere.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
 from ipaddress import IPv4Address
 from typing import Literal
@@ -32,8 +32,9 @@ from providers.netboot.decision import (
     LocalDisk,
     Route,
 )
-from providers.netboot.leases import LeaseStore
-from specs.fleet import CompiledNetwork
+from providers.netboot.lease_table import LeaseTable
+from providers.netboot.log_rate import FailureLog
+from providers.netboot.served_fleet import ServedFleet
 
 Loader = Literal["ipxe", "grub"]
 
@@ -45,24 +46,27 @@ class BootService:
     """Asks, notes, and writes boot scripts. Used in the event loop's thread only."""
 
     authority: BootAuthority
-    leases: LeaseStore
+    leases: LeaseTable
     files: BootFiles
     site: BootSite
-    networks: Callable[[], Sequence[CompiledNetwork]]
+    fleet: Callable[[], ServedFleet]
     now: Callable[[], datetime]
+    _failures: FailureLog = field(default_factory=FailureLog)
 
     def decide(self, request: BootRequest) -> BootAnswer:
         """Return what the control plane answers; the local disk if it fails."""
         try:
             answer = self.authority.decide(request)
-        except Exception:
-            log.exception("boot decision failed", mac=request.mac, route=request.route)
+        except Exception as error:  # noqa: BLE001 - contained
+            self._failures.report(
+                "boot decision failed", error, mac=request.mac, route=request.route
+            )
             return LocalDisk("the control plane failed to decide")
         if isinstance(answer, DeployOS):
-            said = f"Deploy-OS for {answer.grant.operation}"
+            said, tell = f"Deploy-OS for {answer.grant.operation}", log.info
         else:
-            said = f"local disk: {answer.reason}"
-        log.info(
+            said, tell = f"local disk: {answer.reason}", log.debug
+        tell(
             "boot decision",
             mac=request.mac,
             route=request.route,
@@ -83,8 +87,8 @@ class BootService:
         )
         try:
             self.authority.note(request)
-        except Exception:
-            log.exception("boot note failed", mac=request.mac, route=request.route)
+        except Exception as error:  # noqa: BLE001 - contained
+            self._failures.report("boot note failed", error, mac=request.mac, route=request.route)
 
     def note_transfer(self, route: Route, source: str, detail: str) -> None:
         """Note something about a file transfer under the MAC that leases ``source``."""
@@ -99,7 +103,7 @@ class BootService:
         script that goes on to the local disk, with the reason in the timeline.
         """
         route: Route = "http" if loader == "ipxe" else "tftp"
-        client = check_client(mac, IPv4Address(source), self.networks(), self.leases, self.now())
+        client = check_client(mac, IPv4Address(source), self.fleet(), self.leases, self.now())
         detail = f"asks for its {loader} script ({client.label})"
         request = BootRequest(route, mac, "", None, source, detail)
         if client.refusal is not None:
@@ -128,8 +132,10 @@ class BootService:
             return ipxe_script(command_line, self.site.http)
         except CodedError as error:
             self._refuse(request, str(error))
-        except Exception:
-            log.exception("boot credentials failed", mac=request.mac, route=request.route)
+        except Exception as error:  # noqa: BLE001 - contained
+            self._failures.report(
+                "boot credentials failed", error, mac=request.mac, route=request.route
+            )
         return None
 
     def _refuse(self, request: BootRequest, why: str) -> None:

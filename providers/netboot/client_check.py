@@ -1,13 +1,12 @@
 """Whether the one who asks for a machine's boot script is that machine. Pure."""
 
-from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address
 
 from providers.netboot.errors import Problem
-from providers.netboot.leases import LeaseStore
-from specs.fleet import CompiledNetwork
+from providers.netboot.lease_table import LeaseTable
+from providers.netboot.served_fleet import ServedFleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +25,8 @@ class ClientCheck:
 def check_client(
     mac: str,
     source: IPv4Address,
-    networks: Iterable[CompiledNetwork],
-    leases: LeaseStore,
+    fleet: ServedFleet,
+    leases: LeaseTable,
     now: datetime,
 ) -> ClientCheck:
     """Return who asks from ``source`` for the script of ``mac``.
@@ -36,7 +35,7 @@ def check_client(
     another server does, nobody can say whose address it is: anyone on such a
     network can have any machine's script, which is the label network-trust.
     """
-    network = next((net for net in networks if source in net.subnet), None)
+    network = fleet.network_of(source)
     if network is None:
         refusal = _refusal(mac, source, "is in none of our networks")
         return ClientCheck("unknown network", sent_by_us=False, refusal=refusal)

@@ -4,30 +4,40 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from ipaddress import IPv4Address
 
 import structlog
 
 from providers.netboot.dhcp_service import Datagram
+from providers.netboot.log_rate import LogRate
 from providers.netboot.udp_socket import broadcast_socket
 
 Receive = Callable[[bytes, str, int], Datagram | None]
-"""Payload, source address and source port -> the answer."""
+"""Payload, source address and source port -> the answer. It raises nothing."""
 
 _IP_PKTINFO = 8  # linux/in.h; the socket module has no name for it
+_DATAGRAM = 65536
+_AT_ONCE = 64
+"""Datagrams that are answered before other work of the event loop has its turn."""
 
 log = structlog.get_logger(__name__)
 
 
-class DhcpEndpoint(asyncio.DatagramProtocol):
-    """One port. Made by ``open_endpoint``; ``close`` frees the port."""
+class DhcpEndpoint:
+    """One port; ``close`` frees it. Raises ``PortTakenError`` or ``InterfaceError``."""
 
-    def __init__(self, sock: socket.socket, source: IPv4Address, receive: Receive) -> None:
-        self._socket = sock
+    def __init__(self, interface: str, source: IPv4Address, port: int, receive: Receive) -> None:
+        self._interface = interface
         self._receive = receive
         # struct in_pktinfo: any interface (the socket is bound to one), our address.
         self._from = struct.pack("=i4s4s", 0, source.packed, bytes(4))
-        self._transport: asyncio.BaseTransport | None = None
+        self._rate = LogRate()
+        self._error = ""
+        self._socket = broadcast_socket(interface, port)
+        self._index = _index(interface)
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._socket, self._readable)
 
     @property
     def port(self) -> int:
@@ -35,28 +45,36 @@ class DhcpEndpoint(asyncio.DatagramProtocol):
         port: int = self._socket.getsockname()[1]
         return port
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Keep the transport for ``close``."""
-        self._transport = transport
+    @property
+    def defect(self) -> str:
+        """Return why the socket hears nothing any more, empty if it is well.
 
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        """Answer one datagram; whatever goes wrong with it ends with it."""
-        try:
-            answer = self._receive(data, addr[0], addr[1])
-        except Exception:
-            log.exception("DHCP answer failed", source=addr[0])
-            return
-        if answer is not None:
-            self._send(answer)
-
-    def error_received(self, exc: Exception) -> None:
-        """Log what ICMP says about an earlier answer."""
-        log.debug("DHCP socket", reason=str(exc))
+        A socket is bound to an interface by number: made anew under its old name, the
+        interface is another.
+        """
+        if _index(self._interface) != self._index:
+            return f"interface {self._interface} was removed or made anew"
+        return self._error
 
     def close(self) -> None:
         """Free the port."""
-        if self._transport is not None:
-            self._transport.close()
+        self._loop.remove_reader(self._socket)
+        self._socket.close()
+
+    def _readable(self) -> None:
+        for _ in range(_AT_ONCE):
+            try:
+                payload, (source, port) = self._socket.recvfrom(_DATAGRAM)
+            except BlockingIOError:
+                return
+            except OSError as error:
+                # ENETDOWN and the like. Reading stops here; a new socket takes over.
+                self._error = error.strerror or str(error)
+                self._loop.remove_reader(self._socket)
+                return
+            answer = self._receive(payload, source, port)
+            if answer is not None:
+                self._send(answer)
 
     def _send(self, answer: Datagram) -> None:
         """Send from our address: EDK2 drops answers from any but option 54's.
@@ -68,19 +86,14 @@ class DhcpEndpoint(asyncio.DatagramProtocol):
         try:
             self._socket.sendmsg([answer.payload], control, 0, (answer.address, answer.port))
         except OSError as error:
-            log.warning("DHCP answer not sent", to=answer.address, reason=str(error))
+            kept = self._rate.admit(error.errno)
+            if kept is not None:
+                log.warning(
+                    "DHCP answer not sent", to=answer.address, reason=str(error), not_logged=kept
+                )
 
 
-async def open_endpoint(
-    interface: str, address: IPv4Address, port: int, receive: Receive
-) -> DhcpEndpoint:
-    """Return an endpoint that hears ``port`` on ``interface`` and answers from ``address``.
-
-    Raises ``PortTakenError`` or ``InterfaceError``.
-    """
-    sock = broadcast_socket(interface, port)
-    loop = asyncio.get_running_loop()
-    _, endpoint = await loop.create_datagram_endpoint(
-        lambda: DhcpEndpoint(sock, address, receive), sock=sock
-    )
-    return endpoint
+def _index(interface: str) -> int:
+    with suppress(OSError):
+        return socket.if_nametoindex(interface)
+    return 0

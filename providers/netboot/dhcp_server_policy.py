@@ -14,7 +14,9 @@ from providers.netboot.boot_policy import BootData
 from providers.netboot.dhcp_message import BROADCAST_FLAG, UNSPECIFIED, DhcpMessage, MessageType
 from providers.netboot.dhcp_reply import reply_to
 from providers.netboot.errors import Problem
-from providers.netboot.leases import Lease, LeaseStore
+from providers.netboot.lease_table import LeaseTable
+from providers.netboot.leases import Lease
+from providers.netboot.unanswered import Silence
 
 OFFER_LIFETIME = timedelta(seconds=60)
 """How long an offered address is kept: the PXE specification's client asks for 60 s at most."""
@@ -30,7 +32,7 @@ _IPXE_NO_PROXY_DHCP = b"\xb0\x01\x01"
 class Outcome:
     """What to send and what to record, in this order: ``drop``, ``put``, then the reply.
 
-    ``detail`` is one phrase for logs.
+    ``detail`` is one phrase for logs, ``silence`` why there is no reply where one could be.
     """
 
     detail: str
@@ -38,10 +40,11 @@ class Outcome:
     put: Lease | None = None
     drop: IPv4Address | None = None
     problem: Problem | None = None
+    silence: Silence | None = None
 
 
 def answer(
-    message: DhcpMessage, boot: BootData | None, context: ServerContext, leases: LeaseStore
+    message: DhcpMessage, boot: BootData | None, context: ServerContext, leases: LeaseTable
 ) -> Outcome:
     """Return what a server does about one client message (RFC 2131 section 4.3)."""
     match message.message_type:
@@ -59,15 +62,15 @@ def answer(
                 replace(_granting(message, MessageType.ACK, boot, context), ciaddr=message.ciaddr),
             )
         case _:
-            return Outcome("a server's message, ignored")
+            return Outcome("a server's message, ignored", silence=Silence.NO_REQUEST)
 
 
 def _discover(
-    message: DhcpMessage, boot: BootData | None, context: ServerContext, leases: LeaseStore
+    message: DhcpMessage, boot: BootData | None, context: ServerContext, leases: LeaseTable
 ) -> Outcome:
     choice = choose_address(message.chaddr, message.options.requested_address, context, leases)
     if choice.address is None:
-        return Outcome("no address to offer", problem=choice.problem)
+        return Outcome("no address to offer", problem=choice.problem, silence=Silence.NO_ADDRESS)
     reply = _granting(message, MessageType.OFFER, boot, context)
     lease = leases.of_address(choice.address)
     holds = lease is not None and lease.mac == message.chaddr and lease.is_held(context.now)
@@ -81,7 +84,7 @@ def _discover(
 
 
 def _request(
-    message: DhcpMessage, boot: BootData | None, context: ServerContext, leases: LeaseStore
+    message: DhcpMessage, boot: BootData | None, context: ServerContext, leases: LeaseTable
 ) -> Outcome:
     """Answer a REQUEST, whose meaning hangs on which fields are filled (RFC 2131 table 4)."""
     server_id = message.options.server_id
@@ -89,12 +92,15 @@ def _request(
         return _chose_another(message, context, leases)
     wanted = message.ciaddr if message.ciaddr != UNSPECIFIED else message.options.requested_address
     if wanted is None:
-        return Outcome("a request that names no address, ignored")
+        return Outcome("a request that names no address, ignored", silence=Silence.NAMES_NO_ADDRESS)
     if wanted not in context.network.subnet:
         return _refuse(message, f"{wanted} is not in network {context.network.name}", context)
     if _reboots_unknown(message, context, leases):
         # RFC 2131 section 4.3.2: about a client it has no record of a server is silent.
-        return Outcome(f"asked for {wanted} again, of which there is no record; ignored")
+        return Outcome(
+            f"asked for {wanted} again, of which there is no record; ignored",
+            silence=Silence.NO_RECORD,
+        )
     choice = choose_address(message.chaddr, wanted, context, leases)
     if choice.address != wanted:
         refusal = _refuse(message, f"{wanted} is not yours", context)
@@ -108,16 +114,17 @@ def _request(
     )
 
 
-def _chose_another(message: DhcpMessage, context: ServerContext, leases: LeaseStore) -> Outcome:
+def _chose_another(message: DhcpMessage, context: ServerContext, leases: LeaseTable) -> Outcome:
     lease = leases.of_mac(context.network.name, message.chaddr)
     offered = lease is not None and lease.state == "offered"
     return Outcome(
         f"took the offer of DHCP server {message.options.server_id}",
         drop=lease.address if lease is not None and offered else None,
+        silence=Silence.OTHER_SERVER,
     )
 
 
-def _reboots_unknown(message: DhcpMessage, context: ServerContext, leases: LeaseStore) -> bool:
+def _reboots_unknown(message: DhcpMessage, context: ServerContext, leases: LeaseTable) -> bool:
     return (
         message.options.server_id is None
         and message.ciaddr == UNSPECIFIED
@@ -126,7 +133,7 @@ def _reboots_unknown(message: DhcpMessage, context: ServerContext, leases: Lease
     )
 
 
-def _decline(message: DhcpMessage, context: ServerContext, leases: LeaseStore) -> Outcome:
+def _decline(message: DhcpMessage, context: ServerContext, leases: LeaseTable) -> Outcome:
     address = message.options.requested_address
     lease = leases.of_address(address) if address is not None else None
     if address is None or lease is None or lease.mac != message.chaddr:
@@ -145,7 +152,7 @@ def _decline(message: DhcpMessage, context: ServerContext, leases: LeaseStore) -
     )
 
 
-def _release(message: DhcpMessage, context: ServerContext, leases: LeaseStore) -> Outcome:
+def _release(message: DhcpMessage, context: ServerContext, leases: LeaseTable) -> Outcome:
     lease = leases.of_address(message.ciaddr)
     if lease is None or lease.mac != message.chaddr or lease.state == "declined":
         return Outcome(f"released {message.ciaddr}, which it did not hold; ignored")

@@ -1,9 +1,8 @@
 """One DHCP datagram in, at most one out: codec, decision and policy joined. No sockets."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from ipaddress import IPv4Address
-from typing import Literal
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal, TypeVar
 
 import structlog
 
@@ -18,8 +17,12 @@ from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, MessageType
 from providers.netboot.dhcp_reply import destination
 from providers.netboot.errors import MalformedPacketError, Problem
 from providers.netboot.firmware import Chain, Firmware, architecture, classify
+from providers.netboot.log_rate import LogRate
+from providers.netboot.unanswered import Silence, Unanswered
+from providers.supervision import one_line
 from specs.fleet import CompiledNetwork
 
+T = TypeVar("T")
 _BOOT_MESSAGES = (MessageType.DISCOVER, MessageType.REQUEST, MessageType.INFORM)
 
 log = structlog.get_logger(__name__)
@@ -34,67 +37,95 @@ class Datagram:
     port: int
 
 
-@dataclass(frozen=True, slots=True)
 class DhcpService:
-    """Answers DHCP on one interface, for its own network and those behind relays."""
+    """Answers DHCP on one interface, for its own network and those behind relays.
 
-    boots: BootService
-    reservations: Callable[[], Mapping[str, IPv4Address]]
+    Whatever goes wrong with one packet ends with it.
+    """
+
+    def __init__(self, boots: BootService, unanswered: Unanswered) -> None:
+        self.boots = boots
+        self._unanswered = unanswered
+        self._problems = LogRate()
 
     def receive(self, payload: bytes, source: str) -> Datagram | None:
         """Return the answer to a datagram that came to port 67."""
-        message = self._read(payload, source)
-        network = self._network(message) if message is not None else None
-        if message is None or network is None:
-            return None
-        if network.dhcp_mode == "server":
-            return self._lease(message, network, source)
-        if network.dhcp_mode == "proxy":
-            return self._offer(message, source)
-        return None
+        return self._contained(self._receive, payload, source)
 
     def receive_proxy(self, payload: bytes, source: str, port: int) -> Datagram | None:
         """Return the answer to a datagram that came to port 4011.
 
         It goes back to where it came from: firmware asks from port 68 or 4011.
         """
-        message = self._read(payload, source)
-        network = self._network(message) if message is not None else None
-        if message is None or network is None or network.dhcp_mode != "proxy":
+        reply = self._contained(self._receive_proxy, payload, source)
+        return None if reply is None else Datagram(encode(reply), source, port)
+
+    def _contained(
+        self, receive: Callable[[DhcpMessage, str], T | None], payload: bytes, source: str
+    ) -> T | None:
+        try:
+            message = decode(payload)
+            if message.op == 1:
+                return receive(message, source)
+            self._unanswered.count(Silence.NO_REQUEST, "dhcp", source)
+        except MalformedPacketError as error:
+            self._unanswered.count(Silence.MALFORMED, "dhcp", source, detail=error.cause)
+        except Exception as error:
+            self._unanswered.count(Silence.FAILED, "dhcp", source, detail=one_line(error))
+            log.debug("DHCP packet not answered", source=source, exc_info=error)
+        return None
+
+    def _receive(self, message: DhcpMessage, source: str) -> Datagram | None:
+        network = self._network(message)
+        if network is None:
+            self._silent(Silence.NO_NETWORK, message, "dhcp", source)
+        elif network.dhcp_mode == "server":
+            return self._lease(message, network, source)
+        elif network.dhcp_mode == "proxy":
+            return self._offer(message, source)
+        else:
+            self._silent(Silence.DHCP_OFF, message, "dhcp", source)
+        return None
+
+    def _receive_proxy(self, message: DhcpMessage, source: str) -> DhcpMessage | None:
+        network = self._network(message)
+        if network is None or network.dhcp_mode != "proxy":
+            silence = Silence.NO_NETWORK if network is None else Silence.NO_PROXY
+            self._silent(silence, message, "proxy-dhcp", source)
             return None
         firmware = classify(message.options)
         boot = self._boot(message, firmware, "proxy-dhcp", source)
         reply = proxy_policy.acknowledge(message, boot, self.boots.site.address)
-        return None if reply is None else Datagram(encode(reply), source, port)
-
-    def _read(self, payload: bytes, source: str) -> DhcpMessage | None:
-        try:
-            message = decode(payload)
-        except MalformedPacketError as error:
-            log.warning("malformed DHCP packet", source=source, reason=error.cause)
-            return None
-        return message if message.op == 1 else None
+        if reply is None:
+            self._unanswered.count(Silence.LOCAL_DISK, "proxy-dhcp", source, mac=message.chaddr)
+        return reply
 
     def _network(self, message: DhcpMessage) -> CompiledNetwork | None:
         """Return the network that the client is on: the relay's, else our own."""
         here = self.boots.site.address if message.giaddr == UNSPECIFIED else message.giaddr
-        return next((net for net in self.boots.networks() if here in net.subnet), None)
+        return self.boots.fleet().network_of(here)
 
     def _lease(
         self, message: DhcpMessage, network: CompiledNetwork, source: str
     ) -> Datagram | None:
-        firmware = classify(message.options)
-        boot = self._boot(message, firmware, "dhcp", source)
-        site, leases = self.boots.site, self.boots.leases
-        context = ServerContext(network, site.address, self.reservations(), self.boots.now())
+        boot = self._boot(message, classify(message.options), "dhcp", source)
+        boots, leases = self.boots, self.boots.leases
+        reservations = boots.fleet().reservations
+        context = ServerContext(network, boots.site.address, reservations, boots.now())
         outcome = dhcp_server_policy.answer(message, boot, context, leases)
         if outcome.drop is not None:
             leases.drop(outcome.drop)
         if outcome.put is not None:
             leases.put(outcome.put)
-        log.info("dhcp", mac=message.chaddr, network=network.name, outcome=outcome.detail)
+        is_lease = outcome.put is not None and outcome.put.state == "bound"
+        tell = log.info if is_lease else log.debug
+        tell("dhcp", mac=message.chaddr, network=network.name, outcome=outcome.detail)
         if outcome.problem is not None:
             self._report(message, "dhcp", source, outcome.problem)
+        if outcome.silence is not None:
+            # What has a problem stands in the timeline already.
+            told = outcome.problem is not None
+            self._silent(outcome.silence, message, "dhcp", source, in_timeline=not told)
         if outcome.reply is None:
             return None
         address, port = destination(outcome.reply)
@@ -105,13 +136,33 @@ class DhcpService:
         if message.message_type is not MessageType.DISCOVER:
             # The rest of the conversation is the site's own DHCP server's.
             self.boots.note(_request(message, firmware, "proxy-dhcp", source))
+            self._unanswered.count(Silence.SITE_SERVER, "proxy-dhcp", source, mac=message.chaddr)
             return None
         boot = self._boot(message, firmware, "proxy-dhcp", source)
         reply = proxy_policy.offer(message, boot, firmware, self.boots.site.address)
         if reply is None:
+            silence = Silence.SITE_SERVER if firmware is None else Silence.LOCAL_DISK
+            self._unanswered.count(silence, "proxy-dhcp", source, mac=message.chaddr)
             return None
         address, port = destination(reply)
         return Datagram(encode(reply), str(address), port)
+
+    def _silent(
+        self,
+        silence: Silence,
+        message: DhcpMessage,
+        route: Literal["dhcp", "proxy-dhcp"],
+        source: str,
+        *,
+        in_timeline: bool = True,
+    ) -> None:
+        """Count a packet that is not answered, and tell the machine's timeline once in a while."""
+        mac = message.chaddr
+        relay = "" if message.giaddr == UNSPECIFIED else str(message.giaddr)
+        self._unanswered.count(silence, route, source, mac=mac, relay=relay)
+        if in_timeline and self._unanswered.is_news(silence, mac):
+            request = _request(message, classify(message.options), route, source)
+            self.boots.note(replace(request, detail=f"{request.detail}: not answered, {silence}"))
 
     def _boot(
         self,
@@ -151,7 +202,16 @@ class DhcpService:
         source: str,
         problem: Problem,
     ) -> None:
-        log.error("dhcp problem", mac=message.chaddr, code=problem.code, problem=str(problem))
+        kept = self._problems.admit((problem.code, message.chaddr))
+        if kept is None:
+            return
+        log.error(
+            "dhcp problem",
+            mac=message.chaddr,
+            code=problem.code,
+            problem=str(problem),
+            not_logged=kept,
+        )
         uuid, arch = message.options.uuid, _arch(message)
         self.boots.note(BootRequest(route, message.chaddr, uuid, arch, source, str(problem)))
 

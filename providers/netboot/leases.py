@@ -1,6 +1,6 @@
 """Who has which address: the lease records of our own DHCP server."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from ipaddress import IPv4Address
@@ -36,29 +36,16 @@ class Lease:
 
 
 class LeaseStore(Protocol):
-    """Keeps leases, expired ones too: a machine that comes back gets its old address.
+    """Keeps leases beyond the end of the process, expired ones too. Used in one thread."""
 
-    Networks do not overlap, so an address names one record. All calls come from
-    the event loop's thread and are quick.
-    """
-
-    def of_mac(self, network: str, mac: str) -> Lease | None:
-        """Return the machine's latest record in the network that is not ``declined``."""
-
-    def of_address(self, address: IPv4Address) -> Lease | None:
-        """Return the address's record."""
-
-    def of_network(self, network: str) -> Sequence[Lease]:
-        """Return all records of the network."""
+    def all(self) -> Iterable[Lease]:
+        """Return all records."""
 
     def put(self, lease: Lease) -> None:
-        """Record the lease in place of the address's former record.
+        """Record the lease durably in place of the address's former record.
 
         Any other record of the same MAC and network that is not ``declined`` goes.
         """
-
-    def drop(self, address: IPv4Address) -> None:
-        """Forget the address's record, if there is one."""
 
 
 class InMemoryLeaseStore:
@@ -66,33 +53,15 @@ class InMemoryLeaseStore:
 
     def __init__(self) -> None:
         self._by_address: dict[IPv4Address, Lease] = {}
-        self._by_mac: dict[tuple[str, str], IPv4Address] = {}
 
-    def of_mac(self, network: str, mac: str) -> Lease | None:
-        """Return the machine's record, see ``LeaseStore``."""
-        address = self._by_mac.get((network, mac))
-        return None if address is None else self._by_address[address]
-
-    def of_address(self, address: IPv4Address) -> Lease | None:
-        """Return the address's record."""
-        return self._by_address.get(address)
-
-    def of_network(self, network: str) -> Sequence[Lease]:
-        """Return all records of the network."""
-        return [lease for lease in self._by_address.values() if lease.network == network]
+    def all(self) -> Iterable[Lease]:
+        """Return all records."""
+        return tuple(self._by_address.values())
 
     def put(self, lease: Lease) -> None:
         """Record the lease, see ``LeaseStore``."""
-        self.drop(lease.address)
-        if lease.state != "declined":
-            former = self._by_mac.get((lease.network, lease.mac))
-            if former is not None:
-                self.drop(former)
-            self._by_mac[lease.network, lease.mac] = lease.address
+        for other in self.all():
+            of_machine = (other.network, other.mac) == (lease.network, lease.mac)
+            if of_machine and "declined" not in (other.state, lease.state):
+                del self._by_address[other.address]
         self._by_address[lease.address] = lease
-
-    def drop(self, address: IPv4Address) -> None:
-        """Forget the address's record."""
-        lease = self._by_address.pop(address, None)
-        if lease is not None and self._by_mac.get((lease.network, lease.mac)) == address:
-            del self._by_mac[lease.network, lease.mac]

@@ -1,11 +1,17 @@
-"""How often one kind of line may be logged: a storm must not fill a disk. No I/O."""
+"""How often one kind of line may be logged: a storm must not fill a disk."""
 
 import time
 from collections import OrderedDict
 from collections.abc import Callable
 
+import structlog
+
+from providers.supervision import one_line
+
 INTERVAL = 10.0
 _KEYS = 1024
+
+log = structlog.get_logger(__name__)
 
 
 class LogRate:
@@ -37,3 +43,20 @@ class LogRate:
         if len(self._last) > self._keys:
             self._last.popitem(last=False)
         return kept
+
+
+class FailureLog:
+    """Failures that end with the packet that caused them.
+
+    One line per event and type of error in each interval; the traceback is for debugging.
+    """
+
+    def __init__(self) -> None:
+        self._rate = LogRate()
+
+    def report(self, event: str, error: BaseException, **details: object) -> None:
+        """Log one failure."""
+        kept = self._rate.admit((event, type(error)))
+        if kept is not None:
+            log.error(event, reason=one_line(error), not_logged=kept, **details)
+        log.debug(event, exc_info=error, **details)

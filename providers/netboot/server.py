@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import BinaryIO
@@ -14,6 +15,7 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
+from agent.errors import CodedError
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_script import (
@@ -25,17 +27,26 @@ from providers.netboot.boot_script import (
 from providers.netboot.boot_service import BootService
 from providers.netboot.client_text import printable
 from providers.netboot.decision import BootAuthority
-from providers.netboot.dhcp_endpoint import DhcpEndpoint, Receive, open_endpoint
+from providers.netboot.dhcp_endpoint import DhcpEndpoint
 from providers.netboot.dhcp_service import Datagram, DhcpService
 from providers.netboot.errors import InterfaceError
 from providers.netboot.http_routes import routes
+from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import LeaseStore
+from providers.netboot.log_rate import FailureLog
+from providers.netboot.served_fleet import Reservations, ServedFleet
+from providers.netboot.shared_files import SharedFiles
 from providers.netboot.tftp_server import TftpServer, Transfer
+from providers.netboot.unanswered import Silence, Unanswered
+from providers.supervision import one_line
 from specs.fleet import CompiledNetwork
 
 _HTTP_BASE = re.compile(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
 _HTTP_LIMIT = 90
 """Base URL, path and MAC must fit DHCP's file field of 128 bytes."""
+
+_WATCH_SECONDS = 1.0
+_DHCP_PORTS = ("dhcp", "proxy")
 
 log = structlog.get_logger(__name__)
 
@@ -57,8 +68,8 @@ def _utc_now() -> datetime:
 class NetbootConfiguration:
     """What one server needs to know.
 
-    ``address`` is ours on ``interface``; it stands in every answer. ``networks``
-    and ``reservations`` (MAC -> address) are asked anew for each packet, so they
+    ``address`` is ours on ``interface``; it stands in every answer. ``networks`` and
+    ``reservations`` are asked at the start and by ``NetbootServer.refresh``, so they
     follow Git without a restart. ``http`` is the base URL under which machines
     reach ``NetbootServer.routes``, plain HTTP, without a final slash.
     """
@@ -66,7 +77,7 @@ class NetbootConfiguration:
     interface: str
     address: IPv4Address
     networks: Callable[[], Sequence[CompiledNetwork]]
-    reservations: Callable[[], Mapping[str, IPv4Address]]
+    reservations: Callable[[], Reservations]
     boot_files: Path
     http: str
     ports: Ports = field(default_factory=Ports)
@@ -87,7 +98,7 @@ class NetbootServer:
     """Owns the sockets of network boot on one interface.
 
     ``authority`` and ``leases`` are used in the thread of the event loop that
-    ``start`` runs in, whichever protocol asks.
+    ``start`` runs in, whichever protocol asks. ``watch`` has to run beside it.
     """
 
     def __init__(
@@ -95,17 +106,23 @@ class NetbootServer:
     ) -> None:
         self._configuration = configuration
         self._files = BootFiles(configuration.boot_files)
+        self._shared = SharedFiles()
+        self._fleet = ServedFleet()
+        self._leases = LeaseTable(leases)
+        self._unanswered = Unanswered()
         self._boots = BootService(
             authority,
-            leases,
+            self._leases,
             self._files,
             BootSite(configuration.address, configuration.http),
-            configuration.networks,
+            lambda: self._fleet,
             configuration.now,
         )
-        self._dhcp = DhcpService(self._boots, configuration.reservations)
+        self._dhcp = DhcpService(self._boots, self._unanswered)
         self._tftp: TftpServer | None = None
         self._endpoints: dict[str, DhcpEndpoint] = {}
+        self._defects: dict[str, str] = {}
+        self._failures = FailureLog()
 
     @property
     def ports(self) -> Ports:
@@ -114,60 +131,123 @@ class NetbootServer:
         tftp = self._tftp.port if self._tftp is not None else 0
         return Ports(bound.get("dhcp", 0), bound.get("proxy", 0), tftp)
 
+    @property
+    def unanswered(self) -> Mapping[Silence, int]:
+        """Return how many packets were not answered since the start, by reason."""
+        return self._unanswered.counts
+
+    @property
+    def defects(self) -> Mapping[str, str]:
+        """Return what is not served now although it should be, and why: dhcp, proxy, tftp."""
+        return self._defects
+
     def routes(self) -> list[web.AbstractRouteDef]:
         """Return the routes to add to the application that serves ``http``."""
         return routes(self._boots)
 
     async def start(self) -> None:
         """Bind everything, or nothing. Raises ``PortTakenError`` or ``InterfaceError``."""
-        configuration = self._configuration
         self._loop = asyncio.get_running_loop()
-        tftp = TftpServer(
-            configuration.interface,
-            configuration.address,
-            configuration.ports.tftp,
-            self._open_from_thread,
-            self._ended_in_thread,
-        )
         try:
-            tftp.start()
-            self._tftp = tftp
-            await self.refresh()
+            self._serve_fleet()
+            self._start_tftp()
+            for name in _DHCP_PORTS:
+                self._serve(name)
         except BaseException:
             await self.stop()
             raise
-        log.info("network boot serves", interface=configuration.interface, ports=self.ports)
+        interface = self._configuration.interface
+        log.info("network boot serves", interface=interface, ports=self.ports)
 
     async def refresh(self) -> None:
-        """Open or close the DHCP ports as the networks' modes want it now.
+        """Follow the fleet: its networks, reservations, and which DHCP ports they need.
 
-        Call it when the fleet has changed: where no network uses DHCP from here,
-        ports 67 and 4011 stay free for another service. Raises as ``start`` does.
+        Where no network uses DHCP from here, ports 67 and 4011 stay free for another
+        service. A port that cannot be opened is a line in the log and one of ``defects``,
+        and ``watch`` tries again: everything else is served meanwhile.
         """
-        modes = {network.dhcp_mode for network in self._configuration.networks()}
-        ports = self._configuration.ports
-        await self._serve("dhcp", ports.dhcp, self._receive, wanted=bool(modes - {"off"}))
-        await self._serve("proxy", ports.proxy, self._dhcp.receive_proxy, wanted="proxy" in modes)
+        self._serve_fleet()
+        self._mend()
+
+    async def watch(self) -> None:
+        """Open again what fails while it serves, for ever: a task for a supervisor.
+
+        An interface that was made anew leaves its sockets deaf without an error.
+        """
+        while True:
+            await asyncio.sleep(_WATCH_SECONDS)
+            self._mend()
 
     async def stop(self) -> None:
         """Free all ports; running transfers break off."""
         for endpoint in self._endpoints.values():
             endpoint.close()
         self._endpoints.clear()
-        # The transports close their sockets in the loop's next round.
-        await asyncio.sleep(0)
         if self._tftp is not None:
             await asyncio.to_thread(self._tftp.stop)
             self._tftp = None
 
-    async def _serve(self, name: str, port: int, receive: Receive, *, wanted: bool) -> None:
+    def _serve_fleet(self) -> None:
+        configuration = self._configuration
+        self._fleet = ServedFleet(configuration.networks(), configuration.reservations())
+        self._leases.serve(self._fleet, configuration.address)
+
+    def _mend(self) -> None:
+        """Bring each port to what the fleet wants; what fails is tried again later."""
+        self._attempt("tftp", self._restart_tftp)
+        for name in _DHCP_PORTS:
+            self._attempt(name, partial(self._serve, name))
+
+    def _attempt(self, name: str, action: Callable[[], None]) -> None:
+        try:
+            action()
+        except (CodedError, OSError) as error:
+            self._defects[name] = one_line(error)
+            self._failures.report(f"{name} is not served", error)
+        else:
+            if self._defects.pop(name, None) is not None:
+                log.info("port is served again", name=name)
+
+    def _serve(self, name: str) -> None:
+        """Open, close or open again one of the DHCP ports. Raises as ``start`` does."""
+        modes = {network.dhcp_mode for network in self._fleet.networks}
+        wanted = bool(modes - {"off"}) if name == "dhcp" else "proxy" in modes
+        endpoint = self._endpoints.get(name)
+        defect = endpoint.defect if endpoint is not None else ""
+        if endpoint is not None and (defect or not wanted):
+            if defect:
+                log.warning("DHCP socket is deaf", name=name, reason=defect)
+            del self._endpoints[name]
+            endpoint.close()
         if wanted and name not in self._endpoints:
             configuration = self._configuration
-            self._endpoints[name] = await open_endpoint(
+            is_dhcp = name == "dhcp"
+            port = configuration.ports.dhcp if is_dhcp else configuration.ports.proxy
+            receive = self._receive if is_dhcp else self._dhcp.receive_proxy
+            self._endpoints[name] = DhcpEndpoint(
                 configuration.interface, configuration.address, port, receive
             )
-        elif not wanted and name in self._endpoints:
-            self._endpoints.pop(name).close()
+
+    def _start_tftp(self) -> None:
+        configuration = self._configuration
+        tftp = TftpServer(
+            configuration.interface,
+            configuration.address,
+            configuration.ports.tftp,
+            self._open_from_thread,
+            self._ended_in_thread,
+            self._unanswered,
+        )
+        tftp.start()
+        self._tftp = tftp
+
+    def _restart_tftp(self) -> None:
+        if self._tftp is not None and self._tftp.is_serving:
+            return
+        if self._tftp is not None:
+            self._tftp.stop()
+            self._tftp = None
+        self._start_tftp()
 
     def _receive(self, payload: bytes, source: str, _port: int) -> Datagram | None:
         return self._dhcp.receive(payload, source)
@@ -180,7 +260,7 @@ class NetbootServer:
             try:
                 future.set_result(self._open(name, source))
             except Exception as error:
-                log.exception("TFTP file not opened", name=name, source=source)
+                log.debug("TFTP file not opened", source=source, exc_info=error)
                 future.set_exception(error)
 
         self._call_in_loop(opening)
@@ -211,4 +291,4 @@ class NetbootServer:
         path = self._files.find(name)
         found = "" if path else ": no such file"
         self._boots.note_transfer("tftp", source, f"RRQ {printable(relative)}{found}")
-        return path.open("rb") if path else None
+        return self._shared.open(path) if path else None

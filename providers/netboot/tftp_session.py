@@ -1,15 +1,23 @@
-"""One TFTP download, on tftpy's packets and transfer states (RFC 1350, 2347 to 2349)."""
+"""One TFTP download (RFC 1350, 2347 to 2349).
 
+tftpy reads and writes every packet but two: a block and its acknowledgement, of which a
+kernel needs thousands, are four bytes of header and made here.
+"""
+
+import socket
 import struct
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
-from tftpy.TftpContexts import TftpContextServer
 from tftpy.TftpPacketFactory import TftpPacketFactory
-from tftpy.TftpPacketTypes import TftpPacketERR, TftpPacketRRQ, TftpPacketWRQ
+from tftpy.TftpPacketTypes import (
+    TftpPacketERR,
+    TftpPacketOACK,
+    TftpPacketRRQ,
+    TftpPacketWRQ,
+)
 from tftpy.TftpShared import TftpException
-from tftpy.TftpStates import TftpStateExpectACK
 
 Ending = Literal["complete", "stopped by the client", "not acknowledged", "server stopped"]
 
@@ -18,6 +26,8 @@ BLOCK_LIMIT = 1468
 answer with less than was asked for; firmware that asks for more often cannot put
 fragments together."""
 
+_BLOCK = 512
+_ACK, _DATA, _HEADER = b"\0\4", b"\0\3", 4
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 8, 65464
 _DATAGRAM = 65536
 _FIRST_WAIT = 1.0
@@ -82,18 +92,25 @@ class TftpSession:
     def __init__(
         self, request: ReadRequest, file: BinaryIO, client: tuple[str, int], address: str
     ) -> None:
+        """Take over ``file``. Raises ``OSError``, and the file is closed then."""
         self.request = request
         self.client = client
+        self.sent = 0
+        """Bytes sent so far, without repetitions."""
+        self._file = file
         self._wait = _FIRST_WAIT
         self._tries = 1
         self._deadline = 0.0
-        host, port = client
-        self._context = TftpContextServer(host, port, _FIRST_WAIT, "", flock=False)
-        self._context.fileobj = file
-        self._context.file_to_transfer = request.name
-        self._context.tidport = port
-        self._context.state = TftpStateExpectACK(self._context)
-        self.socket = self._context.sock
+        self._block_size = _BLOCK
+        self._block = 0
+        self._first_block = 0
+        self._last_packet = b""
+        self._is_last_block = False
+        try:
+            self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        except OSError:
+            file.close()
+            raise
         try:
             # From the address that the client asked, and hearing nobody else.
             self.socket.bind((address, 0))
@@ -104,50 +121,42 @@ class TftpSession:
         self.socket.settimeout(0)
 
     @property
-    def sent(self) -> int:
-        """Return the bytes sent so far, without repetitions."""
-        count: int = self._context.metrics.bytes
-        return count
-
-    @property
-    def is_fresh(self) -> bool:
-        """Return whether the client has not acknowledged anything yet."""
-        return bool(self._context.next_block == self._first_block)
+    def is_unheard(self) -> bool:
+        """Return whether the client may not know of this transfer, or have given it up."""
+        return self._tries > 1 and self._block != self._first_block
 
     def start(self, now: float) -> None:
         """Send the OACK, or the first block. Raises ``OSError``."""
-        context = self._context
-        size = context.fileobj.seek(0, 2)
-        context.fileobj.seek(0)
-        context.options = negotiate(dict(self.request.options), size)
-        self._first_block = 0 if context.options else 1
-        context.next_block = self._first_block
+        size = self._file.seek(0, 2)
+        self._file.seek(0)
+        options = negotiate(dict(self.request.options), size)
         self._deadline = now + self._wait
-        if context.options:
-            context.state.sendOACK()
+        if options:
+            self._block_size = int(options.get("blksize", _BLOCK))
+            packet = TftpPacketOACK()
+            packet.options = options
+            self._send(packet.encode().buffer)
         else:
-            context.pending_complete = context.state.sendDAT()
+            self._first_block = 1
+            self._send_next()
 
     def receive(self, now: float) -> Ending | None:
         """Take one datagram from the socket; return how the transfer ended, if it did."""
-        context = self._context
-        before = context.next_block
         try:
-            packet = context.factory.parse(self.socket.recv(_DATAGRAM))
-            if isinstance(packet, TftpPacketERR):
-                return "stopped by the client"
-            context.state = context.state.handle(packet, *self.client)
+            data = self.socket.recv(_DATAGRAM)
+            if data[:2] != _ACK or len(data) < _HEADER:
+                return self._other(data)
+            if data[2:4] != (self._block & 0xFFFF).to_bytes(2):
+                return None  # of an earlier block: answering it would double every packet
+            if self._is_last_block:
+                return "complete"
+            self._send_next()
         except BlockingIOError:
             return None
         except OSError:  # the client's host says that nobody listens any more
             return "stopped by the client"
-        except GARBAGE:
-            return None
-        if context.state is None:
-            return "complete"
-        if context.next_block != before:
-            self._tries, self._wait = 1, _FIRST_WAIT
-            self._deadline = now + self._wait
+        self._tries, self._wait = 1, _FIRST_WAIT
+        self._deadline = now + self._wait
         return None
 
     def tick(self, now: float) -> Ending | None:
@@ -160,13 +169,33 @@ class TftpSession:
         self._wait *= 2
         self._deadline = now + self._wait
         try:
-            self._context.state.resendLast()
-        except BlockingIOError:
-            return None
-        except (OSError, TftpException):
+            self._send(self._last_packet)
+        except OSError:
             return "stopped by the client"
         return None
 
     def close(self) -> None:
         """Close file and socket."""
-        self._context.end()
+        self._file.close()
+        self.socket.close()
+
+    def _other(self, data: bytes) -> Ending | None:
+        try:
+            packet = TftpPacketFactory().parse(data)
+        except GARBAGE:
+            return None
+        return "stopped by the client" if isinstance(packet, TftpPacketERR) else None
+
+    def _send_next(self) -> None:
+        content = self._file.read(self._block_size)
+        self._block += 1
+        self._is_last_block = len(content) < self._block_size
+        self.sent += len(content)
+        self._send(_DATA + (self._block & 0xFFFF).to_bytes(2) + content)
+
+    def _send(self, packet: bytes) -> None:
+        self._last_packet = packet
+        try:
+            self.socket.send(packet)
+        except BlockingIOError:
+            return  # lost, as it may be in the network: it is sent again

@@ -13,7 +13,6 @@ from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
-from ipaddress import IPv4Address
 from pathlib import Path
 from typing import IO, Self
 
@@ -27,6 +26,7 @@ from providers.imaging.http import routes as chunk_routes
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from providers.netboot.port_owner import bind_error
+from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import ReconcilerError, StateError
@@ -151,13 +151,7 @@ class Service:
         self.reconciler.use(fleet, hardware)
         self._reservations = reservations
         self.asked()
-        try:
-            await self._netboot.refresh()
-        except CodedError as error:
-            log.error("network boot not changed", code=error.code, cause=error.cause)  # noqa: TRY400
-            self._note_fault("task/netboot", error.code, error.cause)
-        else:
-            self._end_fault("task/netboot")
+        await self._netboot.refresh()
 
     # --- what the reconciler asks for --------------------------------------------
 
@@ -192,6 +186,7 @@ class Service:
         start("ledger", self._follow_ledger, essential=True)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
+        start("network boot", self._netboot.watch)
         start("health", self._watch_health)
         manager = ServiceManager()
         watchdog = Watchdog(manager, lambda: self._supervisor.error is None)
@@ -240,18 +235,20 @@ class Service:
             await asyncio.sleep(IMAGES_INTERVAL)
 
     async def _watch_health(self) -> None:
-        """Keep a fault for each task that fails, until it works again."""
+        """Keep a fault for each task and each port that fails, until it works again."""
         while True:
             failing = {
-                f"task/{task.name}": task.cause
-                for task in self._supervisor.health()
-                if task.failing_seconds is not None
+                **{f"port/{name}": cause for name, cause in self._netboot.defects.items()},
+                **{
+                    f"task/{task.name}": task.cause
+                    for task in self._supervisor.health()
+                    if task.failing_seconds is not None
+                },
             }
             for subject, cause in failing.items():
                 self._note_fault(subject, "RW791", cause)
-            for subject in [each for each in self._faulty if each not in failing]:
-                if subject != "task/netboot":
-                    self._end_fault(subject)
+            for subject in self._faulty.difference(failing):
+                self._end_fault(subject)
             await asyncio.sleep(HEALTH_INTERVAL)
 
     def _note_fault(self, subject: str, code: str, cause: str) -> None:
@@ -303,14 +300,13 @@ class Service:
         decisions = BootDecisions(self.plane, self.reconciler, self._clock)
         return NetbootServer(configuration, decisions, StoredLeases(database))
 
-    def _reserved(self, fleet: CompiledFleet) -> dict[str, IPv4Address]:
-        subnet = self.place.network.subnet
-        return {
-            machine.macs[0]: address.ip
+    @staticmethod
+    def _reserved(fleet: CompiledFleet) -> Reservations:
+        return Reservations(
+            (machine.macs[0], address.ip)
             for machine in fleet.machines.values()
             for address in machine.addresses
-            if address.ip in subnet
-        }
+        )
 
     async def _listen(self, stack: AsyncExitStack) -> None:
         firmware = web.Application(middlewares=[self._connections.middleware])

@@ -1,6 +1,6 @@
 """DHCP leases on the state database: ``providers.netboot.leases.LeaseStore``."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -14,31 +14,15 @@ _TABLE = schema.lease
 
 
 class StoredLeases:
-    """Leases that outlive the process."""
+    """Leases that outlive the process; a lease is on the disk before its ACK goes out."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def of_mac(self, network: str, mac: str) -> Lease | None:
-        """Return the machine's record in the network that is not ``declined``."""
-        query = select(_TABLE).where(
-            _TABLE.c.network == network, _TABLE.c.mac == mac, _TABLE.c.state != "declined"
-        )
+    def all(self) -> Iterable[Lease]:
+        """Return all records."""
         with self._database.reading() as connection:
-            row = connection.execute(query).first()
-        return None if row is None else _lease(row)
-
-    def of_address(self, address: IPv4Address) -> Lease | None:
-        """Return the address's record."""
-        with self._database.reading() as connection:
-            row = connection.execute(select(_TABLE).where(_TABLE.c.address == str(address))).first()
-        return None if row is None else _lease(row)
-
-    def of_network(self, network: str) -> Sequence[Lease]:
-        """Return all records of the network."""
-        with self._database.reading() as connection:
-            rows = connection.execute(select(_TABLE).where(_TABLE.c.network == network)).all()
-        return [_lease(row) for row in rows]
+            return [_lease(row) for row in connection.execute(select(_TABLE))]
 
     def put(self, lease: Lease) -> None:
         """Record the lease in place of the address's and the machine's former records."""
@@ -61,11 +45,6 @@ class StoredLeases:
                     expires=lease.expires,
                 )
             )
-
-    def drop(self, address: IPv4Address) -> None:
-        """Forget the address's record."""
-        with self._database.writing() as connection:
-            connection.execute(delete(_TABLE).where(_TABLE.c.address == str(address)))
 
 
 def _lease(row: Row[Any]) -> Lease:

@@ -43,7 +43,7 @@ class GroupTree:
         """Return what people call the groups that have such a name."""
         return {
             name: resource.model.metadata.display_name
-            for name, resource in self._definitions.items()
+            for name, resource in self._resources.items()
             if isinstance(resource.model, Group) and resource.model.metadata.display_name
         }
 

@@ -4,7 +4,14 @@ import ctypes
 import os
 import subprocess
 import threading
-from asyncio import AbstractEventLoop, Event, get_running_loop, run, run_coroutine_threadsafe
+from asyncio import (
+    AbstractEventLoop,
+    Event,
+    create_task,
+    get_running_loop,
+    run,
+    run_coroutine_threadsafe,
+)
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -12,7 +19,9 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import InMemoryLeaseStore
+from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer, Ports
 from tests.unit.netboot_world import RecordingAuthority
 
@@ -89,7 +98,7 @@ class RunningSite:
     """The server in its own thread; ``authority`` and ``leases`` can be looked at."""
 
     authority: RecordingAuthority
-    leases: InMemoryLeaseStore
+    leases: LeaseTable
     server: NetbootServer
     ports: Ports = field(default_factory=Ports)
 
@@ -112,19 +121,18 @@ def serving(  # noqa: PLR0913 (a site has that many sides)
     ports: Ports | None = None,
 ) -> Iterator[RunningSite]:
     """Run a ``NetbootServer`` in a thread, inside ``namespace`` if there is one."""
-    leases = InMemoryLeaseStore()
     configuration = NetbootConfiguration(
         interface=interface,
         address=IPv4Address(address),
         networks=lambda: tuple(networks),
-        reservations=dict,
+        reservations=Reservations,
         boot_files=boot_files,
         http=f"http://{address}:8080",
         ports=ports or Ports(),
         now=lambda: datetime.now(UTC),
     )
-    server = NetbootServer(configuration, authority, leases)
-    site = RunningSite(authority, leases, server)
+    server = NetbootServer(configuration, authority, InMemoryLeaseStore())
+    site = RunningSite(authority, server._leases, server)
     thread = _ServerThread(site, namespace)
     thread.start()
     thread.ready.wait(10)
@@ -172,7 +180,9 @@ class _ServerThread(threading.Thread):
         self._site.ports = self._site.server.ports
         self._site.refresh = self._refresh
         self.ready.set()
+        watching = create_task(self._site.server.watch())
         try:
             await self._end.wait()
         finally:
+            watching.cancel()
             await self._site.server.stop()

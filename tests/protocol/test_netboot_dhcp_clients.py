@@ -5,7 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -16,6 +16,7 @@ import pytest
 from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, DhcpOptions, MessageType
 from providers.netboot.errors import InterfaceError, PortTakenError
+from providers.netboot.server import Ports
 from tests.protocol.netboot_site import Namespace, Segment, must, run_program, segment, serving
 from tests.unit.netboot_world import (
     MAC,
@@ -407,3 +408,41 @@ def test_ports_follow_the_networks_modes_without_a_restart(rack, boot_files, tmp
         networks[:] = [network("off")]
         site.refresh()
         assert (site.server.ports.dhcp, site.server.ports.proxy) == (0, 0)
+
+
+def test_an_interface_that_is_made_anew_is_served_again(rack, boot_files, tmp_path):
+    with site_on(rack, boot_files, RecordingAuthority(), network()) as site:
+        assert udhcpc(rack.machine, tmp_path)["serverid"] == SERVER
+        rack.server.ip("link", "delete", "rack0")
+        until(lambda: "dhcp" in site.server.defects)
+        assert site.server.defects["dhcp"].startswith("RW302: ")
+        rack.server.ip("link", "add", "rack0", "type", "bridge")
+        rack.server.ip("address", "add", f"{SERVER}/24", "dev", "rack0")
+        rack.server.ip("link", "set", "rack0", "up")
+        for peer in ("machine", "other"):
+            rack.server.ip("link", "set", peer, "master", "rack0", "up")
+        until(lambda: not site.server.defects)
+        assert udhcpc(rack.machine, tmp_path)["serverid"] == SERVER
+
+
+def test_a_taken_port_after_a_change_stops_nothing_else_and_is_tried_again(boot_files):
+    with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as owner:
+        owner.bind(("127.0.0.1", 0))
+        port = owner.getsockname()[1]
+        networks = [network("off", subnet="127.0.0.0/8", pool=None)]
+        ports = Ports(port, 0, 0)
+        with serving(boot_files, networks, RecordingAuthority(), ports=ports) as site:
+            networks[:] = [network("server", subnet="127.0.0.0/8", pool=None)]
+            site.refresh()
+            assert site.server.defects["dhcp"].startswith(f"RW301: port {port}/udp")
+            assert site.server.ports.tftp
+            owner.close()
+            until(lambda: not site.server.defects)
+            assert site.server.ports.dhcp == port
+
+
+def until(condition: Callable[[], bool]) -> None:
+    limit = time.monotonic() + 10
+    while not condition():
+        assert time.monotonic() < limit
+        time.sleep(0.02)

@@ -1,6 +1,9 @@
 """The HTTP side of network boot against curl."""
 
 import asyncio
+import os
+import resource
+from contextlib import suppress
 from datetime import timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -12,7 +15,9 @@ from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_service import BootService
 from providers.netboot.http_routes import routes
+from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.served_fleet import ServedFleet
 from tests.unit.netboot_world import MAC, NOW, OTHER_MAC, RecordingAuthority, grant, network
 
 KERNEL = bytes(range(256)) * 4000
@@ -22,7 +27,7 @@ SCRIPT = "/boot/ipxe/52-54-00-12-34-56"
 class HttpSite:
     def __init__(self, root: Path) -> None:
         self.authority = RecordingAuthority([grant()])
-        self.leases = InMemoryLeaseStore()
+        self.leases = LeaseTable(InMemoryLeaseStore())
         self.leases.put(
             Lease("rack", IPv4Address("127.0.0.1"), MAC, "bound", NOW + timedelta(hours=1))
         )
@@ -30,8 +35,9 @@ class HttpSite:
         (root / "deploy-os.json").write_text('{"kernel_arguments": []}')
         site = BootSite(IPv4Address("127.0.0.1"), "http://127.0.0.1")
         net = network(subnet="127.0.0.0/8", pool=None)
+        fleet = ServedFleet([net])
         self.boots = BootService(
-            self.authority, self.leases, BootFiles(root), site, lambda: (net,), lambda: NOW
+            self.authority, self.leases, BootFiles(root), site, lambda: fleet, lambda: NOW
         )
         self.url = ""
 
@@ -137,3 +143,25 @@ async def test_a_client_that_goes_away_is_noted(site, monkeypatch):
     writer.transport.abort()
     await asyncio.wait_for(broke_off.wait(), 10)
     assert site.noted()[1].startswith("initrd.img broke off after ")
+
+
+async def test_a_file_is_never_said_to_be_missing_for_lack_of_descriptors(site):
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    reader, writer = await asyncio.open_connection(*site.url.removeprefix("http://").split(":"))
+    writer.write(b"GET /boot/nothing HTTP/1.1\r\nHost: x\r\n\r\n")
+    await reader.readuntil(b"404: Not Found")
+    taken = []
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, hard))
+    try:
+        with suppress(OSError):
+            while True:
+                taken.append(os.open("/dev/null", os.O_RDONLY))
+        writer.write(b"GET /boot/files/deploy-os.json HTTP/1.1\r\nHost: x\r\n\r\n")
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(reader.readexactly(1), 0.3)
+    finally:
+        for descriptor in taken:
+            os.close(descriptor)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    assert (await reader.readline()) == b"HTTP/1.1 200 OK\r\n"
+    writer.close()

@@ -2,10 +2,13 @@
 
 import os
 import random
+import selectors
 import socket
+import subprocess
+import sys
 import time
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import ExitStack, closing
 from ipaddress import IPv4Address
 from pathlib import Path
 from threading import Event, Thread, current_thread
@@ -15,6 +18,7 @@ import pytest
 from providers.netboot.errors import InterfaceError, PortTakenError
 from providers.netboot.server import Ports
 from providers.netboot.tftp_server import TftpServer, Transfer
+from providers.netboot.unanswered import Unanswered
 from tests.protocol.netboot_site import RunningSite, run_program, serving
 from tests.unit.netboot_world import MAC, RecordingAuthority, grant, network
 
@@ -217,6 +221,41 @@ def test_a_port_can_be_used_again_for_another_request(site):
         assert packet == b"\0\3\0\1" + b"x" * 512
 
 
+def test_a_late_copy_of_the_request_does_not_end_the_transfer(site):
+    with closing(client()) as sock:
+        sock.sendto(request("vmlinuz"), (LOCAL, site.ports.tftp))
+        for number in range(1, 6):
+            packet, server = sock.recvfrom(2000)
+            assert packet[:4] == b"\0\3" + number.to_bytes(2)
+            sock.sendto(request("vmlinuz"), (LOCAL, site.ports.tftp))
+            sock.sendto(b"\0\4" + number.to_bytes(2), server)
+        assert sock.recvfrom(2000) == (b"\0\3\0\6" + KERNEL[5 * 512 : 6 * 512], server)
+
+
+def test_transfers_share_the_descriptor_of_their_file(site):
+    before = len(tuple(Path("/proc/self/fd").iterdir()))
+    with ExitStack() as stack:
+        clients = [stack.enter_context(closing(client())) for _ in range(40)]
+        for sock in clients:
+            sock.sendto(request("vmlinuz"), (LOCAL, site.ports.tftp))
+        for sock in clients:
+            assert sock.recvfrom(2000)[0][:4] == b"\0\3\0\1"
+        # 40 sockets here, 40 there, one file.
+        assert len(tuple(Path("/proc/self/fd").iterdir())) - before == 81
+
+
+def test_a_file_that_is_replaced_is_whole_for_either_reader(site, boot_files):
+    with closing(client()) as early, closing(client()) as late:
+        early.sendto(request("one-block"), (LOCAL, site.ports.tftp))
+        _, server = early.recvfrom(2000)
+        (boot_files / "new").write_bytes(b"y" * 512)
+        (boot_files / "new").replace(boot_files / "one-block")
+        late.sendto(request("one-block"), (LOCAL, site.ports.tftp))
+        assert late.recvfrom(2000)[0] == b"\0\3\0\1" + b"y" * 512
+        early.sendto(b"\0\4\0\1", server)
+        assert early.recvfrom(2000)[0] == b"\0\3\0\2"
+
+
 def test_garbage_does_not_end_the_service(site):
     noise = random.Random(2)  # noqa: S311 (noise, no secret)
     with closing(client()) as sock:
@@ -269,7 +308,7 @@ def test_a_file_that_is_slow_to_open_holds_up_no_other_transfer(boot_files):
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda _: None)
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda _: None, Unanswered())
     server.start()
     try:
         with closing(client()) as sock, closing(client()) as other:
@@ -291,7 +330,7 @@ def test_stopping_breaks_off_transfers_and_frees_the_port(boot_files):
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, endings.append)
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, endings.append, Unanswered())
     server.start()
     port = server.port
     with closing(client()) as sock:
@@ -325,3 +364,106 @@ def test_an_address_that_is_not_here_is_an_error_that_says_what_to_check(boot_fi
         pass
     assert caught.value.code == "RW302"
     assert "Check that interface lo exists" in caught.value.action
+
+
+# --- bounds ----------------------------------------------------------------------------
+
+
+def opener(root: Path):
+    def open_file(name, _source):
+        future: Future = Future()
+        try:
+            future.set_result((root / name).open("rb"))
+        except OSError as error:
+            future.set_exception(error)
+        return future
+
+    return open_file
+
+
+def test_more_transfers_of_one_source_than_it_may_have_wait_their_turn(boot_files):
+    server = TftpServer(
+        "lo", IPv4Address(LOCAL), 0, opener(boot_files), lambda _: None, Unanswered(), per_source=2
+    )
+    server.start()
+    try:
+        with closing(client()) as first, closing(client()) as second, closing(client()) as third:
+            for sock in (first, second, third):
+                sock.sendto(request("one-block"), (LOCAL, server.port))
+            assert second.recvfrom(2000)[0].startswith(b"\0\3\0\1x")
+            third.settimeout(0.3)
+            with pytest.raises(TimeoutError):
+                third.recvfrom(2000)
+            with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as other:
+                other.bind(("127.0.0.2", 0))
+                other.settimeout(5)
+                other.sendto(request("one-block"), (LOCAL, server.port))
+                assert other.recvfrom(2000)[0].startswith(b"\0\3\0\1x")
+            packet, session = first.recvfrom(2000)
+            assert packet.startswith(b"\0\3\0\1x")
+            first.sendto(b"\0\5\0\0done\0", session)
+            third.settimeout(5)
+            assert third.recvfrom(2000)[0].startswith(b"\0\3\0\1x")
+    finally:
+        server.stop()
+
+
+FEW_DESCRIPTORS = """
+import resource, sys
+import structlog
+from concurrent.futures import Future
+from ipaddress import IPv4Address
+from pathlib import Path
+from providers.netboot.tftp_server import TftpServer
+from providers.netboot.unanswered import Unanswered
+
+structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(20))
+
+def open_file(name, source):
+    future = Future()
+    try:
+        future.set_result((Path(sys.argv[1]) / name).open("rb"))
+    except OSError as error:
+        future.set_exception(error)
+    return future
+
+server = TftpServer(
+    "lo", IPv4Address("127.0.0.1"), 0, open_file, lambda _: None, Unanswered(), per_source=1000
+)
+server.start()
+resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))  # after it counted on many more
+print(server.port, flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_storm_with_few_descriptors_is_served_to_the_last_without_a_word_of_missing_files(
+    boot_files,
+):
+    command = [sys.executable, "-c", FEW_DESCRIPTORS, str(boot_files)]
+    root = Path(__file__).parents[2]
+    with (
+        subprocess.Popen(
+            command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as process,
+        ExitStack() as stack,
+        selectors.DefaultSelector() as selector,
+    ):
+        stack.callback(process.kill)
+        assert process.stdout is not None
+        port = int(process.stdout.readline())
+        for _ in range(200):
+            sock = stack.enter_context(closing(client()))
+            sock.sendto(request("one-block"), (LOCAL, port))
+            selector.register(sock, selectors.EVENT_READ)
+        done = 0
+        limit = time.monotonic() + 40
+        while done < 200:
+            assert time.monotonic() < limit, done
+            for key, _ in selector.select(1):
+                packet, server = key.fileobj.recvfrom(2000)
+                assert packet[:2] == b"\0\3", packet
+                key.fileobj.sendto(b"\0\4" + packet[2:4], server)
+                if packet == b"\0\3\0\2":
+                    selector.unregister(key.fileobj)
+                    done += 1

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
 import providers.netboot
+from providers.netboot.address_pool import AddressPool
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import LOCAL_BOOT_MENU, BootSite
 from providers.netboot.boot_script import GRUB_LOCAL_DISK, GRUB_START_OVER, IPXE_LOCAL_DISK
@@ -26,7 +27,10 @@ from providers.netboot.decision import (
 from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import DhcpMessage, MessageType
 from providers.netboot.dhcp_service import DhcpService
+from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.served_fleet import ServedFleet
+from providers.netboot.unanswered import Silence, Unanswered
 from tests.unit.netboot_world import (
     CREDENTIALS,
     IPXE_BIOS_DISCOVER,
@@ -61,8 +65,10 @@ class Site:
 
     def __init__(self, root: Path, *, mode="server", grants=(), net=None, files=BOOT_FILES):
         self.authority = RecordingAuthority(list(grants))
-        self.leases = InMemoryLeaseStore()
+        self.leases = LeaseTable(InMemoryLeaseStore())
         self.net = net or network(mode)
+        self.fleet = ServedFleet([self.net])
+        self.leases.serve(self.fleet, SERVER)
         self.now = NOW
         metadata = {"deploy-os.json": '{"version": "1", "kernel_arguments": ["quiet"]}'}
         for name, text in (dict.fromkeys(files, "") | metadata).items():
@@ -73,10 +79,11 @@ class Site:
             self.leases,
             BootFiles(root),
             BootSite(SERVER, HTTP),
-            lambda: (self.net,),
+            lambda: self.fleet,
             lambda: self.now,
         )
-        self.dhcp = DhcpService(self.boots, dict)
+        self.unanswered = Unanswered()
+        self.dhcp = DhcpService(self.boots, self.unanswered)
 
     def lease(self, mac=MAC, address=ADDRESS, state="bound") -> None:
         expires = NOW + timedelta(hours=1)
@@ -217,6 +224,93 @@ def test_what_a_stranger_writes_cannot_forge_log_lines(site):
     (detail,) = noted(world)
     assert detail.isprintable()
     assert len(detail) < 160
+
+
+def test_silence_about_a_foreign_relay_has_a_reason_once_in_the_timeline(site):
+    world = site()
+    far = encode(replace(captured(OVMF_DISCOVER), giaddr=IPv4Address("10.88.0.1")))
+    with capture_logs() as logs:
+        for _ in range(5):
+            assert world.dhcp.receive(far, "10.88.0.1") is None
+    assert world.unanswered.counts == {Silence.NO_NETWORK: 5}
+    assert noted(world) == [
+        (
+            "DISCOVER, xid dcae32b3, x64 UEFI, through relay 10.88.0.1: not answered, "
+            "its network is none of the fleet's"
+        )
+    ]
+    (line,) = [entry for entry in logs if entry["event"] == "packet not answered"]
+    assert (line["mac"], line["relay"], line["reason"]) == (
+        MAC,
+        "10.88.0.1",
+        "its network is none of the fleet's",
+    )
+
+
+@pytest.mark.parametrize(
+    ("mode", "packet", "silence"),
+    [
+        ("server", b"garbage", Silence.MALFORMED),
+        ("server", replace(captured(OVMF_DISCOVER), op=2), Silence.NO_REQUEST),
+        ("off", captured(OVMF_DISCOVER), Silence.DHCP_OFF),
+        ("proxy", captured(UDHCPC_DISCOVER), Silence.SITE_SERVER),
+        ("proxy", captured(IPXE_BIOS_DISCOVER), Silence.LOCAL_DISK),
+        (
+            "proxy",
+            replace(captured(OVMF_DISCOVER), message_type=MessageType.REQUEST),
+            Silence.SITE_SERVER,
+        ),
+        (
+            "server",
+            replace(captured(OVMF_DISCOVER), message_type=MessageType.REQUEST),
+            Silence.NAMES_NO_ADDRESS,
+        ),
+        (
+            "server",
+            replace(captured(OVMF_DISCOVER), message_type=MessageType.OFFER),
+            Silence.NO_REQUEST,
+        ),
+    ],
+)
+def test_each_packet_that_is_not_answered_is_counted_with_its_reason(site, mode, packet, silence):
+    world = site(mode=mode)
+    assert world.hears(packet if isinstance(packet, bytes) else encode(packet)) is None
+    assert world.unanswered.counts == {silence: 1}
+
+
+def test_on_4011_silence_has_a_reason_too(site):
+    world = site()
+    assert world.dhcp.receive_proxy(OVMF_ASKS_4011, ADDRESS, 68) is None
+    assert world.unanswered.counts == {Silence.NO_PROXY: 1}
+
+
+def test_a_packet_whose_answer_fails_ends_by_itself_and_the_next_is_served(site, monkeypatch):
+    world = site()
+    find = AddressPool.find
+    monkeypatch.setattr(AddressPool, "find", lambda *_: 1 / 0)
+    with capture_logs() as logs:
+        for _ in range(3):
+            assert world.hears(UDHCPC_DISCOVER) is None
+    assert world.unanswered.counts == {Silence.FAILED: 3}
+    lines = [entry for entry in logs if entry["log_level"] != "debug"]
+    assert [(line["event"], line["detail"]) for line in lines] == [
+        ("packet not answered", "ZeroDivisionError: division by zero")
+    ]
+    monkeypatch.setattr(AddressPool, "find", find)
+    assert world.hears(UDHCPC_DISCOVER).yiaddr in world.net.subnet
+
+
+def test_a_control_plane_that_fails_is_one_line_per_interval_without_a_traceback(site):
+    world = site()
+    world.authority.fails = True
+    with capture_logs() as logs:
+        for _ in range(5):
+            assert world.hears(OVMF_DISCOVER).file == ""
+    lines = [entry for entry in logs if entry["log_level"] == "error"]
+    assert [(line["event"], line["reason"]) for line in lines] == [
+        ("boot decision failed", "RuntimeError: database is locked")
+    ]
+    assert not any("exc_info" in line for line in lines)
 
 
 def test_a_relayed_machine_is_served_from_its_own_network(site):

@@ -17,7 +17,9 @@ from providers.netboot.dhcp_message import (
 )
 from providers.netboot.dhcp_reply import destination
 from providers.netboot.dhcp_server_policy import OFFER_LIFETIME, QUARANTINE, Outcome, answer
+from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.served_fleet import Reservations, ServedFleet
 from tests.unit.netboot_world import (
     IPXE_BIOS_DISCOVER,
     MAC,
@@ -39,10 +41,14 @@ class Server:
     """The policy with a store and a clock: applies what the policy says."""
 
     def __init__(self, reservations=None, net=NET):
-        self.leases = InMemoryLeaseStore()
+        self.leases = LeaseTable(InMemoryLeaseStore())
         self.now = NOW
-        self.reservations = reservations or {}
         self.net = net
+        self.reserve(reservations or {})
+
+    def reserve(self, reservations: dict[str, IPv4Address]) -> None:
+        self.reservations = Reservations(reservations.items())
+        self.leases.serve(ServedFleet([self.net], self.reservations), SERVER)
 
     def hears(self, message: DhcpMessage, boot: BootData | None = None) -> Outcome:
         context = ServerContext(self.net, SERVER, self.reservations, self.now)
@@ -237,7 +243,7 @@ def test_a_renewal_after_the_records_were_lost_is_granted_if_nobody_has_the_addr
 def test_renewal_follows_a_new_reservation():
     server = Server()
     address = leased(server)
-    server.reservations = {MAC: IPv4Address("10.77.0.7")}
+    server.reserve({MAC: IPv4Address("10.77.0.7")})
     assert server.hears(request(ciaddr=address)).reply.message_type is MessageType.NAK
     assert leased(server, wish=None) == IPv4Address("10.77.0.7")
 

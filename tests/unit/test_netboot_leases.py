@@ -5,8 +5,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from providers.netboot import address_pool
 from providers.netboot.address_choice import ServerContext, choose_address
+from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.served_fleet import Reservations, ServedFleet
 from tests.unit.netboot_world import MAC, NOW, OTHER_MAC, SERVER, network
 
 FIRST = IPv4Address("10.77.0.50")
@@ -18,11 +21,20 @@ def lease(address: IPv4Address, mac: str = MAC, state="bound", expires=NOW + HOU
 
 
 def choose(mac=MAC, wanted=None, leases=(), reservations=None, net=None):
-    store = InMemoryLeaseStore()
+    reserved = Reservations((reservations or {}).items())
+    table = LeaseTable(InMemoryLeaseStore())
+    table.serve(ServedFleet([net or network()], reserved), SERVER)
     for record in leases:
-        store.put(record)
-    context = ServerContext(net or network(), SERVER, reservations or {}, NOW)
-    return choose_address(mac, wanted, context, store)
+        table.put(record)
+    return choose_address(
+        mac, wanted, ServerContext(net or network(), SERVER, reserved, NOW), table
+    )
+
+
+def served(net=None, store=None, **more) -> LeaseTable:
+    table = LeaseTable(store or InMemoryLeaseStore(), **more)
+    table.serve(ServedFleet([net or network()]), SERVER)
+    return table
 
 
 def fill(count: int) -> list[Lease]:
@@ -30,7 +42,7 @@ def fill(count: int) -> list[Lease]:
 
 
 def test_a_machine_has_one_record_per_network():
-    store = InMemoryLeaseStore()
+    store = served()
     store.put(lease(FIRST))
     store.put(lease(FIRST + 1))
     assert store.of_address(FIRST) is None
@@ -40,7 +52,7 @@ def test_a_machine_has_one_record_per_network():
 
 
 def test_a_declined_address_is_not_the_machines_record():
-    store = InMemoryLeaseStore()
+    store = served()
     store.put(lease(FIRST))
     store.put(lease(FIRST, state="declined"))
     store.put(lease(FIRST + 1))
@@ -49,7 +61,7 @@ def test_a_declined_address_is_not_the_machines_record():
 
 
 def test_an_address_that_changes_hands_leaves_its_former_machine():
-    store = InMemoryLeaseStore()
+    store = served()
     store.put(lease(FIRST))
     store.put(lease(FIRST, OTHER_MAC))
     assert store.of_mac("rack", MAC) is None
@@ -64,7 +76,7 @@ def test_an_address_that_changes_hands_leaves_its_former_machine():
     )
 )
 def test_by_mac_and_by_address_never_contradict_each_other(puts):
-    store = InMemoryLeaseStore()
+    store = served()
     for number, machine, state in puts:
         store.put(lease(FIRST + number, f"52:54:00:00:00:0{machine}", state))
     records = store.of_network("rack")
@@ -169,3 +181,128 @@ def test_a_declined_address_rests_and_comes_back():
     assert choose(leases=resting).address is None
     rested = [lease(FIRST, state="declined", expires=NOW), *fill(10)[1:]]
     assert choose(leases=rested).address == FIRST
+
+
+# --- the table and its pool -------------------------------------------------------------
+
+
+def test_an_offer_is_in_memory_only_and_a_lease_is_stored_before_it_is_known():
+    store = InMemoryLeaseStore()
+    table = served(store=store)
+    table.put(lease(FIRST, state="offered"))
+    assert store.all() == ()
+    table.put(lease(FIRST))
+    assert store.all() == (lease(FIRST),)
+    assert served(store=store).of_mac("rack", MAC) == lease(FIRST)
+
+
+def test_a_lease_that_cannot_be_stored_changes_nothing():
+    class Full(InMemoryLeaseStore):
+        def put(self, lease: Lease) -> None:
+            raise OSError(f"disk full: {lease.address}")
+
+    table = served(store=Full())
+    offer = lease(FIRST, state="offered")
+    table.put(offer)
+    with pytest.raises(OSError, match="disk full"):
+        table.put(lease(FIRST))
+    assert table.of_mac("rack", MAC) == offer
+
+
+def test_leases_of_the_last_run_take_their_addresses():
+    store = InMemoryLeaseStore()
+    for record in fill(10):
+        store.put(record)
+    assert served(store=store).pool(network()).find(MAC, NOW) is None
+
+
+def test_strangers_can_keep_a_bounded_number_of_offers_the_oldest_goes_first():
+    net = network(subnet="10.0.0.0/8", pool=("10.1.0.0", "10.255.0.0"))
+    table = served(net, offers=100)
+    for number in range(10_000):
+        mac = f"52:54:00:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
+        address = table.pool(net).find(mac, NOW)
+        table.put(Lease("rack", address, mac, "offered", NOW + HOUR))
+    assert len(table.of_network("rack")) == 100
+    assert table.of_mac("rack", "52:54:00:00:00:00") is None
+    assert table.of_mac("rack", "52:54:00:00:27:0f") is not None
+    assert len(table.pool(net)._looks) < 2000
+
+
+def test_a_new_revision_takes_over_the_leases():
+    table = served()
+    table.put(lease(FIRST))
+    narrow = network(pool=("10.77.0.50", "10.77.0.50"))
+    table.serve(ServedFleet([narrow]), SERVER)
+    assert table.pool(narrow).find(OTHER_MAC, NOW) is None
+    assert table.pool(narrow).find(OTHER_MAC, NOW + HOUR) == FIRST
+
+
+_STEPS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.sampled_from(["offered", "bound", "released", "declined"]),
+            st.integers(0, 4),
+            st.integers(0, 3),
+            st.integers(1, 100),
+        ),
+        st.tuples(st.just("drop"), st.integers(0, 4), st.just(0), st.just(0)),
+        st.tuples(st.just("wait"), st.just(0), st.just(0), st.integers(1, 60)),
+    ),
+    max_size=40,
+)
+
+
+@given(_STEPS, st.sampled_from([0, 1000]))
+def test_the_pool_finds_a_free_address_whenever_a_look_at_all_leases_would(steps, spare):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(address_pool, "_MOST_SPARE_LOOKS", spare)
+        _finds_what_is_free(steps)
+
+
+def _finds_what_is_free(steps):
+    net = network(pool=("10.77.0.50", "10.77.0.54"))
+    table, now = served(net), NOW
+    for action, number, machine, minutes in steps:
+        if action == "wait":
+            now += timedelta(minutes=minutes)
+        elif action == "drop":
+            table.drop(FIRST + number)
+        else:
+            expires = now + timedelta(minutes=minutes)
+            mac = f"52:54:00:00:00:0{machine}"
+            table.put(lease(FIRST + number, mac, action, expires))
+        active = {record.address for record in table.of_network("rack") if record.is_active(now)}
+        free = {FIRST + n for n in range(5)} - active
+        found = table.pool(net).find(MAC, now)
+        assert found in free if free else found is None
+
+
+def test_a_pool_of_a_whole_class_a_network_is_searched_at_once():
+    net = network(subnet="10.0.0.0/8", pool=("10.0.0.10", "10.255.255.0"))
+    table = served(net)
+    assert table.pool(net).find(MAC, NOW) in net.subnet
+
+
+# --- the fleet's look-ups ----------------------------------------------------------------
+
+
+def test_each_network_has_its_reservations():
+    far = network(name="far", subnet="10.88.0.0/24", pool=None)
+    reserved = Reservations([(MAC, FIRST), (MAC, IPv4Address("10.88.0.7"))])
+    assert reserved.of(MAC, network()) == FIRST
+    assert reserved.of(MAC, far) == IPv4Address("10.88.0.7")
+    assert reserved.of(OTHER_MAC, far) is None
+    assert reserved.is_reserved(IPv4Address("10.88.0.7"))
+
+
+@given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 255), max_size=20))
+def test_the_network_of_an_address_is_found_as_by_looking_at_each(address, numbers):
+    networks = [
+        network(name=f"n{n}", subnet=f"{n}.{n}.0.0/{8 + n % 9 + 8}", pool=None) for n in numbers
+    ]
+    wanted = IPv4Address(address)
+    expected = next((net for net in networks if wanted in net.subnet), None)
+    assert ServedFleet(networks).network_of(wanted) == expected
+    for net in networks:
+        assert ServedFleet(networks).network_of(net.subnet.broadcast_address) == net
