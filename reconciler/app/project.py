@@ -279,10 +279,16 @@ class Project:
 
         return observed_images(self.store)
 
-    def observed(self, now: datetime) -> "Observed":
-        """Return the world as it was last heard of."""
-        digest = observation_digest(self._database_path)
-        return self._seen(digest, now, self.fleet.machines.values())
+    def observed(self, now: datetime, hardware: "FleetHardware | None" = None) -> "Observed":
+        """Return the world as it was last heard of; ``hardware`` is the fleet's, if at hand."""
+        from reconciler.state.observe import observe  # noqa: PLC0415 - slow to load
+        from reconciler.state.state_file import open_state_file  # noqa: PLC0415 - likewise
+
+        machines = self.fleet.machines.values()
+        state = open_state_file(self._database_path)
+        if state is not None:
+            return observe(state, machines, self._images, now, hardware)
+        return self._seen(observation_digest(self._database_path), now, machines, hardware)
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""

@@ -1,7 +1,7 @@
 """``plan(desired, observed, now)``: the one function that decides what has to happen."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -34,6 +34,8 @@ from specs.fleet import (
 
 INSPECTION_TIMEOUT = 30 * 60
 _NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
+History = Mapping[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]
+"""By machine, its operations and those that another machine may have had instead."""
 
 
 def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
@@ -47,18 +49,20 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
     return plan_of(desired.revision, now, items, budget_of(desired.settings))
 
 
-def plan_machines(
+def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is made of
     desired: CompiledFleet,
     machines: Iterable[CompiledMachine],
     hardware: FleetHardware,
     observed: Observed,
     now: datetime,
+    history: History | None = None,
 ) -> Iterator[PlanItem]:
     """Yield what separates some machines from their desired state.
 
     ``hardware`` is that of the whole fleet: what another machine may have had decides too.
+    ``history`` is ``history_of`` the observed operations, for callers who have it at hand.
     """
-    for machine, drafts, before in _decisions(desired, machines, hardware, observed, now):
+    for machine, drafts, before in _decisions(desired, machines, hardware, observed, now, history):
         for draft in drafts:
             yield draft.item(machine, before)
 
@@ -82,15 +86,17 @@ def outline_machines(
     return [(draft.item(machine), lines) for draft, machine, lines in found.values()]
 
 
-def _decisions(
+def _decisions(  # noqa: PLR0913, PLR0917 - likewise
     desired: CompiledFleet,
     machines: Iterable[CompiledMachine],
     hardware: FleetHardware,
     observed: Observed,
     now: datetime,
+    history: History | None = None,
 ) -> Iterator[tuple[CompiledMachine, list[Draft], str]]:
     """Yield what is decided on each machine, and the name that its hardware had before."""
-    history = _by_hardware(hardware, observed.operations)
+    if history is None:
+        history = history_of(hardware, observed.operations)
     captures: defaultdict[str, list[Capture]] = defaultdict(list)
     for capture in observed.captures:
         captures[capture.operation].append(capture)
@@ -125,9 +131,7 @@ def _decisions(
             yield machine, wishes.drafts(machine), ""
 
 
-def _by_hardware(
-    fleet: FleetHardware, operations: Iterable[OperationStatus]
-) -> dict[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]:
+def history_of(fleet: FleetHardware, operations: Iterable[OperationStatus]) -> History:
     """Return each machine's operations, and those that another machine may have had instead.
 
     They are found by the hardware, whatever the machine was called and whichever

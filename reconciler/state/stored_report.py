@@ -15,9 +15,10 @@ class StoredReport(TimedReport):
     Should a newer report of the same hardware have come meanwhile, it is that one.
     """
 
-    __slots__ = ("_fetch", "_hardware", "_system", "_whole")
+    __slots__ = ("_fetch", "_hardware", "_proved", "_system", "_whole")
     _fetch: Callable[[str], Report]
     _hardware: str
+    _proved: InstalledSystem | None
     _system: str | None
     _whole: Report | None
 
@@ -36,6 +37,7 @@ class StoredReport(TimedReport):
         fill(self, "_fetch", fetch)
         fill(self, "_hardware", hardware)
         fill(self, "_system", system)
+        fill(self, "_proved", None)
         fill(self, "_whole", None)
 
     @property
@@ -50,7 +52,9 @@ class StoredReport(TimedReport):
     @property
     def installed(self) -> InstalledSystem | None:
         """Return what the agent of an installed system proves."""
-        return None if self._system is None else decode_installed(self._system)
+        if self._proved is None and self._system is not None:
+            object.__setattr__(self, "_proved", decode_installed(self._system))
+        return self._proved
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, TimedReport):

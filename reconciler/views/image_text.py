@@ -10,6 +10,7 @@ from rich.text import Text
 
 from providers.imaging.image_record import ImageEntry
 from reconciler.views.age import ago
+from reconciler.views.untrusted import for_terminal
 
 
 def image_table(images: Iterable[ImageEntry], now: datetime) -> Table:
@@ -24,12 +25,14 @@ def image_table(images: Iterable[ImageEntry], now: datetime) -> Table:
     table.add_column("restorable", overflow="fold")
     for image in images:
         table.add_row(
-            image.name,
-            image.digest[:12],
+            Text(for_terminal(image.name)),
+            Text(for_terminal(image.digest[:12])),
             ago(datetime.fromisoformat(image.created), now),
             decimal(image.disk_size),
             decimal(image.used_bytes),
             decimal(image.stored_bytes),
-            Text(image.problem, style="red") if image.problem else Text("proved", style="green"),
+            Text(for_terminal(image.problem), style="red")
+            if image.problem
+            else Text("proved", style="green"),
         )
     return table

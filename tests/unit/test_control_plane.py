@@ -21,6 +21,7 @@ from agent.wire.enrollment import EnrollmentRequest
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from reconciler.app.status import conditions_of
 from reconciler.errors import TrustError
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.follow_up import GRANT_LIFETIME, Wake
@@ -29,10 +30,10 @@ from reconciler.planning.planner import plan
 from reconciler.server.control_plane import TICKET_LIFETIME, AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.state.database import open_database
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
 from reconciler.trust.authority import Authority
-from reconciler.views.machine_state import machine_states
 
 NODE = a_machine(1, "clone-golden")
 MAC = NODE.macs[0]
@@ -383,7 +384,8 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     plane.reconcile()
     assert standing() == held
     seen = plane.observed()
-    states = machine_states(fleet, seen, plan(fleet, seen, clock()))
+    machines = fleet.machines.values()
+    states = conditions_of(fleet, machines, FleetHardware(machines), seen, clock())
     assert [state.reason for state in states] == [
         "capture: armed",
         "capture: approved, waits for the fleet's disruptive budget (1 at once)",

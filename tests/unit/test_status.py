@@ -19,14 +19,15 @@ from builders.world import (
 )
 from click.testing import CliRunner
 
+from reconciler.app.status import conditions_of
 from reconciler.cli.clear import clear
 from reconciler.planning.planner import plan
 from reconciler.state.database import open_database
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.observations import Observations
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
-from reconciler.views.machine_state import machine_states
 
 _S = OperationState
 NODE = a_machine(1, "clone-golden")
@@ -47,7 +48,8 @@ def heard_as(name, at=NOW):
 def state_of(machine, seen, *statuses):
     world = observed({machine.name: seen}, (an_image(),), statuses)
     fleet = a_fleet(machine)
-    (state,) = machine_states(fleet, world, plan(fleet, world, NOW))
+    machines = fleet.machines.values()
+    (state,) = conditions_of(fleet, machines, FleetHardware(machines), world, NOW)
     return state.condition, state.reason
 
 
