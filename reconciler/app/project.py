@@ -257,6 +257,11 @@ class Project:
     def _database_path(self) -> Path:
         return self.state / "rackwright.db"
 
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a state database: looking makes none."""
+        return self._database_path.exists()
+
     @cached_property
     def database(self) -> "Database":
         """The state database, created and migrated as needed."""

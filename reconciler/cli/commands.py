@@ -14,6 +14,7 @@ _COMMANDS = {
     "explain": "Say where each value of a machine comes from, or what an error code means.",
     "export": "Write the machines of a repository as CSV.",
     "fmt": "Lay out YAML files in one way, without a change of meaning.",
+    "get": "Show one machine: condition, hardware, disks, boots, history.",
     "image": "List disk images.",
     "import": "Turn lists and files of other systems into documents.",
     "init": "Write a small fleet to start from.",

@@ -1,0 +1,73 @@
+"""All that is wanted, known and recorded of one machine, for ``rackwright get machine``."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING, NamedTuple
+
+from reconciler.app.status import conditions_of
+from reconciler.authoring.explanation import ExplainedField, explained, find_machine
+from reconciler.planning.conditions import MachineCondition
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.observed import ObservedMachine, TimedReport
+
+if TYPE_CHECKING:
+    from reconciler.app.project import Project
+    from reconciler.state.machine_history import PastOperation, Quarantine
+    from reconciler.state.observations import BootEvent
+
+MOST_BOOTS = 200
+MOST_OPERATIONS = 100
+
+
+class MachineDetails(NamedTuple):
+    """One machine: what Git says, what was heard, what was done."""
+
+    name: str
+    revision: str
+    wanted: tuple[ExplainedField, ...]
+    """Every effective value with the place that it is written at."""
+    condition: MachineCondition
+    seen: ObservedMachine
+    quarantine: "Quarantine | None"
+    boots: "tuple[BootEvent, ...]"
+    """The newest first, at most ``MOST_BOOTS``."""
+    operations: "tuple[PastOperation, ...]"
+    """The newest first, at most ``MOST_OPERATIONS``."""
+
+    @property
+    def newest_report(self) -> TimedReport | None:
+        """Return the report that says what hardware and disks there are now."""
+        return self.seen.disks
+
+
+def machine_details(project: "Project", name: str, now: datetime) -> MachineDetails:
+    """Return the details of a machine; AuthoringError RW934 with the nearest for an unknown one."""
+    fleet = project.whole_fleet
+    machine = find_machine(fleet, name)
+    hardware = FleetHardware(fleet.machines.values())
+    observed = project.observed(now, hardware)
+    (condition,) = conditions_of(fleet, (machine,), hardware, observed, now)
+    quarantine: Quarantine | None = None
+    boots: tuple[BootEvent, ...] = ()
+    operations: tuple[PastOperation, ...] = ()
+    if project.has_state:
+        from reconciler.state.machine_history import MachineHistory  # noqa: PLC0415 - slow to load
+
+        history = MachineHistory(project.database)
+        identities = machine.hardware_identities
+        quarantine = history.quarantine(name, identities)
+        boots = history.boots(machine.macs, MOST_BOOTS)
+        operations = tuple(
+            each
+            for each in history.operations(identities, MOST_OPERATIONS)
+            if name in hardware.owners(each.operation.identities)
+        )
+    return MachineDetails(
+        name=name,
+        revision=fleet.revision,
+        wanted=explained(fleet, machine),
+        condition=condition,
+        seen=observed.machines.get(name, ObservedMachine()),
+        quarantine=quarantine,
+        boots=boots,
+        operations=operations,
+    )
