@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.app.status import conditions_of
-from reconciler.authoring.explanation import ExplainedField, explained, find_machine
+from reconciler.authoring.explanation import explained, find_machine
 from reconciler.planning.conditions import MachineCondition
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import ObservedMachine, TimedReport
@@ -23,8 +23,8 @@ class MachineDetails(NamedTuple):
 
     name: str
     revision: str
-    wanted: tuple[ExplainedField, ...]
-    """Every effective value with the place that it is written at."""
+    wanted: tuple[tuple[str, str], ...]
+    """Every effective value by its field; ``rackwright explain`` says where each is written."""
     condition: MachineCondition
     seen: ObservedMachine
     quarantine: "Quarantine | None"
@@ -41,7 +41,7 @@ class MachineDetails(NamedTuple):
 
 def machine_details(project: "Project", name: str, now: datetime) -> MachineDetails:
     """Return the details of a machine; AuthoringError RW934 with the nearest for an unknown one."""
-    fleet = project.whole_fleet
+    fleet = project.fleet
     machine = find_machine(fleet, name)
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed(now, hardware)
@@ -64,7 +64,7 @@ def machine_details(project: "Project", name: str, now: datetime) -> MachineDeta
     return MachineDetails(
         name=name,
         revision=fleet.revision,
-        wanted=explained(fleet, machine),
+        wanted=tuple((each.field, each.value) for each in explained(fleet, machine)),
         condition=condition,
         seen=observed.machines.get(name, ObservedMachine()),
         quarantine=quarantine,

@@ -26,7 +26,7 @@ def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
             "lastSeen": _time(state.last_seen),
         },
         "quarantine": quarantine and {"reason": quarantine.reason, "at": _time(quarantine.at)},
-        "wanted": {field.field: field.value for field in details.wanted},
+        "wanted": dict(details.wanted),
         "deployOs": _report(details.seen.ramdisk),
         "installed": _report(details.seen.installed),
         "boots": [{**asdict(each), "at": _time(each.at)} for each in details.boots],

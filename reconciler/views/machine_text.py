@@ -32,7 +32,7 @@ def machine_parts(
 ) -> Iterator[RenderableType]:
     """Yield the machine's sections for a terminal of this width; ``full`` leaves nothing out."""
     yield from _head(details, now)
-    yield from _section("Wanted", _pairs(_wanted(details)))
+    yield from _section("Wanted", _pairs((field, value, "") for field, value in details.wanted))
     report = details.newest_report
     if report is None:
         yield from _section("Hardware", [_line("never observed: no agent reported from it")])
@@ -88,12 +88,6 @@ def _pairs(pairs: Iterable[tuple[str, str, str]]) -> list[RenderableType]:
             text.append(f"  {for_terminal(note)}", style="dim")
         table.add_row(Text(" " * _INDENT + for_terminal(label)), text)
     return [table]
-
-
-def _wanted(details: MachineDetails) -> Iterator[tuple[str, str, str]]:
-    for field in details.wanted:
-        note = f"{field.position}, {field.reason}" if field.position else field.reason
-        yield field.field, field.value, note
 
 
 def _hardware(report: TimedReport, now: datetime) -> Iterator[tuple[str, str, str]]:
