@@ -9,7 +9,7 @@ _COMMANDS = {
     "accept": "Go on from a commit that was refused for its history or its signature.",
     "adopt": "Turn discovered machines into documents of the repository.",
     "apply": "Carry out exactly one plan and watch it to its end.",
-    "clear": "Lift a quarantine, or say how an operation of unknown outcome ended.",
+    "clear": "Lift quarantines, or say how operations of unknown outcome ended.",
     "deploy-os": "Build the RAM system that machines boot over the network.",
     "explain": "Say where each value of a machine comes from, or what an error code means.",
     "export": "Write the machines of a repository as CSV.",

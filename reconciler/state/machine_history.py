@@ -55,6 +55,10 @@ class PastOperation:
 class Quarantine:
     """Why hardware gets no work until a person clears it."""
 
+    machine: str
+    """What it was called then."""
+    identities: tuple[str, ...]
+    """All that it was known by; ``name:…`` where only its name was known."""
     reason: str
     at: datetime
 
@@ -95,14 +99,20 @@ class MachineHistory:
 
     def quarantine(self, machine: str, identities: Iterable[str]) -> Quarantine | None:
         """Return the first quarantine of this hardware; one that has only a name counts too."""
-        table = schema.quarantine
         known = {*identities, f"name:{machine}"}
+        return next(
+            (each for each in self.quarantines() if known.intersection(each.identities)), None
+        )
+
+    def quarantines(self) -> tuple[Quarantine, ...]:
+        """Return all quarantines, the first one first; there are only ever a few."""
+        table = schema.quarantine
         with self._database.reading() as connection:
-            # Few machines are ever quarantined: a look at each row costs nothing.
-            for row in connection.execute(select(table).order_by(table.c.at)):
-                if known.intersection(row.identities.split(" ")):
-                    return Quarantine(row.reason, row.at)
-        return None
+            rows = connection.execute(select(table).order_by(table.c.at, table.c.hardware)).all()
+        return tuple(
+            Quarantine(row.machine, tuple(row.identities.split(" ")), row.reason, row.at)
+            for row in rows
+        )
 
     def boots(self, macs: Iterable[str], limit: int) -> tuple[BootEvent, ...]:
         """Return the newest ``limit`` boot events of these MACs, the newest first."""
