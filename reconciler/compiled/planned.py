@@ -1,7 +1,7 @@
 """Remembering what a shard's plan was.
 
 A machine's plan depends on its shard, on the fleet's surroundings, on what was observed
-and on the time. Where none of it changed, the folds are those of the last time; their
+and on the time. Where none of it changed, the groups are those of the last time; their
 items are worked out again once somebody looks at them, and have to be the same.
 """
 
@@ -17,7 +17,7 @@ from reconciler.compiled.index import FleetIndex
 from reconciler.compiled.sight import Folds, Outlines, Sight
 from reconciler.errors import StateError
 from reconciler.planning.estimate import budget_of
-from reconciler.planning.fold import fold, fold_from, in_order
+from reconciler.planning.groups import group_from, group_items, in_order
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan
 
@@ -42,13 +42,13 @@ def plan_index(
         rest = [shard for shard in missing if shard.digest not in fresh]
         fresh.update(lazy.planner.outlines(rest) if rest else {})
         _remember(cache, base, now, fresh)
-        known = {**known, **{digest: folds for digest, (_, folds) in fresh.items()}}
-    folds = list(fold(lazy.planner.fleet_items())) if desired.unsupported else []
+        known = {**known, **{digest: groups for digest, (_, groups) in fresh.items()}}
+    groups = list(group_items(lazy.planner.fleet_items())) if desired.unsupported else []
     for shard in index.shards.values():
         for number, data in enumerate(known[shard.digest]):
             items = _Items(lazy, shard, number, data["count"], data["digest"])
-            folds.append(fold_from(data, items))
-    return Plan(revision, now, in_order(folds), budget_of(desired.settings))
+            groups.append(group_from(data, items))
+    return Plan(revision, now, in_order(groups), budget_of(desired.settings))
 
 
 def _planned_ahead(index: FleetIndex, sight: Sight, now: datetime) -> Outlines:
@@ -89,14 +89,14 @@ class _Items(Sequence[PlanItem]):
 
     @cached_property
     def _items(self) -> Sequence[PlanItem]:
-        folds = self._lazy.planner.folds(self._shard)
-        if self._number >= len(folds) or folds[self._number].digest != self._digest:
+        groups = self._lazy.planner.groups(self._shard)
+        if self._number >= len(groups) or groups[self._number].digest != self._digest:
             raise StateError(
                 "RW760",
                 f"what was observed of group {self._shard.group} changed while it was planned",
                 "Run the command again",
             )
-        return folds[self._number].items
+        return groups[self._number].items
 
     def __len__(self) -> int:
         return self._count
@@ -110,7 +110,7 @@ class _Items(Sequence[PlanItem]):
 
 
 def _remembered(cache: FleetCache | None, base: str, now: datetime) -> dict[str, Folds]:
-    """Return the folds that still hold, by the digest of their shard."""
+    """Return the groups that still hold, by the digest of their shard."""
     if cache is None:
         return {}
     try:
@@ -135,7 +135,7 @@ def _remember(
 ) -> None:
     if cache is not None:
         rows = [
-            (digest, now.isoformat(), until, dumps(folds, separators=(",", ":")))
-            for digest, (until, folds) in fresh.items()
+            (digest, now.isoformat(), until, dumps(groups, separators=(",", ":")))
+            for digest, (until, groups) in fresh.items()
         ]
         cache.remember(base, rows)

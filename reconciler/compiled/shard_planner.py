@@ -9,7 +9,7 @@ from reconciler.compiled.crew import Crew, CrewError
 from reconciler.compiled.processes import process_count
 from reconciler.compiled.shard import FreshShard, Shard
 from reconciler.compiled.sight import Folds, Outlines, Sight
-from reconciler.planning.fold import Fold, fold, fold_data, outline
+from reconciler.planning.groups import PlanGroup, group_data, group_items, outline
 from reconciler.planning.item import PlanItem
 from reconciler.planning.planner import fleet_items, outline_machines, plan_machines
 from reconciler.state.hardware import FleetHardware
@@ -27,7 +27,7 @@ class ShardPlanner:
         self._desired = desired
         self._sight = sight
         self._now = now
-        self._items: dict[str, tuple[Fold, ...]] = {}
+        self._items: dict[str, tuple[PlanGroup, ...]] = {}
 
     def prepare(self) -> None:
         """Read what all shards need, before processes are forked that would each read it."""
@@ -42,27 +42,27 @@ class ShardPlanner:
     def _observed(self) -> Observed:
         return self._sight.observe(self._desired.machines.values(), self._hardware)
 
-    def folds(self, shard: Shard) -> tuple[Fold, ...]:
-        """Return the folds of a shard with their items."""
+    def groups(self, shard: Shard) -> tuple[PlanGroup, ...]:
+        """Return the groups of a shard with their items."""
         if shard.digest not in self._items:
             machines = shard.machines()
             seen = self._seen(machines)
             items = plan_machines(self._desired, machines, *seen, self._now)
-            self._items[shard.digest] = fold(items)
+            self._items[shard.digest] = group_items(items)
         return self._items[shard.digest]
 
     def outline(self, shard: Shard) -> tuple[str, str, Folds]:
-        """Return the shard's digest, until when its plan holds, and its folds."""
+        """Return the shard's digest, until when its plan holds, and its groups."""
         return shard.digest, *self.outline_of(shard.machines())
 
     def outline_of(self, machines: Sequence[CompiledMachine]) -> tuple[str, Folds]:
-        """Return until when the plan of a group's machines holds, and its folds."""
+        """Return until when the plan of a group's machines holds, and its groups."""
         hardware, observed = self._seen(machines)
         alike = outline_machines(self._desired, machines, hardware, observed, self._now)
-        folds = outline(alike)
+        groups = outline(alike)
         until = _holds_until(self._desired, machines, observed, self._now)
         text = until.isoformat() if until else ""
-        return text, [dict(fold_data(each)) for each in folds]
+        return text, [dict(group_data(each)) for each in groups]
 
     def fleet_items(self) -> Iterator[PlanItem]:
         """Yield what concerns no machine."""
@@ -83,7 +83,7 @@ class ShardPlanner:
                 found = [self.outline(shard) for shard in shards]
         else:
             found = [self.outline(shard) for shard in shards]
-        return {digest: (until, folds) for digest, until, folds in found}
+        return {digest: (until, groups) for digest, until, groups in found}
 
     def _seen(self, machines: Sequence[CompiledMachine]) -> tuple[FleetHardware, Observed]:
         """Return the hardware that may own what was observed, and that.

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 
-from reconciler.planning.fold import KEPT_NAMES
+from reconciler.planning.groups import KEPT_NAMES
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan, plan_of
 from specs.fleet import Assignment, CompiledFleet, CompiledMachine

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agent.wire.step import ApplyIdentity, Restore
-from reconciler.planning.fold import fold
+from reconciler.planning.groups import group_items
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
 from reconciler.state.operation import Operation
@@ -24,13 +24,13 @@ def broken_invariants(plan: Plan) -> tuple[str, ...]:
         for machine, count in starts.items()
         if count > 1
     ]
-    order = [list(Risk).index(each.risk) for each in plan.folds]
+    order = [list(Risk).index(each.risk) for each in plan.groups]
     if order != sorted(order):
         found.append("the largest risk does not come first")
     found += [
         f"{each.risk} {each.action} {each.group}: what is said of its {each.count} items is not so"
-        for each in plan.folds
-        if fold(each.items) != (each,)
+        for each in plan.groups
+        if group_items(each.items) != (each,)
     ]
     return tuple(found)
 

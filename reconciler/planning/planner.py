@@ -8,7 +8,7 @@ from datetime import UTC, datetime, timedelta
 from agent.wire.step import InspectDisks
 from reconciler.planning.draft import Draft, Wishes, Work
 from reconciler.planning.estimate import budget_of
-from reconciler.planning.fold import Alike, Line
+from reconciler.planning.groups import Alike, Line
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.renames import former_name

@@ -70,7 +70,7 @@ def machine(number: int, group: str, role: str, assign: str = "") -> str:
     )
 
 
-Row = tuple[int, str, str, str]
+SummaryRow = tuple[int, str, str, str]
 rows = st.builds(
     lambda number, group, role, assign: (number, group, role, assign),
     st.integers(1, 12),
@@ -81,7 +81,7 @@ rows = st.builds(
 fleets = st.lists(rows, max_size=9, unique_by=lambda row: row[0])
 
 
-def files_of(found: list[Row], *, together: bool = False) -> dict[str, bytes]:
+def files_of(found: list[SummaryRow], *, together: bool = False) -> dict[str, bytes]:
     texts = {"site.yaml": SITE}
     texts |= {f"{group.replace('/', '-')}.yaml": group_file(group) for group in GROUPS}
     for number, group, role, assign in [ALWAYS, *found]:
@@ -118,7 +118,7 @@ def index_of(files: Mapping[str, bytes]) -> FleetIndex:
 
 @settings(max_examples=25)
 @given(fleets, st.booleans())
-def test_a_fleet_in_shards_is_the_fleet(found: list[Row], together: bool) -> None:  # noqa: FBT001
+def test_a_fleet_in_shards_is_the_fleet(found: list[SummaryRow], together: bool) -> None:  # noqa: FBT001
     files = files_of(found, together=together)
     assert plain(index_of(files).fleet("rev")) == plain(whole(files))
 
@@ -126,8 +126,8 @@ def test_a_fleet_in_shards_is_the_fleet(found: list[Row], together: bool) -> Non
 @settings(max_examples=40)
 @given(fleets, fleets, st.booleans())
 def test_an_updated_fleet_is_what_compiling_it_anew_gives(
-    before: list[Row],
-    after: list[Row],
+    before: list[SummaryRow],
+    after: list[SummaryRow],
     together: bool,  # noqa: FBT001
 ) -> None:
     old, new = files_of(before, together=together), files_of(after, together=together)
@@ -408,7 +408,7 @@ def reported(fleet: CompiledFleet, ages: Mapping[str, int]) -> Observed:
 
 
 def same(ours: Plan, theirs: Plan) -> bool:
-    return (ours.folds, ours.items, ours.digest) == (theirs.folds, theirs.items, theirs.digest)
+    return (ours.groups, ours.items, ours.digest) == (theirs.groups, theirs.items, theirs.digest)
 
 
 ages = st.dictionaries(st.sampled_from([f"m{n}" for n in range(12)]), st.integers(0, 120))
@@ -416,7 +416,7 @@ ages = st.dictionaries(st.sampled_from([f"m{n}" for n in range(12)]), st.integer
 
 @settings(max_examples=25)
 @given(fleets, ages)
-def test_a_plan_by_shards_is_the_plan(found: list[Row], heard: dict[str, int]) -> None:
+def test_a_plan_by_shards_is_the_plan(found: list[SummaryRow], heard: dict[str, int]) -> None:
     files = files_of(found)
     fleet = whole(files)
     world = reported(fleet, heard)
@@ -427,7 +427,7 @@ def test_a_plan_by_shards_is_the_plan(found: list[Row], heard: dict[str, int]) -
 @settings(max_examples=25)
 @given(fleets, st.booleans())
 def test_a_plan_that_is_made_while_compiling_is_the_plan(
-    found: list[Row],
+    found: list[SummaryRow],
     together: bool,  # noqa: FBT001
 ) -> None:
     files = files_of(found, together=together)
@@ -443,7 +443,7 @@ def test_a_plan_that_is_made_while_compiling_is_the_plan(
     made = plan_index(compiled[0], "rev", sight, NOW, None)
     items = plan_index(index_of(files), "rev", replace(sight_of(world), machines=""), NOW, None)
     theirs = plan(whole(files), world, NOW)
-    assert (made.folds, made.digest) == (theirs.folds, theirs.digest)
+    assert (made.groups, made.digest) == (theirs.groups, theirs.digest)
     assert same(items, theirs)
 
 
@@ -452,7 +452,7 @@ def test_several_processes_compile_and_plan_groups_that_two_of_them_have(
 ) -> None:
     monkeypatch.setattr("reconciler.compiled.compile.BYTES_WORTH_A_PROCESS", 1)
     monkeypatch.setattr("reconciler.compiled.compile.process_count", lambda _worth: 2)
-    rows: list[Row] = [(number, "site/a", "db", "") for number in range(1, 12)]
+    rows: list[SummaryRow] = [(number, "site/a", "db", "") for number in range(1, 12)]
     files = files_of(rows)
     world = observed({}, (an_image(),))
     compiled = compile_index(files, PlanAhead(world.images, NOW))
@@ -491,7 +491,7 @@ def test_a_plan_made_while_compiling_is_not_used_with_other_knowledge(other: str
 @example(found=[(1, "site/a", "web", "")], heard={"m1": 61}, later=-1)
 def test_a_remembered_plan_is_the_plan_at_any_time(
     tmp_path_factory: pytest.TempPathFactory,
-    found: list[Row],
+    found: list[SummaryRow],
     heard: dict[str, int],
     later: int,
 ) -> None:

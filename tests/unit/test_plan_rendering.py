@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.text import Text
 
 from reconciler.planning.estimate import Budget, strictest, total_seconds, waves
-from reconciler.planning.fold import fold_data, fold_from, in_order
+from reconciler.planning.groups import group_data, group_from, in_order
 from reconciler.planning.item import RISKS, LastBackup, Risk
 from reconciler.planning.plan import Plan, exit_code, plan_of
 from reconciler.planning.planner import plan
@@ -35,7 +35,7 @@ BUDGET = Budget(20, 100)
 
 
 class Untouchable:
-    """Items of a stored fold that may be counted and looked at one by one, up to a limit."""
+    """Items of a stored plan group that may be counted and looked at one by one, up to a limit."""
 
     def __init__(self, items, limit=10_000):
         self.items, self.left = items, limit
@@ -57,9 +57,9 @@ class Untouchable:
 
 
 def big_plan(machines=40_000, limit=10_000):
-    """Return a plan of so many machines in 1,000 groups, its folds read from storage."""
+    """Return a plan of so many machines in 1,000 groups, its groups read from storage."""
     (sample,) = ONE.items
-    folds = []
+    groups = []
     each = machines // 1000
     for number in range(1000):
         group = f"{('osaka', 'tokyo')[number % 2]}/row{number % 20:02}/rack{number:04}"
@@ -72,9 +72,10 @@ def big_plan(machines=40_000, limit=10_000):
             replace(sample, machine=f"node-{number:04}-{index:02}", **changes)
             for index in range(each)
         ]
-        folds += plan_of("f00d", NOW, items, BUDGET).folds
+        groups += plan_of("f00d", NOW, items, BUDGET).groups
     stored = [
-        fold_from(json.loads(json.dumps(fold_data(f))), Untouchable(f.items, limit)) for f in folds
+        group_from(json.loads(json.dumps(group_data(f))), Untouchable(f.items, limit))
+        for f in groups
     ]
     return Plan("f00d", NOW, in_order(stored), BUDGET)
 

@@ -23,7 +23,7 @@ from hypothesis import strategies as st
 
 from agent.wire.disk import DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
-from reconciler.planning.fold import fold, outline
+from reconciler.planning.groups import group_items, outline
 from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, exit_code, plan_of
@@ -428,7 +428,7 @@ def test_what_is_planned_for_a_machine_does_not_depend_on_others_like_it(found, 
     assert sorted(together, key=repr) == sorted(alone, key=repr)
     fleet = replace(a_fleet(*machines), holds=(HOLD,))
     alike = outline_machines(fleet, machines, FleetHardware(machines), world, NOW)
-    assert outline(alike) == fold(alone)
+    assert outline(alike) == group_items(alone)
 
 
 @given(
@@ -458,8 +458,8 @@ def test_a_plan_that_contradicts_itself_is_found_out():
     assert broken_invariants(remade(made, replace(item, operation=elsewhere))) == (
         "node-17: its steps write other disks than the operation names",
     )
-    (sound,) = made.folds
-    assert broken_invariants(replace(made, folds=(replace(sound, disks=0),))) == (
+    (sound,) = made.groups
+    assert broken_invariants(replace(made, groups=(replace(sound, disks=0),))) == (
         "DESTRUCTIVE restore lab: what is said of its 1 items is not so",
     )
 

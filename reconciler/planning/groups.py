@@ -1,6 +1,6 @@
 """Items that a reviewer takes in as one: the same risk, action, cause and group.
 
-A fold's aggregates are plain data that can be stored without its items, so that
+A plan group's aggregates are plain data that can be stored without its items, so that
 the verdict, the digest and a screenful about 40,000 machines need no item.
 """
 
@@ -23,7 +23,7 @@ _ORDER = {risk: place for place, risk in enumerate(RISKS)}
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason and how many items of the fold have it, or have one much like it.
+    """A reason and how many items of the plan group have it, or have one much like it.
 
     Where machines say the same in too many wordings (each names its own disks), those
     that are unblocked alike count as one, and ``text`` is the first example.
@@ -36,10 +36,10 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class PlanGroup:
     """The items of one (risk, action, cause, group).
 
-    ``items`` may be any sequence, also one that loads when it is touched. Two folds
+    ``items`` may be any sequence, also one that loads when it is touched. Two plan groups
     are equal when their aggregates are; ``digest`` stands for the items.
     """
 
@@ -83,38 +83,38 @@ Alike = tuple[PlanItem, Sequence[Line]]
 """An item, and the lines of all that differ from it in these and their operations only."""
 
 
-def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
-    """Return the folds of ``items``, largest risk first, then by action, group and cause.
+def group_items(items: Iterable[PlanItem]) -> tuple[PlanGroup, ...]:
+    """Return the plan groups of ``items``, largest risk first, then by action, group and cause.
 
     A pure function of the set of items: their order does not matter.
     """
     found: dict[Key, list[PlanItem]] = {}
     for item in items:
         found.setdefault(_key(item), []).append(item)
-    return tuple(_fold_of_items(key, found[key]) for key in sorted(found, key=_place))
+    return tuple(_group_of_items(key, found[key]) for key in sorted(found, key=_place))
 
 
-def outline(alike: Iterable[Alike]) -> tuple[Fold, ...]:
-    """Return the folds that ``fold`` gives, without their items."""
+def outline(alike: Iterable[Alike]) -> tuple[PlanGroup, ...]:
+    """Return the plan groups that ``group_items`` gives, without their items."""
     found: dict[Key, list[Alike]] = {}
     for each in alike:
         found.setdefault(_key(each[0]), []).append(each)
-    return tuple(_fold(key, found[key], ()) for key in sorted(found, key=_place))
+    return tuple(_plan_group(key, found[key], ()) for key in sorted(found, key=_place))
 
 
-def _fold_of_items(key: Key, items: Sequence[PlanItem]) -> Fold:
+def _group_of_items(key: Key, items: Sequence[PlanItem]) -> PlanGroup:
     lines = sorted((item.name, item.line, place) for place, item in enumerate(items))
     ordered = tuple(items[place] for _, _, place in lines)
     alike = [(items[place], ((name, line),)) for name, line, place in lines]
-    return _fold(key, alike, ordered)
+    return _plan_group(key, alike, ordered)
 
 
-def in_order(folds: Iterable[Fold]) -> tuple[Fold, ...]:
-    """Return folds in the order that ``fold`` would give them."""
-    return tuple(sorted(folds, key=lambda each: _place(_key(each))))
+def in_order(groups: Iterable[PlanGroup]) -> tuple[PlanGroup, ...]:
+    """Return plan groups in the order that ``group_items`` would give them."""
+    return tuple(sorted(groups, key=lambda each: _place(_key(each))))
 
 
-def _key(each: Fold | PlanItem) -> Key:
+def _key(each: PlanGroup | PlanItem) -> Key:
     return each.risk, each.action, each.group, each.cause
 
 
@@ -130,7 +130,7 @@ def _place(key: Key) -> tuple[int, str, str, Position, tuple[str, ...]]:
     )
 
 
-def _fold(key: Key, alike: Sequence[Alike], items: Sequence[PlanItem]) -> Fold:
+def _plan_group(key: Key, alike: Sequence[Alike], items: Sequence[PlanItem]) -> PlanGroup:
     risk, action, group, cause = key
     lines = sorted(line for _, lines in alike for line in lines)
     counted = [(item, len(lines)) for item, lines in alike]
@@ -140,7 +140,7 @@ def _fold(key: Key, alike: Sequence[Alike], items: Sequence[PlanItem]) -> Fold:
         said[item.reason, item.unblock] += count
     reasons = merged_reasons(Reason(text, n, unblock) for (text, unblock), n in said.items())
     images = {f"{image.name} {image.manifest[:12]}" for item, _ in alike for image in item.images}
-    return Fold(
+    return PlanGroup(
         risk=risk,
         action=action,
         cause=cause,
@@ -206,7 +206,7 @@ _PLAIN = (
 )
 
 
-def fold_data(each: Fold) -> dict[str, Any]:
+def group_data(each: PlanGroup) -> dict[str, Any]:
     """Return the aggregates as JSON data, without the items."""
     cause = each.cause
     return {
@@ -224,10 +224,10 @@ def fold_data(each: Fold) -> dict[str, Any]:
     }
 
 
-def fold_from(data: Mapping[str, Any], items: Sequence[PlanItem]) -> Fold:
-    """Return the fold that ``fold_data`` wrote, with its items or what will load them."""
+def group_from(data: Mapping[str, Any], items: Sequence[PlanItem]) -> PlanGroup:
+    """Return the plan group that ``group_data`` wrote, with its items or what will load them."""
     cause = data["cause"]
-    return Fold(
+    return PlanGroup(
         risk=Risk(data["risk"]),
         **{name: data[name] for name in _PLAIN},
         cause=Origin(Position(*cause[:3]), tuple(cause[3])) if cause else None,
