@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from reconciler.errors import ReconcilerError
+from reconciler.planning.conditions import display_name
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import CompiledFleet, CompiledMachine, CompiledSelector
 from specs.selection import Selection
@@ -67,7 +68,7 @@ def filtered(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachi
 
 
 def _names(machine: CompiledMachine) -> tuple[str, ...]:
-    return machine.name, machine.hostname, getattr(machine, "display_name", "")
+    return machine.name, machine.hostname, display_name(machine)
 
 
 def named_machines(fleet: CompiledFleet, names: Iterable[str]) -> tuple[CompiledMachine, ...]:

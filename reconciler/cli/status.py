@@ -60,7 +60,7 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright status --group tokyo/row2
       rackwright status --select 'name=node-07*,label:role=compute' --full
 
-    Exit code 0 when every machine that is meant is Ready, else 1.
+    Exit code 0 when every machine that is meant is Ready; else 1, also when none is meant.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.machine_selection import MachineFilter, why_none  # noqa: PLC0415
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
@@ -77,6 +77,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
         _print(project, found, held, now, full=full)
         if not found.total and any(wanted):
             click.echo(why_none(project.fleet, wanted), err=True)
+    if not found.total:
+        return 1 if any(wanted) else 0
     return 0 if found.total == found.counts["Ready"] else 1
 
 
@@ -125,7 +127,12 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
     machines = ",\n    ".join(
         dumps(
             {
-                **each._asdict(),
+                "machine": each.machine,
+                "displayName": each.display_name,
+                "group": each.group,
+                "condition": each.condition,
+                "reason": each.reason,
+                "run": each.run,
                 "since": each.since and each.since.isoformat(),
                 "last_seen": each.last_seen and each.last_seen.isoformat(),
             }

@@ -35,6 +35,13 @@ class MachineCondition(NamedTuple):
     run: str
     """The newest assignment as ``scenario run``."""
     last_seen: datetime | None
+    display_name: str = ""
+    """What people call it; empty where nobody said."""
+
+    @property
+    def title(self) -> str:
+        """Return what people read: the display name with the name beside it, or the name."""
+        return f"{self.display_name} ({self.machine})" if self.display_name else self.machine
 
 
 def machine_conditions(
@@ -108,6 +115,7 @@ def _condition_of(
         since=since,
         run=f"{newest.scenario} {newest.run}" if newest else "",
         last_seen=seen.last_seen,
+        display_name=display_name(machine),
     )
 
 
@@ -131,6 +139,12 @@ def _ready(seen: ObservedMachine, verified: OperationStatus | None) -> str:
         operation = verified.operation
         return f"{operation.scenario} run {operation.run} is verified"
     return "nothing is asked of it"
+
+
+def display_name(machine: CompiledMachine) -> str:
+    """Return what people call a machine; empty where the repository does not say."""
+    name: str = getattr(machine, "display_name", "")
+    return name
 
 
 class GroupSummary(NamedTuple):

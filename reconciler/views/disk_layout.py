@@ -80,6 +80,17 @@ def widths(parts: Sequence[Segment], total: int, least: int) -> tuple[int, ...]:
     return tuple(least + end - before for before, end in zip((0, *ends[:-1]), ends, strict=True))
 
 
+UNREADABLE = "unreadable"
+"""What an agent says of a disk whose partition table it could not read."""
+
+
+def table_of(disk: Disk) -> str:
+    """Return the kind of partition table, in words where there is none or it is not known."""
+    if disk.table:
+        return disk.table
+    return "partition table unknown" if disk.holds == UNREADABLE else "no partition table"
+
+
 def describe(partition: Partition) -> str:
     """Return what a partition holds: ``ext4 root``, ``BIOS boot``, ``unknown``."""
     holds = partition.filesystem or _TYPES.get(partition.type.lower(), "unknown")

@@ -12,7 +12,7 @@ from rich.filesize import decimal
 
 from agent.wire.disk import Disk
 from reconciler.planning.item import BLANK
-from reconciler.views.disk_layout import Segment, describe, segments, widths
+from reconciler.views.disk_layout import Segment, describe, segments, table_of, widths
 from reconciler.views.untrusted import for_html, for_terminal
 
 _WIDTH = 960
@@ -91,7 +91,7 @@ def _name(disk: Disk) -> str:
 
 def _disk(disk: Disk, top: int) -> tuple[list[str], int]:
     """Return the drawing of a disk below ``top``, and where it ends."""
-    facts = f"{disk.table or 'no partition table'} · {disk.sector_size}-byte sectors"
+    facts = f"{table_of(disk)} · {disk.sector_size}-byte sectors"
     name = for_html(_cut(f"{_name(disk)} · {decimal(disk.identity.size)}", 90))
     facts = for_html(_cut(f"{facts} · {disk.holds}", 110))
     lines = [

@@ -18,6 +18,7 @@ def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
     return {
         "format": FORMAT,
         "machine": details.name,
+        "displayName": state.display_name,
         "revision": details.revision,
         "condition": {
             "condition": state.condition,

@@ -15,7 +15,7 @@ from agent.wire.disk import Disk
 from reconciler.app.machine_details import MachineDetails
 from reconciler.state.observed import TimedReport
 from reconciler.views.age import ago, duration
-from reconciler.views.disk_layout import describe, segments, widths
+from reconciler.views.disk_layout import describe, segments, table_of, widths
 from reconciler.views.status_text import COLOURS, NARROW
 from reconciler.views.untrusted import for_terminal
 
@@ -66,7 +66,7 @@ def _line(text: str, style: str = "") -> Padding:
 
 def _head(details: MachineDetails, now: datetime) -> Iterator[RenderableType]:
     state = details.condition
-    head = Text(for_terminal(state.machine), style="bold")
+    head = Text(for_terminal(state.title), style="bold")
     head.append(f"  {state.condition}", style=f"not bold {COLOURS[state.condition]}")
     if state.since is not None:
         head.append(f" since {ago(state.since, now)}", style="not bold")
@@ -131,7 +131,7 @@ def _disk(disk: Disk, width: int) -> Iterator[RenderableType]:
     facts = [
         decimal(identity.size),
         f"{disk.sector_size}-byte sectors",
-        disk.table or "no partition table",
+        table_of(disk),
         *flags,
     ]
     yield _line(f"{name} · {' · '.join(facts)}")

@@ -103,7 +103,7 @@ def full_lines(states: Sequence[MachineCondition], now: datetime) -> Iterator[st
 
 def _cells(state: MachineCondition, now: datetime) -> tuple[str, ...]:
     return (
-        for_terminal(state.machine),
+        for_terminal(state.title),
         for_terminal(state.group) or "-",
         state.condition,
         ago(state.since, now) if state.since else "-",

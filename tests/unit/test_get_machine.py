@@ -274,6 +274,14 @@ def test_what_is_not_known_to_be_free_is_not_called_so(disk, label):
     assert [each.text for each in root if each.get("text-anchor") == "middle"] == [label]
 
 
+def test_a_table_that_could_not_be_read_is_not_called_absent(place):
+    place.saw(a_disk(holds="unreadable"))
+    details = place.details()
+    for text in (printed(details, 140), picture(details)):
+        assert "partition table unknown" in text
+        assert "no partition table" not in text
+
+
 def test_partitions_are_drawn_to_scale():
     root = ET.fromstring(disks_svg("node-01", (LINUX_DISK,), NOW))  # noqa: S314 - of our own
     bars = [each for each in root if each.get("class") in {"part", "free"}]

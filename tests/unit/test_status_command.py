@@ -228,6 +228,12 @@ def test_the_command_lists_what_was_asked_for(tmp_path):
     assert "node-01" not in "".join(lines)
     done = asked(tmp_path, "--group", "lab/row2")
     assert "did you mean lab/row1?" in done.output
+    assert done.return_value == 1
+
+
+def test_people_read_the_display_name_first():
+    lines = printed(a_status(a_condition(1, display_name="計算ノード [7]")))
+    assert any("計算ノード [7] (node-00001)" in line for line in lines)
 
 
 def test_the_document_has_the_counts_and_the_machines(tmp_path):
