@@ -1,13 +1,13 @@
 """All that is wanted, known and recorded of one machine, for ``rackwright get machine``."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reconciler.app.status import conditions_of
 from reconciler.authoring.explanation import explained, find_machine
-from reconciler.planning.conditions import MachineCondition
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.observed import ObservedMachine
+from reconciler.views.machine_details import MachineDetails
 
 if TYPE_CHECKING:
     from reconciler.app.project import Project
@@ -16,27 +16,6 @@ if TYPE_CHECKING:
 
 MOST_BOOTS = 200
 MOST_OPERATIONS = 100
-
-
-class MachineDetails(NamedTuple):
-    """One machine: what Git says, what was heard, what was done."""
-
-    name: str
-    revision: str
-    wanted: tuple[tuple[str, str], ...]
-    """Every effective value by its field; ``rackwright explain`` says where each is written."""
-    condition: MachineCondition
-    seen: ObservedMachine
-    quarantine: "Quarantine | None"
-    boots: "tuple[BootEvent, ...]"
-    """The newest first, at most ``MOST_BOOTS``."""
-    operations: "tuple[PastOperation, ...]"
-    """The newest first, at most ``MOST_OPERATIONS``."""
-
-    @property
-    def newest_report(self) -> TimedReport | None:
-        """Return the report that says what hardware and disks there are now."""
-        return self.seen.disks
 
 
 def machine_details(project: "Project", name: str, now: datetime) -> MachineDetails:

@@ -1,13 +1,12 @@
 """What ``rackwright status`` shows: the condition of the machines that were asked for."""
 
-from collections.abc import Mapping
 from datetime import datetime
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.loop.turn import turns
 from reconciler.planning.conditions import (
-    Condition,
+    FleetStatus,
     MachineCondition,
     count_conditions,
     machine_conditions,
@@ -21,22 +20,6 @@ if TYPE_CHECKING:
 
     from reconciler.app.project import Project
     from specs.fleet import CompiledFleet, CompiledMachine
-
-
-class FleetStatus(NamedTuple):
-    """The machines that were asked for."""
-
-    machines: tuple[MachineCondition, ...]
-    """Those of the conditions that were asked for, in the order of names."""
-    counts: Mapping[Condition, int]
-    """Of all that the filter means, in whatever condition they are."""
-    unknown_macs: tuple[str, ...]
-    """MACs that asked for a boot and belong to no machine of the fleet."""
-
-    @property
-    def total(self) -> int:
-        """Return how many machines the filter means."""
-        return sum(self.counts.values())
 
 
 def fleet_status(

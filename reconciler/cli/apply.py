@@ -59,10 +59,10 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     from rich.text import Text  # noqa: PLC0415
 
+    from reconciler.app.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
     from reconciler.app.reviewed_plan import select  # noqa: PLC0415
     from reconciler.cli.follow import follow  # noqa: PLC0415
-    from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.loop.approval import approve  # noqa: PLC0415
     from reconciler.server.service import is_served  # noqa: PLC0415
     from reconciler.state.ledger import Ledger  # noqa: PLC0415

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from reconciler.app.project import Project
-    from reconciler.app.status import FleetStatus
     from reconciler.errors import ReconcilerError
+    from reconciler.planning.conditions import FleetStatus
 
 
 @click.command()

@@ -147,6 +147,22 @@ def display_name(machine: CompiledMachine) -> str:
     return name
 
 
+class FleetStatus(NamedTuple):
+    """The machines that were asked for."""
+
+    machines: tuple[MachineCondition, ...]
+    """Those of the conditions that were asked for, in the order of names."""
+    counts: Mapping[Condition, int]
+    """Of all that the filter means, in whatever condition they are."""
+    unknown_macs: tuple[str, ...]
+    """MACs that asked for a boot and belong to no machine of the fleet."""
+
+    @property
+    def total(self) -> int:
+        """Return how many machines the filter means."""
+        return sum(self.counts.values())
+
+
 class GroupSummary(NamedTuple):
     """How many machines of a group, or of several below a common ancestor, stand how."""
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from attrs import asdict
 
-from reconciler.app.machine_details import MachineDetails
 from reconciler.state.machine_history import PastOperation
 from reconciler.state.observed import TimedReport
+from reconciler.views.machine_details import MachineDetails
 
 FORMAT = "rackwright-machine/1"
 

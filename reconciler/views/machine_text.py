@@ -12,10 +12,10 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.wire.disk import Disk
-from reconciler.app.machine_details import MachineDetails
 from reconciler.state.observed import TimedReport
 from reconciler.views.age import ago, duration
 from reconciler.views.disk_layout import describe, segments, table_of, widths
+from reconciler.views.machine_details import MachineDetails
 from reconciler.views.status_text import COLOURS, NARROW
 from reconciler.views.untrusted import for_terminal
 

@@ -9,9 +9,9 @@ from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from reconciler.app.status import FleetStatus
 from reconciler.planning.conditions import (
     CONDITIONS,
+    FleetStatus,
     GroupSummary,
     MachineCondition,
     group_summaries,

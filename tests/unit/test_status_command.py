@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from reconciler.app.machine_selection import MachineFilter, filtered, parse_selection, why_none
-from reconciler.app.status import FleetStatus
 from reconciler.cli.status import status
 from reconciler.errors import ReconcilerError
 from reconciler.planning.conditions import (
     CONDITIONS,
+    FleetStatus,
     MachineCondition,
     count_conditions,
     group_summaries,
