@@ -115,12 +115,12 @@ def generated_fleet(count: int) -> CompiledFleet:
 
 
 def generated(machine: CompiledMachine) -> Generated:
-    """Return what is known of a machine once it was cloned."""
+    """Return what is known of a machine once its first assignment was carried out."""
     disk = _disk(machine)
     operation = Operation(
         op_id=operation_id(
             machine.hardware_identity,
-            SCENARIO.name,
+            machine.assignments[0].scenario,
             (SCENARIO.digest, MANIFEST),
             (disk.identity.key(),),
             machine.assignments[0].run,
@@ -128,7 +128,7 @@ def generated(machine: CompiledMachine) -> Generated:
         kind="restore",
         machine=machine.name,
         hardware=machine.hardware_identity,
-        scenario=SCENARIO.name,
+        scenario=machine.assignments[0].scenario,
         run=machine.assignments[0].run,
         revision="f00d",
         macs=machine.macs,
@@ -223,25 +223,25 @@ def _report(machine: CompiledMachine, disk: Disk, system: InstalledSystem | None
     )
 
 
-def fill(database: Database, fleet: CompiledFleet) -> None:
-    """Write the state of a converged fleet, thousands of rows at once."""
+def fill(database: Database, fleet: CompiledFleet, now: datetime = NOW) -> None:
+    """Write the state of a fleet that has converged at ``now``, thousands of rows at once."""
     machines = list(fleet.machines.values())
     for first in range(0, len(machines), _ROWS_AT_ONCE):
         rows: dict[str, list[dict[str, object]]] = {}
         for index, machine in enumerate(machines[first : first + _ROWS_AT_ONCE], first):
-            for table, values in _rows(generated(machine), index):
+            for table, values in _rows(generated(machine), index, now):
                 rows.setdefault(table, []).append(values)
         with database.writing() as connection:
             for table, values in rows.items():
                 connection.execute(schema.metadata.tables[table].insert(), values)
 
 
-def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
+def _rows(each: Generated, index: int, now: datetime) -> list[tuple[str, dict[str, object]]]:
     machine, operation = each.machine, each.operation
     reports = (each.ramdisk, each.installed)
     bodies = [encode(report).decode() for report in reports]
     # Armed long ago, so that no budget of the last hour counts it.
-    at = NOW - timedelta(days=1)
+    at = now - timedelta(days=1)
     states = ("planned", "approved", "armed", "started", "verified")
     line = {"op_id": operation.op_id, "attempt": 1, "at": at, "actor": "ada", "reason": "because"}
     lines = [
@@ -294,7 +294,7 @@ def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
                     "environment": report.environment,
                     "machine": machine.name,
                     "body": body,
-                    "at": NOW,
+                    "at": now,
                 },
             )
             for report, body in zip(reports, bodies, strict=True)
@@ -307,11 +307,11 @@ def _rows(each: Generated, index: int) -> list[tuple[str, dict[str, object]]]:
                 "ramdisk_name": machine.name,
                 "ramdisk_at": at,
                 "installed_name": machine.name,
-                "installed_at": NOW,
+                "installed_at": now,
                 "installed_system": encode_installed(each.installed.installed),
                 "contact_name": machine.name,
                 "contact_environment": "installed",
-                "contact_at": NOW,
+                "contact_at": now,
             },
         ),
         *(

@@ -80,14 +80,14 @@ class _Supervised:
 
     def failed(self, cause: str, now: float) -> None:
         """Note the end of a run."""
-        self.settle(now)
+        self.forget_old_failures(now)
         self.running_since = None
         if self.failing_since is None:
             self.failing_since = now
         self.cause = cause
         self.failures += 1
 
-    def settle(self, now: float) -> None:
+    def forget_old_failures(self, now: float) -> None:
         """Forget earlier failures if the present run has been stable."""
         if self.running_since is not None and now - self.running_since >= STABLE:
             self.failing_since, self.failures, self.cause = None, 0, ""
@@ -215,7 +215,7 @@ class Supervisor:
 
 
 def _health(supervised: _Supervised, now: float) -> TaskHealth:
-    supervised.settle(now)
+    supervised.forget_old_failures(now)
     running, failing = supervised.running_since, supervised.failing_since
     return TaskHealth(
         name=supervised.name,

@@ -48,39 +48,39 @@ class GitFollower:
         """Follow the source until ``stop`` is set."""
         looking = asyncio.create_task(self._look_again(stop))
         try:
-            async for sight in self._project.watch(stop):
-                await self.see(sight)
+            async for source in self._project.watch(stop):
+                await self.see(source)
         finally:
             looking.cancel()
             await asyncio.wait([looking])
 
-    async def see(self, sight: SourceTree | SourceError) -> None:
+    async def see(self, source: SourceTree | SourceError) -> None:
         """Take a revision, or say why not and stay with the present one."""
-        if isinstance(sight, SourceError):
-            log.error("source cannot be read", code=sight.code, cause=sight.cause)
+        if isinstance(source, SourceError):
+            log.error("source cannot be read", code=source.code, cause=source.cause)
             return
         async with self._seeing:
-            await self._judge(sight)
+            await self._judge(source)
 
-    async def _judge(self, sight: SourceTree) -> None:
+    async def _judge(self, source: SourceTree) -> None:
         self._refused = None
-        if sight.revision == self._server.revision:
+        if source.revision == self._server.revision:
             return
         refused_after = self._last_commit()
-        judged = await self._judged(sight)
+        judged = await self._judged(source)
         if isinstance(judged, ReconcilerError):
-            self._refused, self._refused_after = sight, refused_after
-            log_held(judged, self._server.revision, sight.revision)
+            self._refused, self._refused_after = source, refused_after
+            log_held(judged, self._server.revision, source.revision)
             return
         fleet, reason = judged
-        self._project.take_over(fleet, sight.own_commit, SERVER, reason, self._clock())
+        self._project.take_over(fleet, source.own_commit, SERVER, reason, self._clock())
         await self._server.use(fleet)
-        log.info("revision taken", revision=sight.revision, reason=reason)
+        log.info("revision taken", revision=source.revision, reason=reason)
 
-    async def _judged(self, sight: SourceTree) -> tuple[CompiledFleet, str] | ReconcilerError:
+    async def _judged(self, source: SourceTree) -> tuple[CompiledFleet, str] | ReconcilerError:
         """Return a revision's fleet and why it may be acted on, or why it may not be."""
         try:
-            fleet, decision = await asyncio.to_thread(self._project.judge, sight)
+            fleet, decision = await asyncio.to_thread(self._project.judge, source)
         except ReconcilerError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one commit must not end netboot
@@ -95,7 +95,7 @@ class GitFollower:
                 await asyncio.wait_for(stop.wait(), LOOK)
 
     def _last_commit(self) -> str:
-        last = self._project.admission.last
+        last = self._project.revision_policy.last
         return "" if last is None else last.commit
 
 

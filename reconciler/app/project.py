@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.compiled.cache import FleetCache
 from reconciler.compiled.compile_files import Busy, fleet_of_files
-from reconciler.compiled.compiled_files import kept_surroundings
+from reconciler.compiled.compiled_files import kept_base
 from reconciler.compiled.source import SourceFiles, files_of_revision, files_of_tree
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.git.commit_policy import Accept, Decision, Refuse
@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from reconciler.git.revision import Revision
     from reconciler.planning.plan import Plan
     from reconciler.state.database import Database
+    from reconciler.state.hardware import FleetHardware
     from reconciler.state.observed import ObservedImage
     from specs.fleet import CompiledCommits, CompiledFleet
 
@@ -101,8 +102,8 @@ class Project:
         if not isinstance(place, RemoteRepository):
             from reconciler.git.watch import watch  # noqa: PLC0415 - slow to load
 
-            async for sight in watch(place, stop, self.ref):
-                yield sight
+            async for found in watch(place, stop, self.ref):
+                yield found
             return
         import asyncio  # noqa: PLC0415 - slow to load
 
@@ -144,7 +145,7 @@ class Project:
         return _explained(files_of_tree(self.source), self.source.revision)
 
     @cached_property
-    def admission(self) -> "RevisionPolicy":
+    def revision_policy(self) -> "RevisionPolicy":
         """What tells which revisions may be acted on."""
         from reconciler.app.revision_policy import RevisionPolicy  # noqa: PLC0415 - slow to load
         from reconciler.state.accepted_revisions import AcceptedRevisions  # noqa: PLC0415
@@ -154,13 +155,13 @@ class Project:
 
     def _known_policy(self, tree: str) -> "CompiledCommits | None":
         """Return what a fleet that was compiled before says of signers."""
-        known = kept_surroundings(self._cache, tree)
+        known = kept_base(self._cache, tree)
         return None if known is None else known.settings.commits
 
     @cached_property
     def decision(self) -> Decision:
         """Whether the revision may be acted on; raises as ``fleet``."""
-        return self.admission.judge(self._commit, self.fleet.settings.commits)
+        return self.revision_policy.judge(self._commit, self.fleet.settings.commits)
 
     @property
     def _commit(self) -> "Commit | None":
@@ -189,7 +190,7 @@ class Project:
         Raises InvalidRepositoryError (RW901).
         """
         fleet = self._compiled(files_of_tree(tree), tree.revision, None)
-        return fleet, self.admission.judge(tree.own_commit, fleet.settings.commits)
+        return fleet, self.revision_policy.judge(tree.own_commit, fleet.settings.commits)
 
     def require_acceptable(self) -> Accept:
         """Return why the revision may be acted on; raise why not where it may not be."""
@@ -218,7 +219,7 @@ class Project:
 
         machines = fleet.machines.values()
         Protections(self.database).remember(machines, commit.id if commit else "", now)
-        self.admission.accept(commit, actor, reason, now)
+        self.revision_policy.accept(commit, actor, reason, now)
 
     def hold(self) -> ReconcilerError | None:
         """Go on with the last accepted revision where the present one may not be acted on.
@@ -235,7 +236,7 @@ class Project:
         except Exception as defect:  # noqa: BLE001 - one commit must not keep a server from starting
             error = defective_commit(defect)
         try:
-            revision = self.admission.last_revision()
+            revision = self.revision_policy.last_revision()
         except SourceError as missing:
             raise error from missing
         if revision is None:
@@ -250,6 +251,11 @@ class Project:
     def database_path(self) -> Path:
         """Where the state database is, or will be."""
         return self.state / "rackwright.db"
+
+    @property
+    def has_state(self) -> bool:
+        """Whether there is a state database: looking makes none."""
+        return self.database_path.exists()
 
     @cached_property
     def database(self) -> "Database":
@@ -273,13 +279,14 @@ class Project:
 
         return observed_images(self.store)
 
-    def observed(self, now: datetime) -> Observed:
-        """Return the world as it was last heard of."""
-        if not self.database_path.exists() and _can_be_made(self.database_path):
+    def observed(self, now: datetime, hardware: "FleetHardware | None" = None) -> Observed:
+        """Return the world as it was last heard of; ``hardware`` is the fleet's, if at hand."""
+        if not self.has_state and _can_be_made(self.database_path):
             return Observed(images=self._images)
         from reconciler.state.world import observe  # noqa: PLC0415 - slow to load
 
-        return observe(self.database, self.fleet.machines.values(), self._images, now)
+        machines = self.fleet.machines.values()
+        return observe(self.database, machines, self._images, now, hardware)
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""

@@ -73,14 +73,14 @@ class RevisionPolicy:
         if last is not None and last.commit == commit.id:
             return Accept("it is the last accepted commit")
         try:
-            lineage = None
+            ancestry = None
             if last is not None:
-                lineage = RevisionReader(self._repository, self._known).trace(
+                ancestry = RevisionReader(self._repository, self._known).trace(
                     last.commit, commit.id
                 )
-                if lineage is None:
+                if ancestry is None:
                     return Refuse(lost(last.commit, commit))
-            return decide(SignedRevision(commit, policy), lineage, self._verify)
+            return decide(SignedRevision(commit, policy), ancestry, self._verify)
         except SourceError as error:
             return Refuse(error)
 

@@ -13,7 +13,9 @@ from specs.validate.registry import Registry
 from specs.yaml import load_file
 
 
-def complaints(file: str, documents: Sequence[str], lines: Sequence[int]) -> list[tuple[int, str]]:
+def diagnostics_of_rows(
+    file: str, documents: Sequence[str], lines: Sequence[int]
+) -> list[tuple[int, str]]:
     """Return what is wrong with documents as lines and messages with their code.
 
     ``lines`` are the lines in ``file`` that the documents were made from.

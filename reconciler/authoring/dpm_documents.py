@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from typing import NamedTuple
 
-from reconciler.authoring.checked import complaints
+from reconciler.authoring.checked import diagnostics_of_rows
 from reconciler.authoring.dpm import GroupSubnet, Registration
 from reconciler.authoring.machine_row import MachineRow, documents_text
 from reconciler.authoring.scalar import flow_list, scalar
@@ -51,7 +51,7 @@ def dpm_documents(
         "enrollment.yaml": [*_name_rules(names), *_address_rules(addresses)],
     }
     errors += _contradictions(names)
-    errors += _unsound(documents["groups.yaml"], [places.get(group, group) for group in groups])
+    errors += _problems(documents["groups.yaml"], [places.get(group, group) for group in groups])
     files = {path: "---\n".join(texts) for path, texts in documents.items()}
     files["machines.yaml"] = documents_text(machines)
     notes = [*_overlaps(addresses)]
@@ -61,13 +61,13 @@ def dpm_documents(
             "in the server's own subnet, so without a network until you set one "
             f"(or use --network): {', '.join(without)}"
         )
-    sound = {path: text for path, text in files.items() if text}
-    return Converted(sound, tuple(notes), tuple(errors))
+    written = {path: text for path, text in files.items() if text}
+    return Converted(written, tuple(notes), tuple(errors))
 
 
-def _unsound(documents: Sequence[str], places: Sequence[str]) -> list[str]:
+def _problems(documents: Sequence[str], places: Sequence[str]) -> list[str]:
     """Return what is wrong with documents, at the lines that they were made from."""
-    found = complaints("document", documents, range(len(documents)))
+    found = diagnostics_of_rows("document", documents, range(len(documents)))
     return [f"{places[index]}: {message}" for index, message in found]
 
 

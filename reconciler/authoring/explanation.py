@@ -5,8 +5,6 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from reconciler.authoring.rewrite import AuthoringError
-from specs.diagnostics.catalogue import CATALOGUE, Explanation
-from specs.diagnostics.codes import Code
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.position import Position
 from specs.fleet import MACHINE_FIELDS, CompiledFleet, CompiledMachine, Origin
@@ -84,30 +82,6 @@ def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedFiel
         "RW934",
         f"there is no value {name!r} on this machine",
         f"Did you mean {nearest}?" if nearest else f"There are: {', '.join(known)}",
-    )
-
-
-def find_code(text: str) -> Explanation:
-    """Return the catalogue's entry for a code in either case; AuthoringError RW935 for none."""
-    try:
-        return CATALOGUE[Code(text.upper())]
-    except ValueError:
-        pass
-    if not text.upper().startswith("RW"):
-        raise AuthoringError(
-            "RW935",
-            f"{text!r} is neither a machine nor a code",
-            f"Write machine/{text} for a machine, or a code such as RW141",
-        )
-    number = text.upper().removeprefix("RW")
-    if number.startswith("1"):
-        nearest = NearestNames().find(text.upper(), list(Code))
-        action = f"Did you mean {nearest}?" if nearest else "Codes run from RW101"
-        raise AuthoringError("RW935", f"no problem has the code {text.upper()}", action)
-    raise AuthoringError(
-        "RW935",
-        f"{text.upper()} is not in the catalogue, which has only the codes of desired state, RW1xx",
-        "The message that came with the code says its cause and what to do",
     )
 
 

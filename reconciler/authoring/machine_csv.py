@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from io import StringIO
 
-from reconciler.authoring.checked import complaints
+from reconciler.authoring.checked import diagnostics_of_rows
 from reconciler.authoring.conversions import ConversionError, Conversions
 from reconciler.authoring.given_name import converted
 from reconciler.authoring.machine_row import (
@@ -109,7 +109,7 @@ def read_rows(
     reader = _Reader(file, group, conversions)
     reader.read(text)
     documents = [document_text(row) for row in reader.rows]
-    errors = sorted([*reader.errors, *complaints(file, documents, reader.lines)])
+    errors = sorted([*reader.errors, *diagnostics_of_rows(file, documents, reader.lines)])
     return tuple(reader.rows), [f"{file}:{line}: {message}" for line, message in errors]
 
 

@@ -27,7 +27,7 @@ def accept(commit: str, repo: str, state: Path) -> int:
     project = Project(repo, commit, state)
     policy = project.fleet.settings.commits
     named = project.source.own_commit
-    last = project.admission.last
+    last = project.revision_policy.last
     if last is not None and named is not None and last.commit == named.id:
         click.echo(f"{project.describe} is the last accepted commit already")
         return 0

@@ -57,15 +57,18 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
     """  # noqa: D301 - \b keeps click from reflowing the list
+    from rich.text import Text  # noqa: PLC0415
+
+    from reconciler.app.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
+    from reconciler.app.reviewed_plan import select  # noqa: PLC0415
     from reconciler.cli.follow import follow  # noqa: PLC0415
-    from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
-    from reconciler.cli.selection import select  # noqa: PLC0415
     from reconciler.loop.approval import approve  # noqa: PLC0415
     from reconciler.server.service import is_served  # noqa: PLC0415
     from reconciler.state.ledger import Ledger  # noqa: PLC0415
     from reconciler.views.console import console  # noqa: PLC0415
     from reconciler.views.plan_text import print_plan  # noqa: PLC0415
+    from reconciler.views.untrusted import for_terminal  # noqa: PLC0415
 
     project = Project(repo, ref, state)
     now = utc_now()
@@ -76,7 +79,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
         print_plan(screen, plan, project.announcement, now)
     chosen, refused = select(plan, planfile)
     for machine, reason in refused:
-        screen.print(f"refused: {machine}: {reason}", style="yellow")
+        screen.print(Text(for_terminal(f"refused: {machine}: {reason}"), style="yellow"))
     running = tuple(item for item in plan.items if item.running)
     if not chosen and not running:
         if not plan.empty:

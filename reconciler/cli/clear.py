@@ -1,58 +1,112 @@
 """``rackwright clear``: a person's word where the server must not guess."""
 
+import sys
 from getpass import getuser
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import ref_option, repo_option, state_option
+from reconciler.cli.options import ref_option, repo_option, select_option, state_option
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from reconciler.app.clear import Clearing
 
 
 @click.command()
-@click.argument("machine")
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@select_option
+@click.option("--all", "everything", is_flag=True, help="All that there is to clear.")
 @click.option(
     "--as",
     "outcome",
     type=click.Choice(["verified", "failed"]),
     default="failed",
     show_default=True,
-    help="How an operation of unknown outcome ended, as you found it.",
+    help="How operations of unknown outcome ended, as you found it.",
 )
+@click.option("--reason", default="", metavar="TEXT", help="What you found; kept in the history.")
+@click.option("--yes", is_flag=True, help="Do not ask before several machines are cleared.")
 @repo_option
 @ref_option
 @state_option
-def clear(machine: str, outcome: str, repo: str, ref: str | None, state: Path) -> int:
-    """Lift MACHINE's quarantine and settle its operations of unknown outcome.
+def clear(  # noqa: PLR0913, PLR0917 - one argument per option
+    machines: tuple[str, ...],
+    select: str,
+    outcome: str,
+    reason: str,
+    repo: str,
+    ref: str | None,
+    state: Path,
+    *,
+    everything: bool,
+    yes: bool,
+) -> int:
+    """Lift quarantines and settle operations of unknown outcome.
 
     MACHINE is the name in the repository; where no machine has it, the name that the
-    hardware had when it was last worked on. Nothing is run again: for that, give the
-    assignment a new run token.
-    """
+    hardware had when it was last worked on. With --select, --all or several names, what
+    would be cleared is listed first and asked about. Nothing is run again: for that, give
+    the assignment a new run token.
+
+    \b
+    Examples:
+      rackwright clear node-07 --as verified --reason 'it boots and is as it should be'
+      rackwright clear --select 'group=tokyo/**' --reason 'power cut, disks are blank'
+      rackwright clear --all --yes
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.app.clear import Clearings, require_one_way  # noqa: PLC0415
+    from reconciler.app.machine_selection import MachineFilter, filtered  # noqa: PLC0415
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
-    from reconciler.state.ledger import Ledger  # noqa: PLC0415
-    from reconciler.state.machines import Machines  # noqa: PLC0415
+    from reconciler.errors import StateError  # noqa: PLC0415
     from reconciler.state.operation_states import OperationState  # noqa: PLC0415
 
+    require_one_way(machines, select, everything=everything)
     project = Project(repo, ref, state)
-    present = project.fleet.machines.get(machine)
-    ledger = Ledger(project.database)
-    identities = present.hardware_identities if present else ledger.known_as(machine)
-    done = []
-    if Machines(project.database).clear_quarantine(machine, identities):
-        done.append("quarantine lifted")
-    for status in ledger.under_way():
-        if status.state is OperationState.INDETERMINATE and set(identities).intersection(
-            status.operation.identities
-        ):
-            ledger.move(
-                status.operation.op_id,
-                status.state,
-                OperationState(outcome),
-                attempt=status.attempt,
-                at=utc_now(),
-                actor=getuser(),
-                reason=f"{getuser()} looked at the machine",
-            )
-            done.append(f"operation {status.operation.op_id[:12]} is {outcome}")
-    click.echo(f"{machine}: {'; '.join(done) or 'there was nothing to clear'}")
-    return 0
+    fleet = project.fleet
+    clearings = Clearings(project.database, fleet)
+    if machines:
+        found = clearings.of_names(machines)
+    elif select:
+        found = clearings.of_machines(filtered(fleet, MachineFilter(select)))
+    else:
+        found = clearings.of_all()
+    if not found:
+        click.echo("there was nothing to clear")
+        return 0
+    if not yes and (len(found) > 1 or not machines):
+        _confirm(found, outcome)
+    failed = False
+    for each in found:
+        try:
+            done = clearings.clear(each, OperationState(outcome), getuser(), reason, utc_now())
+        except StateError as error:
+            failed = True
+            click.echo(f"{_shown(each.machine)}: {error}", err=True)
+            continue
+        click.echo(f"{_shown(each.machine)}: {'; '.join(done) or 'there was nothing to clear'}")
+    return 1 if failed else 0
+
+
+def _confirm(found: "Sequence[Clearing]", outcome: str) -> None:
+    """List what would be cleared and ask; RW917 where nobody can answer."""
+    from reconciler.errors import ReconcilerError  # noqa: PLC0415
+
+    for each in found:
+        findings = "; ".join(each.findings) or "there is nothing to clear"
+        click.echo(f"{_shown(each.machine)}: {_shown(findings)}", err=True)
+    question = f"Clear {len(found):,} machine(s), operations of unknown outcome as {outcome}?"
+    if not sys.stdin.isatty():
+        raise ReconcilerError(
+            "RW917", "nobody can be asked here, and nothing was cleared", "Read the list, say --yes"
+        )
+    if not click.confirm(question, err=True):
+        raise click.Abort
+
+
+def _shown(text: str) -> str:
+    from reconciler.views.untrusted import for_terminal  # noqa: PLC0415
+
+    return for_terminal(text)

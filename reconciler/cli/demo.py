@@ -9,9 +9,11 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.plan import EXIT_NOTHING, EXIT_RISKY, EXIT_UNKNOWN
@@ -54,7 +56,7 @@ class _Demo:
     @contextmanager
     def phase(self, title: str) -> Iterator[None]:
         """Announce a phase and note how long it took."""
-        self.screen.rule(f"[bold]{title}", align="left")
+        self.screen.rule(Text(title, style="bold"), align="left")
         began = time.monotonic()
         yield
         self.phases.append((title, time.monotonic() - began))
@@ -135,9 +137,12 @@ def _commit(setting: _Demo, fleet: Path) -> None:
     shutil.copytree(fleet, setting.fleet)
     author = Actor("Demo", "demo@example.org")
     with Repo.init(setting.fleet, initial_branch="main") as repository:
+        with repository.config_writer() as settings:  # for who goes on with commits of their own
+            settings.set_value("user", "name", author.name or "")
+            settings.set_value("user", "email", author.email or "")
         repository.git.add(all=True)
         commit = repository.index.commit("The example fleet", author=author, committer=author)
-        setting.screen.print(f"{setting.fleet}: commit {commit.hexsha[:12]}")
+        setting.screen.print(f"{setting.fleet}: commit {commit.hexsha[:12]}", markup=False)
 
 
 def _main_job(setting: _Demo, client: "RackClient") -> None:
@@ -164,7 +169,8 @@ def _rackwright(
     expected: int = 0,
 ) -> None:
     """Run one command as a user would, and insist on its exit code."""
-    setting.screen.print(f"[bold green]$[/] rackwright {' '.join(arguments)}", highlight=False)
+    prompt = Text("$", style="bold green")
+    setting.screen.print(prompt.append(f" rackwright {' '.join(arguments)}", style="default"))
     environment = {
         **os.environ,
         "RACKWRIGHT_STATE": str(setting.state),
@@ -194,8 +200,49 @@ def _summary(setting: _Demo, total: float, *, keep: bool) -> None:
     table.add_row("all", f"{total:.1f}")
     setting.screen.print(table)
     if keep:
-        setting.screen.print(
-            f"The rack is up. Try: rackwright lab --dir {setting.rack} status\n"
-            f"and end it with:     rackwright lab --dir {setting.rack} down",
-            soft_wrap=True,
-        )
+        # Not by the console: pasted lines must not be wrapped.
+        click.echo(how_to_go_on(setting.directory, Path(sys.executable).parent))
+
+
+def how_to_go_on(directory: Path, programs: Path) -> str:
+    """Return commands to paste, with their reasons, that go on with a demo in ``directory``.
+
+    ``programs`` is the folder that has ``rackwright``.
+    """
+    run = directory / "run"
+    values = {
+        "RACKWRIGHT_LAB": run / "rack",
+        "RACKWRIGHT_REPO": run / "fleet",
+        "RACKWRIGHT_STATE": run / "state",
+        "RACKWRIGHT_BOOT_FILES": directory / "cache" / "deploy-os",
+    }
+    exports = [f"  export {name}={quote(str(value))}" for name, value in values.items()]
+    lines = (
+        "The rack is up. To go on, paste this into a terminal, as root:",
+        "",
+        f"  export PATH={quote(str(programs))}:$PATH",
+        *exports,
+        "",
+        "A server inside the rack, which follows the repository:",
+        "",
+        f"  rackwright lab exec -- rackwright serve > {quote(str(run / 'serve.log'))} 2>&1 &",
+        "",
+        "A change (a new run token means: clone it again), a commit, and what it would do:",
+        "",
+        "  sed -i '/clone-golden/{n;s/run: .*/run: 2/}' \"$RACKWRIGHT_REPO/machines.yaml\"",
+        '  git --no-pager -C "$RACKWRIGHT_REPO" diff',
+        "  git -C \"$RACKWRIGHT_REPO\" commit --all --message 'Clone node-01 again'",
+        "  rackwright plan --no-pager",
+        "",
+        "Carry it out (without --yes=1 it asks for the number of disks to overwrite), then look:",
+        "",
+        "  rackwright apply --yes=1",
+        "  rackwright status",
+        "  rackwright get machine node-01",
+        "",
+        "The end of it all:",
+        "",
+        "  kill %1",
+        "  rackwright lab down",
+    )
+    return "\n".join(lines)

@@ -91,17 +91,11 @@ def _as_json(field: "ExplainedField") -> dict[str, object]:
 
 
 def _explain_code(text: str, output_format: str) -> None:
-    from reconciler.authoring.explanation import find_code  # noqa: PLC0415
+    from reconciler.app.explain_code import explain_code  # noqa: PLC0415 - not needed for --help
 
-    entry = find_code(text)
+    entry = explain_code(text)
     if output_format == "json":
-        document = {
-            "code": entry.code,
-            "title": entry.title,
-            "cause": entry.cause,
-            "action": entry.action,
-        }
-        click.echo(dumps(document, indent=2))
+        click.echo(dumps(entry._asdict(), indent=2))
         return
     click.echo(f"{entry.code}: {entry.title}\n")
     for label, body in (("Cause", entry.cause), ("Action", entry.action)):

@@ -47,3 +47,23 @@ boot_files_option = click.option(
     metavar="DIR",
     help="What `rackwright deploy-os build` made.",
 )
+select_option = click.option(
+    "--select",
+    default="",
+    metavar="SELECTOR",
+    help="Only machines that match: name=node-*, group=tokyo/**, label:role=compute; "
+    "a comma means and.",
+)
+group_option = click.option(
+    "--group", default="", metavar="PATH", help="Only machines of this group and all below it."
+)
+search_option = click.option(
+    "--search", default="", metavar="TEXT", help="Only machines whose names have TEXT in them."
+)
+condition_option = click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    type=click.Choice(["Ready", "Reconciling", "Stalled", "Unknown"], case_sensitive=False),
+    help="Only machines in this condition; can be given several times.",
+)

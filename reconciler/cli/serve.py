@@ -40,9 +40,9 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     a look at machines that were never seen, is started unattended; whatever overwrites
     a disk or interrupts a running system waits for `rackwright apply`.
     """
+    from reconciler.app.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.app.project import Project  # noqa: PLC0415
     from reconciler.cli.log import configure_log  # noqa: PLC0415
-    from reconciler.cli.preflight import require_able_to_serve  # noqa: PLC0415
     from reconciler.server.service import ServiceSettings  # noqa: PLC0415
 
     require_able_to_serve(boot_files)

@@ -2,64 +2,144 @@
 
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+from reconciler.cli.options import (
+    condition_option,
+    format_option,
+    group_option,
+    ref_option,
+    repo_option,
+    search_option,
+    select_option,
+    state_option,
+)
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from reconciler.app.project import Project
+    from reconciler.errors import ReconcilerError
+    from reconciler.planning.conditions import FleetStatus
 
 
 @click.command()
 @repo_option
 @ref_option
 @state_option
+@select_option
+@group_option
+@search_option
+@condition_option
+@click.option("--full", is_flag=True, help="Show every machine instead of a screenful.")
 @format_option
-def status(repo: str, ref: str | None, state: Path, output_format: str) -> int:
+def status(  # noqa: PLR0913, PLR0917 - one argument per option
+    repo: str,
+    ref: str | None,
+    state: Path,
+    select: str,
+    group: str,
+    search: str,
+    conditions: tuple[str, ...],
+    output_format: str,
+    *,
+    full: bool,
+) -> int:
     """Show every machine: its condition, why, and when it was last heard of.
 
-    Where the revision of REF is not acceptable, the machines are compared with the
+    The first line counts the machines by condition. Of a large fleet the groups are
+    counted and what is not Ready is listed; the filters choose machines, all of them
+    must match. Where the revision of REF is not acceptable, the machines are compared with the
     last accepted one, which `serve` holds at, and the reason is shown.
 
-    Exit code 0 when every machine is Ready, else 1.
-    """
+    \b
+    Examples:
+      rackwright status --condition Stalled
+      rackwright status --group tokyo/row2
+      rackwright status --select 'name=node-07*,label:role=compute' --full
+
+    Exit code 0 when every machine that is meant is Ready; else 1, also when none is meant.
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.app.machine_selection import MachineFilter, why_none  # noqa: PLC0415
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
-    from reconciler.planning.planner import plan  # noqa: PLC0415
-    from reconciler.views.machine_state import machine_states  # noqa: PLC0415
+    from reconciler.app.status import fleet_status  # noqa: PLC0415
 
     project = Project(repo, ref, state)
     held = project.hold()
     now = utc_now()
-    observed = project.observed(now)
-    states = machine_states(project.fleet, observed, plan(project.fleet, observed, now))
+    wanted = MachineFilter(select, group, search)
+    found = fleet_status(project, wanted, conditions, now)
     if output_format == "json":
-        document = {
-            "revision": project.fleet.revision,
-            "held": str(held) if held else None,
-            "machines": [
-                {
-                    "machine": each.machine,
-                    "displayName": each.display_name,
-                    "group": each.group,
-                    "groupDisplayName": each.group_display_name,
-                    "condition": each.condition,
-                    "reason": each.reason,
-                    "run": each.run,
-                    "scenarioDisplayName": each.scenario_display_name,
-                    "last_seen": each.last_seen and each.last_seen.isoformat(),
-                }
-                for each in states
-            ],
-            "unknownMacs": list(observed.unknown_macs),
-        }
-        click.echo(dumps(document, indent=2))
+        click.echo(_document(project, found, held))
     else:
-        from reconciler.views.console import console  # noqa: PLC0415 - JSON needs no Rich
-        from reconciler.views.status_text import status_table  # noqa: PLC0415
+        _print(project, found, held, now, full=full)
+        if not found.total and any(wanted):
+            click.echo(why_none(project.fleet, wanted), err=True)
+    if not found.total:
+        return 1 if any(wanted) else 0
+    return 0 if found.total == found.counts["Ready"] else 1
 
-        screen = console()
-        if held:
-            screen.print(f"held at {project.describe}", style="yellow", highlight=False)
-            screen.print(f"because {held}", style="yellow", highlight=False)
-        screen.print(status_table(states, now))
-        if observed.unknown_macs:
-            screen.print(f"discovered, in no document: {', '.join(observed.unknown_macs)}")
-    return 0 if all(each.condition == "Ready" for each in states) else 1
+
+def _print(
+    project: "Project",
+    found: "FleetStatus",
+    held: "ReconcilerError | None",
+    now: "datetime",
+    *,
+    full: bool,
+) -> None:
+    from rich.text import Text  # noqa: PLC0415 - JSON needs no Rich
+
+    from reconciler.views.console import console  # noqa: PLC0415 - likewise
+    from reconciler.views.status_text import (  # noqa: PLC0415 - likewise
+        MOST_MACHINES,
+        full_lines,
+        status_lines,
+        summary_line,
+    )
+    from reconciler.views.untrusted import for_terminal  # noqa: PLC0415 - likewise
+
+    screen = console()
+    if held:
+        for line in (f"held at {project.describe}", f"because {held}"):
+            screen.print(Text("\n".join(map(for_terminal, line.splitlines())), style="yellow"))
+    if full and len(found.machines) > MOST_MACHINES:
+        screen.print(summary_line(found))
+        click.echo("\n".join(full_lines(found.machines, now)))
+    else:
+        for part in status_lines(found, now, screen.width):
+            screen.print(part)
+    if found.unknown_macs:
+        macs = ", ".join(map(for_terminal, found.unknown_macs))
+        screen.print(Text(f"discovered, in no document: {macs}"))
+
+
+def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError | None") -> str:
+    """Return the JSON text, one machine a line: a program that indents takes a second more."""
+    head = {
+        "revision": project.fleet.revision,
+        "held": str(held) if held else None,
+        "counts": dict(found.counts),
+        "unknownMacs": list(found.unknown_macs),
+    }
+    machines = ",\n    ".join(
+        dumps(
+            {
+                "machine": each.machine,
+                "displayName": each.display_name,
+                "group": each.group,
+                "groupDisplayName": each.group_display_name,
+                "condition": each.condition,
+                "reason": each.reason,
+                "run": each.run,
+                "scenarioDisplayName": each.scenario_display_name,
+                "since": each.since and each.since.isoformat(),
+                "last_seen": each.last_seen and each.last_seen.isoformat(),
+            }
+        )
+        for each in found.machines
+    )
+    listed = f"[\n    {machines}\n  ]" if machines else "[]"
+    return f'{dumps(head, indent=2)[:-2]},\n  "machines": {listed}\n}}'

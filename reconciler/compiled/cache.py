@@ -58,7 +58,7 @@ _KEPT_FILES = 4
 """Times as many rows of files as the fleet has that is kept now. Beyond, all others go."""
 _SEAL = 16
 _NO_OTHERS = "[]"
-_PATIENCE = 5.0
+_LOCK_TIMEOUT = 5.0
 """Seconds that one command waits for another that writes."""
 _UNUSABLE = frozenset(
     {
@@ -240,7 +240,7 @@ class FleetCache:
         for each in (self._path.parent, self._path):
             _refuse_others(each)
         with closing(
-            sqlite3.connect(self._path, timeout=_PATIENCE, isolation_level=None)
+            sqlite3.connect(self._path, timeout=_LOCK_TIMEOUT, isolation_level=None)
         ) as connection:
             connection.execute("PRAGMA synchronous=OFF")  # a lost cache is made again
             (form,) = connection.execute("PRAGMA user_version").fetchone()

@@ -1,6 +1,6 @@
 """What is kept of one file: its machines as rows, and what the rest of the fleet asks of it.
 
-The form is JSON. Machines of a file differ in few fields: what some of them have alike
+The form is JSON. Machines of a file differ in few fields: what some of them have shared
 stands once. Origins of single fields are left out, but for those that plans show: of
 assignments and of protection.
 """
@@ -17,7 +17,7 @@ from specs.diagnostics.diagnostic import Diagnostic
 from specs.fleet import PROTECT, CompiledMachine
 
 _OWN = ("name", "hostname", "macs", "uuid", "serial", "addresses")
-"""What machines seldom have alike. Correctness does not depend on it, only size."""
+"""What machines seldom have in common. Correctness does not depend on it, only size."""
 
 dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 _WARNINGS = codec_of(tuple[Diagnostic, ...])
@@ -93,20 +93,20 @@ def are_unique(facts: Iterable[FileFacts]) -> bool:
 
 _FIELDS = field_types(CompiledMachine)
 _CODECS = {name: codec_of(kind) for name, kind in _FIELDS.items()}
-_ALIKE = tuple(name for name in _FIELDS if name not in _OWN)
+_SHARED = tuple(name for name in _FIELDS if name not in _OWN)
 _own_values = attrgetter(*_OWN)
-_in_order = itemgetter(*((*_OWN, *_ALIKE).index(name) for name in _FIELDS))
+_in_order = itemgetter(*((*_OWN, *_SHARED).index(name) for name in _FIELDS))
 
 
 def encode_machines(machines: Iterable[CompiledMachine]) -> str:
-    """Return machines as JSON: what some have alike, as texts, then a row for each."""
-    alike: dict[str, int] = {}
+    """Return machines as JSON: what some have shared, as texts, then a row for each."""
+    shared: dict[str, int] = {}
     rows = []
     for machine in machines:
-        text = dumps(_encoded(_ALIKE, [_kept(machine, name) for name in _ALIKE]))
-        place = alike.setdefault(text, len(alike))
+        text = dumps(_encoded(_SHARED, [_kept(machine, name) for name in _SHARED]))
+        place = shared.setdefault(text, len(shared))
         rows.append([place, *_encoded(_OWN, _own_values(machine))])
-    return dumps([list(alike), rows])
+    return dumps([list(shared), rows])
 
 
 def _kept(machine: CompiledMachine, name: str) -> Any:  # noqa: ANN401 - the value of a field
@@ -123,11 +123,11 @@ def decode_machines(texts: Sequence[str]) -> Iterator[CompiledMachine]:
         for place, name in enumerate(_OWN)
         if _CODECS[name] is not codec_of(str)
     ]
-    for alike, rows in loads(f"[{','.join(texts)}]"):
+    for texts_shared, rows in loads(f"[{','.join(texts)}]"):
         shared = []
-        for text in alike:
+        for text in texts_shared:
             if text not in known:
-                known[text] = _decoded(_ALIKE, loads(text))
+                known[text] = _decoded(_SHARED, loads(text))
             shared.append(known[text])
         for place, *own in rows:
             for index, decode in odd:

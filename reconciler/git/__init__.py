@@ -2,8 +2,8 @@
 
 ``location.open_source`` opens what a person named, ``commit`` and ``worktree`` read,
 ``watch`` tells of changes. All give a ``tree.SourceTree``: files before anything in
-them is parsed. ``admission`` tells which commits may be acted on: ``signature_check``
-and ``lineage`` find out, ``acceptance`` decides. Whatever cannot be read is a
+them is parsed. ``commit_policy`` decides which commits may be acted on, from what
+``signature_check`` and ``ancestry`` find out. Whatever cannot be read is a
 ``SourceError``; the files of a stranger are data here, and nothing in a repository
 can make a program run.
 """

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reconciler.errors import SourceError
 from reconciler.git.command import ObjectTooLargeError
 from reconciler.git.commit import blob_contents, commit_of, wanted_blobs
-from reconciler.git.commit_policy import Lineage, SignedRevision
+from reconciler.git.commit_policy import Ancestry, SignedRevision
 from reconciler.git.repository import Repository
 from reconciler.git.tree import MAX_FILE_BYTES
 
@@ -48,7 +48,7 @@ class RevisionReader:
             self._policies[tree] = self._policy(commit, tree)
         return SignedRevision(about, self._policies[tree])
 
-    def trace(self, accepted: str, candidate: str) -> Lineage | None:
+    def trace(self, accepted: str, candidate: str) -> Ancestry | None:
         """Return how ``candidate`` relates to ``accepted``; None when that one is not there.
 
         Raises ``SourceError`` as ``GitCommand``.
@@ -57,10 +57,10 @@ class RevisionReader:
             return None
         start = self.read(accepted)
         if accepted == candidate:
-            return Lineage("same", start)
+            return Ancestry("same", start)
         if line := self._git.descent(accepted, candidate):
-            return Lineage("continues", start, tuple(self.read(commit) for commit in line[:-1]))
-        return Lineage("goes back" if self._git.descent(candidate, accepted) else "differs", start)
+            return Ancestry("continues", start, tuple(self.read(commit) for commit in line[:-1]))
+        return Ancestry("goes back" if self._git.descent(candidate, accepted) else "differs", start)
 
     def _policy(self, commit: str, tree: str) -> "CompiledCommits | None":
         from specs.compile.fleet import compile_commits  # noqa: PLC0415 - not where nothing was accepted

@@ -198,18 +198,18 @@ class GitCommand:
 
         Raises ``SourceError`` as ``fetch_error`` explains it.
         """
-        status, complaint = program.run_for(
+        status, stderr = program.run_for(
             _FETCH_SECONDS,
             [*self._command(), "fetch", *_FETCH_OPTIONS, "--", url, *refspecs],
             FETCHING,
         )
         if status != 0:
-            raise fetch_error(url, complaint)
+            raise fetch_error(url, stderr)
 
     def _checked(self, arguments: list[str], worktree: Path | None = None) -> str:
-        status, output, complaint = self._run(arguments, worktree)
+        status, output, stderr = self._run(arguments, worktree)
         if status != 0:
-            raise _failed(arguments[0], complaint)
+            raise _failed(arguments[0], stderr)
         return output
 
     def _run(self, arguments: list[str], worktree: Path | None = None) -> tuple[int, str, str]:
@@ -222,9 +222,9 @@ class GitCommand:
         command = [*self._command(), *arguments]
         with program.stream(command, standard_input) as (output, end):
             yield output
-            status, complaint = end()
+            status, stderr = end()
             if status != 0:
-                raise _failed(arguments[0], complaint)
+                raise _failed(arguments[0], stderr)
 
     def _command(self, worktree: Path | None = None) -> list[str]:
         # In the working tree, since git takes paths from where it was started.
@@ -406,25 +406,25 @@ _EXPLANATIONS = (
 )
 
 
-def fetch_error(url: str, complaint: str) -> SourceError:
-    """Return what git's complaint about a fetch from ``url`` means for people."""
-    lines = [_said(line) for line in complaint.splitlines() if line.strip()]
+def fetch_error(url: str, stderr: str) -> SourceError:
+    """Return what git's words about a fetch from ``url`` means for people."""
+    lines = [_said(line) for line in stderr.splitlines() if line.strip()]
     said = "; ".join(lines[:_MOST_LINES])
     usual = ("RW717", f"See whether the address is right and reachable with: git ls-remote {url}")
-    code, action = next((rest for sign, *rest in _EXPLANATIONS if sign in complaint), usual)
+    code, action = next((rest for sign, *rest in _EXPLANATIONS if sign in stderr), usual)
     return SourceError(code, f"{url} cannot be fetched: {said or 'git gave no reason'}", action)
 
 
-def _failed(command: str, complaint: str) -> SourceError:
+def _failed(command: str, stderr: str) -> SourceError:
     return SourceError(
         "RW717",
-        f"git {command} failed: {_said(complaint) or 'it gave no reason'}",
+        f"git {command} failed: {_said(stderr) or 'it gave no reason'}",
         "See what `git fsck` says about the repository",
     )
 
 
-def _said(complaint: str) -> str:
-    return _printable(" ".join(complaint.split())).removeprefix("fatal: ").rstrip(".")
+def _said(stderr: str) -> str:
+    return _printable(" ".join(stderr.split())).removeprefix("fatal: ").rstrip(".")
 
 
 def _printable(text: str) -> str:

@@ -33,7 +33,7 @@ class SignedRevision(NamedTuple):
         return describe(self.commit)
 
 
-class Lineage(NamedTuple):
+class Ancestry(NamedTuple):
     """How a candidate relates to the last accepted commit."""
 
     relation: Literal["same", "continues", "goes back", "differs"]
@@ -71,24 +71,24 @@ def describe(commit: Commit) -> str:
     return f"{commit.id[:_SHORT]} ({commit.author}: {subject})"
 
 
-def decide(candidate: SignedRevision, lineage: Lineage | None, verify: Verify) -> Decision:
-    """Return whether ``candidate`` may be acted on; ``lineage`` is None for the first commit ever.
+def decide(candidate: SignedRevision, ancestry: Ancestry | None, verify: Verify) -> Decision:
+    """Return whether ``candidate`` may be acted on; ``ancestry`` is None for the first commit ever.
 
     Who must have signed is said by the last accepted commit, never by the candidate:
     else whoever can push could add himself. Where that one asks for nothing, the
     candidate's own word holds, so that signers cannot be listed by a commit that
     none of them signed. Raises what ``verify`` raises.
     """
-    if lineage is None:
+    if ancestry is None:
         return _judge(candidate, None, verify, first=True)
-    if lineage.relation == "same":
+    if ancestry.relation == "same":
         return Accept("it is the last accepted commit")
-    if lineage.relation != "continues":
-        return Refuse(_rewritten(candidate, lineage))
-    policy = lineage.accepted.policy
+    if ancestry.relation != "continues":
+        return Refuse(_rewritten(candidate, ancestry))
+    policy = ancestry.accepted.policy
     if policy is None:
-        return Refuse(_unreadable(candidate, lineage.accepted))
-    return _judge(candidate, _policy_after(lineage.between, policy, verify), verify, first=False)
+        return Refuse(_unreadable(candidate, ancestry.accepted))
+    return _judge(candidate, _policy_after(ancestry.between, policy, verify), verify, first=False)
 
 
 def _policy_after(
@@ -165,10 +165,10 @@ def _not_signed(revision: SignedRevision, policy: CompiledCommits, verdict: Verd
             )
 
 
-def _rewritten(candidate: SignedRevision, lineage: Lineage) -> SourceError:
-    accepted = lineage.accepted
+def _rewritten(candidate: SignedRevision, ancestry: Ancestry) -> SourceError:
+    accepted = ancestry.accepted
     by_hand = f"rackwright accept {candidate.commit.id[:_SHORT]}"
-    if lineage.relation == "goes back":
+    if ancestry.relation == "goes back":
         return SourceError(
             "RW735",
             f"the commit {candidate} is older than {accepted}, which was accepted before",

@@ -55,7 +55,7 @@ _ANYBODYS: Final = ("-c", "safe.directory=*", "-c", "safe.bareRepository=all")
 
 
 def run(arguments: Iterable[str]) -> tuple[int, str, str]:
-    """Return the exit status of a git that works at once, its output and its complaint.
+    """Return the exit status of a git that works at once, its output and its standard error.
 
     Without the line break at their ends. Raises ``SourceError`` RW710 when git is not
     installed, as everything here.
@@ -115,7 +115,7 @@ def stream(
     """Run a git whose output is read while it works.
 
     Gives its output, and a function that waits for its end and returns its exit status
-    and complaint. A git whose output is not wanted to its end is ended.
+    and standard error. A git whose output is not wanted to its end is ended.
     """
     try:
         process = subprocess.Popen(
@@ -128,12 +128,12 @@ def stream(
     except FileNotFoundError as error:
         raise not_installed() from error
     with process:
-        output, complaint = process.stdout, process.stderr
+        output, stderr = process.stdout, process.stderr
         assert output is not None  # noqa: S101 - pipes, as asked for above
-        assert complaint is not None  # noqa: S101 - likewise
+        assert stderr is not None  # noqa: S101 - likewise
 
         def end() -> tuple[int, str]:
-            said = complaint.read().decode(errors="replace")
+            said = stderr.read().decode(errors="replace")
             return process.wait(), said
 
         try:
@@ -145,7 +145,7 @@ def stream(
 def run_for(
     seconds: float, arguments: Iterable[str], environment: Mapping[str, str]
 ) -> tuple[int, str]:
-    """Return the exit status and the complaint of a git that may wait for others.
+    """Return the exit status and the standard error of a git that may wait for others.
 
     GitPython ends it with all that it started (ssh, a credential helper, gpg) when its
     time is up. Loading GitPython takes a tenth of a second, which matters only where
@@ -158,7 +158,7 @@ def run_for(
     except ImportError as error:
         raise not_installed() from error
     try:
-        status, _, complaint = Git().execute(
+        status, _, stderr = Git().execute(
             ["git", *arguments],
             with_extended_output=True,
             with_exceptions=False,
@@ -167,7 +167,7 @@ def run_for(
         )
     except GitCommandNotFound as error:
         raise not_installed() from error
-    return status, str(complaint)
+    return status, str(stderr)
 
 
 def not_installed() -> SourceError:

@@ -21,12 +21,12 @@ _RESTART_SECONDS = 1.0
 _RETRY_SECONDS = 30.0  # an error may pass without any file in the watched places changing
 _REFS = frozenset({"HEAD", "packed-refs", "refs", "reftable"})
 
-Sight = SourceTree | SourceError
+SourceState = SourceTree | SourceError
 
 
 async def watch(
     directory: Path, stop: asyncio.Event, ref: str | None = None
-) -> AsyncIterator[Sight]:
+) -> AsyncIterator[SourceState]:
     """Yield the tree now, and again whenever it has changed, until ``stop`` is set.
 
     Without ``ref`` it is ``read_worktree(directory)``: changed when a file is, or
@@ -38,11 +38,11 @@ async def watch(
     """
     last: object = None
     while not stop.is_set():
-        async with aclosing(_sights(directory, ref, stop)) as sights:
-            async for sight in sights:
-                if _essence(sight) != last:
-                    last = _essence(sight)
-                    yield sight
+        async with aclosing(_sights(directory, ref, stop)) as states:
+            async for state in states:
+                if _distinguishing(state) != last:
+                    last = _distinguishing(state)
+                    yield state
         with suppress(TimeoutError):
             await asyncio.wait_for(stop.wait(), _RESTART_SECONDS)
 
@@ -91,7 +91,7 @@ class _Places:
 
 async def _sights(
     directory: Path, ref: str | None, stop: asyncio.Event
-) -> AsyncGenerator[Sight, None]:
+) -> AsyncGenerator[SourceState, None]:
     """Yield the tree now and after each change; ends when the watch must be set up anew."""
     try:
         places = _Places.of(directory, ref)
@@ -104,19 +104,19 @@ async def _sights(
     # The listener now runs up to its first wait: changes are caught before the files are read.
     await asyncio.sleep(0)
     commit = ""
-    sight: Sight | None = None
+    state: SourceState | None = None
     try:
         while not listener.done():
             changed.clear()
             now = await asyncio.to_thread(_look, directory, ref, commit)
             if now is not None:
-                sight = now
-                commit = "" if isinstance(sight, SourceError) else sight.revision
-                yield sight
+                state = now
+                commit = "" if isinstance(state, SourceError) else state.revision
+                yield state
             if places.replaced():
                 return
             with suppress(TimeoutError):
-                failed = isinstance(sight, SourceError)
+                failed = isinstance(state, SourceError)
                 await asyncio.wait_for(changed.wait(), _RETRY_SECONDS if failed else None)
     finally:
         ended.set()
@@ -140,7 +140,7 @@ async def _listen(places: _Places, ended: "_EitherEvent", changed: asyncio.Event
         changed.set()
 
 
-def _look(directory: Path, ref: str | None, commit: str) -> Sight | None:
+def _look(directory: Path, ref: str | None, commit: str) -> SourceState | None:
     """Return the tree or the error; None when ``ref`` still names ``commit``."""
     try:
         if ref is None:
@@ -168,11 +168,11 @@ class _EitherEvent:
         self._own = True
 
 
-def _essence(sight: Sight) -> object:
-    """Return what makes a sight worth telling."""
-    if isinstance(sight, SourceError):
-        return str(sight)
-    return sight.revision, sight.commit, sight.uncommitted
+def _distinguishing(state: SourceState) -> object:
+    """Return what makes a state worth telling."""
+    if isinstance(state, SourceError):
+        return str(state)
+    return state.revision, state.commit, state.uncommitted
 
 
 def _roots(top: Path | None, git: Iterable[Path]) -> list[Path]:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, fields
 from operator import attrgetter
 
-from reconciler.planning.fold import KEPT_NAMES
+from reconciler.planning.groups import KEPT_NAMES
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan, plan_of
 from specs.fleet import MACHINE_FIELDS, Assignment, CompiledFleet, CompiledMachine

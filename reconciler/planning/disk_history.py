@@ -34,7 +34,7 @@ def last_backup(
     the step named, else one of the same size.
     """
     mine = tuple(_verified(operations))
-    proven = {
+    restorable = {
         (capture.operation, capture.image): capture.manifest
         for capture in captures
         if capture.proof == ""
@@ -47,7 +47,7 @@ def last_backup(
             image = images.get(step.image)
             if image is None or not image.usable or image.disk_size != disk.identity.size:
                 continue
-            if proven.get((status.operation.op_id, step.image)) != image.manifest:
+            if restorable.get((status.operation.op_id, step.image)) != image.manifest:
                 continue
             if found is None or image.created > found.at:
                 overwritten = any(

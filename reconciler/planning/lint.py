@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from agent.wire.step import ApplyIdentity, Restore
-from reconciler.planning.fold import fold
+from reconciler.planning.groups import group_items
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
 from reconciler.state.operation import Operation
@@ -17,25 +17,25 @@ from reconciler.state.operation import Operation
 def broken_invariants(plan: Plan) -> tuple[str, ...]:
     """Return what is wrong with a plan, one sentence each; empty for a sound one."""
     items = plan.items
-    found = [text for item in items for text in _broken(item)]
+    found = [text for item in items for text in _violations(item)]
     starts = Counter(item.machine for item in items if item.starts)
     found += [
         f"{machine}: {count} operations would start at once"
         for machine, count in starts.items()
         if count > 1
     ]
-    order = [list(Risk).index(each.risk) for each in plan.folds]
+    order = [list(Risk).index(each.risk) for each in plan.groups]
     if order != sorted(order):
         found.append("the largest risk does not come first")
     found += [
         f"{each.risk} {each.action} {each.group}: what is said of its {each.count} items is not so"
-        for each in plan.folds
-        if fold(each.items) != (each,)
+        for each in plan.groups
+        if group_items(each.items) != (each,)
     ]
     return tuple(found)
 
 
-def _broken(item: PlanItem) -> Iterator[str]:
+def _violations(item: PlanItem) -> Iterator[str]:
     if bool(item.machine) == bool(item.subject):
         yield f"{item.name}: is about a machine or about a document, never both"
     if item.risk is Risk.BLOCKED and not item.unblock:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from reconciler.planning.estimate import Budget
-from reconciler.planning.fold import Fold, digest_of, fold
+from reconciler.planning.groups import PlanGroup, digest_of, group_items
 from reconciler.planning.item import RISKS, PlanItem, Risk
 
 
@@ -16,49 +16,49 @@ class Plan:
 
     revision: str
     made_at: datetime
-    folds: tuple[Fold, ...]
-    """In the order that ``fold`` gives."""
+    groups: tuple[PlanGroup, ...]
+    """In the order that ``group_items`` gives."""
     budget: Budget
 
     @property
     def items(self) -> tuple[PlanItem, ...]:
         """Return every item, largest risk first."""
-        return tuple(item for each in self.folds for item in each.items)
+        return tuple(item for each in self.groups for item in each.items)
 
     @property
     def counts(self) -> dict[Risk, int]:
         """Return the number of items per risk; all risks are there."""
         found: Counter[Risk] = Counter()
-        for each in self.folds:
+        for each in self.groups:
             found[each.risk] += each.count
         return {risk: found[risk] for risk in RISKS}
 
     @property
     def disks(self) -> int:
         """Return how many disks would be overwritten: the number that ``apply`` asks for."""
-        return sum(each.disks for each in self.folds)
+        return sum(each.disks for each in self.groups)
 
     @property
     def empty(self) -> bool:
         """Return whether the fleet agrees with the repository."""
-        return not self.folds
+        return not self.groups
 
     @property
     def to_apply(self) -> tuple[PlanItem, ...]:
         """Return the items that ``apply`` would start."""
         return tuple(
-            item for each in self.folds if each.to_start for item in each.items if item.starts
+            item for each in self.groups if each.to_start for item in each.items if item.starts
         )
 
     @property
     def digest(self) -> str:
         """Return the plan's identity: the revision and every operation, not the time."""
-        return digest_of([self.revision, *(each.digest for each in self.folds)])
+        return digest_of([self.revision, *(each.digest for each in self.groups)])
 
 
 def plan_of(revision: str, made_at: datetime, items: Iterable[PlanItem], budget: Budget) -> Plan:
     """Return the plan that consists of ``items``."""
-    return Plan(revision, made_at, fold(items), budget)
+    return Plan(revision, made_at, group_items(items), budget)
 
 
 EXIT_NOTHING, EXIT_ERROR, EXIT_SAFE, EXIT_RISKY, EXIT_BLOCKED, EXIT_UNKNOWN = range(6)

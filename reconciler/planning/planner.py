@@ -1,7 +1,7 @@
 """``plan(desired, observed, now)``: the one function that decides what has to happen."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
@@ -33,6 +33,8 @@ from specs.fleet import (
 
 INSPECTION_TIMEOUT = 30 * 60
 _NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
+History = Mapping[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]
+"""By machine, its operations and those that another machine may have had instead."""
 
 
 def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
@@ -46,18 +48,21 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
     return plan_of(desired.revision, now, items, budget_of(desired.settings))
 
 
-def plan_machines(
+def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is made of
     desired: CompiledFleet,
     machines: Iterable[CompiledMachine],
     hardware: FleetHardware,
     observed: Observed,
     now: datetime,
+    history: History | None = None,
 ) -> Iterator[PlanItem]:
     """Yield what separates some machines from their desired state.
 
     ``hardware`` is that of the whole fleet: what another machine may have had decides too.
+    ``history`` is ``history_of`` the observed operations, for callers who have it at hand.
     """
-    history = _by_hardware(hardware, observed.operations)
+    if history is None:
+        history = history_of(hardware, observed.operations)
     captures: defaultdict[str, list[Capture]] = defaultdict(list)
     for capture in observed.captures:
         captures[capture.operation].append(capture)
@@ -100,9 +105,7 @@ def plan_machines(
             yield decision.item(machine, before, desired.group_display_names.get(machine.group, ""))
 
 
-def _by_hardware(
-    fleet: FleetHardware, operations: Iterable[OperationStatus]
-) -> dict[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]:
+def history_of(fleet: FleetHardware, operations: Iterable[OperationStatus]) -> History:
     """Return each machine's operations, and those that another machine may have had instead.
 
     They are found by the hardware, whatever the machine was called and whichever

@@ -278,7 +278,7 @@ class Service:
             raise
         except CodedError as error:
             problem = f"{error.code}: {error.cause}"
-        self.plane.captures.set_proof(capture, problem)
+        self.plane.captures.record_restore_test(capture, problem)
         self._tests.discard(name)
         self._images = await asyncio.to_thread(observed_images, self.store)
         for status in self.plane.ledger.operations(op_id=capture.operation):

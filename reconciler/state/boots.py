@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from attrs import frozen
 from sqlalchemy import Connection, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
@@ -30,7 +31,7 @@ AT_ONCE = 500
 """Requests written in one transaction: it holds up the event loop for some milliseconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@frozen
 class BootEvent:
     """One line of a machine's boot timeline."""
 

@@ -15,7 +15,7 @@ class Captures:
         self._database = database
 
     def record(self, operation: str, image: str, manifest: str) -> None:
-        """Note that ``operation`` brought in ``manifest`` for ``image``; its proof is out."""
+        """Note that ``operation`` brought in ``manifest`` for ``image``; it is not tested yet."""
         values = {"manifest": manifest, "proof": None}
         statement = upsert(schema.capture).values(op_id=operation, image=image, **values)
         with self._database.writing() as connection:
@@ -23,8 +23,8 @@ class Captures:
                 statement.on_conflict_do_update(index_elements=["op_id", "image"], set_=values)
             )
 
-    def set_proof(self, capture: Capture, problem: str) -> None:
-        """Record the outcome of the proof: empty when the image can be restored."""
+    def record_restore_test(self, capture: Capture, problem: str) -> None:
+        """Record the outcome of the restore test: empty when the image can be restored."""
         table = schema.capture
         with self._database.writing() as connection:
             connection.execute(

@@ -30,8 +30,8 @@ class FleetHardware:
         for machine in self._machines:
             now = {machine.hardware_identity, *(f"mac:{mac}" for mac in machine.macs)}
             for identity in machine.hardware_identities:
-                claims = known[identity not in now]
-                claims[identity] = (*claims.get(identity, ()), machine.name)
+                by_identity = known[identity not in now]
+                by_identity[identity] = (*by_identity.get(identity, ()), machine.name)
         return known
 
     def owners(self, identities: tuple[str, ...]) -> tuple[str, ...]:

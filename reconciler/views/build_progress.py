@@ -24,7 +24,10 @@ def build_progress(screen: Console, title: str) -> Iterator[BuildProgress]:
 
         yield line
         return
-    columns = (TextColumn("[bold]{task.fields[title]}"), TextColumn("{task.description}"))
+    columns = (
+        TextColumn("{task.fields[title]}", style="bold", markup=False),
+        TextColumn("{task.description}", markup=False),
+    )
     with Progress(*columns, BarColumn(bar_width=24), TimeElapsedColumn(), console=screen) as bar:
         task = bar.add_task("begins", total=1.0, title=title)
 

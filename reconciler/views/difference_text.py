@@ -9,7 +9,7 @@ from rich.text import Text
 
 from reconciler.planning.difference import Difference, FieldChange, ItemChange
 from reconciler.planning.plan import exit_code
-from reconciler.planning.rollup import roll_up
+from reconciler.planning.summary import summarize
 from reconciler.views import plan_words as words
 from reconciler.views.plan_json import item_document
 from reconciler.views.plan_markdown import bounded, safe
@@ -86,7 +86,7 @@ def _sections(made: Difference, limit: int | None) -> Iterator[tuple[str, list[s
         count = words.counted(len(made.changed), "item")
         yield f"Changed: {count}", _some([_item_change(each) for each in made.changed], limit)
     if not made.resolved.empty:
-        rows = roll_up(made.resolved.folds, limit or len(made.resolved.folds))
+        rows = summarize(made.resolved.groups, limit or len(made.resolved.groups))
         sentences = [f"{row.risk} {words.title(row)}: {words.some_names(row)}" for row in rows]
         yield "Resolved: no longer planned", sentences
     if made.fields:

@@ -30,12 +30,14 @@ def image_table(
     for image in images:
         table.add_row(
             _name(image.name, declared.get(image.name)),
-            image.digest[:12],
+            Text(for_terminal(image.digest[:12])),
             ago(datetime.fromisoformat(image.created), now),
             decimal(image.disk_size),
             decimal(image.used_bytes),
             decimal(image.stored_bytes),
-            Text(image.problem, style="red") if image.problem else Text("proved", style="green"),
+            Text(for_terminal(image.problem), style="red")
+            if image.problem
+            else Text("proved", style="green"),
         )
     return table
 

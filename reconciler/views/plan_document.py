@@ -112,7 +112,7 @@ class ReasonDocument(TypedDict):
 
 
 @with_config(_EXACT)
-class FoldDocument(TypedDict):
+class PlanGroupDocument(TypedDict):
     """The items of one risk, action, cause and group, added up."""
 
     risk: RiskName
@@ -169,5 +169,5 @@ class PlanDocument(TypedDict):
     budget: BudgetDocument
     approval: list[str]
     """What has to be agreed to, for people."""
-    folds: list[FoldDocument]
+    folds: list[PlanGroupDocument]
     items: list[ItemDocument]

@@ -4,18 +4,18 @@ import re
 from collections.abc import Iterator
 from datetime import datetime
 
-from reconciler.planning.fold import Fold
+from reconciler.planning.groups import PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.planning.plan import Plan
-from reconciler.planning.rollup import Row, roll_up
+from reconciler.planning.summary import SummaryRow, summarize
 from reconciler.views import plan_words as words
 from reconciler.views.age import ago
 from reconciler.views.untrusted import for_html
 
 _ROWS = 40
-"""More folds than these are rolled up, and fold out within their row."""
+"""More plan groups than these are summarized, and open within their row."""
 _OPEN_UP_TO = 20
-"""A fold of so few machines is open when the page is."""
+"""A plan group of so few machines is open when the page is."""
 _STYLE = """
 :root { color-scheme: light dark; --line: #8884; --soft: #8882; }
 body { font: 15px/1.5 system-ui, sans-serif; margin: 2rem auto; max-width: 90rem; padding: 0 1rem; }
@@ -68,27 +68,27 @@ def plan_html(plan: Plan, describe: str, now: datetime) -> Iterator[str]:
     for sentence in words.approval(plan):
         marked = _CODE.sub(r"<code>\1</code>", for_html(sentence))
         yield f"<p>{marked}</p>"
-    for row in roll_up(plan.folds, _ROWS):
+    for row in summarize(plan.groups, _ROWS):
         yield from _row(row, now)
     yield "</body></html>"
 
 
-def _row(row: Row, now: datetime) -> Iterator[str]:
-    if len(row.folds) == 1:
-        yield from _fold(row.folds[0], now)
+def _row(row: SummaryRow, now: datetime) -> Iterator[str]:
+    if len(row.members) == 1:
+        yield from _plan_group(row.members[0], now)
         return
     yield f"<details><summary>{_heading(row)}</summary><div class='inner'>"
-    for each in row.folds:
-        yield from _fold(each, now)
+    for each in row.members:
+        yield from _plan_group(each, now)
     yield "</div></details>"
 
 
-def _heading(row: Row) -> str:
+def _heading(row: SummaryRow) -> str:
     return f'<span class="{row.risk}">{row.risk}</span> · {for_html(words.title(row))}'
 
 
-def _fold(each: Fold, now: datetime) -> Iterator[str]:
-    row = Row(each.group, (each,))
+def _plan_group(each: PlanGroup, now: datetime) -> Iterator[str]:
+    row = SummaryRow(each.group, (each,))
     opened = " open" if each.count <= _OPEN_UP_TO else ""
     yield f"<details{opened}><summary>{_heading(row)}</summary>"
     yield '<ul class="facts">'

@@ -5,7 +5,7 @@ from typing import Any
 from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 
-from reconciler.planning.fold import Fold
+from reconciler.planning.groups import PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, LastBackup, PlanItem
 from reconciler.planning.plan import Plan, exit_code
 from reconciler.views import plan_words as words
@@ -14,10 +14,10 @@ from reconciler.views.plan_document import (
     BackupDocument,
     CauseDocument,
     DiskDocument,
-    FoldDocument,
     ImageDocument,
     ItemDocument,
     PlanDocument,
+    PlanGroupDocument,
 )
 from specs.fleet import Origin
 
@@ -34,13 +34,13 @@ def plan_document(plan: Plan, notice: str = "") -> PlanDocument:
         "exitCode": exit_code(plan),
         "counts": {risk.value: count for risk, count in plan.counts.items()},
         "disks": plan.disks,
-        "disksWithoutBackup": sum(each.disks_without_backup for each in plan.folds),
+        "disksWithoutBackup": sum(each.disks_without_backup for each in plan.groups),
         "budget": {"atOnce": plan.budget.at_once, "perHour": plan.budget.per_hour},
         "approval": list(words.approval(plan)),
-        "folds": [_fold(each) for each in plan.folds],
+        "folds": [_plan_group(each) for each in plan.groups],
         "items": [
             item_document(item, index)
-            for index, each in enumerate(plan.folds)
+            for index, each in enumerate(plan.groups)
             for item in each.items
         ],
     }
@@ -60,7 +60,7 @@ def plan_schema() -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
-def _fold(each: Fold) -> FoldDocument:
+def _plan_group(each: PlanGroup) -> PlanGroupDocument:
     return {
         "risk": each.risk.value,
         "action": each.action,
@@ -93,7 +93,7 @@ def _fold(each: Fold) -> FoldDocument:
 
 
 def item_document(item: PlanItem, fold: int) -> ItemDocument:
-    """Return one item as JSON data; ``fold`` is the index of its fold."""
+    """Return one item as JSON data; ``fold`` is the index of its plan group."""
     return {
         "fold": fold,
         "machine": item.machine,

@@ -1,4 +1,4 @@
-"""The plan as a comment on a pull request: bounded, folded, and found again by its marker."""
+"""The plan as a comment on a pull request: bounded, summarized, and found again by its marker."""
 
 from collections.abc import Iterator
 from datetime import datetime
@@ -6,7 +6,7 @@ from itertools import islice
 
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan
-from reconciler.planning.rollup import Row, roll_up
+from reconciler.planning.summary import SummaryRow, summarize
 from reconciler.views import plan_words as words
 from reconciler.views.age import ago
 from reconciler.views.untrusted import for_markdown
@@ -47,7 +47,7 @@ def bounded(  # noqa: PLR0913 - the parts of a comment
     """
     for rows, items in _LEVELS:
         lines = _head(plan, about, nothing)
-        for row in roll_up(plan.folds, rows):
+        for row in summarize(plan.groups, rows):
             lines += _row(row, now, items, explain=explain)
         text = "\n".join([*lines, *foot, ""])
         if len(text) <= MAX_CHARACTERS:
@@ -70,7 +70,7 @@ def _head(plan: Plan, about: str, nothing: str) -> list[str]:
     return [*lines, "", nothing] if plan.empty else lines
 
 
-def _row(row: Row, now: datetime, limit: int, *, explain: bool) -> Iterator[str]:
+def _row(row: SummaryRow, now: datetime, limit: int, *, explain: bool) -> Iterator[str]:
     yield ""
     yield f"<details><summary><b>{row.risk}</b> · {safe(words.title(row))}</summary>"
     yield ""
@@ -84,7 +84,7 @@ def _row(row: Row, now: datetime, limit: int, *, explain: bool) -> Iterator[str]
     yield f"- {words.seen(row, now)}"
     if row.slowest_seconds:
         yield f"- each {words.effort(row.bytes_to_move // row.count, row.slowest_seconds)}"
-    shown = list(islice((item for each in row.folds for item in each.items), limit))
+    shown = list(islice((item for each in row.members for item in each.items), limit))
     if shown:
         yield ""
         yield from _disk_table(shown, now) if row.disks else _table(shown, now)

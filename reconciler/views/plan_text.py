@@ -10,7 +10,7 @@ from rich.text import Text
 
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
-from reconciler.planning.rollup import Row, roll_up
+from reconciler.planning.summary import SummaryRow, summarize
 from reconciler.views import plan_words as words
 from reconciler.views.age import ago
 from reconciler.views.untrusted import for_terminal
@@ -47,7 +47,7 @@ def verdict(plan: Plan) -> Text:
 def plan_text(
     plan: Plan, describe: str, now: datetime, *, full: bool = False, explain: bool = False
 ) -> RenderableType:
-    """Return the plan, folded to about a screen; ``full`` shows every item of it.
+    """Return the plan, summarized to about a screen; ``full`` shows every item of it.
 
     ``describe`` says which revision it is, for people. ``explain`` adds what would
     unblock each blocked item.
@@ -66,26 +66,26 @@ def plan_lines(plan: Plan, now: datetime, *, full: bool, explain: bool) -> list[
     lines: list[RenderableType] = []
     if wiped := words.wiped(plan):
         lines.append(_plain(wiped, "bold red"))
-    total = sum(each.count for each in plan.folds)
+    total = sum(each.count for each in plan.groups)
     everything = full or total <= IN_DETAIL
     left = total if everything else DETAILS_BESIDE_ROWS
-    rows = roll_up(plan.folds, len(plan.folds) if everything else ROWS)
+    rows = summarize(plan.groups, len(plan.groups) if everything else ROWS)
     named = _named_disks(rows)
     for row in rows:
         lines += [Text(), _heading(row)]
-        if len(row.folds) == 1 and row.count <= left:
+        if len(row.members) == 1 and row.count <= left:
             left -= row.count
-            items = row.folds[0].items
+            items = row.members[0].items
             lines += [_item(item, plan, now, explain=explain) for item in items]
         else:
             lines += _summary(row, now, named, explain=explain)
     if not everything:
-        lines += [Text(), Text("Folded: `--full` shows every machine.", style="dim")]
+        lines += [Text(), Text("Summarized: `--full` shows every machine.", style="dim")]
     return lines
 
 
 def print_plan(console: Console, plan: Plan, describe: str, now: datetime) -> None:
-    """Print the plan, folded."""
+    """Print the plan, summarized."""
     console.print(plan_text(plan, describe, now), highlight=False)
 
 
@@ -93,20 +93,22 @@ def _plain(text: str, style: str = "") -> Text:
     return Text(for_terminal(text), style=style)
 
 
-def _heading(row: Row) -> Text:
+def _heading(row: SummaryRow) -> Text:
     heading = Text(str(row.risk), style=COLOURS[row.risk])
     heading.append(f"  {for_terminal(words.title(row))}", style="bold")
     return heading
 
 
-def _named_disks(rows: Sequence[Row]) -> int:
+def _named_disks(rows: Sequence[SummaryRow]) -> int:
     """Return how many machines each row may name whose disks it overwrites."""
     destructive = sum(1 for row in rows if row.disks)
     spare = SCREEN - _FRAME - _ROW * len(rows)
     return 1 + max(0, spare // destructive) if destructive else 0
 
 
-def _summary(row: Row, now: datetime, named: int, *, explain: bool) -> Iterator[RenderableType]:
+def _summary(
+    row: SummaryRow, now: datetime, named: int, *, explain: bool
+) -> Iterator[RenderableType]:
     """Yield the lines of a row whose items are not shown, each cut at the screen's edge."""
     yield from _reasons(row, explain=explain)
     images = f" · {', '.join(row.images)}" if row.images else ""
@@ -116,7 +118,7 @@ def _summary(row: Row, now: datetime, named: int, *, explain: bool) -> Iterator[
         return
     each = words.effort(row.bytes_to_move // row.count, row.slowest_seconds)
     yield _cut(f"  {words.seen(row, now)} · each {each}")
-    shown = row.folds[0].items[:named]
+    shown = row.members[0].items[:named]
     for item in shown:
         for disk in item.disks:
             lost = "" if disk.backed_up else "no backup · "
@@ -125,7 +127,7 @@ def _summary(row: Row, now: datetime, named: int, *, explain: bool) -> Iterator[
         yield _cut(f"  and {words.counted(row.count - len(shown), 'machine')} more", "dim")
 
 
-def _reasons(row: Row, *, explain: bool) -> Iterator[Text]:
+def _reasons(row: SummaryRow, *, explain: bool) -> Iterator[Text]:
     shown = row.reasons if explain else row.reasons[:1]
     for reason in shown:
         share = f"{reason.count:,} with: " if reason.count < row.count else ""

@@ -13,10 +13,10 @@ from reconciler.planning.estimate import (
     total_seconds,
     waves,
 )
-from reconciler.planning.fold import Fold
+from reconciler.planning.groups import PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.planning.plan import Plan
-from reconciler.planning.rollup import Row
+from reconciler.planning.summary import SummaryRow
 from reconciler.views.age import ago, duration
 from specs.fleet import Origin
 from specs.types.display_name import named
@@ -46,7 +46,7 @@ def wiped(plan: Plan) -> str:
     """Return how many disks are overwritten and what of them is lost; empty for none."""
     if not plan.disks:
         return ""
-    return f"overwrites {_disks(plan.disks, sum(f.disks_without_backup for f in plan.folds))}"
+    return f"overwrites {_disks(plan.disks, sum(f.disks_without_backup for f in plan.groups))}"
 
 
 def _disks(number: int, without_backup: int) -> str:
@@ -58,7 +58,7 @@ def _disks(number: int, without_backup: int) -> str:
     return f"{said}, {without_backup:,} of them without a backup"
 
 
-def title(row: Row) -> str:
+def title(row: SummaryRow) -> str:
     """Return what a row is about, without its risk."""
     parts = [part for part in (_actions(row), place(row), counted_members(row)) if part]
     if row.disks:
@@ -66,18 +66,18 @@ def title(row: Row) -> str:
     return " · ".join(parts)
 
 
-def _actions(row: Row) -> str:
+def _actions(row: SummaryRow) -> str:
     return row.actions[0] if len(row.actions) == 1 else f"{len(row.actions):,} actions"
 
 
-def place(row: Row) -> str:
+def place(row: SummaryRow) -> str:
     """Return the group, or the common ancestor with ``/**``; empty for documents."""
     if len(row.groups) == 1:
-        return named(row.folds[0].group_display_name, row.groups[0])
+        return named(row.members[0].group_display_name, row.groups[0])
     return f"{row.group}/**" if row.group else "**"
 
 
-def counted_members(row: Row) -> str:
+def counted_members(row: SummaryRow) -> str:
     """Return ``1,000 machines in 25 groups``."""
     documents = any(not group for group in row.groups)  # every machine has a group
     members = counted(row.count, "item" if documents else "machine")
@@ -92,7 +92,7 @@ def cause(origin: Origin | None) -> str:
     return f"{origin.position}{along}"
 
 
-def causes(row: Row) -> str:
+def causes(row: SummaryRow) -> str:
     """Return the first cause and how many more there are."""
     found = row.causes
     more = f" and {counted(len(found) - 1, 'more line')}" if len(found) > 1 else ""
@@ -136,7 +136,7 @@ def spared(item: PlanItem) -> str:
     return "; ".join(item.spared) or "there is no other disk"
 
 
-def seen(row: Row | Fold, now: datetime) -> str:
+def seen(row: SummaryRow | PlanGroup, now: datetime) -> str:
     """Return the span of the observations' ages."""
     if row.oldest is None or row.newest is None:
         return "never observed"
@@ -146,7 +146,7 @@ def seen(row: Row | Fold, now: datetime) -> str:
     return f"observed {span}{never}"
 
 
-def some_names(row: Row) -> str:
+def some_names(row: SummaryRow) -> str:
     """Return the first names and how many more there are."""
     more = row.count - len(row.names)
     return ", ".join(row.names) + (f" and {more:,} more" if more else "")
@@ -154,7 +154,7 @@ def some_names(row: Row) -> str:
 
 def approval(plan: Plan) -> tuple[str, ...]:
     """Return what has to be agreed to and why, and what the budget makes of it."""
-    starting = {risk: sum(f.to_start for f in plan.folds if f.risk is risk) for risk in Risk}
+    starting = {risk: sum(f.to_start for f in plan.groups if f.risk is risk) for risk in Risk}
     if not any(starting.values()):
         return () if plan.empty else ("Nothing can be started now.",)
     destructive, disruptive = starting[Risk.DESTRUCTIVE], starting[Risk.DISRUPTIVE]
@@ -170,9 +170,9 @@ def approval(plan: Plan) -> tuple[str, ...]:
 
 
 def _budget(plan: Plan) -> str:
-    moved = sum(each.bytes_to_move for each in plan.folds)
+    moved = sum(each.bytes_to_move for each in plan.groups)
     machines: Counter[str] = Counter()
-    for each in plan.folds:
+    for each in plan.groups:
         if each.risk is Risk.DESTRUCTIVE:
             machines[each.group] += each.to_start
     group, count, limit = strictest(machines, moved, plan.budget)

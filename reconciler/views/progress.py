@@ -21,6 +21,7 @@ from rich.progress import (
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
 from reconciler.views.console import console
+from reconciler.views.untrusted import for_terminal
 
 _TENTH = 10
 _STEP_WORDS = {
@@ -72,8 +73,8 @@ def progress_view(output_format: str) -> Iterator[ProgressView]:
         yield _LineView(screen)
         return
     progress = Progress(
-        TextColumn("[bold]{task.fields[machine]}"),
-        TextColumn("{task.description}"),
+        TextColumn("{task.fields[machine]}", style="bold", markup=False),
+        TextColumn("{task.description}", markup=False),
         BarColumn(bar_width=24),
         DownloadColumn(),
         TransferSpeedColumn(),
@@ -99,11 +100,13 @@ class _BarView:
             if key not in self._tasks:
                 self._hide_earlier(status.operation.op_id)
                 self._tasks[key] = self._progress.add_task(
-                    phase(status), machine=status.operation.machine, total=None
+                    for_terminal(phase(status)),
+                    machine=for_terminal(status.operation.machine),
+                    total=None,
                 )
             self._progress.update(
                 self._tasks[key],
-                description=phase(status),
+                description=for_terminal(phase(status)),
                 completed=status.bytes_done,
                 total=status.bytes_total or (1 if status.state in _OVER else None),
             )
@@ -134,7 +137,7 @@ class _LineView:
             self._said[status.operation.op_id] = news
             percent = f" {tenth * _TENTH} %" if status.bytes_total and tenth else ""
             line = f"{now:%H:%M:%S} {status.operation.machine}: {news[0]}{percent}"
-            self._screen.print(line, markup=False)
+            self._screen.print(for_terminal(line), markup=False)
 
 
 class _JsonView:

@@ -6,6 +6,7 @@ from rich.text import Text
 
 from providers.lab.status import RackStatus
 from reconciler.views.age import duration
+from reconciler.views.untrusted import for_terminal
 
 
 def rack_table(state: RackStatus) -> Table:
@@ -13,7 +14,7 @@ def rack_table(state: RackStatus) -> Table:
     table = Table(
         box=box.SIMPLE,
         pad_edge=False,
-        title=f"{state.address} · {state.accelerator} · {state.directory}",
+        title=Text(for_terminal(f"{state.address} · {state.accelerator} · {state.directory}")),
         title_justify="left",
     )
     for name in ("machine", "firmware", "power", "MAC", "disk", "up for", "note"):
@@ -21,12 +22,12 @@ def rack_table(state: RackStatus) -> Table:
     for machine in state.machines:
         up = "-" if machine.uptime_seconds is None else duration(machine.uptime_seconds)
         table.add_row(
-            machine.name,
+            Text(for_terminal(machine.name)),
             machine.firmware,
             Text(machine.power, style="green" if machine.power == "on" else "dim"),
             machine.mac,
-            machine.disk_serial,
+            Text(for_terminal(machine.disk_serial)),
             up,
-            machine.note,
+            Text(for_terminal(machine.note)),
         )
     return table

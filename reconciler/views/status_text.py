@@ -1,40 +1,129 @@
-"""The fleet's state as a terminal shows it."""
+"""The fleet's state as a terminal shows it: counts first, and at most a screenful."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from rich import box
+from rich.cells import cell_len
+from rich.console import RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from reconciler.planning.conditions import (
+    CONDITIONS,
+    FleetStatus,
+    GroupSummary,
+    MachineCondition,
+    group_summaries,
+)
 from reconciler.views.age import ago
-from reconciler.views.machine_state import MachineState
 from reconciler.views.untrusted import for_terminal
 from specs.types.display_name import named
 
-_COLOURS = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Unknown": "cyan"}
+MOST_MACHINES = 40
+"""Machines that are shown one by one; of more, only the most pressing are."""
+MOST_GROUPS = 15
+MOST_PRESSING = 15
+COLOURS = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Unknown": "cyan"}
+HEADINGS = ("machine", "group", "condition", "since", "scenario", "last heard", "reason")
+NARROW = 100
+"""Columns below which a terminal has no room for all headings."""
+SHOWN_WHEN_NARROW = frozenset({"machine", "condition", "last heard", "reason"})
+_PRESSING = ("Stalled", "Unknown", "Reconciling")
+_NARROW = "--full shows every machine; --condition, --group, --select and --search choose some"
 
 
-def status_table(states: Iterable[MachineState], now: datetime) -> Table:
-    """Return one row per machine."""
+def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[RenderableType]:
+    """Yield a screenful: the summary, then all machines, or groups and what is not Ready.
+
+    ``width`` is the terminal's, in columns: a narrow one shows less of each machine.
+    """
+    yield summary_line(status)
+    states = status.machines
+    if not states:
+        return
+    if len(states) <= MOST_MACHINES:
+        yield machine_table(states, now, width)
+        return
+    yield _group_table(group_summaries(states, MOST_GROUPS))
+    pressing = sorted(
+        (state for state in states if state.condition != "Ready"),
+        key=lambda state: _PRESSING.index(state.condition),
+    )
+    if pressing:
+        yield machine_table(pressing[:MOST_PRESSING], now, width, cut=True)
+    left = len(pressing) - MOST_PRESSING
+    more = f"and {left:,} more that are not Ready. " if left > 0 else ""
+    yield Text(more + _NARROW, style="dim")
+
+
+def summary_line(status: FleetStatus) -> Text:
+    """Return ``3 machines · Ready 2 · Reconciling 0 · Stalled 1 · Unknown 0``."""
+    line = Text(f"{status.total:,} machine{'' if status.total == 1 else 's'}", style="bold")
+    for condition in CONDITIONS:
+        number = status.counts[condition]
+        style = f"not bold {COLOURS[condition]}" if number else "not bold dim"
+        line.append(" · ", style="not bold dim").append(f"{condition} {number:,}", style=style)
+    return line
+
+
+def machine_table(
+    states: Iterable[MachineCondition], now: datetime, width: int, *, cut: bool = False
+) -> Table:
+    """Return one row per machine; ``cut`` makes each a single line, else reasons are whole."""
+    is_narrow = width < NARROW
     table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("machine", no_wrap=True)
-    table.add_column("group")
-    table.add_column("condition", no_wrap=True)
-    table.add_column("scenario")
-    table.add_column("last heard", no_wrap=True)
-    table.add_column("reason", overflow="fold", ratio=1)
+    for heading in HEADINGS:
+        if heading == "reason":
+            table.add_column(heading, overflow="ellipsis" if cut else "fold", no_wrap=cut, ratio=1)
+        elif not is_narrow or heading in SHOWN_WHEN_NARROW:
+            most = 30 if heading == "group" else None
+            table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=most)
     for state in states:
+        cells = zip(HEADINGS, _cells(state, now), strict=True)
         table.add_row(
-            _shown(state.display_name, state.machine),
-            _shown(state.group_display_name, state.group),
-            Text(state.condition, style=_COLOURS[state.condition]),
-            _shown(state.scenario_display_name, state.run),
-            ago(state.last_seen, now),
-            state.reason,
+            *(
+                Text(cell, style=COLOURS[cell] if heading == "condition" else "")
+                for heading, cell in cells
+                if not is_narrow or heading in SHOWN_WHEN_NARROW
+            )
         )
     return table
 
 
-def _shown(display_name: str, name: str) -> Text:
-    return Text(for_terminal(named(display_name, name)) or "-")
+def full_lines(states: Sequence[MachineCondition], now: datetime) -> Iterator[str]:
+    """Yield a heading and one line per machine, in columns, for tens of thousands."""
+    rows = [HEADINGS, *(_cells(state, now) for state in states)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (
+            cell + " " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)
+        )
+        yield "  ".join(cells).rstrip()
+
+
+def _cells(state: MachineCondition, now: datetime) -> tuple[str, ...]:
+    return (
+        for_terminal(named(state.display_name, state.machine)),
+        for_terminal(named(state.group_display_name, state.group)) or "-",
+        state.condition,
+        ago(state.since, now) if state.since else "-",
+        for_terminal(named(state.scenario_display_name, state.run)) or "-",
+        ago(state.last_seen, now),
+        for_terminal(state.reason),
+    )
+
+
+def _group_table(summaries: Iterable[GroupSummary]) -> Table:
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("group", overflow="ellipsis", no_wrap=True)
+    table.add_column("machines", justify="right", no_wrap=True)
+    for condition in CONDITIONS:
+        table.add_column(condition, justify="right", no_wrap=True)
+    for each in summaries:
+        counts = (
+            Text(f"{number:,}", style=COLOURS[condition] if number else "dim")
+            for condition, number in each.counts.items()
+        )
+        table.add_row(Text(for_terminal(each.place)), Text(f"{each.machines:,}"), *counts)
+    return table

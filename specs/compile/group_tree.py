@@ -37,7 +37,7 @@ class GroupTree:
         self._resources = resources
         self._registry = registry
         self._inherited: dict[str, InheritedSettings] = {"": root}
-        self.names = tuple(sorted(set(resources).union(*map(_lineage, resources))))
+        self.names = tuple(sorted(set(resources).union(*map(_ancestors, resources))))
 
     def display_names(self) -> dict[str, str]:
         """Return what people call the groups that have such a name."""
@@ -60,7 +60,7 @@ class GroupTree:
         resource = self._resources.get(group)
         if resource is None:
             if self._registry.may_define("Group", group):
-                level.doubt_network()
+                level.give_up_network()
         elif not isinstance(resource.model, Group):
             level.forget_network()
         else:
@@ -108,7 +108,7 @@ class _Level:
             sources=self._sources,
         )
 
-    def doubt_network(self) -> None:
+    def give_up_network(self) -> None:
         """Take into account that a document may set the network, and say nothing of it."""
         self._network_is_known = False
 
@@ -168,7 +168,7 @@ class _Level:
         )
 
 
-def _lineage(group: str) -> list[str]:
+def _ancestors(group: str) -> list[str]:
     """Return the group's ancestors and itself."""
     parts = group.split("/")
     return ["/".join(parts[: depth + 1]) for depth in range(len(parts))]

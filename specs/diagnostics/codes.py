@@ -4,7 +4,7 @@ from enum import StrEnum
 
 
 class Code(StrEnum):
-    """RW1xx. A number keeps its meaning for ever; ``specs.diagnostics.catalogue`` explains each."""
+    """RW1xx. A number keeps its meaning for ever; ``specs/codes.toml`` explains each."""
 
     SYNTAX = "RW101"
     TAB = "RW102"

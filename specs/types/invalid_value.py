@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     from pydantic_core import PydanticCustomError
 
 INVALID_VALUE = "rackwright"
-"""The type under which pydantic reports a rejection."""
+"""The type under which pydantic reports an invalid value."""
 
 
 class InvalidValue(ValueError):  # noqa: N818 - the field's answer, which pydantic carries further

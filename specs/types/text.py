@@ -112,8 +112,8 @@ def parsed(parse: Callable[[str], T], value: object) -> T:
         raise not_text()
     try:
         return parse(value)
-    except InvalidValue as rejection:
-        raise rejection.as_pydantic() from None
+    except InvalidValue as refusal:
+        raise refusal.as_pydantic() from None
 
 
 def within(lowest: int, highest: int, text: str) -> str:

@@ -71,7 +71,7 @@ def explain(
     nearest: NearestNames,
     written: Callable[[Path], str | None],
 ) -> list[ModelDiagnostic]:
-    """Return the complaints that the errors of one ``ValidationError`` make.
+    """Return the diagnostics that the errors of one ``ValidationError`` make.
 
     ``written`` returns the text of a scalar as it stands in the file. What only
     follows from another error is left out: a list that is too short because its
@@ -98,7 +98,7 @@ def _path(error: ErrorDetails) -> Path:
     return tuple(part for part in error["loc"] if part != "[key]")
 
 
-def _rejection(case: _Case) -> ModelDiagnostic:
+def _invalid_value(case: _Case) -> ModelDiagnostic:
     message, hint, code, field = (case.context[key] for key in ("message", "hint", "code", "field"))
     path = (*case.path, field) if field else case.path
     at_key = "[key]" in case.error["loc"]
@@ -439,7 +439,7 @@ def _other(case: _Case) -> ModelDiagnostic:
 
 
 _WORDS: dict[str, Callable[[_Case], ModelDiagnostic]] = {
-    INVALID_VALUE: _rejection,
+    INVALID_VALUE: _invalid_value,
     "extra_forbidden": _unknown_field,
     "missing": _missing_field,
     "string_type": _wrong_type("text"),

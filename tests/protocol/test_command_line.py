@@ -148,7 +148,7 @@ def test_serving_without_root_is_refused_by_name(boot_files):
     program = (
         "import os; from pathlib import Path; import reconciler.errors;"
         "from reconciler.cli.commands import cli; from reconciler.cli.serve import serve;"
-        "import reconciler.cli.preflight, reconciler.cli.log, reconciler.app.project;"
+        "import reconciler.app.preflight, reconciler.cli.log, reconciler.app.project;"
         "import reconciler.server.service; from reconciler.cli.refusal import as_refusal\n"
         f"os.setuid({NOBODY})\n"
         "try:\n"

@@ -307,7 +307,7 @@ class TestCommands:
         for command in ("plan", "status"):
             rackwright(command, repository, state)
         project = Project(str(repository.path), None, state)
-        assert project.admission.last is None
+        assert project.revision_policy.last is None
 
 
 @pytest.mark.needs_root

@@ -2,10 +2,9 @@
 
 import pytest
 
-from reconciler.authoring.explanation import chosen, explained, find_code, find_machine
+from reconciler.authoring.explanation import chosen, explained, find_machine
 from reconciler.authoring.rewrite import AuthoringError
 from specs.compile.fleet import compile_fleet
-from specs.diagnostics.catalogue import CATALOGUE
 from specs.fleet import CompiledFleet
 
 FILES = {
@@ -200,19 +199,3 @@ def test_an_unknown_machine_is_answered_with_the_nearest() -> None:
     assert caught.value.action == "Did you mean machine/node-01?"
     with pytest.raises(AuthoringError, match="`rackwright status` lists the machines"):
         find_machine(fleet(), "golden")
-
-
-@pytest.mark.parametrize("code", list(CATALOGUE))
-def test_every_code_of_the_catalogue_is_found_in_either_case(code: str) -> None:
-    assert find_code(code.lower()) is CATALOGUE[code]  # type: ignore[index] # a Code is a str
-
-
-def test_a_code_outside_the_catalogue_is_said_to_be() -> None:
-    with pytest.raises(AuthoringError) as caught:
-        find_code("RW901")
-    assert caught.value.code == "RW935"
-    assert caught.value.cause == (
-        "RW901 is not in the catalogue, which has only the codes of desired state, RW1xx"
-    )
-    with pytest.raises(AuthoringError, match="no problem has the code RW199"):
-        find_code("RW199")

@@ -458,7 +458,7 @@ class TestCache:
     def test_a_cache_that_somebody_else_writes_is_not_waited_for_and_not_replaced(
         self, path: Path, cache: FleetCache, said: Say, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("reconciler.compiled.cache._PATIENCE", 0.01)
+        monkeypatch.setattr("reconciler.compiled.cache._LOCK_TIMEOUT", 0.01)
         with sqlite3.connect(path, isolation_level=None) as database:
             database.execute("BEGIN EXCLUSIVE")
             assert compiled(self.FILES, cache) == plain(whole(self.FILES))

@@ -22,6 +22,7 @@ from agent.wire.enrollment import EnrollmentRequest
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import OperationEvent
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from reconciler.app.status import conditions_of
 from reconciler.errors import TrustError
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.decide import GRANT_LIFETIME
@@ -37,7 +38,6 @@ from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
-from reconciler.views.machine_state import machine_states
 
 NODE = a_machine(1, "clone-golden")
 MAC = NODE.macs[0]
@@ -413,7 +413,8 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     plane.reconcile()
     assert standing() == held
     seen = plane.observed()
-    states = machine_states(fleet, seen, plan(fleet, seen, clock()))
+    machines = fleet.machines.values()
+    states = conditions_of(fleet, machines, FleetHardware(machines), seen, clock())
     assert [state.reason for state in states] == [
         "capture: armed",
         "capture: approved, waits for the fleet's disruptive budget (1 at once)",

@@ -13,13 +13,15 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from providers.imaging.image_record import ImageEntry
+from reconciler.app.status import conditions_of
 from reconciler.authoring.scalar import scalar
 from reconciler.cli.explain import explain
 from reconciler.cli.status import status
+from reconciler.planning.conditions import MachineCondition
 from reconciler.planning.planner import plan
+from reconciler.state.hardware import FleetHardware
 from reconciler.views.image_text import image_table
-from reconciler.views.machine_state import machine_states
-from reconciler.views.status_text import status_table
+from reconciler.views.status_text import machine_table
 from reconciler.views.untrusted import for_terminal
 from specs.compile.fleet import compile_fleet
 from specs.fleet import MACHINE_FIELDS, CompiledFleet
@@ -142,10 +144,13 @@ def printed(table: object) -> str:
     return screen.file.getvalue()
 
 
+def conditions(desired: CompiledFleet) -> tuple[MachineCondition, ...]:
+    machines = desired.machines.values()
+    return conditions_of(desired, machines, FleetHardware(machines), observed(), NOW)
+
+
 def test_status_names_machine_group_and_scenario() -> None:
-    made = plan(fleet(), observed(), NOW)
-    (state,) = machine_states(fleet(), observed(), made)
-    shown = printed(status_table([state], NOW))
+    shown = printed(machine_table(conditions(fleet()), NOW, 140))
     for name in ("計算ノード 7 (node-07)", "東京 (a)", "見る (look 1)"):
         assert name in shown
 
@@ -154,8 +159,7 @@ def test_a_name_that_looks_like_markup_is_shown_as_it_is() -> None:
     text = FLEET.replace("計算ノード 7", "'[red]x[/red]'")
     hostile = compile_fleet({"f.yaml": text.encode()}, "r").fleet
     assert hostile is not None
-    states = machine_states(hostile, observed(), plan(hostile, observed(), NOW))
-    assert "[red]x[/red] (node-07)" in printed(status_table(states, NOW))
+    assert "[red]x[/red] (node-07)" in printed(machine_table(conditions(hostile), NOW, 140))
 
 
 def test_images_are_named_and_described() -> None:

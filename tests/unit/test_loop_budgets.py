@@ -19,6 +19,7 @@ from builders.world import (
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.app.status import conditions_of
 from reconciler.loop.budgets import budgets_of, counted, tracker_of
 from reconciler.loop.candidates import limits
 from reconciler.loop.decide import Arm, WorkView, decide
@@ -27,7 +28,6 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import BUDGET_WINDOW, ObservedMachine, TimedReport
 from reconciler.state.operation_states import AT_WORK, OperationState
 from reconciler.state.work_begun import Impact, WorkBegun
-from reconciler.views.machine_state import machine_states
 from specs.fleet import GroupBudget
 
 _S = OperationState
@@ -378,9 +378,9 @@ def test_status_names_the_budget_that_work_waits_for():
         operations=(a_status(running, _S.STARTED), *approved(waiting)),
         work_begun=(begun(running, at_work=True),),
     )
-    states = {
-        state.machine: state for state in machine_states(desired, world, plan(desired, world, NOW))
-    }
+    machines = desired.machines.values()
+    found = conditions_of(desired, machines, FleetHardware(machines), world, NOW)
+    states = {state.machine: state for state in found}
     assert states[running.machine].reason == "restore: started"
     assert states[waiting.machine].condition == "Reconciling"
     assert states[waiting.machine].reason == (

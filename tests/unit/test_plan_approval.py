@@ -16,7 +16,7 @@ from builders.world import (
     ramdisk,
 )
 
-from reconciler.cli.selection import select
+from reconciler.app.reviewed_plan import select
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.loop.approval import approve
 from reconciler.planning.planner import plan

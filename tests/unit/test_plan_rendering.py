@@ -33,7 +33,7 @@ BUDGET = Budget(20, 100)
 
 
 class Untouchable:
-    """Items of a stored fold that may be counted and looked at one by one, up to a limit."""
+    """Items of a stored plan group that may be counted and looked at one by one, up to a limit."""
 
     def __init__(self, items, limit=10_000):
         self.items, self.left = items, limit
@@ -71,8 +71,8 @@ def big_plan(machines=40_000, limit=10_000):
             for index in range(each)
         ]
     made = plan_of("f00d", NOW, every, BUDGET)
-    folds = tuple(replace(each, items=Untouchable(each.items, limit)) for each in made.folds)
-    return replace(made, folds=folds)
+    groups = tuple(replace(each, items=Untouchable(each.items, limit)) for each in made.groups)
+    return replace(made, groups=groups)
 
 
 BIG = big_plan(limit=200)

@@ -452,8 +452,8 @@ def test_a_plan_that_contradicts_itself_is_found_out():
     assert broken_invariants(remade(made, replace(item, operation=elsewhere))) == (
         "node-17: its steps write other disks than the operation names",
     )
-    (sound,) = made.folds
-    assert broken_invariants(replace(made, folds=(replace(sound, disks=0),))) == (
+    (sound,) = made.groups
+    assert broken_invariants(replace(made, groups=(replace(sound, disks=0),))) == (
         "DESTRUCTIVE restore lab: what is said of its 1 items is not so",
     )
 

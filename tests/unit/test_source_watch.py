@@ -11,12 +11,12 @@ import pytest
 from reconciler.errors import SourceError
 from reconciler.git import watch as watching
 from reconciler.git.tree import SourceTree
-from reconciler.git.watch import Sight, watch
+from reconciler.git.watch import SourceState, watch
 from tests.unit.git_repository import GitRepository
 
 pytestmark = pytest.mark.timeout(20)
 
-Next = Callable[[], "asyncio.Future[Sight]"]
+Next = Callable[[], "asyncio.Future[SourceState]"]
 
 
 @pytest.fixture(autouse=True)
@@ -31,7 +31,7 @@ async def watched(directory: Path, ref: str | None = None) -> AsyncIterator[Next
     stop = asyncio.Event()
     sights = watch(directory, stop, ref)
 
-    def following() -> "asyncio.Future[Sight]":
+    def following() -> "asyncio.Future[SourceState]":
         return asyncio.ensure_future(anext(sights))
 
     try:
@@ -41,7 +41,7 @@ async def watched(directory: Path, ref: str | None = None) -> AsyncIterator[Next
         assert [sight async for sight in sights] == []
 
 
-def files(sight: Sight) -> dict[str, bytes]:
+def files(sight: SourceState) -> dict[str, bytes]:
     assert isinstance(sight, SourceTree), sight
     return dict(sight.files)
 

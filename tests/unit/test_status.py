@@ -19,14 +19,17 @@ from builders.world import (
 )
 from click.testing import CliRunner
 
+from reconciler.app.status import conditions_of
 from reconciler.cli.clear import clear
+from reconciler.errors import ReconcilerError
 from reconciler.planning.planner import plan
 from reconciler.state.database import open_database
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
+from reconciler.state.machine_history import MachineHistory
 from reconciler.state.machines import Machines
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
-from reconciler.views.machine_state import machine_states
 
 _S = OperationState
 NODE = a_machine(1, "clone-golden")
@@ -47,7 +50,8 @@ def heard_as(name, at=NOW):
 def state_of(machine, seen, *statuses):
     world = observed({machine.name: seen}, (an_image(),), statuses)
     fleet = a_fleet(machine)
-    (state,) = machine_states(fleet, world, plan(fleet, world, NOW))
+    machines = fleet.machines.values()
+    (state,) = conditions_of(fleet, machines, FleetHardware(machines), world, NOW)
     return state.condition, state.reason
 
 
@@ -148,3 +152,116 @@ def test_clear_finds_the_hardware_by_name(lost, name, mac, asked, cleared):
     barred = Machines(database).quarantine(NODE.name, NODE.hardware_identities)
     assert (barred == "") is cleared
     database.close()
+
+
+# --- clear several ----------------------------------------------------------------------
+
+
+SECOND = a_machine(2)
+
+
+@pytest.fixture
+def two(lost):
+    """Return what ``lost`` does, with a second machine in quarantine and a third that is well."""
+    fleet = lost.with_name("fleet")
+    fleet.mkdir()
+    more = "".join(
+        "---\napiVersion: rackwright/v1alpha1\nkind: Machine\n"
+        f"metadata: {{name: {machine.name}}}\n"
+        f"spec: {{group: lab, hardware: {{macs: ['{machine.macs[0]}']}}}}\n"
+        for machine in (SECOND, a_machine(3))
+    )
+    text = FLEET.format(name="node-01", mac=NODE.macs[0]) + more
+    (fleet / "fleet.yaml").write_text(text, "utf-8")
+    database = open_database(lost / "rackwright.db")
+    observations = Machines(database)
+    observations.set_quarantine("node-02", (f"mac:{SECOND.macs[0]}",), "[/dev/sda] \x1b[31m", NOW)
+    observations.set_quarantine("gone-01", ("mac:52:54:00:77:00:88",), "alarm", NOW)
+    database.close()
+    return lost
+
+
+def asked_to_clear(state, *arguments):
+    fleet = state.with_name("fleet")
+    options = ["--repo", str(fleet), "--state", str(state)]
+    return CliRunner().invoke(
+        clear, [*arguments, *options], standalone_mode=False, catch_exceptions=False
+    )
+
+
+def left(state):
+    database = open_database(state / "rackwright.db")
+    history = MachineHistory(database)
+    names = sorted(each.machine for each in history.quarantines())
+    database.close()
+    return names
+
+
+def test_all_that_there_is_to_clear_is_cleared_a_line_each(two):
+    done = asked_to_clear(two, "--all", "--yes")
+    assert done.output.splitlines() == [
+        f"node-01: quarantine lifted; operation {cloned().op_id[:12]} is failed",
+        "node-02: quarantine lifted",
+        "gone-01: quarantine lifted",
+    ]
+    assert left(two) == []
+    assert asked_to_clear(two, "--all", "--yes").output == "there was nothing to clear\n"
+
+
+def test_a_selector_clears_only_what_it_means(two):
+    assert asked_to_clear(two, "--select", "name=*2", "--yes").output == (
+        "node-02: quarantine lifted\n"
+    )
+    assert left(two) == ["gone-01", "node-01"]
+
+
+def test_several_names_are_cleared_in_their_order(two):
+    done = asked_to_clear(two, "node-02", "node-03", "node-01", "--yes", "--as", "verified")
+    assert done.output.splitlines() == [
+        "node-02: quarantine lifted",
+        "node-03: there was nothing to clear",
+        f"node-01: quarantine lifted; operation {cloned().op_id[:12]} is verified",
+    ]
+
+
+@pytest.mark.parametrize("arguments", [("--all",), ("--select", "name=*"), ("node-01", "node-02")])
+def test_nothing_of_several_is_cleared_without_a_yes(two, arguments):
+    with pytest.raises(ReconcilerError) as caught:
+        asked_to_clear(two, *arguments)
+    assert caught.value.code == "RW917"
+    assert left(two) == ["gone-01", "node-01", "node-02"]
+
+
+def test_the_list_shows_what_would_be_cleared_and_cannot_steer_the_terminal(two, capsys):
+    with pytest.raises(ReconcilerError):
+        clear.main(
+            ["--all", "--repo", str(two.with_name("fleet")), "--state", str(two)],
+            standalone_mode=False,
+        )
+    assert capsys.readouterr().err.splitlines() == [
+        f"node-01: quarantined: alarm; operation {cloned().op_id[:12]} of unknown outcome: because",
+        "node-02: quarantined: [/dev/sda] \\x1b[31m",
+        "gone-01: quarantined: alarm",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "cause"),
+    [
+        ((), "no machine is named"),
+        (("node-01", "--all"), "both names and --all are given"),
+        (("--select", "name=*", "--all"), "both --select and --all are given"),
+    ],
+)
+def test_machines_are_named_in_exactly_one_way(two, arguments, cause):
+    with pytest.raises(ReconcilerError) as caught:
+        asked_to_clear(two, *arguments)
+    assert (caught.value.code, caught.value.cause) == ("RW916", cause)
+
+
+def test_the_reason_is_kept_in_the_history(two):
+    asked_to_clear(two, "node-01", "--reason", "it boots and is as it should be")
+    database = open_database(two / "rackwright.db")
+    last = Ledger(database).history(cloned().op_id)[-1]
+    database.close()
+    assert (last.state, last.reason) == (_S.FAILED, "it boots and is as it should be")

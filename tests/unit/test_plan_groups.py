@@ -5,10 +5,10 @@ from builders.world import NOW, a_disk, a_fleet, a_machine, an_image, observed, 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from reconciler.planning.fold import KEPT_NAMES, KEPT_REASONS, Reason, fold
+from reconciler.planning.groups import KEPT_NAMES, KEPT_REASONS, Reason, group_items
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from reconciler.planning.planner import plan
-from reconciler.planning.rollup import roll_up
+from reconciler.planning.summary import summarize
 from specs.diagnostics.position import Position
 from specs.fleet import Origin
 
@@ -52,7 +52,7 @@ def restores(count):
 
 def test_items_of_one_risk_action_cause_and_group_are_one_fold():
     elsewhere = Origin(Position("groups.yaml", 9, 5))
-    found = fold(
+    found = group_items(
         [
             an_item("c"),
             an_item("a"),
@@ -72,7 +72,7 @@ def test_items_of_one_risk_action_cause_and_group_are_one_fold():
 
 
 def test_a_destructive_fold_counts_disks_bytes_and_what_has_no_backup():
-    (each,) = restores(3).folds
+    (each,) = restores(3).groups
     assert (each.count, each.to_start, each.disks, each.disks_without_backup) == (3, 3, 3, 3)
     assert each.bytes_to_move == 3 * 400 * 1024 * 1024
     assert each.slowest_seconds == 180 + 5
@@ -81,13 +81,13 @@ def test_a_destructive_fold_counts_disks_bytes_and_what_has_no_backup():
 
 
 def test_the_most_common_reason_comes_first():
-    (each,) = fold([an_item("a", reason="rare"), an_item("b"), an_item("c")])
+    (each,) = group_items([an_item("a", reason="rare"), an_item("b"), an_item("c")])
     assert each.reasons == (Reason("no image", 2, "Capture it"), Reason("rare", 1, "Capture it"))
 
 
 def test_too_many_wordings_of_what_is_unblocked_alike_count_as_one_reason():
     said = [an_item(f"n{n:02}", reason=f"disk {n:02} is full") for n in range(KEPT_REASONS + 1)]
-    (each,) = fold([*said, an_item("x", reason="held", unblock="Wait")])
+    (each,) = group_items([*said, an_item("x", reason="held", unblock="Wait")])
     assert each.reasons == (
         Reason("disk 00 is full", KEPT_REASONS + 1, "Capture it", KEPT_REASONS + 1),
         Reason("held", 1, "Wait"),
@@ -95,18 +95,18 @@ def test_too_many_wordings_of_what_is_unblocked_alike_count_as_one_reason():
 
 
 def test_another_operation_makes_another_digest_and_another_time_does_not():
-    first, second = restores(1).folds[0], restores(1).folds[0]
+    first, second = restores(1).groups[0], restores(1).groups[0]
     assert first.digest == second.digest
     (item,) = first.items
     moved = replace(item, operation=replace(item.operation, op_id="f" * 32))
-    assert fold([moved])[0].digest != first.digest
-    assert fold([replace(item, observed_at=None)])[0].digest == first.digest
+    assert group_items([moved])[0].digest != first.digest
+    assert group_items([replace(item, observed_at=None)])[0].digest == first.digest
 
 
 @given(items)
 def test_folds_do_not_depend_on_the_order_of_items_and_lose_none(given_items):
-    found = fold(given_items)
-    assert found == fold(reversed(given_items))
+    found = group_items(given_items)
+    assert found == group_items(reversed(given_items))
     assert sum(each.count for each in found) == len(given_items)
     assert sorted(item.line for each in found for item in each.items) == sorted(
         item.line for item in given_items
@@ -114,15 +114,15 @@ def test_folds_do_not_depend_on_the_order_of_items_and_lose_none(given_items):
 
 
 @given(items)
-def test_a_fold_names_its_first_items(given_items):
-    for each in fold(given_items):
+def test_a_plan_group_names_its_first_items(given_items):
+    for each in group_items(given_items):
         assert each.names == tuple(sorted(item.name for item in each.items))[:KEPT_NAMES]
 
 
 @given(items, st.integers(1, 12))
 def test_rows_lose_no_item_keep_the_order_of_risks_and_fit(given_items, limit):
-    folds = fold(given_items)
-    rows = roll_up(folds, limit)
+    groups = group_items(given_items)
+    rows = summarize(groups, limit)
     assert sum(row.count for row in rows) == len(given_items)
     places = [RISKS.index(row.risk) for row in rows]
     assert places == sorted(places)
@@ -130,7 +130,7 @@ def test_rows_lose_no_item_keep_the_order_of_risks_and_fit(given_items, limit):
     for row in rows:
         assert all(
             each.group == row.group or not row.group or each.group.startswith(f"{row.group}/")
-            for each in row.folds
+            for each in row.members
         )
 
 
@@ -139,12 +139,12 @@ def test_the_destructive_are_rolled_up_last():
         an_item(f"d{n}", risk=Risk.DESTRUCTIVE, group=f"tokyo/row{n}", unblock="") for n in range(4)
     ]
     waiting = [an_item(f"b{n}", group=f"osaka/row{n}") for n in range(9)]
-    rows = roll_up(fold([*risky, *waiting]), 5)
+    rows = summarize(group_items([*risky, *waiting]), 5)
     assert [(row.risk, row.group, row.count) for row in rows] == [
         *[(Risk.DESTRUCTIVE, f"tokyo/row{n}", 1) for n in range(4)],
         (Risk.BLOCKED, "osaka", 9),
     ]
-    rows = roll_up(fold([*risky, *waiting]), 2)
+    rows = summarize(group_items([*risky, *waiting]), 2)
     assert [(row.group, row.count) for row in rows] == [("tokyo", 4), ("osaka", 9)]
 
 
@@ -155,9 +155,9 @@ def test_groups_roll_up_to_the_nearest_ancestor_that_fits():
         for row in range(3)
         for rack in range(4)
     ]
-    rows = roll_up(fold(spread), 6)
+    rows = summarize(group_items(spread), 6)
     assert [row.group for row in rows] == [
         f"{site}/row{row}" for site in ("osaka", "tokyo") for row in range(3)
     ]
-    assert [row.group for row in roll_up(fold(spread), 5)] == ["osaka", "tokyo"]
-    assert [row.group for row in roll_up(fold(spread), 1)] == [""]
+    assert [row.group for row in summarize(group_items(spread), 5)] == ["osaka", "tokyo"]
+    assert [row.group for row in summarize(group_items(spread), 1)] == [""]

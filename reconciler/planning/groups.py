@@ -21,10 +21,10 @@ _ORDER = {risk: place for place, risk in enumerate(RISKS)}
 
 @dataclass(frozen=True, slots=True)
 class Reason:
-    """A reason and how many items of the fold have it, or have one much like it.
+    """A reason and how many items of the plan group have it, or have one much like it.
 
     Where machines say the same in too many wordings (each names its own disks), those
-    that are unblocked alike count as one, and ``text`` is the first example.
+    that are unblocked the same way count as one, and ``text`` is the first example.
     """
 
     text: str
@@ -34,10 +34,10 @@ class Reason:
 
 
 @dataclass(frozen=True, slots=True)
-class Fold:
+class PlanGroup:
     """The items of one (risk, action, cause, group).
 
-    Two folds are equal when their aggregates are; ``digest`` stands for the items.
+    Two plan groups are equal when their aggregates are; ``digest`` stands for the items.
     """
 
     risk: Risk
@@ -75,15 +75,15 @@ class Fold:
 Key = tuple[Risk, str, str, Origin | None]
 
 
-def fold(items: Iterable[PlanItem]) -> tuple[Fold, ...]:
-    """Return the folds of ``items``, largest risk first, then by action, group and cause.
+def group_items(items: Iterable[PlanItem]) -> tuple[PlanGroup, ...]:
+    """Return the plan groups of ``items``, largest risk first, then by action, group and cause.
 
     A pure function of the set of items: their order does not matter.
     """
     found: dict[Key, list[PlanItem]] = {}
     for item in items:
         found.setdefault(_key(item), []).append(item)
-    return tuple(_fold(key, found[key]) for key in sorted(found, key=_place))
+    return tuple(_plan_group(key, found[key]) for key in sorted(found, key=_place))
 
 
 def _key(item: PlanItem) -> Key:
@@ -102,7 +102,7 @@ def _place(key: Key) -> tuple[int, str, str, Position, tuple[str, ...]]:
     )
 
 
-def _fold(key: Key, items: Iterable[PlanItem]) -> Fold:
+def _plan_group(key: Key, items: Iterable[PlanItem]) -> PlanGroup:
     risk, action, group, cause = key
     ordered = tuple(sorted(items, key=lambda item: (item.name, item.line)))
     times = [item.observed_at for item in ordered if item.observed_at is not None]
@@ -110,7 +110,7 @@ def _fold(key: Key, items: Iterable[PlanItem]) -> Fold:
     reasons = merged_reasons(Reason(text, n, unblock) for (text, unblock), n in said.items())
     images = {f"{image.name} {image.manifest[:12]}" for item in ordered for image in item.images}
     disks = [disk for item in ordered for disk in item.disks]
-    return Fold(
+    return PlanGroup(
         risk=risk,
         action=action,
         cause=cause,
@@ -141,11 +141,11 @@ def merged_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
         equal.setdefault((reason.text, reason.unblock), []).append(reason)
     found = [_counted(each, each[0].wordings) for each in equal.values()]
     if len(found) > KEPT_REASONS:
-        alike: dict[tuple[str, str], list[Reason]] = {}
+        merged: dict[tuple[str, str], list[Reason]] = {}
         for reason in sorted(found, key=lambda each: each.text):
             key = ("", reason.unblock) if reason.unblock else (reason.text, "")
-            alike.setdefault(key, []).append(reason)
-        found = [_counted(each, sum(one.wordings for one in each)) for each in alike.values()]
+            merged.setdefault(key, []).append(reason)
+        found = [_counted(each, sum(one.wordings for one in each)) for each in merged.values()]
     return tuple(sorted(found, key=lambda each: (-each.count, each.text)))
 
 

@@ -7,8 +7,8 @@ import pytest
 
 from reconciler.git.commit_policy import (
     Accept,
+    Ancestry,
     Decision,
-    Lineage,
     Refuse,
     decide,
     lost,
@@ -53,8 +53,8 @@ class Signatures:
 def continued(*commits: tuple[str, CompiledCommits | None], **signed: str | Finding) -> Decision:
     """Decide on the last of the commits, the first being the accepted one."""
     first, *between, last = [revision(letter, says) for letter, says in commits]
-    lineage = Lineage("continues", first, tuple(between))
-    return decide(last, lineage, Signatures(signed))
+    ancestry = Ancestry("continues", first, tuple(between))
+    return decide(last, ancestry, Signatures(signed))
 
 
 def code(decision: Decision) -> str:
@@ -142,20 +142,20 @@ class TestCommitsBetween:
     def test_only_those_that_change_something_are_verified(self) -> None:
         signatures = Signatures({"z": "jane"})
         between = tuple(revision(letter, JANE) for letter in "bcdef")
-        lineage = Lineage("continues", revision("a", JANE), between)
-        decide(revision("z", JANE), lineage, signatures)
+        ancestry = Ancestry("continues", revision("a", JANE), between)
+        decide(revision("z", JANE), ancestry, signatures)
         assert signatures.asked == ["z"]
 
 
 class TestHistory:
     def test_the_accepted_commit_itself_needs_no_second_look(self) -> None:
-        lineage = Lineage("same", revision("a", JANE))
-        assert isinstance(decide(revision("a", JANE), lineage, Signatures({})), Accept)
+        ancestry = Ancestry("same", revision("a", JANE))
+        assert isinstance(decide(revision("a", JANE), ancestry, Signatures({})), Accept)
 
     @pytest.mark.parametrize("says", [NONE, JANE])
     def test_a_rewritten_history_is_refused_whoever_signed_it(self, says: CompiledCommits) -> None:
-        lineage = Lineage("differs", revision("a", says))
-        decision = decide(revision("b", says, "New start"), lineage, Signatures({"b": "jane"}))
+        ancestry = Ancestry("differs", revision("a", says))
+        decision = decide(revision("b", says, "New start"), ancestry, Signatures({"b": "jane"}))
         assert isinstance(decision, Refuse)
         assert str(decision.error) == (
             "RW735: the history was rewritten: the commit bbbbbbbbbbbb (Jane: New start) does not "
@@ -165,8 +165,8 @@ class TestHistory:
         )
 
     def test_going_back_is_told_from_a_rewritten_history(self) -> None:
-        lineage = Lineage("goes back", revision("b", JANE))
-        decision = decide(revision("a", JANE, "Old"), lineage, Signatures({"a": "jane"}))
+        ancestry = Ancestry("goes back", revision("b", JANE))
+        decision = decide(revision("a", JANE, "Old"), ancestry, Signatures({"a": "jane"}))
         assert isinstance(decision, Refuse)
         assert str(decision.error) == (
             "RW735: the commit aaaaaaaaaaaa (Jane: Old) is older than bbbbbbbbbbbb (Jane: Add "
@@ -266,7 +266,7 @@ def test_files_outside_git_name_the_commit_that_they_would_replace() -> None:
 def test_many_signers_and_long_subjects_stay_short() -> None:
     says = policy(*(f"p{number}" for number in range(9)))
     candidate = revision("b", says, "x" * 200)
-    decision = decide(candidate, Lineage("continues", revision("a", says)), Signatures({}))
+    decision = decide(candidate, Ancestry("continues", revision("a", says)), Signatures({}))
     assert isinstance(decision, Refuse)
     assert "p0, p1, p2, p3, p4 or one of 4 more" in decision.error.action
     assert "x" * 71 + "…" in decision.error.cause

@@ -8,7 +8,7 @@ from typing import Any
 from pydantic import TypeAdapter, ValidationError
 
 from reconciler.errors import ReconcilerError
-from reconciler.planning.fold import digest_of
+from reconciler.planning.groups import digest_of
 from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan
 from reconciler.views.plan_document import FORMAT, ItemDocument, PlanDocument

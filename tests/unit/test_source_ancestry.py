@@ -45,9 +45,9 @@ def test_a_fleet_that_was_compiled_before_is_not_read(git_repository, read_blobs
         asked.append(tree)
         return policy if len(asked) == 1 else None
 
-    lineage = reader(git_repository, known).trace(first, second)
-    assert lineage.accepted.policy is policy
-    assert asked == [lineage.accepted.commit.tree]
+    ancestry = reader(git_repository, known).trace(first, second)
+    assert ancestry.accepted.policy is policy
+    assert asked == [ancestry.accepted.commit.tree]
     assert read_blobs == []
 
 
@@ -59,8 +59,8 @@ def test_commits_in_between_are_read_by_what_they_change(git_repository, read_bl
         {"image.yaml": changed},
         {"image.yaml": IMAGE},
     )
-    lineage = reader(git_repository, lambda _tree: None).trace(commits[0], commits[2])
-    assert [each.policy for each in lineage.between] == [lineage.accepted.policy]
+    ancestry = reader(git_repository, lambda _tree: None).trace(commits[0], commits[2])
+    assert [each.policy for each in ancestry.between] == [ancestry.accepted.policy]
     assert read_blobs.count(FLEET) == 1
     assert sorted(set(read_blobs[3:])) == sorted({IMAGE, changed})
 

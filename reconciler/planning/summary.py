@@ -1,110 +1,110 @@
-"""Many folds as few rows: groups roll up to their ancestors until the rows fit."""
+"""Many plan groups as few rows: machine groups become their ancestors until the rows fit."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from reconciler.planning.fold import KEPT_IMAGES, KEPT_NAMES, Fold, Reason, merged_reasons
+from reconciler.planning.groups import KEPT_IMAGES, KEPT_NAMES, PlanGroup, Reason, merged_reasons
 from reconciler.planning.item import RISKS, Risk
 from specs.diagnostics.position import Position
 
 
 @dataclass(frozen=True, slots=True)
-class Row:
-    """Folds of one risk that are shown as one; most often a single one."""
+class SummaryRow:
+    """Plan groups of one risk that are shown as one; most often a single one."""
 
     group: str
-    """The common ancestor of the folds' groups, or the group of the only one."""
-    folds: tuple[Fold, ...]
+    """The common ancestor of the members' machine groups, or that of the only one."""
+    members: tuple[PlanGroup, ...]
 
     @property
     def risk(self) -> Risk:
-        """Return the risk that all folds share."""
-        return self.folds[0].risk
+        """Return the risk that all members share."""
+        return self.members[0].risk
 
     @property
     def actions(self) -> tuple[str, ...]:
         """Return the different actions, in the order of their names."""
-        return tuple(sorted({each.action for each in self.folds}))
+        return tuple(sorted({each.action for each in self.members}))
 
     @property
     def groups(self) -> tuple[str, ...]:
         """Return the different groups, in the order of their names."""
-        return tuple(sorted({each.group for each in self.folds}))
+        return tuple(sorted({each.group for each in self.members}))
 
     @property
     def causes(self) -> tuple[Position, ...]:
         """Return the different places where the wish was written, in their order."""
-        return tuple(sorted({each.cause.position for each in self.folds if each.cause}))
+        return tuple(sorted({each.cause.position for each in self.members if each.cause}))
 
     @property
     def count(self) -> int:
         """Return the number of items."""
-        return sum(each.count for each in self.folds)
+        return sum(each.count for each in self.members)
 
     @property
     def disks(self) -> int:
         """Return the number of disks that would be overwritten."""
-        return sum(each.disks for each in self.folds)
+        return sum(each.disks for each in self.members)
 
     @property
     def disks_without_backup(self) -> int:
         """Return how many of the disks have no backup."""
-        return sum(each.disks_without_backup for each in self.folds)
+        return sum(each.disks_without_backup for each in self.members)
 
     @property
     def bytes_to_move(self) -> int:
         """Return the most that will cross the network."""
-        return sum(each.bytes_to_move for each in self.folds)
+        return sum(each.bytes_to_move for each in self.members)
 
     @property
     def slowest_seconds(self) -> int:
         """Return the estimate for the slowest machine; 0 where there is none."""
-        return max(each.slowest_seconds for each in self.folds)
+        return max(each.slowest_seconds for each in self.members)
 
     @property
     def oldest(self) -> datetime | None:
         """Return the time of the oldest observation."""
-        times = [each.oldest for each in self.folds if each.oldest is not None]
+        times = [each.oldest for each in self.members if each.oldest is not None]
         return min(times, default=None)
 
     @property
     def newest(self) -> datetime | None:
         """Return the time of the newest observation."""
-        times = [each.newest for each in self.folds if each.newest is not None]
+        times = [each.newest for each in self.members if each.newest is not None]
         return max(times, default=None)
 
     @property
     def never_observed(self) -> int:
         """Return how many items rest on no observation at all."""
-        return sum(each.never_observed for each in self.folds)
+        return sum(each.never_observed for each in self.members)
 
     @property
     def reasons(self) -> tuple[Reason, ...]:
-        """Return the reasons that the folds keep, the most common first."""
-        return merged_reasons(reason for each in self.folds for reason in each.reasons)
+        """Return the reasons that the members keep, the most common first."""
+        return merged_reasons(reason for each in self.members for reason in each.reasons)
 
     @property
     def names(self) -> tuple[str, ...]:
         """Return the first names."""
-        return tuple(name for each in self.folds for name in each.names)[:KEPT_NAMES]
+        return tuple(name for each in self.members for name in each.names)[:KEPT_NAMES]
 
     @property
     def images(self) -> tuple[str, ...]:
         """Return the images on their way, as ``name digest``; more than are shown, if more."""
-        found = sorted({image for each in self.folds for image in each.images})
+        found = sorted({image for each in self.members for image in each.images})
         return tuple(found[: KEPT_IMAGES + 1])
 
 
-def roll_up(folds: Iterable[Fold], limit: int) -> tuple[Row, ...]:
-    """Return rows in the folds' order, at most ``limit`` if one row per risk allows it.
+def summarize(groups: Iterable[PlanGroup], limit: int) -> tuple[SummaryRow, ...]:
+    """Return rows in the order of the plan groups, at most ``limit`` if one row per risk allows it.
 
-    The least risk is rolled up first and the destructive last: first the causes
+    The least risk is summarized first and the destructive last: first the causes
     of one group, then groups to ever higher ancestors, at last different actions.
     """
-    by_risk: dict[Risk, list[Row]] = {risk: [] for risk in RISKS}
-    for each in folds:
-        by_risk[each.risk].append(Row(each.group, (each,)))
+    by_risk: dict[Risk, list[SummaryRow]] = {risk: [] for risk in RISKS}
+    for each in groups:
+        by_risk[each.risk].append(SummaryRow(each.group, (each,)))
     for risk in reversed(RISKS):
         depth = max((_depth(row.group) for row in by_risk[risk]), default=0)
         for level in range(depth, -1, -1):
@@ -120,23 +120,23 @@ def _depth(group: str) -> int:
     return len(group.split("/")) if group else 0
 
 
-def _merged(rows: Sequence[Row], level: int, *, by_action: bool) -> list[Row]:
+def _merged(rows: Sequence[SummaryRow], level: int, *, by_action: bool) -> list[SummaryRow]:
     """Return rows whose groups agree in their first ``level`` parts as one."""
-    found: dict[tuple[str, str], list[Row]] = {}
+    found: dict[tuple[str, str], list[SummaryRow]] = {}
     for row in rows:
         is_above = row.group.count("/") < level
         ancestor = row.group if is_above else "/".join(row.group.split("/")[:level])
         # By action, only rows of one were merged so far.
-        action = row.folds[0].action if by_action else ""
+        action = row.members[0].action if by_action else ""
         found.setdefault((action, ancestor), []).append(row)
     return [_together(members) for members in found.values()]
 
 
-def _together(rows: Sequence[Row]) -> Row:
+def _together(rows: Sequence[SummaryRow]) -> SummaryRow:
     if len(rows) == 1:
         return rows[0]
-    folds = tuple(each for row in rows for each in row.folds)
-    return Row(_ancestor([row.group for row in rows]), folds)
+    groups = tuple(each for row in rows for each in row.members)
+    return SummaryRow(_ancestor([row.group for row in rows]), groups)
 
 
 def _ancestor(groups: Sequence[str]) -> str:

@@ -1,0 +1,135 @@
+"""What a person clears: quarantines, and operations of which nobody knows how they ended."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from reconciler.errors import ReconcilerError
+from reconciler.state.database import Database
+from reconciler.state.ledger import Ledger
+from reconciler.state.machine_history import MachineHistory, Quarantine
+from reconciler.state.machines import Machines
+from reconciler.state.operation import OperationStatus
+from reconciler.state.operation_states import OperationState
+from specs.fleet import CompiledFleet, CompiledMachine
+
+SHORT = 12
+
+
+class Clearing(NamedTuple):
+    """What there is to clear of one machine; nothing may be."""
+
+    machine: str
+    identities: tuple[str, ...]
+    """Everything that its hardware is known by; empty where only the name is known."""
+    quarantines: tuple[Quarantine, ...]
+    operations: tuple[OperationStatus, ...]
+
+    @property
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to clear."""
+        return not self.quarantines and not self.operations
+
+    @property
+    def findings(self) -> tuple[str, ...]:
+        """Return what would be cleared, each as a clause for people."""
+        return (
+            *(f"quarantined: {each.reason}" for each in self.quarantines),
+            *(
+                f"operation {each.operation.op_id[:SHORT]} of unknown outcome: {each.reason}"
+                for each in self.operations
+            ),
+        )
+
+
+class Clearings:
+    """Finds what there is to clear, and clears it."""
+
+    def __init__(self, database: Database, fleet: CompiledFleet) -> None:
+        self._ledger = Ledger(database)
+        self._machines = Machines(database)
+        self._fleet = fleet
+        self._quarantines = MachineHistory(database).quarantines()
+        self._unknown = tuple(
+            status
+            for status in self._ledger.under_way()
+            if status.state is OperationState.INDETERMINATE
+        )
+
+    def of_names(self, names: Iterable[str]) -> tuple[Clearing, ...]:
+        """Return what there is to clear of machines by name, in their order.
+
+        A name that no machine has is that of the hardware which had it last.
+        """
+        return tuple(self._of_name(name) for name in dict.fromkeys(names))
+
+    def of_machines(self, machines: Iterable[CompiledMachine]) -> tuple[Clearing, ...]:
+        """Return what there is to clear of some machines; those with nothing are left out."""
+        found = (self._clearing(each.name, each.hardware_identities) for each in machines)
+        return tuple(each for each in found if not each.is_empty)
+
+    def of_all(self) -> tuple[Clearing, ...]:
+        """Return all that there is to clear, also of hardware that no document has any more."""
+        found = self.of_machines(self._fleet.machines.values())
+        done = {id(each) for one in found for each in (*one.quarantines, *one.operations)}
+        left = [each.machine for each in self._quarantines if id(each) not in done]
+        left += [each.operation.machine for each in self._unknown if id(each) not in done]
+        others = (self._clearing(name, self._ledger.known_as(name)) for name in dict.fromkeys(left))
+        return (*found, *(each for each in others if not each.is_empty))
+
+    def clear(
+        self, each: Clearing, outcome: OperationState, actor: str, reason: str, now: datetime
+    ) -> tuple[str, ...]:
+        """Clear one machine; return what was done, each as a clause.
+
+        StateError RW704 where another process moved an operation meanwhile.
+        """
+        done = []
+        if self._machines.clear_quarantine(each.machine, each.identities):
+            done.append("quarantine lifted")
+        for status in each.operations:
+            self._ledger.move(
+                status.operation.op_id,
+                status.state,
+                outcome,
+                attempt=status.attempt,
+                at=now,
+                actor=actor,
+                reason=reason or f"{actor} looked at the machine",
+            )
+            done.append(f"operation {status.operation.op_id[:SHORT]} is {outcome}")
+        return tuple(done)
+
+    def _of_name(self, name: str) -> Clearing:
+        present = self._fleet.machines.get(name)
+        known = present.hardware_identities if present else self._ledger.known_as(name)
+        return self._clearing(name, known)
+
+    def _clearing(self, name: str, identities: tuple[str, ...]) -> Clearing:
+        if not self._quarantines and not self._unknown:
+            return Clearing(name, identities, (), ())
+        known = {*identities, f"name:{name}"}
+        return Clearing(
+            name,
+            identities,
+            tuple(
+                each
+                for each in self._quarantines
+                if known.intersection(each.identities) or (not identities and each.machine == name)
+            ),
+            tuple(each for each in self._unknown if known.intersection(each.operation.identities)),
+        )
+
+
+def require_one_way(names: tuple[str, ...], select: str, *, everything: bool) -> None:
+    """Refuse a command that names no machines or names them in two ways (RW916)."""
+    ways = [
+        way
+        for way, is_given in (("names", names), ("--select", select), ("--all", everything))
+        if is_given
+    ]
+    if len(ways) != 1:
+        cause = "no machine is named" if not ways else f"both {' and '.join(ways)} are given"
+        raise ReconcilerError(
+            "RW916", cause, "Name machines, or choose them with --select, or say --all"
+        )

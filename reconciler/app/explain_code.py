@@ -1,0 +1,84 @@
+"""What each error code means, from the file ``codes.toml`` of each package.
+
+The files are data, since a package may not import another one for an explanation, and
+since nobody but ``rackwright explain`` reads them.
+"""
+
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
+from typing import NamedTuple
+
+from reconciler.authoring.rewrite import AuthoringError
+from specs.diagnostics.nearest import NearestNames
+
+PACKAGES = ("specs", "agent", "providers", "reconciler")
+PAGE = "docs/reference/codes.md"
+_HEAD = """\
+# Error codes
+
+What each code means, at the length that helps somebody who is stuck. `rackwright explain CODE`
+prints the same entry. This page is generated from `codes.toml` of the four packages.
+
+| codes | of |
+|---|---|
+| RW1xx | documents: what `rackwright validate` reports |
+| RW3xx | network boot |
+| RW4xx | imaging |
+| RW5xx | agents, certificates, tokens |
+| RW6xx | power, and work that a machine does not carry out |
+| RW7xx | state and Git |
+| RW8xx | the virtual rack and the build of the Deploy-OS |
+| RW9xx | commands |
+"""
+
+
+class CodeExplanation(NamedTuple):
+    """One entry: what it is called, how it comes about, what to do."""
+
+    code: str
+    title: str
+    cause: str
+    action: str
+
+
+def code_explanations() -> Mapping[str, CodeExplanation]:
+    """Return every code with its explanation, in the order of the numbers."""
+    found = {
+        code: CodeExplanation(code, **entry)
+        for package in PACKAGES
+        for code, entry in tomllib.loads(
+            files(package).joinpath("codes.toml").read_text("utf-8")
+        ).items()
+    }
+    return dict(sorted(found.items()))
+
+
+def explain_code(text: str) -> CodeExplanation:
+    """Return the entry for a code in either case; AuthoringError RW935 with the nearest if none."""
+    code = text.upper()
+    explanations = code_explanations()
+    if code in explanations:
+        return explanations[code]
+    if not code.startswith("RW"):
+        raise AuthoringError(
+            "RW935",
+            f"{text!r} is neither a machine nor a code",
+            f"Write machine/{text} for a machine, or a code such as RW141",
+        )
+    nearest = NearestNames().find(code, explanations)
+    raise AuthoringError(
+        "RW935",
+        f"there is no code {code!r}",
+        f"Did you mean {nearest} ({explanations[nearest].title})?"
+        if nearest
+        else f"{PAGE} lists all of them",
+    )
+
+
+def codes_page() -> str:
+    """Return the reference page of all codes, as Markdown."""
+    parts = [_HEAD]
+    for entry in code_explanations().values():
+        parts += [f"\n## {entry.code}: {entry.title}\n", f"\n{entry.cause}\n\n{entry.action}\n"]
+    return "".join(parts)

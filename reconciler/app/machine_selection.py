@@ -1,0 +1,92 @@
+"""Which machines a command is about: ``--select``, ``--group``, ``--search``.
+
+The grammar of ``--select`` is in docs/reference/status.md.
+"""
+
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from reconciler.errors import ReconcilerError
+from specs.diagnostics.nearest import NearestNames
+from specs.fleet import CompiledFleet, CompiledMachine, CompiledSelector
+from specs.selection import Selection
+from specs.types.pattern import is_pattern
+
+_EXAMPLE = "Write it as name=node-*,group=tokyo/**,label:role=compute: comma means and"
+
+
+class MachineFilter(NamedTuple):
+    """All parts that are given must match; without any, all machines do."""
+
+    select: str = ""
+    group: str = ""
+    search: str = ""
+
+
+def parse_selection(text: str) -> tuple[CompiledSelector, ...]:
+    """Return the conditions of ``--select``, all of which must match; RW915 for bad ones."""
+    return tuple(_condition(term.strip(), text) for term in text.split(","))
+
+
+def _condition(term: str, text: str) -> CompiledSelector:
+    key, equals, value = term.partition("=")
+    key, value = key.strip(), value.strip()
+    if not equals or not key or not value:
+        raise _unreadable(text, f"{term!r} is no condition of the form key=value")
+    if key == "name":
+        return CompiledSelector(machines=(value,))
+    if key == "group":
+        return CompiledSelector(groups=(value.rstrip("/"),))
+    label = key.removeprefix("label:")
+    if label != key and label:
+        return CompiledSelector(labels={label: (value,)})
+    raise _unreadable(text, f"{key!r} is neither name, nor group, nor label:KEY")
+
+
+def _unreadable(text: str, why: str) -> ReconcilerError:
+    return ReconcilerError("RW915", f"the selection {text!r} cannot be understood: {why}", _EXAMPLE)
+
+
+def filtered(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachine, ...]:
+    """Return the machines that a filter means, in the order of their names."""
+    machines = tuple(fleet.machines.values())
+    if not any(wanted):
+        return machines
+    conditions = parse_selection(wanted.select) if wanted.select else ()
+    if wanted.group:
+        conditions = (*conditions, CompiledSelector(groups=(wanted.group.rstrip("/"),)))
+    groups = {each for machine in machines for each in machine.groups} if conditions else ()
+    selections = [Selection(each, groups) for each in conditions]
+    text = wanted.search.casefold()
+    return tuple(
+        machine
+        for machine in machines
+        if all(each.matches(machine.name, machine.group, machine.labels) for each in selections)
+        and (not text or any(text in name.casefold() for name in _names(machine)))
+    )
+
+
+def _names(machine: CompiledMachine) -> tuple[str, ...]:
+    return machine.name, machine.hostname, machine.display_name
+
+
+def named_machines(fleet: CompiledFleet, names: Iterable[str]) -> tuple[CompiledMachine, ...]:
+    """Return machines by name, each once; RW934 with the nearest for a name that none has."""
+    from reconciler.authoring.explanation import find_machine  # noqa: PLC0415 - slow to load
+
+    return tuple(find_machine(fleet, name) for name in dict.fromkeys(names))
+
+
+def why_none(fleet: CompiledFleet, wanted: MachineFilter) -> str:
+    """Return what to say where a filter means no machine, with what was probably meant."""
+    groups = {each for machine in fleet.machines.values() for each in machine.groups}
+    guesses = NearestNames()
+    conditions = parse_selection(wanted.select) if wanted.select else ()
+    asked = [group for each in conditions for group in each.groups]
+    for group in (*asked, wanted.group.rstrip("/")):
+        if group and not is_pattern(group) and group not in groups:
+            nearest = guesses.find(group, sorted(groups))
+            return f"no machine matches: there is no group {group}" + (
+                f"; did you mean {nearest}?" if nearest else ""
+            )
+    return "no machine matches"

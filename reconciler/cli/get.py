@@ -1,0 +1,94 @@
+"""``rackwright get``: everything about one machine."""
+
+from json import dumps
+from pathlib import Path
+
+import click
+
+from reconciler.cli.options import ref_option, repo_option, state_option
+
+_MACHINE = "machine"
+
+
+@click.command()
+@click.argument("subject", metavar="machine NAME|machine/NAME")
+@click.argument("name", required=False, metavar="")
+@repo_option
+@ref_option
+@state_option
+@click.option("--full", is_flag=True, help="Show all that is kept of boots and history.")
+@click.option(
+    "--svg",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="Also write a picture of the disks here, replacing what is there.",
+)
+@click.option(
+    "--format",
+    "output_format",
+    type=click.Choice(["text", "json", "svg"]),
+    default="text",
+    show_default=True,
+    help="Text for people, JSON for programs, SVG for a picture of the disks.",
+)
+def get(  # noqa: PLR0913, PLR0917 - one argument per option
+    subject: str,
+    name: str | None,
+    repo: str,
+    ref: str | None,
+    state: Path,
+    svg: Path | None,
+    output_format: str,
+    *,
+    full: bool,
+) -> int:
+    """Show one machine: what it shall be, how it stands, hardware, disks, boots, history.
+
+    \b
+    Examples:
+      rackwright get machine node-01
+      rackwright get machine/node-01 --format json
+      rackwright get machine node-01 --svg disks.svg
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    from reconciler.app.machine_details import machine_details  # noqa: PLC0415
+    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
+
+    now = utc_now()
+    details = machine_details(Project(repo, ref, state), _named(subject, name), now)
+    report = details.newest_report
+    picture = ""
+    if svg is not None or output_format == "svg":
+        from reconciler.views.disk_svg import disks_svg  # noqa: PLC0415
+
+        disks = report.report.disks if report else ()
+        picture = disks_svg(details.name, disks, report.at if report else None)
+    if svg is not None:
+        from reconciler.cli.edited_file import write_file  # noqa: PLC0415
+
+        write_file(svg, picture.encode())
+    if output_format == "svg":
+        click.echo(picture, nl=False)
+    elif output_format == "json":
+        from reconciler.views.machine_json import machine_document  # noqa: PLC0415
+
+        click.echo(dumps(machine_document(details, now), indent=2))
+    else:
+        from reconciler.views.console import console  # noqa: PLC0415
+        from reconciler.views.machine_text import machine_parts  # noqa: PLC0415
+
+        screen = console()
+        for part in machine_parts(details, now, screen.width, full=full):
+            screen.print(part)
+    return 0
+
+
+def _named(subject: str, name: str | None) -> str:
+    kind, slash, rest = subject.partition("/")
+    if kind == _MACHINE and rest and name is None:
+        return rest
+    if subject == _MACHINE and name:
+        return name
+    raise click.UsageError(
+        f"write: rackwright get machine {name or rest or (subject if not slash else '')}".rstrip()
+        + ("" if name or rest or subject != _MACHINE else " NAME")
+    )

@@ -1,0 +1,71 @@
+"""One machine as JSON data. Times are ISO 8601 in UTC, sizes bytes."""
+
+from datetime import datetime
+from typing import Any
+
+from attrs import asdict
+
+from reconciler.state.machine_history import PastOperation
+from reconciler.state.observed import TimedReport
+from reconciler.views.machine_details import MachineDetails
+
+FORMAT = "rackwright-machine/1"
+
+
+def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
+    """Return all that is wanted, known and recorded of a machine."""
+    state, quarantine = details.condition, details.quarantine
+    return {
+        "format": FORMAT,
+        "machine": details.name,
+        "displayName": state.display_name,
+        "groupDisplayName": state.group_display_name,
+        "scenarioDisplayName": state.scenario_display_name,
+        "revision": details.revision,
+        "condition": {
+            "condition": state.condition,
+            "reason": state.reason,
+            "since": _time(state.since),
+            "lastSeen": _time(state.last_seen),
+        },
+        "quarantine": quarantine and {"reason": quarantine.reason, "at": _time(quarantine.at)},
+        "wanted": dict(details.wanted),
+        "deployOs": _report(details.seen.ramdisk),
+        "installed": _report(details.seen.installed),
+        "boots": [{**asdict(each), "at": _time(each.at)} for each in details.boots],
+        "operations": [_operation(each, now) for each in details.operations],
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _report(heard: TimedReport | None) -> dict[str, Any] | None:
+    return None if heard is None else {"at": _time(heard.at), **asdict(heard.report)}
+
+
+def _operation(each: PastOperation, now: datetime) -> dict[str, Any]:
+    operation = each.operation
+    return {
+        "operation": operation.op_id,
+        "kind": operation.kind,
+        "machine": operation.machine,
+        "scenario": operation.scenario,
+        "run": operation.run,
+        "revision": operation.revision,
+        "disks": [disk.key() for disk in operation.disks],
+        "state": each.state.value,
+        "approvedBy": each.approved_by,
+        "seconds": each.seconds(now),
+        "events": [
+            {
+                "state": line.state.value,
+                "attempt": line.attempt,
+                "at": _time(line.at),
+                "by": line.actor,
+                "reason": line.reason,
+            }
+            for line in each.lines
+        ],
+    }

@@ -1,0 +1,245 @@
+"""What `status` shows of many machines, and which of them it is asked for."""
+
+import json
+from datetime import timedelta
+from io import StringIO
+
+import pytest
+from builders.world import NOW, a_fleet, a_machine
+from click.testing import CliRunner
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from reconciler.app.machine_selection import MachineFilter, filtered, parse_selection, why_none
+from reconciler.cli.status import status
+from reconciler.errors import ReconcilerError
+from reconciler.planning.conditions import (
+    CONDITIONS,
+    FleetStatus,
+    MachineCondition,
+    count_conditions,
+    group_summaries,
+)
+from reconciler.views.status_text import (
+    MOST_GROUPS,
+    MOST_MACHINES,
+    MOST_PRESSING,
+    full_lines,
+    status_lines,
+)
+
+FLEET = a_fleet(
+    *(
+        a_machine(number, group=group, groups=groups, labels={"role": role})
+        for number, group, groups, role in (
+            (1, "tokyo/row1", ("tokyo", "tokyo/row1"), "compute"),
+            (2, "tokyo/row2", ("tokyo", "tokyo/row2"), "storage"),
+            (3, "osaka", ("osaka",), "compute"),
+            (11, "osaka", ("osaka",), "storage"),
+        )
+    )
+)
+
+
+def a_condition(number, condition="Ready", group="lab", **changes):
+    known = {"reason": "nothing is asked of it", "since": None, "run": "", "last_seen": None}
+    return MachineCondition(f"node-{number:05}", group, condition, **{**known, **changes})
+
+
+def a_status(*states):
+    return FleetStatus(states, count_conditions(states), ())
+
+
+def printed(found, width=140):
+    screen = Console(file=StringIO(), width=width, color_system=None, highlight=False)
+    for part in status_lines(found, NOW, width):
+        screen.print(part)
+    return [line.rstrip() for line in screen.file.getvalue().splitlines()]
+
+
+@pytest.mark.parametrize(
+    ("wanted", "names"),
+    [
+        (MachineFilter(), ["node-01", "node-02", "node-03", "node-11"]),
+        (MachineFilter(select="name=node-0*"), ["node-01", "node-02", "node-03"]),
+        (MachineFilter(select="group=tokyo/**"), ["node-01", "node-02"]),
+        (MachineFilter(select="group=tokyo"), ["node-01", "node-02"]),
+        (MachineFilter(select="label:role=compute"), ["node-01", "node-03"]),
+        (MachineFilter(select="name=*1, label:role=compute"), ["node-01"]),
+        (MachineFilter(select="name=node-0*,name=*1"), ["node-01"]),
+        (MachineFilter(group="tokyo/"), ["node-01", "node-02"]),
+        (MachineFilter(group="tokyo/row2", select="label:role=compute"), []),
+        (MachineFilter(search="E-1"), ["node-11"]),
+    ],
+)
+def test_all_parts_of_a_filter_must_match(wanted, names):
+    assert [machine.name for machine in filtered(FLEET, wanted)] == names
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("node-01", "'node-01' is no condition of the form key=value"),
+        ("name=", "'name=' is no condition of the form key=value"),
+        ("role=compute", "'role' is neither name, nor group, nor label:KEY"),
+        ("label:=x", "'label:' is neither name, nor group, nor label:KEY"),
+        ("name=a,,group=b", "'' is no condition of the form key=value"),
+    ],
+)
+def test_a_selection_that_cannot_be_understood_is_refused(text, why):
+    with pytest.raises(ReconcilerError) as caught:
+        parse_selection(text)
+    assert caught.value.code == "RW915"
+    assert caught.value.cause == f"the selection {text!r} cannot be understood: {why}"
+    assert caught.value.action.startswith("Write it as name=node-*,group=tokyo/**")
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_selection_or_refused(text):
+    try:
+        found = parse_selection(text)
+    except ReconcilerError as error:
+        assert error.code == "RW915"  # noqa: PT017 - the property is about both outcomes
+    else:
+        assert found
+        filtered(FLEET, MachineFilter(select=text))
+
+
+def test_a_group_that_does_not_exist_is_answered_with_the_nearest():
+    wanted = MachineFilter(group="tokyo/row3")
+    assert why_none(FLEET, wanted) == (
+        "no machine matches: there is no group tokyo/row3; did you mean tokyo/row1?"
+    )
+    assert why_none(FLEET, MachineFilter(search="x")) == "no machine matches"
+
+
+def test_the_first_line_counts_the_machines_by_condition():
+    found = a_status(a_condition(1), a_condition(2, "Stalled"), a_condition(3))
+    assert printed(found)[0] == ("3 machines · Ready 2 · Reconciling 0 · Stalled 1 · Unknown 0")
+    assert printed(a_status(a_condition(1)))[0].startswith("1 machine · ")
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_a_large_fleet_is_a_screenful_with_what_is_stalled_first(width):
+    states = [
+        a_condition(
+            number,
+            CONDITIONS[number % 4] if number % 100 < 4 else "Ready",
+            group=f"site{number % 4}/row{number % 20}/rack{number % 1000}",
+            reason="it waits for somebody",
+            last_seen=NOW - timedelta(seconds=number),
+        )
+        for number in range(4000)
+    ]
+    lines = printed(a_status(*states), width)
+    assert len(lines) <= MOST_GROUPS + 2 * MOST_PRESSING + 10
+    assert any("site0/**" in line for line in lines)
+    listed = [line for line in lines if line.startswith(" node-")]
+    assert len(listed) == MOST_PRESSING
+    assert all(" Stalled " in line for line in listed)
+    assert "and 105 more that are not Ready. --full shows every machine" in " ".join(lines[-2:])
+
+
+def test_every_machine_is_a_line_of_its_own_in_full():
+    states = [a_condition(number, reason=f"reason {number}") for number in range(MOST_MACHINES + 1)]
+    lines = list(full_lines(states, NOW))
+    assert lines[0].split()[:3] == ["machine", "group", "condition"]
+    assert [line.split()[0] for line in lines[1:]] == [state.machine for state in states]
+    assert all(line.endswith(state.reason) for line, state in zip(lines[1:], states, strict=True))
+
+
+def test_groups_are_counted_at_the_deepest_level_that_fits():
+    states = [
+        a_condition(1, group="a/x/1"),
+        a_condition(2, "Stalled", group="a/x/2"),
+        a_condition(3, group="b"),
+    ]
+    assert [(each.place, each.machines) for each in group_summaries(states, 3)] == [
+        ("a/x/1", 1),
+        ("a/x/2", 1),
+        ("b", 1),
+    ]
+    (first, second) = group_summaries(states, 2)
+    assert (first.place, first.counts["Ready"], first.counts["Stalled"]) == ("a/x/**", 1, 1)
+    assert second.place == "b"
+    (all_of_them,) = group_summaries(states, 1)
+    assert (all_of_them.place, all_of_them.machines) == ("**", 3)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["a", "a/b", "a/c/d", "e", ""]), st.integers(1, 9))))
+def test_no_machine_is_lost_or_counted_twice(groups):
+    states = [a_condition(number, group=group) for group, number in groups]
+    for most in (1, 3):
+        rows = group_summaries(states, most)
+        assert sum(row.machines for row in rows) == len(states)
+        assert len(rows) <= most
+
+
+@given(st.text(max_size=60))
+def test_text_of_machines_never_steers_the_terminal(text):
+    found = a_status(a_condition(1, "Stalled", group=text, reason=text, run=text))
+    for lines in (printed(found), list(full_lines(found.machines, NOW))):
+        for line in lines:
+            assert all(character.isprintable() for character in line), line
+
+
+@pytest.mark.parametrize(
+    "text", ["[/dev/sda]", "[bold]x", "[link=http://x]y[/link]", "\x1b[31mred"]
+)
+def test_brackets_of_a_reason_are_shown_as_they_are(text):
+    lines = printed(a_status(a_condition(1, reason=text)))
+    assert any(text.replace("\x1b", "\\x1b") in line for line in lines)
+
+
+DOCUMENTS = """\
+apiVersion: rackwright/v1alpha1
+kind: Network
+metadata: {name: lab}
+spec: {subnet: 10.77.0.0/24, dhcp: {mode: proxy}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {name: lab/row1}
+spec: {network: lab}
+---
+apiVersion: rackwright/v1alpha1
+kind: MachineTable
+metadata: {name: all}
+spec:
+  defaults: {group: lab/row1}
+  rows:
+    - {name: node-01, macs: ["52:54:00:77:00:01"]}
+    - {name: node-02, macs: ["52:54:00:77:00:02"]}
+"""
+
+
+def asked(tmp_path, *options):
+    (tmp_path / "fleet").mkdir(exist_ok=True)
+    (tmp_path / "fleet" / "fleet.yaml").write_text(DOCUMENTS, "utf-8")
+    arguments = ["--repo", str(tmp_path / "fleet"), "--state", str(tmp_path / "state"), *options]
+    return CliRunner().invoke(status, arguments, standalone_mode=False, catch_exceptions=False)
+
+
+def test_the_command_lists_what_was_asked_for(tmp_path):
+    lines = asked(tmp_path, "--search", "02").output.splitlines()
+    assert lines[0] == "1 machine · Ready 1 · Reconciling 0 · Stalled 0 · Unknown 0"
+    assert "node-02" in "".join(lines)
+    assert "node-01" not in "".join(lines)
+    done = asked(tmp_path, "--group", "lab/row2")
+    assert "did you mean lab/row1?" in done.output
+    assert done.return_value == 1
+
+
+def test_people_read_the_display_name_first():
+    lines = printed(a_status(a_condition(1, display_name="計算ノード [7]")))
+    assert any("計算ノード [7] (node-00001)" in line for line in lines)
+
+
+def test_the_document_has_the_counts_and_the_machines(tmp_path):
+    document = json.loads(asked(tmp_path, "--format", "json", "--condition", "ready").output)
+    assert document["counts"] == {"Ready": 2, "Reconciling": 0, "Stalled": 0, "Unknown": 0}
+    assert [each["machine"] for each in document["machines"]] == ["node-01", "node-02"]
+    nobody = json.loads(asked(tmp_path, "--format", "json", "--condition", "Stalled").output)
+    assert nobody["machines"] == []
+    assert nobody["counts"]["Ready"] == 2

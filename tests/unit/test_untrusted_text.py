@@ -1,0 +1,66 @@
+"""Text that machines, images and racks give is shown as it is, whatever is in it."""
+
+from io import StringIO
+
+import pytest
+from builders.world import NOW, a_disk, a_fleet, a_machine, a_status, an_image, observed, ramdisk
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+
+from providers.imaging.image_record import ImageEntry
+from providers.lab.status import MachineStatus, RackStatus
+from reconciler.planning.planner import plan
+from reconciler.state.operation_states import OperationState
+from reconciler.views.image_text import image_table
+from reconciler.views.progress import progress_view
+from reconciler.views.rack_text import rack_table
+
+HOSTILE = ["[/dev/sda]", "[bold]x", "[link=http://x]y[/link]", "\x1b]0;title\x07", "\u202egnp.exe"]
+
+
+def printed(renderable):
+    screen = Console(file=StringIO(), width=1000, color_system=None, highlight=False)
+    screen.print(renderable)
+    return screen.file.getvalue()
+
+
+def image(text):
+    entry = ImageEntry(
+        name=text,
+        digest="d" * 64,
+        created=NOW.isoformat(),
+        disk_size=1,
+        used_bytes=1,
+        stored_bytes=1,
+        sector_size=512,
+        restore_test="failed",
+        problem=text,
+    )
+    return image_table([entry], NOW)
+
+
+def rack(text):
+    machine = MachineStatus(text, "bios", "on", "52:54:00:77:00:01", text, text, 1.0, text)
+    return rack_table(RackStatus(text, "10.77.0.254/24", "kvm", (machine,)))
+
+
+@pytest.mark.parametrize("view", [image, rack])
+@given(text=st.text(max_size=40) | st.sampled_from(HOSTILE))
+def test_no_table_lets_text_steer_the_terminal(view, text):
+    for line in printed(view(text)).split("\n"):
+        assert line.isprintable() or not line
+
+
+@pytest.mark.parametrize("text", HOSTILE[:3])
+def test_progress_shows_brackets_as_they_are(text, monkeypatch):
+    machine = a_machine(1, "clone-golden")
+    world = observed({machine.name: ramdisk(machine, a_disk())}, (an_image(),))
+    operation = plan(a_fleet(machine), world, NOW).items[0].operation
+    failed = a_status(operation, OperationState.FAILED, reason=text)
+    for is_terminal in (True, False):
+        screen = Console(file=StringIO(), width=200, force_terminal=is_terminal, color_system=None)
+        monkeypatch.setattr("reconciler.views.progress.console", lambda screen=screen: screen)
+        with progress_view("text") as view:
+            view.show([failed], NOW)
+        assert text in screen.file.getvalue()
