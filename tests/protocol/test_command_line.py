@@ -256,7 +256,7 @@ def test_a_defect_ends_with_a_code_and_shows_its_traceback_only_on_request():
     program = (
         "import sys, reconciler.cli.plan, reconciler.app.project as w\n"
         "def broken(*_): raise ValueError('boom')\n"
-        "w.Workspace = broken\n"
+        "w.Project = broken\n"
         "from reconciler.cli.main import main\n"
         "sys.argv = ['rackwright', 'plan']; main()"
     )
