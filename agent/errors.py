@@ -6,6 +6,7 @@ CodedError               what a person is told, whatever package it comes from
 │   ├── FencedError      another attempt took over: stop at once, say nothing more
 │   ├── CommandError     an external program failed
 │   │   └── MissingCommandError   it is not there
+│   ├── UnwritableFileError   a file could not be written
 │   └── …                agent.imaging.errors, providers.*.errors
 └── ReconcilerError      reconciler.errors
 
@@ -28,6 +29,7 @@ itself
 """
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 
@@ -103,3 +105,20 @@ class MissingCommandError(CommandError):
         self.program = program
         self.words = "is not installed"
         self.status = None
+
+
+class UnwritableFileError(TerminalError):
+    """A file cannot be written (RW572); it is as it was before.
+
+    ``path`` is the file, ``reason`` the system's words, ``errno`` its number.
+    """
+
+    def __init__(self, path: Path, reason: str, errno: int | None = None) -> None:
+        super().__init__(
+            "RW572",
+            f"{path} cannot be written: {reason}",
+            "Make room there, or let this user write in its folder",
+        )
+        self.path = path
+        self.reason = reason
+        self.errno = errno

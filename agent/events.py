@@ -14,10 +14,9 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from agent.clock import Clock
-from agent.errors import CodedError, TerminalError, TransientError
+from agent.errors import CodedError, TerminalError, TransientError, UnwritableFileError
 from agent.journal import Journal, JournalEntry
 from agent.retry import RetryPolicy, retry
-from agent.whole_file import UnwritableFileError
 from agent.wire.work import OperationEvent, Work
 
 _log = logging.getLogger(__name__)

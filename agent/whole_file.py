@@ -9,11 +9,11 @@ regular file (a device, a pipe, a standard stream) is written to and stays what 
 import os
 import stat
 from collections.abc import Iterable
-from errno import EACCES, EINVAL, ENODATA, ENOTSUP
+from errno import EACCES, EINVAL, ELOOP, ENODATA, ENOTSUP
 from pathlib import Path
 from secrets import token_hex
 
-from agent.errors import TerminalError
+from agent.errors import UnwritableFileError
 
 _MOST_LINKS = 40  # as the kernel
 _ACL = "system.posix_acl_access"
@@ -22,44 +22,30 @@ _OF_THE_CONTENT = frozenset({"security.capability", "security.evm", "security.im
 _TEMPORARY = ".rackwright-"
 
 
-class UnwritableFileError(TerminalError):
-    """A file cannot be written (RW572); it is as it was before.
-
-    ``path`` is the file, ``reason`` the system's words, ``errno`` its number.
-    """
-
-    def __init__(self, path: Path, reason: str, errno: int | None = None) -> None:
-        super().__init__(
-            "RW572",
-            f"{path} cannot be written: {reason}",
-            "Make room there, or let this user write in its folder",
-        )
-        self.path = path
-        self.reason = reason
-        self.errno = errno
-
-
-def write_atomically(
+def write_atomically(  # noqa: PLR0913 - ways to write are few, and each has its caller
     path: Path,
     data: bytes | Iterable[bytes],
     mode: int | None = None,
     *,
+    follow_links: bool = True,
     scratch: Path | None = None,
     sync_names: bool = True,
 ) -> None:
     """Make ``path`` a file with this content, or write to what is there and is no file.
 
     ``mode`` is what a new file gets, before its first byte, and the most that an
-    existing one keeps; without it a new file gets what the umask leaves. The temporary
-    file is made in ``scratch``, a folder of the same file system, else beside the
-    target. With ``sync_names`` off, the caller syncs the folder of many files later.
+    existing one keeps; without it a new file gets what the umask leaves. With
+    ``follow_links`` off, a symbolic link is refused; so the folder's other users cannot
+    lead the write elsewhere, whatever they exchange meanwhile. The temporary file is
+    made in ``scratch``, a folder of the same file system, else beside the target. With
+    ``sync_names`` off, the caller syncs the folder of many files later.
     Raises UnwritableFileError RW572; the old content, or its absence, then stays.
     """
     pieces = (data,) if isinstance(data, bytes) else data
     try:
-        target, status = _target(path)
+        target, status = _target(path, follow_links=follow_links)
         if status is not None and not stat.S_ISREG(status.st_mode):
-            _write_through(target, pieces)
+            _write_through(target, pieces, follow_links=follow_links)
             return
         folder = scratch or target.parent
         temporary = _written(folder, target, status, pieces, mode)
@@ -107,7 +93,7 @@ def sync_folder(folder: Path) -> None:
         os.close(descriptor)
 
 
-def _target(path: Path) -> tuple[Path, os.stat_result | None]:
+def _target(path: Path, *, follow_links: bool) -> tuple[Path, os.stat_result | None]:
     """Return what to write, all links followed, and its status; None where nothing is there.
 
     Links of ``/proc``, where the standard streams are found, cannot be followed by their
@@ -120,6 +106,8 @@ def _target(path: Path) -> tuple[Path, os.stat_result | None]:
             return path, None
         if not stat.S_ISLNK(own.st_mode):
             return path, own
+        if not follow_links:
+            raise OSError(ELOOP, "it is a symbolic link")
         if Path(os.path.realpath(path.parent)).parts[:2] == ("/", "proc"):
             return path, own
         _refuse_planted(path, own)
@@ -135,10 +123,11 @@ def _refuse_planted(link: Path, own: os.stat_result) -> None:
         raise PermissionError(EACCES, "a symbolic link of another user leads there")
 
 
-def _write_through(target: Path, pieces: Iterable[bytes]) -> None:
+def _write_through(target: Path, pieces: Iterable[bytes], *, follow_links: bool) -> None:
     # Without O_CREAT: what is written to was there. With O_APPEND: a standard stream may
     # lead to a file that others write to.
-    descriptor = os.open(target, os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC)
+    flags = os.O_WRONLY | os.O_APPEND | os.O_NOCTTY | os.O_CLOEXEC
+    descriptor = os.open(target, flags if follow_links else flags | os.O_NOFOLLOW)
     with os.fdopen(descriptor, "wb") as file:
         file.writelines(pieces)
 
@@ -180,7 +169,7 @@ def _keep(target: Path, status: os.stat_result, descriptor: int, mode: int | Non
             raise PermissionError(
                 error.errno, f"this user cannot keep its owner {status.st_uid}:{status.st_gid}"
             ) from error
-    kept = {name: os.getxattr(target, name) for name in _attributes(target)}
+    kept = {name: os.getxattr(target, name, follow_symlinks=False) for name in _attributes(target)}
     given = {name: os.getxattr(descriptor, name) for name in _attributes(descriptor)}
     if _ACL in given and _ACL not in kept:
         os.removexattr(descriptor, _ACL)  # inherited from the folder
@@ -196,7 +185,9 @@ def _attributes(target: Path | int) -> list[str]:
     if not hasattr(os, "listxattr"):
         return []
     try:
-        return [name for name in os.listxattr(target) if name not in _OF_THE_CONTENT]
+        # A descriptor has no link to follow, and Python refuses to be told so.
+        names = os.listxattr(target, follow_symlinks=isinstance(target, int))
+        return [name for name in names if name not in _OF_THE_CONTENT]
     except OSError as error:
         if error.errno in (ENODATA, ENOTSUP):
             return []

@@ -59,7 +59,8 @@ def run_command(  # noqa: PLR0913 - a program is started with that many things
     ``timeout`` is in seconds, ``most_output`` in bytes of standard output;
     ``environment`` is added to path and locale. Raises MissingCommandError RW566 when
     the program is not there, CommandError RW565 when its status is not in ``accept``,
-    when it takes longer or prints more.
+    when it takes longer or prints more. The error has the end of standard error and
+    nothing of standard output, which may be a secret.
     """
     words = bytearray()
     with _running(argv, timeout, environment, subprocess.PIPE, has_input=True) as process:
@@ -80,8 +81,7 @@ def run_command(  # noqa: PLR0913 - a program is started with that many things
     stderr = words.decode("utf-8", "replace").strip()
     status = process.returncode
     if status not in accept:
-        said = stderr or _end_of(stdout)
-        raise CommandError(argv, f"ended with status {status}", said, status)
+        raise CommandError(argv, f"ended with status {status}", stderr, status)
     return Completed(status, stdout, stderr)
 
 
@@ -198,7 +198,3 @@ def _keep_end(stream: IO[bytes] | None, words: bytearray) -> None:
     for piece in iter(partial(os.read, _opened(stream).fileno(), _PIECE), b""):
         words += piece
         del words[:-_KEPT_WORDS]
-
-
-def _end_of(output: bytes) -> str:
-    return output[-_KEPT_WORDS:].decode("utf-8", "replace").strip()

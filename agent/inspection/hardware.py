@@ -10,7 +10,7 @@ from agent.wire.report import Hardware
 _MEMORY = re.compile(r"^MemTotal:\s+(\d+) kB$", re.MULTILINE)
 # EFI_GLOBAL_VARIABLE (UEFI 2.10, 3.3). efivarfs puts four bytes of attributes in front.
 _SECURE_BOOT = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-_ATTRIBUTES = 4
+_EFI_ATTRIBUTES = 4
 _ETHERNET = "1"  # ARPHRD_ETHER
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
@@ -67,7 +67,7 @@ def secure_boot_enabled(sysfs: Path) -> bool:
         value = (sysfs / _SECURE_BOOT).read_bytes()
     except OSError:
         return False
-    return value[_ATTRIBUTES:] == b"\x01"
+    return value[_EFI_ATTRIBUTES:] == b"\x01"
 
 
 def physical_macs(sysfs: Path, boot_mac: str = "") -> tuple[str, ...]:

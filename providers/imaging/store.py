@@ -24,10 +24,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
+from agent.errors import UnwritableFileError
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.manifest import Manifest
-from agent.whole_file import UnwritableFileError, sync_folder, write_atomically
+from agent.whole_file import sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,

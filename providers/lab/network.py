@@ -18,7 +18,7 @@ UPLINK = "uplink0"
 """A port without a machine; see ``hold_up``."""
 _PACKAGE = "iproute2"
 _BRIDGE_OPTIONS = "stp_state 0 forward_delay 0 mcast_snooping 0"
-_DEVICE = Path("/dev/net/tun")
+_TAP_DEVICE = Path("/dev/net/tun")
 _TUNSETIFF = 0x400454CA  # linux/if_tun.h
 _IFF_TAP = 0x0002
 _IFF_NO_PI = 0x1000
@@ -85,6 +85,6 @@ def hold_up(interface: str) -> BinaryIO:
     has carrier while a process holds it open; dummy interfaces are missing in small kernels.
     What it is sent is dropped.
     """
-    tap = _DEVICE.open("r+b", buffering=0)
+    tap = _TAP_DEVICE.open("r+b", buffering=0)
     fcntl.ioctl(tap, _TUNSETIFF, struct.pack("16sH22x", interface.encode(), _IFF_TAP | _IFF_NO_PI))
     return tap

@@ -27,16 +27,16 @@ _SERIAL_FORM = r"^[A-Za-z0-9._-]+$"
 Serial = Annotated[
     str, StringConstraints(min_length=1, max_length=_SERIAL_LENGTH, pattern=_SERIAL_FORM)
 ]
-_SCALE = Scale(noun="a share", example="1%", units={"‰": 1, "%": 10})
-_WHOLE = 1000
+_LOSS_SCALE = Scale(noun="a share", example="1%", units={"‰": 1, "%": 10})
+_ALL_FRAMES = 1000
 
 
 def _per_mille(text: str) -> int:
     try:
-        share = _SCALE.parse(text)
+        share = _LOSS_SCALE.parse(text)
     except QuantityError as error:
         raise InvalidValue(f"{quoted(text)} {error}", error.hint) from None
-    if share > _WHOLE:
+    if share > _ALL_FRAMES:
         raise InvalidValue(f"{quoted(text)} is more than all of them", "write at most 100%")
     return share
 

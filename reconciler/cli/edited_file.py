@@ -5,7 +5,8 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
-from agent.whole_file import UnwritableFileError, write_atomically
+from agent.errors import UnwritableFileError
+from agent.whole_file import write_atomically
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.git.tree import MAX_ENTRIES, is_hidden, too_many_entries
 from specs.desired_state import SUFFIXES, is_desired_state
@@ -72,7 +73,7 @@ def write_file(path: Path, content: bytes) -> None:
     """
     if path.is_symlink():
         raise _refused(path, "is a symbolic link", "Name the file that it points at")
-    write_output(path, content)
+    _write(path, content, follow_links=False)
 
 
 def write_output(path: Path, content: bytes | Iterable[bytes]) -> None:
@@ -80,8 +81,12 @@ def write_output(path: Path, content: bytes | Iterable[bytes]) -> None:
 
     Raises AuthoringError RW932 when that is not possible.
     """
+    _write(path, content, follow_links=True)
+
+
+def _write(path: Path, content: bytes | Iterable[bytes], *, follow_links: bool) -> None:
     try:
-        write_atomically(path, content)
+        write_atomically(path, content, follow_links=follow_links)
     except UnwritableFileError as error:
         raise _refused(
             path,

@@ -20,8 +20,7 @@ import structlog
 from aiohttp import web
 from cryptography import x509
 
-from agent.errors import CodedError
-from agent.whole_file import UnwritableFileError
+from agent.errors import CodedError, UnwritableFileError
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore

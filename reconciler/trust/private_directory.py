@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from agent.whole_file import UnwritableFileError, create_atomically, write_atomically
+from agent.errors import UnwritableFileError
+from agent.whole_file import create_atomically, write_atomically
 from reconciler.errors import TrustError
 
 _MODE = 0o600

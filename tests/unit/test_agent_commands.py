@@ -77,6 +77,12 @@ def test_a_program_that_says_nothing_has_no_message() -> None:
         run_command(["false"])
 
 
+def test_what_a_program_prints_is_in_no_error() -> None:
+    with pytest.raises(CommandError) as caught:
+        run_command(shell("cat; exit 1"), standard_input=b"PRIVATE KEY")
+    assert "PRIVATE" not in f"{caught.value} {caught.value.words}"
+
+
 def test_a_missing_program_is_named() -> None:
     for run in (run_command, follow_command):
         with pytest.raises(MissingCommandError) as caught:

@@ -14,7 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.whole_file import UnwritableFileError, create_atomically, write_atomically
+from agent.errors import UnwritableFileError
+from agent.whole_file import create_atomically, write_atomically
 
 NOBODY = 65534
 ACL = "system.posix_acl_access"
@@ -187,6 +188,31 @@ def test_a_link_to_nothing_gets_a_target(tmp_path: Path) -> None:
     write_atomically(link, b"new")
     assert link.is_symlink()
     assert (tmp_path / "target").read_bytes() == b"new"
+
+
+def test_a_link_is_refused_where_it_must_not_be_followed(tmp_path: Path) -> None:
+    (tmp_path / "target").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("target")
+    with pytest.raises(UnwritableFileError, match="it is a symbolic link"):
+        write_atomically(tmp_path / "link", b"new", follow_links=False)
+    assert (tmp_path / "target").read_bytes() == b"old"
+    write_atomically(tmp_path / "target", b"new", follow_links=False)
+    assert (tmp_path / "target").read_bytes() == b"new"
+
+
+def test_a_link_that_comes_in_between_is_replaced_and_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "victim").write_bytes(b"old")
+    file = tmp_path / "file"
+    file.write_bytes(b"old")
+
+    def pieces() -> Iterator[bytes]:
+        file.unlink()
+        file.symlink_to("victim")
+        yield b"new"
+
+    write_atomically(file, pieces(), follow_links=False)
+    assert (tmp_path / "victim").read_bytes() == b"old"
+    assert (file.is_symlink(), file.read_bytes()) == (False, b"new")
 
 
 def test_a_circle_of_links_is_an_error(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from reconciler.authoring.rewrite import AuthoringError
 from reconciler.cli.commands import cli
 from reconciler.cli.edited_file import below, files_below, read_file, write_file, write_output
 from reconciler.cli.rewriting import rewrite_files, text_diff
+from tests.unit.git_repository import GitRepository
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
 
@@ -127,7 +128,9 @@ def test_output_to_a_device_leaves_the_device(
     node = tmp_path / "null.md"
     os.mknod(node, stat.S_IFCHR | 0o600, os.makedev(1, 3))
     monkeypatch.setenv("RACKWRIGHT_STATE", str(tmp_path / "state"))
-    repository = [] if command == ["schema"] else ["--repo", str(EXAMPLE)]
+    fleet = GitRepository(tmp_path / "fleet")
+    fleet.commit("first", {path.name: path.read_bytes() for path in EXAMPLE.glob("*.yaml")})
+    repository = [] if command == ["schema"] else ["--repo", str(fleet.path)]
     done = CliRunner().invoke(cli, [*command, *repository, "--out", str(node)])
     assert done.exception is None, done.output
     assert stat.S_ISCHR(node.lstat().st_mode)

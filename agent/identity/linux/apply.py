@@ -30,7 +30,7 @@ manage_etc_hosts: false
 ssh_deletekeys: false
 """
 _NETWORKD_WANTS = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
-_FILES = (
+_RESIDUE = (
     "/var/lib/systemd/random-seed",
     "/var/lib/urandom/random-seed",
     "/var/lib/random-seed",
@@ -45,7 +45,7 @@ _LEASES = (
 # An agent of the golden machine: its key would make every clone that machine.
 _AGENT_STATE = "/var/lib/rackwright"
 _OWN_ADDRESS = "127.0.1.1"
-_FRESH = """\
+_FRESH_HOSTS = """\
 127.0.0.1 localhost
 ::1 localhost ip6-localhost ip6-loopback
 """
@@ -125,7 +125,7 @@ def _set_network(tree: ImageTree, target: TargetSystem, identity: MachineIdentit
 
 def remove_residue(tree: ImageTree) -> None:
     """Remove random seeds, DHCP leases and the state of an agent that ran in the image."""
-    for path in _FILES:
+    for path in _RESIDUE:
         tree.remove(path)
     for directory, pattern in _LEASES:
         for name in tree.list_names(directory, pattern):
@@ -149,7 +149,7 @@ def own_name_set(text: str, name: str) -> str:
     """
     names = f"{name} {name.partition('.')[0]}" if "." in name else name
     own = f"{_OWN_ADDRESS} {names}"
-    lines = (text or _FRESH).splitlines()
+    lines = (text or _FRESH_HOSTS).splitlines()
     places = [index for index, line in enumerate(lines) if line.split()[:1] == [_OWN_ADDRESS]]
     if not places:
         local = [index for index, line in enumerate(lines) if line.split()[:1] == ["127.0.0.1"]]

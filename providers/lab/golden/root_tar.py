@@ -8,9 +8,9 @@ from pathlib import Path
 
 from providers.deploy_os import mmdebstrap
 from providers.lab.command import follow
+from providers.lab.errors import program_missing
 from providers.lab.golden.recipe import Recipe
 
-_PACKAGE = "mmdebstrap util-linux"
 _SCRATCH = "build-"
 
 
@@ -39,6 +39,8 @@ def root_tar(recipe: Recipe, cache: Path, progress: Callable[[str], None]) -> Pa
 
 
 def _build(recipe: Recipe, tar: Path, progress: Callable[[str], None]) -> None:
+    if shutil.which("mmdebstrap") is None:  # setpriv, which starts it, could not tell
+        raise program_missing("mmdebstrap", "mmdebstrap")
     for left in tar.parent.glob(f"{_SCRATCH}*"):
         shutil.rmtree(left)
     partial = tar.with_name(f"partial-{tar.name}")  # mmdebstrap reads the format off the ending
@@ -56,7 +58,7 @@ def _build(recipe: Recipe, tar: Path, progress: Callable[[str], None]) -> None:
                 overlay=overlay,
                 sources=recipe.sources,
             )
-            follow(argv, _progress_of(progress), package=_PACKAGE, writes=tar, scratch=scratch)
+            follow(argv, _progress_of(progress), package="util-linux", writes=tar, scratch=scratch)
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
