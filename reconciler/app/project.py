@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.compiled.cache import FleetCache
 from reconciler.compiled.compile_files import fleet_of_files
-from reconciler.compiled.compiled_files import kept_surroundings
+from reconciler.compiled.compiled_files import kept_base
 from reconciler.compiled.source import SourceFiles, files_of_revision, files_of_tree
 from reconciler.errors import ReconcilerError, SourceError
 from reconciler.git.commit_policy import Accept, Decision, Refuse
@@ -152,7 +152,7 @@ class Project:
 
     def _known_policy(self, tree: str) -> "CompiledCommits | None":
         """Return what a fleet that was compiled before says of signers."""
-        known = kept_surroundings(self._cache, tree)
+        known = kept_base(self._cache, tree)
         return None if known is None else known.settings.commits
 
     @cached_property

@@ -80,7 +80,7 @@ def _united(
         raise InvalidFileError("two files say the same")
     warnings = {*base.warnings, *(warning for each in facts.values() for warning in each.warnings)}
     found = CompiledFiles(
-        surroundings=base.fleet,
+        base=base.fleet,
         warnings=(),
         machine_count=sum(each.machine_count for each in facts.values()),
         context=_context_digest(source, {path: each.others for (path, _), each in facts.items()}),

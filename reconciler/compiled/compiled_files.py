@@ -22,7 +22,7 @@ class MissingRowsError(Exception):
     """The cache no longer has the machines of a file that it had before."""
 
 
-def kept_surroundings(cache: FleetCache, key: str) -> CompiledFleet | None:
+def kept_base(cache: FleetCache, key: str) -> CompiledFleet | None:
     """Return what the cache has of files with this key, without their machines."""
     kept = cache.fleet(key)
     return None if kept is None else _decoded(kept)
@@ -37,7 +37,7 @@ def _decoded(kept: KeptFleet) -> CompiledFleet:
 class CompiledFiles:
     """The fleet that valid files describe."""
 
-    surroundings: CompiledFleet
+    base: CompiledFleet
     """Everything but its machines."""
     warnings: tuple[Diagnostic, ...]
     """By file, line and column."""
@@ -57,7 +57,7 @@ class CompiledFiles:
         if kept is None:
             return None
         return cls(
-            surroundings=_decoded(kept),
+            base=_decoded(kept),
             warnings=decode_warnings(kept.warnings),
             machine_count=kept.machine_count,
             context=kept.context,
@@ -70,7 +70,7 @@ class CompiledFiles:
         if self.cache is not None:
             kept = KeptFleet(
                 context=self.context,
-                fleet=dumps(codec_of(CompiledFleet).encode(self.surroundings)),
+                fleet=dumps(codec_of(CompiledFleet).encode(self.base)),
                 warnings=encode_warnings(self.warnings),
                 machine_count=self.machine_count,
                 files=self.files,
@@ -84,7 +84,7 @@ class CompiledFiles:
         """
         found = {machine.name: machine for machine in self._machines()}
         machines = {name: found[name] for name in sorted(found)}
-        return replace(self.surroundings, revision=revision, machines=machines)
+        return replace(self.base, revision=revision, machines=machines)
 
     def _machines(self) -> Iterator[CompiledMachine]:
         kept: Mapping[File, str] = {}

@@ -58,7 +58,7 @@ def check_source(source: SourceFiles, cache: FleetCache | None) -> FleetCheck:
             diagnostics=found.warnings,
             valid=True,
             machines=found.machine_count,
-            scenarios=len(found.surroundings.scenarios),
+            scenarios=len(found.base.scenarios),
         )
     from specs.compile.fleet import compile_fleet  # noqa: PLC0415 - slow to load
 
