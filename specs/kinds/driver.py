@@ -1,7 +1,4 @@
-"""The drivers that machines are switched on by, and what each of them wants to know.
-
-Free of pydantic, for ``specs.prepared``.
-"""
+"""The drivers that machines are switched on by, and what each of them wants to know."""
 
 from collections.abc import Mapping
 from types import MappingProxyType
