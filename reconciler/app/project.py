@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from reconciler.compiled.cache import FleetCache
-from reconciler.compiled.compile_files import fleet_of_files
+from reconciler.compiled.compile_files import Busy, fleet_of_files
 from reconciler.compiled.compiled_files import kept_base
 from reconciler.compiled.source import SourceFiles, files_of_revision, files_of_tree
 from reconciler.errors import ReconcilerError, SourceError

@@ -83,7 +83,7 @@ def test_what_rows_depend_on_is_in_the_folders_that_are_looked_at() -> None:
 @pytest.mark.parametrize(
     ("module", "before", "after"),
     [
-        ("specs/compile/machines.py", "group=model.spec.group,", 'group="elsewhere",'),
+        ("specs/compile/machines.py", "**said},\n", '**said, "group": "elsewhere"},\n'),
         ("specs/compile/scenarios.py", '"Scenario", meaning', '"Scenery", meaning'),
         ("reconciler/state/operation.py", "digest_size=16", "digest_size=15"),
         ("reconciler/planning/planner.py", "_inspections(view) + 1", "_inspections(view) + 2"),

@@ -37,7 +37,7 @@ def image(text):
         restore_test="failed",
         problem=text,
     )
-    return image_table([entry], NOW)
+    return image_table([entry], NOW, {})
 
 
 def rack(text):
