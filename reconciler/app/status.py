@@ -39,7 +39,9 @@ def fleet_status(
     listed = (
         tuple(each for each in states if each.condition.casefold() in folded) if folded else states
     )
-    return FleetStatus(listed, count_conditions(states), observed.unknown_macs)
+    of_machines = {f"machine/{name}" for name in fleet.machines}
+    faults = tuple(each for each in observed.faults if each.subject not in of_machines)
+    return FleetStatus(listed, count_conditions(states), observed.unknown_macs, faults)
 
 
 def conditions_of(

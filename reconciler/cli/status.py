@@ -95,6 +95,7 @@ def _print(
     from reconciler.views.console import console  # noqa: PLC0415 - likewise
     from reconciler.views.status_text import (  # noqa: PLC0415 - likewise
         MOST_MACHINES,
+        fault_lines,
         full_lines,
         status_lines,
         summary_line,
@@ -107,6 +108,8 @@ def _print(
             screen.print(Text("\n".join(map(for_terminal, line.splitlines())), style="yellow"))
     if full and len(found.machines) > MOST_MACHINES:
         screen.print(summary_line(found))
+        for part in fault_lines(found, now):
+            screen.print(part)
         click.echo("\n".join(full_lines(found.machines, now)))
     else:
         for part in status_lines(found, now, screen.width):
@@ -123,6 +126,17 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "held": str(held) if held else None,
         "counts": dict(found.counts),
         "unknownMacs": list(found.unknown_macs),
+        "faults": [
+            {
+                "subject": each.subject,
+                "code": each.code,
+                "cause": each.cause,
+                "since": each.since.isoformat(),
+                "at": each.at.isoformat(),
+                "times": each.times,
+            }
+            for each in found.faults
+        ],
     }
     machines = ",\n    ".join(
         dumps(

@@ -12,7 +12,7 @@ from typing import Literal, NamedTuple
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from reconciler.planning.planner import History
 from reconciler.planning.renames import former_name
-from reconciler.state.observed import Observed, ObservedMachine
+from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -56,6 +56,7 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     holds it back.
     The reason of a renamed machine says so, until something is heard under its new name.
     """
+    faults = {fault.subject: fault for fault in observed.faults}
     planned: dict[str, PlanItem] = {}
     for item in items:
         known = planned.get(item.machine)
@@ -69,6 +70,7 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
             planned.get(machine.name),
             history[machine.name][0] if machine.name in history else (),
             waits_for,
+            faults.get(f"machine/{machine.name}"),
         )
         for machine in machines
     )
@@ -81,6 +83,7 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     item: PlanItem | None,
     operations: Iterable[OperationStatus],
     waits_for: Mapping[str, str],
+    fault: Fault | None,
 ) -> MachineCondition:
     running = ended = verified = None
     for status in operations:
@@ -103,6 +106,8 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         since = ended.at if ended is not None and is_due_to_end else None
     if running is not None and running.operation.op_id in waits_for:
         reason = f"{reason}, waits for {waits_for[running.operation.op_id]}"
+    if fault is not None:
+        condition, reason, since = "Stalled", f"{fault.code}: {fault.cause}", fault.since
     before = former_name(machine.name, seen, operations)
     if before:
         reason = f"renamed from {before}; {reason}"
@@ -152,6 +157,8 @@ class FleetStatus(NamedTuple):
     """Of all that the filter means, in whatever condition they are."""
     unknown_macs: tuple[str, ...]
     """MACs that asked for a boot and belong to no machine of the fleet."""
+    faults: tuple[Fault, ...] = ()
+    """What does not work in the server, apart from machines that are there."""
 
     @property
     def total(self) -> int:

@@ -117,6 +117,8 @@ class Service:
         """Start everything; whatever cannot start stops what did."""
         async with AsyncExitStack() as stack:
             stack.enter_context(_lock(self._settings.state))
+            with suppress(StateError):
+                self.reconciler.faults.forget()
             self.store.sweep(self._clock() - _LEFTOVER_AGE)
             await stack.enter_async_context(self._supervisor)
             await self._listen(stack)

@@ -1,29 +1,17 @@
 """What went wrong in the server and still does: one row for each subject, until it works again.
 
-A subject is ``machine/NAME``, ``image/NAME``, ``task/NAME`` or ``commit/ID``: whatever the
-fault was contained in.
+A subject is ``machine/NAME``, ``task/NAME`` or ``port/NAME``: whatever the fault was contained
+in. They are of the server that runs, or of the one that ran last.
 """
 
 from datetime import datetime
-from typing import NamedTuple
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.state import schema
 from reconciler.state.database import Database
-
-
-class Fault(NamedTuple):
-    """Something that does not work, and since when."""
-
-    subject: str
-    code: str
-    cause: str
-    since: datetime
-    at: datetime
-    """When it happened last."""
-    times: int
+from reconciler.state.observed import Fault
 
 
 class Faults:
@@ -52,6 +40,12 @@ class Faults:
         with self._database.writing() as connection:
             connection.execute(delete(schema.fault).where(schema.fault.c.subject == subject))
         self._subjects().discard(subject)
+
+    def forget(self) -> None:
+        """Begin without faults, as a server does: what still fails will fail again."""
+        with self._database.writing() as connection:
+            connection.execute(delete(schema.fault))
+        self._present = set()
 
     def present(self) -> tuple[Fault, ...]:
         """Return all faults, the oldest first."""

@@ -166,6 +166,20 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """Something in the server that does not work, and since when."""
+
+    subject: str
+    """``machine/NAME``, ``task/NAME`` or ``port/NAME``."""
+    code: str
+    cause: str
+    since: datetime
+    at: datetime
+    """When it happened last."""
+    times: int
+
+
+@dataclass(frozen=True, slots=True)
 class Observed:
     """The world as it was last heard of."""
 
@@ -177,3 +191,5 @@ class Observed:
     """What budgets count, newest last: begun within ``BUDGET_WINDOW``, or not over yet."""
     unknown_macs: tuple[str, ...] = ()
     """MACs that asked for a boot and belong to no machine of the fleet."""
+    faults: tuple[Fault, ...] = ()
+    """What does not work in the server, the oldest first."""

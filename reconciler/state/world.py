@@ -7,6 +7,7 @@ from sqlalchemy import select
 
 from reconciler.state import schema
 from reconciler.state.database import Database
+from reconciler.state.faults import Faults
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.machines import OBSERVATION, Machines, quarantines
 from reconciler.state.observation import ObservationRow, Recorded, observed_machine
@@ -39,6 +40,7 @@ def observe(
         captures=operations.captures(),
         work_begun=operations.work_begun(now - BUDGET_WINDOW),
         unknown_macs=tuple(sorted(unknown)),
+        faults=Faults(database).present(),
     )
 
 

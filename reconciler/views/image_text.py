@@ -44,7 +44,7 @@ def image_table(
 
 def _name(name: str, declared: CompiledImage | None) -> Text:
     if declared is None:
-        return Text(name)
+        return Text(for_terminal(name))
     shown = Text(for_terminal(named(declared.display_name, name)))
     if declared.description:
         shown.append(f"\n{for_terminal(declared.description)}", style="dim")

@@ -39,6 +39,7 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
     ``width`` is the terminal's, in columns: a narrow one shows less of each machine.
     """
     yield summary_line(status)
+    yield from fault_lines(status, now)
     states = status.machines
     if not states:
         return
@@ -55,6 +56,14 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
     left = len(pressing) - MOST_PRESSING
     more = f"and {left:,} more that are not Ready. " if left > 0 else ""
     yield Text(more + _NARROW, style="dim")
+
+
+def fault_lines(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
+    """Yield one line for each thing in the server that does not work."""
+    for fault in status.faults:
+        times = f", {fault.times:,} times" if fault.times > 1 else ""
+        text = f"{fault.subject} {fault.code}: {fault.cause} (since {ago(fault.since, now)}{times})"
+        yield Text(for_terminal(text), style="red")
 
 
 def summary_line(status: FleetStatus) -> Text:

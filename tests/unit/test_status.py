@@ -28,7 +28,7 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.machine_history import MachineHistory
 from reconciler.state.machines import Machines
-from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.observed import Fault, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
 
 _S = OperationState
@@ -152,6 +152,18 @@ def test_clear_finds_the_hardware_by_name(lost, name, mac, asked, cleared):
     barred = Machines(database).quarantine(NODE.name, NODE.hardware_identities)
     assert (barred == "") is cleared
     database.close()
+
+
+def test_a_machine_that_cannot_be_reconciled_is_stalled_with_the_cause():
+    since = NOW - timedelta(minutes=5)
+    fault = Fault(f"machine/{NODE.name}", "RW790", "KeyError: 'x'", since, NOW, 3)
+    fleet = a_fleet(NODE, a_machine(2))
+    machines = fleet.machines.values()
+    world = replace(observed(), faults=(fault,))
+    stalled, other = conditions_of(fleet, machines, FleetHardware(machines), world, NOW)
+    assert (stalled.condition, stalled.reason) == ("Stalled", "RW790: KeyError: 'x'")
+    assert stalled.since == since
+    assert other.condition != "Stalled"
 
 
 # --- clear several ----------------------------------------------------------------------

@@ -21,6 +21,9 @@ from reconciler.planning.conditions import (
     count_conditions,
     group_summaries,
 )
+from reconciler.state.database import open_database
+from reconciler.state.faults import Faults
+from reconciler.state.observed import Fault
 from reconciler.views.status_text import (
     MOST_GROUPS,
     MOST_MACHINES,
@@ -243,3 +246,39 @@ def test_the_document_has_the_counts_and_the_machines(tmp_path):
     nobody = json.loads(asked(tmp_path, "--format", "json", "--condition", "Stalled").output)
     assert nobody["machines"] == []
     assert nobody["counts"]["Ready"] == 2
+
+
+PORT = Fault("port/dhcp", "RW791", "[red]taken\x1b[0m", NOW - timedelta(minutes=2), NOW, 24)
+
+
+def test_what_does_not_work_in_the_server_stands_below_the_counts():
+    lines = printed(a_status(a_condition(1))._replace(faults=(PORT,)))
+    assert lines[1] == "port/dhcp RW791: [red]taken\\x1b[0m (since 2 min ago, 24 times)"
+
+
+def test_faults_of_the_server_are_in_the_document_until_a_server_begins_anew(tmp_path):
+    (tmp_path / "fleet").mkdir()
+    (tmp_path / "fleet" / "f.yaml").write_text("")
+    state = tmp_path / "state"
+    database = open_database(state / "rackwright.db")
+    Faults(database).record(PORT.subject, PORT.code, PORT.cause, PORT.since)
+    Faults(database).record(PORT.subject, PORT.code, PORT.cause, PORT.at)
+
+    def shown():
+        options = ["--repo", str(tmp_path / "fleet"), "--state", str(state), "--format", "json"]
+        done = CliRunner().invoke(status, options, standalone_mode=False, catch_exceptions=False)
+        return json.loads(done.stdout)["faults"]
+
+    assert shown() == [
+        {
+            "subject": "port/dhcp",
+            "code": "RW791",
+            "cause": PORT.cause,
+            "since": PORT.since.isoformat(),
+            "at": PORT.at.isoformat(),
+            "times": 2,
+        }
+    ]
+    Faults(database).forget()
+    database.close()
+    assert shown() == []
