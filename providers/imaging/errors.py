@@ -6,8 +6,7 @@ TerminalError (agent.errors)
 ├── BadDigestError       RW432  the text is no digest
 ├── IncompleteImageError RW433  a manifest names chunks that the store lacks
 ├── UnknownImageError    RW434  no image has this name or digest
-├── BadNameError         RW435  the text cannot be an image's name
-└── UnusableImageError   RW436  no restore test of the image passed
+└── BadNameError         RW435  the text cannot be an image's name
 
 ``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
 pass through the store as they are.
@@ -74,13 +73,4 @@ class BadNameError(TerminalError):
             f"{text[:140]!r} cannot be the name of an image",
             "Use letters, digits, '.', '_' and '-', with '/' between parts; "
             "each part begins and ends with a letter or digit",
-        )
-
-
-class UnusableImageError(TerminalError):
-    """The image passed no restore test, so it is not restored."""
-
-    def __init__(self, digest: str, why: str) -> None:
-        super().__init__(
-            "RW436", f"image {digest} is unusable: {why}", "Verify the image or take it again"
         )

@@ -36,7 +36,6 @@ from providers.imaging.errors import (
     NoSpaceError,
     UnknownChunkError,
     UnknownImageError,
-    UnusableImageError,
 )
 from providers.imaging.image_record import (
     ImageEntry,
@@ -227,15 +226,6 @@ class ChunkStore:
         """Whether the image exists and its newest restore test passed."""
         outcome = self.restore_test(digest)
         return outcome is not None and outcome.ok and self.manifest_path(digest).exists()
-
-    def require_usable(self, digest: str) -> None:
-        """Raise UnknownImageError or UnusableImageError unless the image is usable."""
-        self.record(digest)
-        outcome = self.restore_test(digest)
-        if outcome is None:
-            raise UnusableImageError(digest, "no restore test was made of it")
-        if not outcome.ok:
-            raise UnusableImageError(digest, "; ".join(outcome.details))
 
     # --- names ----------------------------------------------------------------
 

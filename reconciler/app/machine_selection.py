@@ -3,7 +3,6 @@
 The grammar of ``--select`` is in docs/reference/status.md.
 """
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
 from reconciler.errors import ReconcilerError
@@ -68,13 +67,6 @@ def filtered(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachi
 
 def _names(machine: CompiledMachine) -> tuple[str, ...]:
     return machine.name, machine.hostname, machine.display_name
-
-
-def named_machines(fleet: CompiledFleet, names: Iterable[str]) -> tuple[CompiledMachine, ...]:
-    """Return machines by name, each once; RW934 with the nearest for a name that none has."""
-    from reconciler.authoring.explanation import find_machine  # noqa: PLC0415 - slow to load
-
-    return tuple(find_machine(fleet, name) for name in dict.fromkeys(names))
 
 
 def why_none(fleet: CompiledFleet, wanted: MachineFilter) -> str:

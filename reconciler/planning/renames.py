@@ -1,39 +1,9 @@
-"""Machines whose name in Git is not the one that their hardware was last seen under. Pure."""
+"""What a machine was called before Git gave it another name. Pure."""
 
-from collections import defaultdict
 from collections.abc import Iterable
-from typing import NamedTuple
 
-from reconciler.state.hardware import FleetHardware
-from reconciler.state.observed import Observed, ObservedMachine
+from reconciler.state.observed import ObservedMachine
 from reconciler.state.operation import OperationStatus
-from specs.fleet import CompiledFleet
-
-
-class Rename(NamedTuple):
-    """One machine that has another name now; its history goes on."""
-
-    before: str
-    after: str
-    hardware: str
-    """Its ``hardware_identity``."""
-
-
-def renames(desired: CompiledFleet, observed: Observed) -> tuple[Rename, ...]:
-    """Return the renamed machines, in the order of their names in Git."""
-    operations: defaultdict[str, list[OperationStatus]] = defaultdict(list)
-    fleet = FleetHardware(desired.machines.values())
-    for status in observed.operations:
-        owner = fleet.owner(status.operation.identities)
-        if owner is not None:
-            operations[owner].append(status)
-    found = []
-    for name, machine in desired.machines.items():
-        seen = observed.machines.get(name, ObservedMachine())
-        before = former_name(name, seen, operations.get(name, ()))
-        if before:
-            found.append(Rename(before, name, machine.hardware_identity))
-    return tuple(found)
 
 
 def former_name(name: str, seen: ObservedMachine, operations: Iterable[OperationStatus]) -> str:

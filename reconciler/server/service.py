@@ -125,7 +125,7 @@ class Service:
             await self._netboot.start()
             stack.push_async_callback(self._netboot.stop)
             stack.callback(self._write_boots)
-            self._start_tasks()
+            self._start_tasks(stack)
             self._stack = stack.pop_all()
         return self
 
@@ -181,7 +181,7 @@ class Service:
 
     # --- what runs ---------------------------------------------------------------
 
-    def _start_tasks(self) -> None:
+    def _start_tasks(self, stack: AsyncExitStack) -> None:
         start = self._supervisor.start
         start("reconcile", self._reconcile, essential=True)
         start("ledger", self._follow_ledger, essential=True)
@@ -193,6 +193,7 @@ class Service:
         watchdog = Watchdog(manager, lambda: self._supervisor.error is None)
         start("watchdog", watchdog.run)
         manager.ready()
+        stack.callback(manager.stopping)
 
     async def _reconcile(self) -> None:
         """Reconcile machines one at a time; whatever else waits has a turn in between."""

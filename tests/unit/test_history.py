@@ -20,8 +20,8 @@ from hypothesis import strategies as st
 
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Risk
-from reconciler.planning.planner import plan
-from reconciler.planning.renames import Rename, renames
+from reconciler.planning.planner import history_of, plan
+from reconciler.planning.renames import former_name
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
@@ -175,11 +175,26 @@ def reported_as(machine, name, at=NOW):
     return ObservedMachine(ramdisk=TimedReport(a_report(machine), at, name))
 
 
+def renames(fleet, world):
+    """Return the former and the present name of each renamed machine."""
+    history = history_of(FleetHardware(fleet.machines.values()), world.operations)
+    found = (
+        (
+            former_name(
+                name, world.machines.get(name, ObservedMachine()), history.get(name, ((), ()))[0]
+            ),
+            name,
+        )
+        for name in fleet.machines
+    )
+    return tuple(each for each in found if each[0])
+
+
 def test_a_machine_that_was_last_heard_under_another_name_is_renamed():
     now = replace(NODE, name="compute-1")
     world = observed({"compute-1": reported_as(NODE, "node-01")})
     found = renames(a_fleet(now), world)
-    assert found == (Rename("node-01", "compute-1", f"uuid:{UUID}"),)
+    assert found == (("node-01", "compute-1"),)
 
 
 def test_a_rename_is_over_once_something_was_heard_under_the_new_name():
@@ -193,9 +208,7 @@ def test_a_rename_is_over_once_something_was_heard_under_the_new_name():
 def test_the_ledger_alone_knows_the_earlier_name():
     now = replace(NODE, name="compute-1")
     world = observed(operations=operations_of(NODE))
-    assert [(each.before, each.after) for each in renames(a_fleet(now), world)] == [
-        ("node-01", "compute-1")
-    ]
+    assert renames(a_fleet(now), world) == (("node-01", "compute-1"),)
 
 
 def test_two_machines_that_swap_names_are_two_renames():
@@ -203,7 +216,7 @@ def test_two_machines_that_swap_names_are_two_renames():
     history = operations_of(one, two)
     swapped = a_fleet(replace(one, name="node-02"), replace(two, name="node-01"))
     found = renames(swapped, observed(operations=history))
-    assert sorted((each.before, each.after) for each in found) == [
+    assert sorted(found) == [
         ("node-01", "node-02"),
         ("node-02", "node-01"),
     ]
