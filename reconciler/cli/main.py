@@ -1,5 +1,6 @@
 """``rackwright``: the entry point."""
 
+import gc
 import os
 import sys
 
@@ -9,10 +10,16 @@ from reconciler.cli.commands import cli
 from reconciler.cli.refusal import DEBUG, as_refusal, unexpected
 
 
+NEW_OBJECTS = 50_000
+"""New objects after which Python looks for circles among them: its own 700 suit small programs,
+and a fleet of 40,000 machines is millions of objects without circles."""
+
+
 def main() -> None:
     """Run the command line; every expected error ends as a code, a cause and an action."""
     # No other package has a say in what is valid, and looking for such takes 15 ms.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
+    gc.set_threshold(NEW_OBJECTS)
     sys.exit(_status())
 
 

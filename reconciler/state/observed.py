@@ -36,7 +36,7 @@ class TimedReport:
         """Return the whole report."""
         return self.body() if callable(self.body) else self.body
 
-    @property
+    @cached_property
     def installed(self) -> "InstalledSystem | None":
         """Return what the agent of an installed system proves."""
         if callable(self.body):
