@@ -9,7 +9,6 @@ import click
 from reconciler.cli.commands import cli
 from reconciler.cli.refusal import DEBUG, as_refusal, unexpected
 
-
 NEW_OBJECTS = 50_000
 """New objects after which Python looks for circles among them: its own 700 suit small programs,
 and a fleet of 40,000 machines is millions of objects without circles."""
