@@ -18,6 +18,7 @@ from aiohttp import web
 from agent.errors import CodedError
 from agent.imaging.chunk import MAX_FRAME_SIZE
 from agent.imaging.errors import CorruptChunkError
+from providers.descriptors import wait_until_openable
 from providers.imaging.errors import (
     BadDigestError,
     NoSpaceError,
@@ -109,6 +110,7 @@ async def _send(
         return _refusal(HTTPStatus.BAD_REQUEST, error)
     if not await asyncio.to_thread(path.is_file):
         return _refusal(HTTPStatus.NOT_FOUND, unknown)
+    await wait_until_openable(path)
     return web.FileResponse(path, headers={"Content-Type": content_type})
 
 

@@ -1,20 +1,16 @@
 """The HTTP side of network boot: aiohttp routes for iPXE scripts and boot files."""
 
-import asyncio
-import os
 import time
 from pathlib import Path
 
 from aiohttp import web
 from aiohttp.abc import AbstractStreamWriter
 
+from providers.descriptors import wait_until_openable
 from providers.netboot.boot_policy import FILES_PATH, IPXE_SCRIPT_PATH
 from providers.netboot.boot_script import parse_mac
 from providers.netboot.boot_service import BootService
 from providers.netboot.client_text import printable
-from providers.netboot.tftp_server import SHORT_OF_DESCRIPTORS
-
-_DESCRIPTOR_PAUSES = (0.1, 0.4, 1.5, 3.0)
 
 
 def routes(boots: BootService) -> list[web.AbstractRouteDef]:
@@ -50,7 +46,7 @@ class _Door:
         path = self._boots.files.find(request.match_info["name"])
         if path is None:
             raise web.HTTPNotFound(text="no such boot file")
-        await _readable(path)
+        await wait_until_openable(path)
         return _NotedFile(path, self._boots)
 
 
@@ -77,20 +73,6 @@ class _NotedFile(web.FileResponse):
 
     def _note(self, request: web.BaseRequest, detail: str) -> None:
         self._boots.note_transfer("http", _source(request), detail)
-
-
-async def _readable(path: Path) -> None:
-    """Wait while descriptors are short: aiohttp would say that the file is not there."""
-    for pause in _DESCRIPTOR_PAUSES:
-        try:
-            os.close(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        except OSError as error:
-            if error.errno not in SHORT_OF_DESCRIPTORS:
-                return
-            await asyncio.sleep(pause)
-        else:
-            return
-    raise web.HTTPServiceUnavailable(headers={"Retry-After": "5"})
 
 
 def _source(request: web.BaseRequest) -> str:

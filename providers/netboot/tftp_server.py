@@ -1,6 +1,5 @@
 """The TFTP server's socket and thread. What a name stands for is decided elsewhere."""
 
-import errno
 import logging
 import resource
 import selectors
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import BinaryIO
 
+from providers.descriptors import SHORT_OF_DESCRIPTORS
 from providers.netboot.client_text import printable
 from providers.netboot.log_rate import FailureLog
 from providers.netboot.tftp_session import (
@@ -36,7 +36,6 @@ _MOST_TRANSFERS = 2000
 _MOST_PER_SOURCE = 64
 _MOST_WAITING = 1024
 _DESCRIPTOR_PAUSE = 0.25
-SHORT_OF_DESCRIPTORS = (errno.EMFILE, errno.ENFILE)
 
 Client = tuple[str, int]
 

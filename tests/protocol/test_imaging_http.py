@@ -1,6 +1,8 @@
 """The store's HTTP interface, asked by a real client over a socket."""
 
+import errno
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path
@@ -129,6 +131,25 @@ async def test_what_is_unknown_is_404_and_what_is_no_digest_400(client: Client, 
     for bad in ("abc", DIGEST.upper(), "..%2f..%2fetc%2fpasswd", "." * 64):
         assert (await client.get(f"{path}/{bad}")).status == 400
     assert (await client.put(f"/v1/chunks/{DIGEST.upper()}", data=BytesIO(FRAME))).status == 400
+
+
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
+async def test_a_server_without_descriptors_does_not_say_that_a_chunk_is_lost(
+    client: Client, store: ChunkStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store.put(DIGEST, FRAME)
+    monkeypatch.setattr("providers.descriptors.PAUSES", (0.0, 0.0))
+    real, refused = os.open, [number] * 3
+
+    def scarce(path: Path, *arguments: int) -> int:
+        if refused and str(path).endswith(DIGEST):
+            raise OSError(refused.pop(), "short")
+        return real(path, *arguments)
+
+    monkeypatch.setattr("os.open", scarce)
+    answer = await client.get(f"/v1/chunks/{DIGEST}")
+    assert (answer.status, answer.headers["Retry-After"]) == (503, "5")
+    assert (await client.get(f"/v1/chunks/{DIGEST}")).status == 200  # after one more look
 
 
 async def test_nothing_happens_without_authorisation(
