@@ -6,7 +6,9 @@ from socket import gethostname
 
 import click
 
+from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import repo_option, state_option
+from reconciler.git.commit_policy import Refuse
 
 
 @click.command()
@@ -21,9 +23,6 @@ def accept(commit: str, repo: str, state: Path) -> int:
     continue it, and be signed by the signers that it lists. A running `serve` takes it
     at once where the branch that it follows has it. Nothing is carried out.
     """
-    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
-    from reconciler.git.commit_policy import Refuse  # noqa: PLC0415
-
     project = Project(repo, commit, state)
     policy = project.fleet.settings.commits
     named = project.source.own_commit

@@ -1,19 +1,28 @@
 """``rackwright adopt``: discovered machines become part of the repository."""
 
+from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.app.project import InvalidRepositoryError
+from reconciler.authoring.adoption import adopted
+from reconciler.authoring.discovery import DiscoveredMachine, discovered, wanted
+from reconciler.authoring.insertion import with_documents, with_table_rows
+from reconciler.authoring.placement import new_groups, placements, reported
+from reconciler.cli.edited_file import below, make_folder, refuse_place, replace_file
 from reconciler.cli.options import repo_option, state_option
+from reconciler.cli.rewriting import text_diff
+from reconciler.git.location import RemoteRepository, open_source, parse_location
+from reconciler.git.tree import SourceTree
+from reconciler.state.boots import Boots
+from reconciler.state.database import open_database
+from specs.compile.fleet import compile_fleet
+from specs.fleet import CompiledFleet
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from reconciler.authoring.discovery import DiscoveredMachine
     from reconciler.authoring.machine_row import MachineRow
-    from reconciler.git.tree import SourceTree
-    from specs.fleet import CompiledFleet
 
 
 @click.command()
@@ -72,10 +81,6 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright adopt --all --table racks/rack07.yaml
       rackwright adopt --all --group lab --patch | git apply
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.authoring.adoption import adopted  # noqa: PLC0415 - not for --help
-    from reconciler.authoring.discovery import wanted  # noqa: PLC0415
-    from reconciler.authoring.placement import new_groups, placements  # noqa: PLC0415
-
     if file is not None and table is not None:
         raise click.UsageError("name either --file or --table")
     tree, fleet = _repository(repo, state)
@@ -97,8 +102,6 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     old, new = _edited(tree, path, rows, groups, is_table=table is not None)
     _refuse_broken(tree, path, new)
     if patch:
-        from reconciler.cli.rewriting import text_diff  # noqa: PLC0415
-
         click.echo(text_diff(path, tree.files.get(path), new), nl=False)
     else:
         _write(repo, path, old, new)
@@ -116,10 +119,6 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
 
 def _repository(repo: str, state: Path) -> "tuple[SourceTree, CompiledFleet]":
     """Return the files as they are now, edits that are not committed included."""
-    from reconciler.app.project import InvalidRepositoryError  # noqa: PLC0415
-    from reconciler.git.location import open_source  # noqa: PLC0415
-    from specs.compile.fleet import compile_fleet  # noqa: PLC0415
-
     tree = open_source(repo, None, cache=state / "sources")
     result = compile_fleet(tree.files, tree.revision)
     if result.fleet is None:
@@ -129,18 +128,12 @@ def _repository(repo: str, state: Path) -> "tuple[SourceTree, CompiledFleet]":
     return tree, result.fleet
 
 
-def _discovered(state: Path, fleet: "CompiledFleet") -> "tuple[DiscoveredMachine, ...]":
-    from reconciler.authoring.discovery import discovered  # noqa: PLC0415
-    from reconciler.state.boots import Boots  # noqa: PLC0415
-    from reconciler.state.database import open_database  # noqa: PLC0415
-
+def _discovered(state: Path, fleet: CompiledFleet) -> "tuple[DiscoveredMachine, ...]":
     known = [mac for machine in fleet.machines.values() for mac in machine.macs]
     return discovered(Boots(open_database(state / "rackwright.db")).sightings(known))
 
 
-def _list(machines: "Sequence[DiscoveredMachine]", fleet: "CompiledFleet") -> None:
-    from reconciler.authoring.placement import reported  # noqa: PLC0415
-
+def _list(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> None:
     if not machines:
         click.echo("No unknown machine asked for a boot.")
         return
@@ -163,9 +156,7 @@ def _list(machines: "Sequence[DiscoveredMachine]", fleet: "CompiledFleet") -> No
         click.echo("Why a rule fires, and the others do not: `rackwright adopt --explain`.")
 
 
-def _explain(machines: "Sequence[DiscoveredMachine]", fleet: "CompiledFleet") -> None:
-    from reconciler.authoring.placement import reported  # noqa: PLC0415
-
+def _explain(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> None:
     for machine in machines:
         click.echo(f"{', '.join(machine.macs)}  {machine.uuid or 'no UUID'}")
         for line in str(reported(machine, fleet)).splitlines():
@@ -173,7 +164,7 @@ def _explain(machines: "Sequence[DiscoveredMachine]", fleet: "CompiledFleet") ->
 
 
 def _edited(
-    tree: "SourceTree",
+    tree: SourceTree,
     path: str,
     rows: "tuple[MachineRow, ...]",
     groups: tuple[str, ...],
@@ -181,9 +172,6 @@ def _edited(
     is_table: bool,
 ) -> tuple[bytes, bytes]:
     """Return the content of a file of the repository without and with the machines."""
-    from reconciler.authoring.insertion import with_documents, with_table_rows  # noqa: PLC0415
-    from reconciler.cli.edited_file import refuse_place  # noqa: PLC0415
-
     refuse_place(path)
     old = tree.files.get(path, b"")
     if not is_table:
@@ -192,10 +180,7 @@ def _edited(
     return old, with_documents(path, new, (), groups) if groups else new
 
 
-def _refuse_broken(tree: "SourceTree", path: str, new: bytes) -> None:
-    from reconciler.app.project import InvalidRepositoryError  # noqa: PLC0415
-    from specs.compile.fleet import compile_fleet  # noqa: PLC0415
-
+def _refuse_broken(tree: SourceTree, path: str, new: bytes) -> None:
     result = compile_fleet({**tree.files, path: new}, tree.revision)
     if result.fleet is None:
         what = "the repository would have errors with these machines"
@@ -203,9 +188,6 @@ def _refuse_broken(tree: "SourceTree", path: str, new: bytes) -> None:
 
 
 def _write(repo: str, path: str, old: bytes, new: bytes) -> None:
-    from reconciler.cli.edited_file import below, make_folder, replace_file  # noqa: PLC0415
-    from reconciler.git.location import RemoteRepository, parse_location  # noqa: PLC0415
-
     place = parse_location(repo)
     if isinstance(place, RemoteRepository):
         raise click.UsageError(f"{repo} is no folder: use --patch, or name a working tree")

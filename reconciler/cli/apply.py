@@ -3,10 +3,14 @@
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
-from typing import TYPE_CHECKING
 
 import click
+from rich.text import Text
 
+from reconciler.app.preflight import require_able_to_serve
+from reconciler.app.project import Project, utc_now
+from reconciler.app.reviewed_plan import select
+from reconciler.cli.follow import follow
 from reconciler.cli.options import (
     boot_files_option,
     format_option,
@@ -14,9 +18,14 @@ from reconciler.cli.options import (
     repo_option,
     state_option,
 )
-
-if TYPE_CHECKING:
-    from reconciler.planning.plan import Plan
+from reconciler.errors import ReconcilerError
+from reconciler.loop.approval import approve
+from reconciler.planning.plan import Plan
+from reconciler.server.service import is_served
+from reconciler.state.ledger import Ledger
+from reconciler.views.console import console
+from reconciler.views.plan_text import print_plan
+from reconciler.views.untrusted import for_terminal
 
 
 @click.command()
@@ -57,19 +66,6 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from rich.text import Text  # noqa: PLC0415
-
-    from reconciler.app.preflight import require_able_to_serve  # noqa: PLC0415
-    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
-    from reconciler.app.reviewed_plan import select  # noqa: PLC0415
-    from reconciler.cli.follow import follow  # noqa: PLC0415
-    from reconciler.loop.approval import approve  # noqa: PLC0415
-    from reconciler.server.service import is_served  # noqa: PLC0415
-    from reconciler.state.ledger import Ledger  # noqa: PLC0415
-    from reconciler.views.console import console  # noqa: PLC0415
-    from reconciler.views.plan_text import print_plan  # noqa: PLC0415
-    from reconciler.views.untrusted import for_terminal  # noqa: PLC0415
-
     project = Project(repo, ref, state)
     now = utc_now()
     project.require_acceptable()
@@ -98,9 +94,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     return 0 if all_well and not refused else 1
 
 
-def _confirm(plan: "Plan", disks: int, yes: int | None) -> None:
-    from reconciler.errors import ReconcilerError  # noqa: PLC0415
-
+def _confirm(plan: Plan, disks: int, yes: int | None) -> None:
     if yes is not None:
         if yes != disks:
             raise ReconcilerError(

@@ -1,18 +1,19 @@
 """``rackwright clear``: a person's word where the server must not guess."""
 
 import sys
+from collections.abc import Sequence
 from getpass import getuser
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.app.clear import Clearing, Clearings, require_one_way
+from reconciler.app.machine_selection import MachineFilter, filtered
+from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import ref_option, repo_option, select_option, state_option
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from reconciler.app.clear import Clearing
+from reconciler.errors import ReconcilerError, StateError
+from reconciler.state.operation_states import OperationState
+from reconciler.views.untrusted import for_terminal
 
 
 @click.command()
@@ -57,12 +58,6 @@ def clear(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright clear --select 'group=tokyo/**' --reason 'power cut, disks are blank'
       rackwright clear --all --yes
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.app.clear import Clearings, require_one_way  # noqa: PLC0415
-    from reconciler.app.machine_selection import MachineFilter, filtered  # noqa: PLC0415
-    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
-    from reconciler.errors import StateError  # noqa: PLC0415
-    from reconciler.state.operation_states import OperationState  # noqa: PLC0415
-
     require_one_way(machines, select, everything=everything)
     project = Project(repo, ref, state)
     fleet = project.fleet
@@ -90,10 +85,8 @@ def clear(  # noqa: PLR0913, PLR0917 - one argument per option
     return 1 if failed else 0
 
 
-def _confirm(found: "Sequence[Clearing]", outcome: str) -> None:
+def _confirm(found: Sequence[Clearing], outcome: str) -> None:
     """List what would be cleared and ask; RW917 where nobody can answer."""
-    from reconciler.errors import ReconcilerError  # noqa: PLC0415
-
     for each in found:
         findings = "; ".join(each.findings) or "there is nothing to clear"
         click.echo(f"{_shown(each.machine)}: {_shown(findings)}", err=True)
@@ -107,6 +100,4 @@ def _confirm(found: "Sequence[Clearing]", outcome: str) -> None:
 
 
 def _shown(text: str) -> str:
-    from reconciler.views.untrusted import for_terminal  # noqa: PLC0415
-
     return for_terminal(text)

@@ -10,18 +10,21 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING
 
 import click
+from git import Actor, Repo
+from rich import box
+from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
+from providers.lab.client import RackClient
+from providers.lab.rack_file import load_rack
+from providers.lab.up import rack_up
 from reconciler.errors import ReconcilerError
 from reconciler.planning.plan import EXIT_NOTHING, EXIT_RISKY, EXIT_UNKNOWN
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from providers.lab.client import RackClient
+from reconciler.views.build_progress import build_progress
+from reconciler.views.console import console
 
 
 @dataclass
@@ -30,7 +33,7 @@ class _Demo:
 
     directory: Path
     packages: Path
-    screen: "Console"
+    screen: Console
     phases: list[tuple[str, float]] = field(default_factory=list)
 
     @property
@@ -95,8 +98,6 @@ def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
     Builds what is missing, starts a virtual rack, and then runs the same commands
     that you would type. Needs root.
     """
-    from reconciler.views.console import console  # noqa: PLC0415
-
     setting = _Demo(directory.resolve(), packages.resolve(), console())
     began = time.monotonic()
     with setting.phase("Build the Deploy-OS"):
@@ -113,12 +114,7 @@ def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
     return 0
 
 
-def _rack_up(setting: _Demo, example: Path) -> "RackClient":
-    from providers.lab.client import RackClient  # noqa: PLC0415
-    from providers.lab.rack_file import load_rack  # noqa: PLC0415
-    from providers.lab.up import rack_up  # noqa: PLC0415
-    from reconciler.views.build_progress import build_progress  # noqa: PLC0415
-
+def _rack_up(setting: _Demo, example: Path) -> RackClient:
     with setting.phase("Start the virtual rack"):
         client = RackClient(setting.rack)
         client.down()
@@ -132,8 +128,6 @@ def _rack_up(setting: _Demo, example: Path) -> "RackClient":
 
 
 def _commit(setting: _Demo, fleet: Path) -> None:
-    from git import Actor, Repo  # noqa: PLC0415
-
     shutil.copytree(fleet, setting.fleet)
     author = Actor("Demo", "demo@example.org")
     with Repo.init(setting.fleet, initial_branch="main") as repository:
@@ -145,7 +139,7 @@ def _commit(setting: _Demo, fleet: Path) -> None:
         setting.screen.print(f"{setting.fleet}: commit {commit.hexsha[:12]}", markup=False)
 
 
-def _main_job(setting: _Demo, client: "RackClient") -> None:
+def _main_job(setting: _Demo, client: RackClient) -> None:
     def run(title: str, arguments: Sequence[str], expected: int = 0) -> None:
         with setting.phase(title):
             _rackwright(arguments, setting, inside=client.exec_argv, expected=expected)
@@ -188,9 +182,6 @@ def _rackwright(
 
 
 def _summary(setting: _Demo, total: float, *, keep: bool) -> None:
-    from rich import box  # noqa: PLC0415
-    from rich.table import Table  # noqa: PLC0415
-
     table = Table(box=box.SIMPLE, pad_edge=False, title="How long it took", title_justify="left")
     table.add_column("phase")
     table.add_column("seconds", justify="right")

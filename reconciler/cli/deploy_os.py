@@ -4,8 +4,13 @@ from json import dumps
 from pathlib import Path
 
 import click
+from rich.filesize import decimal
 
+import agent
+from providers.deploy_os.build import build as build_deploy_os
 from reconciler.cli.options import DEFAULT_STATE, boot_files_option, format_option
+from reconciler.views.build_progress import build_progress
+from reconciler.views.console import console
 
 
 @click.group()
@@ -30,13 +35,6 @@ def build(boot_files: Path, cache: Path, output_format: str, *, refresh: bool) -
 
     What is already built and has not changed is kept.
     """
-    from rich.filesize import decimal  # noqa: PLC0415
-
-    import agent  # noqa: PLC0415
-    from providers.deploy_os.build import build as build_deploy_os  # noqa: PLC0415
-    from reconciler.views.build_progress import build_progress  # noqa: PLC0415
-    from reconciler.views.console import console  # noqa: PLC0415
-
     source = Path(agent.__file__).parent
     screen = console(stderr=output_format == "json")
     with build_progress(screen, "Deploy-OS") as progress:

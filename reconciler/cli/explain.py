@@ -1,16 +1,16 @@
 """``rackwright explain``: where a value comes from, what a code means."""
 
 from json import dumps
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import click
 
+from reconciler.app.explain_code import explain_code
+from reconciler.app.project import Project
+from reconciler.authoring.explanation import ExplainedField, chosen, explained, find_machine
 from reconciler.cli.options import format_option, ref_option, repo_option, state_option
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from reconciler.authoring.explanation import ExplainedField
+from reconciler.views.untrusted import for_terminal
+from specs.types.display_name import named
 
 _MACHINE = "machine/"
 _SHORT = 20
@@ -25,7 +25,7 @@ _SHORT = 20
 @state_option
 @format_option
 def explain(  # noqa: PLR0913, PLR0917 - one argument per option
-    subject: str, field: str | None, repo: str, ref: str | None, state: "Path", output_format: str
+    subject: str, field: str | None, repo: str, ref: str | None, state: Path, output_format: str
 ) -> None:
     """Say where each value of a machine comes from, or what an error code means.
 
@@ -43,15 +43,6 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
     if not subject.startswith(_MACHINE):
         _explain_code(subject, output_format)
         return
-    from reconciler.app.project import Project  # noqa: PLC0415
-    from reconciler.authoring.explanation import (  # noqa: PLC0415 - not needed for --help
-        chosen,
-        explained,
-        find_machine,
-    )
-    from reconciler.views.untrusted import for_terminal  # noqa: PLC0415
-    from specs.types.display_name import named  # noqa: PLC0415
-
     project = Project(repo, ref, state)
     machine = find_machine(project.whole_fleet, subject.removeprefix(_MACHINE))
     fields = explained(project.whole_fleet, machine)
@@ -76,7 +67,7 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
         click.echo(f"  {'':<{width}}  └ {place}")
 
 
-def _as_json(field: "ExplainedField") -> dict[str, object]:
+def _as_json(field: ExplainedField) -> dict[str, object]:
     place = field.position
     return {
         "field": field.field,
@@ -91,8 +82,6 @@ def _as_json(field: "ExplainedField") -> dict[str, object]:
 
 
 def _explain_code(text: str, output_format: str) -> None:
-    from reconciler.app.explain_code import explain_code  # noqa: PLC0415 - not needed for --help
-
     entry = explain_code(text)
     if output_format == "json":
         click.echo(dumps(entry._asdict(), indent=2))

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import click
 
+from reconciler.app.project import Project
+from reconciler.authoring.machine_csv import csv_text
+from reconciler.authoring.machine_row import fleet_rows
+from reconciler.cli.edited_file import write_output
 from reconciler.cli.options import ref_option, repo_option, state_option
 
 
@@ -38,17 +42,11 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
       rackwright export csv --repo fleet --out machines.csv
       rackwright export csv --ref v1 | head
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.app.project import Project  # noqa: PLC0415
-    from reconciler.authoring.machine_csv import csv_text  # noqa: PLC0415
-    from reconciler.authoring.machine_row import fleet_rows  # noqa: PLC0415 - not for --help
-
     project = Project(repo, ref, state)
     rows = fleet_rows(project.source.files, project.whole_fleet)
     text = csv_text(rows)
     if out is None:
         click.echo(text, nl=False)
         return
-    from reconciler.cli.edited_file import write_output  # noqa: PLC0415
-
     write_output(out, text.encode())
     click.echo(f"written: {out}, {len(rows)} machine(s)")

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import click
 
+from reconciler.authoring.layout import laid_out
+from reconciler.authoring.rewrite import rewritten
+from reconciler.cli.rewriting import rewrite_files
+
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
@@ -25,9 +29,6 @@ def fmt(paths: tuple[Path, ...], *, check: bool, diff: bool) -> int:
 
     Exit codes: 0 done, 1 a file is broken, or would change with --check.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.authoring.layout import laid_out  # noqa: PLC0415 - not needed for --help
-    from reconciler.authoring.rewrite import rewritten  # noqa: PLC0415
-    from reconciler.cli.rewriting import rewrite_files  # noqa: PLC0415
 
     def rewrite(file: str, data: bytes) -> bytes:
         return rewritten(file, data, laid_out)

@@ -3,18 +3,15 @@
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.log import configure_log
 from reconciler.server.service import Service, ServiceSettings, is_served
+from reconciler.state.database import Database
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.progress import ProgressView, progress_view
-
-if TYPE_CHECKING:
-    from reconciler.state.database import Database
 
 _REFRESH = 0.25
 _SETTLED = ENDED | {OperationState.INDETERMINATE}
@@ -42,7 +39,7 @@ async def _serve_and_watch(
         return await _watch(project.database, operations, view)
 
 
-async def _watch(database: "Database", operations: Sequence[str], view: ProgressView) -> bool:
+async def _watch(database: Database, operations: Sequence[str], view: ProgressView) -> bool:
     ledger = Ledger(database)
     while True:
         statuses = [status for op_id in operations for status in ledger.operations(op_id=op_id)]

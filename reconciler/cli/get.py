@@ -5,7 +5,14 @@ from pathlib import Path
 
 import click
 
+from reconciler.app.machine_details import machine_details
+from reconciler.app.project import Project, utc_now
+from reconciler.cli.edited_file import write_file
 from reconciler.cli.options import ref_option, repo_option, state_option
+from reconciler.views.console import console
+from reconciler.views.disk_svg import disks_svg
+from reconciler.views.machine_json import machine_document
+from reconciler.views.machine_text import machine_parts
 
 _MACHINE = "machine"
 
@@ -50,32 +57,20 @@ def get(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright get machine/node-01 --format json
       rackwright get machine node-01 --svg disks.svg
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.app.machine_details import machine_details  # noqa: PLC0415
-    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
-
     now = utc_now()
     details = machine_details(Project(repo, ref, state), _named(subject, name), now)
     report = details.newest_report
     picture = ""
     if svg is not None or output_format == "svg":
-        from reconciler.views.disk_svg import disks_svg  # noqa: PLC0415
-
         disks = report.report.disks if report else ()
         picture = disks_svg(details.name, disks, report.at if report else None)
     if svg is not None:
-        from reconciler.cli.edited_file import write_file  # noqa: PLC0415
-
         write_file(svg, picture.encode())
     if output_format == "svg":
         click.echo(picture, nl=False)
     elif output_format == "json":
-        from reconciler.views.machine_json import machine_document  # noqa: PLC0415
-
         click.echo(dumps(machine_document(details, now), indent=2))
     else:
-        from reconciler.views.console import console  # noqa: PLC0415
-        from reconciler.views.machine_text import machine_parts  # noqa: PLC0415
-
         screen = console()
         for part in machine_parts(details, now, screen.width, full=full):
             screen.print(part)

@@ -1,17 +1,18 @@
 """``rackwright image``: what is in the image store."""
 
+from collections.abc import Mapping
 from json import dumps
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from providers.imaging.store import ChunkStore
+from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import format_option, state_option
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from specs.fleet import CompiledImage
+from reconciler.errors import ReconcilerError
+from reconciler.views.console import console
+from reconciler.views.image_text import image_table
+from specs.fleet import CompiledImage
 
 
 @click.group()
@@ -31,11 +32,6 @@ def image() -> None:
 @format_option
 def ls(repo: str, state: Path, output_format: str) -> int:
     """List the images: name, digest, age, sizes, and whether each can be restored."""
-    from providers.imaging.store import ChunkStore  # noqa: PLC0415
-    from reconciler.app.project import utc_now  # noqa: PLC0415
-    from reconciler.views.console import console  # noqa: PLC0415
-    from reconciler.views.image_text import image_table  # noqa: PLC0415
-
     images = ChunkStore(state / "store").images()
     declared = _declared(repo, state) if repo and images else {}
     if output_format == "json":
@@ -62,11 +58,8 @@ def ls(repo: str, state: Path, output_format: str) -> int:
     return 0
 
 
-def _declared(repo: str, state: Path) -> "Mapping[str, CompiledImage]":
+def _declared(repo: str, state: Path) -> Mapping[str, CompiledImage]:
     """Return what a repository says of images; nothing, and why, where it cannot be read."""
-    from reconciler.app.project import Project  # noqa: PLC0415 - slow to load
-    from reconciler.errors import ReconcilerError  # noqa: PLC0415
-
     try:
         return Project(repo, None, state).fleet.images
     except ReconcilerError as error:

@@ -4,6 +4,13 @@ from pathlib import Path
 
 import click
 
+from reconciler.authoring.conversions import Conversions
+from reconciler.authoring.dpm import read_addresses, read_names
+from reconciler.authoring.dpm_documents import dpm_documents
+from reconciler.authoring.foreign_text import foreign_text
+from reconciler.authoring.machine_csv import as_documents, as_table, read_csv, read_rows, refused
+from reconciler.cli.edited_file import create_file, create_files, read_file
+
 
 @click.group("import")
 def import_() -> None:
@@ -47,10 +54,6 @@ def import_csv(file: Path, out: Path, group: str, form: str) -> None:
       rackwright import csv machines.csv --out machines.yaml --group tokyo/row2
       rackwright import csv machines.csv --out machines.yaml --as table
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.authoring.foreign_text import foreign_text  # noqa: PLC0415 - not for --help
-    from reconciler.authoring.machine_csv import as_documents, as_table, read_csv  # noqa: PLC0415
-    from reconciler.cli.edited_file import create_file, read_file  # noqa: PLC0415
-
     found = read_csv(str(file), foreign_text(str(file), read_file(file)), group)
     text = as_table(str(file), out.stem, found) if form == "table" else as_documents(found)
     create_file(out, text.encode())
@@ -113,12 +116,6 @@ def import_dpm(
       rackwright import dpm --names GroupAsName.ini --addresses GroupAsIp.ini \\
           --machines machines.csv --network rack --out fleet/dpm
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.authoring.conversions import Conversions  # noqa: PLC0415 - not for --help
-    from reconciler.authoring.dpm import read_addresses, read_names  # noqa: PLC0415
-    from reconciler.authoring.dpm_documents import dpm_documents  # noqa: PLC0415
-    from reconciler.authoring.machine_csv import read_rows, refused  # noqa: PLC0415
-    from reconciler.cli.edited_file import create_files  # noqa: PLC0415
-
     if not (names or addresses or machines):
         raise click.UsageError("name at least one of --names, --addresses and --machines")
     conversions = Conversions()
@@ -140,7 +137,4 @@ def import_dpm(
 
 
 def _text_of(path: Path | None) -> str:
-    from reconciler.authoring.foreign_text import foreign_text  # noqa: PLC0415
-    from reconciler.cli.edited_file import read_file  # noqa: PLC0415
-
     return foreign_text(str(path), read_file(path)) if path else ""

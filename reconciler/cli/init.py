@@ -1,9 +1,16 @@
 """``rackwright init``: a fleet to start from."""
 
+import subprocess
 from pathlib import Path
 from shlex import quote
 
 import click
+
+from reconciler.authoring.given_name import converted
+from reconciler.authoring.rewrite import AuthoringError
+from reconciler.authoring.starter_fleet import starter_fleet
+from reconciler.cli.edited_file import create_files
+from reconciler.git.repository import is_in_git
 
 
 @click.command()
@@ -23,10 +30,6 @@ def init(directory: Path, *, git: bool) -> None:
       rackwright init fleet
       rackwright init --git fleet
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.authoring.given_name import converted  # noqa: PLC0415 - not for --help
-    from reconciler.authoring.starter_fleet import starter_fleet  # noqa: PLC0415
-    from reconciler.cli.edited_file import create_files  # noqa: PLC0415
-
     files = starter_fleet(converted(directory.absolute().name) or "fleet")
     create_files(directory, {path: text.encode() for path, text in files.items()})
     if git:
@@ -37,10 +40,6 @@ def init(directory: Path, *, git: bool) -> None:
 
 
 def _git_init(directory: Path) -> None:
-    import subprocess  # noqa: PLC0415 - only with --git
-
-    from reconciler.authoring.rewrite import AuthoringError  # noqa: PLC0415
-
     command = ["git", "init", "--quiet", "--initial-branch=main", "--", str(directory)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False)
@@ -56,8 +55,6 @@ def _git_init(directory: Path) -> None:
 
 
 def _next_steps(directory: Path) -> str:
-    from reconciler.git.repository import is_in_git  # noqa: PLC0415 - not for --help
-
     steps = [] if directory == Path() else [f"cd {quote(str(directory))}"]
     steps += ["rackwright validate", "edit networks.yaml and machines.yaml: they are examples"]
     if not is_in_git(directory):

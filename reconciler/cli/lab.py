@@ -8,8 +8,16 @@ from typing import Concatenate, ParamSpec
 
 import click
 
+from providers.lab.client import RackClient
+from providers.lab.console import follow
+from providers.lab.namespace import become
+from providers.lab.rack_file import load_rack
+from providers.lab.up import rack_up
 from reconciler.cli.demo import demo
 from reconciler.cli.options import format_option
+from reconciler.views.build_progress import build_progress
+from reconciler.views.console import console
+from reconciler.views.rack_text import rack_table
 
 P = ParamSpec("P")
 
@@ -81,11 +89,6 @@ lab.add_command(demo)
 @_in_directory
 def up(directory: Path, rack_file: Path, cache: Path, *, fresh: bool) -> int:
     """Make the disks that are missing and start the rack, all machines off."""
-    from providers.lab.rack_file import load_rack  # noqa: PLC0415
-    from providers.lab.up import rack_up  # noqa: PLC0415
-    from reconciler.views.build_progress import build_progress  # noqa: PLC0415
-    from reconciler.views.console import console  # noqa: PLC0415
-
     rack = load_rack(rack_file)
     with build_progress(console(), "rack") as progress:
         rack_up(rack, directory, cache, lambda phase: progress(phase, None), fresh=fresh)
@@ -96,8 +99,6 @@ def up(directory: Path, rack_file: Path, cache: Path, *, fresh: bool) -> int:
 @_in_directory
 def down(directory: Path) -> int:
     """Stop all machines and take the rack away; disks and consoles stay."""
-    from providers.lab.client import RackClient  # noqa: PLC0415
-
     click.echo("the rack is down" if RackClient(directory).down() else "no rack was up")
     return 0
 
@@ -107,10 +108,6 @@ def down(directory: Path) -> int:
 @_in_directory
 def status(directory: Path, output_format: str) -> int:
     """Show the machines and their power."""
-    from providers.lab.client import RackClient  # noqa: PLC0415
-    from reconciler.views.console import console  # noqa: PLC0415
-    from reconciler.views.rack_text import rack_table  # noqa: PLC0415
-
     state = RackClient(directory).status()
     if output_format == "json":
         click.echo(dumps(asdict(state), indent=2))
@@ -125,8 +122,6 @@ def status(directory: Path, output_format: str) -> int:
 @_in_directory
 def power(directory: Path, action: str, machine: str) -> int:
     """Press a machine's buttons."""
-    from providers.lab.client import RackClient  # noqa: PLC0415
-
     client = RackClient(directory)
     actions = {"on": client.power_on, "off": client.power_off, "reset": client.reset}
     actions[action](machine)
@@ -138,9 +133,6 @@ def power(directory: Path, action: str, machine: str) -> int:
 @_in_directory
 def follow_console(directory: Path, machine: str) -> int:
     """Follow what a machine's serial console shows, over power cycles; end with Ctrl-C."""
-    from providers.lab.client import RackClient  # noqa: PLC0415
-    from providers.lab.console import follow  # noqa: PLC0415
-
     for output in follow(RackClient(directory).console_path(machine)):
         click.echo(output, nl=False)
     return 0
@@ -152,8 +144,6 @@ def follow_console(directory: Path, machine: str) -> int:
 @_in_directory
 def screenshot(directory: Path, machine: str, file: Path) -> int:
     """Write what a machine's screen shows to a PNG FILE."""
-    from providers.lab.client import RackClient  # noqa: PLC0415
-
     RackClient(directory).screenshot(machine, file)
     return 0
 
@@ -163,8 +153,5 @@ def screenshot(directory: Path, machine: str, file: Path) -> int:
 @_in_directory
 def execute(directory: Path, command: tuple[str, ...]) -> int:
     """Run COMMAND on the rack's network; its exit code is passed on."""
-    from providers.lab.client import RackClient  # noqa: PLC0415
-    from providers.lab.namespace import become  # noqa: PLC0415
-
     client = RackClient(directory)
     become(client.exec_argv(command), client.directory)

@@ -4,6 +4,10 @@ from pathlib import Path
 
 import click
 
+from reconciler.authoring.migrated import migrated
+from reconciler.cli.rewriting import rewrite_files
+from specs.migration import migrate as to_present
+
 
 @click.command()
 @click.argument("paths", nargs=-1, type=click.Path(path_type=Path), metavar="[PATH]...")
@@ -25,9 +29,6 @@ def migrate(paths: tuple[Path, ...], *, check: bool, diff: bool) -> int:
 
     Exit codes: 0 done, 1 a file is left as it is, or would change with --check.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from reconciler.authoring.migrated import migrated  # noqa: PLC0415 - not needed for --help
-    from reconciler.cli.rewriting import rewrite_files  # noqa: PLC0415
-    from specs.migration import migrate as to_present  # noqa: PLC0415
 
     def rewrite(file: str, data: bytes) -> bytes:
         content, changes = migrated(file, data, to_present)

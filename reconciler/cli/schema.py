@@ -5,6 +5,9 @@ from pathlib import Path
 
 import click
 
+from reconciler.cli.edited_file import write_output
+from specs.schema import json_schema
+
 
 @click.command()
 @click.option(
@@ -25,13 +28,9 @@ def schema(out: Path | None) -> None:
       rackwright schema --out .rackwright/schema.json
       # yaml-language-server: $schema=.rackwright/schema.json   (first line of a file)
     """  # noqa: D301 - \b keeps click from reflowing the list
-    from specs.schema import json_schema  # noqa: PLC0415 - not needed for --help
-
     text = dumps(json_schema(), indent=2) + "\n"
     if out is None:
         click.echo(text, nl=False)
         return
-    from reconciler.cli.edited_file import write_output  # noqa: PLC0415
-
     write_output(out, text.encode())
     click.echo(f"written: {out}")

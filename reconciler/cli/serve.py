@@ -3,15 +3,17 @@
 import asyncio
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
+from reconciler.app.follow_git import GitFollower, log_held
+from reconciler.app.preflight import require_able_to_serve
+from reconciler.app.project import Project, utc_now
+from reconciler.cli.log import configure_log
 from reconciler.cli.options import boot_files_option, ref_option, repo_option, state_option
-
-if TYPE_CHECKING:
-    from reconciler.app.project import Project
-    from reconciler.server.service import ServiceSettings
+from reconciler.loop.reconcile import SERVER
+from reconciler.server.service import Service, ServiceSettings
+from reconciler.state.database import BRIEF, open_database
 
 
 @click.command()
@@ -40,11 +42,6 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     a look at machines that were never seen, is started unattended; whatever overwrites
     a disk or interrupts a running system waits for `rackwright apply`.
     """
-    from reconciler.app.preflight import require_able_to_serve  # noqa: PLC0415
-    from reconciler.app.project import Project  # noqa: PLC0415
-    from reconciler.cli.log import configure_log  # noqa: PLC0415
-    from reconciler.server.service import ServiceSettings  # noqa: PLC0415
-
     require_able_to_serve(boot_files)
     configure_log(json=log_json)
     settings = ServiceSettings(
@@ -58,13 +55,7 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     return 0
 
 
-async def _serve(project: "Project", settings: "ServiceSettings") -> None:
-    from reconciler.app.follow_git import GitFollower, log_held  # noqa: PLC0415
-    from reconciler.app.project import utc_now  # noqa: PLC0415
-    from reconciler.loop.reconcile import SERVER  # noqa: PLC0415
-    from reconciler.server.service import Service  # noqa: PLC0415
-    from reconciler.state.database import BRIEF, open_database  # noqa: PLC0415
-
+async def _serve(project: Project, settings: ServiceSettings) -> None:
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
