@@ -295,7 +295,7 @@ async def _measure(
             "start, before its first look at a machine", "s", [perf_counter() - began], "", ""
         )
         await service.rest()
-        bench.add("start, every machine looked at", "s", [perf_counter() - began], "", "")
+        bench.add("start, the loop at rest", "s", [perf_counter() - began], "", "")
         bench.add("memory", "MiB", [_resident()], "", "")
         boots, idle, reports = [], [], []
         for number in range(rounds):

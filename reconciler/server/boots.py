@@ -75,7 +75,7 @@ class BootDecisions:
     def _reconcile(self, machine: CompiledMachine) -> None:
         """Reconcile now; where that fails the grants of before decide, else the local disk."""
         try:
-            self._reconciler.boots.write_all()
+            self._reconciler.boots.write_of(machine.macs)
             self._reconciler.reconcile(machine.name)
         except StateError as error:
             log.warning(

@@ -55,7 +55,7 @@ WRITE_INTERVAL = 0.2
 HEALTH_INTERVAL = 5.0
 IMAGES_INTERVAL = 60.0
 """Seconds after which images that another process changed are known."""
-_SLICE = 0.02
+_SLICE = 0.005
 """Seconds of reconciling after which whoever waits for the event loop has a turn."""
 _LEFTOVER_AGE = timedelta(days=1)
 """Uploads that broke off longer ago are cleared away."""
@@ -124,7 +124,7 @@ class Service:
             await self._listen(stack)
             await self._netboot.start()
             stack.push_async_callback(self._netboot.stop)
-            stack.callback(self._write_boots)
+            stack.callback(self._write_last_boots)
             self._start_tasks(stack)
             self._stack = stack.pop_all()
         return self
@@ -222,14 +222,21 @@ class Service:
 
     async def _record_boots(self) -> None:
         while True:
-            self._write_boots()
-            await asyncio.sleep(WRITE_INTERVAL)
+            waits = self._write_boots()
+            await asyncio.sleep(0 if waits else WRITE_INTERVAL)
 
-    def _write_boots(self) -> None:
+    def _write_boots(self) -> bool:
+        """Write some of the requests that wait; return whether more do."""
         try:
             self.reconciler.boots.write()
         except StateError as error:
             log.debug("boot requests wait", code=error.code, cause=error.cause)
+            return False
+        return self.reconciler.boots.waiting > 0
+
+    def _write_last_boots(self) -> None:
+        with suppress(StateError):
+            self.reconciler.boots.write_all()
 
     async def _read_images(self) -> None:
         while True:

@@ -2,13 +2,14 @@
 
 Anybody can send boot requests, thousands a second, and each has to be answered at once.
 They are therefore recorded in memory and written together, a few times a second; whoever
-decides on one machine writes them first. What is kept is bounded, in memory and on disk.
+decides on one machine writes its own first. What is kept is bounded, in memory and on disk.
 """
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import islice
 from typing import Any
 
 from attrs import frozen
@@ -27,7 +28,7 @@ UNKNOWN_MACS = 1000
 once, and no more than somebody who sends made-up ones may make us keep."""
 WAITING = 10_000
 """Requests that may wait to be written; of more, the oldest are lost, and counted."""
-AT_ONCE = 500
+AT_ONCE = 100
 """Requests written in one transaction: it holds up the event loop for some milliseconds."""
 
 
@@ -94,9 +95,20 @@ class Boots:
 
     def write(self, most: int = AT_ONCE) -> None:
         """Write the oldest requests that wait; StateError leaves them waiting."""
-        if not self._waiting:
+        self._write(list(islice(self._waiting, most)))
+
+    def write_of(self, macs: Collection[str]) -> None:
+        """Write the requests of these MACs; all others go on waiting."""
+        self._write([each for each in self._waiting if each.request.mac in macs])
+
+    def write_all(self) -> None:
+        """Write every request that waits."""
+        while self._waiting:
+            self.write()
+
+    def _write(self, batch: Sequence[Recorded]) -> None:
+        if not batch:
             return
-        batch = [self._waiting[place] for place in range(min(most, len(self._waiting)))]
         with self._database.writing() as connection:
             _write_events(connection, batch)
             _remember_clients(connection, batch)
@@ -104,13 +116,8 @@ class Boots:
                 _cut_timeline(connection, mac)
             if not all(each.known for each in batch):
                 _cut_unknown(connection)
-        for _ in batch:
-            self._waiting.popleft()
-
-    def write_all(self) -> None:
-        """Write every request that waits."""
-        while self._waiting:
-            self.write()
+        written = {id(each) for each in batch}
+        self._waiting = deque(each for each in self._waiting if id(each) not in written)
 
     def timeline(self, macs: Iterable[str], limit: int) -> tuple[BootEvent, ...]:
         """Return the newest ``limit`` boot events of these MACs, oldest first."""

@@ -236,6 +236,19 @@ def test_a_storm_keeps_the_newest_requests_and_counts_the_lost_ones(boots, monke
     assert [event.detail for event in boots.timeline(NODE.macs, 9)] == ["2", "3", "4"]
 
 
+def test_whoever_decides_on_one_machine_writes_its_requests_only(boots):
+    for number in range(3):
+        for mac in (OTHER.macs[0], NODE.macs[0]):
+            boots.record(boot(mac, detail=str(number)), NOW, known=True)
+    boots.write_of(NODE.macs)
+    assert [event.detail for event in boots.timeline(NODE.macs, 9)] == ["0", "1", "2"]
+    assert (boots.timeline(OTHER.macs, 9), boots.waiting) == ((), 3)
+    boots.write(2)
+    assert [event.detail for event in boots.timeline(OTHER.macs, 9)] == ["0", "1"]
+    boots.write()
+    assert (len(boots.timeline(OTHER.macs, 9)), boots.waiting) == (3, 0)
+
+
 def test_requests_wait_while_another_process_holds_the_database(tmp_path):
     database = open_database(tmp_path / "locked.db", BRIEF)
     boots = Boots(database)
