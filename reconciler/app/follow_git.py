@@ -9,7 +9,7 @@ from typing import Protocol
 import structlog
 
 from reconciler.app.project import Project, defective_commit
-from reconciler.errors import ReconcilerError, SourceError
+from reconciler.errors import ReconcilerError, SourceError, StateError
 from reconciler.git.commit_policy import Refuse
 from reconciler.git.tree import SourceTree
 from reconciler.loop.reconcile import SERVER
@@ -45,14 +45,27 @@ class GitFollower:
         """The last accepted commit at that time."""
 
     async def follow(self, stop: asyncio.Event) -> None:
-        """Follow the source until ``stop`` is set."""
-        looking = asyncio.create_task(self._look_again(stop))
+        """Follow the source until ``stop`` is set.
+
+        StateError where the state cannot be read or written: whoever supervises this tries
+        it again, and the revision that was not taken is then seen again.
+        """
+        tasks = [
+            asyncio.create_task(each) for each in (self._see_each(stop), self._look_again(stop))
+        ]
         try:
-            async for source in self._project.watch(stop):
-                await self.see(source)
+            await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
         finally:
-            looking.cancel()
-            await asyncio.wait([looking])
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+        for task in tasks:
+            if not task.cancelled():
+                task.result()
+
+    async def _see_each(self, stop: asyncio.Event) -> None:
+        async for source in self._project.watch(stop):
+            await self.see(source)
 
     async def see(self, source: SourceTree | SourceError) -> None:
         """Take a revision, or say why not and stay with the present one."""
@@ -73,7 +86,10 @@ class GitFollower:
             log_held(judged, self._server.revision, source.revision)
             return
         fleet, reason = judged
-        self._project.take_over(fleet, source.own_commit, SERVER, reason, self._clock())
+        # Beside the event loop: another process may hold the database for seconds.
+        await asyncio.to_thread(
+            self._project.take_over, fleet, source.own_commit, SERVER, reason, self._clock()
+        )
         await self._server.use(fleet)
         log.info("revision taken", revision=source.revision, reason=reason)
 
@@ -81,6 +97,8 @@ class GitFollower:
         """Return a revision's fleet and why it may be acted on, or why it may not be."""
         try:
             fleet, decision = await asyncio.to_thread(self._project.judge, source)
+        except StateError:
+            raise  # says nothing about the commit
         except ReconcilerError as error:
             return error
         except Exception as error:  # noqa: BLE001 - one commit must not end netboot

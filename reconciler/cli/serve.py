@@ -65,7 +65,7 @@ async def _serve(project: Project, settings: ServiceSettings) -> None:
         log_held(held, project.fleet.revision)
     database = open_database(project.database_path, BRIEF)
     async with Service(settings, project.fleet, database, utc_now) as service:
-        project.accept(SERVER, utc_now())
+        await asyncio.to_thread(project.accept, SERVER, utc_now())
         follower = GitFollower(project, service, utc_now)
         service.supervise("Git", lambda: follower.follow(stop))
         await stop.wait()

@@ -112,6 +112,8 @@ class Reconciler:
         self._key_of: dict[str, str] = {}
         self._waiting: dict[str, tuple[str, Counted]] = {}
         """By operation, who waits for a budget, in the order of approval."""
+        self._released: set[str] = set()
+        """Keys whose turn came, and that have not begun yet."""
         self._failures: dict[str, int] = {}
         self._sweep: Iterator[str] = iter(())
         self._release_at: datetime | None = None
@@ -131,6 +133,7 @@ class Reconciler:
         self._work.clear()
         self._key_of.clear()
         self._waiting.clear()
+        self._released.clear()
         self.queue.clear()
         for each in self.operations.under_way():
             self._take_in(each.op_id, hardware.owner(each.identities) or each.hardware)
@@ -138,6 +141,11 @@ class Reconciler:
         self._budgets: BudgetTracker = tracker_of(fleet, hardware, begun)
         for key in self._work:
             self.queue.add(key, now)
+        for key in tuple(self._failures):
+            if key in fleet.machines or key in self._work:
+                self.queue.add(key, now)
+            else:
+                self._works_again(key, now)
         self._sweep = iter(fleet.machines) if self._acts_unattended else iter(())
 
     def machine_by_mac(self, mac: str) -> CompiledMachine | None:
@@ -233,10 +241,21 @@ class Reconciler:
         except Exception as error:  # noqa: BLE001 - contained: every other machine goes on
             self._failed(key, error, now)
         else:
-            if self._failures.pop(key, 0):
-                with suppress(StateError):
-                    self.faults.end(f"machine/{key}")
+            if key in self._failures:
+                self._works_again(key, now)
+        if key in self._released:  # it did not begin: the next one may
+            self._released.discard(key)
+            self._release()
         return True
+
+    def _works_again(self, key: str, now: datetime) -> None:
+        """End a machine's fault; look at the machine again where that cannot be written."""
+        try:
+            self.faults.end(f"machine/{key}")
+        except StateError:
+            self.queue.add(key, now + _FIRST_RETRY)
+        else:
+            del self._failures[key]
 
     def _failed(self, key: str, error: Exception, now: datetime) -> None:
         count = self._failures[key] = self._failures.get(key, 0) + 1
@@ -321,6 +340,7 @@ class Reconciler:
             )
             self.grants.issue_within(connection, grant)
         self._waiting.pop(operation.op_id, None)
+        self._released.discard(key)
         if decision.impact is not None:
             self._budgets.begin(operation.op_id, self._counted(operation, decision.impact), now)
         self._effects.armed(key)
@@ -346,6 +366,7 @@ class Reconciler:
         for op_id, (key, work) in self._waiting.items():
             if self._budgets.limit(work, now) is None:
                 del self._waiting[op_id]
+                self._released.add(key)
                 self.queue.add(key, now)
                 return
         if self._waiting:

@@ -1,5 +1,6 @@
 """Opening the state database and bringing it to the current schema."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,13 +20,17 @@ _NEWEST = "0005"
 """The newest migration; a database that has it needs no look at Alembic, which is slow to load."""
 _RESTORE = "Restore it from a backup, or name another directory with --state"
 _ACTIONS = (
-    ("disk I/O error", "Look at the disk and its log; restore the database from a backup"),
+    (
+        "disk I/O error",
+        "See whether the disk is full, then look at its log; restore the database from a backup",
+    ),
     ("disk is full", "Make room there, or name another directory with --state"),
     ("unable to open", "Give this user access there, or name another directory with --state"),
     ("readonly", "Give this user access there, or name another directory with --state"),
     ("database is locked", "See which process holds it, and try again"),
 )
 """What helps, by what SQLite says (its result codes IOERR, FULL, CANTOPEN, READONLY and BUSY)."""
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
 class _UnknownSchemaError(Exception):
@@ -54,7 +59,8 @@ class Database:
         """Open a transaction that holds the write lock from its first statement.
 
         StateError: RW705 when another process held the lock for too long, RW706 when
-        the disk is full or cannot be written. Nothing is changed then.
+        the disk is full or cannot be written, RW701 when the file is damaged. Nothing is
+        changed then.
         """
         with _refusals(self._path), self._engine.begin() as connection:
             yield connection
@@ -66,7 +72,7 @@ class Database:
 
 @contextmanager
 def _refusals(path: Path) -> Iterator[None]:
-    """Turn what SQLite says of a lock or of the disk into errors with a cause."""
+    """Turn what SQLite says of a lock, of the disk or of damage into errors with a cause."""
     try:
         yield
     except OperationalError as error:
@@ -82,6 +88,12 @@ def _refusals(path: Path) -> Iterator[None]:
             raise
         raise StateError(
             "RW706", f"the state database {path} cannot be written: {said}", action
+        ) from error
+    except DatabaseError as error:
+        if getattr(error.orig, "sqlite_errorcode", 0) & 0xFF not in _DAMAGED:
+            raise
+        raise StateError(
+            "RW701", f"the state database {path} cannot be used: {error.orig}", _RESTORE
         ) from error
 
 

@@ -1,3 +1,5 @@
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from itertools import pairwise
@@ -31,6 +33,7 @@ from reconciler.state import schema
 from reconciler.state.database import open_database
 from reconciler.state.grants import Grants, Token
 from reconciler.state.ledger import Ledger
+from reconciler.state.machine_history import MachineHistory
 from reconciler.state.operation_body import encode_operation
 from reconciler.state.operation_states import ENDED, TRANSITIONS, OperationState
 from reconciler.state.operations import Operations
@@ -181,6 +184,23 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
     path.write_bytes(b"no database at all" * 100)
     with pytest.raises(StateError, match=r"RW701: the state database .* file is not a database"):
         open_database(path)
+
+
+def test_damage_that_is_met_later_is_told_as_damage(tmp_path):
+    path = tmp_path / "rackwright.db"
+    open_database(path).close()
+    with closing(sqlite3.connect(path)) as connection:
+        (page,) = connection.execute(
+            "SELECT rootpage FROM sqlite_master WHERE name = 'quarantine'"
+        ).fetchone()
+        (size,) = connection.execute("PRAGMA page_size").fetchone()
+    with path.open("r+b") as file:
+        file.seek((page - 1) * size)
+        file.write(b"\xff" * size)
+    database = open_database(path)
+    with pytest.raises(StateError, match=r"RW701: the state database .* malformed"):
+        MachineHistory(database).quarantines()
+    database.close()
 
 
 def test_a_grant_is_claimed_once(database, ledger, operation):

@@ -17,6 +17,7 @@ from sqlalchemy import event
 from structlog.testing import capture_logs
 
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from reconciler.errors import StateError
 from reconciler.loop.approval import approve
 from reconciler.loop.decide import GRANT_LIFETIME, WAKE_INTERVAL
 from reconciler.loop.reconcile import Reconciler
@@ -265,6 +266,49 @@ def test_budgets_are_kept_over_a_restart_and_a_new_revision(serve):
     assert len(second.outside.told) == 1
 
 
+def _second_is_released(server):
+    """Let eight machines wait for a budget of one, and have the second one's turn come."""
+    server.reports(*CLONES)
+    operations = server.approve_all()
+    server.run()
+    (status,) = server.loop.operations.current([_S.ARMED])
+    server.plane.fail(status, "it did not work out", "test")
+    return operations
+
+
+def test_a_machine_in_quarantine_takes_no_turn_from_those_that_wait(serve):
+    server = serve(*CLONES, at_once=1, per_hour=100)
+    operations = _second_is_released(server)
+    second = operations[1]
+    server.loop.machines.set_quarantine(second.machine, second.identities, "no", server.now)
+    server.run()
+    assert server.outside.told == [operations[0].machine, operations[2].machine]
+
+
+def test_work_that_is_cancelled_when_its_turn_comes_lets_the_next_begin(serve):
+    server = serve(*CLONES, at_once=1, per_hour=100)
+    operations = _second_is_released(server)
+    Ledger(server.database).move(
+        operations[1].op_id,
+        _S.APPROVED,
+        _S.CANCELLED,
+        attempt=0,
+        at=NOW,
+        actor="ada",
+        reason="not now",
+    )
+    server.run()
+    assert server.outside.told == [operations[0].machine, operations[2].machine]
+
+
+def test_a_machine_that_fails_when_its_turn_comes_lets_the_next_begin(serve):
+    server = serve(*CLONES, at_once=1, per_hour=100)
+    operations = _second_is_released(server)
+    break_machine(server, CLONES[1])
+    server.run()
+    assert server.outside.told == [operations[0].machine, operations[2].machine]
+
+
 # --- unattended -----------------------------------------------------------------------
 
 
@@ -354,3 +398,37 @@ def test_a_machine_that_fails_again_and_again_is_tried_ever_more_seldom(serve):
     assert waits == [1, 2, 4, 8, 16, 32, 64, 128, 256, 300, 300, 300]
     (fault,) = server.loop.faults.present()
     assert fault.times == 12
+
+
+def test_the_fault_of_a_machine_that_is_called_otherwise_now_is_over(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    server.approve_all()
+    break_machine(server, NODE)
+    server.run()
+    server.reports(NODE, installed=True)
+    server.use(a_fleet(a_machine(1, "clone-golden", name="otherwise")))
+    server.now += timedelta(seconds=2)
+    server.run()
+    assert server.loop.faults.present() == ()
+
+
+def test_a_fault_whose_end_cannot_be_written_is_ended_later(serve, monkeypatch):
+    server = serve(NODE)
+    server.reports(NODE)
+    server.approve_all()
+    break_machine(server, NODE)
+    server.run()
+    server.reports(NODE, installed=True)
+    end = server.loop.faults.end
+
+    def locked(_):
+        monkeypatch.setattr(server.loop.faults, "end", end)
+        raise StateError("RW705", "another process holds it", "Wait")
+
+    monkeypatch.setattr(server.loop.faults, "end", locked)
+    server.now += timedelta(seconds=2)
+    server.run()
+    server.now += timedelta(seconds=2)
+    server.run()
+    assert server.loop.faults.present() == ()

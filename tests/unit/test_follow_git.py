@@ -1,0 +1,86 @@
+"""What becomes of a revision while the state cannot be written, as another process writes it."""
+
+import asyncio
+import threading
+from types import SimpleNamespace
+
+import pytest
+from builders.world import NOW, a_fleet, a_machine
+
+from reconciler.app.follow_git import GitFollower
+from reconciler.errors import ReconcilerError, StateError
+from reconciler.git.commit_policy import Accept, Refuse
+
+FLEET = a_fleet(a_machine(1))
+LOCKED = StateError("RW705", "another process holds the state database", "Wait")
+
+
+class Project:
+    """A source with one revision, and a state that does what the test says."""
+
+    def __init__(self):
+        self.decision = Accept("it continues the last accepted one")
+        self.errors = []
+        self.taken_in = []
+        self.revision_policy = SimpleNamespace(last=SimpleNamespace(commit="a"))
+
+    async def watch(self, stop):
+        yield SimpleNamespace(revision="b", own_commit=None)
+        await stop.wait()
+
+    def judge(self, source):
+        del source
+        if self.errors and self.errors[0] == "judge":
+            self.errors.pop(0)
+            raise LOCKED
+        return FLEET, self.decision
+
+    def take_over(self, *_):
+        if self.errors and self.errors[0] == "take_over":
+            self.errors.pop(0)
+            raise LOCKED
+        self.taken_in.append(threading.current_thread())
+
+
+class Server:
+    def __init__(self):
+        self.revision = "a"
+        self.stop = asyncio.Event()
+
+    async def use(self, fleet):
+        self.revision = fleet.revision
+        self.stop.set()
+
+
+@pytest.mark.parametrize("where", ["judge", "take_over"])
+async def test_a_revision_is_taken_once_the_state_can_be_used_again(where):
+    project, server = Project(), Server()
+    project.errors = [where]
+    follower = GitFollower(project, server, lambda: NOW)
+    with pytest.raises(StateError, match="RW705"):
+        await asyncio.wait_for(follower.follow(server.stop), 10)
+    await asyncio.wait_for(follower.follow(server.stop), 10)
+    assert server.revision == FLEET.revision
+
+
+async def test_what_a_person_accepts_is_not_lost_to_a_database_that_is_locked(monkeypatch):
+    monkeypatch.setattr("reconciler.app.follow_git.LOOK", 0.01)
+    project, server = Project(), Server()
+    project.decision = Refuse(ReconcilerError("RW735", "history was rewritten", "Accept it"))
+    follower = GitFollower(project, server, lambda: NOW)
+    following = asyncio.create_task(follower.follow(server.stop))
+    await asyncio.sleep(0.05)
+    project.errors = ["take_over"]
+    project.decision = Accept("it is the last accepted commit")
+    project.revision_policy.last = SimpleNamespace(commit="b")
+    with pytest.raises(StateError, match="RW705"):
+        await asyncio.wait_for(following, 10)
+    await asyncio.wait_for(follower.follow(server.stop), 10)
+    assert server.revision == FLEET.revision
+
+
+async def test_the_event_loop_does_not_wait_for_the_state():
+    project, server = Project(), Server()
+    await asyncio.wait_for(GitFollower(project, server, lambda: NOW).follow(server.stop), 10)
+    assert project.taken_in
+    assert threading.main_thread() not in project.taken_in
