@@ -12,6 +12,7 @@ from reconciler.errors import ReconcilerError, StateError
 from reconciler.git.commit_policy import Accept, Refuse
 
 FLEET = a_fleet(a_machine(1))
+SOURCE = SimpleNamespace(revision="b", own_commit=None)
 LOCKED = StateError("RW705", "another process holds the state database", "Wait")
 
 
@@ -21,11 +22,13 @@ class Project:
     def __init__(self):
         self.decision = Accept("it continues the last accepted one")
         self.errors = []
+        self.is_watched = True
         self.taken_in = []
         self.revision_policy = SimpleNamespace(last=SimpleNamespace(commit="a"))
 
     async def watch(self, stop):
-        yield SimpleNamespace(revision="b", own_commit=None)
+        if self.is_watched:
+            yield SOURCE
         await stop.wait()
 
     def judge(self, source):
@@ -68,13 +71,14 @@ async def test_what_a_person_accepts_is_not_lost_to_a_database_that_is_locked(mo
     project, server = Project(), Server()
     project.decision = Refuse(ReconcilerError("RW735", "history was rewritten", "Accept it"))
     follower = GitFollower(project, server, lambda: NOW)
-    following = asyncio.create_task(follower.follow(server.stop))
-    await asyncio.sleep(0.05)
+    await follower.see(SOURCE)
+    project.is_watched = False
     project.errors = ["take_over"]
     project.decision = Accept("it is the last accepted commit")
     project.revision_policy.last = SimpleNamespace(commit="b")
     with pytest.raises(StateError, match="RW705"):
-        await asyncio.wait_for(following, 10)
+        await asyncio.wait_for(follower.follow(server.stop), 10)
+    project.is_watched = True
     await asyncio.wait_for(follower.follow(server.stop), 10)
     assert server.revision == FLEET.revision
 
