@@ -11,7 +11,7 @@ from reconciler.compiled.cache import FleetCache
 from reconciler.compiled.compile_files import Busy, fleet_of_files
 from reconciler.compiled.compiled_files import kept_base
 from reconciler.compiled.source import SourceFiles, files_of_revision, files_of_tree
-from reconciler.errors import ReconcilerError, SourceError
+from reconciler.errors import ReconcilerError, SourceError, StateError
 from reconciler.git.commit_policy import Accept, Decision, Refuse
 from reconciler.git.location import (
     RemoteRepository,
@@ -225,7 +225,7 @@ class Project:
         """Go on with the last accepted revision where the present one may not be acted on.
 
         Returns why, None where the present one may be. Raises that where none was
-        accepted before.
+        accepted before, and StateError where the state cannot tell.
         """
         try:
             if isinstance(self.decision, Accept):
@@ -233,6 +233,8 @@ class Project:
             error: ReconcilerError = self.decision.error
         except (SourceError, InvalidRepositoryError) as refused:
             error = refused
+        except StateError:
+            raise  # says nothing about the commit
         except Exception as defect:  # noqa: BLE001 - one commit must not keep a server from starting
             error = defective_commit(defect)
         try:

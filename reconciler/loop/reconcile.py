@@ -21,6 +21,7 @@ from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
 from reconciler.loop.decide import (
     GRANT_LIFETIME,
+    QUARANTINE_LOOK,
     Arm,
     End,
     Outcome,
@@ -390,7 +391,10 @@ class Reconciler:
             approve(self.ledger, made, wanted, SERVER, now)
             self.follow_ledger()
             return
-        again = next_change(self.fleet, machine, observed.machines[machine.name], now)
+        seen = observed.machines[machine.name]
+        again = next_change(self.fleet, machine, seen, now)
+        if seen.quarantine:
+            again = now + QUARANTINE_LOOK
         if again is not None:
             self.queue.add(machine.name, again)
 

@@ -97,6 +97,8 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     since: datetime | None
     if running is not None:
         condition, reason, since = _running(running)
+        if seen.quarantine and running.state is not OperationState.STARTED:
+            condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
     elif item is None:
         condition, reason = "Ready", _ready(seen, verified)
         since = verified.at if verified is not None else None

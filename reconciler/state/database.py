@@ -153,7 +153,7 @@ def _begin(connection: Connection) -> None:
 
 
 def _revision(engine: Engine) -> str | None:
-    with engine.connect() as connection:
+    with engine.execution_options(reading=True).connect() as connection:
         known = connection.execute(
             text("SELECT 1 FROM sqlite_master WHERE name = 'alembic_version'")
         ).first()

@@ -6,6 +6,7 @@ import pytest
 
 from reconciler.app.follow_git import GitFollower
 from reconciler.app.project import Project
+from reconciler.errors import StateError
 from reconciler.git.location import open_source
 from tests.unit.git_repository import GitRepository
 
@@ -123,3 +124,16 @@ async def test_a_server_that_takes_a_revision_remembers_what_it_protects(fleet, 
     await source.see(open_source(repo, "HEAD", cache=state / "sources"))
     fleet(ASSIGNED)
     assert [risk for risk, _, _ in reasons(repo, state)] == ["BLOCKED"]
+
+
+def test_a_state_that_cannot_be_read_is_no_fault_of_the_commit(fleet, state, monkeypatch) -> None:
+    repo = fleet("")
+    act_on(repo, state)
+    project = Project(repo, None, state)
+
+    def locked(*_):
+        raise StateError("RW705", "another process holds the state database", "Wait")
+
+    monkeypatch.setattr(project.revision_policy, "judge", locked)
+    with pytest.raises(StateError, match="RW705"):
+        project.hold()

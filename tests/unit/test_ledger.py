@@ -186,6 +186,16 @@ def test_a_file_that_is_no_database_is_refused(tmp_path):
         open_database(path)
 
 
+def test_opening_a_database_to_read_it_waits_for_no_writer(tmp_path):
+    path = tmp_path / "rackwright.db"
+    writer = open_database(path)
+    with writer.writing():
+        reader = open_database(path, wait=0)
+        assert MachineHistory(reader).quarantines() == ()
+    reader.close()
+    writer.close()
+
+
 def test_damage_that_is_met_later_is_told_as_damage(tmp_path):
     path = tmp_path / "rackwright.db"
     open_database(path).close()

@@ -19,7 +19,7 @@ from structlog.testing import capture_logs
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
 from reconciler.errors import StateError
 from reconciler.loop.approval import approve
-from reconciler.loop.decide import GRANT_LIFETIME, WAKE_INTERVAL
+from reconciler.loop.decide import GRANT_LIFETIME, QUARANTINE_LOOK, WAKE_INTERVAL
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import plan
 from reconciler.server.boots import BootDecisions
@@ -341,6 +341,19 @@ def test_a_report_leads_to_a_look_at_its_machine_alone(serve):
     server.reports(NODE)
     server.loop.ask(NODE.name)
     assert server.run() == 1
+
+
+def test_safe_work_begins_once_a_quarantine_is_lifted_by_another_process(serve):
+    machine = a_machine(1, "capture-golden")
+    server = serve(machine, unattended=True)
+    server.reports(machine)
+    server.loop.machines.set_quarantine(machine.name, machine.hardware_identities, "no", server.now)
+    server.run()
+    assert server.states() == {}
+    server.loop.machines.clear_quarantine(machine.name, machine.hardware_identities)
+    server.now += QUARANTINE_LOOK
+    server.run()
+    assert server.states() == {machine.name: _S.ARMED}
 
 
 # --- what goes wrong is contained -----------------------------------------------------

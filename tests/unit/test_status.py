@@ -75,6 +75,15 @@ def test_the_work_of_a_renamed_machine_is_shown_as_under_way():
     assert (condition, reason) == ("Reconciling", "renamed from node-01; restore: started")
 
 
+def test_work_that_a_quarantine_keeps_from_starting_waits_for_somebody():
+    seen = ObservedMachine(quarantine="its token was used twice")
+    for state in (_S.APPROVED, _S.ARMED):
+        condition, reason = state_of(NODE, seen, a_status(cloned(), state))
+        assert condition == "Stalled"
+        assert reason == f"quarantined: its token was used twice; restore: {state}"
+    assert state_of(NODE, seen, a_status(cloned(), _S.STARTED))[0] == "Reconciling"
+
+
 def test_work_of_other_hardware_under_this_name_is_not_this_machines():
     other = a_machine(9, name=NODE.name, assignments=())
     condition, reason = state_of(other, ObservedMachine(), a_status(cloned(), _S.STARTED))
