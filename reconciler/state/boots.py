@@ -62,6 +62,8 @@ class Boots:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._waiting: deque[Recorded] = deque()
+        self._answers: list[Recorded] = []
+        """Written requests whose answer came later and is not written yet."""
         self.lost = 0
         """Requests that were not written because too many waited."""
 
@@ -83,15 +85,12 @@ class Boots:
         """Complete a request that was taken in without an answer."""
         recorded.answer = answer
         if recorded.sequence:
-            table = schema.boot_event
-            query = update(table).where(table.c.sequence == recorded.sequence)
-            with self._database.writing() as connection:
-                connection.execute(query.values(answer=answer))
+            self._answers.append(recorded)
 
     @property
     def waiting(self) -> int:
-        """Return how many requests are not written yet."""
-        return len(self._waiting)
+        """Return how many requests, and answers to written ones, are not written yet."""
+        return len(self._waiting) + len(self._answers)
 
     def write(self, most: int = AT_ONCE) -> None:
         """Write the oldest requests that wait; StateError leaves them waiting."""
@@ -102,20 +101,22 @@ class Boots:
         self._write([each for each in self._waiting if each.request.mac in macs])
 
     def write_all(self) -> None:
-        """Write every request that waits."""
-        while self._waiting:
+        """Write everything that waits."""
+        while self.waiting:
             self.write()
 
     def _write(self, batch: Sequence[Recorded]) -> None:
-        if not batch:
+        if not batch and not self._answers:
             return
         with self._database.writing() as connection:
+            _write_answers(connection, self._answers)
             _write_events(connection, batch)
             _remember_clients(connection, batch)
             for mac in {each.request.mac for each in batch}:
                 _cut_timeline(connection, mac)
             if not all(each.known for each in batch):
                 _cut_unknown(connection)
+        self._answers.clear()
         written = {id(each) for each in batch}
         self._waiting = deque(each for each in self._waiting if id(each) not in written)
 
@@ -167,6 +168,13 @@ def _write_events(connection: Connection, batch: Iterable[Recorded]) -> None:
             answered.append(_event(each))
     if answered:
         connection.execute(insert(table), answered)
+
+
+def _write_answers(connection: Connection, answers: Iterable[Recorded]) -> None:
+    table = schema.boot_event
+    for each in answers:
+        query = update(table).where(table.c.sequence == each.sequence)
+        connection.execute(query.values(answer=each.answer))
 
 
 def _event(each: Recorded) -> dict[str, Any]:

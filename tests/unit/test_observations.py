@@ -263,11 +263,29 @@ def test_requests_wait_while_another_process_holds_the_database(tmp_path):
     database.close()
 
 
+def test_an_answer_that_cannot_be_written_now_is_written_later(tmp_path):
+    database = open_database(tmp_path / "locked.db", BRIEF)
+    boots = Boots(database)
+    asked = boots.record(boot(NODE.macs[0]), NOW, known=True, answer=None)
+    boots.write()
+    with closing(sqlite3.connect(tmp_path / "locked.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        boots.answered(asked, "Deploy-OS")  # a boot is answered whoever holds the database
+        with pytest.raises(StateError, match="RW705"):
+            boots.write()
+    assert boots.waiting == 1
+    boots.write_all()
+    (event,) = boots.timeline(NODE.macs, 9)
+    assert (event.answer, boots.waiting) == ("Deploy-OS", 0)
+    database.close()
+
+
 def test_an_answer_that_is_decided_later_stands_in_the_timeline(boots):
     early, late = (boots.record(boot(NODE.macs[0]), NOW, known=True, answer=None) for _ in range(2))
     boots.answered(early, "before it was written")
     boots.write()
     boots.answered(late, "after it was written")
+    boots.write()
     answers = [event.answer for event in boots.timeline(NODE.macs, 9)]
     assert sorted(answers) == ["after it was written", "before it was written"]
 
