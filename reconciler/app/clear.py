@@ -7,8 +7,8 @@ from typing import NamedTuple
 from reconciler.errors import ReconcilerError
 from reconciler.state.database import Database
 from reconciler.state.ledger import Ledger
-from reconciler.state.machine_history import MachineHistory, Quarantine
 from reconciler.state.machines import Machines
+from reconciler.state.observed import Quarantine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -49,7 +49,7 @@ class Clearings:
         self._ledger = Ledger(database)
         self._machines = Machines(database)
         self._fleet = fleet
-        self._quarantines = MachineHistory(database).quarantines()
+        self._quarantines = self._machines.quarantines()
         self._unknown = tuple(
             status
             for status in self._ledger.under_way()

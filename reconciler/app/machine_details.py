@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from reconciler.app.status import conditions_of
 from reconciler.authoring.explanation import explained, find_machine
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observed import ObservedMachine
+from reconciler.state.observation import quarantine_of
+from reconciler.state.observed import ObservedMachine, Quarantine
 from reconciler.views.machine_details import MachineDetails
 
 if TYPE_CHECKING:
     from reconciler.app.project import Project
     from reconciler.state.boots import BootEvent
-    from reconciler.state.machine_history import PastOperation, Quarantine
+    from reconciler.state.machine_history import PastOperation
 
 MOST_BOOTS = 200
 MOST_OPERATIONS = 100
@@ -31,10 +32,11 @@ def machine_details(project: "Project", name: str, now: datetime) -> MachineDeta
     if project.has_state:
         from reconciler.state.boots import Boots  # noqa: PLC0415 - slow to load
         from reconciler.state.machine_history import MachineHistory  # noqa: PLC0415 - slow to load
+        from reconciler.state.machines import Machines  # noqa: PLC0415 - slow to load
 
         history = MachineHistory(project.database)
         identities = machine.hardware_identities
-        quarantine = history.quarantine(name, identities)
+        quarantine = quarantine_of(name, identities, Machines(project.database).quarantines())
         boots = Boots(project.database).timeline(machine.macs, MOST_BOOTS)[::-1]
         operations = tuple(
             each

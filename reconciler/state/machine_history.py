@@ -1,7 +1,7 @@
-"""What is recorded of one machine: its operations with every move, and its quarantine.
+"""What is recorded of one machine: its operations with every move.
 
-Each query looks rows up by hardware identity or operation, so that it costs the same
-in a fleet of any size.
+Rows are looked up by hardware identity and by operation, so that it costs the same in a
+fleet of any size.
 """
 
 from collections.abc import Iterable
@@ -50,18 +50,6 @@ class PastOperation:
         return (end - armed[0]).total_seconds()
 
 
-@frozen
-class Quarantine:
-    """Why hardware gets no work until a person clears it."""
-
-    machine: str
-    """What it was called then."""
-    identities: tuple[str, ...]
-    """All that it was known by; ``name:…`` where only its name was known."""
-    reason: str
-    at: datetime
-
-
 class MachineHistory:
     """The history of single machines on the state database."""
 
@@ -94,21 +82,4 @@ class MachineHistory:
             moves.setdefault(line.op_id, []).append(entry)
         return tuple(
             PastOperation(decode_operation(row.body), tuple(moves[row.op_id])) for row in rows
-        )
-
-    def quarantine(self, machine: str, identities: Iterable[str]) -> Quarantine | None:
-        """Return the first quarantine of this hardware; one that has only a name counts too."""
-        known = {*identities, f"name:{machine}"}
-        return next(
-            (each for each in self.quarantines() if known.intersection(each.identities)), None
-        )
-
-    def quarantines(self) -> tuple[Quarantine, ...]:
-        """Return all quarantines, the first one first; there are only ever a few."""
-        table = schema.quarantine
-        with self._database.reading() as connection:
-            rows = connection.execute(select(table).order_by(table.c.at, table.c.hardware)).all()
-        return tuple(
-            Quarantine(row.machine, tuple(row.identities.split(" ")), row.reason, row.at)
-            for row in rows
         )

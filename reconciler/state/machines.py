@@ -19,7 +19,7 @@ from reconciler.state.observation import (
     observed_machine,
     quarantine_of,
 )
-from reconciler.state.observed import ObservedMachine
+from reconciler.state.observed import ObservedMachine, Quarantine
 from specs.fleet import CompiledMachine
 
 OBSERVATION = tuple(getattr(schema.machine_observation.c, name) for name in ObservationRow._fields)
@@ -129,8 +129,13 @@ class Machines:
 
     def quarantine(self, machine: str, identities: Iterable[str]) -> str:
         """Return why the hardware is in quarantine, empty when it is not."""
+        found = quarantine_of(machine, identities, self.quarantines())
+        return found.reason if found else ""
+
+    def quarantines(self) -> tuple[Quarantine, ...]:
+        """Return all quarantines, the oldest first."""
         with self._database.reading() as connection:
-            return quarantine_of(machine, identities, quarantines(connection))
+            return quarantines(connection)
 
     def clear_quarantine(self, machine: str, identities: tuple[str, ...]) -> bool:
         """End the quarantine; False where there was none.
@@ -147,11 +152,14 @@ class Machines:
             return bool(connection.execute(query).rowcount)
 
 
-def quarantines(connection: Connection) -> tuple[tuple[frozenset[str], str], ...]:
-    """Return all quarantines, oldest first. There are few: each is an alarm."""
+def quarantines(connection: Connection) -> tuple[Quarantine, ...]:
+    """Return all quarantines, the oldest first. There are few: each is an alarm."""
     table = schema.quarantine
-    rows = connection.execute(select(table.c.identities, table.c.reason).order_by(table.c.at))
-    return tuple((frozenset(row.identities.split(" ")), row.reason) for row in rows)
+    rows = connection.execute(select(table).order_by(table.c.at, table.c.hardware))
+    return tuple(
+        Quarantine(row.machine, tuple(row.identities.split(" ")), row.reason, row.at)
+        for row in rows
+    )
 
 
 def _record(connection: Connection, identities: tuple[str, ...], values: dict[str, Any]) -> None:

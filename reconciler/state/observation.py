@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from agent.wire.report import Report
-from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.observed import ObservedMachine, Quarantine, TimedReport
 from specs.fleet import CompiledMachine
 
 Load = Callable[[str, str], Report]
@@ -40,8 +40,8 @@ class Recorded:
     load: Load
     boots: Mapping[str, datetime] = field(default_factory=dict)
     """The last boot request of each MAC."""
-    quarantines: Sequence[tuple[frozenset[str], str]] = ()
-    """Identities and reason of each, oldest first."""
+    quarantines: Sequence[Quarantine] = ()
+    """Oldest first."""
     protections: Mapping[str, str] = field(default_factory=dict)
     """Where hardware was protected, by identity."""
 
@@ -65,23 +65,29 @@ def observed_machine(
         ramdisk_contact=contact.contact_at if contact and in_ramdisk else None,
         installed_contact=contact.contact_at if contact and not in_ramdisk else None,
         boot_request=boot,
-        quarantine=quarantine_of(machine.name, machine.hardware_identities, recorded.quarantines)
-        if recorded.quarantines
-        else "",
+        quarantine=_quarantine(machine, recorded.quarantines),
         contact_name=(contact.contact_name or "") if contact else "",
         protected_at=_protection(machine, recorded.protections),
     )
 
 
 def quarantine_of(
-    name: str, identities: Iterable[str], quarantines: Sequence[tuple[frozenset[str], str]]
-) -> str:
-    """Return why hardware is in quarantine, empty where it is not.
+    name: str, identities: Iterable[str], quarantines: Iterable[Quarantine]
+) -> Quarantine | None:
+    """Return the first quarantine of hardware; None where it is in none.
 
     One shared identity is enough: a network card that moved takes the quarantine along.
     """
     known = {*identities, f"name:{name}"}
-    return next((reason for quarantined, reason in quarantines if quarantined & known), "")
+    return next((each for each in quarantines if known.intersection(each.identities)), None)
+
+
+def _quarantine(machine: CompiledMachine, quarantines: Sequence[Quarantine]) -> str:
+    """Return why a machine is in quarantine, empty where it is not."""
+    if not quarantines:
+        return ""
+    found = quarantine_of(machine.name, machine.hardware_identities, quarantines)
+    return found.reason if found else ""
 
 
 def _protection(machine: CompiledMachine, protections: Mapping[str, str]) -> str:

@@ -166,6 +166,18 @@ class Capture:
 
 
 @dataclass(frozen=True, slots=True)
+class Quarantine:
+    """Why hardware gets no work until a person clears it."""
+
+    machine: str
+    """What it was called then."""
+    identities: tuple[str, ...]
+    """All that it was known by; ``name:…`` where only its name was known."""
+    reason: str
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class Fault:
     """Something in the server that does not work, and since when."""
 

@@ -3,11 +3,11 @@
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.planning.conditions import MachineCondition
-from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.observed import ObservedMachine, Quarantine, TimedReport
 
 if TYPE_CHECKING:
     from reconciler.state.boots import BootEvent
-    from reconciler.state.machine_history import PastOperation, Quarantine
+    from reconciler.state.machine_history import PastOperation
 
 
 class MachineDetails(NamedTuple):
@@ -19,7 +19,7 @@ class MachineDetails(NamedTuple):
     """Every effective value by its field; ``rackwright explain`` says where each is written."""
     condition: MachineCondition
     seen: ObservedMachine
-    quarantine: "Quarantine | None"
+    quarantine: Quarantine | None
     boots: "tuple[BootEvent, ...]"
     """The newest first, those that are kept."""
     operations: "tuple[PastOperation, ...]"

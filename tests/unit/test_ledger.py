@@ -33,7 +33,7 @@ from reconciler.state import schema
 from reconciler.state.database import open_database
 from reconciler.state.grants import Grants, Token
 from reconciler.state.ledger import Ledger
-from reconciler.state.machine_history import MachineHistory
+from reconciler.state.machines import Machines
 from reconciler.state.operation_body import encode_operation
 from reconciler.state.operation_states import ENDED, TRANSITIONS, OperationState
 from reconciler.state.operations import Operations
@@ -191,7 +191,7 @@ def test_opening_a_database_to_read_it_waits_for_no_writer(tmp_path):
     writer = open_database(path)
     with writer.writing():
         reader = open_database(path, wait=0)
-        assert MachineHistory(reader).quarantines() == ()
+        assert Machines(reader).quarantines() == ()
     reader.close()
     writer.close()
 
@@ -209,7 +209,7 @@ def test_damage_that_is_met_later_is_told_as_damage(tmp_path):
         file.write(b"\xff" * size)
     database = open_database(path)
     with pytest.raises(StateError, match=r"RW701: the state database .* malformed"):
-        MachineHistory(database).quarantines()
+        Machines(database).quarantines()
     database.close()
 
 

@@ -26,7 +26,6 @@ from reconciler.planning.planner import plan
 from reconciler.state.database import open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
-from reconciler.state.machine_history import MachineHistory
 from reconciler.state.machines import Machines
 from reconciler.state.observed import Fault, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
@@ -212,8 +211,8 @@ def asked_to_clear(state, *arguments):
 
 def left(state):
     database = open_database(state / "rackwright.db")
-    history = MachineHistory(database)
-    names = sorted(each.machine for each in history.quarantines())
+    machines = Machines(database)
+    names = sorted(each.machine for each in machines.quarantines())
     database.close()
     return names
 
