@@ -32,6 +32,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+_LONGEST_LINE = 500
+
 
 class CodedError(Exception):
     """Something failed or was refused, in words for a person.
@@ -51,6 +53,13 @@ class CodedError(Exception):
     def __reduce__(self) -> tuple[Any, ...]:
         """Keep the text and the attributes; the constructor is not called again."""
         return _restored, (type(self), self.args), self.__dict__
+
+
+def one_line(error: BaseException) -> str:
+    """Return any exception as one bounded line."""
+    coded = isinstance(error, CodedError)
+    text = str(error) if coded or not str(error) else f"{type(error).__name__}: {error}"
+    return " ".join((text or type(error).__name__).split())[:_LONGEST_LINE]
 
 
 def _restored(kind: type[CodedError], arguments: tuple[Any, ...]) -> CodedError:

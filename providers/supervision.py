@@ -21,7 +21,7 @@ from typing import Self
 
 import structlog
 
-from agent.errors import TerminalError
+from agent.errors import TerminalError, one_line
 
 FIRST_PAUSE = 1.0
 LONGEST_PAUSE = 60.0
@@ -35,7 +35,6 @@ EXIT_STANDSTILL = 70
 """EX_SOFTWARE of sysexits.h."""
 _BEAT = 1.0
 _LOOKS = 10
-_LONGEST_CAUSE = 500
 
 Run = Callable[[], Awaitable[object]]
 Sleep = Callable[[float], Awaitable[object]]
@@ -225,13 +224,6 @@ def _health(supervised: _Supervised, now: float) -> TaskHealth:
         cause=supervised.cause,
         restarts=supervised.restarts,
     )
-
-
-def one_line(error: BaseException) -> str:
-    """Return an exception as one bounded line for a log."""
-    coded = hasattr(error, "code") and hasattr(error, "cause")
-    text = str(error) if coded or not str(error) else f"{type(error).__name__}: {error}"
-    return " ".join((text or type(error).__name__).split())[:_LONGEST_CAUSE]
 
 
 class ServiceManager:

@@ -6,6 +6,7 @@ from typing import Literal, TypeVar
 
 import structlog
 
+from agent.errors import one_line
 from providers.netboot import dhcp_server_policy, proxy_policy
 from providers.netboot.address_choice import ServerContext
 from providers.netboot.boot_policy import BootData, boot_data
@@ -19,7 +20,6 @@ from providers.netboot.errors import MalformedPacketError, Problem
 from providers.netboot.firmware import Chain, Firmware, architecture, classify
 from providers.netboot.log_rate import LogRate
 from providers.netboot.unanswered import Silence, Unanswered
-from providers.supervision import one_line
 from specs.fleet import CompiledNetwork
 
 T = TypeVar("T")

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from providers.supervision import one_line
+from agent.errors import one_line
 
 INTERVAL = 10.0
 _KEYS = 1024

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from agent.errors import CodedError
+from agent.errors import CodedError, one_line
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_script import (
@@ -38,7 +38,6 @@ from providers.netboot.served_fleet import Reservations, ServedFleet
 from providers.netboot.shared_files import SharedFiles
 from providers.netboot.tftp_server import TftpServer, Transfer
 from providers.netboot.unanswered import Silence, Unanswered
-from providers.supervision import one_line
 from specs.fleet import CompiledNetwork
 
 _HTTP_BASE = re.compile(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?")

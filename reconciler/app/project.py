@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from agent.errors import one_line
 from reconciler.compiled.cache import FleetCache
 from reconciler.compiled.compile_files import Busy, fleet_of_files
 from reconciler.compiled.compiled_files import kept_base
@@ -314,10 +315,9 @@ def _explained(files: SourceFiles, revision: str) -> "CompiledFleet":
 
 def defective_commit(error: Exception) -> ReconcilerError:
     """Return the refusal of a commit at which something unforeseen happened."""
-    said = " ".join(f"{type(error).__name__}: {error}".split())
     return ReconcilerError(
         "RW792",
-        f"the commit could not be judged: {said}",
+        f"the commit could not be judged: {one_line(error)}",
         "This is a defect of Rackwright: report it; a later commit is looked at again",
     )
 

@@ -13,9 +13,8 @@ from typing import Protocol, assert_never
 
 import structlog
 
-from agent.errors import CodedError
+from agent.errors import CodedError, one_line
 from providers.netboot.decision import Grant
-from providers.supervision import one_line
 from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of

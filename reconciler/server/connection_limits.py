@@ -30,9 +30,9 @@ from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.streams import StreamReader
 from aiohttp.typedefs import Handler
 
+from agent.errors import one_line
 from agent.wire.codec import decode
 from providers.netboot.log_rate import LogRate
-from providers.supervision import one_line
 
 UNAUTHENTICATED_BODY = 64 * 1024
 """Bytes that a route takes from anyone: an enrollment has 3 KiB."""

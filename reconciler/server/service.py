@@ -255,14 +255,14 @@ class Service:
                 },
             }
             for subject, cause in failing.items():
-                self._note_fault(subject, "RW791", cause)
+                self._note_fault(subject, cause)
             for subject in self._faulty.difference(failing):
                 self._end_fault(subject)
             await asyncio.sleep(HEALTH_INTERVAL)
 
-    def _note_fault(self, subject: str, code: str, cause: str) -> None:
+    def _note_fault(self, subject: str, cause: str) -> None:
         with suppress(StateError):
-            self.reconciler.faults.record(subject, code, cause, self._clock())
+            self.reconciler.faults.record(subject, "RW791", cause, self._clock())
             self._faulty.add(subject)
 
     def _end_fault(self, subject: str) -> None:
