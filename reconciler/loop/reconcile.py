@@ -125,19 +125,22 @@ class Reconciler:
         """Go on with another revision; every machine is looked at once, those at work first.
 
         ``hardware`` is that of the fleet's machines, prepared: it takes a while.
+        StateError where the state cannot be read; the revision of before then stays.
         """
         now = self._clock()
+        line = self.operations.newest_line()
+        under_way = self.operations.under_way()
+        begun = self.operations.work_begun(now - BUDGET_WINDOW)
         self.fleet = fleet
         self.hardware = hardware
-        self._line = self.operations.newest_line()
+        self._line = line
         self._work.clear()
         self._key_of.clear()
         self._waiting.clear()
         self._released.clear()
         self.queue.clear()
-        for each in self.operations.under_way():
+        for each in under_way:
             self._take_in(each.op_id, hardware.owner(each.identities) or each.hardware)
-        begun = self.operations.work_begun(now - BUDGET_WINDOW)
         self._budgets: BudgetTracker = tracker_of(fleet, hardware, begun)
         for key in self._work:
             self.queue.add(key, now)

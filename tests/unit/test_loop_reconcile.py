@@ -1,5 +1,6 @@
 """The loop looks at one machine at a time, and at no more than it has to."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -307,6 +308,25 @@ def test_a_machine_that_fails_when_its_turn_comes_lets_the_next_begin(serve):
     break_machine(server, CLONES[1])
     server.run()
     assert server.outside.told == [operations[0].machine, operations[2].machine]
+
+
+@pytest.mark.parametrize("read", ["newest_line", "under_way", "work_begun"])
+def test_a_revision_is_not_half_taken_where_the_state_cannot_be_read(serve, monkeypatch, read):
+    server = serve(NODE)
+    server.reports(NODE)
+    (operation,) = server.approve_all()
+    server.run()
+
+    def locked(*_):
+        raise StateError("RW705", "another process holds it", "Wait")
+
+    monkeypatch.setattr(server.loop.operations, read, locked)
+    before = server.loop.fleet
+    with pytest.raises(StateError, match="RW705"):
+        server.use(replace(before, revision="beef"))
+    assert server.loop.fleet is before
+    (status,) = server.loop.work_of(NODE.name)
+    assert status.operation.op_id == operation.op_id
 
 
 # --- unattended -----------------------------------------------------------------------
