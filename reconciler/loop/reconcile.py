@@ -57,6 +57,8 @@ from specs.fleet import CompiledFleet, CompiledMachine
 
 SERVER = "server"
 """The actor of ledger lines that no person caused."""
+LINES = 250
+"""Ledger lines that are read at once."""
 _FIRST_RETRY = timedelta(seconds=1)
 _LAST_RETRY = timedelta(minutes=5)
 
@@ -196,14 +198,17 @@ class Reconciler:
             self._release()
         return key
 
-    def follow_ledger(self) -> None:
-        """Take notice of what other processes approved, cancelled or settled."""
-        newest = self.operations.newest_line()
-        if newest == self._line:
-            return
-        moved = self.operations.moved_since(self._line)
+    def follow_ledger(self) -> bool:
+        """Take notice of what other processes approved, cancelled or settled.
+
+        True where there may be more: an approval of thousands is taken in steps.
+        """
+        line, moved = self.operations.moved_since(self._line, LINES)
+        if not moved:
+            return False
         active = {each.operation.op_id: each for each in self.operations.active(moved)}
-        self._line = newest
+        full = line - self._line >= LINES
+        self._line = line
         now = self._clock()
         for op_id in moved:
             status = active.get(op_id)
@@ -216,6 +221,7 @@ class Reconciler:
             if key is not None:
                 self.queue.add(key, now, Urgency.PERSON)
         self._effects.asked()
+        return full
 
     # --- one machine -------------------------------------------------------------
 

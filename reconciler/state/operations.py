@@ -78,12 +78,16 @@ class Operations:
         with self._database.reading() as connection:
             return connection.execute(select(func.max(schema.ledger.c.sequence))).scalar() or 0
 
-    def moved_since(self, line: int) -> tuple[str, ...]:
-        """Return the operations that ledger lines after this one concern, oldest first."""
+    def moved_since(self, line: int, most: int) -> tuple[int, tuple[str, ...]]:
+        """Return what the next ``most`` ledger lines after this one concern, oldest first.
+
+        The last of these lines comes with it: the same line where there is no later one.
+        """
         table = schema.ledger
-        query = select(table.c.op_id).where(table.c.sequence > line).order_by(table.c.sequence)
+        query = select(table.c.sequence, table.c.op_id).where(table.c.sequence > line)
         with self._database.reading() as connection:
-            return tuple(dict.fromkeys(connection.execute(query).scalars()))
+            rows = connection.execute(query.order_by(table.c.sequence).limit(most)).all()
+        return rows[-1].sequence if rows else line, tuple(dict.fromkeys(row.op_id for row in rows))
 
     def captures(self, op_ids: Collection[str] | None = None) -> tuple[Capture, ...]:
         """Return what operations brought into the store; all, or what these did."""

@@ -431,10 +431,13 @@ def test_the_ledgers_new_lines_name_what_moved(database, ledger, operation):
     assert found.newest_line() == 0
     ledger.plan(operation, NOW, "ada")
     line = found.newest_line()
-    assert found.moved_since(line) == ()
+    assert found.moved_since(line, 9) == (line, ())
     move(ledger, operation, _S.PLANNED, _S.APPROVED, 0)
     ledger.plan(again(operation, 1), NOW, "ada")
-    assert found.moved_since(line) == (operation.op_id, again(operation, 1).op_id)
+    newest = found.newest_line()
+    assert found.moved_since(line, 9) == (newest, (operation.op_id, again(operation, 1).op_id))
+    assert found.moved_since(line, 1) == (line + 1, (operation.op_id,))
+    assert found.moved_since(line + 1, 1) == (newest, (again(operation, 1).op_id,))
 
 
 def test_a_name_is_remembered_with_the_hardware_that_had_it_last(ledger, operation):
