@@ -20,13 +20,14 @@ from agent.wire.codec import encode
 from agent.wire.disk import Disk, DiskIdentity, Partition
 from agent.wire.report import Hardware, InstalledSystem, Report
 from agent.wire.step import ApplyIdentity, Finish, InspectDisks, Restore
+from reconciler.planning.decision import Work
 from reconciler.planning.planner import plan
 from reconciler.state import schema
 from reconciler.state.database import Database, open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.installed_system import encode_installed
 from reconciler.state.observed import ObservedImage
-from reconciler.state.operation import Operation, operation_id
+from reconciler.state.operation import Operation
 from reconciler.state.operation_body import encode_operation
 from reconciler.state.world import observe
 from specs.diagnostics.position import Position
@@ -117,22 +118,12 @@ def generated_fleet(count: int) -> CompiledFleet:
 def generated(machine: CompiledMachine) -> Generated:
     """Return what is known of a machine once its first assignment was carried out."""
     disk = _disk(machine)
-    operation = Operation(
-        op_id=operation_id(
-            machine.hardware_identity,
-            machine.assignments[0].scenario,
-            (SCENARIO.digest, MANIFEST),
-            (disk.identity.key(),),
-            machine.assignments[0].run,
-        ),
+    operation = Work(
         kind="restore",
-        machine=machine.name,
-        hardware=machine.hardware_identity,
         scenario=machine.assignments[0].scenario,
         run=machine.assignments[0].run,
+        inputs=(SCENARIO.digest, MANIFEST),
         revision="f00d",
-        macs=machine.macs,
-        uuid=machine.uuid,
         steps=(
             InspectDisks(),
             Restore("debian12", MANIFEST, disk.identity),
@@ -153,7 +144,7 @@ def generated(machine: CompiledMachine) -> Generated:
         disks=(disk.identity,),
         proof=True,
         timeout_seconds=7200,
-    )
+    ).on(machine)
     system = InstalledSystem(
         hostname=machine.hostname,
         machine_id=machine.uuid.replace("-", ""),

@@ -174,7 +174,7 @@ def _started(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     if asked is not None and asked > status.at:
         return _restarted(status, asked)
     heard = status.last_event_at or status.at
-    overdue = status.at + timedelta(seconds=status.operation.timeout_seconds)
+    overdue = status.at + timedelta(seconds=status.operation.instructions.timeout_seconds)
     limit = min(heard + SILENCE, overdue)
     if now <= limit:
         return WaitUntil(limit + _MOMENT)

@@ -333,8 +333,8 @@ class Reconciler:
             operation=operation.op_id,
             attempt=decision.attempt,
             machine=operation.machine,
-            macs=operation.macs,
-            uuid=operation.uuid,
+            macs=operation.instructions.macs,
+            uuid=operation.instructions.uuid,
             expires=now + GRANT_LIFETIME,
         )
         with self._database.writing() as connection:

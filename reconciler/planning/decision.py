@@ -5,7 +5,13 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
-from reconciler.state.operation import Operation, OperationKind, operation_id
+from reconciler.state.operation import (
+    Instructions,
+    Operation,
+    OperationKind,
+    identities_of,
+    operation_id,
+)
 from specs.fleet import CompiledMachine, Origin
 
 if TYPE_CHECKING:
@@ -37,15 +43,15 @@ class Work:
             kind=self.kind,
             machine=machine.name,
             hardware=hardware,
+            identities=identities_of(hardware, machine.macs, machine.uuid),
             scenario=self.scenario,
             run=self.run,
             revision=self.revision,
-            macs=machine.macs,
-            uuid=machine.uuid,
-            steps=self.steps,
-            disks=self.disks,
+            destructive=bool(disks),
             proof=self.proof,
-            timeout_seconds=self.timeout_seconds,
+            body=Instructions(
+                machine.macs, machine.uuid, self.steps, self.disks, self.timeout_seconds
+            ),
         )
 
 

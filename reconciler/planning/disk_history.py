@@ -14,7 +14,7 @@ def image_on(disk: DiskIdentity, operations: Iterable[OperationStatus]) -> str:
     """Return the manifest that the last verified restore wrote to this disk; empty if none."""
     found = ""
     for status in _verified(operations):
-        for step in status.operation.steps:
+        for step in status.operation.instructions.steps:
             if isinstance(step, Restore) and step.disk == disk:
                 found = step.manifest
     return found
@@ -41,7 +41,7 @@ def last_backup(
     }
     found: LastBackup | None = None
     for status in mine:
-        for step in status.operation.steps:
+        for step in status.operation.instructions.steps:
             if not isinstance(step, Backup) or not _meant(step.disk, disk.identity):
                 continue
             image = images.get(step.image)
@@ -51,7 +51,7 @@ def last_backup(
                 continue
             if found is None or image.created > found.at:
                 overwritten = any(
-                    disk.identity in later.operation.disks and later.at > image.created
+                    disk.identity in later.operation.instructions.disks and later.at > image.created
                     for later in mine
                 )
                 found = LastBackup(image.name, image.manifest, image.created, overwritten)

@@ -47,20 +47,22 @@ def _violations(item: PlanItem) -> Iterator[str]:
 
 
 def _broken_operation(item: PlanItem, operation: Operation) -> Iterator[str]:
+    instructions = operation.instructions
     # What is under way bears the name that the machine had when it was planned.
     if operation.machine != item.machine and not item.running:
         yield f"{item.name}: its operation is for {operation.machine}"
     if item.risk is Risk.BLOCKED and not item.running:
         yield f"{item.name}: blocked, but an operation would start"
     if not item.running and operation.destructive != (item.risk is Risk.DESTRUCTIVE):
-        count = len(operation.disks)
+        count = len(instructions.disks)
         yield f"{item.name}: shown as {item.risk}, but it overwrites {count} disks"
-    written = {step.disk for step in operation.steps if isinstance(step, Restore | ApplyIdentity)}
-    if written != set(operation.disks):
+    steps = instructions.steps
+    written = {step.disk for step in steps if isinstance(step, Restore | ApplyIdentity)}
+    if written != set(instructions.disks):
         yield f"{item.name}: its steps write other disks than the operation names"
-    if not item.running and len(item.disks) != len(operation.disks):
-        yield f"{item.name}: overwrites {len(operation.disks)} disks, shows {len(item.disks)}"
+    if not item.running and len(item.disks) != len(instructions.disks):
+        yield f"{item.name}: overwrites {len(instructions.disks)} disks, shows {len(item.disks)}"
     if not item.running and len(item.images) != len(item.disks):
         yield f"{item.name}: {len(item.disks)} disks, but {len(item.images)} images for them"
-    if any(step.agent_token for step in operation.steps if isinstance(step, ApplyIdentity)):
+    if any(step.agent_token for step in steps if isinstance(step, ApplyIdentity)):
         yield f"{item.name}: a secret is in the plan"

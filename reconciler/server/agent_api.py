@@ -190,7 +190,7 @@ class AgentApi:
         if event.kind == "failed":
             plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)
         elif plane.ledger.record_progress(operation, event, plane.now()) and event.kind == "done":
-            last = status.operation.steps[-1]
+            last = status.operation.instructions.steps[-1]
             machine = plane.reconciler.machine_of(status.operation)
             if machine is not None and not (isinstance(last, Finish) and last.action == "stay"):
                 plane.machines.forget_contact(machine)

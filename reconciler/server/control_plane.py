@@ -134,7 +134,7 @@ class ControlPlane:
             if status is not None:
                 steps = tuple(
                     self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
-                    for step in status.operation.steps
+                    for step in status.operation.instructions.steps
                 )
                 return Work(grant.operation, grant.attempt, steps)
         return None

@@ -221,10 +221,10 @@ class Service:
 
     async def _follow_ledger(self) -> None:
         while True:
+            more = False
             with suppress(StateError):  # another process writes: the next look sees it
-                while self.reconciler.follow_ledger():
-                    await asyncio.sleep(0)
-            await asyncio.sleep(LEDGER_INTERVAL)
+                more = self.reconciler.follow_ledger()
+            await asyncio.sleep(0 if more else LEDGER_INTERVAL)
 
     async def _record_boots(self) -> None:
         while True:

@@ -1,8 +1,9 @@
 """One operation: the work that one machine shall undergo once."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from hashlib import blake2b
 from json import JSONEncoder
 from typing import TYPE_CHECKING, Literal
@@ -20,11 +21,24 @@ _encode = JSONEncoder(separators=(",", ":")).encode
 
 
 @dataclass(frozen=True, slots=True)
+class Instructions:
+    """What an operation does, and to which disks."""
+
+    macs: tuple[str, ...]
+    uuid: str
+    steps: "tuple[Step, ...]"
+    """Without secrets: tokens are minted when the work is handed out."""
+    disks: "tuple[DiskIdentity, ...]"
+    """The disks that will be written, none for work that only reads."""
+    timeout_seconds: int
+
+
+@dataclass(frozen=True)
 class Operation:
     """What is to be done; never changes once planned.
 
-    ``steps`` carry no secret: tokens are minted when the work is handed out.
-    ``disks`` are the disks that will be written, empty for work that only reads.
+    Where it comes from the database, ``body`` reads its instructions when somebody asks:
+    with 40,000 machines few are looked at.
     """
 
     op_id: str
@@ -34,26 +48,18 @@ class Operation:
     scenario: str
     run: str
     revision: str
-    macs: tuple[str, ...]
-    uuid: str
-    steps: "tuple[Step, ...]"
-    disks: "tuple[DiskIdentity, ...]"
+    destructive: bool
+    """Whether a disk is written."""
     proof: bool
     """Verified only once the agent of the booted system has reported."""
-    timeout_seconds: int
+    identities: tuple[str, ...]
+    """All that the hardware was known by when the operation was planned."""
+    body: Instructions | Callable[[], Instructions] = field(compare=False, repr=False)
 
-    @property
-    def destructive(self) -> bool:
-        """Return whether a disk is written."""
-        return bool(self.disks)
-
-    @property
-    def identities(self) -> tuple[str, ...]:
-        """Return all that the hardware was known by when the operation was planned."""
-        known = [self.hardware, *(f"mac:{mac}" for mac in self.macs)]
-        if self.uuid:
-            known.append(f"uuid:{self.uuid}")
-        return tuple(dict.fromkeys(known))
+    @cached_property
+    def instructions(self) -> Instructions:
+        """Return what it does. StateError where that is recorded and cannot be read."""
+        return self.body() if callable(self.body) else self.body
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +89,7 @@ class OperationStatus:
 
         backups = {
             index: step.image
-            for index, step in enumerate(self.operation.steps)
+            for index, step in enumerate(self.operation.instructions.steps)
             if isinstance(step, Backup)
         }
         return backups.get(self.step) or (
@@ -103,3 +109,9 @@ def operation_id(
 @lru_cache(maxsize=256)
 def _encoded(scenario: str, inputs: tuple[str, ...], disks: tuple[str, ...], run: str) -> str:
     return _encode([scenario, list(inputs), list(disks), run])[1:-1]
+
+
+def identities_of(hardware: str, macs: tuple[str, ...], uuid: str) -> tuple[str, ...]:
+    """Return all that a machine is known by to its operations, ``hardware`` first."""
+    known = (hardware, *(f"mac:{mac}" for mac in macs), *((f"uuid:{uuid}",) if uuid else ()))
+    return tuple(dict.fromkeys(known))

@@ -6,6 +6,7 @@ identity of its hardware; the whole fleet's only where a whole plan is made.
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from functools import partial
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, and_, func, or_, select
@@ -13,8 +14,8 @@ from sqlalchemy import ColumnElement, and_, func, or_, select
 from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.observed import Capture
-from reconciler.state.operation import OperationStatus
-from reconciler.state.operation_body import StoredOperation
+from reconciler.state.operation import Instructions, Operation, OperationStatus
+from reconciler.state.operation_body import decode_operation
 from reconciler.state.operation_states import ACTIVE, OperationState
 from reconciler.state.work_begun import WorkBegun, work_begun
 
@@ -40,8 +41,7 @@ class Operations:
     def current(self, states: Collection[OperationState] = ()) -> tuple[OperationStatus, ...]:
         """Return the current operations in the order of their last move.
 
-        All of them, or those in these states; their steps are decoded only when they are
-        asked for.
+        All of them, or those in these states.
         """
         return self._read(_TABLE.c.state.in_([each.value for each in states]) if states else None)
 
@@ -134,17 +134,28 @@ class Operations:
         return tuple(map(self._status, rows))
 
     def _status(self, row: Any) -> OperationStatus:  # noqa: ANN401 - a row of ``_read``
-        state, attempt, at, reason, *said = row[len(_OPERATION) :]
+        *operation, identities, state, attempt, at, reason, step, done, total, said, ended = row
+        operation += [tuple(identities.split(" ")), partial(self._instructions, row.op_id)]
         return OperationStatus(
-            StoredOperation(self._body, row), _STATES[state], attempt, at, reason, *_said(*said)
+            Operation(*operation),
+            _STATES[state],
+            attempt,
+            at,
+            reason,
+            step or 0,
+            done or 0,
+            total or 0,
+            said,
+            bool(ended),
         )
 
-    def _body(self, op_id: str) -> str:
-        """Return the recorded text of an operation."""
+    def _instructions(self, op_id: str) -> Instructions:
+        """Return what an operation does, as it was recorded."""
         table = schema.operation
         with self._database.reading() as connection:
             query = select(table.c.body).where(table.c.op_id == op_id)
-            return str(connection.execute(query).scalar_one())
+            body = str(connection.execute(query).scalar_one())
+        return decode_operation(body).instructions
 
 
 _OPERATION = (
@@ -152,21 +163,11 @@ _OPERATION = (
     _TABLE.c.kind,
     _TABLE.c.machine,
     _TABLE.c.hardware,
-    _TABLE.c.identities,
     _TABLE.c.scenario,
     _TABLE.c.run,
     _TABLE.c.revision,
     _TABLE.c.destructive,
     _TABLE.c.proof,
+    _TABLE.c.identities,
 )
-"""What a row for a ``StoredOperation`` begins with."""
-
-
-def _said(
-    step: int | None,
-    done: int | None,
-    total: int | None,
-    at: datetime | None,
-    steps_done: bool | None,  # noqa: FBT001 - a column
-) -> tuple[int, int, int, datetime | None, bool]:
-    return step or 0, done or 0, total or 0, at, bool(steps_done)
+"""What a row begins with: the fields of an ``Operation`` in their order."""

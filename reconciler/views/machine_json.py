@@ -54,7 +54,7 @@ def _operation(each: PastOperation, now: datetime) -> dict[str, Any]:
         "scenario": operation.scenario,
         "run": operation.run,
         "revision": operation.revision,
-        "disks": [disk.key() for disk in operation.disks],
+        "disks": [disk.key() for disk in operation.instructions.disks],
         "state": each.state.value,
         "approvedBy": each.approved_by,
         "seconds": each.seconds(now),

@@ -51,7 +51,7 @@ def phase(status: OperationStatus) -> str:
                 return "boots from its own disk"
             return "proves that the image can be restored"
         case OperationState.STARTED:
-            steps = status.operation.steps
+            steps = status.operation.instructions.steps
             name = _STEP_WORDS[steps[min(status.step, len(steps) - 1)].STEP_TYPE]
             return f"{name} ({status.step + 1}/{len(steps)}){attempt}"
         case OperationState.VERIFIED:

@@ -202,7 +202,7 @@ def _with_operation(
     )
     captures = tuple(
         Capture(item.operation.op_id, step.image, images[step.image].manifest, "")
-        for step in item.operation.steps
+        for step in item.operation.instructions.steps
         if isinstance(step, Backup) and step.image in images
     )
     return replace(
@@ -228,7 +228,7 @@ def _done(machine: CompiledMachine, world: Observed, operation: Any) -> Observed
     disks = seen.disks.report.disks if seen.disks else (_disk({}, machine.name, 0),)
     status = OperationStatus(operation, OperationState.VERIFIED, 1, NOW, "")
     images, captures = dict(world.images), list(world.captures)
-    for step in operation.steps:
+    for step in operation.instructions.steps:
         if isinstance(step, Backup):
             images[step.image] = _image({"name": step.image, "captured": "1s"})
             captures.append(Capture(operation.op_id, step.image, images[step.image].manifest, ""))

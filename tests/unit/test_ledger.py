@@ -216,7 +216,9 @@ def test_damage_that_is_met_later_is_told_as_damage(tmp_path):
 def test_a_grant_is_claimed_once(database, ledger, operation):
     ledger.plan(operation, NOW, "ada")
     grants = Grants(database)
-    grant = Grant(operation.op_id, 1, "node-01", operation.macs, operation.uuid, NOW)
+    grant = Grant(
+        operation.op_id, 1, "node-01", operation.instructions.macs, operation.instructions.uuid, NOW
+    )
     with database.writing() as connection:
         grants.issue_within(connection, grant)
     assert grants.unclaimed({operation.op_id: 1}) == (grant,)
@@ -292,6 +294,18 @@ def end(ledger, operation, state, at=NOW, reason="because"):
         )
 
 
+def on_one_card(operation):
+    """Return another operation, on hardware of which one MAC is known."""
+    mac = "52:54:00:00:00:01"
+    return again(
+        operation,
+        1,
+        hardware=f"mac:{mac}",
+        identities=(f"mac:{mac}",),
+        body=replace(operation.instructions, macs=(mac,), uuid=""),
+    )
+
+
 def again(operation, number, **changes):
     return replace(operation, op_id=f"{number:032x}", **changes)
 
@@ -304,8 +318,7 @@ def test_the_current_operation_is_as_it_was_planned(ledger, operation):
     assert status == whole
     assert whole == status
     found, planned = status.operation, operation
-    names = ("identities", "destructive", "macs", "uuid", "steps", "disks", "timeout_seconds")
-    assert [getattr(found, name) for name in names] == [getattr(planned, name) for name in names]
+    assert found.instructions == planned.instructions
 
 
 def test_nothing_is_decoded_until_steps_or_disks_are_asked_for(ledger, operation, monkeypatch):
@@ -315,11 +328,11 @@ def test_nothing_is_decoded_until_steps_or_disks_are_asked_for(ledger, operation
     assert status.operation.destructive
     assert (status.operation.scenario, status.operation.run) == ("clone-golden", "1")
     with pytest.raises(TypeError):
-        assert status.operation.steps
+        assert status.operation.instructions.steps
 
 
 def test_of_the_same_work_only_the_newest_end_is_current(ledger, operation):
-    capture = replace(operation, disks=(), kind="capture")
+    capture = replace(operation, destructive=False, kind="capture")
     for number in range(3):
         end(ledger, again(capture, number), _S.VERIFIED)
     end(ledger, again(capture, 9, run="2"), _S.FAILED)
@@ -339,7 +352,7 @@ def test_what_the_disk_holds_stays_current_beside_a_newer_failure(ledger, operat
 
 
 def test_the_planners_own_inspections_count_as_one_piece_of_work(ledger, operation):
-    inspection = replace(operation, scenario="inspection", kind="inspect", disks=())
+    inspection = replace(operation, scenario="inspection", kind="inspect", destructive=False)
     for number in range(1, 4):
         end(ledger, again(inspection, number, run=str(number)), _S.VERIFIED)
     assert [each.operation.run for each in ledger.current()] == ["3"]
@@ -416,7 +429,7 @@ def test_the_first_arming_of_work_counts_until_it_is_over(database, ledger, oper
 
 
 def test_operations_are_found_by_any_identity_of_their_hardware(database, ledger, operation):
-    other = again(operation, 1, hardware="mac:52:54:00:00:00:01", macs=(), uuid="")
+    other = on_one_card(operation)
     for each in (operation, other):
         ledger.plan(each, NOW, "ada")
     found = Operations(database)
@@ -441,7 +454,7 @@ def test_the_ledgers_new_lines_name_what_moved(database, ledger, operation):
 
 
 def test_a_name_is_remembered_with_the_hardware_that_had_it_last(ledger, operation):
-    newer = again(operation, 1, hardware="mac:52:54:00:00:00:01", macs=(), uuid="")
+    newer = on_one_card(operation)
     ledger.plan(operation, NOW, "ada")
     ledger.plan(newer, NOW + timedelta(seconds=1), "ada")
     assert ledger.known_as(operation.machine) == ("mac:52:54:00:00:00:01",)
@@ -466,7 +479,8 @@ def test_the_planner_decides_the_same_from_the_current_part_of_any_history(tmp_p
     database = open_database(tmp_path_factory.mktemp("ledger") / "db")
     ledger = Ledger(database)
     for number, (state, run, writes) in enumerate(ends):
-        done = {} if writes else {"disks": (), "steps": (InspectDisks(),), "proof": False}
+        body = replace(first.instructions, disks=(), steps=(InspectDisks(),))
+        done = {} if writes else {"body": body, "destructive": False, "proof": False}
         end(
             ledger,
             again(first, number, run=run, **done),
@@ -568,7 +582,7 @@ def test_a_database_of_the_first_schema_loses_nothing(tmp_path, operation):
 
 
 def test_a_capture_that_failed_hides_no_earlier_one_that_was_verified(ledger, operation):
-    capture = {"kind": "capture", "disks": (), "proof": False}
+    capture = {"kind": "capture", "destructive": False, "proof": False}
     end(ledger, again(operation, 1, **capture), _S.VERIFIED)
     end(ledger, again(operation, 2, **capture), _S.FAILED, NOW + timedelta(minutes=1))
     assert [each.state for each in ledger.current()] == [_S.VERIFIED, _S.FAILED]

@@ -62,9 +62,8 @@ def work(machine, number=1, *, destructive=True):
         op_id=f"{machine.name}-{number}",
         machine=machine.name,
         hardware=machine.hardware_identity,
-        macs=machine.macs,
-        uuid=machine.uuid,
-        disks=_PLANNED.disks if destructive else (),
+        identities=machine.hardware_identities,
+        destructive=destructive,
     )
 
 
@@ -330,7 +329,7 @@ def test_hardware_that_the_fleet_let_go_of_counts_for_the_fleet_alone():
 
 def test_hardware_that_two_machines_claim_counts_for_the_groups_of_both():
     lost = work(a_machine(90))
-    claims = ("uuid:" + lost.uuid,)
+    claims = lost.identities[-1:]
     one, other = (replace(MACHINES[place], formerly=claims) for place in (0, 4))
     neighbour = MACHINES[5]
     desired = fleet(

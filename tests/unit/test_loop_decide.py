@@ -183,7 +183,7 @@ def test_silence_during_a_restore_is_indeterminate_and_during_a_capture_a_failur
 
 
 def test_a_scenario_that_outlives_its_time_limit_ends():
-    late = NOW + timedelta(seconds=RESTORE.timeout_seconds + 1)
+    late = NOW + timedelta(seconds=RESTORE.instructions.timeout_seconds + 1)
     status = a_status(RESTORE, _S.STARTED, last_event_at=late)
     decision = decided(status, now=late)
     assert decision.state is _S.INDETERMINATE

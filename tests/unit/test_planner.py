@@ -71,7 +71,7 @@ def test_a_capture_of_a_machine_never_seen_is_safe():
     item = only_item(plan(a_fleet(GOLDEN), observed(), NOW))
     assert (item.risk, item.action) == (Risk.SAFE, "capture")
     assert item.reason == "capture-golden run 1 captures image debian12"
-    assert item.operation.steps == (
+    assert item.operation.instructions.steps == (
         InspectDisks(),
         Backup("debian12", DiskSelector("system")),
         Finish("poweroff"),
@@ -98,7 +98,7 @@ def test_a_restore_onto_disks_never_seen_is_unknown_and_offers_to_inspect():
     item = only_item(made)
     assert (item.risk, item.action) == (Risk.UNKNOWN, "inspect")
     assert item.reason == "its disks were never seen"
-    assert item.operation.steps == (InspectDisks(),)
+    assert item.operation.instructions.steps == (InspectDisks(),)
     assert exit_code(made) == 5
 
 
@@ -120,13 +120,13 @@ def test_a_restore_names_the_disk_that_it_overwrites_and_those_that_it_leaves_al
     assert item.risk is Risk.DESTRUCTIVE
     assert [facts.serial for facts in item.disks] == ["S1"]
     assert item.spared == ("Stick USB (/dev/sdb)",)
-    assert item.operation.disks == (disk.identity,)
+    assert item.operation.instructions.disks == (disk.identity,)
     assert exit_code(made) == 3
 
 
 def test_a_restore_carries_the_network_identity_but_no_secret():
     made = plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),)), NOW)
-    _, restore, identity, finish = only_item(made).operation.steps
+    _, restore, identity, finish = only_item(made).operation.instructions.steps
     assert isinstance(restore, Restore)
     assert restore.manifest == "a" * 64
     assert isinstance(identity, ApplyIdentity)
@@ -385,7 +385,7 @@ def test_whatever_is_observed_only_a_named_fresh_disk_is_ever_overwritten(seen, 
         if destructive:
             assert image
             assert not protect
-            assert [disk.serial for disk in item.operation.disks] == [item.machine]
+            assert [disk.serial for disk in item.operation.instructions.disks] == [item.machine]
 
 
 HOLD = CompiledHold("freeze", NOW + timedelta(hours=1), "ops", "audit", CLONE.position)
@@ -448,7 +448,10 @@ def test_a_plan_that_contradicts_itself_is_found_out():
     )
     twice = remade(made, item, item)
     assert broken_invariants(twice) == ("node-17: 2 operations would start at once",)
-    elsewhere = replace(item.operation, disks=(a_disk("other").identity,))
+    elsewhere = replace(
+        item.operation,
+        body=replace(item.operation.instructions, disks=(a_disk("other").identity,)),
+    )
     assert broken_invariants(remade(made, replace(item, operation=elsewhere))) == (
         "node-17: its steps write other disks than the operation names",
     )

@@ -185,7 +185,7 @@ def done_with(fleet: CompiledFleet) -> object:
     made = plan(fleet, world(), NOW)
     items = [
         (each.machine, each.subject, each.group, each.risk, each.action, each.reason)
-        + ((each.operation, each.operation.steps) if each.operation else ())
+        + ((each.operation, each.operation.instructions.steps) if each.operation else ())
         for each in made.items
     ]
     strangers = [
