@@ -24,7 +24,7 @@ def machine_details(project: "Project", name: str, now: datetime) -> MachineDeta
     fleet = project.fleet
     machine = find_machine(fleet, name)
     hardware = FleetHardware(fleet.machines.values())
-    observed = project.observed(now, hardware)
+    observed = project.observed_of([name], hardware, now)
     (condition,) = conditions_of(fleet, (machine,), hardware, observed, now)
     quarantine: Quarantine | None = None
     boots: tuple[BootEvent, ...] = ()

@@ -1,6 +1,6 @@
 """What most commands begin with: the compiled fleet and the embedded state."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cached_property
@@ -24,6 +24,7 @@ from reconciler.git.repository import find_repository, is_in_git
 from reconciler.git.tree import Commit, SourceTree
 from reconciler.git.worktree import read_worktree
 from reconciler.planning.planner import plan
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 from reconciler.views.busy import busy
 from reconciler.views.diagnostic_list import plain
@@ -36,7 +37,6 @@ if TYPE_CHECKING:
     from reconciler.git.revision import Revision
     from reconciler.planning.plan import Plan
     from reconciler.state.database import Database
-    from reconciler.state.hardware import FleetHardware
     from reconciler.state.observed import ObservedImage
     from specs.fleet import CompiledCommits, CompiledFleet
 
@@ -282,14 +282,26 @@ class Project:
 
         return observed_images(self.store)
 
-    def observed(self, now: datetime, hardware: "FleetHardware | None" = None) -> Observed:
-        """Return the world as it was last heard of; ``hardware`` is the fleet's, if at hand."""
+    def observed(self, now: datetime) -> Observed:
+        """Return the world as it was last heard of."""
+        return self.observed_of(None, FleetHardware(self.fleet.machines.values()), now)
+
+    def observed_of(
+        self, names: Collection[str] | None, hardware: FleetHardware, now: datetime
+    ) -> Observed:
+        """Return what is known of some machines of the fleet, and of others maybe too.
+
+        ``hardware`` is that of the whole fleet; without ``names`` all of it is meant.
+        """
         if not self.has_state and _can_be_made(self.database_path):
             return Observed(images=self._images)
-        from reconciler.state.world import observe  # noqa: PLC0415 - slow to load
+        from reconciler.state.world import observe, observe_few  # noqa: PLC0415 - slow to load
 
-        machines = self.fleet.machines.values()
-        return observe(self.database, machines, self._images, now, hardware)
+        machines = self.fleet.machines
+        found = None
+        if names is not None:
+            found = observe_few(self.database, names, machines, self._images, now, hardware)
+        return found or observe(self.database, machines.values(), self._images, now, hardware)
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment."""

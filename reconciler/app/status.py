@@ -33,7 +33,7 @@ def fleet_status(
     fleet = project.fleet
     chosen = filtered(fleet, wanted)
     hardware = FleetHardware(fleet.machines.values())
-    observed = project.observed(now, hardware)
+    observed = project.observed_of([each.name for each in chosen], hardware, now)
     states = conditions_of(fleet, chosen, hardware, observed, now)
     folded = {each.casefold() for each in conditions}
     listed = (

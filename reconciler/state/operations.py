@@ -67,11 +67,17 @@ class Operations:
                 for op_id, hardware, identities in connection.execute(query)
             )
 
-    def of_hardware(self, identities: Iterable[str]) -> tuple[OperationStatus, ...]:
-        """Return the current operations of all hardware that shares one of these identities."""
+    def of_hardware(
+        self, identities: Iterable[str], *, or_in: Collection[OperationState] = ()
+    ) -> tuple[OperationStatus, ...]:
+        """Return the current operations of all hardware that shares one of these identities.
+
+        And those of any hardware that are in the states ``or_in``.
+        """
         table = schema.operation_identity
         named = select(table.c.op_id).where(table.c.identity.in_(list(identities)))
-        return self._read(_TABLE.c.op_id.in_(named))
+        states = [state.value for state in or_in]
+        return self._read(or_(_TABLE.c.op_id.in_(named), _TABLE.c.state.in_(states)))
 
     def newest_line(self) -> int:
         """Return the number of the ledger's newest line; 0 where there is none."""

@@ -1,6 +1,6 @@
-"""The whole fleet as it was last heard of: for plans and ``status``, never for one packet."""
+"""The fleet as it was last heard of: for plans and ``status``, never for one packet."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 
 from sqlalchemy import select
@@ -12,8 +12,11 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.machines import OBSERVATION, Machines, quarantines
 from reconciler.state.observation import ObservationRow, Recorded, observed_machine
 from reconciler.state.observed import BUDGET_WINDOW, Observed, ObservedImage, ObservedMachine
-from reconciler.state.operations import Operations
+from reconciler.state.operations import UNDER_WAY, Operations
 from specs.fleet import CompiledMachine
+
+FEW = 200
+"""Machines that are read one at a time; more are read together."""
 
 
 def observe(
@@ -23,10 +26,9 @@ def observe(
     now: datetime,
     fleet: FleetHardware | None = None,
 ) -> Observed:
-    """Return what is known of machines, and all operations that still decide something.
+    """Return what is known of a whole fleet, and all operations that still decide something.
 
-    ``fleet`` is the hardware of the whole fleet where ``machines`` are only some of it, or
-    where a caller has it at hand.
+    ``fleet`` is the hardware of these machines, where a caller has it at hand.
     """
     machines = tuple(machines)
     fleet = fleet or FleetHardware(machines)
@@ -40,6 +42,45 @@ def observe(
         captures=operations.captures(),
         work_begun=operations.work_begun(now - BUDGET_WINDOW),
         unknown_macs=tuple(sorted(unknown)),
+        faults=Faults(database).present(),
+    )
+
+
+def observe_few(  # noqa: PLR0913, PLR0917 - what ``observe`` takes, and which machines
+    database: Database,
+    names: Collection[str],
+    machines: Mapping[str, CompiledMachine],
+    images: Mapping[str, ObservedImage],
+    now: datetime,
+    fleet: FleetHardware,
+) -> Observed | None:
+    """Return of some machines what ``observe`` does of all, each read by itself.
+
+    ``machines`` are all of the fleet by name, and ``fleet`` is their hardware. Machines with
+    approved work are read too: they may have to wait for each other. None where so many are
+    wanted that reading all takes no longer.
+    """
+    if len(names) > FEW:
+        return None
+    operations = Operations(database)
+    identities = [each for name in names for each in machines[name].hardware_identities]
+    current = operations.of_hardware(identities, or_in=UNDER_WAY)
+    owners = (fleet.owner(each.operation.identities) for each in current)
+    wanted = {*names, *(name for name in owners if name is not None)}
+    if len(wanted) > FEW:
+        return None
+    seen = Machines(database)
+    with database.reading() as connection:
+        client = schema.boot_client.c
+        asked = connection.execute(select(client.mac).where(client.boot_at.is_not(None)))
+        unknown = sorted(mac for mac in asked.scalars() if fleet.owner_of_mac(mac) is None)
+    return Observed(
+        machines={name: seen.seen(machines[name], fleet) for name in wanted},
+        images=images,
+        operations=current,
+        captures=operations.captures(),
+        work_begun=operations.work_begun(now - BUDGET_WINDOW),
+        unknown_macs=tuple(unknown),
         faults=Faults(database).present(),
     )
 

@@ -18,6 +18,7 @@ from sqlalchemy import event
 from structlog.testing import capture_logs
 
 from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from reconciler.app.status import conditions_of
 from reconciler.errors import StateError
 from reconciler.loop import reconcile
 from reconciler.loop.approval import approve
@@ -30,7 +31,7 @@ from reconciler.state.database import open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
-from reconciler.state.world import observe
+from reconciler.state.world import FEW, observe, observe_few
 
 _S = OperationState
 
@@ -155,6 +156,23 @@ def test_an_idle_second_is_one_question_about_the_ledger(serve):
     assert server.run() == 0
     (asked,) = server.asked()
     assert asked.startswith("SELECT ledger.sequence, ledger.op_id \nFROM ledger \nWHERE")
+
+
+def test_who_asks_of_one_machine_hears_what_who_asks_of_all_hears_of_it(serve):
+    server = serve(*CLONES, at_once=2)
+    server.reports(*CLONES[:6], installed=True)
+    server.loop.machines.set_quarantine("node-02", CLONES[1].hardware_identities, "alarm", NOW)
+    server.approve_all()
+    server.run()
+    fleet, hardware = server.loop.fleet, server.loop.hardware
+    everything = observe(server.database, fleet.machines.values(), {}, server.now)
+    of_all = conditions_of(fleet, CLONES, hardware, everything, server.now)
+    assert len({each.reason for each in of_all}) == 4
+    for machine, known in zip(CLONES, of_all, strict=True):
+        few = observe_few(server.database, [machine.name], fleet.machines, {}, server.now, hardware)
+        assert conditions_of(fleet, [machine], hardware, few, server.now) == (known,)
+    many = ["node-01"] * (FEW + 1)
+    assert observe_few(server.database, many, fleet.machines, {}, server.now, hardware) is None
 
 
 def test_only_the_agent_of_an_armed_machine_is_told(serve):

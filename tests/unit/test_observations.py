@@ -22,7 +22,7 @@ from reconciler.state.boots import Boots
 from reconciler.state.database import BRIEF, open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.machines import Machines
-from reconciler.state.world import observe
+from reconciler.state.world import observe, observe_few
 
 NODE = a_machine(1)
 OTHER = a_machine(2)
@@ -57,7 +57,10 @@ def seen(database):
         found = observe(database, machines, {}, NOW).machines[name or machines[0].name]
         fleet = {machine.name: machine for machine in machines}
         one = fleet[name or machines[0].name]
-        assert Machines(database).seen(one, FleetHardware(machines)) == found
+        hardware = FleetHardware(machines)
+        assert Machines(database).seen(one, hardware) == found
+        few = observe_few(database, [one.name], fleet, {}, NOW, hardware)
+        assert few.machines == {one.name: found}
         return found
 
     return look
