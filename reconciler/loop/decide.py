@@ -143,6 +143,15 @@ def _approved(
 
 def _armed(status: OperationStatus, seen: ObservedMachine, now: datetime) -> Outcome:
     expiry = status.at + GRANT_LIFETIME
+    if seen.quarantine and now <= expiry:
+        return WaitUntil(min(now + QUARANTINE_LOOK, expiry + _MOMENT))
+    if seen.quarantine:
+        return End(
+            status,
+            OperationState.FAILED,
+            f"RW615: nothing was begun before its boot grant was over, for the machine is in "
+            f"quarantine: {seen.quarantine}. End it, then give the assignment a new run token.",
+        )
     if now <= expiry:
         contact = seen.ramdisk_contact
         gone = contact + timedelta(seconds=CONTACT_MAX_AGE) if contact else now

@@ -98,10 +98,25 @@ def test_work_that_interrupts_a_running_system_says_so():
     assert found == Arm(status, 1, reason, Impact.DISRUPTIVE)
 
 
-def test_a_quarantined_machine_is_not_armed_and_looked_at_again():
+@pytest.mark.parametrize(("state", "attempt"), [(_S.APPROVED, 0), (_S.ARMED, 1)])
+def test_a_quarantined_machine_is_neither_armed_nor_woken_and_looked_at_again(state, attempt):
     seen = ObservedMachine(quarantine="token used twice")
-    found = decided(a_status(RESTORE, _S.APPROVED, attempt=0), seen=seen)
+    found = decided(a_status(RESTORE, state, attempt=attempt), seen=seen)
     assert found == WaitUntil(LATER + QUARANTINE_LOOK)
+
+
+def test_armed_work_of_a_quarantined_machine_ends_with_its_grant():
+    seen = ObservedMachine(quarantine="token used twice")
+    status = a_status(RESTORE, _S.ARMED)
+    over = status.at + GRANT_LIFETIME + MOMENT
+    near = over - timedelta(seconds=1)
+    assert decided(status, seen=seen, now=near) == WaitUntil(over)
+    assert decided(status, seen=seen, now=over) == End(
+        status,
+        _S.FAILED,
+        "RW615: nothing was begun before its boot grant was over, for the machine is in "
+        "quarantine: token used twice. End it, then give the assignment a new run token.",
+    )
 
 
 def test_a_machine_does_one_operation_at_a_time():
