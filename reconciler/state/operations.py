@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
 
 from reconciler.state import schema
 from reconciler.state.database import Database
@@ -21,6 +21,13 @@ from reconciler.state.work_begun import WorkBegun, work_begun
 
 UNDER_WAY = ACTIVE | {OperationState.INDETERMINATE}
 _TABLE = schema.current_operation
+_LINES = (
+    select(schema.ledger.c.sequence, schema.ledger.c.op_id)
+    .where(schema.ledger.c.sequence > bindparam("line"))
+    .order_by(schema.ledger.c.sequence)
+    .limit(bindparam("most"))
+)
+"""Asked for every second, so that it is not made anew each time."""
 _STATES = {state.value: state for state in OperationState}
 
 
@@ -89,10 +96,8 @@ class Operations:
 
         The last of these lines comes with it: the same line where there is no later one.
         """
-        table = schema.ledger
-        query = select(table.c.sequence, table.c.op_id).where(table.c.sequence > line)
         with self._database.reading() as connection:
-            rows = connection.execute(query.order_by(table.c.sequence).limit(most)).all()
+            rows = connection.execute(_LINES, {"line": line, "most": most}).all()
         return rows[-1].sequence if rows else line, tuple(dict.fromkeys(row.op_id for row in rows))
 
     def captures(self, op_ids: Collection[str] | None = None) -> tuple[Capture, ...]:
