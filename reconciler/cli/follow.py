@@ -14,7 +14,8 @@ from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.progress import ProgressView, progress_view
 
 _REFRESH = 0.25
-_SETTLED = ENDED | {OperationState.INDETERMINATE}
+_SETTLED = ENDED | {OperationState.INDETERMINATE, OperationState.PLANNED}
+"""What was approved and is planned again has lost its approval."""
 
 
 def follow(

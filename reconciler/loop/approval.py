@@ -52,13 +52,13 @@ def approve(
     reason = f"plan {plan.digest}"
     with ledger.writing() as connection:
         for operation in operations:
-            ledger.plan_within(connection, operation, now, actor)
+            attempts = ledger.plan_within(connection, operation, now, actor)
             ledger.move_within(
                 connection,
                 operation.op_id,
                 OperationState.PLANNED,
                 OperationState.APPROVED,
-                attempt=0,
+                attempt=attempts,
                 at=now,
                 actor=actor,
                 reason=reason,

@@ -3,7 +3,7 @@
 ``decide`` returns one of a closed set of outcomes. Each says when to look at the machine
 again by itself; a report, a boot request or an approval may come earlier.
 
-    approved ──▶ Arm | WaitForBudget          armed ──▶ Wake | Arm (a new grant) | End
+    approved ──▶ Arm | WaitForBudget | End    armed ──▶ Wake | Arm (a new grant) | End
     started  ──▶ WaitUntil | Arm (it restarted) | End | Verify (what was captured)
 """
 
@@ -15,7 +15,7 @@ from reconciler.loop.budgets import Limit
 from reconciler.planning.scenario_work import CONTACT_MAX_AGE
 from reconciler.state.observed import Capture, ObservedMachine
 from reconciler.state.operation import Operation, OperationStatus
-from reconciler.state.operation_states import AT_WORK, OperationState
+from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.work_begun import Impact
 
 GRANT_LIFETIME = timedelta(minutes=15)
@@ -53,7 +53,10 @@ class Wake:
 
 @dataclass(frozen=True, slots=True)
 class End:
-    """Write the operation's end. Then look again at once: other work may wait."""
+    """Take the operation from the machine: it ended, or its approval lapsed (``planned``).
+
+    Then look again at once: other work may wait.
+    """
 
     status: OperationStatus
     state: OperationState
@@ -96,6 +99,8 @@ class WorkView:
     seen: ObservedMachine
     captures: tuple[Capture, ...] = ()
     """What these operations brought into the store."""
+    lapsed: str = ""
+    """Why the present operation is not wanted any more, as a clause; empty where it is."""
 
     @property
     def present(self) -> OperationStatus | None:
@@ -120,6 +125,8 @@ def decide(view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
     status = view.present
     if status is None:
         return WaitUntil(None)
+    if view.lapsed and status.state in NOT_BEGUN:
+        return End(status, OperationState.PLANNED, f"RW616: {view.lapsed}. Nothing was begun.")
     if status.state is OperationState.APPROVED:
         return _approved(status, view.seen, limit_of, now)
     if status.state is OperationState.ARMED:

@@ -8,6 +8,7 @@ the many that have none cost nothing; the ledger's new lines say what other proc
 from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Protocol, assert_never
 
@@ -32,6 +33,7 @@ from reconciler.loop.decide import (
     decide,
 )
 from reconciler.loop.queue import ReconcileQueue, Urgency
+from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.next_change import next_change
 from reconciler.planning.plan import plan_of
@@ -51,6 +53,7 @@ from reconciler.state.observed import (
     ObservedMachine,
 )
 from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.operation_states import NOT_BEGUN
 from reconciler.state.operations import Operations
 from reconciler.state.work_begun import Impact
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -288,9 +291,22 @@ class Reconciler:
         seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
         op_ids = [status.operation.op_id for status in statuses]
         view = WorkView(statuses, seen, self.operations.captures(op_ids))
+        present = view.present
+        if present is not None and present.state in NOT_BEGUN:
+            view = replace(view, lapsed=self._why_lapsed(present.operation, seen))
         now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
         self._carry_out(key, machine, outcome, now)
+
+    def why_lapsed(self, operation: Operation) -> str:
+        """Return why approved work is not wanted any more, as a clause; empty where it is."""
+        machine = self.machine_of(operation)
+        seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
+        return self._why_lapsed(operation, seen)
+
+    def _why_lapsed(self, operation: Operation, seen: ObservedMachine) -> str:
+        machine, images = self.machine_of(operation), self._effects.images()
+        return why_lapsed(self.fleet, machine, seen, images, operation, self._clock())
 
     def _carry_out(
         self, key: str, machine: CompiledMachine | None, outcome: Outcome, now: datetime

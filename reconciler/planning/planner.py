@@ -189,7 +189,7 @@ def _assignment_decision(
             view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
         )
-    held = _hold(desired, view)
+    held = hold_of(desired, view)
     if held is not None:
         return _held(view, assignment, held)
     return _ambiguous(view, assignment) or _new_work(desired.revision, view, assignment, scenario)
@@ -211,7 +211,7 @@ def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:
     return None
 
 
-def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
+def hold_of(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
     """Return the hold that keeps new work from the machine longest; one that is over has none."""
     holds = [
         hold for hold in desired.holds if hold.name in view.machine.holds and view.now < hold.until
@@ -221,14 +221,19 @@ def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
 
 def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> Decision:
     """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
-    until = hold.until.astimezone(UTC)
     decision = _blocked(
         assignment,
-        f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason}",
+        held_because(hold),
         view.seen.last_seen,
         f"Wait until then, or ask {hold.owner} to end hold {hold.name} at {hold.position}",
     )
     return replace(decision, cause=Origin(hold.position))
+
+
+def held_because(hold: CompiledHold) -> str:
+    """Return who holds a machine until when and why, as a clause."""
+    until = hold.until.astimezone(UTC)
+    return f"held by {hold.owner} until {until:%Y-%m-%d %H:%M} UTC: {hold.reason}"
 
 
 def _at(origin: Origin) -> str:

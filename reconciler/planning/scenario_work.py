@@ -179,9 +179,9 @@ def work_for(
 def _target(
     view: MachineView, scenario: CompiledScenario, step: RestoreStep
 ) -> _Target | Blocked | Incomplete:
-    protected = _protected(view, scenario)
-    if protected is not None:
-        return protected
+    kept = protected(view, scenario)
+    if kept is not None:
+        return kept
     known = view.seen.disks
     if known is None:
         return Incomplete("its disks were never seen")
@@ -207,7 +207,8 @@ def _target(
     return _Target(step, image, disk, known.at)
 
 
-def _protected(view: MachineView, scenario: CompiledScenario) -> Blocked | None:
+def protected(view: MachineView, scenario: CompiledScenario) -> Blocked | None:
+    """Return why the machine's disks may not be overwritten; None where they may."""
     if view.machine.protect:
         return Blocked(
             f"the machine is protected, and {scenario.name} would overwrite its disk",
@@ -269,7 +270,7 @@ def _wire_steps(
                 Restore(target.image.name, target.image.manifest, target.disk.identity)
             ]
             if identity == "apply":
-                written.append(_identity(view, target.disk))
+                written.append(identity_step(view, target.disk.identity))
             return written
         case UnsupportedStep():
             return []  # work_for refused the scenario before
@@ -277,13 +278,13 @@ def _wire_steps(
             assert_never(step)
 
 
-def _identity(view: MachineView, disk: Disk) -> ApplyIdentity:
+def identity_step(view: MachineView, disk: DiskIdentity) -> ApplyIdentity:
     """Return the identity step without its secrets, which come when the work is handed out."""
     machine, network = view.machine, view.network
     gateway = network.gateway if network and machine.addresses else None
     servers = network.nameservers if network and machine.addresses else ()
     return ApplyIdentity(
-        disk=disk.identity,
+        disk=disk,
         hostname=machine.hostname,
         mac=machine.macs[0],
         addresses=tuple(str(address) for address in machine.addresses),

@@ -79,7 +79,7 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
         table.c.scenario == row.scenario,
         same_run,
         table.c.op_id != op_id,
-        table.c.state.in_([each.value for each in ENDED]),
+        table.c.state.in_([each.value for each in (*ENDED, OperationState.PLANNED)]),
     )
     lasting = row.destructive or row.kind == "capture"
     if not (state is OperationState.VERIFIED and lasting):

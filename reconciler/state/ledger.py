@@ -51,8 +51,11 @@ class Ledger:
 
     def plan_within(
         self, connection: Connection, operation: Operation, at: datetime, actor: str
-    ) -> None:
-        """Do what ``plan`` does as a part of the caller's transaction."""
+    ) -> int:
+        """Do what ``plan`` does as a part of the caller's transaction.
+
+        Return the number of the operation's attempts so far.
+        """
         known = connection.execute(
             select(schema.operation.c.op_id).where(schema.operation.c.op_id == operation.op_id)
         ).first()
@@ -68,6 +71,8 @@ class Ledger:
             )
             line = _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
             begin_current(connection, operation, line, at)
+            return 0
+        return _current(connection, operation.op_id)[1]
 
     def move(  # noqa: PLR0913 - a ledger line has this many parts
         self,

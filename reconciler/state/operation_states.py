@@ -1,11 +1,12 @@
 """States of an operation and the only moves between them.
 
     planned ──► approved ──► armed ──► started ──► verified
-       │            │         │ ▲ │       │ │ └───► failed
-       └─► cancelled ◄────────┘ └─┼───────┘ └─────► indeterminate ──► verified | failed
-                                  └─► failed
+     │ ▲            │         │ ▲ │       │ │ └───► failed
+     │ └────────────┴─────────┤ └─┼───────┘ └─────► indeterminate ──► verified | failed
+     └─► cancelled ◄──────────┘   └─► failed
 
-``armed`` is durable before the machine can boot anything but its own disk.
+An approval lapses (back to ``planned``) where the fleet wants the work no more before the
+machine began it. ``armed`` is durable before the machine can boot anything but its own disk.
 ``started → armed`` is the only way back: it needs evidence that the machine
 itself restarted (its firmware asked for a boot), so that the earlier attempt
 cannot be running any more, and it takes a new attempt number, which fences off
@@ -33,8 +34,8 @@ _S = OperationState
 
 TRANSITIONS: dict[OperationState, frozenset[OperationState]] = {
     _S.PLANNED: frozenset({_S.APPROVED, _S.CANCELLED}),
-    _S.APPROVED: frozenset({_S.ARMED, _S.CANCELLED}),
-    _S.ARMED: frozenset({_S.STARTED, _S.ARMED, _S.FAILED, _S.CANCELLED}),
+    _S.APPROVED: frozenset({_S.ARMED, _S.PLANNED, _S.CANCELLED}),
+    _S.ARMED: frozenset({_S.STARTED, _S.ARMED, _S.PLANNED, _S.FAILED, _S.CANCELLED}),
     _S.STARTED: frozenset({_S.VERIFIED, _S.FAILED, _S.INDETERMINATE, _S.ARMED}),
     _S.INDETERMINATE: frozenset({_S.VERIFIED, _S.FAILED}),
     _S.VERIFIED: frozenset(),
@@ -48,6 +49,9 @@ ACTIVE = frozenset({_S.APPROVED, _S.ARMED, _S.STARTED})
 
 AT_WORK = frozenset({_S.ARMED, _S.STARTED})
 """The machine may boot the Deploy-OS, or does: what budgets of a moment count."""
+
+NOT_BEGUN = frozenset({_S.APPROVED, _S.ARMED})
+"""No agent has begun: the approval can still be taken back."""
 
 ENDED = frozenset({_S.VERIFIED, _S.FAILED, _S.CANCELLED})
 """Nothing follows."""

@@ -8,7 +8,8 @@ from datetime import datetime
 from enum import StrEnum
 from typing import NamedTuple
 
-from sqlalchemy import Connection, insert, or_, select, update
+from sqlalchemy import Connection, or_, select, update
+from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.state import schema
 
@@ -36,16 +37,21 @@ class WorkBegun(NamedTuple):
 
 
 def begin_work(connection: Connection, work: WorkBegun) -> None:
-    """Record a beginning, in the transaction that arms the operation."""
+    """Record a beginning, in the transaction that arms the operation.
+
+    One that was armed before, and whose approval lapsed, begins anew.
+    """
+    values = {
+        "at": work.at,
+        "impact": work.impact.value,
+        "hardware": work.hardware,
+        "identities": " ".join(work.identities),
+        "at_work": work.at_work,
+    }
     connection.execute(
-        insert(schema.work_begun).values(
-            op_id=work.op_id,
-            at=work.at,
-            impact=work.impact.value,
-            hardware=work.hardware,
-            identities=" ".join(work.identities),
-            at_work=work.at_work,
-        )
+        upsert(schema.work_begun)
+        .values(op_id=work.op_id, **values)
+        .on_conflict_do_update(index_elements=["op_id"], set_=values)
     )
 
 

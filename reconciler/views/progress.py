@@ -56,8 +56,10 @@ def phase(status: OperationStatus) -> str:
             return f"{name} ({status.step + 1}/{len(steps)}){attempt}"
         case OperationState.VERIFIED:
             return f"done: {status.reason}"
-        case OperationState.PLANNED | OperationState.APPROVED:
+        case OperationState.APPROVED:
             return "waits for its turn"
+        case OperationState.PLANNED:
+            return f"approval lapsed: {status.reason}"
         case _:
             return f"{status.state}: {status.reason}"
 

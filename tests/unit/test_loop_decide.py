@@ -256,8 +256,8 @@ def test_only_evidence_of_a_restart_leads_back_from_started(before):
     allowed = {after for after in back if permits(before, after)}
     forward = {
         _S.PLANNED: {_S.APPROVED},
-        _S.APPROVED: {_S.ARMED},
-        _S.ARMED: {_S.ARMED},
+        _S.APPROVED: {_S.ARMED, _S.PLANNED},
+        _S.ARMED: {_S.ARMED, _S.PLANNED},
         _S.STARTED: {_S.ARMED},
     }
     assert allowed == forward.get(before, set())

@@ -4,102 +4,27 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from builders.outside import FakeOutside
+from builders.loop_server import LoopServer
 from builders.world import (
     NOW,
     a_disk,
     a_fleet,
     a_machine,
     a_report,
-    an_image,
     an_installed_system,
 )
-from sqlalchemy import event
 from structlog.testing import capture_logs
 
-from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from providers.netboot.decision import DeployOS, LocalDisk
 from reconciler.app.status import conditions_of
 from reconciler.errors import StateError
 from reconciler.loop import reconcile
-from reconciler.loop.approval import approve
-from reconciler.loop.decide import GRANT_LIFETIME, QUARANTINE_LOOK, WAKE_INTERVAL
-from reconciler.loop.reconcile import Reconciler
-from reconciler.planning.planner import plan
-from reconciler.server.boots import BootDecisions
-from reconciler.server.control_plane import AgentEndpoint, ControlPlane
-from reconciler.state.database import open_database
-from reconciler.state.hardware import FleetHardware
+from reconciler.loop.decide import GRANT_LIFETIME, QUARANTINE_LOOK, SILENCE, WAKE_INTERVAL
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import FEW, observe, observe_few
 
 _S = OperationState
-
-
-class Server:
-    """A loop on a database of its own, with a clock that is set by hand."""
-
-    def __init__(self, path, fleet, *, unattended=False):
-        self.now = NOW
-        self.database = open_database(path)
-        self.statements = []
-        event.listen(self.database._engine, "before_cursor_execute", self._count)
-        self.outside = FakeOutside(an_image())
-        self.loop = Reconciler(
-            self.database,
-            fleet,
-            FleetHardware(fleet.machines.values()),
-            self.outside,
-            lambda: self.now,
-            acts_unattended=unattended,
-        )
-        endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
-        self.plane = ControlPlane(self.database, self.loop, endpoint, lambda: self.now)
-        self.boots = BootDecisions(self.plane, self.loop, lambda: self.now)
-
-    def _count(self, _connection, _cursor, statement, *_):
-        self.statements.append(statement)
-
-    def asked(self):
-        """Return what the database was asked since the last call, transactions left out."""
-        found = [each for each in self.statements if not each.startswith(("BEGIN", "PRAGMA"))]
-        self.statements.clear()
-        return found
-
-    def reports(self, *machines, installed=False):
-        for machine in machines:
-            system = an_installed_system(machine, "earlier") if installed else None
-            report = a_report(machine, a_disk(machine.name), installed=system)
-            self.loop.machines.record_report(machine, report, self.now)
-
-    def approve_all(self):
-        """Approve the plan of this moment, as another process does."""
-        fleet = self.loop.fleet
-        seen = observe(self.database, fleet.machines.values(), self.outside.images(), self.now)
-        made = plan(fleet, seen, self.now)
-        approve(Ledger(self.database), made, made.to_apply, "ada", self.now)
-        return [item.operation for item in made.to_apply]
-
-    def run(self):
-        """Reconcile until nothing is due; return how many machines were looked at."""
-        self.loop.follow_ledger()
-        for steps in range(10_000):
-            if not self.loop.step():
-                return steps
-        raise AssertionError("the loop does not come to rest")
-
-    def use(self, fleet):
-        self.loop.use(fleet, FleetHardware(fleet.machines.values()))
-
-    def states(self):
-        return {each.operation.machine: each.state for each in self.loop.operations.current()}
-
-    def boots_over_the_network(self, machine):
-        request = BootRequest("dhcp", machine.macs[0], machine.uuid, 0, "0.0.0.0", "x")  # noqa: S104
-        return self.boots.decide(request)
-
-    def close(self):
-        self.database.close()
 
 
 @pytest.fixture
@@ -110,7 +35,7 @@ def serve(tmp_path):
     def start(*machines, **settings):
         changes = {name: settings.pop(name) for name in ("at_once", "per_hour") if name in settings}
         fleet = a_fleet(*machines, **changes)
-        servers.append(Server(tmp_path / "rackwright.db", fleet, **settings))
+        servers.append(LoopServer(tmp_path / "rackwright.db", fleet, **settings))
         return servers[-1]
 
     yield start
@@ -227,14 +152,16 @@ def test_work_of_hardware_that_the_fleet_let_go_of_is_followed_to_its_end(serve)
     server.reports(NODE)
     server.approve_all()
     server.run()
+    answer = server.boots_over_the_network(NODE)
+    assert server.plane.claim(NODE.name, answer.grant.operation, answer.grant.attempt)
+    woken = len(server.outside.woken)
     server.use(a_fleet(CLONES[1]))
-    server.now += 5 * GRANT_LIFETIME + timedelta(minutes=5)
-    for _ in range(5):
-        server.run()
-        server.now += GRANT_LIFETIME + timedelta(seconds=1)
     server.run()
-    assert server.states() == {NODE.name: _S.FAILED}
-    assert len(server.outside.woken) == 1
+    assert server.states() == {NODE.name: _S.STARTED}
+    server.now += SILENCE + timedelta(seconds=1)
+    server.run()
+    assert server.states() == {NODE.name: _S.INDETERMINATE}
+    assert len(server.outside.woken) == woken
 
 
 # --- budgets --------------------------------------------------------------------------

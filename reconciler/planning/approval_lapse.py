@@ -1,0 +1,77 @@
+"""Whether work that was approved is still what the newest accepted commit wants. Pure.
+
+Work may wait for hours for its turn. It is compared again with the fleet when it is armed and
+when its agent claims it: a document that protects, holds, changes or removes the machine
+meanwhile takes the approval back.
+"""
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+from agent.wire.step import ApplyIdentity
+from reconciler.planning.planner import held_because, hold_of
+from reconciler.planning.scenario_work import MachineView, identity_step, protected
+from reconciler.state.observed import ObservedImage, ObservedMachine
+from reconciler.state.operation import INSPECTION, Operation, operation_id
+from specs.fleet import CompiledFleet, CompiledMachine, CompiledScenario, RestoreStep
+
+
+def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and of what
+    desired: CompiledFleet,
+    machine: CompiledMachine | None,
+    seen: ObservedMachine,
+    images: Mapping[str, ObservedImage],
+    operation: Operation,
+    now: datetime,
+) -> str:
+    """Return why approved work is not wanted any more, as a clause; empty where it is.
+
+    ``machine`` is the one that has the operation's hardware now, None where none or more than
+    one has it.
+    """
+    if machine is None:
+        return "no document has the machine any more"
+    if operation.scenario == INSPECTION:
+        return ""
+    view = MachineView(
+        machine=machine,
+        network=desired.networks.get(machine.network),
+        seen=seen,
+        operations=(),
+        images=images,
+        max_age=timedelta(),
+        now=now,
+    )
+    run = f"{operation.scenario} run {operation.run}"
+    if all(f"{each.scenario} run {each.run}" != run for each in machine.assignments):
+        return f"{run} is not assigned to the machine any more"
+    scenario = desired.scenarios[operation.scenario]
+    hold = hold_of(desired, view)
+    if hold is not None:
+        return f"the machine is {held_because(hold)}"
+    if operation.destructive and (kept := protected(view, scenario)):
+        return kept.reason
+    return _changed(view, scenario, operation)
+
+
+def _changed(view: MachineView, scenario: CompiledScenario, operation: Operation) -> str:
+    """Return what is another now than when the operation was planned; empty if nothing is."""
+    instructions = operation.instructions
+    manifests = []
+    restores = [step for step in scenario.steps if isinstance(step, RestoreStep)]
+    for restore in dict.fromkeys(restores):
+        image = view.images.get(restore.image)
+        if image is None or not image.usable:
+            why = image.problem if image else "it is gone"
+            return f"image {restore.image} cannot be restored any more: {why}"
+        manifests.append(image.manifest)
+    inputs = (scenario.digest, *manifests)
+    disks = tuple(disk.key() for disk in instructions.disks)
+    if operation.op_id != operation_id(
+        operation.hardware, scenario.name, inputs, disks, operation.run
+    ):
+        return f"{scenario.name} or one of its images was changed"
+    for step in instructions.steps:
+        if isinstance(step, ApplyIdentity) and step != identity_step(view, step.disk):
+            return "the machine's host name, addresses or network were changed"
+    return ""

@@ -1,0 +1,236 @@
+"""Work that waits for its turn is compared again with what is wanted: no stale approval acts."""
+
+from dataclasses import replace
+from datetime import timedelta
+from ipaddress import IPv4Address, IPv4Interface
+
+import pytest
+from builders.loop_server import LoopServer
+from builders.outside import FakeOutside
+from builders.world import CLONE, NOW, a_disk, a_fleet, a_machine, a_report, an_image
+
+from providers.netboot.decision import DeployOS, LocalDisk
+from reconciler.loop.decide import GRANT_LIFETIME
+from reconciler.state.operation_states import OperationState
+from specs.fleet import CompiledHold
+
+_S = OperationState
+FIRST, SECOND = (a_machine(number, "clone-golden") for number in (1, 2))
+HOLD = CompiledHold("freeze", NOW + timedelta(hours=1), "ops", "audit", CLONE.position)
+
+
+def changed(**changes):
+    return lambda fleet: of(fleet, **{name: replace(SECOND, **changes) for name in [SECOND.name]})
+
+
+def of(fleet, **machines):
+    return replace(fleet, machines={**fleet.machines, **{m.name: m for m in machines.values()}})
+
+
+def removed(fleet):
+    return replace(fleet, machines={FIRST.name: FIRST})
+
+
+def held(fleet):
+    return replace(changed(holds=("freeze",))(fleet), holds=(HOLD,))
+
+
+def edited(fleet):
+    return replace(fleet, scenarios={**fleet.scenarios, CLONE.name: CLONE._replace(digest="e" * 8)})
+
+
+def moved(fleet):
+    network = fleet.networks["lab"]._replace(nameservers=(IPv4Address("10.77.0.53"),))
+    return replace(fleet, networks={"lab": network})
+
+
+COMMITS = {
+    "removed": (removed, "no document has the machine any more"),
+    "protected": (
+        changed(protect=True),
+        "the machine is protected, and clone-golden would overwrite its disk",
+    ),
+    "held": (held, "the machine is held by ops until 2026-11-21 13:00 UTC: audit"),
+    "not assigned": (
+        changed(assignments=()),
+        "clone-golden run 1 is not assigned to the machine any more",
+    ),
+    "another run": (
+        changed(assignments=(replace(SECOND.assignments[0], run="2"),)),
+        "clone-golden run 1 is not assigned to the machine any more",
+    ),
+    "scenario": (edited, "clone-golden or one of its images was changed"),
+    "address": (
+        changed(addresses=(IPv4Interface("10.77.0.99/24"),)),
+        "the machine's host name, addresses or network were changed",
+    ),
+    "network": (moved, "the machine's host name, addresses or network were changed"),
+}
+IMAGES = {
+    "another image": (
+        [an_image(manifest="c" * 64)],
+        "clone-golden or one of its images was changed",
+    ),
+    "damaged image": (
+        [an_image(usable=False, problem="a chunk is damaged")],
+        "image debian12 cannot be restored any more: a chunk is damaged",
+    ),
+    "no image": ([], "image debian12 cannot be restored any more: it is gone"),
+}
+
+
+@pytest.fixture
+def server(tmp_path):
+    """Return a server that armed the first machine and lets the second wait for the budget."""
+    server = LoopServer(tmp_path / "rackwright.db", a_fleet(FIRST, SECOND))
+    server.reports(FIRST, SECOND)
+    server.approved = {each.machine: each for each in server.approve_all()}
+    server.run()
+    assert server.states() == {"node-01": _S.ARMED, "node-02": _S.APPROVED}
+    yield server
+    server.close()
+
+
+def let_second_begin(server):
+    (status,) = server.loop.ledger.operations(op_id=server.approved["node-01"].op_id)
+    server.plane.fail(status, "it did not work out", "test")
+    server.run()
+
+
+def reason(server, machine="node-02"):
+    (status,) = server.loop.ledger.operations(op_id=server.approved[machine].op_id)
+    return status.state, status.reason
+
+
+@pytest.mark.parametrize(("commit", "why"), COMMITS.values(), ids=COMMITS)
+@pytest.mark.parametrize("is_armed", [False, True], ids=["waits", "armed"])
+def test_what_a_commit_takes_back_is_not_begun(server, commit, why, is_armed):
+    if is_armed:
+        let_second_begin(server)
+        assert reason(server)[0] is _S.ARMED
+    server.use(commit(server.loop.fleet))
+    server.run()
+    assert reason(server) == (_S.PLANNED, f"RW616: {why}. Nothing was begun.")
+    assert server.boots_over_the_network(SECOND) == LocalDisk("no grant")
+    assert server.plane.work(SECOND.name) is None
+
+
+@pytest.mark.parametrize(("images", "why"), IMAGES.values(), ids=IMAGES)
+def test_an_image_that_is_another_takes_the_approval_back(server, images, why):
+    server.outside._images = FakeOutside(*images)._images
+    let_second_begin(server)
+    assert reason(server) == (_S.PLANNED, f"RW616: {why}. Nothing was begun.")
+
+
+@pytest.mark.parametrize("commit", [each for each, _ in COMMITS.values()], ids=COMMITS)
+def test_a_claim_that_comes_before_the_loops_next_look_is_refused(server, commit):
+    let_second_begin(server)
+    answer = server.boots_over_the_network(SECOND)
+    assert isinstance(answer, DeployOS)
+    op_id = server.approved["node-02"].op_id
+    fleet = server.loop.fleet
+    server.use(commit(fleet))
+    assert not server.plane.claim(SECOND.name, op_id, answer.grant.attempt)
+    server.run()
+    assert reason(server)[0] is _S.PLANNED
+    server.use(fleet)
+    assert not server.plane.claim(SECOND.name, op_id, answer.grant.attempt)
+
+
+def test_a_running_system_is_not_restarted_for_work_that_is_not_wanted_any_more(server):
+    let_second_begin(server)
+    assert server.plane.reboot_wanted(SECOND.name) is not None
+    server.use(changed(protect=True)(server.loop.fleet))
+    assert not server.plane.claim_reboot(SECOND.name, 1)
+
+
+def test_what_changes_nothing_for_the_machine_leaves_its_approval(server):
+    let_second_begin(server)
+    fleet = of(server.loop.fleet, first=replace(FIRST, protect=True, labels={"role": "compute"}))
+    server.use(of(fleet, second=replace(SECOND, labels={"role": "storage"}, serial="S")))
+    server.run()
+    assert reason(server)[0] is _S.ARMED
+    answer = server.boots_over_the_network(SECOND)
+    assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
+
+
+def test_work_that_began_is_followed_to_its_end(server):
+    let_second_begin(server)
+    answer = server.boots_over_the_network(SECOND)
+    assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
+    server.use(removed(server.loop.fleet))
+    server.run()
+    assert reason(server)[0] is _S.STARTED
+
+
+def test_what_lapsed_is_planned_anew_and_can_be_approved_again(server):
+    let_second_begin(server)
+    fleet = server.loop.fleet
+    server.use(changed(protect=True)(fleet))
+    server.run()
+    assert [each.machine for each in server.approve_all()] == []
+    server.use(fleet)
+    server.reports(SECOND)
+    (again,) = server.approve_all()
+    assert again.op_id == server.approved["node-02"].op_id
+    server.run()
+    assert reason(server)[0] is _S.ARMED
+    (begun,) = (each for each in server.loop.operations.work_begun(NOW) if each.at_work)
+    assert begun.op_id == again.op_id
+    answer = server.boots_over_the_network(SECOND)
+    assert answer.grant.attempt == 2
+    assert server.plane.claim(SECOND.name, again.op_id, 2)
+
+
+def test_what_lapsed_gives_its_place_in_the_budget_to_the_next(server):
+    server.use(of(server.loop.fleet, first=replace(FIRST, protect=True)))
+    server.run()
+    assert server.states() == {"node-01": _S.PLANNED, "node-02": _S.ARMED}
+
+
+def test_an_approval_that_lapsed_is_forgotten_once_other_work_of_the_run_ended(server):
+    let_second_begin(server)
+    server.use(edited(server.loop.fleet))
+    server.run()
+    (other,) = server.approve_all()
+    assert other.op_id != server.approved["node-02"].op_id
+    server.now += 6 * GRANT_LIFETIME
+    for _ in range(6):
+        server.run()
+        server.now += GRANT_LIFETIME + timedelta(seconds=1)
+    mine = [
+        each.operation.op_id
+        for each in server.loop.operations.current()
+        if each.operation.machine == "node-02"
+    ]
+    assert mine == [other.op_id]
+
+
+def test_a_look_at_a_machine_is_wanted_as_long_as_the_machine_is(tmp_path):
+    server = LoopServer(tmp_path / "other.db", a_fleet(FIRST), unattended=True)
+    server.run()
+    assert server.states() == {"node-01": _S.ARMED}
+    server.use(a_fleet(replace(FIRST, assignments=(), protect=True)))
+    server.run()
+    assert server.states() == {"node-01": _S.ARMED}
+    server.use(a_fleet(SECOND))
+    server.run()
+    assert server.states() == {"node-01": _S.PLANNED, "node-02": _S.ARMED}
+    server.close()
+
+
+def test_a_protection_that_outlived_its_document_takes_the_approval_back(server):
+    disk = a_report(SECOND, a_disk("node-02"))
+    assert disk.disks
+    open_machine = replace(SECOND, protect=None)
+    server.use(of(server.loop.fleet, second=open_machine))
+    server.run()
+    with server.database.writing() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO protection (identity, place, at) VALUES (?, 'fleet.yaml:7', ?)",
+            (SECOND.hardware_identity, NOW.isoformat()),
+        )
+    let_second_begin(server)
+    state, why = reason(server)
+    assert state is _S.PLANNED
+    assert why.startswith("RW616: the machine was protected at fleet.yaml:7")
