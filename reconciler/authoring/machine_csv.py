@@ -85,7 +85,7 @@ def csv_text(rows: Iterable[MachineRow]) -> str:
     writer = csv.writer(out, lineterminator="\n")
     header = [*used, *labels]
     writer.writerow(header)
-    writer.writerows([[_guarded(record.get(key, "")) for key in header] for record in records])
+    writer.writerows([[guarded(record.get(key, "")) for key in header] for record in records])
     return out.getvalue()
 
 
@@ -164,7 +164,8 @@ def _cell(value: Value) -> str:
     return "" if value is None else str(value)
 
 
-def _guarded(cell: str) -> str:
+def guarded(cell: str) -> str:
+    """Return a cell that no spreadsheet calculates (see above)."""
     return f"'{cell}" if cell.startswith((*_CALCULATES, "'")) else cell
 
 

@@ -10,6 +10,7 @@ from rich.text import Text
 from reconciler.app.preflight import require_able_to_serve
 from reconciler.app.project import Project, utc_now
 from reconciler.app.reviewed_plan import select
+from reconciler.cli.agreement import confirm, yes_option
 from reconciler.cli.follow import follow
 from reconciler.cli.options import (
     boot_files_option,
@@ -18,9 +19,7 @@ from reconciler.cli.options import (
     repo_option,
     state_option,
 )
-from reconciler.errors import ReconcilerError
 from reconciler.loop.approval import approve
-from reconciler.planning.plan import Plan
 from reconciler.server.service import is_served
 from reconciler.state.ledger import Ledger
 from reconciler.views.console import console
@@ -35,16 +34,7 @@ from reconciler.views.untrusted import for_terminal
 @state_option
 @boot_files_option
 @format_option
-@click.option(
-    "--yes",
-    is_flag=False,
-    flag_value=0,
-    type=click.IntRange(min=0),
-    default=None,
-    metavar="[COUNT]",
-    help="Do not ask. COUNT is the number of disks that you agree to overwrite "
-    "(`--yes=3`); without it destructive plans are refused.",
-)
+@yes_option
 def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     planfile: Path | None,
     repo: str,
@@ -85,29 +75,10 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
         require_able_to_serve(boot_files)
     actor = f"{getuser()}@{gethostname()}"
     if chosen:
-        _confirm(plan, sum(len(item.disks) for item in chosen), yes)
+        confirm(plan, sum(len(item.disks) for item in chosen), yes)
     project.accept(actor, now)
     if chosen:
         approve(Ledger(project.database), plan, chosen, actor, now)
     watched = [item.operation.op_id for item in (*chosen, *running) if item.operation]
     all_well = follow(project, boot_files, watched, output_format)
     return 0 if all_well and not refused else 1
-
-
-def _confirm(plan: Plan, disks: int, yes: int | None) -> None:
-    if yes is not None:
-        if yes != disks:
-            raise ReconcilerError(
-                "RW905",
-                f"the plan overwrites {disks} disk(s), the agreement is for {yes}",
-                f"Review plan {plan.digest[:12]}; to agree, say `--yes={disks}`",
-            )
-        return
-    if disks:
-        question = f"\nType {disks} to overwrite {disks} disk(s)"
-        answer = click.prompt(question, default="", show_default=False, err=True)
-        agreed = answer.strip() == str(disks)
-    else:
-        agreed = click.confirm("\nCarry out this plan?", err=True)
-    if not agreed:
-        raise click.Abort

@@ -30,6 +30,12 @@ def follow(
         return asyncio.run(_serve_and_watch(project, settings, operations, view))
 
 
+def watch(project: Project, operations: Sequence[str], output_format: str) -> bool:
+    """Show operations that another process carries out, until all have ended."""
+    with progress_view(output_format) as view:
+        return asyncio.run(_watch(project.database, operations, view))
+
+
 async def _serve_and_watch(
     project: Project,
     settings: ServiceSettings,

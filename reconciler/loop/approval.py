@@ -9,7 +9,9 @@ from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
 from reconciler.state.ledger import Ledger
 from reconciler.state.observed import Observed, ObservedMachine
+from reconciler.state.operation import BY_HAND
 from reconciler.state.operation_states import OperationState
+from reconciler.state.runs import Run, RunKind, record_run, run_of
 
 
 def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:
@@ -30,10 +32,20 @@ def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:
     )
 
 
-def approve(
-    ledger: Ledger, plan: Plan, items: Iterable[PlanItem], actor: str, now: datetime
-) -> None:
+def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
+    ledger: Ledger,
+    plan: Plan,
+    items: Iterable[PlanItem],
+    actor: str,
+    now: datetime,
+    *,
+    kind: RunKind = "apply",
+    reason: str = "",
+) -> Run | None:
     """Record the operations of ``items`` as planned and approved by ``actor``: all or none.
+
+    Return the run that they make together; None where nothing is to be done. ``reason`` is a
+    person's.
 
     StateError RW704 when one of them was approved meanwhile.
     ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
@@ -48,8 +60,11 @@ def approve(
 
     operations = [item.operation for item in items if item.operation is not None]
     if not operations:
-        return
-    reason = f"plan {plan.digest}"
+        return None
+    run = run_of(kind, actor, now, reason, plan.revision, plan.digest)
+    if operations[0].is_by_hand:  # one name for both
+        run = run._replace(run_id=operations[0].run.removeprefix(BY_HAND))
+    told = f"run {run.run_id}, plan {plan.digest[:12]}" + (f": {reason}" if reason else "")
     with ledger.writing() as connection:
         for operation in operations:
             attempts = ledger.plan_within(connection, operation, now, actor)
@@ -61,5 +76,7 @@ def approve(
                 attempt=attempts,
                 at=now,
                 actor=actor,
-                reason=reason,
+                reason=told,
             )
+        record_run(connection, run, [each.op_id for each in operations])
+    return run

@@ -412,7 +412,7 @@ class Reconciler:
         made = plan_of(self.fleet.revision, now, items, budget_of(self.fleet.settings))
         wanted = unattended(made, observed)
         if wanted:
-            approve(self.ledger, made, wanted, SERVER, now)
+            approve(self.ledger, made, wanted, SERVER, now, kind="unattended")
             self.follow_ledger()
             return
         seen = observed.machines[machine.name]

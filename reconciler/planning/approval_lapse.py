@@ -42,10 +42,13 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
         max_age=timedelta(),
         now=now,
     )
-    run = f"{operation.scenario} run {operation.run}"
-    if all(f"{each.scenario} run {each.run}" != run for each in machine.assignments):
-        return f"{run} is not assigned to the machine any more"
-    scenario = desired.scenarios[operation.scenario]
+    wanted = operation.scenario, operation.run
+    is_assigned = any((each.scenario, each.run) == wanted for each in machine.assignments)
+    if not is_assigned and not operation.is_by_hand:
+        return f"{wanted[0]} run {wanted[1]} is not assigned to the machine any more"
+    scenario = desired.scenarios.get(operation.scenario)
+    if scenario is None:
+        return f"there is no scenario {operation.scenario} any more"
     hold = hold_of(desired, view)
     if hold is not None:
         return f"the machine is {held_because(hold)}"

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from attrs import frozen
-from sqlalchemy import Connection, and_, func, insert, select
+from sqlalchemy import Connection, and_, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import OvertakenError, StateError
@@ -272,7 +272,25 @@ class Ledger:
             .on_conflict_do_update(index_elements=["op_id"], set_=values, where=newer)
         )
         with self._database.writing() as connection:
-            return bool(connection.execute(statement).rowcount)
+            news = bool(connection.execute(statement).rowcount)
+            if news:
+                _time_step(connection, op_id, event, at)
+            return news
+
+
+def _time_step(connection: Connection, op_id: str, event: "OperationEvent", at: datetime) -> None:
+    """Note when a step began or ended, and how many bytes it moved."""
+    table = schema.step
+    key = {"op_id": op_id, "attempt": event.attempt, "step": event.step}
+    if event.kind == "step-started":
+        row = {**key, "began_at": at, "bytes_done": 0}
+        connection.execute(upsert(table).values(row).on_conflict_do_nothing())
+    elif event.kind == "step-done":
+        connection.execute(
+            update(table)
+            .where(and_(*(table.c[name] == value for name, value in key.items())))
+            .values(ended_at=at, bytes_done=event.bytes_done)
+        )
 
 
 def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:

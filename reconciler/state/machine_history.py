@@ -1,14 +1,16 @@
-"""What is recorded of one machine: its operations with every move.
+"""What is recorded of operations: every move, and when each step began and ended.
 
 Rows are looked up by hardware identity and by operation, so that it costs the same in a
 fleet of any size.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable
 from datetime import datetime
+from typing import Any, NamedTuple
 
 from attrs import frozen
-from sqlalchemy import select
+from sqlalchemy import Connection, Select, select
 
 from reconciler.state import schema
 from reconciler.state.database import Database
@@ -18,12 +20,25 @@ from reconciler.state.operation_body import decode_operation
 from reconciler.state.operation_states import ENDED, OperationState
 
 
+class StepTiming(NamedTuple):
+    """One step of one attempt, as the server heard of it."""
+
+    attempt: int
+    step: int
+    """Index into the operation's steps."""
+    began_at: datetime
+    ended_at: datetime | None
+    """None: it goes on, or never ended."""
+    bytes_done: int
+
+
 @frozen
 class PastOperation:
     """One operation with all its lines, oldest first; there is at least one."""
 
     operation: Operation
     lines: tuple[LedgerEntry, ...]
+    steps: tuple[StepTiming, ...] = ()
 
     @property
     def state(self) -> OperationState:
@@ -34,6 +49,13 @@ class PastOperation:
     def has_ended(self) -> bool:
         """Return whether nothing follows."""
         return self.state in ENDED
+
+    @property
+    def known_steps(self) -> tuple[StepTiming, ...]:
+        """Return the steps that the operation has: an agent may say any number."""
+        return tuple(
+            each for each in self.steps if 0 <= each.step < len(self.operation.instructions.steps)
+        )
 
     @property
     def approved_by(self) -> str:
@@ -51,7 +73,7 @@ class PastOperation:
 
 
 class MachineHistory:
-    """The history of single machines on the state database."""
+    """The history of operations on the state database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -61,25 +83,48 @@ class MachineHistory:
 
         ``identities`` are all that the hardware is known by (``uuid:…``, ``mac:…``).
         """
-        operation, ledger = schema.operation, schema.ledger
-        with self._database.reading() as connection:
-            rows = connection.execute(
-                select(operation.c.op_id, operation.c.body)
-                .where(operation.c.hardware.in_(tuple(identities)))
-                .order_by(operation.c.planned_at.desc(), operation.c.op_id)
-                .limit(limit)
-            ).all()
-            lines = connection.execute(
-                select(ledger)
-                .where(ledger.c.op_id.in_([row.op_id for row in rows]))
-                .order_by(ledger.c.sequence)
-            ).all()
-        moves: dict[str, list[LedgerEntry]] = {}
-        for line in lines:
-            entry = LedgerEntry(
-                OperationState(line.state), line.attempt, line.at, line.actor, line.reason
-            )
-            moves.setdefault(line.op_id, []).append(entry)
-        return tuple(
-            PastOperation(decode_operation(row.body), tuple(moves[row.op_id])) for row in rows
+        table = schema.operation
+        query = (
+            select(table.c.op_id, table.c.body)
+            .where(table.c.hardware.in_(tuple(identities)))
+            .order_by(table.c.planned_at.desc(), table.c.op_id)
+            .limit(limit)
         )
+        with self._database.reading() as connection:
+            return _past(connection, query)
+
+    def of_run(self, run_id: str) -> tuple[PastOperation, ...]:
+        """Return the operations of a run, by machine."""
+        table, mine = schema.operation, schema.run_operation
+        query = (
+            select(table.c.op_id, table.c.body)
+            .join(mine, mine.c.op_id == table.c.op_id)
+            .where(mine.c.run_id == run_id)
+            .order_by(table.c.machine, table.c.op_id)
+        )
+        with self._database.reading() as connection:
+            return _past(connection, query)
+
+
+def _past(connection: Connection, query: Select[Any]) -> tuple[PastOperation, ...]:
+    """Return the operations of which ``query`` finds the ids and recorded texts."""
+    found = [(row.op_id, row.body) for row in connection.execute(query)]
+    ledger, step = schema.ledger, schema.step
+    chosen = query.with_only_columns(schema.operation.c.op_id)
+    lines: defaultdict[str, list[LedgerEntry]] = defaultdict(list)
+    for line in connection.execute(
+        select(ledger).where(ledger.c.op_id.in_(chosen)).order_by(ledger.c.sequence)
+    ):
+        entry = LedgerEntry(
+            OperationState(line.state), line.attempt, line.at, line.actor, line.reason
+        )
+        lines[line.op_id].append(entry)
+    steps: defaultdict[str, list[StepTiming]] = defaultdict(list)
+    for row in connection.execute(
+        select(step).where(step.c.op_id.in_(chosen)).order_by(step.c.attempt, step.c.step)
+    ):
+        steps[row.op_id].append(StepTiming(*row[1:]))
+    return tuple(
+        PastOperation(decode_operation(body), tuple(lines[op_id]), tuple(steps[op_id]))
+        for op_id, body in found
+    )

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 OperationKind = Literal["inspect", "capture", "restore"]
 INSPECTION = "inspection"
 """The scenario of the inspections that the planner asks for by itself."""
+BY_HAND = "by-hand/"
+"""What the run token of work begins with that no document assigns: none in a document can."""
 _encode = JSONEncoder(separators=(",", ":")).encode
 
 
@@ -55,6 +57,11 @@ class Operation:
     identities: tuple[str, ...]
     """All that the hardware was known by when the operation was planned."""
     body: Instructions | Callable[[], Instructions] = field(compare=False, repr=False)
+
+    @property
+    def is_by_hand(self) -> bool:
+        """Return whether a person asked for it beside what documents assign."""
+        return self.run.startswith(BY_HAND)
 
     @cached_property
     def instructions(self) -> Instructions:

@@ -1,9 +1,10 @@
 """States of an operation and the only moves between them.
 
     planned ──► approved ──► armed ──► started ──► verified
-     │ ▲            │         │ ▲ │       │ │ └───► failed
-     │ └────────────┴─────────┤ └─┼───────┘ └─────► indeterminate ──► verified | failed
-     └─► cancelled ◄──────────┘   └─► failed
+     │ ▲            │         │ ▲ │       │ │ │└──► failed
+     │ └────────────┴─────────┤ └─┼───────┘ │ └───► indeterminate ──► verified | failed
+     └─► cancelled ◄──────────┴───┼─────────┘
+                                  └─► failed
 
 An approval lapses (back to ``planned``) where the fleet wants the work no more before the
 machine began it. ``armed`` is durable before the machine can boot anything but its own disk.
@@ -11,7 +12,8 @@ machine began it. ``armed`` is durable before the machine can boot anything but 
 itself restarted (its firmware asked for a boot), so that the earlier attempt
 cannot be running any more, and it takes a new attempt number, which fences off
 whatever the earlier one might still say. Mere silence leads to
-``indeterminate``, which only a person resolves.
+``indeterminate``, which only a person resolves. A person may cancel whatever has not
+ended: an agent at work is refused from then on, and stops.
 """
 
 from enum import StrEnum
@@ -36,7 +38,7 @@ TRANSITIONS: dict[OperationState, frozenset[OperationState]] = {
     _S.PLANNED: frozenset({_S.APPROVED, _S.CANCELLED}),
     _S.APPROVED: frozenset({_S.ARMED, _S.PLANNED, _S.CANCELLED}),
     _S.ARMED: frozenset({_S.STARTED, _S.ARMED, _S.PLANNED, _S.FAILED, _S.CANCELLED}),
-    _S.STARTED: frozenset({_S.VERIFIED, _S.FAILED, _S.INDETERMINATE, _S.ARMED}),
+    _S.STARTED: frozenset({_S.VERIFIED, _S.FAILED, _S.INDETERMINATE, _S.ARMED, _S.CANCELLED}),
     _S.INDETERMINATE: frozenset({_S.VERIFIED, _S.FAILED}),
     _S.VERIFIED: frozenset(),
     _S.FAILED: frozenset(),

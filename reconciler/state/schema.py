@@ -10,7 +10,8 @@ be lost without harm.
 reports' text, which ``machine_report`` keeps and few readers want. ``identities``
 are all that the hardware was known by, separated by spaces; the key is the first.
 ``observed_identity`` and ``operation_identity`` lead from one identity to the rows of its
-hardware. ``work_begun`` is what budgets count: when work that overwrites a disk or interrupts a
+hardware. ``run`` is one approval and why; ``step`` when each step of an attempt began and
+ended. ``work_begun`` is what budgets count: when work that overwrites a disk or interrupts a
 system was armed for the first time, and whether its machine is still at work on it.
 """
 
@@ -141,6 +142,38 @@ capture = Table(
     Column("image", String, primary_key=True),
     Column("manifest", String(64), nullable=False),
     Column("proof", Text),
+)
+
+run = Table(
+    "run",
+    metadata,
+    Column("run_id", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("plan_digest", String(64), nullable=False),
+    Index("run_by_time", "at"),
+)
+
+run_operation = Table(
+    "run_operation",
+    metadata,
+    Column("run_id", String, ForeignKey("run.run_id"), primary_key=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Index("run_operation_by_operation", "op_id"),
+)
+
+step = Table(
+    "step",
+    metadata,
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("step", Integer, primary_key=True),
+    Column("began_at", UtcDateTime, nullable=False),
+    Column("ended_at", UtcDateTime),
+    Column("bytes_done", Integer, nullable=False),
 )
 
 boot_grant = Table(

@@ -33,7 +33,7 @@ def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
         "deployOs": _report(details.seen.ramdisk),
         "installed": _report(details.seen.installed),
         "boots": [{**asdict(each), "at": _time(each.at)} for each in details.boots],
-        "operations": [_operation(each, now) for each in details.operations],
+        "operations": [operation_document(each, now) for each in details.operations],
     }
 
 
@@ -45,7 +45,8 @@ def _report(heard: TimedReport | None) -> dict[str, Any] | None:
     return None if heard is None else {"at": _time(heard.at), **asdict(heard.report)}
 
 
-def _operation(each: PastOperation, now: datetime) -> dict[str, Any]:
+def operation_document(each: PastOperation, now: datetime) -> dict[str, Any]:
+    """Return all that is recorded of one operation."""
     operation = each.operation
     return {
         "operation": operation.op_id,
@@ -67,5 +68,15 @@ def _operation(each: PastOperation, now: datetime) -> dict[str, Any]:
                 "reason": line.reason,
             }
             for line in each.lines
+        ],
+        "steps": [
+            {
+                "attempt": step.attempt,
+                "step": operation.instructions.steps[step.step].STEP_TYPE,
+                "at": _time(step.began_at),
+                "ended": _time(step.ended_at),
+                "bytes": step.bytes_done,
+            }
+            for step in each.known_steps
         ],
     }

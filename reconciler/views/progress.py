@@ -24,13 +24,14 @@ from reconciler.views.console import console
 from reconciler.views.untrusted import for_terminal
 
 _TENTH = 10
-_STEP_WORDS = {
+STEP_WORDS = {
     "inspectDisks": "inspect disks",
     "backup": "capture",
     "restore": "restore",
     "applyIdentity": "apply identity",
     "finish": "finish",
 }
+"""What people call the types of steps."""
 
 
 class ProgressView(Protocol):
@@ -52,7 +53,7 @@ def phase(status: OperationStatus) -> str:
             return "proves that the image can be restored"
         case OperationState.STARTED:
             steps = status.operation.instructions.steps
-            name = _STEP_WORDS[steps[min(status.step, len(steps) - 1)].STEP_TYPE]
+            name = STEP_WORDS[steps[min(status.step, len(steps) - 1)].STEP_TYPE]
             return f"{name} ({status.step + 1}/{len(steps)}){attempt}"
         case OperationState.VERIFIED:
             return f"done: {status.reason}"

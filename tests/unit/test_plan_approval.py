@@ -161,10 +161,13 @@ def ledger(tmp_path):
 
 
 def test_an_approval_records_every_operation_with_the_plans_digest(ledger):
-    approve(ledger, PLAN, PLAN.to_apply, "ada", NOW)
+    run = approve(ledger, PLAN, PLAN.to_apply, "ada", NOW, reason="the disks are new")
     assert [status.state for status in ledger.operations()] == [OperationState.APPROVED] * 2
     newest = ledger.history(PLAN.items[0].operation.op_id)[-1]
-    assert (newest.actor, newest.reason) == ("ada", f"plan {PLAN.digest}")
+    assert (newest.actor, newest.reason) == (
+        "ada",
+        f"run {run.run_id}, plan {PLAN.digest[:12]}: the disks are new",
+    )
 
 
 def test_an_approval_that_fails_for_one_machine_approves_none(ledger):

@@ -1,0 +1,85 @@
+"""Running a scenario by hand: ``rackwright run``."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from hashlib import blake2b
+from typing import TYPE_CHECKING
+
+from reconciler.app.machine_selection import MachineFilter, filtered, why_none
+from reconciler.errors import ReconcilerError
+from reconciler.planning.by_hand import plan_by_hand
+from reconciler.planning.plan import Plan
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.operation import BY_HAND
+from reconciler.state.operation_states import ACTIVE
+from specs.diagnostics.nearest import NearestNames
+
+if TYPE_CHECKING:
+    from reconciler.app.project import Project
+    from reconciler.state.observed import Observed
+    from specs.fleet import CompiledFleet, CompiledMachine
+
+MOST_WAITING = 100
+"""Operations of one machine that may be under way: a longer queue is a mistake."""
+
+
+def plan_of_run(
+    project: "Project", scenario: str, on: Iterable[str], reason: str, now: datetime
+) -> Plan:
+    """Return what running a scenario on machines would do now.
+
+    Each of ``on`` is a name, or conditions as in ``--select``; what any of them means is meant.
+
+    ReconcilerError: RW941 without a reason, RW942 for an unknown scenario, RW943 where no
+    machine is meant, RW944 where a machine's queue is full.
+    """
+    if not reason.strip():
+        raise ReconcilerError(
+            "RW941", "no reason is given", "Say why with --reason TEXT: it is kept with the run"
+        )
+    fleet = project.fleet
+    if scenario not in fleet.scenarios:
+        nearest = NearestNames().find(scenario, sorted(fleet.scenarios))
+        guess = f"; did you mean {nearest}?" if nearest else ""
+        raise ReconcilerError(
+            "RW942", f"there is no scenario {scenario}{guess}", "`rackwright plan` names some"
+        )
+    machines = _meant(fleet, on)
+    observed = project.observed(now)
+    _refuse_full_queues(fleet, machines, observed)
+    text = f"{scenario} {now.isoformat()} {reason}"
+    token = f"{BY_HAND}{now:%Y%m%d-%H%M%S}-{blake2b(text.encode(), digest_size=2).hexdigest()}"
+    return plan_by_hand(fleet, machines, fleet.scenarios[scenario], token, observed, now)
+
+
+def _meant(fleet: "CompiledFleet", on: Iterable[str]) -> tuple["CompiledMachine", ...]:
+    names: set[str] = set()
+    for each in on:
+        wanted = MachineFilter(each if "=" in each else f"name={each}")
+        found = filtered(fleet, wanted)
+        if not found:
+            raise ReconcilerError(
+                "RW943",
+                f"{each}: {why_none(fleet, wanted)}",
+                "Name a machine, or write conditions: --on 'group=tokyo/**,label:role=compute'",
+            )
+        names.update(machine.name for machine in found)
+    return tuple(machine for name, machine in fleet.machines.items() if name in names)
+
+
+def _refuse_full_queues(
+    fleet: "CompiledFleet", machines: Iterable["CompiledMachine"], observed: "Observed"
+) -> None:
+    hardware = FleetHardware(fleet.machines.values())
+    waiting: dict[str, int] = {}
+    for status in observed.operations:
+        owner = hardware.owner(status.operation.identities)
+        if owner is not None and status.state in ACTIVE:
+            waiting[owner] = waiting.get(owner, 0) + 1
+    full = [each.name for each in machines if waiting.get(each.name, 0) >= MOST_WAITING]
+    if full:
+        raise ReconcilerError(
+            "RW944",
+            f"{MOST_WAITING} operations are under way on {full[0]} already",
+            "Wait until some have ended, or cancel them with `rackwright cancel`",
+        )

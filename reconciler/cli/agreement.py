@@ -1,0 +1,37 @@
+"""Asking a person to agree to a plan: by typing the number of disks that it overwrites."""
+
+import click
+
+from reconciler.errors import ReconcilerError
+from reconciler.planning.plan import Plan
+
+yes_option = click.option(
+    "--yes",
+    is_flag=False,
+    flag_value=0,
+    type=click.IntRange(min=0),
+    default=None,
+    metavar="[COUNT]",
+    help="Do not ask. COUNT is the number of disks that you agree to overwrite "
+    "(`--yes=3`); without it destructive plans are refused.",
+)
+
+
+def confirm(plan: Plan, disks: int, yes: int | None) -> None:
+    """Have a person agree, or take ``--yes``; RW905 where that names another number of disks."""
+    if yes is not None:
+        if yes != disks:
+            raise ReconcilerError(
+                "RW905",
+                f"the plan overwrites {disks} disk(s), the agreement is for {yes}",
+                f"Review plan {plan.digest[:12]}; to agree, say `--yes={disks}`",
+            )
+        return
+    if disks:
+        question = f"\nType {disks} to overwrite {disks} disk(s)"
+        answer = click.prompt(question, default="", show_default=False, err=True)
+        agreed = answer.strip() == str(disks)
+    else:
+        agreed = click.confirm("\nCarry out this plan?", err=True)
+    if not agreed:
+        raise click.Abort

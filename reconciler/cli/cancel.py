@@ -1,0 +1,117 @@
+"""``rackwright cancel``: stop work that has not ended."""
+
+import sys
+from collections.abc import Sequence
+from getpass import getuser
+from pathlib import Path
+from socket import gethostname
+
+import click
+
+from reconciler.app.cancel import Cancellable, Cancellations, require_reason
+from reconciler.app.machine_selection import MachineFilter, filtered
+from reconciler.app.project import Project, utc_now
+from reconciler.cli.options import ref_option, repo_option, select_option, state_option
+from reconciler.errors import ReconcilerError, StateError
+from reconciler.state.runs import Runs
+from reconciler.views.untrusted import for_terminal
+
+
+@click.command()
+@click.argument("machines", nargs=-1, metavar="[MACHINE]...")
+@select_option
+@click.option("--run", "run_id", default="", metavar="ID", help="All that is under way of a run.")
+@click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@repo_option
+@ref_option
+@state_option
+def cancel(  # noqa: PLR0913, PLR0917 - one argument per option
+    machines: tuple[str, ...],
+    select: str,
+    run_id: str,
+    reason: str,
+    repo: str,
+    ref: str | None,
+    state: Path,
+    *,
+    yes: bool,
+) -> int:
+    """Cancel what is under way on machines, at any step.
+
+    Work that has not begun simply does not begin. An agent at work stops within seconds: a
+    disk that it was writing is left as it is, and what that means is said before it is done.
+    Nothing runs again by itself: for that, give the assignment a new run token.
+
+    \b
+    Examples:
+      rackwright cancel node-07 --reason 'wrong image'
+      rackwright cancel --run 20261128-1830 --reason 'the switch is being replaced'
+
+    Exit code 0 when all of it is cancelled or nothing was under way; 1 when some could not be.
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    require_reason(reason)
+    if sum(map(bool, (machines, select, run_id))) != 1:
+        raise ReconcilerError(
+            "RW945",
+            "it is not clear what to cancel",
+            "Name machines, or choose them with --select, or a run with --run",
+        )
+    project = Project(repo, ref, state)
+    found = _found(project, machines, select, run_id)
+    if not found:
+        click.echo("nothing is under way there")
+        return 0
+    for each in found:
+        click.echo(_line(each), err=True)
+    if not yes:
+        _confirm(found)
+    cancellations = Cancellations(project.database)
+    actor, failed = f"{getuser()}@{gethostname()}", False
+    for each in found:
+        try:
+            consequence = cancellations.cancel(each, actor, reason, utc_now())
+        except (ReconcilerError, StateError) as error:
+            failed = True
+            click.echo(for_terminal(str(error)), err=True)
+        else:
+            name = each.status.operation.machine
+            click.echo(for_terminal(f"{name}: cancelled, {consequence}"))
+    return 1 if failed else 0
+
+
+def _found(
+    project: Project, machines: tuple[str, ...], select: str, run_id: str
+) -> tuple[Cancellable, ...]:
+    cancellations = Cancellations(project.database)
+    if run_id:
+        return cancellations.of_run(Runs(project.database).find(run_id))
+    fleet = project.fleet
+    if select:
+        return cancellations.of_machines(filtered(fleet, MachineFilter(select)))
+    present = [fleet.machines[name] for name in machines if name in fleet.machines]
+    gone = [name for name in machines if name not in fleet.machines]
+    found = [*cancellations.of_machines(present)]
+    for name in gone:
+        found += cancellations.of_name(name)
+    return tuple(dict.fromkeys(found))
+
+
+def _line(each: Cancellable) -> str:
+    status = each.status
+    operation = status.operation
+    what = f"{operation.scenario} run {operation.run} is {status.state}"
+    then = each.refusal or each.consequence
+    return for_terminal(f"{operation.machine}: {what}: {then}")
+
+
+def _confirm(found: Sequence[Cancellable]) -> None:
+    """Ask; RW917 where nobody can answer."""
+    if not sys.stdin.isatty():
+        raise ReconcilerError(
+            "RW917",
+            "nobody can be asked here, and nothing was cancelled",
+            "Read the list, say --yes",
+        )
+    if not click.confirm(f"Cancel {len(found):,} operation(s)?", err=True):
+        raise click.Abort

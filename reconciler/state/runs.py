@@ -1,0 +1,138 @@
+"""Runs: what was approved together, by whom and why, and how it went.
+
+A run is one approval: of a plan (``apply``), of a scenario by hand (``run``), or of what the
+server may start by itself (``unattended``). What lapsed and was approved again belongs to
+both runs.
+"""
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from hashlib import blake2b
+from typing import Literal, NamedTuple
+
+from sqlalchemy import Connection, func, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from reconciler.errors import StateError
+from reconciler.state import schema
+from reconciler.state.database import Database
+from reconciler.state.operation_states import OperationState
+
+RunKind = Literal["apply", "run", "unattended"]
+
+
+class Run(NamedTuple):
+    """One approval."""
+
+    run_id: str
+    kind: RunKind
+    actor: str
+    at: datetime
+    reason: str
+    """Why, in a person's words; empty where nobody was asked."""
+    revision: str
+    plan_digest: str
+
+
+class RunSummary(NamedTuple):
+    """A run and how far its operations are."""
+
+    run: Run
+    scenarios: tuple[str, ...]
+    counts: Mapping[OperationState, int]
+
+    @property
+    def operations(self) -> int:
+        """Return how many operations there are."""
+        return sum(self.counts.values())
+
+
+def run_of(  # noqa: PLR0913, PLR0917 - all that is recorded of an approval
+    kind: RunKind, actor: str, at: datetime, reason: str, revision: str, plan_digest: str
+) -> Run:
+    """Return the run of an approval; its id is made of the time and of everything else.
+
+    What the server starts by itself, one machine at a time, is one run a day.
+    """
+    if kind == "unattended":
+        return Run(f"{at:%Y%m%d}-unattended", kind, actor, at, reason, revision, "")
+    text = f"{actor} {at.isoformat()} {reason} {plan_digest}"
+    run_id = f"{at:%Y%m%d-%H%M%S}-{blake2b(text.encode(), digest_size=2).hexdigest()}"
+    return Run(run_id, kind, actor, at, reason, revision, plan_digest)
+
+
+def record_run(connection: Connection, run: Run, op_ids: Iterable[str]) -> None:
+    """Write a run down, in the transaction that approves its operations."""
+    connection.execute(upsert(schema.run).values(run._asdict()).on_conflict_do_nothing())
+    connection.execute(
+        upsert(schema.run_operation).on_conflict_do_nothing(),
+        [{"run_id": run.run_id, "op_id": op_id} for op_id in op_ids],
+    )
+
+
+class Runs:
+    """What was approved, on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def newest(self, limit: int, kinds: Iterable[RunKind]) -> tuple[RunSummary, ...]:
+        """Return the newest runs of these kinds, the newest first."""
+        table = schema.run
+        query = (
+            select(table)
+            .where(table.c.kind.in_(tuple(kinds)))
+            .order_by(table.c.at.desc(), table.c.run_id)
+            .limit(limit)
+        )
+        with self._database.reading() as connection:
+            runs = [Run(*row) for row in connection.execute(query)]
+            return tuple(_summary(connection, run) for run in runs)
+
+    def find(self, name: str) -> Run:
+        """Return the run whose id is or begins with ``name``; StateError RW707 if not one does."""
+        table = schema.run
+        query = select(table).where(table.c.run_id.startswith(name, autoescape=True)).limit(2)
+        with self._database.reading() as connection:
+            found = [Run(*row) for row in connection.execute(query)]
+        exact = [run for run in found if run.run_id == name]
+        if len(exact or found) != 1:
+            cause = f"several runs begin with {name}" if found else f"there is no run {name}"
+            raise StateError("RW707", cause, "List them with `rackwright runs --all`")
+        return (exact or found)[0]
+
+    def summary(self, run: Run) -> RunSummary:
+        """Return how far a run is."""
+        with self._database.reading() as connection:
+            return _summary(connection, run)
+
+    def op_ids(self, run: Run) -> tuple[str, ...]:
+        """Return the operations of a run."""
+        table = schema.run_operation
+        query = select(table.c.op_id).where(table.c.run_id == run.run_id)
+        with self._database.reading() as connection:
+            return tuple(connection.execute(query).scalars())
+
+
+def _summary(connection: Connection, run: Run) -> RunSummary:
+    """Return how far a run is: the newest line of each of its operations counts."""
+    mine, ledger, operation = schema.run_operation, schema.ledger, schema.operation
+    newest = (
+        select(func.max(ledger.c.sequence))
+        .join(mine, mine.c.op_id == ledger.c.op_id)
+        .where(mine.c.run_id == run.run_id)
+        .group_by(ledger.c.op_id)
+    )
+    scenario = func.json_extract(operation.c.body, "$.scenario")
+    rows = connection.execute(
+        select(ledger.c.state, scenario, func.count())
+        .join(operation, operation.c.op_id == ledger.c.op_id)
+        .where(ledger.c.sequence.in_(newest))
+        .group_by(ledger.c.state, scenario)
+    )
+    counts: dict[OperationState, int] = {}
+    scenarios = set()
+    for state, name, count in rows:
+        counts[OperationState(state)] = counts.get(OperationState(state), 0) + count
+        scenarios.add(name)
+    return RunSummary(run, tuple(sorted(scenarios)), counts)

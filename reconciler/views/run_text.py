@@ -1,0 +1,119 @@
+"""Runs as a terminal shows them."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+
+from rich import box
+from rich.console import RenderableType
+from rich.filesize import decimal
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from reconciler.state.machine_history import PastOperation, StepTiming
+from reconciler.state.operation_states import OperationState
+from reconciler.state.runs import RunSummary
+from reconciler.views.age import ago, duration
+from reconciler.views.progress import STEP_WORDS
+from reconciler.views.untrusted import for_terminal
+
+_INDENT = 2
+_NARROW = 100
+"""Columns under which the less important ones are left out."""
+COLOURS = {
+    OperationState.VERIFIED: "green",
+    OperationState.FAILED: "red",
+    OperationState.INDETERMINATE: "red",
+    OperationState.CANCELLED: "yellow",
+}
+
+
+def runs_table(runs: Sequence[RunSummary], now: datetime, width: int) -> Table:
+    """Return one row per run."""
+    narrow = width < _NARROW
+    table = Table(box=box.SIMPLE, pad_edge=False)
+    table.add_column("run", no_wrap=True)
+    table.add_column("approved", no_wrap=True)
+    if not narrow:
+        table.add_column("by", no_wrap=True)
+    table.add_column("what", overflow="fold")
+    table.add_column("how it went", overflow="fold")
+    table.add_column("why", overflow="fold")
+    for each in runs:
+        run = each.run
+        by = [] if narrow else [Text(for_terminal(run.actor))]
+        table.add_row(
+            Text(for_terminal(run.run_id)),
+            Text(ago(run.at, now)),
+            *by,
+            Text(for_terminal(", ".join(each.scenarios))),
+            _counts(each.counts),
+            Text(for_terminal(run.reason or "-")),
+        )
+    return table
+
+
+def run_parts(
+    summary: RunSummary, operations: Iterable[PastOperation], now: datetime
+) -> Iterator[RenderableType]:
+    """Yield a run and its machines, each with its steps."""
+    run = summary.run
+    yield Text(for_terminal(f"run {run.run_id}"), style="bold")
+    by = f"{run.kind} by {run.actor}, {ago(run.at, now)} ({run.at:%Y-%m-%d %H:%M:%S} UTC)"
+    for line in (by, f"reason: {run.reason or 'none was asked for'}"):
+        yield Padding(Text(for_terminal(line)), (0, 0, 0, _INDENT), expand=False)
+    of = f"commit {run.revision[:12]}"
+    of += f", plan {run.plan_digest[:12]}" if run.plan_digest else ""
+    yield Padding(Text(for_terminal(of), style="dim"), (0, 0, 0, _INDENT), expand=False)
+    yield Padding(_counts(summary.counts), (0, 0, 0, _INDENT), expand=False)
+    for each in operations:
+        yield Text("")
+        yield from _operation(each, now)
+
+
+def _operation(each: PastOperation, now: datetime) -> Iterator[RenderableType]:
+    operation, last = each.operation, each.lines[-1]
+    head = Text(for_terminal(operation.machine), style="bold")
+    head.append(f"  {each.state.value}", style=f"not bold {COLOURS.get(each.state, '')}".strip())
+    seconds = each.seconds(now)
+    if seconds is not None:
+        head.append(f" {'after' if each.has_ended else 'since'} {duration(seconds)}", "not bold")
+    yield head
+    what = f"{operation.scenario} run {operation.run}, operation {operation.op_id[:12]}"
+    yield Padding(Text(for_terminal(what), style="dim"), (0, 0, 0, _INDENT), expand=False)
+    if last.reason:
+        yield Padding(Text(for_terminal(last.reason)), (0, 0, 0, _INDENT), expand=False)
+    if not each.known_steps:
+        return
+    table = Table.grid(padding=(0, 2))
+    table.add_column()
+    for _ in range(3):
+        table.add_column(justify="right", no_wrap=True)
+    for step in each.known_steps:
+        table.add_row(*_step(each, step, now))
+    yield Padding(table, (0, 0, 0, _INDENT), expand=False)
+
+
+def _step(each: PastOperation, step: StepTiming, now: datetime) -> tuple[Text, Text, Text, Text]:
+    name = STEP_WORDS[each.operation.instructions.steps[step.step].STEP_TYPE]
+    if each.lines[-1].attempt > 1:
+        name += f" (attempt {step.attempt})"
+    end = step.ended_at or (None if each.has_ended else now)
+    took = (end - step.began_at).total_seconds() if end else None
+    rate = decimal(int(step.bytes_done / took)) + "/s" if took and step.bytes_done else ""
+    return (
+        Text(name),
+        Text("not ended" if took is None else duration(took)),
+        Text(decimal(step.bytes_done) if step.bytes_done else ""),
+        Text(rate),
+    )
+
+
+def _counts(counts: Mapping[OperationState, int]) -> Text:
+    """Return ``3 verified · 1 failed``, in the order of the states."""
+    found = Text()
+    for state in OperationState:
+        if counts.get(state):
+            found.append(" · " if found else "")
+            found.append(f"{counts[state]:,} {state.value}", style=COLOURS.get(state, ""))
+    return found
