@@ -1,5 +1,7 @@
 """``rackwright apply``: carry out exactly one plan."""
 
+import asyncio
+from collections.abc import Sequence
 from getpass import getuser
 from pathlib import Path
 from socket import gethostname
@@ -10,29 +12,26 @@ from rich.text import Text
 from reconciler.app.preflight import require_able_to_serve
 from reconciler.app.project import Project, utc_now
 from reconciler.app.reviewed_plan import select
-from reconciler.cli.follow import follow
-from reconciler.cli.options import (
-    boot_files_option,
-    format_option,
-    ref_option,
-    repo_option,
-    state_option,
-)
+from reconciler.cli.log import configure_log
+from reconciler.cli.options import FILE, boot_files_option, format_option, project_options
 from reconciler.errors import ReconcilerError
 from reconciler.loop.approval import approve
 from reconciler.planning.plan import Plan
-from reconciler.server.service import is_served
+from reconciler.server.service import Service, ServiceSettings, is_served
 from reconciler.state.ledger import Ledger
+from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.console import console
 from reconciler.views.plan_text import print_plan
+from reconciler.views.progress import Show, progress_view
 from reconciler.views.untrusted import for_terminal
+
+_REFRESH = 0.25
+_SETTLED = ENDED | {OperationState.INDETERMINATE}
 
 
 @click.command()
-@click.argument("planfile", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@repo_option
-@ref_option
-@state_option
+@click.argument("planfile", required=False, type=FILE)
+@project_options
 @boot_files_option
 @format_option
 @click.option(
@@ -45,14 +44,8 @@ from reconciler.views.untrusted import for_terminal
     help="Do not ask. COUNT is the number of disks that you agree to overwrite "
     "(`--yes=3`); without it destructive plans are refused.",
 )
-def apply(  # noqa: PLR0913, PLR0917 - one argument per option
-    planfile: Path | None,
-    repo: str,
-    ref: str | None,
-    state: Path,
-    boot_files: Path,
-    output_format: str,
-    yes: int | None,
+def apply(
+    project: Project, planfile: Path | None, boot_files: Path, output_format: str, yes: int | None
 ) -> int:
     """Carry out exactly one plan and watch it to its end.
 
@@ -66,7 +59,6 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    project = Project(repo, ref, state)
     now = utc_now()
     project.require_acceptable()
     plan = project.plan(now)
@@ -81,7 +73,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
         if not plan.empty:
             screen.print("There is nothing that could be started now.")
         return 1 if refused or not plan.empty else 0
-    if not is_served(state):
+    if not is_served(project.state):
         require_able_to_serve(boot_files)
     actor = f"{getuser()}@{gethostname()}"
     if chosen:
@@ -90,7 +82,9 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     if chosen:
         approve(Ledger(project.database), plan, chosen, actor, now)
     watched = [item.operation.op_id for item in (*chosen, *running) if item.operation]
-    all_well = follow(project, boot_files, watched, output_format)
+    configure_log(quiet=True)
+    with progress_view(output_format) as show:
+        all_well = asyncio.run(_follow(project, boot_files, watched, show))
     return 0 if all_well and not refused else 1
 
 
@@ -111,3 +105,26 @@ def _confirm(plan: Plan, disks: int, yes: int | None) -> None:
         agreed = click.confirm("\nCarry out this plan?", err=True)
     if not agreed:
         raise click.Abort
+
+
+async def _follow(
+    project: Project, boot_files: Path, operations: Sequence[str], show: Show
+) -> bool:
+    """Show the operations until all have ended, serving meanwhile where nobody else does.
+
+    Returns whether all are verified.
+    """
+    if is_served(project.state):
+        return await _watch(Ledger(project.database), operations, show)
+    settings = ServiceSettings(state=project.state, boot_files=boot_files)
+    async with Service(settings, project.fleet, project.database, utc_now):
+        return await _watch(Ledger(project.database), operations, show)
+
+
+async def _watch(ledger: Ledger, operations: Sequence[str], show: Show) -> bool:
+    while True:
+        statuses = [status for op_id in operations for status in ledger.operations(op_id=op_id)]
+        show(statuses, utc_now())
+        if all(status.state in _SETTLED for status in statuses):
+            return all(status.state is OperationState.VERIFIED for status in statuses)
+        await asyncio.sleep(_REFRESH)

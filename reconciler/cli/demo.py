@@ -21,10 +21,11 @@ from rich.text import Text
 from providers.lab.client import RackClient
 from providers.lab.rack_file import load_rack
 from providers.lab.up import rack_up
+from reconciler.cli.options import folder_option
 from reconciler.errors import ReconcilerError
 from reconciler.planning.plan import EXIT_NOTHING, EXIT_RISKY, EXIT_UNKNOWN
-from reconciler.views.build_progress import build_progress
 from reconciler.views.console import console
+from reconciler.views.progress import build_progress
 
 
 @dataclass
@@ -66,14 +67,11 @@ class _Demo:
 
 
 @click.command()
-@click.option(
+@folder_option(
     "--dir",
     "directory",
     default=Path(".cache/lab"),
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Keeps what was built; its folder `run` is made anew each time.",
+    text="Keeps what was built; its folder `run` is made anew each time.",
 )
 @click.option(
     "--example",
@@ -83,13 +81,10 @@ class _Demo:
     metavar="DIR",
     help="Folder with `fleet/` and `rack.yaml`.",
 )
-@click.option(
+@folder_option(
     "--packages",
     default=Path(".cache/deploy-os"),
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Keeps the packages that the Deploy-OS is made of.",
+    text="Keeps the packages that the Deploy-OS is made of.",
 )
 @click.option("--keep", is_flag=True, help="Leave the rack up to play with.")
 def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:

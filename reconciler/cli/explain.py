@@ -1,14 +1,13 @@
 """``rackwright explain``: where a value comes from, what a code means."""
 
 from json import dumps
-from pathlib import Path
 
 import click
 
 from reconciler.app.explain_code import explain_code
 from reconciler.app.project import Project
 from reconciler.authoring.explanation import ExplainedField, chosen, explained, find_machine
-from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+from reconciler.cli.options import format_option, project_options
 from reconciler.views.untrusted import for_terminal
 from specs.types.display_name import named
 
@@ -20,13 +19,9 @@ _SHORT = 20
 @click.command()
 @click.argument("subject", metavar="machine/NAME|CODE")
 @click.argument("field", required=False)
-@repo_option
-@ref_option
-@state_option
+@project_options
 @format_option
-def explain(  # noqa: PLR0913, PLR0917 - one argument per option
-    subject: str, field: str | None, repo: str, ref: str | None, state: Path, output_format: str
-) -> None:
+def explain(project: Project, subject: str, field: str | None, output_format: str) -> None:
     """Say where each value of a machine comes from, or what an error code means.
 
     Every value is shown with the file, line and column that it is written at and the
@@ -43,7 +38,6 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
     if not subject.startswith(_MACHINE):
         _explain_code(subject, output_format)
         return
-    project = Project(repo, ref, state)
     machine = find_machine(project.whole_fleet, subject.removeprefix(_MACHINE))
     fields = explained(project.whole_fleet, machine)
     if field is not None:

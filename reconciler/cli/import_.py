@@ -10,6 +10,7 @@ from reconciler.authoring.dpm_documents import dpm_documents
 from reconciler.authoring.foreign_text import foreign_text
 from reconciler.authoring.machine_csv import as_documents, as_table, read_csv, read_rows, refused
 from reconciler.cli.edited_file import create_file, create_files, read_file
+from reconciler.cli.options import FOLDER
 
 
 @click.group("import")
@@ -92,7 +93,7 @@ def import_csv(file: Path, out: Path, group: str, form: str) -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Folder for the new files; none of them may exist.",
 )

@@ -38,6 +38,5 @@ def _status() -> int:
                 raise
             refusal = unexpected(error)
         click.echo(refusal, err=True)
-        exit_code: int = getattr(error, "exit_code", 1)
-        return exit_code
+        return 1
     return status if isinstance(status, int) else 0

@@ -13,7 +13,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from reconciler.errors import ReconcilerError, TrustError
+from reconciler.errors import TrustError
 from reconciler.trust.authority import Authority, ServerCredentials
 
 NOW = datetime(2026, 11, 3, 9, 0, tzinfo=UTC)
@@ -196,9 +196,6 @@ class TestItsOwnKey:
             "the certification authority is valid from 2026-11-02 to 2036-10-31,"
             f" but the clock says {clock}"
         )
-
-    def test_every_error_ends_a_command_with_status_1(self) -> None:
-        assert TrustError.exit_code == ReconcilerError.exit_code == 1
 
 
 class TestServerCertificate:
