@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from reconciler.planning.item import RISKS, PlanItem, Risk
-from reconciler.planning.planner import History
-from reconciler.planning.renames import former_name
+from reconciler.planning.planner import History, former_name
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState

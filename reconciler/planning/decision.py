@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.state.operation import Operation, OperationKind, operation_id
-from specs.fleet import CompiledMachine, Origin
+from specs.fleet import Assignment, CompiledMachine, Origin
 
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity
@@ -91,3 +91,17 @@ class Decision:
             display_name=machine.display_name,
             group_display_name=group_display_name,
         )
+
+
+def blocked(
+    assignment: Assignment, reason: str, observed_at: datetime | None, unblock: str
+) -> Decision:
+    """Return that an assignment waits for something, and what a person can do about it."""
+    return Decision(
+        risk=Risk.BLOCKED,
+        action=assignment.scenario,
+        reason=reason,
+        cause=assignment.origin,
+        observed_at=observed_at,
+        unblock=unblock,
+    )
