@@ -14,23 +14,6 @@ from specs.diagnostics.nearest import NearestNames
 
 PACKAGES = ("specs", "agent", "providers", "reconciler")
 PAGE = "docs/reference/codes.md"
-_HEAD = """\
-# Error codes
-
-What each code means, at the length that helps somebody who is stuck. `rackwright explain CODE`
-prints the same entry. This page is generated from `codes.toml` of the four packages.
-
-| codes | of |
-|---|---|
-| RW1xx | documents: what `rackwright validate` reports |
-| RW3xx | network boot |
-| RW4xx | imaging |
-| RW5xx | agents, certificates, tokens |
-| RW6xx | power, and work that a machine does not carry out |
-| RW7xx | state and Git |
-| RW8xx | the virtual rack and the build of the Deploy-OS |
-| RW9xx | commands |
-"""
 
 
 class CodeExplanation(NamedTuple):
@@ -74,11 +57,3 @@ def explain_code(text: str) -> CodeExplanation:
         if nearest
         else f"{PAGE} lists all of them",
     )
-
-
-def codes_page() -> str:
-    """Return the reference page of all codes, as Markdown."""
-    parts = [_HEAD]
-    for entry in code_explanations().values():
-        parts += [f"\n## {entry.code}: {entry.title}\n", f"\n{entry.cause}\n\n{entry.action}\n"]
-    return "".join(parts)

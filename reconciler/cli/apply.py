@@ -21,7 +21,7 @@ from reconciler.server.service import Service, ServiceSettings, is_served
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.console import console
-from reconciler.views.plan_text import print_plan
+from reconciler.views.plan_text import plan_text
 from reconciler.views.progress import Show, progress_view
 from reconciler.views.untrusted import for_terminal
 
@@ -64,7 +64,7 @@ def apply(
     plan = project.plan(now)
     screen = console(stderr=output_format == "json")
     if planfile is None:
-        print_plan(screen, plan, project.announcement, now)
+        screen.print(plan_text(plan, project.announcement, now), highlight=False)
     chosen, refused = select(plan, planfile)
     for machine, reason in refused:
         screen.print(Text(for_terminal(f"refused: {machine}: {reason}"), style="yellow"))

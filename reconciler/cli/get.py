@@ -11,7 +11,7 @@ from reconciler.cli.edited_file import write_file
 from reconciler.cli.options import FILE, project_options
 from reconciler.views.console import console
 from reconciler.views.disk_svg import disks_svg
-from reconciler.views.machine_json import machine_document
+from reconciler.views.machine_details import machine_document
 from reconciler.views.machine_text import machine_parts
 
 _MACHINE = "machine"
@@ -55,7 +55,7 @@ def get(  # noqa: PLR0913 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     now = utc_now()
     details = machine_details(project, _named(subject, name), now)
-    report = details.newest_report
+    report = details.seen.disks
     picture = ""
     if svg is not None or output_format == "svg":
         disks = report.report.disks if report else ()

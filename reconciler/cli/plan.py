@@ -107,8 +107,7 @@ class _Review:
     def show(self, output_format: str, *, paged: bool) -> None:
         """Print it. ReconcilerError RW921 for a page of a difference, which there is not."""
         if output_format == "text":
-            from reconciler.views.console import console  # noqa: PLC0415
-            from reconciler.views.pager import show  # noqa: PLC0415
+            from reconciler.views.console import console, show  # noqa: PLC0415
 
             show(console(), self._text(), paged=paged)
         elif output_format == "json" and self.difference:

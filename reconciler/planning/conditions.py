@@ -167,20 +167,6 @@ class FleetStatus(NamedTuple):
         return sum(self.counts.values())
 
 
-class GroupSummary(NamedTuple):
-    """How many machines of a group, or of several below a common ancestor, stand how."""
-
-    place: str
-    """The group; with ``/**`` where groups below it are counted too."""
-    counts: Mapping[Condition, int]
-    """Every condition is there."""
-
-    @property
-    def machines(self) -> int:
-        """Return the number of machines."""
-        return sum(self.counts.values())
-
-
 def count_conditions(states: Iterable[MachineCondition]) -> dict[Condition, int]:
     """Return the number of machines in each condition; every condition is there."""
     counts: dict[Condition, int] = dict.fromkeys(CONDITIONS, 0)
@@ -189,10 +175,13 @@ def count_conditions(states: Iterable[MachineCondition]) -> dict[Condition, int]
     return counts
 
 
-def group_summaries(states: Iterable[MachineCondition], most: int) -> tuple[GroupSummary, ...]:
-    """Return the machines counted by group, at most ``most`` rows: deep groups by their ancestors.
+def count_by_group(
+    states: Iterable[MachineCondition], most: int
+) -> dict[str, dict[Condition, int]]:
+    """Return the machines counted by group and condition, at most ``most`` groups.
 
-    All are counted at one depth, the deepest at which the rows fit.
+    All are counted at one depth, the deepest at which the rows fit; a name ends with
+    ``/**`` where groups below it are counted too.
     """
     by_group: dict[str, list[MachineCondition]] = {}
     for state in states:
@@ -203,13 +192,12 @@ def group_summaries(states: Iterable[MachineCondition], most: int) -> tuple[Grou
     rows: dict[str, list[str]] = {}
     for group in sorted(by_group):
         rows.setdefault(_above(group, depth), []).append(group)
-    return tuple(
-        GroupSummary(
-            place if groups == [place] else f"{place}/**".removeprefix("/"),
-            count_conditions(state for group in groups for state in by_group[group]),
+    return {
+        place if groups == [place] else f"{place}/**".removeprefix("/"): count_conditions(
+            state for group in groups for state in by_group[group]
         )
         for place, groups in rows.items()
-    )
+    }
 
 
 def _above(group: str, depth: int) -> str:

@@ -34,7 +34,7 @@ def machine_parts(
     """Yield the machine's sections for a terminal of this width; ``full`` leaves nothing out."""
     yield from _head(details, now)
     yield from _section("Wanted", _pairs((field, value, "") for field, value in details.wanted))
-    report = details.newest_report
+    report = details.seen.disks
     if report is None:
         yield from _section("Hardware", [_line("never observed: no agent reported from it")])
     else:

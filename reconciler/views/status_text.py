@@ -1,6 +1,6 @@
 """The fleet's state as a terminal shows it: counts first, and at most a screenful."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich import box
@@ -11,10 +11,10 @@ from rich.text import Text
 
 from reconciler.planning.conditions import (
     CONDITIONS,
+    Condition,
     FleetStatus,
-    GroupSummary,
     MachineCondition,
-    group_summaries,
+    count_by_group,
 )
 from reconciler.views.age import ago
 from reconciler.views.untrusted import for_terminal
@@ -46,7 +46,7 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
     if len(states) <= MOST_MACHINES:
         yield machine_table(states, now, width)
         return
-    yield _group_table(group_summaries(states, MOST_GROUPS))
+    yield _group_table(count_by_group(states, MOST_GROUPS))
     pressing = sorted(
         (state for state in states if state.condition != "Ready"),
         key=lambda state: _PRESSING.index(state.condition),
@@ -123,16 +123,16 @@ def _cells(state: MachineCondition, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _group_table(summaries: Iterable[GroupSummary]) -> Table:
+def _group_table(counts_by_group: Mapping[str, Mapping[Condition, int]]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("group", overflow="ellipsis", no_wrap=True)
     table.add_column("machines", justify="right", no_wrap=True)
     for condition in CONDITIONS:
         table.add_column(condition, justify="right", no_wrap=True)
-    for each in summaries:
-        counts = (
+    for place, counts in counts_by_group.items():
+        cells = (
             Text(f"{number:,}", style=COLOURS[condition] if number else "dim")
-            for condition, number in each.counts.items()
+            for condition, number in counts.items()
         )
-        table.add_row(Text(for_terminal(each.place)), Text(f"{each.machines:,}"), *counts)
+        table.add_row(Text(for_terminal(place)), Text(f"{sum(counts.values()):,}"), *cells)
     return table
