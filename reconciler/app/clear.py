@@ -61,7 +61,16 @@ class Clearings:
 
         A name that no machine has is that of the hardware which had it last.
         """
-        return tuple(self._of_name(name) for name in dict.fromkeys(names))
+        present = self._fleet.machines
+        return tuple(
+            self._clearing(
+                name,
+                present[name].hardware_identities
+                if name in present
+                else self._ledger.known_as(name),
+            )
+            for name in dict.fromkeys(names)
+        )
 
     def of_machines(self, machines: Iterable[CompiledMachine]) -> tuple[Clearing, ...]:
         """Return what there is to clear of some machines; those with nothing are left out."""
@@ -100,14 +109,7 @@ class Clearings:
             done.append(f"operation {status.operation.op_id[:SHORT]} is {outcome}")
         return tuple(done)
 
-    def _of_name(self, name: str) -> Clearing:
-        present = self._fleet.machines.get(name)
-        known = present.hardware_identities if present else self._ledger.known_as(name)
-        return self._clearing(name, known)
-
     def _clearing(self, name: str, identities: tuple[str, ...]) -> Clearing:
-        if not self._quarantines and not self._unknown:
-            return Clearing(name, identities, (), ())
         known = {*identities, f"name:{name}"}
         return Clearing(
             name,
