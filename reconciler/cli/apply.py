@@ -9,11 +9,10 @@ from socket import gethostname
 import click
 from rich.text import Text
 
-from reconciler.app.preflight import require_able_to_serve
 from reconciler.app.project import Project, utc_now
 from reconciler.app.reviewed_plan import select
-from reconciler.cli.log import configure_log
 from reconciler.cli.options import FILE, boot_files_option, format_option, project_options
+from reconciler.cli.serving import configure_log, require_able_to_serve
 from reconciler.errors import ReconcilerError
 from reconciler.loop.approval import approve
 from reconciler.planning.plan import Plan

@@ -8,7 +8,7 @@ import click
 
 from reconciler.authoring.rewrite import AuthoringError, UnreadableFileError
 from reconciler.cli.edited_file import files_below, read_file, write_file
-from reconciler.cli.refusal import as_refusal
+from reconciler.cli.refusal import refusal
 
 
 def rewrite_files(
@@ -45,7 +45,7 @@ def rewrite_files(
             continue
         except AuthoringError as error:
             refused += 1
-            click.echo(as_refusal(error), err=True)
+            click.echo(refusal(error), err=True)
             continue
         if not diff:
             click.echo(f"{'would be ' if check else ''}{verb}: {path}")

@@ -7,10 +7,9 @@ from pathlib import Path
 import click
 
 from reconciler.app.follow_git import GitFollower, log_held
-from reconciler.app.preflight import require_able_to_serve
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.log import configure_log
 from reconciler.cli.options import boot_files_option, project_options
+from reconciler.cli.serving import configure_log, require_able_to_serve
 from reconciler.loop.reconcile import SERVER
 from reconciler.server.service import Service, ServiceSettings
 from reconciler.state.database import BRIEF, open_database

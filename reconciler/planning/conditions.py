@@ -95,7 +95,8 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     condition: Condition
     since: datetime | None
     if running is not None:
-        condition, reason, since = _running(running)
+        condition, since = "Reconciling", running.at
+        reason = f"{running.operation.kind}: {running.state}"
         if seen.quarantine and running.state is not OperationState.STARTED:
             condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
     elif item is None:
@@ -125,10 +126,6 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         group_display_name=desired.group_display_names.get(machine.group, ""),
         scenario_display_name=desired.scenarios[newest.scenario].display_name if newest else "",
     )
-
-
-def _running(status: OperationStatus) -> tuple[Condition, str, datetime]:
-    return "Reconciling", f"{status.operation.kind}: {status.state}", status.at
 
 
 def _planned(item: PlanItem) -> tuple[Condition, str]:

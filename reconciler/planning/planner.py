@@ -17,7 +17,6 @@ from reconciler.state.operation_states import ACTIVE, ENDED, OperationState
 from specs.fleet import (
     Assignment,
     CompiledFleet,
-    CompiledHold,
     CompiledMachine,
     Origin,
 )
@@ -181,7 +180,6 @@ def _decisions(desired: CompiledFleet, view: MachineView) -> list[Decision]:
 def _assignment_decision(
     desired: CompiledFleet, view: MachineView, assignment: Assignment
 ) -> Decision | None:
-    scenario = desired.scenarios[assignment.scenario]
     earlier = _latest(view, assignment)
     if earlier is not None:
         if earlier.state is OperationState.VERIFIED:
@@ -193,10 +191,11 @@ def _assignment_decision(
             view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
         )
-    held = _hold(desired, view)
-    if held is not None:
-        return _held(view, assignment, held)
-    return _ambiguous(view, assignment) or work_for(desired.revision, view, assignment, scenario)
+    return (
+        _held(desired, view, assignment)
+        or _ambiguous(view, assignment)
+        or work_for(desired.revision, view, assignment, desired.scenarios[assignment.scenario])
+    )
 
 
 def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:
@@ -215,16 +214,17 @@ def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:
     return None
 
 
-def _hold(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
-    """Return the hold that keeps new work from the machine longest; one that is over has none."""
+def _held(desired: CompiledFleet, view: MachineView, assignment: Assignment) -> Decision | None:
+    """Return the item of the hold that keeps new work from the machine longest, if one does.
+
+    Its cause is the hold, not the wish that it keeps waiting.
+    """
     holds = [
         hold for hold in desired.holds if hold.name in view.machine.holds and view.now < hold.until
     ]
-    return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
-
-
-def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> Decision:
-    """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
+    if not holds:
+        return None
+    hold = max(holds, key=lambda hold: (hold.until, hold.name))
     until = hold.until.astimezone(UTC)
     decision = blocked(
         assignment,
