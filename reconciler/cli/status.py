@@ -1,5 +1,6 @@
 """``rackwright status``: every machine, wanted and observed."""
 
+from dataclasses import asdict
 from json import dumps
 from typing import TYPE_CHECKING
 
@@ -90,10 +91,9 @@ def _print(
     from reconciler.views.console import console  # noqa: PLC0415 - likewise
     from reconciler.views.status_text import (  # noqa: PLC0415 - likewise
         MOST_MACHINES,
-        fault_lines,
         full_lines,
+        heading,
         status_lines,
-        summary_line,
     )
     from reconciler.views.untrusted import for_terminal  # noqa: PLC0415 - likewise
 
@@ -102,8 +102,7 @@ def _print(
         for line in (f"held at {project.describe}", f"because {held}"):
             screen.print(Text("\n".join(map(for_terminal, line.splitlines())), style="yellow"))
     if full and len(found.machines) > MOST_MACHINES:
-        screen.print(summary_line(found))
-        for part in fault_lines(found, now):
+        for part in heading(found, now):
             screen.print(part)
         click.echo("\n".join(full_lines(found.machines, now)))
     else:
@@ -122,14 +121,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "counts": dict(found.counts),
         "unknownMacs": list(found.unknown_macs),
         "faults": [
-            {
-                "subject": each.subject,
-                "code": each.code,
-                "cause": each.cause,
-                "since": each.since.isoformat(),
-                "at": each.at.isoformat(),
-                "times": each.times,
-            }
+            {**asdict(each), "since": each.since.isoformat(), "at": each.at.isoformat()}
             for each in found.faults
         ],
     }

@@ -28,6 +28,8 @@ from specs.fleet import (
 )
 
 INSPECTION_TIMEOUT = 30 * 60
+Refusal = tuple[str, str]
+"""Why the work waits for a person or another operation, and what a person can do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,51 +88,13 @@ def work_for(
     revision: str, view: MachineView, assignment: Assignment, scenario: CompiledScenario
 ) -> Decision:
     """Return the work of ``scenario`` on this machine, or why there is none yet."""
-    heard_at = view.seen.last_seen
-    if view.machine.unsupported:
-        return blocked(
-            assignment,
-            view.machine.unsupported,
-            heard_at,
-            "Set a power driver that this version acts on: wake-on-lan or manual",
-        )
-    if scenario.unsupported:
-        return blocked(
-            assignment,
-            f"{scenario.name}: {scenario.unsupported}",
-            heard_at,
-            f"Change the options or delivery of {scenario.name} ({scenario.position})",
-        )
-    if view.system_is_running and scenario.reboot == "never":
-        return blocked(
-            assignment,
-            f"the machine is running and scenario {scenario.name} has `reboot: never`; "
-            "shut it down first",
-            heard_at,
-            "Shut the machine down, or let the scenario reboot it (`reboot: graceful`)",
-        )
-    targets: dict[RestoreStep, _Target] = {}
-    for step in scenario.steps:
-        if isinstance(step, UnsupportedStep):
-            return blocked(
-                assignment,
-                f"step {step.action} of {scenario.name}: {step.reason}",
-                heard_at,
-                f"Take the step out of {scenario.name} ({scenario.position})",
-            )
-        if isinstance(step, RestoreStep):
-            target = _target(revision, view, assignment, step)
-            if isinstance(target, Decision):
-                return target
-            targets[step] = target
+    targets = _refused(view, scenario) or _targets(view, scenario)
+    if isinstance(targets, str):
+        return _inspection(revision, view, assignment, targets)
+    if isinstance(targets, tuple):
+        reason, unblock = targets
+        return blocked(assignment, reason, view.seen.last_seen, unblock)
     written = tuple(target.disk.identity for target in targets.values())
-    if len(set(written)) < len(written):
-        return blocked(
-            assignment,
-            f"two steps of {scenario.name} would write the same disk",
-            heard_at,
-            "Name another disk in one of the steps, by its serial or wwn",
-        )
     images = tuple(_change(view, target) for target in targets.values())
     steps = [wire for step in scenario.steps for wire in _wire_steps(view, step, targets)]
     kind = _kind(scenario)
@@ -154,66 +118,98 @@ def work_for(
         spared=_spared(view, written),
         images=images,
         seconds=restore_seconds(sum(image.used_bytes for image in images)) if images else 0,
-        observed_at=view.seen.disks.at if view.seen.disks else heard_at,
+        observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
     )
 
 
+def _refused(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
+    if view.machine.unsupported:
+        return (
+            view.machine.unsupported,
+            "Set a power driver that this version acts on: wake-on-lan or manual",
+        )
+    if scenario.unsupported:
+        return (
+            f"{scenario.name}: {scenario.unsupported}",
+            f"Change the options or delivery of {scenario.name} ({scenario.position})",
+        )
+    if view.system_is_running and scenario.reboot == "never":
+        reason = f"the machine is running and scenario {scenario.name} has `reboot: never`"
+        return (
+            f"{reason}; shut it down first",
+            "Shut the machine down, or let the scenario reboot it (`reboot: graceful`)",
+        )
+    return None
+
+
+def _targets(
+    view: MachineView, scenario: CompiledScenario
+) -> dict[RestoreStep, _Target] | Refusal | str:
+    """Return what each restore writes where, or as ``_target`` why that cannot be said."""
+    targets: dict[RestoreStep, _Target] = {}
+    for step in scenario.steps:
+        if isinstance(step, UnsupportedStep):
+            return (
+                f"step {step.action} of {scenario.name}: {step.reason}",
+                f"Take the step out of {scenario.name} ({scenario.position})",
+            )
+        if isinstance(step, RestoreStep):
+            target = _target(view, scenario, step)
+            if not isinstance(target, _Target):
+                return target
+            targets[step] = target
+    if len({target.disk.identity for target in targets.values()}) < len(targets):
+        return (
+            f"two steps of {scenario.name} would write the same disk",
+            "Name another disk in one of the steps, by its serial or wwn",
+        )
+    return targets
+
+
 def _target(
-    revision: str, view: MachineView, assignment: Assignment, step: RestoreStep
-) -> _Target | Decision:
-    """Return what a step writes where, or why that cannot be said."""
-    protected = _protected(view, assignment)
+    view: MachineView, scenario: CompiledScenario, step: RestoreStep
+) -> _Target | Refusal | str:
+    """Return what a step writes where; as text why the disks have to be looked at before."""
+    protected = _protected(view, scenario)
     if protected is not None:
         return protected
     known = view.seen.disks
     if known is None:
-        return _inspection(revision, view, assignment, "its disks were never seen")
+        return "its disks were never seen"
     if view.now - known.at > view.max_age:
-        seen = f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC"
-        return _inspection(revision, view, assignment, seen)
-    heard_at = view.seen.last_seen
+        return f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC"
     image = view.images.get(step.image)
     if image is None:
-        return blocked(
-            assignment,
+        return (
             f"image {step.image} has not been captured yet",
-            heard_at,
             f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine",
         )
     if not image.usable:
-        return blocked(
-            assignment,
+        return (
             f"image {image.name} is not usable: {image.problem}",
-            heard_at,
             "Repair the golden machine and capture the image again, with a new run token",
         )
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
-        unblock = f"Name the disk in {assignment.scenario}, or repair it in the machine"
-        return blocked(assignment, disk, heard_at, unblock)
+        return disk, f"Name the disk in {scenario.name}, or repair it in the machine"
     misfit = _misfit(image, disk)
     if misfit:
-        unblock = "Name another disk, or an image that fits it"
-        return blocked(assignment, misfit, heard_at, unblock)
+        return misfit, "Name another disk, or an image that fits it"
     return _Target(image, disk, known.at)
 
 
-def _protected(view: MachineView, assignment: Assignment) -> Decision | None:
+def _protected(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
     if view.machine.protect:
         origin = view.machine.origins.get(PROTECT)
         where = f" at {origin.position}" if origin else ""
-        return blocked(
-            assignment,
-            f"the machine is protected, and {assignment.scenario} would overwrite its disk",
-            view.seen.last_seen,
+        return (
+            f"the machine is protected, and {scenario.name} would overwrite its disk",
             f"Write `protect: false`{where} instead, if the machine may be overwritten",
         )
     if view.machine.protect is None and view.seen.protected_at:
-        return blocked(
-            assignment,
-            f"the machine was protected at {view.seen.protected_at}, which nothing takes back, "
-            f"and {assignment.scenario} would overwrite its disk",
-            view.seen.last_seen,
+        reason = f"the machine was protected at {view.seen.protected_at}, which nothing takes back"
+        return (
+            f"{reason}, and {scenario.name} would overwrite its disk",
             "Write `protect: false` for the machine, if it may be overwritten",
         )
     return None

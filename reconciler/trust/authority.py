@@ -208,7 +208,7 @@ def _authority_key(directory: PrivateDirectory) -> ec.EllipticCurvePrivateKey:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _damaged(path, "an unencrypted private key in PEM form") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not _is_p256(key.public_key()):
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise _damaged(path, "a P-256 key")
     return key
 
@@ -296,7 +296,7 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _bad_request("it cannot be parsed") from error
     # Before its signature is computed: what a stranger's odd key costs is not ours to pay.
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not _is_p256(key):
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise TrustError(
             "RW506",
             "the certificate request holds a key that is not P-256",
@@ -309,10 +309,6 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     if not valid:
         raise _bad_request("it is not signed by the key that it holds")
     return key
-
-
-def _is_p256(key: ec.EllipticCurvePublicKey) -> bool:
-    return isinstance(key.curve, ec.SECP256R1)
 
 
 def _pem(certificate: x509.Certificate) -> bytes:

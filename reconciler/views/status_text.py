@@ -38,8 +38,7 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
 
     ``width`` is the terminal's, in columns: a narrow one shows less of each machine.
     """
-    yield summary_line(status)
-    yield from fault_lines(status, now)
+    yield from heading(status, now)
     states = status.machines
     if not states:
         return
@@ -58,15 +57,16 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
     yield Text(more + _NARROW, style="dim")
 
 
-def fault_lines(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
-    """Yield one line for each thing in the server that does not work."""
+def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
+    """Yield the summary, and one line for each thing in the server that does not work."""
+    yield _summary_line(status)
     for fault in status.faults:
         times = f", {fault.times:,} times" if fault.times > 1 else ""
         text = f"{fault.subject} {fault.code}: {fault.cause} (since {ago(fault.since, now)}{times})"
         yield Text(for_terminal(text), style="red")
 
 
-def summary_line(status: FleetStatus) -> Text:
+def _summary_line(status: FleetStatus) -> Text:
     """Return ``3 machines · Ready 2 · Reconciling 0 · Stalled 1 · Unknown 0``."""
     line = Text(f"{status.total:,} machine{'' if status.total == 1 else 's'}", style="bold")
     for condition in CONDITIONS:
