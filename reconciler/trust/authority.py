@@ -87,9 +87,7 @@ class Authority:
         """
         self._refuse_outside_validity(now)
         name = x509.IPAddress(address)
-        kept = self._kept_server_certificate()
-        if kept is None or not self._still_good(kept, name, now):
-            kept = self._issue_server(name, now)
+        kept = self._kept_server_certificate(name, now) or self._issue_server(name, now)
         return ServerCredentials(
             certificate_path=self._directory.path / "server.crt",
             key_path=self._directory.path / "server.key",
@@ -136,29 +134,34 @@ class Authority:
     def _until(self, wanted: datetime) -> datetime:
         return min(wanted, self._certificate.not_valid_after_utc)
 
-    def _kept_server_certificate(self) -> x509.Certificate | None:
-        """Return the certificate on disk when it belongs to the key on disk."""
+    def _kept_server_certificate(
+        self, name: x509.IPAddress, now: datetime
+    ) -> x509.Certificate | None:
+        """Return the certificate on disk while it fits its key, this authority, name and time."""
         key_pem, pem = self._directory.read("server.key"), self._directory.read("server.crt")
         if key_pem is None or pem is None:
             return None
         try:
             key = serialization.load_pem_private_key(key_pem, password=None)
             certificate = x509.load_pem_x509_certificate(pem)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            # Unlike the authority it holds nothing that cannot be made anew.
-            return None
-        return certificate if key.public_key() == certificate.public_key() else None
-
-    def _still_good(
-        self, certificate: x509.Certificate, name: x509.IPAddress, now: datetime
-    ) -> bool:
-        try:
             certificate.verify_directly_issued_by(self._certificate)
             certified = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-            return False
+        except (
+            ValueError,
+            TypeError,
+            UnsupportedAlgorithm,
+            InvalidSignature,
+            x509.ExtensionNotFound,
+        ):
+            # Unlike the authority it holds nothing that cannot be made anew.
+            return None
         renewal = certificate.not_valid_after_utc - _SERVER_RENEWAL
-        return list(certified.value) == [name] and certificate.not_valid_before_utc <= now < renewal
+        fits = (
+            key.public_key() == certificate.public_key()
+            and list(certified.value) == [name]
+            and certificate.not_valid_before_utc <= now < renewal
+        )
+        return certificate if fits else None
 
     def _issue_server(self, name: x509.IPAddress, now: datetime) -> x509.Certificate:
         key = ec.generate_private_key(ec.SECP256R1())

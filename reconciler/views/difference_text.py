@@ -105,7 +105,6 @@ def _item_change(before: PlanItem, after: PlanItem) -> str:
 
 
 def _field(each: FieldChange) -> str:
-    more = f" and {each.count - len(each.names):,} more" if each.count > len(each.names) else ""
-    names = ", ".join(each.names) + more
     machines = words.counted(each.count, "machine")
+    names = words.some_names(each)
     return f"{each.field}: {each.before} → {each.after} · {machines}: {names}"

@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from reconciler.app.explain_code import PACKAGES, PAGE, code_explanations, explain_code
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.cli.explain import explain
+from reconciler.cli.explain import PACKAGES, PAGE, code_explanations, explain, explain_code
 from specs.diagnostics.codes import Code
 
 ROOT = Path(__file__).parents[2]
