@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.wire.disk import Disk
+from agent.wire.report import InstalledSystem
 from reconciler.state.observed import TimedReport
 from reconciler.views.age import ago, duration
 from reconciler.views.disk_layout import describe, segments, table_of, widths
@@ -40,7 +41,7 @@ def machine_parts(
     else:
         yield from _section("Hardware", _pairs(_hardware(report, now)))
         if report.installed is not None:
-            yield from _section("System", _pairs(_system(report)))
+            yield from _section("System", _pairs(_system(report.installed)))
         disks = [part for disk in report.report.disks for part in _disk(disk, width)]
         yield from _section(
             f"Disks (seen {ago(report.at, now)})", disks or [_line("no disk was seen")]
@@ -109,10 +110,7 @@ def _hardware(report: TimedReport, now: datetime) -> Iterator[tuple[str, str, st
         yield "problem", problem, ""
 
 
-def _system(report: TimedReport) -> Iterator[tuple[str, str, str]]:
-    system = report.installed
-    if system is None:
-        return
+def _system(system: InstalledSystem) -> Iterator[tuple[str, str, str]]:
     yield "system", system.os, f"kernel {system.kernel}"
     yield "host name", system.hostname, f"machine-id {system.machine_id}"
     yield "addresses", ", ".join(system.addresses) or "-", ""

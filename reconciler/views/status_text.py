@@ -80,23 +80,16 @@ def machine_table(
     states: Iterable[MachineCondition], now: datetime, width: int, *, cut: bool = False
 ) -> Table:
     """Return one row per machine; ``cut`` makes each a single line, else reasons are whole."""
-    is_narrow = width < NARROW
+    shown = [each for each in HEADINGS if width >= NARROW or each in SHOWN_WHEN_NARROW]
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for heading in HEADINGS:
-        if heading == "reason":
-            table.add_column(heading, overflow="ellipsis" if cut else "fold", no_wrap=cut, ratio=1)
-        elif not is_narrow or heading in SHOWN_WHEN_NARROW:
-            most = 30 if heading == "group" else None
-            table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=most)
+    for heading in shown[:-1]:
+        most = 30 if heading == "group" else None
+        table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=most)
+    table.add_column("reason", overflow="ellipsis" if cut else "fold", no_wrap=cut, ratio=1)
     for state in states:
-        cells = zip(HEADINGS, _cells(state, now), strict=True)
-        table.add_row(
-            *(
-                Text(cell, style=COLOURS[cell] if heading == "condition" else "")
-                for heading, cell in cells
-                if not is_narrow or heading in SHOWN_WHEN_NARROW
-            )
-        )
+        cells = dict(zip(HEADINGS, _cells(state, now), strict=True))
+        styles = {"condition": COLOURS[state.condition]}
+        table.add_row(*(Text(cells[each], style=styles.get(each, "")) for each in shown))
     return table
 
 
