@@ -32,14 +32,12 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What merging ``ours`` would change of what is planned now."""
+    """What merging our revision would change of what is planned now."""
 
-    ours: Plan
-    base: Plan
     introduced: Plan
-    """What only our plan has, and what it has otherwise (``changed``)."""
+    """What only our plan has, and what it has otherwise (``changed``); its revision is ours."""
     resolved: Plan
-    """What only the base's plan has."""
+    """What only the base's plan has; its revision is the base's."""
     changed: tuple[tuple[PlanItem, PlanItem], ...]
     """Work on the same machine that both plans have, but not the same work: before and after."""
     fields: tuple[FieldChange, ...]
@@ -65,8 +63,6 @@ def difference(
             introduced.append(item)
             changed.append((known, item))
     return Difference(
-        ours=ours,
-        base=base,
         introduced=plan_of(ours.revision, ours.made_at, introduced, ours.budget),
         resolved=plan_of(base.revision, base.made_at, before.values(), base.budget),
         changed=tuple(changed),

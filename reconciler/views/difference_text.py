@@ -58,9 +58,9 @@ def difference_document(made: Difference, notice: str = "") -> dict[str, Any]:
     """Return the difference as JSON data; items and ``notice`` as in the plan's JSON."""
     return {
         "format": FORMAT,
-        "revision": made.ours.revision,
+        "revision": made.introduced.revision,
         "notice": notice,
-        "against": made.base.revision,
+        "against": made.resolved.revision,
         "exitCode": exit_code(made.introduced),
         "verdict": words.verdict(made.introduced),
         "introduced": [item_document(item, 0) for item in made.introduced.items],
