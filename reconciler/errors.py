@@ -14,12 +14,7 @@ from agent.errors import CodedError
 
 
 class ReconcilerError(CodedError):
-    """The control plane cannot do what was asked; nothing else changed.
-
-    ``exit_code`` is what the command line returns.
-    """
-
-    exit_code = 1
+    """The control plane cannot do what was asked; nothing else changed."""
 
 
 class SourceError(ReconcilerError):

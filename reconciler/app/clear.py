@@ -26,11 +26,6 @@ class Clearing(NamedTuple):
     operations: tuple[OperationStatus, ...]
 
     @property
-    def is_empty(self) -> bool:
-        """Return whether there is nothing to clear."""
-        return not self.quarantines and not self.operations
-
-    @property
     def findings(self) -> tuple[str, ...]:
         """Return what would be cleared, each as a clause for people."""
         return (
@@ -61,12 +56,21 @@ class Clearings:
 
         A name that no machine has is that of the hardware which had it last.
         """
-        return tuple(self._of_name(name) for name in dict.fromkeys(names))
+        present = self._fleet.machines
+        return tuple(
+            self._clearing(
+                name,
+                present[name].hardware_identities
+                if name in present
+                else self._ledger.known_as(name),
+            )
+            for name in dict.fromkeys(names)
+        )
 
     def of_machines(self, machines: Iterable[CompiledMachine]) -> tuple[Clearing, ...]:
         """Return what there is to clear of some machines; those with nothing are left out."""
         found = (self._clearing(each.name, each.hardware_identities) for each in machines)
-        return tuple(each for each in found if not each.is_empty)
+        return tuple(each for each in found if each.findings)
 
     def of_all(self) -> tuple[Clearing, ...]:
         """Return all that there is to clear, also of hardware that no document has any more."""
@@ -75,7 +79,7 @@ class Clearings:
         left = [each.machine for each in self._quarantines if id(each) not in done]
         left += [each.operation.machine for each in self._unknown if id(each) not in done]
         others = (self._clearing(name, self._ledger.known_as(name)) for name in dict.fromkeys(left))
-        return (*found, *(each for each in others if not each.is_empty))
+        return (*found, *(each for each in others if each.findings))
 
     def clear(
         self, each: Clearing, outcome: OperationState, actor: str, reason: str, now: datetime
@@ -100,14 +104,7 @@ class Clearings:
             done.append(f"operation {status.operation.op_id[:SHORT]} is {outcome}")
         return tuple(done)
 
-    def _of_name(self, name: str) -> Clearing:
-        present = self._fleet.machines.get(name)
-        known = present.hardware_identities if present else self._ledger.known_as(name)
-        return self._clearing(name, known)
-
     def _clearing(self, name: str, identities: tuple[str, ...]) -> Clearing:
-        if not self._quarantines and not self._unknown:
-            return Clearing(name, identities, (), ())
         known = {*identities, f"name:{name}"}
         return Clearing(
             name,

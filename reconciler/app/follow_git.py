@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import structlog
 
@@ -15,27 +15,19 @@ from reconciler.git.tree import SourceTree
 from reconciler.loop.reconcile import SERVER
 from specs.fleet import CompiledFleet
 
+if TYPE_CHECKING:
+    from reconciler.server.service import Service
+
 LOOK = 1.0
 """Seconds between looks at what a person accepted by hand, while a revision is held back."""
 
 log = structlog.get_logger(__name__)
 
 
-class Server(Protocol):
-    """Acts on one revision at a time: ``reconciler.server.service.Service``."""
-
-    @property
-    def revision(self) -> str:
-        """The revision that is acted on."""
-
-    async def use(self, fleet: CompiledFleet) -> None:
-        """Go on with another revision."""
-
-
 class GitFollower:
     """Hands a source's acceptable revisions to a server."""
 
-    def __init__(self, project: Project, server: Server, clock: Callable[[], datetime]) -> None:
+    def __init__(self, project: Project, server: "Service", clock: Callable[[], datetime]) -> None:
         self._project = project
         self._server = server
         self._clock = clock

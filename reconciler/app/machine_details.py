@@ -1,25 +1,23 @@
 """All that is wanted, known and recorded of one machine, for ``rackwright get machine``."""
 
 from datetime import datetime
-from typing import TYPE_CHECKING
 
+from reconciler.app.project import Project
 from reconciler.app.status import conditions_of
 from reconciler.authoring.explanation import explained, find_machine
+from reconciler.state.boots import BootEvent, Boots
 from reconciler.state.hardware import FleetHardware
+from reconciler.state.machine_history import MachineHistory, PastOperation
+from reconciler.state.machines import Machines
 from reconciler.state.observation import quarantine_of
 from reconciler.state.observed import ObservedMachine, Quarantine
 from reconciler.views.machine_details import MachineDetails
-
-if TYPE_CHECKING:
-    from reconciler.app.project import Project
-    from reconciler.state.boots import BootEvent
-    from reconciler.state.machine_history import PastOperation
 
 MOST_BOOTS = 200
 MOST_OPERATIONS = 100
 
 
-def machine_details(project: "Project", name: str, now: datetime) -> MachineDetails:
+def machine_details(project: Project, name: str, now: datetime) -> MachineDetails:
     """Return the details of a machine; AuthoringError RW934 with the nearest for an unknown one."""
     fleet = project.fleet
     machine = find_machine(fleet, name)
@@ -30,17 +28,12 @@ def machine_details(project: "Project", name: str, now: datetime) -> MachineDeta
     boots: tuple[BootEvent, ...] = ()
     operations: tuple[PastOperation, ...] = ()
     if project.has_state:
-        from reconciler.state.boots import Boots  # noqa: PLC0415 - slow to load
-        from reconciler.state.machine_history import MachineHistory  # noqa: PLC0415 - slow to load
-        from reconciler.state.machines import Machines  # noqa: PLC0415 - slow to load
-
-        history = MachineHistory(project.database)
         identities = machine.hardware_identities
         quarantine = quarantine_of(name, identities, Machines(project.database).quarantines())
         boots = Boots(project.database).timeline(machine.macs, MOST_BOOTS)[::-1]
         operations = tuple(
             each
-            for each in history.operations(identities, MOST_OPERATIONS)
+            for each in MachineHistory(project.database).operations(identities, MOST_OPERATIONS)
             if name in hardware.owners(each.operation.identities)
         )
     return MachineDetails(

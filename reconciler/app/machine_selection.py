@@ -61,12 +61,11 @@ def filtered(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachi
         machine
         for machine in machines
         if all(each.matches(machine.name, machine.group, machine.labels) for each in selections)
-        and (not text or any(text in name.casefold() for name in _names(machine)))
+        and any(
+            text in name.casefold()
+            for name in (machine.name, machine.hostname, machine.display_name)
+        )
     )
-
-
-def _names(machine: CompiledMachine) -> tuple[str, ...]:
-    return machine.name, machine.hostname, machine.display_name
 
 
 def why_none(fleet: CompiledFleet, wanted: MachineFilter) -> str:

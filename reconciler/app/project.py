@@ -56,7 +56,7 @@ class Project:
     """One repository at one revision beside one state directory; everything is opened lazily."""
 
     def __init__(self, repo: str, ref: str | None, state: Path) -> None:
-        self._repo = repo
+        self.repo = repo
         self._ref = ref
         self.state = state
 
@@ -67,7 +67,7 @@ class Project:
         What acts on machines acts on commits; None reads a directory outside Git as
         it is.
         """
-        place = parse_location(self._repo)
+        place = parse_location(self.repo)
         if self._ref is not None or isinstance(place, RemoteRepository):
             return self._ref
         if is_in_git(place):
@@ -81,12 +81,12 @@ class Project:
     @cached_property
     def revision(self) -> "Revision | None":
         """The commit, before its files are read; None where files outside Git are read."""
-        return open_revision(self._repo, self.ref, cache=self.state / "sources")
+        return open_revision(self.repo, self.ref, cache=self.state / "sources")
 
     @cached_property
     def source(self) -> SourceTree:
         """The repository's files at the revision."""
-        return read_worktree(Path(self._repo)) if self.revision is None else self.revision.read()
+        return read_worktree(Path(self.repo)) if self.revision is None else self.revision.read()
 
     @property
     def describe(self) -> str:
@@ -99,7 +99,7 @@ class Project:
 
     async def watch(self, stop: "asyncio.Event") -> AsyncIterator[SourceTree | SourceError]:
         """Yield every new revision, or why there is none, until ``stop`` is set."""
-        place = parse_location(self._repo)
+        place = parse_location(self.repo)
         if not isinstance(place, RemoteRepository):
             from reconciler.git.watch import watch  # noqa: PLC0415 - slow to load
 
@@ -115,7 +115,7 @@ class Project:
                 return
             try:
                 tree = await asyncio.to_thread(
-                    open_source, self._repo, self.ref, cache=self.state / "sources"
+                    open_source, self.repo, self.ref, cache=self.state / "sources"
                 )
             except SourceError as error:
                 yield error
@@ -152,7 +152,7 @@ class Project:
         from reconciler.state.accepted_revisions import AcceptedRevisions  # noqa: PLC0415
 
         revisions = AcceptedRevisions(self.database_path, lambda: self.database)
-        return RevisionPolicy(self._repo, self.state / "sources", revisions, self._known_policy)
+        return RevisionPolicy(self.repo, self.state / "sources", revisions, self._known_policy)
 
     def _known_policy(self, tree: str) -> "CompiledCommits | None":
         """Return what a fleet that was compiled before says of signers."""

@@ -1,8 +1,7 @@
 """``rackwright adopt``: discovered machines become part of the repository."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 import click
 
@@ -10,6 +9,7 @@ from reconciler.app.project import InvalidRepositoryError
 from reconciler.authoring.adoption import adopted
 from reconciler.authoring.discovery import DiscoveredMachine, discovered, wanted
 from reconciler.authoring.insertion import with_documents, with_table_rows
+from reconciler.authoring.machine_row import MachineRow
 from reconciler.authoring.placement import new_groups, placements, reported
 from reconciler.cli.edited_file import below, make_folder, refuse_place, replace_file
 from reconciler.cli.options import repo_option, state_option
@@ -20,9 +20,6 @@ from reconciler.state.boots import Boots
 from reconciler.state.database import open_database
 from specs.compile.fleet import compile_fleet
 from specs.fleet import CompiledFleet
-
-if TYPE_CHECKING:
-    from reconciler.authoring.machine_row import MachineRow
 
 
 @click.command()
@@ -83,8 +80,11 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     if file is not None and table is not None:
         raise click.UsageError("name either --file or --table")
-    tree, fleet = _repository(repo, state)
-    machines = _discovered(state, fleet)
+    # The files as they are now, edits that are not committed included.
+    tree = open_source(repo, None, cache=state / "sources")
+    fleet = _compiled(tree.files, tree.revision, "the repository has errors")
+    known = [mac for machine in fleet.machines.values() for mac in machine.macs]
+    machines = discovered(Boots(open_database(state / "rackwright.db")).sightings(known))
     if not hardware and not every and not explain:
         _list(machines, fleet)
         return
@@ -100,7 +100,8 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     groups = new_groups(placed, fleet)
     path = PurePosixPath(table or file or "machines.yaml").as_posix()
     old, new = _edited(tree, path, rows, groups, is_table=table is not None)
-    _refuse_broken(tree, path, new)
+    broken = "the repository would have errors with these machines"
+    _compiled({**tree.files, path: new}, tree.revision, broken)
     if patch:
         click.echo(text_diff(path, tree.files.get(path), new), nl=False)
     else:
@@ -117,20 +118,12 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
         click.echo("Review the change and commit it; nothing happens to the machines before.")
 
 
-def _repository(repo: str, state: Path) -> "tuple[SourceTree, CompiledFleet]":
-    """Return the files as they are now, edits that are not committed included."""
-    tree = open_source(repo, None, cache=state / "sources")
-    result = compile_fleet(tree.files, tree.revision)
+def _compiled(files: Mapping[str, bytes], revision: str, otherwise: str) -> CompiledFleet:
+    """Return the fleet of files; InvalidRepositoryError says ``otherwise`` and what is wrong."""
+    result = compile_fleet(files, revision)
     if result.fleet is None:
-        raise InvalidRepositoryError(
-            "the repository has errors", "\n".join(map(str, result.diagnostics))
-        )
-    return tree, result.fleet
-
-
-def _discovered(state: Path, fleet: CompiledFleet) -> "tuple[DiscoveredMachine, ...]":
-    known = [mac for machine in fleet.machines.values() for mac in machine.macs]
-    return discovered(Boots(open_database(state / "rackwright.db")).sightings(known))
+        raise InvalidRepositoryError(otherwise, "\n".join(map(str, result.diagnostics)))
+    return result.fleet
 
 
 def _list(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> None:
@@ -166,7 +159,7 @@ def _explain(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> Non
 def _edited(
     tree: SourceTree,
     path: str,
-    rows: "tuple[MachineRow, ...]",
+    rows: tuple[MachineRow, ...],
     groups: tuple[str, ...],
     *,
     is_table: bool,
@@ -178,13 +171,6 @@ def _edited(
         return old, with_documents(path, old, rows, groups)
     new = with_table_rows(path, old, rows)
     return old, with_documents(path, new, (), groups) if groups else new
-
-
-def _refuse_broken(tree: SourceTree, path: str, new: bytes) -> None:
-    result = compile_fleet({**tree.files, path: new}, tree.revision)
-    if result.fleet is None:
-        what = "the repository would have errors with these machines"
-        raise InvalidRepositoryError(what, "\n".join(map(str, result.diagnostics)))
 
 
 def _write(repo: str, path: str, old: bytes, new: bytes) -> None:

@@ -7,42 +7,28 @@ from socket import gethostname
 import click
 from rich.text import Text
 
-from reconciler.app.preflight import require_able_to_serve
 from reconciler.app.project import Project, utc_now
 from reconciler.app.reviewed_plan import select
 from reconciler.cli.agreement import confirm, yes_option
 from reconciler.cli.follow import follow
-from reconciler.cli.options import (
-    boot_files_option,
-    format_option,
-    ref_option,
-    repo_option,
-    state_option,
-)
+from reconciler.cli.options import FILE, boot_files_option, format_option, project_options
+from reconciler.cli.serving import require_able_to_serve
 from reconciler.loop.approval import approve
 from reconciler.server.service import is_served
 from reconciler.state.ledger import Ledger
 from reconciler.views.console import console
-from reconciler.views.plan_text import print_plan
+from reconciler.views.plan_text import plan_text
 from reconciler.views.untrusted import for_terminal
 
 
 @click.command()
-@click.argument("planfile", required=False, type=click.Path(dir_okay=False, path_type=Path))
-@repo_option
-@ref_option
-@state_option
+@click.argument("planfile", required=False, type=FILE)
+@project_options
 @boot_files_option
 @format_option
 @yes_option
-def apply(  # noqa: PLR0913, PLR0917 - one argument per option
-    planfile: Path | None,
-    repo: str,
-    ref: str | None,
-    state: Path,
-    boot_files: Path,
-    output_format: str,
-    yes: int | None,
+def apply(
+    project: Project, planfile: Path | None, boot_files: Path, output_format: str, yes: int | None
 ) -> int:
     """Carry out exactly one plan and watch it to its end.
 
@@ -56,13 +42,12 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     \b
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    project = Project(repo, ref, state)
     now = utc_now()
     project.require_acceptable()
     plan = project.plan(now)
     screen = console(stderr=output_format == "json")
     if planfile is None:
-        print_plan(screen, plan, project.announcement, now)
+        screen.print(plan_text(plan, project.announcement, now), highlight=False)
     chosen, refused = select(plan, planfile)
     for machine, reason in refused:
         screen.print(Text(for_terminal(f"refused: {machine}: {reason}"), style="yellow"))
@@ -71,7 +56,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
         if not plan.empty:
             screen.print("There is nothing that could be started now.")
         return 1 if refused or not plan.empty else 0
-    if not is_served(state):
+    if not is_served(project.state):
         require_able_to_serve(boot_files)
     actor = f"{getuser()}@{gethostname()}"
     if chosen:

@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Sequence
 from getpass import getuser
-from pathlib import Path
 from socket import gethostname
 
 import click
@@ -11,7 +10,7 @@ import click
 from reconciler.app.cancel import Cancellable, Cancellations, require_reason
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.options import ref_option, repo_option, select_option, state_option
+from reconciler.cli.options import project_options, select_option
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.state.runs import Runs
 from reconciler.views.untrusted import for_terminal
@@ -23,17 +22,13 @@ from reconciler.views.untrusted import for_terminal
 @click.option("--run", "run_id", default="", metavar="ID", help="All that is under way of a run.")
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the history.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
-@repo_option
-@ref_option
-@state_option
-def cancel(  # noqa: PLR0913, PLR0917 - one argument per option
+@project_options
+def cancel(  # noqa: PLR0913 - one argument per option
+    project: Project,
     machines: tuple[str, ...],
     select: str,
     run_id: str,
     reason: str,
-    repo: str,
-    ref: str | None,
-    state: Path,
     *,
     yes: bool,
 ) -> int:
@@ -57,7 +52,6 @@ def cancel(  # noqa: PLR0913, PLR0917 - one argument per option
             "it is not clear what to cancel",
             "Name machines, or choose them with --select, or a run with --run",
         )
-    project = Project(repo, ref, state)
     found = _found(project, machines, select, run_id)
     if not found:
         click.echo("nothing is under way there")

@@ -3,14 +3,13 @@
 import sys
 from collections.abc import Sequence
 from getpass import getuser
-from pathlib import Path
 
 import click
 
 from reconciler.app.clear import Clearing, Clearings, require_one_way
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.options import ref_option, repo_option, select_option, state_option
+from reconciler.cli.options import project_options, select_option
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.state.operation_states import OperationState
 from reconciler.views.untrusted import for_terminal
@@ -30,17 +29,13 @@ from reconciler.views.untrusted import for_terminal
 )
 @click.option("--reason", default="", metavar="TEXT", help="What you found; kept in the history.")
 @click.option("--yes", is_flag=True, help="Do not ask before several machines are cleared.")
-@repo_option
-@ref_option
-@state_option
-def clear(  # noqa: PLR0913, PLR0917 - one argument per option
+@project_options
+def clear(  # noqa: PLR0913 - one argument per option
+    project: Project,
     machines: tuple[str, ...],
     select: str,
     outcome: str,
     reason: str,
-    repo: str,
-    ref: str | None,
-    state: Path,
     *,
     everything: bool,
     yes: bool,
@@ -59,7 +54,6 @@ def clear(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright clear --all --yes
     """  # noqa: D301 - \b keeps click from reflowing the list
     require_one_way(machines, select, everything=everything)
-    project = Project(repo, ref, state)
     fleet = project.fleet
     clearings = Clearings(project.database, fleet)
     if machines:
@@ -75,13 +69,14 @@ def clear(  # noqa: PLR0913, PLR0917 - one argument per option
         _confirm(found, outcome)
     failed = False
     for each in found:
+        name = for_terminal(each.machine)
         try:
             done = clearings.clear(each, OperationState(outcome), getuser(), reason, utc_now())
         except StateError as error:
             failed = True
-            click.echo(f"{_shown(each.machine)}: {error}", err=True)
+            click.echo(f"{name}: {error}", err=True)
             continue
-        click.echo(f"{_shown(each.machine)}: {'; '.join(done) or 'there was nothing to clear'}")
+        click.echo(f"{name}: {'; '.join(done) or 'there was nothing to clear'}")
     return 1 if failed else 0
 
 
@@ -89,7 +84,7 @@ def _confirm(found: Sequence[Clearing], outcome: str) -> None:
     """List what would be cleared and ask; RW917 where nobody can answer."""
     for each in found:
         findings = "; ".join(each.findings) or "there is nothing to clear"
-        click.echo(f"{_shown(each.machine)}: {_shown(findings)}", err=True)
+        click.echo(f"{for_terminal(each.machine)}: {for_terminal(findings)}", err=True)
     question = f"Clear {len(found):,} machine(s), operations of unknown outcome as {outcome}?"
     if not sys.stdin.isatty():
         raise ReconcilerError(
@@ -97,7 +92,3 @@ def _confirm(found: Sequence[Clearing], outcome: str) -> None:
         )
     if not click.confirm(question, err=True):
         raise click.Abort
-
-
-def _shown(text: str) -> str:
-    return for_terminal(text)

@@ -21,40 +21,53 @@ from rich.text import Text
 from providers.lab.client import RackClient
 from providers.lab.rack_file import load_rack
 from providers.lab.up import rack_up
+from reconciler.cli.options import folder_option
 from reconciler.errors import ReconcilerError
 from reconciler.planning.plan import EXIT_NOTHING, EXIT_RISKY, EXIT_UNKNOWN
-from reconciler.views.build_progress import build_progress
 from reconciler.views.console import console
+from reconciler.views.progress import build_progress
+
+_HOW_TO_GO_ON = """\
+The rack is up. To go on, paste this into a terminal, as root:
+
+  export PATH={programs}:$PATH
+{exports}
+
+A server inside the rack, which follows the repository:
+
+  rackwright lab exec -- rackwright serve > {log} 2>&1 &
+
+A change (a new run token means: clone it again), a commit, and what it would do:
+
+  sed -i '/clone-golden/{{n;s/run: .*/run: 2/}}' "$RACKWRIGHT_REPO/machines.yaml"
+  git --no-pager -C "$RACKWRIGHT_REPO" diff
+  git -C "$RACKWRIGHT_REPO" commit --all --message 'Clone node-01 again'
+  rackwright plan --no-pager
+
+Carry it out (without --yes=1 it asks for the number of disks to overwrite), then look:
+
+  rackwright apply --yes=1
+  rackwright status
+  rackwright get machine node-01
+
+The end of it all:
+
+  kill %1
+  rackwright lab down"""
 
 
 @dataclass
 class _Demo:
-    """The demo's folders, its screen and how long each phase took."""
+    """The demo's folder, its screen and how long each phase took."""
 
     directory: Path
-    packages: Path
     screen: Console
     phases: list[tuple[str, float]] = field(default_factory=list)
 
     @property
-    def fleet(self) -> Path:
-        return self.directory / "run" / "fleet"
-
-    @property
-    def state(self) -> Path:
-        return self.directory / "run" / "state"
-
-    @property
-    def rack(self) -> Path:
-        return self.directory / "run" / "rack"
-
-    @property
-    def cache(self) -> Path:
-        return self.directory / "cache"
-
-    @property
-    def boot_files(self) -> Path:
-        return self.cache / "deploy-os"
+    def run(self) -> Path:
+        """The folder that is made anew each time."""
+        return self.directory / "run"
 
     @contextmanager
     def phase(self, title: str) -> Iterator[None]:
@@ -66,14 +79,11 @@ class _Demo:
 
 
 @click.command()
-@click.option(
+@folder_option(
     "--dir",
     "directory",
     default=Path(".cache/lab"),
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Keeps what was built; its folder `run` is made anew each time.",
+    text="Keeps what was built; its folder `run` is made anew each time.",
 )
 @click.option(
     "--example",
@@ -83,13 +93,10 @@ class _Demo:
     metavar="DIR",
     help="Folder with `fleet/` and `rack.yaml`.",
 )
-@click.option(
+@folder_option(
     "--packages",
     default=Path(".cache/deploy-os"),
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Keeps the packages that the Deploy-OS is made of.",
+    text="Keeps the packages that the Deploy-OS is made of.",
 )
 @click.option("--keep", is_flag=True, help="Leave the rack up to play with.")
 def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
@@ -98,10 +105,10 @@ def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
     Builds what is missing, starts a virtual rack, and then runs the same commands
     that you would type. Needs root.
     """
-    setting = _Demo(directory.resolve(), packages.resolve(), console())
+    setting = _Demo(directory.resolve(), console())
     began = time.monotonic()
     with setting.phase("Build the Deploy-OS"):
-        _rackwright(["deploy-os", "build", "--cache", str(setting.packages)], setting)
+        _rackwright(["deploy-os", "build", "--cache", str(packages.resolve())], setting)
     client = _rack_up(setting, example)
     try:
         with setting.phase("Commit the example fleet to Git"):
@@ -116,27 +123,27 @@ def demo(directory: Path, example: Path, packages: Path, *, keep: bool) -> int:
 
 def _rack_up(setting: _Demo, example: Path) -> RackClient:
     with setting.phase("Start the virtual rack"):
-        client = RackClient(setting.rack)
+        client = RackClient(setting.run / "rack")
         client.down()
-        shutil.rmtree(setting.directory / "run", ignore_errors=True)
+        shutil.rmtree(setting.run, ignore_errors=True)
         rack = load_rack(example / "rack.yaml")
+        golden = setting.directory / "cache" / "golden"
         with build_progress(setting.screen, "rack") as progress:
-            rack_up(
-                rack, setting.rack, setting.cache / "golden", lambda phase: progress(phase, None)
-            )
+            rack_up(rack, setting.run / "rack", golden, lambda phase: progress(phase, None))
     return client
 
 
 def _commit(setting: _Demo, fleet: Path) -> None:
-    shutil.copytree(fleet, setting.fleet)
+    copy = setting.run / "fleet"
+    shutil.copytree(fleet, copy)
     author = Actor("Demo", "demo@example.org")
-    with Repo.init(setting.fleet, initial_branch="main") as repository:
+    with Repo.init(copy, initial_branch="main") as repository:
         with repository.config_writer() as settings:  # for who goes on with commits of their own
             settings.set_value("user", "name", author.name or "")
             settings.set_value("user", "email", author.email or "")
         repository.git.add(all=True)
         commit = repository.index.commit("The example fleet", author=author, committer=author)
-        setting.screen.print(f"{setting.fleet}: commit {commit.hexsha[:12]}", markup=False)
+        setting.screen.print(f"{copy}: commit {commit.hexsha[:12]}", markup=False)
 
 
 def _main_job(setting: _Demo, client: RackClient) -> None:
@@ -144,7 +151,7 @@ def _main_job(setting: _Demo, client: RackClient) -> None:
         with setting.phase(title):
             _rackwright(arguments, setting, inside=client.exec_argv, expected=expected)
 
-    plan_file = str(setting.directory / "run" / "plan.json")
+    plan_file = str(setting.run / "plan.json")
     run("Check the repository", ["validate"])
     run("Plan: what is not known yet", ["plan"], EXIT_UNKNOWN)
     run("Capture the golden machine, look at the blank one", ["apply", "--yes"])
@@ -165,20 +172,26 @@ def _rackwright(
     """Run one command as a user would, and insist on its exit code."""
     prompt = Text("$", style="bold green")
     setting.screen.print(prompt.append(f" rackwright {' '.join(arguments)}", style="default"))
-    environment = {
-        **os.environ,
-        "RACKWRIGHT_STATE": str(setting.state),
-        "RACKWRIGHT_REPO": str(setting.fleet),
-        "RACKWRIGHT_BOOT_FILES": str(setting.boot_files),
-    }
+    environment = {**os.environ, **_environment(setting.directory)}
     command = inside([sys.executable, "-m", "reconciler.cli", *arguments])
     done = subprocess.run(list(command), env=environment, check=False)
     if done.returncode != expected:
         raise ReconcilerError(
             "RW908",
             f"`rackwright {' '.join(arguments)}` ended with {done.returncode}, not {expected}",
-            f"Read its output above and the consoles in {setting.rack}",
+            f"Read its output above and the consoles in {setting.run / 'rack'}",
         )
+
+
+def _environment(directory: Path) -> dict[str, str]:
+    """Return what makes commands work on the demo in ``directory``."""
+    places = {
+        "RACKWRIGHT_LAB": "run/rack",
+        "RACKWRIGHT_REPO": "run/fleet",
+        "RACKWRIGHT_STATE": "run/state",
+        "RACKWRIGHT_BOOT_FILES": "cache/deploy-os",
+    }
+    return {name: str(directory / place) for name, place in places.items()}
 
 
 def _summary(setting: _Demo, total: float, *, keep: bool) -> None:
@@ -200,40 +213,9 @@ def how_to_go_on(directory: Path, programs: Path) -> str:
 
     ``programs`` is the folder that has ``rackwright``.
     """
-    run = directory / "run"
-    values = {
-        "RACKWRIGHT_LAB": run / "rack",
-        "RACKWRIGHT_REPO": run / "fleet",
-        "RACKWRIGHT_STATE": run / "state",
-        "RACKWRIGHT_BOOT_FILES": directory / "cache" / "deploy-os",
-    }
-    exports = [f"  export {name}={quote(str(value))}" for name, value in values.items()]
-    lines = (
-        "The rack is up. To go on, paste this into a terminal, as root:",
-        "",
-        f"  export PATH={quote(str(programs))}:$PATH",
-        *exports,
-        "",
-        "A server inside the rack, which follows the repository:",
-        "",
-        f"  rackwright lab exec -- rackwright serve > {quote(str(run / 'serve.log'))} 2>&1 &",
-        "",
-        "A change (a new run token means: clone it again), a commit, and what it would do:",
-        "",
-        "  sed -i '/clone-golden/{n;s/run: .*/run: 2/}' \"$RACKWRIGHT_REPO/machines.yaml\"",
-        '  git --no-pager -C "$RACKWRIGHT_REPO" diff',
-        "  git -C \"$RACKWRIGHT_REPO\" commit --all --message 'Clone node-01 again'",
-        "  rackwright plan --no-pager",
-        "",
-        "Carry it out (without --yes=1 it asks for the number of disks to overwrite), then look:",
-        "",
-        "  rackwright apply --yes=1",
-        "  rackwright status",
-        "  rackwright get machine node-01",
-        "",
-        "The end of it all:",
-        "",
-        "  kill %1",
-        "  rackwright lab down",
+    exports = [f"  export {name}={quote(value)}" for name, value in _environment(directory).items()]
+    return _HOW_TO_GO_ON.format(
+        programs=quote(str(programs)),
+        exports="\n".join(exports),
+        log=quote(str(directory / "run" / "serve.log")),
     )
-    return "\n".join(lines)

@@ -8,9 +8,9 @@ from rich.filesize import decimal
 
 import agent
 from providers.deploy_os.build import build as build_deploy_os
-from reconciler.cli.options import DEFAULT_STATE, boot_files_option, format_option
-from reconciler.views.build_progress import build_progress
+from reconciler.cli.options import DEFAULT_STATE, boot_files_option, folder_option, format_option
 from reconciler.views.console import console
+from reconciler.views.progress import build_progress
 
 
 @click.group()
@@ -20,13 +20,10 @@ def deploy_os() -> None:
 
 @deploy_os.command()
 @boot_files_option
-@click.option(
+@folder_option(
     "--cache",
     default=DEFAULT_STATE / "cache" / "deploy-os",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Keeps the packages' layer between builds.",
+    text="Keeps the packages' layer between builds.",
 )
 @click.option("--refresh", is_flag=True, help="Take the packages that Debian has now.")
 @format_option

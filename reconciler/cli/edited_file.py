@@ -8,14 +8,11 @@ from pathlib import Path, PurePosixPath
 from agent.errors import UnwritableFileError
 from agent.whole_file import write_atomically
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.git.tree import MAX_ENTRIES, is_hidden, too_many_entries
+from reconciler.git.tree import MAX_ENTRIES, MAX_FILE_BYTES, is_hidden, too_many_entries
 from specs.desired_state import SUFFIXES, is_desired_state
 
-MAX_BYTES = 32 * 2**20
-"""As large as a file of desired state may be (``reconciler.git.tree``)."""
 
-
-def files_below(paths: tuple[Path, ...], suffixes: frozenset[str] = SUFFIXES) -> Iterator[Path]:
+def files_below(paths: tuple[Path, ...]) -> Iterator[Path]:
     """Yield the files that ``paths`` name, each once: files as they are, folders searched.
 
     A search enters no hidden folder and follows no symbolic link. Raises
@@ -23,14 +20,14 @@ def files_below(paths: tuple[Path, ...], suffixes: frozenset[str] = SUFFIXES) ->
     """
     seen: set[Path] = set()
     for path in paths:
-        found = _searched(path, suffixes) if path.is_dir() else [path]
+        found = _searched(path) if path.is_dir() else [path]
         for file in found:
             if file not in seen:
                 seen.add(file)
                 yield file
 
 
-def _searched(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
+def _searched(folder: Path) -> Iterator[Path]:
     entries = 0
     for place, folders, files in os.walk(folder, followlinks=False):
         folders[:] = sorted(name for name in folders if not is_hidden(name))
@@ -39,7 +36,7 @@ def _searched(folder: Path, suffixes: frozenset[str]) -> Iterator[Path]:
             raise too_many_entries()
         for name in sorted(files):
             file = Path(place) / name
-            if file.suffix in suffixes and not is_hidden(name) and not file.is_symlink():
+            if file.suffix in SUFFIXES and not is_hidden(name) and not file.is_symlink():
                 yield file
 
 
@@ -60,9 +57,9 @@ def read_file(path: Path) -> bytes:
         status = os.fstat(descriptor)
         if not stat.S_ISREG(status.st_mode):
             raise _refused(path, "is not a regular file", "Name a file")
-        if status.st_size > MAX_BYTES:
-            raise _refused(path, f"has more than {MAX_BYTES >> 20} MiB", "Split it")
-        return file.read(MAX_BYTES + 1)
+        if status.st_size > MAX_FILE_BYTES:
+            raise _refused(path, f"has more than {MAX_FILE_BYTES >> 20} MiB", "Split it")
+        return file.read(MAX_FILE_BYTES + 1)
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -73,18 +70,16 @@ def write_file(path: Path, content: bytes) -> None:
     """
     if path.is_symlink():
         raise _refused(path, "is a symbolic link", "Name the file that it points at")
-    _write(path, content, follow_links=False)
+    write_output(path, content, follow_links=False)
 
 
-def write_output(path: Path, content: bytes | Iterable[bytes]) -> None:
+def write_output(
+    path: Path, content: bytes | Iterable[bytes], *, follow_links: bool = True
+) -> None:
     """Write what somebody named to get a command's output: a file, a link to one, a device.
 
     Raises AuthoringError RW932 when that is not possible.
     """
-    _write(path, content, follow_links=True)
-
-
-def _write(path: Path, content: bytes | Iterable[bytes], *, follow_links: bool) -> None:
     try:
         write_atomically(path, content, follow_links=follow_links)
     except UnwritableFileError as error:
@@ -95,11 +90,6 @@ def _write(path: Path, content: bytes | Iterable[bytes], *, follow_links: bool) 
         ) from error
 
 
-def create_file(path: Path, content: bytes) -> None:
-    """Write a file that must not exist yet; AuthoringError RW933 when it does."""
-    create_files(path.parent, {path.name: content})
-
-
 def create_files(folder: Path, files: Mapping[str, bytes]) -> None:
     """Write files, by their path in a folder, none of which may exist yet.
 
@@ -107,7 +97,7 @@ def create_files(folder: Path, files: Mapping[str, bytes]) -> None:
     names what exists, before anything is written; RW932 when a link leads out of the
     folder.
     """
-    existing = [path for path in files if _is_there(folder / path)]
+    existing = [path for path in files if os.path.lexists(folder / path)]
     if existing:
         raise AuthoringError(
             "RW933",
@@ -121,17 +111,13 @@ def create_files(folder: Path, files: Mapping[str, bytes]) -> None:
         write_file(folder / path, content)
 
 
-def _is_there(path: Path) -> bool:
-    return path.is_symlink() or path.exists()
-
-
 def replace_file(path: Path, old: bytes, new: bytes) -> None:
     """Write ``new`` where ``old`` was read before, empty where there was no file.
 
     Raises AuthoringError RW932 when the file is another one by now, which is also so
     for one that is there and was not read because Git ignores it.
     """
-    present = read_file(path) if _is_there(path) else b""
+    present = read_file(path) if os.path.lexists(path) else b""
     if present != old:
         raise _refused(
             path,

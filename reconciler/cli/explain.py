@@ -1,17 +1,23 @@
 """``rackwright explain``: where a value comes from, what a code means."""
 
+import tomllib
+from collections.abc import Mapping
+from importlib.resources import files
 from json import dumps
-from pathlib import Path
+from typing import NamedTuple
 
 import click
 
-from reconciler.app.explain_code import explain_code
 from reconciler.app.project import Project
 from reconciler.authoring.explanation import ExplainedField, chosen, explained, find_machine
-from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+from reconciler.authoring.rewrite import AuthoringError
+from reconciler.cli.options import format_option, project_options
 from reconciler.views.untrusted import for_terminal
+from specs.diagnostics.nearest import NearestNames
 from specs.types.display_name import named
 
+PACKAGES = ("specs", "agent", "providers", "reconciler")
+PAGE = "docs/reference/codes.md"
 _MACHINE = "machine/"
 _SHORT = 20
 """Characters of a revision that are shown: enough to tell commits and working trees apart."""
@@ -20,13 +26,9 @@ _SHORT = 20
 @click.command()
 @click.argument("subject", metavar="machine/NAME|CODE")
 @click.argument("field", required=False)
-@repo_option
-@ref_option
-@state_option
+@project_options
 @format_option
-def explain(  # noqa: PLR0913, PLR0917 - one argument per option
-    subject: str, field: str | None, repo: str, ref: str | None, state: Path, output_format: str
-) -> None:
+def explain(project: Project, subject: str, field: str | None, output_format: str) -> None:
     """Say where each value of a machine comes from, or what an error code means.
 
     Every value is shown with the file, line and column that it is written at and the
@@ -43,7 +45,6 @@ def explain(  # noqa: PLR0913, PLR0917 - one argument per option
     if not subject.startswith(_MACHINE):
         _explain_code(subject, output_format)
         return
-    project = Project(repo, ref, state)
     machine = find_machine(project.whole_fleet, subject.removeprefix(_MACHINE))
     fields = explained(project.whole_fleet, machine)
     if field is not None:
@@ -89,3 +90,50 @@ def _explain_code(text: str, output_format: str) -> None:
     click.echo(f"{entry.code}: {entry.title}\n")
     for label, body in (("Cause", entry.cause), ("Action", entry.action)):
         click.echo(click.wrap_text(f"{label}: {body}", width=80, subsequent_indent="  "))
+
+
+class CodeExplanation(NamedTuple):
+    """One entry: what it is called, how it comes about, what to do."""
+
+    code: str
+    title: str
+    cause: str
+    action: str
+
+
+def code_explanations() -> Mapping[str, CodeExplanation]:
+    """Return every code with its explanation, in the order of the numbers.
+
+    They are in a file ``codes.toml`` of each package, since a package may not import
+    another one for an explanation, and since nothing else reads them.
+    """
+    found = {
+        code: CodeExplanation(code, **entry)
+        for package in PACKAGES
+        for code, entry in tomllib.loads(
+            files(package).joinpath("codes.toml").read_text("utf-8")
+        ).items()
+    }
+    return dict(sorted(found.items()))
+
+
+def explain_code(text: str) -> CodeExplanation:
+    """Return the entry for a code in either case; AuthoringError RW935 with the nearest if none."""
+    code = text.upper()
+    explanations = code_explanations()
+    if code in explanations:
+        return explanations[code]
+    if not code.startswith("RW"):
+        raise AuthoringError(
+            "RW935",
+            f"{text!r} is neither a machine nor a code",
+            f"Write machine/{text} for a machine, or a code such as RW141",
+        )
+    nearest = NearestNames().find(code, explanations)
+    raise AuthoringError(
+        "RW935",
+        f"there is no code {code!r}",
+        f"Did you mean {nearest} ({explanations[nearest].title})?"
+        if nearest
+        else f"{PAGE} lists all of them",
+    )

@@ -8,7 +8,7 @@ from reconciler.app.project import Project
 from reconciler.authoring.machine_csv import csv_text
 from reconciler.authoring.machine_row import fleet_rows
 from reconciler.cli.edited_file import write_output
-from reconciler.cli.options import ref_option, repo_option, state_option
+from reconciler.cli.options import FILE, project_options
 
 
 @click.group()
@@ -17,16 +17,14 @@ def export() -> None:
 
 
 @export.command("csv", short_help="Write all machines as CSV.")
-@repo_option
-@ref_option
-@state_option
+@project_options
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write here instead of to the terminal, replacing what is there.",
 )
-def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> None:
+def export_csv(project: Project, out: Path | None) -> None:
     """Write all machines as CSV: what is written of each itself, not what groups give it.
 
     `rackwright import csv` reads the same columns and makes the same machines of
@@ -42,7 +40,6 @@ def export_csv(repo: str, ref: str | None, state: Path, out: Path | None) -> Non
       rackwright export csv --repo fleet --out machines.csv
       rackwright export csv --ref v1 | head
     """  # noqa: D301 - \b keeps click from reflowing the list
-    project = Project(repo, ref, state)
     rows = fleet_rows(project.source.files, project.whole_fleet)
     text = csv_text(rows)
     if out is None:

@@ -5,13 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.log import configure_log
+from reconciler.cli.serving import configure_log
 from reconciler.server.service import Service, ServiceSettings, is_served
-from reconciler.state.database import Database
 from reconciler.state.ledger import Ledger
-from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ENDED, OperationState
-from reconciler.views.progress import ProgressView, progress_view
+from reconciler.views.progress import Show, progress_view
 
 _REFRESH = 0.25
 _SETTLED = ENDED | {OperationState.INDETERMINATE, OperationState.PLANNED}
@@ -21,40 +19,34 @@ _SETTLED = ENDED | {OperationState.INDETERMINATE, OperationState.PLANNED}
 def follow(
     project: Project, boot_files: Path, operations: Sequence[str], output_format: str
 ) -> bool:
-    """Show the operations until all have ended; return whether all are verified."""
+    """Show operations until all have ended, serving meanwhile where nobody else does.
+
+    Return whether all are verified.
+    """
+    if is_served(project.state):
+        return watch(project, operations, output_format)
     configure_log(quiet=True)
-    with progress_view(output_format) as view:
-        if is_served(project.state):
-            return asyncio.run(_watch(project.database, operations, view))
-        settings = ServiceSettings(state=project.state, boot_files=boot_files)
-        return asyncio.run(_serve_and_watch(project, settings, operations, view))
+    settings = ServiceSettings(state=project.state, boot_files=boot_files)
+
+    async def serve(show: Show) -> bool:
+        async with Service(settings, project.fleet, project.database, utc_now):
+            return await _watch(project, operations, show)
+
+    with progress_view(output_format) as show:
+        return asyncio.run(serve(show))
 
 
 def watch(project: Project, operations: Sequence[str], output_format: str) -> bool:
-    """Show operations that another process carries out, until all have ended."""
-    with progress_view(output_format) as view:
-        return asyncio.run(_watch(project.database, operations, view))
+    """Show operations that another process carries out, as ``follow``."""
+    with progress_view(output_format) as show:
+        return asyncio.run(_watch(project, operations, show))
 
 
-async def _serve_and_watch(
-    project: Project,
-    settings: ServiceSettings,
-    operations: Sequence[str],
-    view: ProgressView,
-) -> bool:
-    async with Service(settings, project.fleet, project.database, utc_now):
-        return await _watch(project.database, operations, view)
-
-
-async def _watch(database: Database, operations: Sequence[str], view: ProgressView) -> bool:
-    ledger = Ledger(database)
+async def _watch(project: Project, operations: Sequence[str], show: Show) -> bool:
+    ledger = Ledger(project.database)
     while True:
         statuses = [status for op_id in operations for status in ledger.operations(op_id=op_id)]
-        view.show(statuses, utc_now())
+        show(statuses, utc_now())
         if all(status.state in _SETTLED for status in statuses):
-            return _all_verified(statuses)
+            return all(status.state is OperationState.VERIFIED for status in statuses)
         await asyncio.sleep(_REFRESH)
-
-
-def _all_verified(statuses: Sequence[OperationStatus]) -> bool:
-    return all(status.state is OperationState.VERIFIED for status in statuses)

@@ -8,10 +8,10 @@ import click
 from reconciler.app.machine_details import machine_details
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.edited_file import write_file
-from reconciler.cli.options import ref_option, repo_option, state_option
+from reconciler.cli.options import FILE, project_options
 from reconciler.views.console import console
 from reconciler.views.disk_svg import disks_svg
-from reconciler.views.machine_json import machine_document
+from reconciler.views.machine_details import machine_document
 from reconciler.views.machine_text import machine_parts
 
 _MACHINE = "machine"
@@ -20,13 +20,11 @@ _MACHINE = "machine"
 @click.command()
 @click.argument("subject", metavar="machine NAME|machine/NAME")
 @click.argument("name", required=False, metavar="")
-@repo_option
-@ref_option
-@state_option
+@project_options
 @click.option("--full", is_flag=True, help="Show all that is kept of boots and history.")
 @click.option(
     "--svg",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Also write a picture of the disks here, replacing what is there.",
 )
@@ -38,12 +36,10 @@ _MACHINE = "machine"
     show_default=True,
     help="Text for people, JSON for programs, SVG for a picture of the disks.",
 )
-def get(  # noqa: PLR0913, PLR0917 - one argument per option
+def get(  # noqa: PLR0913 - one argument per option
+    project: Project,
     subject: str,
     name: str | None,
-    repo: str,
-    ref: str | None,
-    state: Path,
     svg: Path | None,
     output_format: str,
     *,
@@ -58,8 +54,8 @@ def get(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright get machine node-01 --svg disks.svg
     """  # noqa: D301 - \b keeps click from reflowing the list
     now = utc_now()
-    details = machine_details(Project(repo, ref, state), _named(subject, name), now)
-    report = details.newest_report
+    details = machine_details(project, _named(subject, name), now)
+    report = details.seen.disks
     picture = ""
     if svg is not None or output_format == "svg":
         disks = report.report.disks if report else ()

@@ -9,7 +9,8 @@ from reconciler.authoring.dpm import read_addresses, read_names
 from reconciler.authoring.dpm_documents import dpm_documents
 from reconciler.authoring.foreign_text import foreign_text
 from reconciler.authoring.machine_csv import as_documents, as_table, read_csv, read_rows, refused
-from reconciler.cli.edited_file import create_file, create_files, read_file
+from reconciler.cli.edited_file import create_files, read_file
+from reconciler.cli.options import FOLDER
 
 
 @click.group("import")
@@ -56,7 +57,7 @@ def import_csv(file: Path, out: Path, group: str, form: str) -> None:
     """  # noqa: D301 - \b keeps click from reflowing the list
     found = read_csv(str(file), foreign_text(str(file), read_file(file)), group)
     text = as_table(str(file), out.stem, found) if form == "table" else as_documents(found)
-    create_file(out, text.encode())
+    create_files(out.parent, {out.name: text.encode()})
     for line in found.conversions:
         click.echo(f"converted: {line}")
     click.echo(f"written: {out}, {len(found.rows)} machine(s)")
@@ -92,7 +93,7 @@ def import_csv(file: Path, out: Path, group: str, form: str) -> None:
 @click.option(
     "--out",
     required=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="Folder for the new files; none of them may exist.",
 )

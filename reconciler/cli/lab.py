@@ -7,17 +7,22 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec
 
 import click
+from rich import box
+from rich.table import Table
+from rich.text import Text
 
 from providers.lab.client import RackClient
 from providers.lab.console import follow
 from providers.lab.namespace import become
 from providers.lab.rack_file import load_rack
+from providers.lab.status import RackStatus
 from providers.lab.up import rack_up
 from reconciler.cli.demo import demo
-from reconciler.cli.options import format_option
-from reconciler.views.build_progress import build_progress
+from reconciler.cli.options import FILE, FOLDER, folder_option, format_option
+from reconciler.views.age import duration
 from reconciler.views.console import console
-from reconciler.views.rack_text import rack_table
+from reconciler.views.progress import build_progress
+from reconciler.views.untrusted import for_terminal
 
 P = ParamSpec("P")
 
@@ -34,7 +39,7 @@ def _in_directory(command: Callable[Concatenate[Path, P], int]) -> Callable[P, i
     """Give a subcommand ``--dir`` and the directory as its first argument."""
     option = click.option(
         "--dir",
-        type=click.Path(file_okay=False, path_type=Path),
+        type=FOLDER,
         metavar="DIR",
         help="The rack's directory.",
         callback=_remember,
@@ -51,7 +56,7 @@ def _in_directory(command: Callable[Concatenate[Path, P], int]) -> Callable[P, i
     envvar="RACKWRIGHT_LAB",
     default=DEFAULT_DIRECTORY,
     show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
+    type=FOLDER,
     metavar="DIR",
     help="The rack's directory: disks, consoles, control socket.",
     callback=_remember,
@@ -73,17 +78,12 @@ lab.add_command(demo)
     "rack_file",
     default=Path("examples/lab/rack.yaml"),
     show_default=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Which machines.",
 )
-@click.option(
-    "--cache",
-    default=Path(".cache/lab/cache/golden"),
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Keeps prepared root file systems.",
+@folder_option(
+    "--cache", default=Path(".cache/lab/cache/golden"), text="Keeps prepared root file systems."
 )
 @click.option("--fresh", is_flag=True, help="Make all disks anew: what is on them is lost.")
 @_in_directory
@@ -140,7 +140,7 @@ def follow_console(directory: Path, machine: str) -> int:
 
 @lab.command()
 @click.argument("machine")
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", type=FILE)
 @_in_directory
 def screenshot(directory: Path, machine: str, file: Path) -> int:
     """Write what a machine's screen shows to a PNG FILE."""
@@ -155,3 +155,27 @@ def execute(directory: Path, command: tuple[str, ...]) -> int:
     """Run COMMAND on the rack's network; its exit code is passed on."""
     client = RackClient(directory)
     become(client.exec_argv(command), client.directory)
+
+
+def rack_table(state: RackStatus) -> Table:
+    """Return one row per machine."""
+    table = Table(
+        box=box.SIMPLE,
+        pad_edge=False,
+        title=Text(for_terminal(f"{state.address} · {state.accelerator} · {state.directory}")),
+        title_justify="left",
+    )
+    for name in ("machine", "firmware", "power", "MAC", "disk", "up for", "note"):
+        table.add_column(name, overflow="fold")
+    for machine in state.machines:
+        up = "-" if machine.uptime_seconds is None else duration(machine.uptime_seconds)
+        table.add_row(
+            Text(for_terminal(machine.name)),
+            machine.firmware,
+            Text(machine.power, style="green" if machine.power == "on" else "dim"),
+            machine.mac,
+            Text(for_terminal(machine.disk_serial)),
+            up,
+            Text(for_terminal(machine.note)),
+        )
+    return table

@@ -6,8 +6,9 @@ import sys
 
 import click
 
+from agent.errors import CodedError
 from reconciler.cli.commands import cli
-from reconciler.cli.refusal import DEBUG, as_refusal, unexpected
+from reconciler.cli.refusal import DEBUG, refusal, unexpected
 
 COLLECTION = (50_000, 10, 100)
 """Thresholds of Python's garbage collector (``gc.set_threshold``), which looks for circles: its
@@ -32,13 +33,12 @@ def _status() -> int:
     except click.ClickException as error:
         error.show()
         return 1
+    except CodedError as error:
+        click.echo(refusal(error), err=True)
+        return 1
     except Exception as error:
-        refusal = as_refusal(error)
-        if refusal is None:
-            if os.environ.get(DEBUG):
-                raise
-            refusal = unexpected(error)
-        click.echo(refusal, err=True)
-        exit_code: int = getattr(error, "exit_code", 1)
-        return exit_code
+        if os.environ.get(DEBUG):
+            raise
+        click.echo(unexpected(error), err=True)
+        return 1
     return status if isinstance(status, int) else 0

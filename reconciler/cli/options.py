@@ -1,10 +1,34 @@
 """Options that several commands share."""
 
+from collections.abc import Callable
+from functools import wraps
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
+T = TypeVar("T")
+Command = TypeVar("Command", bound=Callable[..., object])
+
 DEFAULT_STATE = Path("/var/lib/rackwright")
+FILE = click.Path(dir_okay=False, path_type=Path)
+FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def folder_option(
+    *names: str, default: Path, text: str, envvar: str | None = None
+) -> Callable[[Command], Command]:
+    """Return an option for a folder; ``text`` is its help."""
+    return click.option(
+        *names,
+        envvar=envvar,
+        default=default,
+        show_default=True,
+        type=FOLDER,
+        metavar="DIR",
+        help=text,
+    )
+
 
 repo_option = click.option(
     "--repo",
@@ -21,14 +45,11 @@ ref_option = click.option(
     metavar="REF",
     help="Branch, tag or commit.  [default: HEAD; the working tree outside Git]",
 )
-state_option = click.option(
+state_option = folder_option(
     "--state",
     envvar="RACKWRIGHT_STATE",
     default=DEFAULT_STATE,
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="Directory with the embedded state: database, images, keys.",
+    text="Directory with the embedded state: database, images, keys.",
 )
 format_option = click.option(
     "--format",
@@ -38,14 +59,11 @@ format_option = click.option(
     show_default=True,
     help="Text for people, JSON for programs.",
 )
-boot_files_option = click.option(
+boot_files_option = folder_option(
     "--boot-files",
     envvar="RACKWRIGHT_BOOT_FILES",
     default=DEFAULT_STATE / "deploy-os",
-    show_default=True,
-    type=click.Path(file_okay=False, path_type=Path),
-    metavar="DIR",
-    help="What `rackwright deploy-os build` made.",
+    text="What `rackwright deploy-os build` made.",
 )
 select_option = click.option(
     "--select",
@@ -54,16 +72,15 @@ select_option = click.option(
     help="Only machines that match: name=node-*, group=tokyo/**, label:role=compute; "
     "a comma means and.",
 )
-group_option = click.option(
-    "--group", default="", metavar="PATH", help="Only machines of this group and all below it."
-)
-search_option = click.option(
-    "--search", default="", metavar="TEXT", help="Only machines whose names have TEXT in them."
-)
-condition_option = click.option(
-    "--condition",
-    "conditions",
-    multiple=True,
-    type=click.Choice(["Ready", "Reconciling", "Stalled", "Unknown"], case_sensitive=False),
-    help="Only machines in this condition; can be given several times.",
-)
+
+
+def project_options(command: Callable[..., T]) -> Callable[..., T]:
+    """Give a command --repo, --ref and --state, and the ``project`` that they name."""
+
+    @wraps(command)
+    def with_project(*, repo: str, ref: str | None, state: Path, **others: object) -> T:
+        from reconciler.app.project import Project  # noqa: PLC0415 - not needed for --help
+
+        return command(project=Project(repo, ref, state), **others)
+
+    return repo_option(ref_option(state_option(with_project)))

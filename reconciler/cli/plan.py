@@ -1,16 +1,26 @@
 """``rackwright plan``: what separates the fleet from its repository."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import ref_option, repo_option, state_option
+from reconciler.cli.options import FILE, project_options
+from reconciler.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
+    from reconciler.app.project import Project
+    from reconciler.planning.difference import Difference
+    from reconciler.planning.plan import Plan
 
 
 @click.command()
-@repo_option
-@ref_option
-@state_option
+@project_options
 @click.option(
     "--format",
     "output_format",
@@ -23,7 +33,7 @@ from reconciler.cli.options import ref_option, repo_option, state_option
 @click.option(
     "--out",
     "out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     multiple=True,
     metavar="FILE",
     help="Also write the plan here, once or several times: as Markdown to a name that ends with "
@@ -38,10 +48,8 @@ from reconciler.cli.options import ref_option, repo_option, state_option
 @click.option("--explain", is_flag=True, help="Say what would unblock each blocked item.")
 @click.option("--full", is_flag=True, help="Show every machine instead of a screenful.")
 @click.option("--no-pager", is_flag=True, help="Print straight to the terminal.")
-def plan(  # noqa: PLR0913, PLR0917 - one argument per option
-    repo: str,
-    ref: str | None,
-    state: Path,
+def plan(  # noqa: PLR0913 - one argument per option
+    project: "Project",
     output_format: str,
     out: tuple[Path, ...],
     against: str | None,
@@ -61,31 +69,97 @@ def plan(  # noqa: PLR0913, PLR0917 - one argument per option
     With --against, of what the revision introduces.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
-    from reconciler.cli.plan_output import Review  # noqa: PLC0415
     from reconciler.planning.plan import exit_code  # noqa: PLC0415
 
-    project = Project(repo, ref, state)
     now = utc_now()
     made = project.plan(now)
-    compared, base_describe = None, ""
+    review = _Review(project, made, None, "", explain=explain, full=full)
     if against is not None:
         from reconciler.planning.difference import difference  # noqa: PLC0415
 
-        base = Project(repo, against, state)
+        base = Project(project.repo, against, project.state)
         compared = difference(made, base.plan(now), project.fleet, base.fleet)
-        base_describe = base.describe
-    review = Review(
-        made,
-        project.announcement,
-        project.notice,
-        compared,
-        base_describe,
-        explain=explain,
-        full=full,
-    )
+        review = replace(review, difference=compared, base=base.describe)
     for path in out:
         review.write(path)
     if output_format == "json" and project.notice:
         click.echo(project.notice, err=True)
     review.show(output_format, paged=not no_pager)
-    return exit_code(compared.introduced if compared else made)
+    return exit_code(review.difference.introduced if review.difference else made)
+
+
+@dataclass(frozen=True, slots=True)
+class _Review:
+    """A plan, and what it changes against another one where that was asked for.
+
+    Each form's module is loaded when it is asked for: a plan is looked at often, and in
+    one form at a time.
+    """
+
+    project: "Project"
+    plan: "Plan"
+    difference: "Difference | None"
+    base: str
+    """The other plan's revision, for people."""
+    explain: bool
+    full: bool
+
+    def show(self, output_format: str, *, paged: bool) -> None:
+        """Print it. ReconcilerError RW921 for a page of a difference, which there is not."""
+        if output_format == "text":
+            from reconciler.views.console import console, show  # noqa: PLC0415
+
+            show(console(), self._text(), paged=paged)
+        elif output_format == "json" and self.difference:
+            from reconciler.views.difference_text import difference_document  # noqa: PLC0415
+
+            click.echo(dumps(difference_document(self.difference, self.project.notice), indent=2))
+        elif output_format == "html" and self.difference:
+            raise ReconcilerError(
+                "RW921",
+                "--format html shows one plan, and --against compares two",
+                "Use --format text, markdown or json with --against",
+            )
+        else:
+            for part in self._parts(output_format):
+                click.echo(part, nl=False)
+
+    def write(self, path: Path) -> None:
+        """Write it to a file: Markdown to ``.md``, HTML to ``.html``, else JSON for ``apply``.
+
+        JSON and HTML are of the plan, also where two are compared: they are what is
+        carried out and looked up.
+        """
+        form = {".md": "markdown", ".html": "html"}.get(path.suffix, "json")
+        from reconciler.cli.edited_file import write_output  # noqa: PLC0415 - slow to load
+
+        write_output(path, (part.encode() for part in self._parts(form)))
+
+    def _text(self) -> "RenderableType":
+        now, describe = self.plan.made_at, self.project.announcement
+        if self.difference:
+            from reconciler.views.difference_text import difference_text  # noqa: PLC0415
+
+            return difference_text(self.difference, describe, self.base, now, full=self.full)
+        from reconciler.views.plan_text import plan_text  # noqa: PLC0415
+
+        return plan_text(self.plan, describe, now, full=self.full, explain=self.explain)
+
+    def _parts(self, form: str) -> Iterator[str]:
+        now, describe = self.plan.made_at, self.project.announcement
+        if form == "markdown" and self.difference:
+            from reconciler.views.difference_text import difference_markdown  # noqa: PLC0415
+
+            yield difference_markdown(self.difference, describe, self.base, now)
+        elif form == "markdown":
+            from reconciler.views.plan_markdown import plan_markdown  # noqa: PLC0415
+
+            yield plan_markdown(self.plan, describe, now, explain=self.explain)
+        elif form == "html":
+            from reconciler.views.plan_html import plan_html  # noqa: PLC0415
+
+            yield from (f"{line}\n" for line in plan_html(self.plan, describe, now))
+        else:
+            from reconciler.views.plan_json import plan_document  # noqa: PLC0415
+
+            yield dumps(plan_document(self.plan, self.project.notice), indent=2) + "\n"

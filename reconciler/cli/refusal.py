@@ -6,11 +6,9 @@ DEBUG = "RACKWRIGHT_DEBUG"
 """Environment variable that lets an unexpected error end with its traceback."""
 
 
-def as_refusal(error: BaseException) -> str | None:
-    """Return the text for an error that carries a code, a cause and an action; else None."""
-    if isinstance(error, CodedError):
-        return f"error {error.code}: {error.cause}\n  {error.action}"
-    return None
+def refusal(error: CodedError) -> str:
+    """Return the text for an error that was foreseen."""
+    return f"error {error.code}: {error.cause}\n  {error.action}"
 
 
 def unexpected(error: BaseException) -> str:

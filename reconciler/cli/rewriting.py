@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from difflib import unified_diff
+from io import StringIO
 from pathlib import Path
 
 import click
 
 from reconciler.authoring.rewrite import AuthoringError, UnreadableFileError
 from reconciler.cli.edited_file import files_below, read_file, write_file
-from reconciler.cli.refusal import as_refusal
+from reconciler.cli.refusal import refusal
 
 
 def rewrite_files(
@@ -45,7 +46,7 @@ def rewrite_files(
             continue
         except AuthoringError as error:
             refused += 1
-            click.echo(as_refusal(error), err=True)
+            click.echo(refusal(error), err=True)
             continue
         if not diff:
             click.echo(f"{'would be ' if check else ''}{verb}: {path}")
@@ -61,7 +62,9 @@ def text_diff(name: str, old: bytes | None, new: bytes) -> str:
     ``name`` is the path in the repository, ``old`` None for a file that is not there.
     Lines are cut at LF only, so that bytes of other line ends are part of their lines.
     """
-    before, after = _lines(old or b""), _lines(new)
+    before, after = (
+        StringIO(data.decode("utf-8"), newline="\n").readlines() for data in (old or b"", new)
+    )
     source = "/dev/null" if old is None else f"a/{name}"
     parts: list[str] = []
     for line in unified_diff(before, after, source, f"b/{name}"):
@@ -69,9 +72,3 @@ def text_diff(name: str, old: bytes | None, new: bytes) -> str:
         if not line.endswith("\n"):
             parts.append("\n\\ No newline at end of file\n")
     return "".join(parts)
-
-
-def _lines(data: bytes) -> list[str]:
-    lines = data.decode("utf-8").split("\n")
-    last = lines.pop()
-    return [*(line + "\n" for line in lines), *([last] if last else [])]

@@ -7,22 +7,16 @@ from socket import gethostname
 import click
 
 from reconciler.app.by_hand import plan_of_run
-from reconciler.app.preflight import require_able_to_serve
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.agreement import confirm, yes_option
 from reconciler.cli.follow import follow
-from reconciler.cli.options import (
-    boot_files_option,
-    format_option,
-    ref_option,
-    repo_option,
-    state_option,
-)
+from reconciler.cli.options import boot_files_option, format_option, project_options
+from reconciler.cli.serving import require_able_to_serve
 from reconciler.loop.approval import approve
 from reconciler.server.service import is_served
 from reconciler.state.ledger import Ledger
 from reconciler.views.console import console
-from reconciler.views.plan_text import print_plan
+from reconciler.views.plan_text import plan_text
 
 
 @click.command()
@@ -36,19 +30,15 @@ from reconciler.views.plan_text import print_plan
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the run.")
 @click.option("--no-wait", is_flag=True, help="Do not watch it: return once it is approved.")
-@repo_option
-@ref_option
-@state_option
+@project_options
 @boot_files_option
 @format_option
 @yes_option
 def run(  # noqa: PLR0913, PLR0917 - one argument per option
+    project: Project,
     scenario: str,
     on: tuple[str, ...],
     reason: str,
-    repo: str,
-    ref: str | None,
-    state: Path,
     boot_files: Path,
     output_format: str,
     yes: int | None,
@@ -69,17 +59,16 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     Exit code 0 when all is verified (with --no-wait: approved); 1 when something failed or
     could not be started.
     """  # noqa: D301 - \b keeps click from reflowing the list
-    project = Project(repo, ref, state)
     now = utc_now()
     project.require_acceptable()
     plan = plan_of_run(project, scenario, on, reason, now)
     screen = console(stderr=output_format == "json")
-    print_plan(screen, plan, project.announcement, now)
+    screen.print(plan_text(plan, project.announcement, now), highlight=False)
     chosen = plan.to_apply
     if not chosen:
         screen.print("There is nothing that could be started now.")
         return 1
-    if not no_wait and not is_served(state):
+    if not no_wait and not is_served(project.state):
         require_able_to_serve(boot_files)
     confirm(plan, sum(len(item.disks) for item in chosen), yes)
     actor = f"{getuser()}@{gethostname()}"

@@ -8,7 +8,7 @@ import click
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.edited_file import write_output
 from reconciler.cli.follow import watch
-from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+from reconciler.cli.options import FILE, format_option, project_options
 from reconciler.state.machine_history import MachineHistory
 from reconciler.state.runs import RunKind, Runs
 from reconciler.views.console import console
@@ -24,17 +24,13 @@ _ALL: tuple[RunKind, ...] = (*_BY_PEOPLE, "unattended")
 @click.group(invoke_without_command=True)
 @click.option("--limit", default=_MOST, show_default=True, type=click.IntRange(min=1))
 @click.option("--all", "everything", is_flag=True, help="Also what the server began by itself.")
-@repo_option
-@ref_option
-@state_option
+@project_options
 @format_option
 @click.pass_context
-def runs(  # noqa: PLR0913, PLR0917 - one argument per option
+def runs(
     context: click.Context,
+    project: Project,
     limit: int,
-    repo: str,
-    ref: str | None,
-    state: Path,
     output_format: str,
     *,
     everything: bool,
@@ -47,7 +43,7 @@ def runs(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright runs show 20261128-1830
       rackwright runs export --csv runs.csv
     """  # noqa: D301 - \b keeps click from reflowing the list
-    project = context.obj = Project(repo, ref, state)
+    context.obj = project
     if context.invoked_subcommand is not None:
         return
     found = Runs(project.database).newest(limit, _ALL if everything else _BY_PEOPLE)
@@ -99,7 +95,7 @@ def watch_run(project: Project, run_id: str, output_format: str) -> int:
     "--csv",
     "file",
     required=True,
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Where to write; - for standard output.",
 )

@@ -6,13 +6,14 @@ from pathlib import Path
 import click
 
 from reconciler.cli.edited_file import write_output
+from reconciler.cli.options import FILE
 from specs.schema import json_schema
 
 
 @click.command()
 @click.option(
     "--out",
-    type=click.Path(dir_okay=False, path_type=Path),
+    type=FILE,
     metavar="FILE",
     help="Write the schema here instead, replacing what is there.",
 )

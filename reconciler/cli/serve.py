@@ -7,32 +7,22 @@ from pathlib import Path
 import click
 
 from reconciler.app.follow_git import GitFollower, log_held
-from reconciler.app.preflight import require_able_to_serve
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.log import configure_log
-from reconciler.cli.options import boot_files_option, ref_option, repo_option, state_option
+from reconciler.cli.options import boot_files_option, project_options
+from reconciler.cli.serving import configure_log, require_able_to_serve
 from reconciler.loop.reconcile import SERVER
 from reconciler.server.service import Service, ServiceSettings
 from reconciler.state.database import BRIEF, open_database
 
 
 @click.command()
-@repo_option
-@ref_option
-@state_option
+@project_options
 @boot_files_option
 @click.option("--http-port", default=8080, show_default=True, help="Boot files; plain HTTP.")
 @click.option("--https-port", default=8443, show_default=True, help="Agents; mutual TLS.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
-def serve(  # noqa: PLR0913, PLR0917 - one argument per option
-    repo: str,
-    ref: str | None,
-    state: Path,
-    boot_files: Path,
-    http_port: int,
-    https_port: int,
-    *,
-    log_json: bool,
+def serve(
+    project: Project, boot_files: Path, http_port: int, https_port: int, *, log_json: bool
 ) -> int:
     """Run the control plane: netboot, agents and the reconcile loop, until interrupted.
 
@@ -45,13 +35,13 @@ def serve(  # noqa: PLR0913, PLR0917 - one argument per option
     require_able_to_serve(boot_files)
     configure_log(json=log_json)
     settings = ServiceSettings(
-        state=state,
+        state=project.state,
         boot_files=boot_files,
         http_port=http_port,
         https_port=https_port,
         unattended=True,
     )
-    asyncio.run(_serve(Project(repo, ref, state), settings))
+    asyncio.run(_serve(project, settings))
     return 0
 
 

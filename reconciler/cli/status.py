@@ -1,21 +1,12 @@
 """``rackwright status``: every machine, wanted and observed."""
 
+from dataclasses import asdict
 from json import dumps
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.cli.options import (
-    condition_option,
-    format_option,
-    group_option,
-    ref_option,
-    repo_option,
-    search_option,
-    select_option,
-    state_option,
-)
+from reconciler.cli.options import format_option, project_options, select_option
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -26,19 +17,25 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@repo_option
-@ref_option
-@state_option
+@project_options
 @select_option
-@group_option
-@search_option
-@condition_option
+@click.option(
+    "--group", default="", metavar="PATH", help="Only machines of this group and all below it."
+)
+@click.option(
+    "--search", default="", metavar="TEXT", help="Only machines whose names have TEXT in them."
+)
+@click.option(
+    "--condition",
+    "conditions",
+    multiple=True,
+    type=click.Choice(["Ready", "Reconciling", "Stalled", "Unknown"], case_sensitive=False),
+    help="Only machines in this condition; can be given several times.",
+)
 @click.option("--full", is_flag=True, help="Show every machine instead of a screenful.")
 @format_option
 def status(  # noqa: PLR0913, PLR0917 - one argument per option
-    repo: str,
-    ref: str | None,
-    state: Path,
+    project: "Project",
     select: str,
     group: str,
     search: str,
@@ -63,10 +60,9 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
     Exit code 0 when every machine that is meant is Ready; else 1, also when none is meant.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.machine_selection import MachineFilter, why_none  # noqa: PLC0415
-    from reconciler.app.project import Project, utc_now  # noqa: PLC0415
+    from reconciler.app.project import utc_now  # noqa: PLC0415
     from reconciler.app.status import fleet_status  # noqa: PLC0415
 
-    project = Project(repo, ref, state)
     held = project.hold()
     now = utc_now()
     wanted = MachineFilter(select, group, search)
@@ -95,10 +91,9 @@ def _print(
     from reconciler.views.console import console  # noqa: PLC0415 - likewise
     from reconciler.views.status_text import (  # noqa: PLC0415 - likewise
         MOST_MACHINES,
-        fault_lines,
         full_lines,
+        heading,
         status_lines,
-        summary_line,
     )
     from reconciler.views.untrusted import for_terminal  # noqa: PLC0415 - likewise
 
@@ -107,8 +102,7 @@ def _print(
         for line in (f"held at {project.describe}", f"because {held}"):
             screen.print(Text("\n".join(map(for_terminal, line.splitlines())), style="yellow"))
     if full and len(found.machines) > MOST_MACHINES:
-        screen.print(summary_line(found))
-        for part in fault_lines(found, now):
+        for part in heading(found, now):
             screen.print(part)
         click.echo("\n".join(full_lines(found.machines, now)))
     else:
@@ -127,14 +121,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "counts": dict(found.counts),
         "unknownMacs": list(found.unknown_macs),
         "faults": [
-            {
-                "subject": each.subject,
-                "code": each.code,
-                "cause": each.cause,
-                "since": each.since.isoformat(),
-                "at": each.at.isoformat(),
-                "times": each.times,
-            }
+            {**asdict(each), "since": each.since.isoformat(), "at": each.at.isoformat()}
             for each in found.faults
         ],
     }

@@ -2,10 +2,17 @@
 
 from json import dumps
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from reconciler.cli.options import format_option, ref_option, repo_option, state_option
+from reconciler.errors import ReconcilerError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from specs.diagnostics.diagnostic import Diagnostic
 
 
 @click.command()
@@ -26,18 +33,12 @@ def validate(
     """
     if paths:
         return _validate_files(paths, Path(repo), ref, state, output_format)
-    from reconciler.compiled.cache import FleetCache  # noqa: PLC0415
+    from reconciler.compiled.cache import FleetCache  # noqa: PLC0415 - not needed for --help
     from reconciler.compiled.file_check import check_source  # noqa: PLC0415
     from reconciler.compiled.source import files_of_tree  # noqa: PLC0415
-    from reconciler.errors import ReconcilerError  # noqa: PLC0415
     from reconciler.git.location import open_source  # noqa: PLC0415
     from reconciler.views.busy import busy  # noqa: PLC0415
-    from reconciler.views.console import console  # noqa: PLC0415 - not needed for --help
-    from reconciler.views.diagnostic_list import (  # noqa: PLC0415
-        count,
-        print_problems,
-        problems_document,
-    )
+    from reconciler.views.diagnostic_list import count  # noqa: PLC0415
 
     source = open_source(repo, ref, cache=state / "sources")
     if not source.files:
@@ -49,10 +50,9 @@ def validate(
     with busy(f"checking {len(source.files):,} files"):
         found = check_source(files_of_tree(source), FleetCache.of_state(state))
     diagnostics = found.diagnostics
+    _print(diagnostics, source.revision, output_format)
     if output_format == "json":
-        click.echo(dumps(problems_document(diagnostics, source.revision), indent=2))
         return 0 if found.valid else 1
-    print_problems(console(), diagnostics)
     where = f"{len(source.files):,} file(s), {source.describe}"
     if not found.valid:
         click.echo(f"\n{count(diagnostics)} in {where}")
@@ -85,16 +85,9 @@ def _validate_files(
         source, place, name = files_of_revision(revision), revision.describe, revision.commit.id
     found = check_files(source, files, FleetCache.of_state(state))
     broken = found.elsewhere or any(each.severity == "error" for each in found.diagnostics)
+    _print(found.diagnostics, name, output_format)
     if output_format == "json":
-        from reconciler.views.diagnostic_list import problems_document  # noqa: PLC0415
-
-        click.echo(dumps(problems_document(found.diagnostics, name), indent=2))
         return 1 if broken else 0
-    if found.diagnostics:
-        from reconciler.views.console import console  # noqa: PLC0415
-        from reconciler.views.diagnostic_list import print_problems  # noqa: PLC0415
-
-        print_problems(console(), found.diagnostics)
     if found.elsewhere:
         click.echo(
             f"{found.elsewhere:,} error(s) in other files: see `rackwright validate` of the whole"
@@ -102,3 +95,17 @@ def _validate_files(
     verdict = "not valid" if broken else "valid"
     click.echo(f"{verdict}: {len(paths):,} file(s) on {place}")
     return 1 if broken else 0
+
+
+def _print(diagnostics: "Sequence[Diagnostic]", revision: str, output_format: str) -> None:
+    from reconciler.views.diagnostic_list import (  # noqa: PLC0415 - Rich is slow to load
+        print_problems,
+        problems_document,
+    )
+
+    if output_format == "json":
+        click.echo(dumps(problems_document(diagnostics, revision), indent=2))
+    elif diagnostics:
+        from reconciler.views.console import console  # noqa: PLC0415
+
+        print_problems(console(), diagnostics)

@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.loop.budgets import Limit
-from reconciler.planning.scenario_work import CONTACT_MAX_AGE
 from reconciler.state.observed import Capture, ObservedMachine
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
@@ -26,6 +25,9 @@ SILENCE = timedelta(minutes=10)
 """An agent at work says something every second; after this long nobody knows what it does."""
 WAKE_INTERVAL = timedelta(seconds=20)
 """A NIC whose link still negotiates misses the packet, so it is sent again and again."""
+CONTACT_MAX_AGE = timedelta(seconds=40)
+"""After this long, an agent that asked for work is no longer taken to be there: it asks at least
+every 25 seconds."""
 QUARANTINE_LOOK = timedelta(seconds=5)
 """Between looks whether a person, by another process, has ended a quarantine."""
 MAX_ATTEMPTS = 5
@@ -161,7 +163,7 @@ def _armed(status: OperationStatus, seen: ObservedMachine, now: datetime) -> Out
         )
     if now <= expiry:
         contact = seen.ramdisk_contact
-        gone = contact + timedelta(seconds=CONTACT_MAX_AGE) if contact else now
+        gone = contact + CONTACT_MAX_AGE if contact else now
         if now < gone:
             return WaitUntil(min(gone, expiry + _MOMENT))
         return Wake(status, min(now + WAKE_INTERVAL, expiry + _MOMENT))

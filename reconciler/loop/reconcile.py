@@ -35,9 +35,8 @@ from reconciler.loop.decide import (
 from reconciler.loop.queue import ReconcileQueue, Urgency
 from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.estimate import budget_of
-from reconciler.planning.next_change import next_change
 from reconciler.planning.plan import plan_of
-from reconciler.planning.planner import plan_machines
+from reconciler.planning.planner import next_change, plan_machines
 from reconciler.state.boots import Boots
 from reconciler.state.database import Database
 from reconciler.state.faults import Faults

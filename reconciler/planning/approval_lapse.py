@@ -53,7 +53,7 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
     if hold is not None:
         return f"the machine is {held_because(hold)}"
     if operation.destructive and (kept := protected(view, scenario)):
-        return kept.reason
+        return kept[0]
     return _changed(view, scenario, operation)
 
 

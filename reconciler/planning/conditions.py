@@ -10,8 +10,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from reconciler.planning.item import RISKS, PlanItem, Risk
-from reconciler.planning.planner import History
-from reconciler.planning.renames import former_name
+from reconciler.planning.planner import History, former_name
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
@@ -96,7 +95,8 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     condition: Condition
     since: datetime | None
     if running is not None:
-        condition, reason, since = _running(running)
+        condition, since = "Reconciling", running.at
+        reason = f"{running.operation.kind}: {running.state}"
         if seen.quarantine and running.state is not OperationState.STARTED:
             condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
     elif item is None:
@@ -126,10 +126,6 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         group_display_name=desired.group_display_names.get(machine.group, ""),
         scenario_display_name=desired.scenarios[newest.scenario].display_name if newest else "",
     )
-
-
-def _running(status: OperationStatus) -> tuple[Condition, str, datetime]:
-    return "Reconciling", f"{status.operation.kind}: {status.state}", status.at
 
 
 def _planned(item: PlanItem) -> tuple[Condition, str]:
@@ -168,20 +164,6 @@ class FleetStatus(NamedTuple):
         return sum(self.counts.values())
 
 
-class GroupSummary(NamedTuple):
-    """How many machines of a group, or of several below a common ancestor, stand how."""
-
-    place: str
-    """The group; with ``/**`` where groups below it are counted too."""
-    counts: Mapping[Condition, int]
-    """Every condition is there."""
-
-    @property
-    def machines(self) -> int:
-        """Return the number of machines."""
-        return sum(self.counts.values())
-
-
 def count_conditions(states: Iterable[MachineCondition]) -> dict[Condition, int]:
     """Return the number of machines in each condition; every condition is there."""
     counts: dict[Condition, int] = dict.fromkeys(CONDITIONS, 0)
@@ -190,10 +172,13 @@ def count_conditions(states: Iterable[MachineCondition]) -> dict[Condition, int]
     return counts
 
 
-def group_summaries(states: Iterable[MachineCondition], most: int) -> tuple[GroupSummary, ...]:
-    """Return the machines counted by group, at most ``most`` rows: deep groups by their ancestors.
+def count_by_group(
+    states: Iterable[MachineCondition], most: int
+) -> dict[str, dict[Condition, int]]:
+    """Return the machines counted by group and condition, at most ``most`` groups.
 
-    All are counted at one depth, the deepest at which the rows fit.
+    All are counted at one depth, the deepest at which the rows fit; a name ends with
+    ``/**`` where groups below it are counted too.
     """
     by_group: dict[str, list[MachineCondition]] = {}
     for state in states:
@@ -204,13 +189,12 @@ def group_summaries(states: Iterable[MachineCondition], most: int) -> tuple[Grou
     rows: dict[str, list[str]] = {}
     for group in sorted(by_group):
         rows.setdefault(_above(group, depth), []).append(group)
-    return tuple(
-        GroupSummary(
-            place if groups == [place] else f"{place}/**".removeprefix("/"),
-            count_conditions(state for group in groups for state in by_group[group]),
+    return {
+        place if groups == [place] else f"{place}/**".removeprefix("/"): count_conditions(
+            state for group in groups for state in by_group[group]
         )
         for place, groups in rows.items()
-    )
+    }
 
 
 def _above(group: str, depth: int) -> str:

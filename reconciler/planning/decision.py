@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
+from reconciler.planning.item import Finding, PlanItem, Risk
 from reconciler.state.operation import (
     Instructions,
     Operation,
@@ -12,7 +12,7 @@ from reconciler.state.operation import (
     identities_of,
     operation_id,
 )
-from specs.fleet import CompiledMachine, Origin
+from specs.fleet import Assignment, CompiledMachine
 
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity
@@ -55,45 +55,47 @@ class Work:
         )
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What a ``PlanItem`` says besides the machine; the fields are the same."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision(Finding):
+    """What is found of a machine, and the work that follows."""
 
-    risk: Risk
-    action: str
-    reason: str
-    cause: Origin | None
     work: Work | None = None
     """What ``apply`` would have done."""
     running: Operation | None = None
     """What is under way already."""
-    disks: tuple[DiskFacts, ...] = ()
-    spared: tuple[str, ...] = ()
-    images: tuple[ImageChange, ...] = ()
-    observed_at: datetime | None = None
-    unblock: str = ""
-    seconds: int = 0
 
-    def item(
-        self, machine: CompiledMachine, formerly: str = "", group_display_name: str = ""
-    ) -> PlanItem:
+    def item(self, machine: CompiledMachine, formerly: str, group_display_name: str) -> PlanItem:
         """Return the item about a machine, whose hardware may have had another name."""
         return PlanItem(
             machine=machine.name,
             group=machine.group,
+            operation=self.running if self.work is None else self.work.on(machine),
+            running=self.running is not None,
+            formerly=formerly,
+            display_name=machine.display_name,
+            group_display_name=group_display_name,
             risk=self.risk,
             action=self.action,
             reason=self.reason,
             cause=self.cause,
-            operation=self.running if self.work is None else self.work.on(machine),
-            running=self.running is not None,
             disks=self.disks,
             spared=self.spared,
             images=self.images,
             observed_at=self.observed_at,
             unblock=self.unblock,
             seconds=self.seconds,
-            formerly=formerly,
-            display_name=machine.display_name,
-            group_display_name=group_display_name,
         )
+
+
+def blocked(
+    assignment: Assignment, reason: str, observed_at: datetime | None, unblock: str
+) -> Decision:
+    """Return that an assignment waits for something, and what a person can do about it."""
+    return Decision(
+        risk=Risk.BLOCKED,
+        action=assignment.scenario,
+        reason=reason,
+        cause=assignment.origin,
+        observed_at=observed_at,
+        unblock=unblock,
+    )

@@ -18,14 +18,6 @@ _ABSENT, _PRESENT = "absent", "present"
 
 
 @dataclass(frozen=True, slots=True)
-class ItemChange:
-    """Work on the same machine that both plans have, but not the same work."""
-
-    before: PlanItem
-    after: PlanItem
-
-
-@dataclass(frozen=True, slots=True)
 class FieldChange:
     """A field of machines whose effective value differs, and on how many in the same way."""
 
@@ -40,15 +32,14 @@ class FieldChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What merging ``ours`` would change of what is planned now."""
+    """What merging our revision would change of what is planned now."""
 
-    ours: Plan
-    base: Plan
     introduced: Plan
-    """What only our plan has, and what it has otherwise (``changed``)."""
+    """What only our plan has, and what it has otherwise (``changed``); its revision is ours."""
     resolved: Plan
-    """What only the base's plan has."""
-    changed: tuple[ItemChange, ...]
+    """What only the base's plan has; its revision is the base's."""
+    changed: tuple[tuple[PlanItem, PlanItem], ...]
+    """Work on the same machine that both plans have, but not the same work: before and after."""
     fields: tuple[FieldChange, ...]
 
     @property
@@ -63,17 +54,15 @@ def difference(
     """Compare two plans that were made from the same observations."""
     before = _by_work(base.items)
     introduced: list[PlanItem] = []
-    changed: list[ItemChange] = []
+    changed: list[tuple[PlanItem, PlanItem]] = []
     for key, item in _by_work(ours.items).items():
         known = before.pop(key, None)
         if known is None:
             introduced.append(item)
         elif (known.line, known.reason) != (item.line, item.reason):
             introduced.append(item)
-            changed.append(ItemChange(known, item))
+            changed.append((known, item))
     return Difference(
-        ours=ours,
-        base=base,
         introduced=plan_of(ours.revision, ours.made_at, introduced, ours.budget),
         resolved=plan_of(base.revision, base.made_at, before.values(), base.budget),
         changed=tuple(changed),

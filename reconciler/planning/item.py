@@ -79,33 +79,41 @@ class ImageChange(NamedTuple):
     display_name: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class PlanItem:
-    """What the plan says about one machine, or about a document that concerns no machine.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What is said of a machine or a document, whichever it is.
 
-    ``operation`` is what ``apply`` will have done; None where nothing can be done.
     ``spared`` names the disks of a destructive item that stay as they are.
     """
 
-    machine: str
-    group: str
     risk: Risk
     action: str
     reason: str
     cause: Origin | None
-    operation: "Operation | None" = None
-    running: bool = False
-    """The operation is under way already; ``apply`` only watches it."""
     disks: tuple[DiskFacts, ...] = ()
     spared: tuple[str, ...] = ()
     images: tuple[ImageChange, ...] = ()
     observed_at: datetime | None = None
     unblock: str = ""
     """What a person can do about a blocked item, as a sentence without its full stop."""
-    subject: str = ""
-    """The document that the item is about where ``machine`` is empty: ``Package nginx``."""
     seconds: int = 0
     """Estimate of how long the machine is at work; 0 where there is nothing to go by."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PlanItem(Finding):
+    """What the plan says about one machine, or about a document that concerns no machine.
+
+    ``operation`` is what ``apply`` will have done; None where nothing can be done.
+    """
+
+    machine: str
+    group: str
+    operation: "Operation | None" = None
+    running: bool = False
+    """The operation is under way already; ``apply`` only watches it."""
+    subject: str = ""
+    """The document that the item is about where ``machine`` is empty: ``Package nginx``."""
     formerly: str = ""
     """The name that the machine's hardware was last known by, where that is another one."""
     display_name: str = ""

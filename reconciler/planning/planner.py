@@ -5,33 +5,23 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from agent.wire.step import InspectDisks
-from reconciler.planning.decision import Decision, Work
+from reconciler.planning.decision import Decision, blocked
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
-from reconciler.planning.renames import former_name
-from reconciler.planning.scenario_work import (
-    Blocked,
-    Disputed,
-    Incomplete,
-    MachineView,
-    work_for,
-)
+from reconciler.planning.scenario_work import Disputed, MachineView, work_for
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Capture, Observed, ObservedMachine
-from reconciler.state.operation import INSPECTION, OperationStatus
+from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, ENDED, OperationState
 from specs.fleet import (
     Assignment,
     CompiledFleet,
     CompiledHold,
     CompiledMachine,
-    CompiledScenario,
     Origin,
 )
 
-INSPECTION_TIMEOUT = 30 * 60
 _NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
 History = Mapping[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]
 """By machine, its operations and those that another machine may have had instead."""
@@ -126,6 +116,20 @@ def history_of(fleet: FleetHardware, operations: Iterable[OperationStatus]) -> H
     }
 
 
+def former_name(name: str, seen: ObservedMachine, operations: Iterable[OperationStatus]) -> str:
+    """Return what the machine ``name`` was called before; empty where it has kept its name.
+
+    That is the newest name that an observation or an operation of its hardware carries:
+    once something is heard under the new name, the rename is history.
+    """
+    known = seen.known_as
+    newest, at = known or ("", None)
+    for status in operations:
+        if at is None or at < status.at:
+            newest, at = status.operation.machine, status.at
+    return "" if newest == name else newest
+
+
 def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
     """Yield what concerns no machine: documents that nothing here acts on yet."""
     for document in desired.unsupported:
@@ -158,14 +162,14 @@ def _decisions(desired: CompiledFleet, view: MachineView) -> list[Decision]:
     if view.seen.quarantine and machine.assignments:
         reason = f"quarantined: {view.seen.quarantine}"
         unblock = f"Find out who used it, then say `rackwright clear {machine.name}`"
-        return [_blocked(machine.assignments[0], reason, view.seen.last_seen, unblock)]
+        return [blocked(machine.assignments[0], reason, view.seen.last_seen, unblock)]
     pending: str | None = None
     decisions: list[Decision] = []
     for assignment in machine.assignments:
         if pending:
             waits = f"waits for {pending} on this machine"
             unblock = f"Nothing to do: it follows once {pending} is done"
-            decisions.append(_blocked(assignment, waits, view.seen.last_seen, unblock))
+            decisions.append(blocked(assignment, waits, view.seen.last_seen, unblock))
             continue
         decision = _assignment_decision(desired, view, assignment)
         if decision is not None:
@@ -177,22 +181,22 @@ def _decisions(desired: CompiledFleet, view: MachineView) -> list[Decision]:
 def _assignment_decision(
     desired: CompiledFleet, view: MachineView, assignment: Assignment
 ) -> Decision | None:
-    scenario = desired.scenarios[assignment.scenario]
     earlier = _latest(view, assignment)
     if earlier is not None:
         if earlier.state is OperationState.VERIFIED:
             return _convergence(view, assignment, earlier)
-        return _blocked(
+        return blocked(
             assignment,
             f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
             "new run token",
             view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
         )
-    held = hold_of(desired, view)
-    if held is not None:
-        return _held(view, assignment, held)
-    return _ambiguous(view, assignment) or _new_work(desired.revision, view, assignment, scenario)
+    return (
+        _held(desired, view, assignment)
+        or _ambiguous(view, assignment)
+        or work_for(desired.revision, view, assignment, desired.scenarios[assignment.scenario])
+    )
 
 
 def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:
@@ -200,7 +204,7 @@ def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:
     for status, owners in ((each.status, each.owners) for each in view.disputed):
         operation = status.operation
         if (operation.scenario, operation.run) == (assignment.scenario, assignment.run):
-            return _blocked(
+            return blocked(
                 assignment,
                 f"RW750: operation {operation.op_id[:12]} ({status.state}) was for hardware "
                 f"{operation.hardware}, and {' and '.join(owners)} share it",
@@ -219,9 +223,12 @@ def hold_of(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
     return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
 
 
-def _held(view: MachineView, assignment: Assignment, hold: CompiledHold) -> Decision:
-    """Return the blocked item; its cause is the hold, not the wish that it keeps waiting."""
-    decision = _blocked(
+def _held(desired: CompiledFleet, view: MachineView, assignment: Assignment) -> Decision | None:
+    """Return the item of a hold; its cause is the hold, not the wish that it keeps waiting."""
+    hold = hold_of(desired, view)
+    if hold is None:
+        return None
+    decision = blocked(
         assignment,
         held_because(hold),
         view.seen.last_seen,
@@ -288,7 +295,7 @@ def _convergence(
         drift.append(f"it lacks the address {', '.join(missing)}")
     if not drift:
         return None
-    return _blocked(
+    return blocked(
         assignment,
         f"drift: {'; '.join(drift)}. A new run token installs it anew",
         heard.at,
@@ -304,67 +311,6 @@ def _superseded(view: MachineView, done: OperationStatus) -> bool:
         and status.operation.destructive
         for status in view.operations
     )
-
-
-def _new_work(
-    revision: str, view: MachineView, assignment: Assignment, scenario: CompiledScenario
-) -> Decision:
-    outcome = work_for(view, assignment, scenario)
-    if isinstance(outcome, Blocked):
-        return _blocked(assignment, outcome.reason, view.seen.last_seen, outcome.unblock)
-    if isinstance(outcome, Incomplete):
-        return Decision(
-            risk=Risk.UNKNOWN,
-            action="inspect",
-            reason=outcome.reason,
-            cause=assignment.origin,
-            work=_inspection(revision, view),
-            observed_at=view.seen.last_seen,
-        )
-    work = Work(
-        kind=outcome.kind,
-        scenario=scenario.name,
-        run=assignment.run,
-        inputs=(scenario.digest, *(image.manifest for image in outcome.images)),
-        revision=revision,
-        steps=outcome.steps,
-        disks=outcome.disks,
-        proof=outcome.proof,
-        timeout_seconds=scenario.timeout_seconds,
-    )
-    return Decision(
-        risk=outcome.risk,
-        action=outcome.kind,
-        reason=outcome.reason,
-        cause=assignment.origin,
-        work=work,
-        disks=outcome.facts,
-        spared=outcome.spared,
-        images=outcome.images,
-        seconds=outcome.seconds,
-        observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
-    )
-
-
-def _inspection(revision: str, view: MachineView) -> Work:
-    return Work(
-        kind="inspect",
-        scenario=INSPECTION,
-        run=str(_inspections(view) + 1),
-        inputs=(),
-        revision=revision,
-        steps=(InspectDisks(),),
-        disks=(),
-        proof=False,
-        timeout_seconds=INSPECTION_TIMEOUT,
-    )
-
-
-def _inspections(view: MachineView) -> int:
-    """Return the highest run of an inspection so far."""
-    earlier = (*view.operations, *(each.status for each in view.disputed))
-    runs = [each.operation.run for each in earlier if each.operation.scenario == INSPECTION]
-    return max((int(run) for run in runs if run.isdecimal()), default=0) if runs else 0
 
 
 def _under_way(machine: CompiledMachine, status: OperationStatus) -> Decision:
@@ -390,17 +336,19 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> Decision:
     )
 
 
-def _blocked(
-    assignment: Assignment,
-    reason: str,
-    observed_at: datetime | None,
-    unblock: str,
-) -> Decision:
-    return Decision(
-        risk=Risk.BLOCKED,
-        action=assignment.scenario,
-        reason=reason,
-        cause=assignment.origin,
-        observed_at=observed_at,
-        unblock=unblock,
-    )
+def next_change(
+    fleet: CompiledFleet, machine: CompiledMachine, seen: ObservedMachine, now: datetime
+) -> datetime | None:
+    """Return the next time at which the machine's plan may be another; None if never.
+
+    Time enters a plan by the age of reports and by the ends of holds, nowhere else.
+    """
+    max_age = timedelta(seconds=fleet.settings.observation_max_age_seconds)
+    times = [hold.until for hold in fleet.holds if hold.name in machine.holds]
+    # A report as old as it may be is too old in the next moment.
+    times += [
+        each.at + max_age + timedelta(microseconds=1)
+        for each in (seen.ramdisk, seen.installed)
+        if each
+    ]
+    return min((time for time in times if time > now), default=None)

@@ -7,12 +7,12 @@ from typing import assert_never
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
-from reconciler.planning.disk_choice import choose_disk, describe
-from reconciler.planning.disk_history import image_on, last_backup
+from reconciler.planning.decision import Decision, Work, blocked
+from reconciler.planning.disks import choose_disk, describe, image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
 from reconciler.planning.item import DiskFacts, ImageChange, Risk
 from reconciler.state.observed import Capture, ObservedImage, ObservedMachine
-from reconciler.state.operation import OperationKind, OperationStatus
+from reconciler.state.operation import INSPECTION, OperationKind, OperationStatus
 from specs.fleet import (
     PROTECT,
     Assignment,
@@ -27,9 +27,9 @@ from specs.fleet import (
     UnsupportedStep,
 )
 
-CONTACT_MAX_AGE = 40
-"""Seconds after which an agent that asked for work is no longer taken to be there: it asks
-at least every 25."""
+INSPECTION_TIMEOUT = 30 * 60
+Refusal = tuple[str, str]
+"""Why the work waits for a person or another operation, and what a person can do about it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,73 +76,80 @@ class MachineView:
 
 
 @dataclass(frozen=True, slots=True)
-class Blocked:
-    """The work cannot be planned; a person or another operation must act."""
-
-    reason: str
-    unblock: str
-    """What a person can do about it, as a sentence without its full stop."""
-
-
-@dataclass(frozen=True, slots=True)
-class Incomplete:
-    """The work cannot be planned before the machine's disks are known."""
-
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class ScenarioWork:
-    """The planned work."""
-
-    kind: OperationKind
-    risk: Risk
-    reason: str
-    steps: tuple[Step, ...]
-    disks: tuple[DiskIdentity, ...]
-    facts: tuple[DiskFacts, ...]
-    spared: tuple[str, ...]
-    images: tuple[ImageChange, ...]
-    seconds: int
-    """Estimate; 0 where there is nothing to go by."""
-    proof: bool
-    """A system with an identity of its own boots afterwards, and its agent must say so."""
-
-
-@dataclass(frozen=True, slots=True)
 class _Target:
     """One restore, decided: this image onto this disk."""
 
-    step: RestoreStep
     image: ObservedImage
     disk: Disk
     observed_at: datetime
 
 
 def work_for(
-    view: MachineView, assignment: Assignment, scenario: CompiledScenario
-) -> ScenarioWork | Blocked | Incomplete:
+    revision: str, view: MachineView, assignment: Assignment, scenario: CompiledScenario
+) -> Decision:
     """Return the work of ``scenario`` on this machine, or why there is none yet."""
+    targets = _refused(view, scenario) or _targets(view, scenario)
+    if isinstance(targets, str):
+        return _inspection(revision, view, assignment, targets)
+    if isinstance(targets, tuple):
+        reason, unblock = targets
+        return blocked(assignment, reason, view.seen.last_seen, unblock)
+    written = tuple(target.disk.identity for target in targets.values())
+    images = tuple(_change(view, target) for target in targets.values())
+    steps = [wire for step in scenario.steps for wire in _wire_steps(view, step, targets)]
+    kind = _kind(scenario)
+    return Decision(
+        risk=_risk(view, written),
+        action=kind,
+        reason=_reason(view, assignment, scenario),
+        cause=assignment.origin,
+        work=Work(
+            kind=kind,
+            scenario=scenario.name,
+            run=assignment.run,
+            inputs=(scenario.digest, *(image.manifest for image in images)),
+            revision=revision,
+            steps=(*steps, Finish(scenario.after)),
+            disks=written,
+            proof=scenario.after == "reboot" and any(step.identity == "apply" for step in targets),
+            timeout_seconds=scenario.timeout_seconds,
+        ),
+        disks=tuple(_facts(view, target) for target in targets.values()),
+        spared=_spared(view, written),
+        images=images,
+        seconds=restore_seconds(sum(image.used_bytes for image in images)) if images else 0,
+        observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
+    )
+
+
+def _refused(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
     if view.machine.unsupported:
-        return Blocked(
+        return (
             view.machine.unsupported,
             "Set a power driver that this version acts on: wake-on-lan or manual",
         )
     if scenario.unsupported:
-        return Blocked(
+        return (
             f"{scenario.name}: {scenario.unsupported}",
             f"Change the options or delivery of {scenario.name} ({scenario.position})",
         )
     if view.system_is_running and scenario.reboot == "never":
-        return Blocked(
-            f"the machine is running and scenario {scenario.name} has `reboot: never`; "
-            "shut it down first",
+        reason = f"the machine is running and scenario {scenario.name} has `reboot: never`"
+        return (
+            f"{reason}; shut it down first",
             "Shut the machine down, or let the scenario reboot it (`reboot: graceful`)",
         )
+    return None
+
+
+def _targets(
+    view: MachineView, scenario: CompiledScenario
+) -> dict[RestoreStep, _Target] | Refusal | str:
+    """Return what each restore writes where, or as ``_target`` why that cannot be said."""
     targets: dict[RestoreStep, _Target] = {}
     for step in scenario.steps:
         if isinstance(step, UnsupportedStep):
-            return Blocked(
+            return (
                 f"step {step.action} of {scenario.name}: {step.reason}",
                 f"Take the step out of {scenario.name} ({scenario.position})",
             )
@@ -151,82 +158,87 @@ def work_for(
             if not isinstance(target, _Target):
                 return target
             targets[step] = target
-    steps: list[Step] = []
-    for step in scenario.steps:
-        steps += _wire_steps(view, step, targets)
-    written = tuple(target.disk.identity for target in targets.values())
-    if len(set(written)) < len(written):
-        return Blocked(
+    if len({target.disk.identity for target in targets.values()}) < len(targets):
+        return (
             f"two steps of {scenario.name} would write the same disk",
             "Name another disk in one of the steps, by its serial or wwn",
         )
-    return ScenarioWork(
-        kind=_kind(scenario),
-        risk=_risk(view, written),
-        reason=_reason(view, assignment, scenario),
-        steps=(*steps, Finish(scenario.after)),
-        disks=written,
-        facts=tuple(_facts(view, target) for target in targets.values()),
-        spared=_spared(view, written),
-        images=tuple(_change(view, target) for target in targets.values()),
-        seconds=restore_seconds(sum(target.image.used_bytes for target in targets.values()))
-        if targets
-        else 0,
-        proof=scenario.after == "reboot" and any(step.identity == "apply" for step in targets),
-    )
+    return targets
 
 
 def _target(
     view: MachineView, scenario: CompiledScenario, step: RestoreStep
-) -> _Target | Blocked | Incomplete:
+) -> _Target | Refusal | str:
+    """Return what a step writes where; as text why the disks have to be looked at before."""
     kept = protected(view, scenario)
     if kept is not None:
         return kept
     known = view.seen.disks
     if known is None:
-        return Incomplete("its disks were never seen")
+        return "its disks were never seen"
     if view.now - known.at > view.max_age:
-        return Incomplete(f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC")
+        return f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC"
     image = view.images.get(step.image)
     if image is None:
-        return Blocked(
+        return (
             f"image {step.image} has not been captured yet",
             f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine",
         )
     if not image.usable:
-        return Blocked(
+        return (
             f"image {image.name} is not usable: {image.problem}",
             "Repair the golden machine and capture the image again, with a new run token",
         )
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
-        return Blocked(disk, f"Name the disk in {scenario.name}, or repair it in the machine")
+        return disk, f"Name the disk in {scenario.name}, or repair it in the machine"
     misfit = _misfit(image, disk)
     if misfit:
-        return Blocked(misfit, "Name another disk, or an image that fits it")
-    return _Target(step, image, disk, known.at)
+        return misfit, "Name another disk, or an image that fits it"
+    return _Target(image, disk, known.at)
 
 
-def protected(view: MachineView, scenario: CompiledScenario) -> Blocked | None:
+def protected(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
     """Return why the machine's disks may not be overwritten; None where they may."""
     if view.machine.protect:
-        return Blocked(
+        origin = view.machine.origins.get(PROTECT)
+        where = f" at {origin.position}" if origin else ""
+        return (
             f"the machine is protected, and {scenario.name} would overwrite its disk",
-            _unprotect(view.machine),
+            f"Write `protect: false`{where} instead, if the machine may be overwritten",
         )
     if view.machine.protect is None and view.seen.protected_at:
-        return Blocked(
-            f"the machine was protected at {view.seen.protected_at}, which nothing takes back, "
-            f"and {scenario.name} would overwrite its disk",
+        reason = f"the machine was protected at {view.seen.protected_at}, which nothing takes back"
+        return (
+            f"{reason}, and {scenario.name} would overwrite its disk",
             "Write `protect: false` for the machine, if it may be overwritten",
         )
     return None
 
 
-def _unprotect(machine: CompiledMachine) -> str:
-    origin = machine.origins.get(PROTECT)
-    where = f" at {origin.position}" if origin else ""
-    return f"Write `protect: false`{where} instead, if the machine may be overwritten"
+def _inspection(revision: str, view: MachineView, assignment: Assignment, reason: str) -> Decision:
+    """Return the look at the disks that has to come first, as the run after the last such look."""
+    earlier = (*view.operations, *(each.status for each in view.disputed))
+    runs = [each.operation.run for each in earlier if each.operation.scenario == INSPECTION]
+    last = max((int(run) for run in runs if run.isdecimal()), default=0)
+    return Decision(
+        risk=Risk.UNKNOWN,
+        action="inspect",
+        reason=reason,
+        cause=assignment.origin,
+        work=Work(
+            kind="inspect",
+            scenario=INSPECTION,
+            run=str(last + 1),
+            inputs=(),
+            revision=revision,
+            steps=(InspectDisks(),),
+            disks=(),
+            proof=False,
+            timeout_seconds=INSPECTION_TIMEOUT,
+        ),
+        observed_at=view.seen.last_seen,
+    )
 
 
 def _change(view: MachineView, target: _Target) -> ImageChange:

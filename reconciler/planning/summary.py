@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from posixpath import commonpath
 
 from reconciler.planning.groups import KEPT_IMAGES, KEPT_NAMES, PlanGroup, Reason, merged_reasons
 from reconciler.planning.item import RISKS, Risk
@@ -136,15 +137,4 @@ def _together(rows: Sequence[SummaryRow]) -> SummaryRow:
     if len(rows) == 1:
         return rows[0]
     groups = tuple(each for row in rows for each in row.members)
-    return SummaryRow(_ancestor([row.group for row in rows]), groups)
-
-
-def _ancestor(groups: Sequence[str]) -> str:
-    """Return the nearest common ancestor of group paths; empty for the root."""
-    paths = [group.split("/") for group in groups]
-    common = []
-    for parts in zip(*paths, strict=False):
-        if len(set(parts)) > 1:
-            break
-        common.append(parts[0])
-    return "/".join(common)
+    return SummaryRow(commonpath(row.group for row in rows), groups)

@@ -29,7 +29,8 @@ from reconciler.server.notifier import Notifier
 from reconciler.server.reported_hardware import contradiction
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
-from reconciler.trust.peer import AgentPeer, connected_agent
+from reconciler.trust.identity import AgentIdentity
+from reconciler.trust.tls import connected_agent
 from specs.fleet import CompiledMachine
 
 T = TypeVar("T")
@@ -104,7 +105,9 @@ class AgentApi:
             self._plane.reconciler.ask(machine.name)
         return web.Response(status=204)
 
-    def _refuse_foreign(self, peer: AgentPeer, machine: CompiledMachine, report: Report) -> None:
+    def _refuse_foreign(
+        self, peer: AgentIdentity, machine: CompiledMachine, report: Report
+    ) -> None:
         reason = contradiction(machine, self._plane.reconciler.hardware, report.hardware)
         if not reason:
             return
@@ -142,7 +145,7 @@ class AgentApi:
                 except TimeoutError:
                     return web.Response(status=204)
 
-    def _work_for(self, peer: AgentPeer, key: str) -> Work | None:
+    def _work_for(self, peer: AgentIdentity, key: str) -> Work | None:
         if peer.environment == "deploy-os":
             return self._plane.work(key)
         status = self._plane.reboot_wanted(key)
@@ -215,12 +218,12 @@ class AgentApi:
         self._plane.captures.record(operation, image, digest)
         return web.json_response({"digest": digest}, status=201)
 
-    def _at_work(self, peer: AgentPeer, operation: str, attempt: int) -> OperationStatus | None:
+    def _at_work(self, peer: AgentIdentity, operation: str, attempt: int) -> OperationStatus | None:
         if peer.environment != "deploy-os":
             return None
         return self._plane.started(self._plane.key_of_agent(peer.machine), operation, attempt)
 
-    def _ended(self, peer: AgentPeer, operation: str, event: OperationEvent) -> bool:
+    def _ended(self, peer: AgentIdentity, operation: str, event: OperationEvent) -> bool:
         statuses = self._plane.ledger.operations(op_id=operation)
         return any(
             status.operation.machine == peer.machine
@@ -229,7 +232,7 @@ class AgentApi:
             for status in statuses
         )
 
-    def _peer(self, request: web.Request, environment: str | None = None) -> AgentPeer:
+    def _peer(self, request: web.Request, environment: str | None = None) -> AgentIdentity:
         transport = request.transport
         connection = transport.get_extra_info("ssl_object") if transport else None
         try:
@@ -253,7 +256,7 @@ async def busy_as_unavailable(request: web.Request, handler: Handler) -> web.Str
         raise _refusal(web.HTTPServiceUnavailable, error.code, error.cause, error.action) from error
 
 
-def _overtaken(peer: AgentPeer, operation: str, attempt: int) -> web.HTTPException:
+def _overtaken(peer: AgentIdentity, operation: str, attempt: int) -> web.HTTPException:
     return _refusal(
         web.HTTPConflict,
         "RW536",

@@ -18,7 +18,7 @@ from reconciler.state.database import Database
 from reconciler.state.grants import Token
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
-from reconciler.trust import token as trust_token
+from reconciler.trust.token import new_token, token_digest
 from specs.fleet import CompiledMachine
 
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
@@ -238,10 +238,10 @@ class ControlPlane:
         )
 
     def _mint(self, status: OperationStatus, environment: str, lifetime: timedelta) -> str:
-        token = trust_token.mint()
+        token = new_token()
         self.grants.store_token(
             Token(
-                digest=token.digest,
+                digest=token_digest(token),
                 operation=status.operation.op_id,
                 attempt=status.attempt,
                 machine=status.operation.machine,
@@ -249,7 +249,7 @@ class ControlPlane:
                 expires=self.now() + lifetime,
             )
         )
-        return token.text
+        return token
 
     def _status(self, op_id: str) -> OperationStatus | None:
         return next(iter(self.ledger.operations(op_id=op_id)), None)

@@ -9,7 +9,6 @@ from reconciler.errors import TrustError
 from reconciler.server.control_plane import ControlPlane
 from reconciler.state.grants import Token
 from reconciler.trust.authority import Authority
-from reconciler.trust.identity import MAXIMUM_LIFETIME, Environment
 from reconciler.trust.token import token_digest
 
 log = structlog.get_logger(__name__)
@@ -35,19 +34,19 @@ class Enroller:
         token = self._plane.grants.token(token_digest(request.token))
         self._check(request, token, source)
         assert token is not None  # noqa: S101 - `_check` refused it otherwise
-        environment: Environment = "installed" if token.environment == "installed" else "deploy-os"
         now = self._plane.now()
         certificate = self._authority.sign_agent(
             request.csr,
             token.machine,
-            environment,
+            "installed" if token.environment == "installed" else "deploy-os",
             now,
-            MAXIMUM_LIFETIME[environment],
             self._new_serial(),
         )
         if not self._plane.grants.use_token(token.digest, token_digest(request.csr), now):
             self._alarm(token, source)
-        log.info("agent enrolled", machine=token.machine, environment=environment, source=source)
+        log.info(
+            "agent enrolled", machine=token.machine, environment=token.environment, source=source
+        )
         return Enrollment(
             machine=token.machine,
             certificate=certificate,

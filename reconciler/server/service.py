@@ -100,7 +100,7 @@ class Service:
         self._images = observed_images(self.store)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
-        credentials = self.authority.server_credentials([self.place.address], clock())
+        credentials = self.authority.server_credentials(self.place.address, clock())
         self._tls = server_context(credentials, self.authority.authority_pem)
         self._power = Power(self.place, clock)
         hardware = FleetHardware(fleet.machines.values()).prepare()

@@ -9,7 +9,6 @@ set its clock from the server's ``Date`` header.
 """
 
 import hashlib
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
@@ -23,9 +22,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from reconciler.errors import TrustError
-from reconciler.trust.identity import MAXIMUM_LIFETIME, AgentIdentity, Environment
+from reconciler.trust.identity import LIFETIME, AgentIdentity, Environment
 from reconciler.trust.private_directory import PrivateDirectory
-from reconciler.trust.server_address import subject_names
 
 _AUTHORITY_LIFETIME = timedelta(days=3650)
 _SERVER_LIFETIME = timedelta(days=365)
@@ -47,7 +45,6 @@ class ServerCredentials:
     certificate_path: Path
     key_path: Path
     pin: str
-    expires: datetime
 
 
 class Authority:
@@ -80,57 +77,48 @@ class Authority:
     @property
     def authority_pem(self) -> str:
         """The authority's certificate, the trust root of every agent."""
-        return self._certificate.public_bytes(serialization.Encoding.PEM).decode()
+        return _pem(self._certificate).decode()
 
-    def server_credentials(
-        self, addresses: Sequence[IPv4Address | str], now: datetime
-    ) -> ServerCredentials:
-        """Return the server's certificate for exactly ``addresses`` (IP addresses or DNS names).
+    def server_credentials(self, address: IPv4Address, now: datetime) -> ServerCredentials:
+        """Return the server's certificate for ``address``.
 
         The one on disk is kept while it fits and has more than 30 days left;
-        otherwise a new key and certificate replace it. Call it at start and daily.
-        Raises ``TrustError`` RW504 when an address cannot be certified.
+        otherwise a new key and certificate replace it.
         """
-        names = subject_names(addresses)
         self._refuse_outside_validity(now)
-        kept = self._kept_server_certificate()
-        if kept is None or not self._still_good(kept, names, now):
-            kept = self._issue_server(names, now)
+        name = x509.IPAddress(address)
+        kept = self._kept_server_certificate(name, now) or self._issue_server(name, now)
         return ServerCredentials(
             certificate_path=self._directory.path / "server.crt",
             key_path=self._directory.path / "server.key",
             pin=hashlib.sha256(kept.public_bytes(serialization.Encoding.DER)).hexdigest(),
-            expires=kept.not_valid_after_utc,
         )
 
-    def sign_agent(  # noqa: PLR0913, PLR0917 - each is one fact of the certificate
+    def sign_agent(
         self,
         csr_pem: str,
         machine: str,
         environment: Environment,
         now: datetime,
-        lifetime: timedelta,
         serial: int,
     ) -> str:
         """Return the PEM client certificate of ``machine`` for the key in ``csr_pem``.
 
-        Nothing but the key is taken from the request. ``lifetime`` is at most
-        ``MAXIMUM_LIFETIME`` of the environment. ``serial`` is a positive integer
+        Nothing but the key is taken from the request. ``serial`` is a positive integer
         below 2**159 that this authority never signed before.
         Raises ``TrustError``: RW505 for a malformed request, RW506 for a key that is
         not P-256, RW507 for a machine's name that a certificate cannot carry.
         """
-        if lifetime > MAXIMUM_LIFETIME[environment]:
-            raise ValueError(f"{lifetime} is too long for {environment}")
         self._refuse_outside_validity(now)
         key = _requested_key(csr_pem)
+        last = self._until(now + LIFETIME[environment])
         uri = x509.UniformResourceIdentifier(AgentIdentity(machine, environment).uri())
         certificate = self._signed(
-            _builder(machine, key, serial, now - _BACKDATED, self._until(now + lifetime))
+            _builder(machine, key, serial, now - _BACKDATED, last)
             .add_extension(x509.SubjectAlternativeName([uri]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
         )
-        return certificate.public_bytes(serialization.Encoding.PEM).decode()
+        return _pem(certificate).decode()
 
     def _refuse_outside_validity(self, now: datetime) -> None:
         first, last = self._certificate.not_valid_before_utc, self._certificate.not_valid_after_utc
@@ -146,50 +134,49 @@ class Authority:
     def _until(self, wanted: datetime) -> datetime:
         return min(wanted, self._certificate.not_valid_after_utc)
 
-    def _kept_server_certificate(self) -> x509.Certificate | None:
-        """Return the certificate on disk when it belongs to the key on disk."""
+    def _kept_server_certificate(
+        self, name: x509.IPAddress, now: datetime
+    ) -> x509.Certificate | None:
+        """Return the certificate on disk while it fits its key, this authority, name and time."""
         key_pem, pem = self._directory.read("server.key"), self._directory.read("server.crt")
         if key_pem is None or pem is None:
             return None
         try:
             key = serialization.load_pem_private_key(key_pem, password=None)
             certificate = x509.load_pem_x509_certificate(pem)
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            # Unlike the authority it holds nothing that cannot be made anew.
-            return None
-        return certificate if key.public_key() == certificate.public_key() else None
-
-    def _still_good(
-        self, certificate: x509.Certificate, names: tuple[x509.GeneralName, ...], now: datetime
-    ) -> bool:
-        try:
             certificate.verify_directly_issued_by(self._certificate)
             certified = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName)
-        except (ValueError, TypeError, InvalidSignature, x509.ExtensionNotFound):
-            return False
+        except (
+            ValueError,
+            TypeError,
+            UnsupportedAlgorithm,
+            InvalidSignature,
+            x509.ExtensionNotFound,
+        ):
+            # Unlike the authority it holds nothing that cannot be made anew.
+            return None
         renewal = certificate.not_valid_after_utc - _SERVER_RENEWAL
-        return (
-            set(certified.value) == set(names) and certificate.not_valid_before_utc <= now < renewal
+        fits = (
+            key.public_key() == certificate.public_key()
+            and list(certified.value) == [name]
+            and certificate.not_valid_before_utc <= now < renewal
         )
+        return certificate if fits else None
 
-    def _issue_server(self, names: tuple[x509.GeneralName, ...], now: datetime) -> x509.Certificate:
+    def _issue_server(self, name: x509.IPAddress, now: datetime) -> x509.Certificate:
         key = ec.generate_private_key(ec.SECP256R1())
         first = max(now - _BACKDATED_FOR_MACHINES, self._certificate.not_valid_before_utc)
+        last = self._until(now + _SERVER_LIFETIME)
         certificate = self._signed(
             _builder(
-                "rackwright server",
-                key.public_key(),
-                x509.random_serial_number(),
-                first,
-                self._until(now + _SERVER_LIFETIME),
+                "rackwright server", key.public_key(), x509.random_serial_number(), first, last
             )
-            .add_extension(x509.SubjectAlternativeName(names), critical=False)
+            .add_extension(x509.SubjectAlternativeName([name]), critical=False)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         )
         # A stop between the two leaves a pair that does not match: issued anew next time.
         self._directory.replace("server.key", _key_pem(key))
-        pem = certificate.public_bytes(serialization.Encoding.PEM)
-        self._directory.replace("server.crt", pem)
+        self._directory.replace("server.crt", _pem(certificate))
         return certificate
 
     def _signed(self, builder: x509.CertificateBuilder) -> x509.Certificate:
@@ -224,7 +211,7 @@ def _authority_key(directory: PrivateDirectory) -> ec.EllipticCurvePrivateKey:
         key = serialization.load_pem_private_key(pem, password=None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as error:
         raise _damaged(path, "an unencrypted private key in PEM form") from error
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not _is_p256(key.public_key()):
+    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
         raise _damaged(path, "a P-256 key")
     return key
 
@@ -237,7 +224,7 @@ def _authority_certificate(
     if pem is None:
         # Also after a stop between key and certificate: same key, same name, same trust root.
         certificate = _self_signed(key, now)
-        directory.replace(path.name, certificate.public_bytes(serialization.Encoding.PEM))
+        directory.replace(path.name, _pem(certificate))
         return certificate
     try:
         certificate = x509.load_pem_x509_certificate(pem)
@@ -255,16 +242,12 @@ def _self_signed(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certifi
             serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
         )
     ).hexdigest()
-    builder = _builder(
-        # Two authorities never share a name, so that no verifier tries the wrong key.
-        f"rackwright authority {fingerprint[:16]}",
-        public,
-        x509.random_serial_number(),
-        now - _BACKDATED_FOR_MACHINES,
-        now + _AUTHORITY_LIFETIME,
-    )
+    # Two authorities never share a name, so that no verifier tries the wrong key.
+    name = f"rackwright authority {fingerprint[:16]}"
+    first, last = now - _BACKDATED_FOR_MACHINES, now + _AUTHORITY_LIFETIME
     return (
-        builder.issuer_name(_name(f"rackwright authority {fingerprint[:16]}"))
+        _builder(name, public, x509.random_serial_number(), first, last)
+        .issuer_name(_name(name))
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_key_usage(signs_certificates=True), critical=True)
         .sign(key, hashes.SHA256())
@@ -316,7 +299,7 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     except (ValueError, UnsupportedAlgorithm) as error:
         raise _bad_request("it cannot be parsed") from error
     # Before its signature is computed: what a stranger's odd key costs is not ours to pay.
-    if not isinstance(key, ec.EllipticCurvePublicKey) or not _is_p256(key):
+    if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise TrustError(
             "RW506",
             "the certificate request holds a key that is not P-256",
@@ -331,8 +314,8 @@ def _requested_key(csr_pem: str) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _is_p256(key: ec.EllipticCurvePublicKey) -> bool:
-    return isinstance(key.curve, ec.SECP256R1)
+def _pem(certificate: x509.Certificate) -> bytes:
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:

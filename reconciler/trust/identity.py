@@ -7,14 +7,14 @@ alone decides; the common name is there for people who look at a certificate.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Final, Literal, TypeGuard, get_args
+from typing import Final, Literal
 from urllib.parse import quote, unquote
 
 from reconciler.errors import TrustError
 
 Environment = Literal["deploy-os", "installed"]
 
-MAXIMUM_LIFETIME: Final[Mapping[Environment, timedelta]] = {
+LIFETIME: Final[Mapping[Environment, timedelta]] = {
     "deploy-os": timedelta(hours=12),  # longer than any operation, gone by the next day
     "installed": timedelta(days=30),  # renewed while the machine lives; a month off means enroll
 }
@@ -43,17 +43,9 @@ class AgentIdentity:
 
 def parse_uri(uri: str) -> AgentIdentity | None:
     """Return the identity that ``uri`` carries; None unless it is one in canonical form."""
-    name, _, environment = uri.removeprefix(_PREFIX).partition("/")
-    if not is_environment(environment):
-        return None
-    identity = AgentIdentity(unquote(name), environment)
+    name = unquote(uri.removeprefix(_PREFIX).partition("/")[0])
+    candidates = (AgentIdentity(name, environment) for environment in LIFETIME)
     try:
-        canonical = identity.uri()
+        return next((each for each in candidates if each.uri() == uri), None)
     except TrustError:
         return None
-    return identity if canonical == uri else None
-
-
-def is_environment(text: str) -> TypeGuard[Environment]:
-    """Tell whether ``text`` names a system that agents run in."""
-    return text in get_args(Environment)

@@ -40,17 +40,15 @@ class PrivateDirectory:
                 _refuse_others(path, os.fstat(file.fileno()).st_mode, wanted=0o600)
                 return file.read()
 
-    def create(self, name: str, content: bytes) -> bool:
-        """Write ``name`` unless it exists; False, and nothing changed, when it does."""
+    def create(self, name: str, content: bytes) -> None:
+        """Write ``name`` unless it exists."""
         with self._accessing(self.path / name):
-            return create_atomically(self.path / name, content, _MODE)
+            create_atomically(self.path / name, content, _MODE)
 
-    def replace(self, name: str, content: bytes) -> Path:
-        """Write ``name``, in place of what it held, and return its path."""
-        path = self.path / name
-        with self._accessing(path):
-            write_atomically(path, content, _MODE)
-        return path
+    def replace(self, name: str, content: bytes) -> None:
+        """Write ``name``, in place of what it held."""
+        with self._accessing(self.path / name):
+            write_atomically(self.path / name, content, _MODE)
 
     @staticmethod
     @contextmanager

@@ -17,27 +17,26 @@ _COLOURS = {"error": "red", "warning": "yellow"}
 _HINT_INDENT = 4
 
 
-def shown(diagnostics: Sequence[Diagnostic], most: int = MOST_SHOWN) -> tuple[Diagnostic, ...]:
-    """Return at most ``most`` problems in their order; warnings give way to errors."""
+def shown(
+    diagnostics: Sequence[Diagnostic], most: int = MOST_SHOWN
+) -> tuple[tuple[Diagnostic, ...], str]:
+    """Return at most ``most`` problems in their order, and what is said of the others.
+
+    Warnings give way to errors. Nothing is said where all are shown.
+    """
     errors_first = sorted(diagnostics, key=lambda problem: problem.severity != "error")
     chosen = {id(problem) for problem in errors_first[:most]}
-    return tuple(problem for problem in diagnostics if id(problem) in chosen)
-
-
-def remainder(diagnostics: Sequence[Diagnostic], most: int = MOST_SHOWN) -> str:
-    """Return what is said of the problems that are not shown; nothing where all are."""
-    left = set(diagnostics).difference(shown(diagnostics, most))
-    if not left:
-        return ""
+    left = set(diagnostics).difference(errors_first[:most])
     files = len({problem.position.file for problem in left})
-    return f"and {len(left):,} more in {files:,} file(s): rackwright validate --format json has all"
+    rest = f"and {len(left):,} more in {files:,} file(s): rackwright validate --format json has all"
+    listed = tuple(problem for problem in diagnostics if id(problem) in chosen)
+    return listed, rest if left else ""
 
 
 def plain(diagnostics: Sequence[Diagnostic], most: int = MOST_SHOWN) -> str:
     """Return the problems as lines without colours, the last one about those left out."""
-    lines = [str(problem) for problem in shown(diagnostics, most)]
-    left = remainder(diagnostics, most)
-    return "\n".join([*lines, left] if left else lines)
+    listed, rest = shown(diagnostics, most)
+    return "\n".join(filter(None, (*map(str, listed), rest)))
 
 
 def count(diagnostics: Sequence[Diagnostic]) -> str:
@@ -58,14 +57,14 @@ def print_problems(
         if text:
             console.out(text, highlight=False)
         return
-    for problem in shown(diagnostics, most):
+    listed, rest = shown(diagnostics, most)
+    for problem in listed:
         console.print(_line(problem), overflow="fold")
         if problem.hint:
             hint = Text(f"hint: {problem.hint}", style="dim")
             console.print(Padding(hint, (0, 0, 0, _HINT_INDENT)))
-    left = remainder(diagnostics, most)
-    if left:
-        console.print(Text(left, style="bold"))
+    if rest:
+        console.print(Text(rest, style="bold"))
 
 
 def problems_document(diagnostics: Sequence[Diagnostic], revision: str) -> dict[str, Any]:

@@ -7,7 +7,8 @@ from typing import Any
 from rich.console import Group, RenderableType
 from rich.text import Text
 
-from reconciler.planning.difference import Difference, FieldChange, ItemChange
+from reconciler.planning.difference import Difference, FieldChange
+from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import exit_code
 from reconciler.planning.summary import summarize
 from reconciler.views import plan_words as words
@@ -57,16 +58,16 @@ def difference_document(made: Difference, notice: str = "") -> dict[str, Any]:
     """Return the difference as JSON data; items and ``notice`` as in the plan's JSON."""
     return {
         "format": FORMAT,
-        "revision": made.ours.revision,
+        "revision": made.introduced.revision,
         "notice": notice,
-        "against": made.base.revision,
+        "against": made.resolved.revision,
         "exitCode": exit_code(made.introduced),
         "verdict": words.verdict(made.introduced),
         "introduced": [item_document(item, 0) for item in made.introduced.items],
         "resolved": [item_document(item, 0) for item in made.resolved.items],
         "changed": [
-            {"before": item_document(each.before, 0), "after": item_document(each.after, 0)}
-            for each in made.changed
+            {"before": item_document(before, 0), "after": item_document(after, 0)}
+            for before, after in made.changed
         ],
         "fields": [
             {
@@ -84,7 +85,7 @@ def difference_document(made: Difference, notice: str = "") -> dict[str, Any]:
 def _sections(made: Difference, limit: int | None) -> Iterator[tuple[str, list[str]]]:
     if made.changed:
         count = words.counted(len(made.changed), "item")
-        yield f"Changed: {count}", _some([_item_change(each) for each in made.changed], limit)
+        yield f"Changed: {count}", _some([_item_change(*each) for each in made.changed], limit)
     if not made.resolved.empty:
         rows = summarize(made.resolved.groups, limit or len(made.resolved.groups))
         sentences = [f"{row.risk} {words.title(row)}: {words.some_names(row)}" for row in rows]
@@ -99,13 +100,11 @@ def _some(sentences: list[str], limit: int | None) -> list[str]:
     return [*sentences[:limit], f"and {len(sentences) - limit:,} more"]
 
 
-def _item_change(each: ItemChange) -> str:
-    before, after = each.before, each.after
+def _item_change(before: PlanItem, after: PlanItem) -> str:
     return f"{after.title}: {before.risk} {before.reason} → {after.risk} {after.reason}"
 
 
 def _field(each: FieldChange) -> str:
-    more = f" and {each.count - len(each.names):,} more" if each.count > len(each.names) else ""
-    names = ", ".join(each.names) + more
     machines = words.counted(each.count, "machine")
+    names = words.some_names(each)
     return f"{each.field}: {each.before} → {each.after} · {machines}: {names}"

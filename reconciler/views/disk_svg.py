@@ -6,11 +6,12 @@ description for those who do not see it.
 
 from collections.abc import Iterator, Sequence
 from datetime import datetime
+from itertools import cycle
 
 from rich.cells import cell_len
 from rich.filesize import decimal
 
-from agent.wire.disk import Disk
+from agent.wire.disk import Disk, Partition
 from reconciler.planning.item import BLANK
 from reconciler.views.disk_layout import Segment, describe, segments, table_of, widths
 from reconciler.views.untrusted import for_html, for_terminal
@@ -101,21 +102,19 @@ def _disk(disk: Disk, top: int) -> tuple[list[str], int]:
     parts = segments(disk)
     lines += _bar(parts, _rest(disk), top + 52)
     y = top + 52 + _BAR_HEIGHT + _LINE
-    for index, part in enumerate(each for each in parts if each.partition is not None):
-        lines += _legend(part, index, y)
+    partitions = (part.partition for part in parts if part.partition is not None)
+    for partition, colour in zip(partitions, cycle(_COLOURS), strict=False):
+        lines += _legend(partition, colour, y)
         y += _LINE
     return lines, y + _MARGIN // 2
 
 
 def _bar(parts: Sequence[Segment], rest: str, top: int) -> Iterator[str]:
     x = _MARGIN
-    number = 0
+    colours = cycle(_COLOURS)
     for part, width in zip(parts, widths(parts, _BAR, _NARROWEST), strict=True):
         partition = part.partition
-        look = 'class="free"'
-        if partition is not None:
-            look = f'class="part" fill="{_COLOURS[number % len(_COLOURS)]}"'
-            number += 1
+        look = 'class="free"' if partition is None else f'class="part" fill="{next(colours)}"'
         yield f'<rect {look} x="{x}" y="{top}" width="{width}" height="{_BAR_HEIGHT}"/>'
         label, style = (rest, "note") if partition is None else (str(partition.number), "on")
         if partition is not None and _fits(f"{label} {describe(partition)}", width):
@@ -128,10 +127,7 @@ def _bar(parts: Sequence[Segment], rest: str, top: int) -> Iterator[str]:
         x += width
 
 
-def _legend(part: Segment, index: int, y: int) -> Iterator[str]:
-    partition = part.partition
-    assert partition is not None  # noqa: S101 - the legend is of partitions
-    colour = _COLOURS[index % len(_COLOURS)]
+def _legend(partition: Partition, colour: str, y: int) -> Iterator[str]:
     text = (
         f"{partition.number} · {describe(partition)} · {decimal(partition.size)} "
         f"from {decimal(partition.start)} · {partition.type}"

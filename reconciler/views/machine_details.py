@@ -1,13 +1,16 @@
-"""What is shown of one machine, as text, JSON and a picture."""
+"""What is shown of one machine, and its form as JSON: times are ISO 8601 in UTC, sizes bytes."""
 
-from typing import TYPE_CHECKING, NamedTuple
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from attrs import asdict
 
 from reconciler.planning.conditions import MachineCondition
+from reconciler.state.boots import BootEvent
+from reconciler.state.machine_history import PastOperation
 from reconciler.state.observed import ObservedMachine, Quarantine, TimedReport
 
-if TYPE_CHECKING:
-    from reconciler.state.boots import BootEvent
-    from reconciler.state.machine_history import PastOperation
+FORMAT = "rackwright-machine/1"
 
 
 class MachineDetails(NamedTuple):
@@ -20,12 +23,77 @@ class MachineDetails(NamedTuple):
     condition: MachineCondition
     seen: ObservedMachine
     quarantine: Quarantine | None
-    boots: "tuple[BootEvent, ...]"
+    boots: tuple[BootEvent, ...]
     """The newest first, those that are kept."""
-    operations: "tuple[PastOperation, ...]"
+    operations: tuple[PastOperation, ...]
     """The newest first, those that are kept."""
 
-    @property
-    def newest_report(self) -> TimedReport | None:
-        """Return the report that says what hardware and disks there are now."""
-        return self.seen.disks
+
+def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
+    """Return all that is wanted, known and recorded of a machine."""
+    state, quarantine = details.condition, details.quarantine
+    return {
+        "format": FORMAT,
+        "machine": details.name,
+        "displayName": state.display_name,
+        "groupDisplayName": state.group_display_name,
+        "scenarioDisplayName": state.scenario_display_name,
+        "revision": details.revision,
+        "condition": {
+            "condition": state.condition,
+            "reason": state.reason,
+            "since": _time(state.since),
+            "lastSeen": _time(state.last_seen),
+        },
+        "quarantine": quarantine and {"reason": quarantine.reason, "at": _time(quarantine.at)},
+        "wanted": dict(details.wanted),
+        "deployOs": _report(details.seen.ramdisk),
+        "installed": _report(details.seen.installed),
+        "boots": [{**asdict(each), "at": _time(each.at)} for each in details.boots],
+        "operations": [operation_document(each, now) for each in details.operations],
+    }
+
+
+def _time(at: datetime | None) -> str | None:
+    return None if at is None else at.isoformat()
+
+
+def _report(heard: TimedReport | None) -> dict[str, Any] | None:
+    return None if heard is None else {"at": _time(heard.at), **asdict(heard.report)}
+
+
+def operation_document(each: PastOperation, now: datetime) -> dict[str, Any]:
+    """Return all that is recorded of one operation."""
+    operation = each.operation
+    return {
+        "operation": operation.op_id,
+        "kind": operation.kind,
+        "machine": operation.machine,
+        "scenario": operation.scenario,
+        "run": operation.run,
+        "revision": operation.revision,
+        "disks": [disk.key() for disk in operation.instructions.disks],
+        "state": each.state.value,
+        "approvedBy": each.approved_by,
+        "seconds": each.seconds(now),
+        "events": [
+            {
+                "state": line.state.value,
+                "attempt": line.attempt,
+                "at": _time(line.at),
+                "by": line.actor,
+                "reason": line.reason,
+            }
+            for line in each.lines
+        ],
+        "steps": [
+            {
+                "attempt": step.attempt,
+                "step": operation.instructions.steps[step.step].STEP_TYPE,
+                "at": _time(step.began_at),
+                "ended": _time(step.ended_at),
+                "bytes": step.bytes_done,
+            }
+            for step in each.known_steps
+        ],
+    }

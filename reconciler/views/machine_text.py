@@ -12,6 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from agent.wire.disk import Disk
+from agent.wire.report import InstalledSystem
 from reconciler.state.observed import TimedReport
 from reconciler.views.age import ago, duration
 from reconciler.views.disk_layout import describe, segments, table_of, widths
@@ -34,13 +35,13 @@ def machine_parts(
     """Yield the machine's sections for a terminal of this width; ``full`` leaves nothing out."""
     yield from _head(details, now)
     yield from _section("Wanted", _pairs((field, value, "") for field, value in details.wanted))
-    report = details.newest_report
+    report = details.seen.disks
     if report is None:
         yield from _section("Hardware", [_line("never observed: no agent reported from it")])
     else:
         yield from _section("Hardware", _pairs(_hardware(report, now)))
         if report.installed is not None:
-            yield from _section("System", _pairs(_system(report)))
+            yield from _section("System", _pairs(_system(report.installed)))
         disks = [part for disk in report.report.disks for part in _disk(disk, width)]
         yield from _section(
             f"Disks (seen {ago(report.at, now)})", disks or [_line("no disk was seen")]
@@ -109,10 +110,7 @@ def _hardware(report: TimedReport, now: datetime) -> Iterator[tuple[str, str, st
         yield "problem", problem, ""
 
 
-def _system(report: TimedReport) -> Iterator[tuple[str, str, str]]:
-    system = report.installed
-    if system is None:
-        return
+def _system(system: InstalledSystem) -> Iterator[tuple[str, str, str]]:
     yield "system", system.os, f"kernel {system.kernel}"
     yield "host name", system.hostname, f"machine-id {system.machine_id}"
     yield "addresses", ", ".join(system.addresses) or "-", ""
@@ -124,18 +122,12 @@ def _system(report: TimedReport) -> Iterator[tuple[str, str, str]]:
 def _disk(disk: Disk, width: int) -> Iterator[RenderableType]:
     identity = disk.identity
     name = " ".join(filter(None, (disk.model, identity.serial))) or "unnamed disk"
-    flags = [
-        word
-        for word, said in (("removable", disk.removable), ("read-only", disk.read_only))
-        if said
-    ]
-    facts = [
-        decimal(identity.size),
-        f"{disk.sector_size}-byte sectors",
-        table_of(disk),
-        *flags,
-    ]
-    yield _line(f"{name} · {' · '.join(facts)}")
+    facts = [name, decimal(identity.size), f"{disk.sector_size}-byte sectors", table_of(disk)]
+    if disk.removable:
+        facts.append("removable")
+    if disk.read_only:
+        facts.append("read-only")
+    yield _line(" · ".join(facts))
     yield _line(" · ".join(filter(None, (identity.wwn, identity.path, f"now {disk.node}"))), "dim")
     yield _line(f"holds {disk.holds or 'nothing known'}")
     parts = segments(disk)
@@ -161,22 +153,20 @@ def _disk(disk: Disk, width: int) -> Iterator[RenderableType]:
     yield table
 
 
-def _table(*headings: str) -> Table:
-    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1))
-    for heading in headings[:-1]:
-        table.add_column(heading, no_wrap=True)
-    table.add_column(headings[-1], overflow="fold", ratio=1)
-    return table
-
-
-def _table_without(
-    hidden: Container[str], headings: Sequence[str], rows: Iterable[Sequence[str]]
+def _table(
+    headings: Sequence[str], rows: Iterable[Sequence[str | Text]], hidden: Container[str] = ()
 ) -> Table:
-    """Return a table of these rows without some of the columns."""
+    """Return a table of these rows without the columns that are hidden."""
     shown = [index for index, heading in enumerate(headings) if heading not in hidden]
-    table = _table(*(headings[index] for index in shown))
+    table = Table(box=box.SIMPLE, pad_edge=False, padding=(0, 1))
+    for index in shown[:-1]:
+        table.add_column(headings[index], no_wrap=True)
+    table.add_column(headings[-1], overflow="fold", ratio=1)
     for row in rows:
-        table.add_row(*(Text(for_terminal(row[index])) for index in shown))
+        cells = (row[index] for index in shown)
+        table.add_row(
+            *(Text(for_terminal(each)) if isinstance(each, str) else each for each in cells)
+        )
     return table
 
 
@@ -191,15 +181,14 @@ def _more(number: int, shown: int) -> list[RenderableType]:
 def _boots(details: MachineDetails, most: int | None) -> list[RenderableType]:
     if not details.boots:
         return [_line("it never asked for a network boot")]
-    table = _table("at", "route", "from", "asked, and the answer")
+    rows = []
     shown = details.boots[:most]
     for event in shown:
-        asked = for_terminal(event.detail)
-        text = Text(asked)
+        text = Text(for_terminal(event.detail))
         if event.answer:
             text.append(f" → {for_terminal(event.answer)}", style="dim")
-        cells = (_when(event.at), event.route, event.source)
-        table.add_row(*(Text(for_terminal(cell)) for cell in cells), text)
+        rows.append((_when(event.at), event.route, event.source, text))
+    table = _table(("at", "route", "from", "asked, and the answer"), rows)
     return [table, *_more(len(details.boots), len(shown))]
 
 
@@ -216,17 +205,18 @@ def _history(
         seconds = each.seconds(now)
         what = f"{operation.kind}, {operation.scenario} run {operation.run}"
         why = each.lines[-1].reason
-        cells = (
-            _when(each.lines[0].at),
-            operation.op_id[:_SHORT],
-            each.state.value,
-            duration(seconds) if seconds is not None else "-",
-            each.approved_by,
-            f"{what}: {why}" if why else what,
+        rows.append(
+            (
+                _when(each.lines[0].at),
+                operation.op_id[:_SHORT],
+                each.state.value,
+                duration(seconds) if seconds is not None else "-",
+                each.approved_by,
+                f"{what}: {why}" if why else what,
+            )
         )
-        rows.append(cells)
     hidden = ("operation", "by") if narrow else ()
-    table = _table_without(hidden, headings, rows)
+    table = _table(headings, rows, hidden)
     return [table, *_more(len(details.operations), len(shown))]
 
 
@@ -239,11 +229,10 @@ def _events(details: MachineDetails, most: int | None, *, narrow: bool) -> list[
     if not lines:
         return [_line("nothing is recorded")]
     headings = ("at", "operation", "state", "attempt", "by", "why")
-    rows = []
     lines.sort(key=lambda each: each[:3], reverse=True)
     shown = lines[:most]
-    for at, _, op_id, line in shown:
-        cells = (
+    rows = (
+        (
             _when(at),
             op_id[:_SHORT],
             line.state.value,
@@ -251,7 +240,8 @@ def _events(details: MachineDetails, most: int | None, *, narrow: bool) -> list[
             line.actor,
             line.reason or "-",
         )
-        rows.append(cells)
+        for at, _, op_id, line in shown
+    )
     hidden = ("operation", "attempt") if narrow else ()
-    table = _table_without(hidden, headings, rows)
+    table = _table(headings, rows, hidden)
     return [table, *_more(len(lines), len(shown))]

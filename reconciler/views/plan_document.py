@@ -5,15 +5,13 @@ from typing import (
     NotRequired,  # pydantic needs this one before Python 3.12
 )
 
-from pydantic import ConfigDict, with_config
+from pydantic import with_config
 from typing_extensions import TypedDict
 
 FORMAT: Literal["rackwright-plan/2"] = "rackwright-plan/2"
-_EXACT = ConfigDict(extra="forbid", use_attribute_docstrings=True)
 RiskName = Literal["DESTRUCTIVE", "DISRUPTIVE", "SAFE", "BLOCKED", "UNKNOWN"]
 
 
-@with_config(_EXACT)
 class CauseDocument(TypedDict):
     """Where the wish is written."""
 
@@ -24,7 +22,6 @@ class CauseDocument(TypedDict):
     """Groups that it came along, root first."""
 
 
-@with_config(_EXACT)
 class BackupDocument(TypedDict):
     """The newest image of a disk that can be restored."""
 
@@ -35,7 +32,6 @@ class BackupDocument(TypedDict):
     """A restore wrote the disk after the capture."""
 
 
-@with_config(_EXACT)
 class DiskDocument(TypedDict):
     """A disk that would be overwritten."""
 
@@ -50,7 +46,6 @@ class DiskDocument(TypedDict):
     """null: what is on it cannot be brought back."""
 
 
-@with_config(_EXACT)
 class ImageDocument(TypedDict):
     """An image on its way to a disk; the n-th image of an item goes to its n-th disk."""
 
@@ -64,7 +59,6 @@ class ImageDocument(TypedDict):
     createdAt: str
 
 
-@with_config(_EXACT)
 class ItemDocument(TypedDict):
     """What the plan says about one machine, or about one document (``subject``)."""
 
@@ -100,7 +94,6 @@ class ItemDocument(TypedDict):
     observedAt: str | None
 
 
-@with_config(_EXACT)
 class ReasonDocument(TypedDict):
     """A reason and how many items of a fold have it, or one much like it."""
 
@@ -111,7 +104,6 @@ class ReasonDocument(TypedDict):
     """How many different texts are counted here; ``text`` is the first."""
 
 
-@with_config(_EXACT)
 class PlanGroupDocument(TypedDict):
     """The items of one risk, action, cause and group, added up."""
 
@@ -140,7 +132,6 @@ class PlanGroupDocument(TypedDict):
     digest: str
 
 
-@with_config(_EXACT)
 class BudgetDocument(TypedDict):
     """How many machines may be in destructive work at one moment, and begin it in an hour."""
 
@@ -148,7 +139,7 @@ class BudgetDocument(TypedDict):
     perHour: int
 
 
-@with_config(_EXACT)
+@with_config(extra="forbid", use_attribute_docstrings=True)
 class PlanDocument(TypedDict):
     """Everything that separates the fleet from its desired state, largest risk first."""
 

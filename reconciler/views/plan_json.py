@@ -1,10 +1,5 @@
 """The plan for programs; ``apply`` reads it back. Its form is versioned by ``format``."""
 
-from typing import Any
-
-from pydantic import TypeAdapter
-from pydantic.json_schema import GenerateJsonSchema
-
 from reconciler.planning.groups import PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, LastBackup, PlanItem
 from reconciler.planning.plan import Plan, exit_code
@@ -44,20 +39,6 @@ def plan_document(plan: Plan, notice: str = "") -> PlanDocument:
             for item in each.items
         ],
     }
-
-
-class _WithoutTitles(GenerateJsonSchema):
-    """A title that only repeats the key in other letters helps nobody."""
-
-    def field_title_should_be_set(self, schema: object) -> bool:
-        del schema
-        return False
-
-
-def plan_schema() -> dict[str, Any]:
-    """Return the JSON Schema of ``plan_document``; published in ``docs/reference``."""
-    schema = TypeAdapter(PlanDocument).json_schema(schema_generator=_WithoutTitles)
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
 
 
 def _plan_group(each: PlanGroup) -> PlanGroupDocument:

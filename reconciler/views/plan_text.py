@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Group, RenderableType
 from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
@@ -82,11 +82,6 @@ def plan_lines(plan: Plan, now: datetime, *, full: bool, explain: bool) -> list[
     if not everything:
         lines += [Text(), Text("Summarized: `--full` shows every machine.", style="dim")]
     return lines
-
-
-def print_plan(console: Console, plan: Plan, describe: str, now: datetime) -> None:
-    """Print the plan, summarized."""
-    console.print(plan_text(plan, describe, now), highlight=False)
 
 
 def _plain(text: str, style: str = "") -> Text:

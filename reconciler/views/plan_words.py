@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rich.filesize import decimal
 
+from reconciler.planning.difference import FieldChange
 from reconciler.planning.estimate import (
     BOOT_SECONDS,
     BYTES_PER_SECOND,
@@ -146,7 +147,7 @@ def seen(row: SummaryRow | PlanGroup, now: datetime) -> str:
     return f"observed {span}{never}"
 
 
-def some_names(row: SummaryRow) -> str:
+def some_names(row: SummaryRow | FieldChange) -> str:
     """Return the first names and how many more there are."""
     more = row.count - len(row.names)
     return ", ".join(row.names) + (f" and {more:,} more" if more else "")

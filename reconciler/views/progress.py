@@ -1,10 +1,9 @@
-"""Operations under way: bars on a terminal, a line per change when piped, JSON for programs."""
+"""Work under way: bars on a terminal, a line per change when piped, JSON for programs."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from json import dumps
-from typing import Protocol
 
 from rich.console import Console
 from rich.progress import (
@@ -19,7 +18,7 @@ from rich.progress import (
 )
 
 from reconciler.state.operation import OperationStatus
-from reconciler.state.operation_states import OperationState
+from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.console import console
 from reconciler.views.untrusted import for_terminal
 
@@ -34,11 +33,8 @@ STEP_WORDS = {
 """What people call the types of steps."""
 
 
-class ProgressView(Protocol):
-    """Shows operations; called again and again with their present state."""
-
-    def show(self, statuses: Sequence[OperationStatus], now: datetime) -> None:
-        """Show ``statuses``."""
+Show = Callable[[Sequence[OperationStatus], datetime], None]
+"""Shows operations; called again and again with their present state."""
 
 
 def phase(status: OperationStatus) -> str:
@@ -66,91 +62,80 @@ def phase(status: OperationStatus) -> str:
 
 
 @contextmanager
-def progress_view(output_format: str) -> Iterator[ProgressView]:
-    """Return the view that suits the output."""
-    if output_format == "json":
-        yield _JsonView()
-        return
+def progress_view(output_format: str) -> Iterator[Show]:
+    """Yield what shows operations in the way that suits the output."""
     screen = console()
-    if not screen.is_terminal:
-        yield _LineView(screen)
-        return
-    progress = Progress(
-        TextColumn("{task.fields[machine]}", style="bold", markup=False),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        console=screen,
-    )
-    with progress:
-        yield _BarView(progress)
+    if output_format == "json":
+        yield _objects()
+    elif screen.is_terminal:
+        progress = Progress(
+            TextColumn("{task.fields[machine]}", style="bold", markup=False),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(bar_width=24),
+            DownloadColumn(),
+            TransferSpeedColumn(),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=screen,
+        )
+        with progress:
+            yield _bars(progress)
+    else:
+        yield _lines(screen)
 
 
-class _BarView:
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
-        self._tasks: dict[tuple[str, int, int], TaskID] = {}
+def _bars(progress: Progress) -> Show:
+    """Return what shows a bar per operation and step; ended steps keep their last state."""
+    tasks: dict[tuple[str, int, int], TaskID] = {}
 
-    def show(self, statuses: Sequence[OperationStatus], now: datetime) -> None:
-        """Show one bar per operation and step; ended steps keep their last state."""
+    def show(statuses: Sequence[OperationStatus], now: datetime) -> None:
         del now
         for status in statuses:
+            op_id = status.operation.op_id
             # A bar of its own per step: rate and time left must not mix two steps.
-            key = (status.operation.op_id, status.attempt, status.step)
-            if key not in self._tasks:
-                self._hide_earlier(status.operation.op_id)
-                self._tasks[key] = self._progress.add_task(
+            key = (op_id, status.attempt, status.step)
+            if key not in tasks:
+                for (earlier, *_), task in tasks.items():
+                    if earlier == op_id:
+                        progress.update(task, visible=False)
+                tasks[key] = progress.add_task(
                     for_terminal(phase(status)),
                     machine=for_terminal(status.operation.machine),
                     total=None,
                 )
-            self._progress.update(
-                self._tasks[key],
+            progress.update(
+                tasks[key],
                 description=for_terminal(phase(status)),
                 completed=status.bytes_done,
-                total=status.bytes_total or (1 if status.state in _OVER else None),
+                total=status.bytes_total or (1 if status.state in ENDED else None),
             )
 
-    def _hide_earlier(self, operation: str) -> None:
-        for key, task in self._tasks.items():
-            if key[0] == operation:
-                self._progress.update(task, visible=False)
+    return show
 
 
-_OVER = {OperationState.VERIFIED, OperationState.FAILED, OperationState.CANCELLED}
+def _lines(screen: Console) -> Show:
+    """Return what prints a line when the phase changes and at every tenth of the bytes."""
+    said: dict[str, tuple[str, int]] = {}
 
-
-class _LineView:
-    """A line when the phase changes and at every tenth of the bytes."""
-
-    def __init__(self, screen: Console) -> None:
-        self._screen = screen
-        self._said: dict[str, tuple[str, int]] = {}
-
-    def show(self, statuses: Sequence[OperationStatus], now: datetime) -> None:
-        """Print what is new."""
+    def show(statuses: Sequence[OperationStatus], now: datetime) -> None:
         for status in statuses:
             tenth = _TENTH * status.bytes_done // status.bytes_total if status.bytes_total else 0
             news = (phase(status), tenth)
-            if self._said.get(status.operation.op_id) == news:
+            if said.get(status.operation.op_id) == news:
                 continue
-            self._said[status.operation.op_id] = news
+            said[status.operation.op_id] = news
             percent = f" {tenth * _TENTH} %" if status.bytes_total and tenth else ""
             line = f"{now:%H:%M:%S} {status.operation.machine}: {news[0]}{percent}"
-            self._screen.print(for_terminal(line), markup=False)
+            screen.print(for_terminal(line), markup=False)
+
+    return show
 
 
-class _JsonView:
-    """One JSON object per line and change."""
+def _objects() -> Show:
+    """Return what prints one JSON object per line and change."""
+    said: dict[str, dict[str, object]] = {}
 
-    def __init__(self) -> None:
-        self._said: dict[str, dict[str, object]] = {}
-
-    def show(self, statuses: Sequence[OperationStatus], now: datetime) -> None:
-        """Print what is new."""
+    def show(statuses: Sequence[OperationStatus], now: datetime) -> None:
         for status in statuses:
             news: dict[str, object] = {
                 "operation": status.operation.op_id,
@@ -163,6 +148,39 @@ class _JsonView:
                 "stepsDone": status.steps_done,
                 "reason": status.reason,
             }
-            if self._said.get(status.operation.op_id) != news:
-                self._said[status.operation.op_id] = news
+            if said.get(status.operation.op_id) != news:
+                said[status.operation.op_id] = news
                 print(dumps({"at": now.isoformat(), **news}), flush=True)  # noqa: T201 - output
+
+    return show
+
+
+BuildProgress = Callable[[str, float | None], None]
+"""What is being done, and how much of the whole is done (0 to 1), if that is known."""
+
+
+@contextmanager
+def build_progress(screen: Console, title: str) -> Iterator[BuildProgress]:
+    """Yield a reporter: a bar on a terminal, a line per phase when piped."""
+    if not screen.is_terminal:
+        said: set[str] = set()
+
+        def line(phase: str, done: float | None) -> None:
+            del done
+            if phase not in said:
+                said.add(phase)
+                screen.print(f"{title}: {phase}", markup=False)
+
+        yield line
+        return
+    columns = (
+        TextColumn("{task.fields[title]}", style="bold", markup=False),
+        TextColumn("{task.description}", markup=False),
+    )
+    with Progress(*columns, BarColumn(bar_width=24), TimeElapsedColumn(), console=screen) as bar:
+        task = bar.add_task("begins", total=1.0, title=title)
+
+        def update(phase: str, done: float | None) -> None:
+            bar.update(task, description=phase, completed=done if done is not None else None)
+
+        yield update

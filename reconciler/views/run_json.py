@@ -6,7 +6,7 @@ from typing import Any
 
 from reconciler.state.machine_history import PastOperation
 from reconciler.state.runs import RunSummary
-from reconciler.views.machine_json import operation_document
+from reconciler.views.machine_details import operation_document
 
 
 def summary_document(summary: RunSummary) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 """The fleet's state as a terminal shows it: counts first, and at most a screenful."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich import box
@@ -11,10 +11,10 @@ from rich.text import Text
 
 from reconciler.planning.conditions import (
     CONDITIONS,
+    Condition,
     FleetStatus,
-    GroupSummary,
     MachineCondition,
-    group_summaries,
+    count_by_group,
 )
 from reconciler.views.age import ago
 from reconciler.views.untrusted import for_terminal
@@ -38,15 +38,14 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
 
     ``width`` is the terminal's, in columns: a narrow one shows less of each machine.
     """
-    yield summary_line(status)
-    yield from fault_lines(status, now)
+    yield from heading(status, now)
     states = status.machines
     if not states:
         return
     if len(states) <= MOST_MACHINES:
         yield machine_table(states, now, width)
         return
-    yield _group_table(group_summaries(states, MOST_GROUPS))
+    yield _group_table(count_by_group(states, MOST_GROUPS))
     pressing = sorted(
         (state for state in states if state.condition != "Ready"),
         key=lambda state: _PRESSING.index(state.condition),
@@ -58,15 +57,16 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
     yield Text(more + _NARROW, style="dim")
 
 
-def fault_lines(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
-    """Yield one line for each thing in the server that does not work."""
+def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
+    """Yield the summary, and one line for each thing in the server that does not work."""
+    yield _summary_line(status)
     for fault in status.faults:
         times = f", {fault.times:,} times" if fault.times > 1 else ""
         text = f"{fault.subject} {fault.code}: {fault.cause} (since {ago(fault.since, now)}{times})"
         yield Text(for_terminal(text), style="red")
 
 
-def summary_line(status: FleetStatus) -> Text:
+def _summary_line(status: FleetStatus) -> Text:
     """Return ``3 machines · Ready 2 · Reconciling 0 · Stalled 1 · Unknown 0``."""
     line = Text(f"{status.total:,} machine{'' if status.total == 1 else 's'}", style="bold")
     for condition in CONDITIONS:
@@ -80,23 +80,16 @@ def machine_table(
     states: Iterable[MachineCondition], now: datetime, width: int, *, cut: bool = False
 ) -> Table:
     """Return one row per machine; ``cut`` makes each a single line, else reasons are whole."""
-    is_narrow = width < NARROW
+    shown = [each for each in HEADINGS if width >= NARROW or each in SHOWN_WHEN_NARROW]
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for heading in HEADINGS:
-        if heading == "reason":
-            table.add_column(heading, overflow="ellipsis" if cut else "fold", no_wrap=cut, ratio=1)
-        elif not is_narrow or heading in SHOWN_WHEN_NARROW:
-            most = 30 if heading == "group" else None
-            table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=most)
+    for heading in shown[:-1]:
+        most = 30 if heading == "group" else None
+        table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=most)
+    table.add_column("reason", overflow="ellipsis" if cut else "fold", no_wrap=cut, ratio=1)
     for state in states:
-        cells = zip(HEADINGS, _cells(state, now), strict=True)
-        table.add_row(
-            *(
-                Text(cell, style=COLOURS[cell] if heading == "condition" else "")
-                for heading, cell in cells
-                if not is_narrow or heading in SHOWN_WHEN_NARROW
-            )
-        )
+        cells = dict(zip(HEADINGS, _cells(state, now), strict=True))
+        styles = {"condition": COLOURS[state.condition]}
+        table.add_row(*(Text(cells[each], style=styles.get(each, "")) for each in shown))
     return table
 
 
@@ -123,16 +116,16 @@ def _cells(state: MachineCondition, now: datetime) -> tuple[str, ...]:
     )
 
 
-def _group_table(summaries: Iterable[GroupSummary]) -> Table:
+def _group_table(counts_by_group: Mapping[str, Mapping[Condition, int]]) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("group", overflow="ellipsis", no_wrap=True)
     table.add_column("machines", justify="right", no_wrap=True)
     for condition in CONDITIONS:
         table.add_column(condition, justify="right", no_wrap=True)
-    for each in summaries:
-        counts = (
+    for place, counts in counts_by_group.items():
+        cells = (
             Text(f"{number:,}", style=COLOURS[condition] if number else "dim")
-            for condition, number in each.counts.items()
+            for condition, number in counts.items()
         )
-        table.add_row(Text(for_terminal(each.place)), Text(f"{each.machines:,}"), *counts)
+        table.add_row(Text(for_terminal(place)), Text(f"{sum(counts.values()):,}"), *cells)
     return table

@@ -47,7 +47,7 @@ from reconciler.state.observed import Observed
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
-from reconciler.trust.token import mint
+from reconciler.trust.token import new_token, token_digest
 from specs.fleet import CompiledMachine
 
 pytestmark = pytest.mark.timeout(60)
@@ -86,10 +86,10 @@ class Server:
         self, machine: CompiledMachine, environment: str = "installed"
     ) -> Credentials:
         """Return a certificate that the machine got for a token of its operation."""
-        token = mint()
+        token = new_token()
         self.plane.grants.store_token(
             Token(
-                token.digest,
+                token_digest(token),
                 self.operations[machine.name],
                 1,
                 machine.name,
@@ -98,7 +98,7 @@ class Server:
             )
         )
         store = CredentialStore(self.directory / f"{machine.name}-{environment}")
-        invitation = Invitation(self.url, self.pin, token.text, environment)
+        invitation = Invitation(self.url, self.pin, token, environment)
         hardware = a_report(machine).hardware
         return await asyncio.to_thread(enroll, invitation, store, hardware, BRIEF, QUICK)
 
@@ -115,7 +115,7 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     """Serve the agents' API for these machines, each with an approved operation."""
     database = open_database(directory / "rackwright.db")
     authority = Authority.load_or_create(directory / "trust", now())
-    credentials = authority.server_credentials([IPv4Address(ADDRESS)], now())
+    credentials = authority.server_credentials(IPv4Address(ADDRESS), now())
     endpoint = AgentEndpoint(f"https://{ADDRESS}", credentials.pin)
     fleet = a_fleet(*machines)
     reconciler = Reconciler(database, fleet, FleetHardware(machines), FakeOutside(), now)

@@ -148,13 +148,13 @@ def test_serving_without_root_is_refused_by_name(boot_files):
     program = (
         "import os; from pathlib import Path; import reconciler.errors;"
         "from reconciler.cli.commands import cli; from reconciler.cli.serve import serve;"
-        "import reconciler.app.preflight, reconciler.cli.log, reconciler.app.project;"
-        "import reconciler.server.service; from reconciler.cli.refusal import as_refusal\n"
+        "import reconciler.cli.serving, reconciler.app.project;"
+        "import reconciler.server.service; from reconciler.cli.refusal import refusal\n"
         f"os.setuid({NOBODY})\n"
         "try:\n"
         f"    cli(['serve', '--boot-files', '{boot_files}'], standalone_mode=False)\n"
         "except reconciler.errors.ReconcilerError as error:\n"
-        "    raise SystemExit(as_refusal(error))"
+        "    raise SystemExit(refusal(error))"
     )
     done = subprocess.run(
         [sys.executable, "-c", program], capture_output=True, text=True, check=False

@@ -86,7 +86,7 @@ def test_what_rows_depend_on_is_in_the_folders_that_are_looked_at() -> None:
         ("specs/compile/machines.py", "**said},\n", '**said, "group": "elsewhere"},\n'),
         ("specs/compile/scenarios.py", '"Scenario", meaning', '"Scenery", meaning'),
         ("reconciler/state/operation.py", "digest_size=16", "digest_size=15"),
-        ("reconciler/planning/planner.py", "_inspections(view) + 1", "_inspections(view) + 2"),
+        ("reconciler/planning/scenario_work.py", "str(last + 1)", "str(last + 2)"),
     ],
 )
 def test_a_plan_is_right_whatever_code_changed_and_nothing_has_to_be_deleted(

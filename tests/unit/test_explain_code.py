@@ -10,15 +10,31 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from reconciler.app.explain_code import PACKAGES, PAGE, code_explanations, codes_page, explain_code
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.cli.explain import explain
+from reconciler.cli.explain import PACKAGES, PAGE, code_explanations, explain, explain_code
 from specs.diagnostics.codes import Code
 
 ROOT = Path(__file__).parents[2]
 CODE = re.compile(r"\bRW\d{3}\b")
 UPDATE = "UPDATE_REFERENCE"
 """Set this environment variable to write the page instead of comparing it."""
+HEAD = """\
+# Error codes
+
+What each code means, at the length that helps somebody who is stuck. `rackwright explain CODE`
+prints the same entry. This page is generated from `codes.toml` of the four packages.
+
+| codes | of |
+|---|---|
+| RW1xx | documents: what `rackwright validate` reports |
+| RW3xx | network boot |
+| RW4xx | imaging |
+| RW5xx | agents, certificates, tokens |
+| RW6xx | power, and work that a machine does not carry out |
+| RW7xx | state and Git |
+| RW8xx | the virtual rack and the build of the Deploy-OS |
+| RW9xx | commands |
+"""
 
 
 def documentation(tree: ast.Module) -> set[int]:
@@ -122,6 +138,13 @@ def test_the_command_prints_an_entry_for_people_and_for_programs() -> None:
     assert max(map(len, text.splitlines())) <= 80
     document = CliRunner().invoke(explain, ["rw611", "--format", "json"], catch_exceptions=False)
     assert json.loads(document.output) == explain_code("RW611")._asdict()
+
+
+def codes_page() -> str:
+    parts = [HEAD]
+    for entry in code_explanations().values():
+        parts += [f"\n## {entry.code}: {entry.title}\n", f"\n{entry.cause}\n\n{entry.action}\n"]
+    return "".join(parts)
 
 
 def test_the_page_in_the_repository_is_what_the_entries_say() -> None:

@@ -34,7 +34,7 @@ from reconciler.state.machines import Machines
 from reconciler.state.operation_states import OperationState
 from reconciler.views.disk_layout import segments, widths
 from reconciler.views.disk_svg import disks_svg
-from reconciler.views.machine_json import machine_document
+from reconciler.views.machine_details import machine_document
 from reconciler.views.machine_text import machine_parts
 
 FOLDER = Path(__file__).parents[1] / "machines"
@@ -207,7 +207,7 @@ def printed(details, width, *, full=False):
 
 
 def picture(details):
-    report = details.newest_report
+    report = details.seen.disks
     disks = report.report.disks if report else ()
     return disks_svg(details.name, disks, report.at if report else None)
 

@@ -20,8 +20,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Risk
-from reconciler.planning.planner import history_of, plan
-from reconciler.planning.renames import former_name
+from reconciler.planning.planner import former_name, history_of, plan
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import CodedError
-from reconciler.cli.refusal import as_refusal
+from reconciler.cli.refusal import refusal
 from reconciler.errors import StateError
 
 ROOT = Path(__file__).parents[2]
@@ -89,11 +89,7 @@ def test_a_coded_error_survives_pickling_and_copying(kind: type[CodedError]) -> 
 def test_a_coded_error_reads_as_every_other(kind: type[CodedError]) -> None:
     error = made(kind)
     assert str(error) == f"{error.code}: {error.cause}. {error.action}."
-    assert as_refusal(error) == f"error {error.code}: {error.cause}\n  {error.action}"
-
-
-def test_an_error_without_a_code_is_no_refusal() -> None:
-    assert as_refusal(ValueError("RW700")) is None
+    assert refusal(error) == f"error {error.code}: {error.cause}\n  {error.action}"
 
 
 def fail() -> None:

@@ -16,6 +16,7 @@ from builders.world import (
 
 from reconciler.loop.budgets import Budget, Limit
 from reconciler.loop.decide import (
+    CONTACT_MAX_AGE,
     GRANT_LIFETIME,
     MAX_ATTEMPTS,
     QUARANTINE_LOOK,
@@ -32,7 +33,6 @@ from reconciler.loop.decide import (
     decide,
 )
 from reconciler.planning.planner import plan
-from reconciler.planning.scenario_work import CONTACT_MAX_AGE
 from reconciler.state.observed import Capture, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState, permits
 from reconciler.state.work_begun import Impact
@@ -138,7 +138,7 @@ def test_an_armed_machine_is_woken():
 
 def test_an_armed_machine_whose_agent_waits_in_ram_is_not_woken():
     seen = ObservedMachine(ramdisk_contact=NOW)
-    gone = NOW + timedelta(seconds=CONTACT_MAX_AGE)
+    gone = NOW + CONTACT_MAX_AGE
     assert decided(a_status(RESTORE, _S.ARMED), seen=seen) == WaitUntil(gone)
     assert isinstance(decided(a_status(RESTORE, _S.ARMED), seen=seen, now=gone), Wake)
 

@@ -17,7 +17,7 @@ from reconciler.planning.estimate import Budget, strictest, total_seconds, waves
 from reconciler.planning.item import RISKS, LastBackup, Risk
 from reconciler.planning.plan import exit_code, plan_of
 from reconciler.planning.planner import plan
-from reconciler.views.pager import pager_command, show
+from reconciler.views.console import pager_command, show
 from reconciler.views.plan_html import plan_html
 from reconciler.views.plan_json import plan_document
 from reconciler.views.plan_markdown import MAX_CHARACTERS, plan_markdown

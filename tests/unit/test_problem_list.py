@@ -11,7 +11,6 @@ from reconciler.views.diagnostic_list import (
     plain,
     print_problems,
     problems_document,
-    remainder,
     shown,
 )
 from specs.diagnostics.codes import Code
@@ -98,14 +97,14 @@ def test_beyond_the_limit_the_rest_is_counted() -> None:
         "a.yaml:2:1: RW128 wrong 2\n    hint: mend it\n"
         "and 2 more in 2 file(s): rackwright validate --format json has all"
     )
-    assert remainder(diagnostics, 4) == ""
+    assert shown(diagnostics, 4)[1] == ""
     assert "and 2 more in 2 file(s)" in printed(diagnostics, terminal=True, most=2)
 
 
 def test_warnings_give_way_to_errors_and_the_order_of_places_stays() -> None:
     diagnostics = [problem(1, "warning"), problem(2), problem(3, "warning"), problem(4)]
-    assert [each.position.line for each in shown(diagnostics, 3)] == [1, 2, 4]
-    assert [each.position.line for each in shown(diagnostics, 2)] == [2, 4]
+    assert [each.position.line for each in shown(diagnostics, 3)[0]] == [1, 2, 4]
+    assert [each.position.line for each in shown(diagnostics, 2)[0]] == [2, 4]
 
 
 def test_errors_and_warnings_are_counted_apart() -> None:

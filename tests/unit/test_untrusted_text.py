@@ -10,11 +10,11 @@ from rich.console import Console
 
 from providers.imaging.image_record import ImageEntry
 from providers.lab.status import MachineStatus, RackStatus
+from reconciler.cli.lab import rack_table
 from reconciler.planning.planner import plan
 from reconciler.state.operation_states import OperationState
 from reconciler.views.image_text import image_table
 from reconciler.views.progress import progress_view
-from reconciler.views.rack_text import rack_table
 
 HOSTILE = ["[/dev/sda]", "[bold]x", "[link=http://x]y[/link]", "\x1b]0;title\x07", "\u202egnp.exe"]
 
@@ -61,6 +61,6 @@ def test_progress_shows_brackets_as_they_are(text, monkeypatch):
     for is_terminal in (True, False):
         screen = Console(file=StringIO(), width=200, force_terminal=is_terminal, color_system=None)
         monkeypatch.setattr("reconciler.views.progress.console", lambda screen=screen: screen)
-        with progress_view("text") as view:
-            view.show([failed], NOW)
+        with progress_view("text") as show:
+            show([failed], NOW)
         assert text in screen.file.getvalue()

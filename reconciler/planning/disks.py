@@ -1,6 +1,6 @@
-"""What the ledger knows of one disk: the image that is on it, and its last good backup."""
+"""Disks of a machine: which one a request means, the image that is on it, its last backup."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import Backup, Restore
@@ -8,6 +8,38 @@ from reconciler.planning.item import LastBackup
 from reconciler.state.observed import Capture, ObservedImage
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
+from specs.fleet import DiskRequest
+
+
+def describe(disk: Disk) -> str:
+    """Return a disk in the words of a person who stands before the machine."""
+    name = " ".join(part for part in (disk.model, disk.identity.serial) if part)
+    return f"{name or disk.identity.path} ({disk.node})"
+
+
+def choose_disk(request: DiskRequest, disks: Sequence[Disk]) -> Disk | str:
+    """Return the one fixed disk that ``request`` means, or why there is not exactly one.
+
+    It is never guessed.
+    """
+    fixed = [disk for disk in disks if not disk.removable and disk.identity.size > 0]
+    wanted = {
+        name: value for name in ("wwn", "serial", "path") if (value := getattr(request, name))
+    }
+    candidates = [
+        disk
+        for disk in fixed
+        if all(getattr(disk.identity, name) == value for name, value in wanted.items())
+    ]
+    if len(candidates) == 1:
+        chosen = candidates[0]
+        return f"disk {describe(chosen)} is read-only" if chosen.read_only else chosen
+    said = ", ".join(f"{name} {value}" for name, value in wanted.items())
+    if not candidates:
+        present = ", ".join(describe(disk) for disk in fixed) or "none"
+        return f"no fixed disk has {said}; present: {present}" if said else "it has no fixed disk"
+    names = ", ".join(describe(disk) for disk in candidates)
+    return f"{len(candidates)} disks fit the role {request.role}: {names}; name one by its serial"
 
 
 def image_on(disk: DiskIdentity, operations: Iterable[OperationStatus]) -> str:
