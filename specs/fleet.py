@@ -88,20 +88,6 @@ class UnsupportedStep(NamedTuple):
 ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
 
 
-class CompiledDelivery(NamedTuple):
-    """How image data reaches the machines. Of multicast: when a round begins, and how fast."""
-
-    mode: Literal["unicast", "multicast"] = "unicast"
-    max_targets: int | None = None
-    """A round begins when so many machines are ready; None: only ``max_wait`` begins it."""
-    max_wait_seconds: int = 600
-    max_rate_bits: int | None = None
-    """Bits per second; None: as fast as the machines follow."""
-
-
-UNICAST = CompiledDelivery()
-
-
 class CompiledScenario(NamedTuple):
     """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
 
@@ -113,8 +99,6 @@ class CompiledScenario(NamedTuple):
     timeout_seconds: int
     digest: str
     position: Position
-    delivery: CompiledDelivery = UNICAST
-    trigger: Literal["now", "next-boot"] = "now"
     unsupported: str = ""
     """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
     display_name: str = ""
@@ -178,7 +162,6 @@ class CompiledEnrollmentRule(NamedTuple):
     """It need not be written yet."""
     network: str
     """Empty: the group's."""
-    after_discovery: Literal["boot-local", "power-off", "hold"]
     position: Position
     names: tuple[str, ...] = ()
     addresses: tuple[AddressRange, ...] = ()
@@ -326,8 +309,6 @@ class FleetSettings(NamedTuple):
     group_budgets: tuple[GroupBudget, ...] = ()
     """In the order of the document."""
     commits: CompiledCommits = CompiledCommits()
-    default_network: str = ""
-    """Of machines whose groups name none; empty: there is no such network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,6 @@ def _compiled(name: str, resource: Resource, model: EnrollmentRule) -> CompiledE
         order=spec.order,
         group=spec.group,
         network=spec.network or "",
-        after_discovery=spec.after_discovery,
         position=resource.position,
         names=match.names,
         addresses=match.addresses,

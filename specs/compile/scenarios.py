@@ -9,7 +9,6 @@ from specs.diagnostics.collector import Diagnostics
 from specs.digest import Canonical, digest
 from specs.fleet import (
     BackupStep,
-    CompiledDelivery,
     CompiledImage,
     CompiledScenario,
     DiskRequest,
@@ -18,7 +17,6 @@ from specs.fleet import (
     ScenarioStep,
     UnsupportedStep,
 )
-from specs.kinds.delivery import Delivery
 from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.image import Image
 from specs.kinds.scenario import Scenario
@@ -97,8 +95,8 @@ def _check_images(resource: Resource, diagnostics: Diagnostics) -> None:
 
 
 def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
-    spec, options = model.spec, model.spec.options
-    steps = tuple(_step(step) for step in spec.steps)
+    options = model.spec.options
+    steps = tuple(_step(step) for step in model.spec.steps)
     written = resource.document.value(("spec", "steps"))
     meaning: Canonical = {
         "after": options.after,
@@ -119,22 +117,8 @@ def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
         timeout_seconds=options.timeout.seconds,
         digest=digest("Scenario", meaning),
         position=resource.position,
-        delivery=_delivery(spec.delivery),
-        trigger=options.trigger,
         unsupported=blocking("Scenario", resource.document),
         display_name=model.metadata.display_name or "",
-    )
-
-
-def _delivery(delivery: Delivery | None) -> CompiledDelivery:
-    if delivery is None or delivery.mode == "unicast":
-        return CompiledDelivery()
-    waits = {"max_wait_seconds": delivery.max_wait.seconds} if delivery.max_wait else {}
-    return CompiledDelivery(
-        mode="multicast",
-        max_targets=delivery.max_targets,
-        max_rate_bits=delivery.max_rate.bits_per_second if delivery.max_rate else None,
-        **waits,
     )
 
 

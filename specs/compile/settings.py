@@ -34,7 +34,6 @@ def _settings(name: str, spec: FleetSpec, resource: Resource | None) -> FleetSet
         max_disruptive_per_hour=budgets.disruptive.per_hour,
         group_budgets=tuple(map(_group_budget, budgets.groups)),
         commits=_commits(spec, resource),
-        default_network=spec.defaults.network or "",
     )
 
 
