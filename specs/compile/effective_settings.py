@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from specs.compile.address_pool import AddressPool
 from specs.compile.assignments import compiled
 from specs.compile.context import CompileContext
-from specs.compile.effects import driver_reason
 from specs.compile.inherited_settings import HANDED_DOWN, InheritedSettings
 from specs.compile.power import switched
+from specs.compile.unsupported import DRIVERS
 from specs.fleet import PROTECT, Assignment, PowerDriver
 from specs.machine_fields import Values
 from specs.validate.resource import Resource
@@ -62,7 +62,7 @@ def effective_settings(
         pool=pool,
         network_is_known=inherited.network_is_known and spec.group in context.groups,
         driver=power.driver,
-        unsupported=driver_reason(power.driver),
+        unsupported=DRIVERS.get(power.driver, ""),
         settings=power.settings,
         assignments=inherited.assignments
         if spec.assign is None

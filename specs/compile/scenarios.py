@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from specs.compile.effects import blocking, step_reason
+from specs.compile.unsupported import STEPS, blocking
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import Diagnostics
 from specs.digest import Canonical, digest
@@ -130,7 +130,7 @@ def _step(step: Step) -> ScenarioStep:
         return BackupStep(action.image, _disk(action.disk))
     if isinstance(action, Restore):
         return RestoreStep(action.image, _disk(action.disk), action.identity)
-    return UnsupportedStep(step.name, step_reason(step.name))
+    return UnsupportedStep(step.name, STEPS[step.name])
 
 
 def _disk(disk: DiskSelection) -> DiskRequest:

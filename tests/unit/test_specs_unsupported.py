@@ -2,8 +2,8 @@
 
 import pytest
 
-from specs.compile.effects import EFFECTS, Blocks
 from specs.compile.fleet import compile_fleet
+from specs.compile.unsupported import FIELDS
 from specs.diagnostics.position import Position
 from specs.fleet import (
     CompiledFleet,
@@ -14,7 +14,7 @@ from specs.fleet import (
 )
 from specs.reference import example_document
 
-UNSUPPORTED = [kind for kind in EFFECTS if isinstance(EFFECTS[kind].get("spec"), Blocks)]
+UNSUPPORTED = [kind for kind in FIELDS if "spec" in FIELDS[kind]]
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 SUM = "9f" * 32
 NETWORK = f"{HEAD}kind: Network\nmetadata: {{name: n}}\nspec: {{subnet: 10.0.0.0/24}}\n---\n"
