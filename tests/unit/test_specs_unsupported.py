@@ -1,6 +1,7 @@
 """Documents that validate in full although nothing acts on them yet."""
 
 import pytest
+from builders.kinds_reference import example_document
 
 from specs.compile.fleet import compile_fleet
 from specs.compile.unsupported import FIELDS
@@ -12,7 +13,6 @@ from specs.fleet import (
     UnsupportedDocument,
     UnsupportedStep,
 )
-from specs.reference import example_document
 
 UNSUPPORTED = [kind for kind in FIELDS if "spec" in FIELDS[kind]]
 HEAD = "apiVersion: rackwright/v1alpha1\n"

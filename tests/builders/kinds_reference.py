@@ -83,7 +83,7 @@ def _parts(definitions: Mapping[str, _Schema], name: str) -> Iterator[str]:
     yield from seen
 
 
-def _references(schema: Any) -> Iterator[str]:  # noqa: ANN401 - JSON values are of any type
+def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
         if "$ref" in schema:
             yield schema["$ref"].rpartition("/")[2]
@@ -185,7 +185,7 @@ def _limits(schema: _Schema, lowest: str, highest: str) -> str:
     return f", at most {high:,}" if low is None else f", {low:,} to {high:,}"
 
 
-def _example_of(definitions: Mapping[str, _Schema], schema: _Schema) -> Any:  # noqa: ANN401
+def _example_of(definitions: Mapping[str, _Schema], schema: _Schema) -> Any:
     """Return a value's own example, or one made of its fields: the required ones, if any."""
     if schema.get("examples"):
         return schema["examples"][0]
