@@ -8,7 +8,7 @@ from reconciler.authoring.checked import diagnostics_of_rows
 from reconciler.authoring.dpm import GroupSubnet, Registration
 from reconciler.authoring.machine_row import MachineRow, documents_text
 from reconciler.authoring.scalar import flow_list, scalar
-from specs.kinds.record import API_VERSION
+from specs.kinds import API_VERSION
 from specs.types.address_range import AddressRange
 
 _NAMES_ORDER = 100

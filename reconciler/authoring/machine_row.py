@@ -13,8 +13,8 @@ from specs.desired_state import is_desired_state
 from specs.diagnostics.collector import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import MACHINE_FIELDS, CompiledFleet, CompiledMachine
+from specs.kinds import API_VERSION
 from specs.kinds.machine import Machine, MachineSpec
-from specs.kinds.record import API_VERSION
 from specs.machine_fields import MachineField
 from specs.validate.document import define
 from specs.validate.fields import fields_of

@@ -9,9 +9,9 @@ from typing import Literal
 from pydantic import Field
 
 from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
-from specs.kinds.metadata import MachineMetadata
+from specs.kinds.metadata import Document, MachineMetadata
 from specs.kinds.power import Power
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.record import Record
 from specs.types.hardware_identity import HardwareIdentity
 from specs.types.hardware_uuid import HardwareUuid
 from specs.types.host_name import DomainName, HostName
@@ -126,10 +126,9 @@ class MachineSpec(SharedSettings, OwnSettings):
     )
 
 
-class Machine(Record):
+class Machine(Document):
     """One computer, recognised by its hardware."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Machine"]
     metadata: MachineMetadata
     spec: MachineSpec

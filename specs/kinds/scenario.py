@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from specs.kinds.delivery import Delivery
-from specs.kinds.metadata import PathMetadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document, PathMetadata
+from specs.kinds.record import Record
 from specs.kinds.selector import Selector
 from specs.kinds.step import Step
 from specs.types.quantities.bounds import between
@@ -76,10 +76,9 @@ class ScenarioSpec(Record):
     )
 
 
-class Scenario(Record):
+class Scenario(Document):
     """Ordered steps. They run once per run token on the machines they are assigned or targeted."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Scenario"]
     metadata: PathMetadata
     spec: ScenarioSpec

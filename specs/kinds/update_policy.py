@@ -4,9 +4,9 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from specs.kinds.metadata import Metadata
+from specs.kinds.metadata import Document
 from specs.kinds.package import Urgency
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.record import Record
 from specs.kinds.recurrence import Window
 from specs.kinds.selector import Selector
 from specs.types.clock import TimeOfDay, TimeZone
@@ -135,10 +135,8 @@ class UpdatePolicySpec(Record):
         return self
 
 
-class UpdatePolicy(Record):
+class UpdatePolicy(Document):
     """Which packages machines install by themselves. They decide alone, also without a server."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["UpdatePolicy"]
-    metadata: Metadata
     spec: UpdatePolicySpec

@@ -5,19 +5,18 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import ValidationError
 
-from specs.api_version import API_VERSION
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import MOST_PER_DOCUMENT, Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, is_within
 from specs.diagnostics.quote import quoted
-from specs.kinds import KINDS
+from specs.kinds import API_VERSION, KINDS
 from specs.validate.resource import Resource
 from specs.yaml import Document
 from specs.yaml.scalars import Plain
 
 if TYPE_CHECKING:
-    from specs.kinds import Document as Model
+    from specs.kinds.metadata import Document as Model
 
 _OTHER_TOOLS = "files of other tools go into a folder whose name begins with a dot"
 _REQUIRED = ("apiVersion", "kind", "metadata", "spec")

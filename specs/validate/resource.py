@@ -10,8 +10,8 @@ from specs.yaml.scalars import Plain
 from specs.yaml.source_map import SourceMap
 
 if TYPE_CHECKING:
-    from specs.kinds import Document as Model
     from specs.kinds.machine import Machine
+    from specs.kinds.metadata import Document as Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)

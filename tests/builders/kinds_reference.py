@@ -12,8 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from specs.kinds import KINDS
-from specs.kinds.record import API_VERSION
+from specs.kinds import API_VERSION, KINDS
 from specs.schema import json_schema
 
 _INTRODUCTION = f"""# Kinds of documents

@@ -25,7 +25,7 @@ from specs.yaml import Document
 from specs.yaml.scalars import Plain
 
 if TYPE_CHECKING:
-    from specs.kinds import Document as Model
+    from specs.kinds.metadata import Document as Model
     from specs.kinds.record import Record
 
 _SPEC: Path = ("spec",)

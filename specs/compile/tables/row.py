@@ -8,7 +8,7 @@ from typing import Any, Protocol
 from specs.diagnostics.path import Path
 from specs.diagnostics.position import Position
 from specs.fleet import MACHINE_FIELDS
-from specs.kinds.record import API_VERSION
+from specs.kinds import API_VERSION
 from specs.yaml.scalars import Plain, value_at
 
 PLACES: Mapping[str, Path] = MappingProxyType(
