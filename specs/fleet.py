@@ -12,14 +12,11 @@ from typing import Annotated, Literal, NamedTuple
 
 from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
-from specs.machine_fields import MachineField, Said, declared
+from specs.machine_fields import MachineField, PowerDriver, Said, declared
 from specs.types.address_range import AddressRange
 
 PROTECT = "protect"
 """The field whose place a plan names: protection is what a person takes away."""
-
-
-PowerDriver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
 
 
 @dataclass(frozen=True, slots=True)

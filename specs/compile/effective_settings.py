@@ -9,8 +9,8 @@ from specs.compile.context import CompileContext
 from specs.compile.inherited_settings import HANDED_DOWN, InheritedSettings
 from specs.compile.power import switched
 from specs.compile.unsupported import DRIVERS
-from specs.fleet import PROTECT, Assignment, PowerDriver
-from specs.machine_fields import Values
+from specs.fleet import PROTECT, Assignment
+from specs.machine_fields import PowerDriver, Values
 from specs.validate.resource import Resource
 
 if TYPE_CHECKING:

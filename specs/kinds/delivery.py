@@ -6,9 +6,7 @@ from pydantic import Field, model_validator
 
 from specs.kinds.record import Record
 from specs.types.invalid_value import InvalidValue
-from specs.types.quantities.bit_rate import BitRate
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import BitRate, Duration, between
 
 MAX_TARGETS = 1000
 

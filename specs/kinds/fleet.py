@@ -8,8 +8,7 @@ from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
 from specs.types.name import Name, PathName
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 
 MAX_AT_ONCE = 1000
 MAX_PER_HOUR = 10_000

@@ -8,8 +8,7 @@ from specs.kinds.metadata import Document
 from specs.kinds.record import Record
 from specs.types.host_name import DomainName
 from specs.types.ipv4 import Address, Range, Subnet
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 
 
 class Dhcp(Record):

@@ -12,8 +12,7 @@ from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
 from specs.types.name import Name
 from specs.types.place import MachinePath
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 
 Urgency = Literal["low", "normal", "high", "highest"]
 

@@ -8,9 +8,7 @@ from specs.kinds.metadata import Document
 from specs.kinds.record import Record
 from specs.kinds.recurrence import Recurrence
 from specs.types.line import HardwareText, Line
-from specs.types.quantities.bit_rate import BitRate
-from specs.types.quantities.bounds import between
-from specs.types.quantities.byte_size import ByteSize
+from specs.types.quantities import BitRate, ByteSize, between
 from specs.types.secret import SecretReference
 from specs.types.web import Url
 

@@ -9,8 +9,7 @@ from specs.kinds.metadata import Document, PathMetadata
 from specs.kinds.record import Record
 from specs.kinds.selector import Selector
 from specs.kinds.step import Step
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 from specs.types.run_token import RunToken
 
 

@@ -12,9 +12,7 @@ from specs.kinds.selector import Selector
 from specs.types.clock import TimeOfDay, TimeZone
 from specs.types.invalid_value import InvalidValue
 from specs.types.name import Name
-from specs.types.quantities.bit_rate import BitRate
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import BitRate, Duration, between
 
 
 class UpdateChecks(Record):
