@@ -13,7 +13,6 @@ from specs.compile.group_tree import GroupTree, fleet_defaults
 from specs.compile.machines import compile_machines
 from specs.compile.networks import compile_networks
 from specs.compile.references import check_references
-from specs.compile.scenario_targets import compile_targets
 from specs.compile.scenarios import compile_images, compile_scenarios
 from specs.compile.selectors import (
     compile_holds,
@@ -22,6 +21,7 @@ from specs.compile.selectors import (
 )
 from specs.compile.settings import compile_settings
 from specs.compile.tables.expand import Tables
+from specs.compile.targets import compile_targets
 from specs.compile.uniqueness import check_uniqueness
 from specs.compile.unsupported import unsupported_documents
 from specs.desired_state import is_desired_state, is_table

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import Diagnostics
-from specs.diagnostics.path import Path, dotted
+from specs.diagnostics.path import dotted
 from specs.fleet import CompiledCommits, CompiledSigner, FleetSettings, GroupBudget
 from specs.kinds.fleet import Fleet, FleetSpec
 from specs.kinds.fleet import GroupBudget as GroupBudgetModel
@@ -46,17 +46,13 @@ def _commits(spec: FleetSpec, resource: Resource | None) -> CompiledCommits:
 
 
 def _check_group_budgets(resource: Resource, diagnostics: Diagnostics) -> None:
-    first: dict[object, Path] = {}
-    for path, group in resource.values(("spec", "budgets", "groups", "*", "group")):
-        earlier = first.setdefault(group, path)
-        if earlier != path:
-            diagnostics.error(
-                resource.document.position(path),
-                Code.BUDGET_TWICE,
-                f"{dotted(path)}: {group} already has a budget at "
-                f"{resource.document.position(earlier)}",
-                "merge the two",
-            )
+    for path, group, earlier in resource.repeated(("spec", "budgets", "groups", "*", "group")):
+        diagnostics.error(
+            resource.document.position(path),
+            Code.BUDGET_TWICE,
+            f"{dotted(path)}: {group} already has a budget at {earlier}",
+            "merge the two",
+        )
 
 
 def _group_budget(budget: GroupBudgetModel) -> GroupBudget:

@@ -7,9 +7,9 @@ from pydantic import ConfigDict, Field, model_validator
 from specs.diagnostics.codes import Code
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
-from specs.types.address_span import AddressSpan
 from specs.types.hardware_uuid import HardwareUuid
 from specs.types.invalid_value import InvalidValue
+from specs.types.ipv4 import AddressSpan
 from specs.types.name import Name, PathName
 from specs.types.pattern import FreePattern, MacPattern, NamePattern
 

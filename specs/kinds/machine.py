@@ -12,8 +12,7 @@ from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
 from specs.kinds.metadata import Document, MachineMetadata
 from specs.kinds.power import Power
 from specs.kinds.record import Record
-from specs.types.hardware_identity import HardwareIdentity
-from specs.types.hardware_uuid import HardwareUuid
+from specs.types.hardware_uuid import HardwareIdentity, HardwareUuid
 from specs.types.host_name import DomainName, HostName
 from specs.types.ipv4 import InterfaceAddress
 from specs.types.line import HardwareText

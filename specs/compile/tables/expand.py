@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from specs.compile.tables.row import PLACES, Row, RowPlaces, as_machine, machine_path, row_path
+from specs.compile.tables.row import (
+    DEFAULTS,
+    PLACES,
+    Row,
+    RowPlaces,
+    as_machine,
+    machine_path,
+    row_path,
+)
 from specs.compile.tables.sheet import CellPlaces, read_sheet
 from specs.diagnostics.codes import Code
 from specs.diagnostics.collector import Diagnostics
@@ -30,7 +38,6 @@ if TYPE_CHECKING:
 
 _SPEC: Path = ("spec",)
 _ROWS: Path = ("spec", "rows")
-_DEFAULTS: Path = ("spec", "defaults")
 _CSV: Path = ("spec", "csv")
 _SECTIONS = frozenset({"hardware", "identity", "metadata", "spec"})
 """Of a Machine document. What is written in one is not missing from its row."""
@@ -58,18 +65,6 @@ class ItemPlaces:
     def full_path(self, path: Path) -> Path:
         """Return the path within the table's document."""
         return (*_ROWS, self.index, *path)
-
-    def default_path(self, path: Path) -> Path:
-        """Return the path of the table's default for it."""
-        return (*_DEFAULTS, *path)
-
-    def default_position(self, path: Path) -> Position:
-        """Return where the table's default for it is written."""
-        return self.table.position(self.default_path(path))
-
-    def shown(self, path: Path) -> str:
-        """Return a path for people."""
-        return dotted(path)
 
 
 class Tables:
@@ -140,7 +135,7 @@ class Tables:
         )
         if sheet is not None:
             for record in sheet.records:
-                places = CellPlaces(sheet, record, document)
+                places = CellPlaces(sheet, record)
                 yield self._machine(sheet.fields(record), defaults, places, ())
 
     def _file(self, document: Document, name: str) -> str | None:
@@ -242,10 +237,11 @@ class _Defaults:
     """What a table's rows have in common. ``invalid`` are the fields that were reported."""
 
     def __init__(self, table: Resource) -> None:
-        written = table.document.value(_DEFAULTS)
+        self.table = table.document
+        written = self.table.value(DEFAULTS)
         fields = dict(written) if isinstance(written, dict) else {}
         self.invalid = frozenset(
-            field for field in PLACES if table.invalid and table.is_invalid_at((*_DEFAULTS, field))
+            field for field in PLACES if table.invalid and table.is_invalid_at((*DEFAULTS, field))
         )
         self.fields: dict[str, Plain] = {
             field: value
@@ -262,7 +258,7 @@ def _row(fields: Mapping[str, Plain], defaults: _Defaults, places: RowPlaces) ->
     merged = {**defaults.fields, **fields}
     if defaults.labels and (isinstance(own, dict) or own is None):
         merged["labels"] = {**defaults.labels, **labels}
-    return Row(as_machine(merged), frozenset(fields), frozenset(labels), places)
+    return Row(as_machine(merged), frozenset(fields), frozenset(labels), places, defaults.table)
 
 
 def _mapping(value: Plain) -> Mapping[str, Plain]:
