@@ -94,11 +94,6 @@ class GitCommand:
         output = self._checked(["for-each-ref", "--format=%(refname:short)", *_NAMESPACES])
         return tuple(output.split("\n")) if output else ()
 
-    def has_folder(self, commit: str, folder: str) -> bool:
-        """Tell whether the commit has ``folder`` (empty: the top, which every commit has)."""
-        kind = ["cat-file", "-e", f"{commit}:{folder}/"]  # with the slash, no file is found
-        return not folder or self._run(kind)[0] == 0
-
     def tree_id(self, commit: str, folder: str) -> str | None:
         """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
         # With the slash, no file is found. ^{tree} would be taken as a part of the path.
@@ -119,9 +114,10 @@ class GitCommand:
 
         Nothing where the commit does not have that folder.
         """
-        if not self.has_folder(commit, folder):
+        tree = self.tree_id(commit, folder) if folder else commit
+        if tree is None:
             return
-        arguments = ["ls-tree", "-r", "-z", "--full-tree", f"{commit}:{folder}"]
+        arguments = ["ls-tree", "-r", "-z", "--full-tree", tree]
         with self._streamed(arguments) as stream:
             yield from parse_entries(iter(lambda: stream.read(_CHUNK), b""))
 
