@@ -5,8 +5,9 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from reconciler.compiled.cache import File, FleetCache
+from reconciler.compiled.codec import dumps
 from reconciler.compiled.compiled_files import CompiledFiles, MissingRowsError
-from reconciler.compiled.rows import FileFacts, FileRows, are_unique, dumps
+from reconciler.compiled.rows import FileFacts, FileRows, are_unique
 from reconciler.compiled.source import SourceFiles
 from reconciler.compiled.version import program_version
 from reconciler.compiled.workers import (

@@ -13,10 +13,9 @@ from specs.diagnostics.diagnostic import Diagnostic
 from specs.diagnostics.path import Path, dotted
 from specs.yaml.builder import Builder, Invalid
 from specs.yaml.document import Document
-from specs.yaml.errors import explain
+from specs.yaml.errors import UnreadableDocumentError, explain, unreadable_at
 from specs.yaml.scalars import Plain
 from specs.yaml.section import MARKER, Section, split
-from specs.yaml.unreadable import UnreadableDocumentError, unreadable_at
 
 
 class LoadedFile(NamedTuple):
