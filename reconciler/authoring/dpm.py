@@ -16,8 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from reconciler.authoring.conversions import ConversionError, Conversions
-from reconciler.authoring.subnet_mask import prefix_length
+from reconciler.authoring.conversions import ConversionError, Conversions, prefix_length
 from specs.types.address_range import AddressRange
 
 _NAME_FIELDS = 4

@@ -13,19 +13,16 @@ from dataclasses import dataclass
 from io import StringIO
 
 from reconciler.authoring.checked import diagnostics_of_rows
-from reconciler.authoring.conversions import ConversionError, Conversions
-from reconciler.authoring.given_name import converted
+from reconciler.authoring.conversions import ConversionError, Conversions, converted, prefix_length
 from reconciler.authoring.machine_row import (
     Assign,
     MachineRow,
     Value,
     document_text,
-    documents_text,
     machine_row,
     table_text,
 )
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.authoring.subnet_mask import prefix_length
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import MACHINE_FIELDS
 from specs.machine_fields import Form
@@ -111,11 +108,6 @@ def read_rows(
     documents = [document_text(row) for row in reader.rows]
     errors = sorted([*reader.errors, *diagnostics_of_rows(file, documents, reader.lines)])
     return tuple(reader.rows), [f"{file}:{line}: {message}" for line, message in errors]
-
-
-def as_documents(found: ReadMachines) -> str:
-    """Return one Machine document for each row."""
-    return documents_text(found.rows)
 
 
 def as_table(file: str, name: str, found: ReadMachines) -> str:

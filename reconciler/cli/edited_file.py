@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from agent.errors import UnwritableFileError
 from agent.whole_file import write_atomically
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.git.tree import MAX_ENTRIES, is_hidden, too_many_entries
-from specs.desired_state import SUFFIXES, is_desired_state
+from reconciler.git.tree import MAX_ENTRIES, too_many_entries
+from specs.desired_state import SUFFIXES, is_desired_state, is_hidden
 
 MAX_BYTES = 32 * 2**20
 """As large as a file of desired state may be (``reconciler.git.tree``)."""

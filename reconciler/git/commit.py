@@ -18,12 +18,12 @@ from reconciler.git.repository import Repository
 from reconciler.git.tree import (
     MAX_FILE_BYTES,
     Commit,
-    is_hidden,
     is_wanted,
     refuse_odd_name,
     refuse_too_large,
     refuse_too_many,
 )
+from specs.desired_state import is_hidden
 
 _LONGEST_LINK = 4096  # PATH_MAX
 _NAMED = 5

@@ -12,8 +12,9 @@ from watchfiles import Change, awatch
 from reconciler.errors import SourceError
 from reconciler.git.repository import find_repository
 from reconciler.git.revision import find_revision
-from reconciler.git.tree import SourceTree, is_hidden
+from reconciler.git.tree import SourceTree
 from reconciler.git.worktree import read_worktree
+from specs.desired_state import is_hidden
 
 _QUIET_MILLISECONDS = 200  # an editor's save, and most checkouts, are over by then
 _LONGEST_MILLISECONDS = 2_000
