@@ -75,19 +75,11 @@ class GitCommand:
 
     def commit_id(self, ref: str) -> str | None:
         """Return the commit that ``ref`` names, None when it names none."""
-        if not can_be_ref(ref):
-            return None
-        status, output, _ = self._run(
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
-        )
-        return output.strip() if status == 0 else None
+        return self._named(f"{ref}^{{commit}}") if can_be_ref(ref) else None
 
     def is_known(self, ref: str) -> bool:
         """Tell whether ``ref`` names anything, be it no commit or an object that is gone."""
-        if not can_be_ref(ref):
-            return False
-        command = ["rev-parse", "--verify", "--quiet", "--end-of-options", ref]
-        return self._run(command)[0] == 0
+        return can_be_ref(ref) and self._named(ref) is not None
 
     def names(self) -> tuple[str, ...]:
         """Return the short names of branches, tags and remote branches."""
@@ -97,11 +89,7 @@ class GitCommand:
     def tree_id(self, commit: str, folder: str) -> str | None:
         """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
         # With the slash, no file is found. ^{tree} would be taken as a part of the path.
-        path = f"{commit}:{folder}/"
-        status, output, _ = self._run(
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", path]
-        )
-        return output.strip() if status == 0 else None
+        return self._named(f"{commit}:{folder}/")
 
     def changes(self, before: str, after: str) -> Iterator[Change]:
         """Yield every file that two trees do not share alike, whatever its kind."""
@@ -201,6 +189,13 @@ class GitCommand:
         )
         if status != 0:
             raise fetch_error(url, stderr)
+
+    def _named(self, name: str) -> str | None:
+        """Return the id of what a name leads to (git-rev-parse(1)), None where it leads nowhere."""
+        status, output, _ = self._run(
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", name]
+        )
+        return output.strip() if status == 0 else None
 
     def _checked(self, arguments: list[str], worktree: Path | None = None) -> str:
         status, output, stderr = self._run(arguments, worktree)

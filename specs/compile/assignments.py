@@ -11,7 +11,7 @@ from specs.validate.resource import Resource
 from specs.yaml.source_map import SourceMap
 
 if TYPE_CHECKING:
-    from specs.kinds.assignment import ScenarioAssignment
+    from specs.kinds.machine import ScenarioAssignment
 
 _SCENARIO = ("spec", "assign", "*", "scenario")
 

@@ -14,9 +14,9 @@ from specs.compile.origins import Source, Sources, assign_field, label_field
 from specs.compile.power import BY_HAND, Switch, switched
 from specs.diagnostics.path import Path
 from specs.fleet import MACHINE_FIELDS, Assignment
-from specs.kinds.assignment import ScenarioAssignment
 from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
+from specs.kinds.machine import ScenarioAssignment
 from specs.validate.registry import Registry
 from specs.validate.resource import Resource
 from specs.yaml.source_map import SourceMap

@@ -17,10 +17,9 @@ from specs.fleet import (
     ScenarioStep,
     UnsupportedStep,
 )
-from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.image import Image
 from specs.kinds.scenario import Scenario
-from specs.kinds.step import Backup, InspectDisks, Restore, Step
+from specs.kinds.step import Backup, DiskSelection, InspectDisks, Restore, Step
 from specs.types.secret import SecretReference
 from specs.validate.resource import Resource
 from specs.yaml.scalars import Plain

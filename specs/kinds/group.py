@@ -4,8 +4,12 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
-from specs.kinds.machine import SharedIdentity, SharedSettings
+from specs.kinds.machine import (
+    MAX_ASSIGNMENTS,
+    ScenarioAssignment,
+    SharedIdentity,
+    SharedSettings,
+)
 from specs.kinds.metadata import Document, PathMetadata
 from specs.types.labels import Labels
 

@@ -4,9 +4,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
+from specs.kinds.step import DiskSelection
 from specs.types.clock import TimeZone
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line

@@ -8,7 +8,6 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
 from specs.kinds.metadata import Document, MachineMetadata
 from specs.kinds.power import Power
 from specs.kinds.record import Record
@@ -18,6 +17,9 @@ from specs.types.ipv4 import InterfaceAddress
 from specs.types.line import HardwareText
 from specs.types.mac_address import MacAddress
 from specs.types.name import Name, PathName
+from specs.types.run_token import RunToken
+
+MAX_ASSIGNMENTS = 100
 
 
 class Hardware(Record):
@@ -111,6 +113,18 @@ class SharedSettings(Record):
         default=None,
         description="true: never overwritten, until false is written.",
         examples=[True],
+    )
+
+
+class ScenarioAssignment(Record):
+    """One scenario and the token of its run."""
+
+    scenario: PathName = Field(
+        description="The name of a Scenario document.", examples=["golden-compute"]
+    )
+    run: RunToken = Field(
+        description="Any word. The scenario runs once for each word: a new one means run again.",
+        examples=["2026-11"],
     )
 
 

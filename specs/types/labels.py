@@ -3,9 +3,11 @@
 import re
 from typing import Annotated
 
+from pydantic import Field
+
 from specs.diagnostics.quote import quoted
 from specs.types.invalid_value import InvalidValue
-from specs.types.text import ShownAs, ShownWith, read_with, shown_as, written_with_digits
+from specs.types.text import ShownAs, read_with, shown_as, written_with_digits
 
 _KEY = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 _VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -40,4 +42,6 @@ LabelValue = Annotated[
 ]
 """Text; a whole number stands for its digits, so that ``rack: 7`` needs no quotes."""
 
-Labels = Annotated[dict[LabelKey, LabelValue], ShownWith({"additionalProperties": False})]
+Labels = Annotated[
+    dict[LabelKey, LabelValue], Field(json_schema_extra={"additionalProperties": False})
+]

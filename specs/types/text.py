@@ -53,20 +53,6 @@ class ShownAs:
         return dict(self._json_schema)
 
 
-class ShownWith:
-    """The annotation of a field of which editors shall know ``more`` than its type says."""
-
-    __slots__ = ("_more",)
-
-    def __init__(self, more: Mapping[str, Any]) -> None:
-        self._more = more
-
-    def __get_pydantic_json_schema__(
-        self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
-    ) -> "JsonSchemaValue":
-        return {**handler(schema), **self._more}
-
-
 class Length:
     """The annotation of a text with ``lowest`` to ``highest`` characters."""
 
