@@ -102,12 +102,9 @@ class CompiledScenario(NamedTuple):
 
 
 class CompiledImage(NamedTuple):
-    """One ``Image`` document. Its content is looked up in the store by name."""
+    """One ``Image`` document, for people. Its content is looked up in the store by name."""
 
-    name: str
     description: str
-    """For people."""
-    position: Position
     display_name: str = ""
 
 
@@ -284,23 +281,20 @@ class CompiledSigner(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CompiledCommits:
-    """By whom the commits that follow must be signed. Equal where its meaning is."""
+    """By whom the commits that follow must be signed."""
 
     verify: Literal["none", "ssh", "gpg"] = "none"
     signers: tuple[CompiledSigner, ...] = ()
     """Empty where nothing is verified, else not."""
-    position: Position | None = field(default=None, compare=False)
 
 
 class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
-    name: str
     max_destructive_at_once: int
     max_destructive_per_hour: int
     observation_max_age_seconds: int
     """An observation older than this is UNKNOWN, never "no change"."""
-    position: Position | None
     max_disruptive_at_once: int = 20
     max_disruptive_per_hour: int = 200
     group_budgets: tuple[GroupBudget, ...] = ()

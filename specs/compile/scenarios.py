@@ -35,10 +35,7 @@ def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage
     """Return the images that can be read, by name."""
     return {
         name: CompiledImage(
-            name,
-            resource.model.spec.description,
-            resource.position,
-            resource.model.metadata.display_name or "",
+            resource.model.spec.description, resource.model.metadata.display_name or ""
         )
         for name, resource in resources.items()
         if isinstance(resource.model, Image)
