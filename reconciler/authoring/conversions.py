@@ -7,11 +7,8 @@ import re
 import unicodedata
 from ipaddress import AddressValueError, IPv4Address
 
-_MACHINE_NAME = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
-_GROUP_PART = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?")
+from specs.types.name import MAX_SEGMENT, is_label, is_segment
 
-
-_LONGEST = 63
 _ADDRESS_BITS = 32
 
 
@@ -33,7 +30,7 @@ class Conversions:
 
     def machine(self, place: str, given: str) -> str:
         """Return a machine's name; ConversionError when it has none or another has it."""
-        name = given if _MACHINE_NAME.fullmatch(given) else converted(given)
+        name = given if is_label(given) else converted(given)
         if not name:
             raise ConversionError(
                 f"{given!r} cannot become a machine's name; write one in Latin letters"
@@ -52,9 +49,7 @@ class Conversions:
         as DeploymentManager writes it, goes.
         """
         bare = given.strip("/")
-        parts = [
-            part if _GROUP_PART.fullmatch(part) else converted(part) for part in bare.split("/")
-        ]
+        parts = [part if is_segment(part) else converted(part) for part in bare.split("/")]
         if not all(parts):
             raise ConversionError(
                 f"{given!r} cannot become a group's name; write it in Latin letters"
@@ -78,7 +73,7 @@ def converted(text: str) -> str:
     """
     plain = unicodedata.normalize("NFKD", text)
     kept = "".join(character for character in plain if not unicodedata.combining(character))
-    return re.sub(r"[^a-z0-9]+", "-", kept.lower()).strip("-")[:_LONGEST].strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", kept.lower()).strip("-")[:MAX_SEGMENT].strip("-")
 
 
 def prefix_length(mask: str) -> int:

@@ -27,6 +27,7 @@ from specs.diagnostics.nearest import NearestNames
 from specs.fleet import MACHINE_FIELDS
 from specs.machine_fields import Form
 from specs.types.display_name import misleading
+from specs.types.host_name import is_label
 from specs.types.mac_address import suggestion
 
 _FORMS: Mapping[str, Form] = {
@@ -57,7 +58,6 @@ _LABEL = "label."
 _EMPTY_LIST = "none"
 _CALCULATES = "=+-@\t＝＋－＠"  # noqa: RUF001 - the full-width forms count in some locales
 _DELIMITERS = ",;\t"
-_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _MOST_SHOWN = 100
 
 
@@ -246,7 +246,7 @@ class _Reader:
         values["name"] = name = self._name(line, given)
         values["group"] = self._group_path(line, record.get("group", ""))
         values["addresses"] = self._addresses(line, record)
-        was_host_name = given != name == converted(given) and _HOST_NAME.fullmatch(given)
+        was_host_name = given != name == converted(given) and is_label(given)
         values["hostname"] = values["hostname"] or (given if was_host_name else "")
         values["labels"] = {
             key.removeprefix(_LABEL): text

@@ -10,19 +10,20 @@ from specs.types.text import read_with, shown_as
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?"
 _DOMAIN = rf"{_LABEL}(?:\.{_LABEL})*"
-_is_label = re.compile(_LABEL).fullmatch
+is_label = re.compile(_LABEL).fullmatch
+"""Tells whether a text can be a host name."""
 _is_domain = re.compile(_DOMAIN).fullmatch
 _MAX_DOMAIN = 189
 """With a host name of 63 characters and a dot, no more than the 253 of RFC 1035, 2.3.4."""
 
 
 def _host_name(text: str) -> str:
-    if _is_label(text):
+    if is_label(text):
         return text
     if _is_domain(text):
         name, domain = text.split(".", 1)
         hint = f"write hostname: {name} and domain: {domain}"
-    elif _is_label(text.replace("_", "-")):
+    elif is_label(text.replace("_", "-")):
         hint = f"write {text.replace('_', '-')}"
     else:
         hint = 'up to 63 letters, digits and "-", with a letter or digit at both ends'
