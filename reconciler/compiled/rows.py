@@ -21,7 +21,10 @@ _OWN = ("name", "hostname", "macs", "uuid", "serial", "addresses")
 
 
 class Lines(NamedTuple):
-    """A document as it is written. ``first_line`` counts from 0."""
+    """A document as it is written. ``first_line`` counts from 0.
+
+    As ``specs.yaml.Section`` has it, which would load a parser where the cache answers.
+    """
 
     first_line: int
     text: str

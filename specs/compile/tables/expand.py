@@ -108,7 +108,8 @@ class Tables:
                 yield self._machine(row, defaults, places, invalid)
             elif not table.is_invalid_at(places.full_path(())):
                 self._report_no_mapping(places, row)
-        if not rows and "csv" not in _mapping(document.value(_SPEC)) and not _is_unusable(table):
+        is_usable = not any(table.is_invalid_at(path) for path in (_SPEC, _ROWS, _CSV))
+        if not rows and document.value(_CSV) is None and is_usable:
             self._diagnostics.warning(
                 document.position(_SPEC),
                 Code.NO_EFFECT,
@@ -259,14 +260,6 @@ def _row(fields: Mapping[str, Plain], defaults: _Defaults, places: RowPlaces) ->
     if defaults.labels and (isinstance(own, dict) or own is None):
         merged["labels"] = {**defaults.labels, **labels}
     return Row(as_machine(merged), frozenset(fields), frozenset(labels), places, defaults.table)
-
-
-def _mapping(value: Plain) -> Mapping[str, Plain]:
-    return value if isinstance(value, dict) else {}
-
-
-def _is_unusable(table: Resource) -> bool:
-    return any(table.is_invalid_at(path) for path in (_SPEC, _ROWS, _CSV))
 
 
 def _path(loc: Iterable[str | int]) -> Path:
