@@ -10,7 +10,7 @@ from typing import Any
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.scalar import flow_list, flow_mapping, scalar
 from specs.desired_state import is_desired_state
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import MACHINE_FIELDS, CompiledFleet, CompiledMachine
 from specs.kinds import API_VERSION

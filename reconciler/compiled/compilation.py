@@ -20,7 +20,7 @@ from reconciler.compiled.workers import (
 from specs.compile.file import InvalidFileError, read_file
 from specs.compile.fleet import CompiledContext
 from specs.compile.selectors import warn_of_unmatched
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 
 _MOST_CHANGES = 500

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from specs.compile.origins import Source
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.fleet import Assignment
 from specs.validate.resource import Resource
 from specs.yaml.source_map import SourceMap

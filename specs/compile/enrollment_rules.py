@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from specs.compile.group_tree import GroupTree
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.quote import quoted
 from specs.fleet import CompiledEnrollmentRule
 from specs.kinds.enrollment_rule import EnrollmentRule

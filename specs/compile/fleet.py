@@ -24,8 +24,7 @@ from specs.compile.targets import compile_targets
 from specs.compile.uniqueness import check_uniqueness
 from specs.compile.unsupported import unsupported_documents
 from specs.desired_state import is_desired_state, is_table
-from specs.diagnostics.collector import Diagnostics
-from specs.diagnostics.diagnostic import Diagnostic
+from specs.diagnostics.diagnostic import Diagnostic, Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import CompiledCommits, CompiledFleet, CompiledMachine
 from specs.validate.document import define

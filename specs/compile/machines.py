@@ -20,7 +20,7 @@ from specs.compile.targets import Conflicts, Target
 from specs.compile.uniqueness import warn_of_idle_history
 from specs.compile.unsupported import DRIVERS
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import Path
 from specs.fleet import MACHINE_FIELDS, PROTECT, Assignment, CompiledMachine
 from specs.machine_fields import Values

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from specs.compile.unsupported import STEPS, blocking
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.digest import Canonical, digest
 from specs.fleet import (
     BackupStep,

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import dotted
 from specs.fleet import CompiledCommits, CompiledSigner, FleetSettings, GroupBudget
 from specs.kinds.fleet import Fleet, FleetSpec

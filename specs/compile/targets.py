@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from specs.compile.origins import Source
 from specs.compile.selectors import WrittenSelector, written_selector
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.quote import quoted
 from specs.fleet import Assignment, Origin

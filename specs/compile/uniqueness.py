@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import Path
 from specs.diagnostics.quote import quoted
 from specs.validate.resource import Resource

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from pydantic_core import ValidationError
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import MOST_PER_DOCUMENT, Diagnostics
+from specs.diagnostics.diagnostic import MOST_PER_DOCUMENT, Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, is_within
 from specs.diagnostics.quote import quoted

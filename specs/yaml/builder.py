@@ -22,7 +22,7 @@ from ruamel.yaml.events import (
 )
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import MOST_PER_DOCUMENT, Diagnostics
+from specs.diagnostics.diagnostic import MOST_PER_DOCUMENT, Diagnostics
 from specs.diagnostics.hints import NO_TEMPLATES
 from specs.diagnostics.quote import quoted
 from specs.types.secret import TAG_HINT, SecretReference

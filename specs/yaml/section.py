@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.hints import described
 from specs.diagnostics.position import Position
 from specs.diagnostics.quote import quoted

@@ -19,7 +19,7 @@ from specs.compile.tables.row import (
 )
 from specs.compile.tables.sheet import CellPlaces, read_sheet
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, dotted, is_within
 from specs.diagnostics.position import Position

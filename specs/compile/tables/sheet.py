@@ -8,7 +8,7 @@ from types import MappingProxyType
 
 from specs.compile.tables.row import PLACES
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path
 from specs.diagnostics.position import Position
