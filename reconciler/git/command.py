@@ -1,7 +1,7 @@
 """The git command: its arguments and its output.
 
 A repository is a stranger's, so that only commands that show or verify stored objects
-are run here; see ``git_program`` for how.
+are run here; see ``reconciler.git.program`` for how.
 
 The repository is named by ``--git-dir``: a ``GIT_DIR`` that a calling hook left in
 the environment must not change what is read, and reading a repository of another
