@@ -109,7 +109,7 @@ def generated_fleet(count: int) -> CompiledFleet:
     machines = [generated_machine(number) for number in range(count)]
     return CompiledFleet(
         revision="f00d",
-        settings=FleetSettings("generated", 10, 100, 3600, None),
+        settings=FleetSettings(10, 100, 3600),
         scenarios={SCENARIO.name: SCENARIO},
         machines={machine.name: machine for machine in machines},
     )

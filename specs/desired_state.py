@@ -8,8 +8,12 @@ def is_desired_state(file: str) -> bool:
 
     Whatever begins with a dot (``.github/workflows/ci.yaml``) belongs to other tools.
     """
-    is_hidden = file.startswith(".") or "/." in file
-    return file[file.rfind(".") :] in SUFFIXES and not is_hidden
+    return file[file.rfind(".") :] in SUFFIXES and not is_hidden(file)
+
+
+def is_hidden(file: str) -> bool:
+    """Return whether the file or a folder above belongs to a tool: its name begins with a dot."""
+    return file.startswith(".") or "/." in file
 
 
 def is_table(file: str) -> bool:

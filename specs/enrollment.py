@@ -117,8 +117,8 @@ def _addresses(
     for address in addresses:
         for span in spans:
             if span.first <= address <= span.last:
-                return True, f"{noun} {address} is within {_span(span)}"
-    return _missed(noun, tuple(map(str, addresses)), tuple(map(_span, spans)))
+                return True, f"{noun} {address} is within {span}"
+    return _missed(noun, tuple(map(str, addresses)), tuple(map(str, spans)))
 
 
 def _missed(noun: str, known: tuple[str, ...], wanted: tuple[str, ...]) -> _Answer:
@@ -127,7 +127,3 @@ def _missed(noun: str, known: tuple[str, ...], wanted: tuple[str, ...]) -> _Answ
     more = "" if len(wanted) <= _MOST_SHOWN else f" and {len(wanted) - _MOST_SHOWN:,} more"
     patterns = ", ".join(wanted[:_MOST_SHOWN]) + more
     return False, f"{noun} {', '.join(known[:_MOST_SHOWN])} does not fit {patterns}"
-
-
-def _span(span: AddressRange) -> str:
-    return str(span.first) if span.first == span.last else f"{span.first}-{span.last}"

@@ -12,14 +12,11 @@ from typing import Annotated, Literal, NamedTuple
 
 from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
-from specs.machine_fields import MachineField, Said, declared
+from specs.machine_fields import MachineField, PowerDriver, Said, declared
 from specs.types.address_range import AddressRange
 
 PROTECT = "protect"
 """The field whose place a plan names: protection is what a person takes away."""
-
-
-PowerDriver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,20 +85,6 @@ class UnsupportedStep(NamedTuple):
 ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
 
 
-class CompiledDelivery(NamedTuple):
-    """How image data reaches the machines. Of multicast: when a round begins, and how fast."""
-
-    mode: Literal["unicast", "multicast"] = "unicast"
-    max_targets: int | None = None
-    """A round begins when so many machines are ready; None: only ``max_wait`` begins it."""
-    max_wait_seconds: int = 600
-    max_rate_bits: int | None = None
-    """Bits per second; None: as fast as the machines follow."""
-
-
-UNICAST = CompiledDelivery()
-
-
 class CompiledScenario(NamedTuple):
     """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
 
@@ -113,20 +96,15 @@ class CompiledScenario(NamedTuple):
     timeout_seconds: int
     digest: str
     position: Position
-    delivery: CompiledDelivery = UNICAST
-    trigger: Literal["now", "next-boot"] = "now"
     unsupported: str = ""
     """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
     display_name: str = ""
 
 
 class CompiledImage(NamedTuple):
-    """One ``Image`` document. Its content is looked up in the store by name."""
+    """One ``Image`` document, for people. Its content is looked up in the store by name."""
 
-    name: str
     description: str
-    """For people."""
-    position: Position
     display_name: str = ""
 
 
@@ -178,7 +156,6 @@ class CompiledEnrollmentRule(NamedTuple):
     """It need not be written yet."""
     network: str
     """Empty: the group's."""
-    after_discovery: Literal["boot-local", "power-off", "hold"]
     position: Position
     names: tuple[str, ...] = ()
     addresses: tuple[AddressRange, ...] = ()
@@ -304,30 +281,25 @@ class CompiledSigner(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class CompiledCommits:
-    """By whom the commits that follow must be signed. Equal where its meaning is."""
+    """By whom the commits that follow must be signed."""
 
     verify: Literal["none", "ssh", "gpg"] = "none"
     signers: tuple[CompiledSigner, ...] = ()
     """Empty where nothing is verified, else not."""
-    position: Position | None = field(default=None, compare=False)
 
 
 class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
-    name: str
     max_destructive_at_once: int
     max_destructive_per_hour: int
     observation_max_age_seconds: int
     """An observation older than this is UNKNOWN, never "no change"."""
-    position: Position | None
     max_disruptive_at_once: int = 20
     max_disruptive_per_hour: int = 200
     group_budgets: tuple[GroupBudget, ...] = ()
     """In the order of the document."""
     commits: CompiledCommits = CompiledCommits()
-    default_network: str = ""
-    """Of machines whose groups name none; empty: there is no such network."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,8 @@ Form = Literal["text", "list", "flag", "labels", "power", "assign"]
 """What a value is: one text; several; true, false or nothing said; texts by key; the driver of
 the power block, whose settings are an attribute of their own; scenarios with their run tokens."""
 
+PowerDriver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
+
 
 @dataclass(frozen=True, slots=True)
 class Said:

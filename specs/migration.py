@@ -11,7 +11,7 @@ from typing import Any
 
 from ruamel.yaml.comments import CommentedMap
 
-from specs.kinds.record import API_VERSION
+from specs.kinds import API_VERSION
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,14 +5,16 @@ documents mean together only ``compile_fleet`` can check.
 """
 
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
-from specs.kinds import KINDS
+from specs.kinds import API_VERSION, KINDS
 from specs.kinds.machine_table import MachineRow
-from specs.kinds.record import API_VERSION
 from specs.types.quantities import BitRate, ByteSize, Duration
+
+if TYPE_CHECKING:
+    from specs.kinds.record import Record
 
 DIALECT = "http://json-schema.org/draft-07/schema#"
 
@@ -37,8 +39,9 @@ def json_schema() -> _Schema:
     ``kind`` decides which definition applies, so that an editor complains about the
     one field that is wrong, and not that no kind fits.
     """
+    models: list[type[Record]] = [*KINDS.values(), MachineRow]
     _, generated = models_json_schema(
-        [(model, "validation") for model in (*KINDS.values(), MachineRow)],
+        [(model, "validation") for model in models],
         ref_template=_REFERENCE + "{model}",
         schema_generator=_Generator,
     )

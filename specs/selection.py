@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterable, Mapping
 from itertools import accumulate
 
-from specs.fleet import CompiledFleet, CompiledSelector
+from specs.fleet import CompiledSelector
 from specs.types.pattern import is_pattern, matcher
 
 
@@ -27,16 +27,6 @@ class Selection:
             if labels.get(key) not in values:
                 return False
         return self._names is None or self._names.match(name)
-
-
-def selected(selector: CompiledSelector, fleet: CompiledFleet) -> tuple[str, ...]:
-    """Return the names of the fleet's machines that the selector means, in order."""
-    selection = Selection(selector, fleet.groups)
-    return tuple(
-        machine.name
-        for machine in fleet.machines.values()
-        if selection.matches(machine.name, machine.group, machine.labels)
-    )
 
 
 class _Texts:

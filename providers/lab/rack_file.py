@@ -13,7 +13,7 @@ from agent.errors import TerminalError
 from providers.lab.errors import bad_rack_file
 from providers.lab.rack import Rack
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path as FieldPath
 from specs.diagnostics.path import dotted, is_within

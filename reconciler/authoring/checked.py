@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import accumulate
 
 from specs.compile.uniqueness import check_uniqueness
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.validate.document import define
 from specs.validate.registry import Registry

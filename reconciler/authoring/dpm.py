@@ -16,9 +16,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from reconciler.authoring.conversions import ConversionError, Conversions
-from reconciler.authoring.subnet_mask import prefix_length
+from reconciler.authoring.conversions import ConversionError, Conversions, prefix_length
 from specs.types.address_range import AddressRange
+from specs.types.ipv4 import hosts
 
 _NAME_FIELDS = 4
 _ADDRESS_FIELDS = 5
@@ -126,9 +126,8 @@ def _range(text: str, mask: str) -> AddressRange:
     if not mask:
         return AddressRange(address, address)
     subnet = IPv4Interface((address, _prefix(mask))).network
-    hosts = subnet.num_addresses
-    edge = 1 if hosts > 2 else 0  # noqa: PLR2004 - RFC 3021: a /31 has no edges
-    return AddressRange(subnet[edge], subnet[-1 - edge])
+    inside = hosts(subnet)
+    return AddressRange(IPv4Address(inside[0]), IPv4Address(inside[-1]))
 
 
 def _subnet(gateway: str, mask: str) -> GroupSubnet | None:

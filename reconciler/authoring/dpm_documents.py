@@ -2,20 +2,22 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.authoring.checked import diagnostics_of_rows
 from reconciler.authoring.dpm import GroupSubnet, Registration
 from reconciler.authoring.machine_row import MachineRow, documents_text
 from reconciler.authoring.scalar import flow_list, scalar
-from specs.kinds.record import API_VERSION
-from specs.types.address_range import AddressRange
+from specs.kinds import API_VERSION
+from specs.types.name import MAX_SEGMENT
+
+if TYPE_CHECKING:
+    from specs.types.address_range import AddressRange
 
 _NAMES_ORDER = 100
 _ADDRESSES_ORDER = 1000
 """Names are asked first: where both match, DeploymentManager takes the name."""
 _NAMES_IN_A_RULE = 1000
-_LONGEST_NAME = 63
 
 
 class Converted(NamedTuple):
@@ -113,20 +115,14 @@ def _address_rules(addresses: Sequence[Registration]) -> Iterable[str]:
     for number, each in enumerate(addresses, 1):
         if each.addresses is not None:
             name = _rule_name("addresses", number, each.group)
-            match = f"addresses: [{_span(each.addresses)}]"
+            match = f"addresses: [{each.addresses}]"
             yield _rule(name, _ADDRESSES_ORDER + number, match, each.group)
 
 
 def _rule_name(kind: str, number: int, group: str) -> str:
     """Return a name that the number makes unique, and the group readable."""
     text = f"dpm-{kind}-{number}-{group.replace('/', '.')}"
-    return text[:_LONGEST_NAME].rstrip("._-")
-
-
-def _span(addresses: AddressRange) -> str:
-    if addresses.first == addresses.last:
-        return str(addresses.first)
-    return f"{addresses.first}-{addresses.last}"
+    return text[:MAX_SEGMENT].rstrip("._-")
 
 
 def _subnets(lines: Iterable[Registration]) -> tuple[dict[str, GroupSubnet], list[str]]:

@@ -15,13 +15,12 @@ from reconciler.authoring.machine_row import (
 )
 from reconciler.authoring.rewrite import (
     AuthoringError,
+    as_bytes,
     meaning,
     read_text,
     refuse_other_meaning,
 )
 from specs.yaml import load_file
-
-_UTF8_MARK = b"\xef\xbb\xbf"
 
 
 class _Place(NamedTuple):
@@ -142,9 +141,8 @@ def _end(node: Node) -> int:
 
 def _inserted(data: bytes, text: str, place: _Place) -> bytes:
     line_end = "\r\n" if "\r\n" in text else "\n"
-    mark = _UTF8_MARK if data.startswith(_UTF8_MARK) else b""
     new = place.text.replace("\n", line_end)
-    return mark + (text[: place.begin] + new + text[place.begin :]).encode()
+    return as_bytes(text[: place.begin] + new + text[place.begin :], data)
 
 
 def _value(node: Node | None, key: str) -> Node | None:

@@ -13,23 +13,21 @@ from dataclasses import dataclass
 from io import StringIO
 
 from reconciler.authoring.checked import diagnostics_of_rows
-from reconciler.authoring.conversions import ConversionError, Conversions
-from reconciler.authoring.given_name import converted
+from reconciler.authoring.conversions import ConversionError, Conversions, converted, prefix_length
 from reconciler.authoring.machine_row import (
     Assign,
     MachineRow,
     Value,
     document_text,
-    documents_text,
     machine_row,
     table_text,
 )
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.authoring.subnet_mask import prefix_length
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import MACHINE_FIELDS
 from specs.machine_fields import Form
 from specs.types.display_name import misleading
+from specs.types.host_name import is_label
 from specs.types.mac_address import suggestion
 
 _FORMS: Mapping[str, Form] = {
@@ -60,7 +58,6 @@ _LABEL = "label."
 _EMPTY_LIST = "none"
 _CALCULATES = "=+-@\t＝＋－＠"  # noqa: RUF001 - the full-width forms count in some locales
 _DELIMITERS = ",;\t"
-_HOST_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9-]{0,61}[A-Za-z0-9])?")
 _MOST_SHOWN = 100
 
 
@@ -111,11 +108,6 @@ def read_rows(
     documents = [document_text(row) for row in reader.rows]
     errors = sorted([*reader.errors, *diagnostics_of_rows(file, documents, reader.lines)])
     return tuple(reader.rows), [f"{file}:{line}: {message}" for line, message in errors]
-
-
-def as_documents(found: ReadMachines) -> str:
-    """Return one Machine document for each row."""
-    return documents_text(found.rows)
 
 
 def as_table(file: str, name: str, found: ReadMachines) -> str:
@@ -255,7 +247,7 @@ class _Reader:
         values["name"] = name = self._name(line, given)
         values["group"] = self._group_path(line, record.get("group", ""))
         values["addresses"] = self._addresses(line, record)
-        was_host_name = given != name == converted(given) and _HOST_NAME.fullmatch(given)
+        was_host_name = given != name == converted(given) and is_label(given)
         values["hostname"] = values["hostname"] or (given if was_host_name else "")
         values["labels"] = {
             key.removeprefix(_LABEL): text

@@ -10,11 +10,11 @@ from typing import Any
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.scalar import flow_list, flow_mapping, scalar
 from specs.desired_state import is_desired_state
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import MACHINE_FIELDS, CompiledFleet, CompiledMachine
+from specs.kinds import API_VERSION
 from specs.kinds.machine import Machine, MachineSpec
-from specs.kinds.record import API_VERSION
 from specs.machine_fields import MachineField
 from specs.validate.document import define
 from specs.validate.fields import fields_of
@@ -44,21 +44,13 @@ class MachineRow:
     @property
     def macs(self) -> tuple[str, ...]:
         """Return its MAC addresses."""
-        return self.texts("macs")
+        macs: Any = self.values["macs"]
+        return tuple(macs)
 
     @property
     def group(self) -> str:
         """Return its group; empty where the table's defaults have to name it."""
         return str(self.values.get("group", ""))
-
-    def texts(self, column: str) -> tuple[str, ...]:
-        """Return a list of texts."""
-        texts: Any = self.values.get(column, ())
-        return tuple(texts)
-
-    def without(self, column: str) -> "MachineRow":
-        """Return the row without one field."""
-        return MachineRow({key: value for key, value in self.values.items() if key != column})
 
     def data(self) -> dict[str, Any]:
         """Return the Machine document's data, in the order of the models."""

@@ -15,7 +15,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from reconciler.authoring.layout import comments, laid_out
-from reconciler.authoring.rewrite import AuthoringError, meaning, read_text
+from reconciler.authoring.rewrite import AuthoringError, as_bytes, meaning, read_text
 
 Migrate = Callable[[Any], list[str]]
 """Changes a document in place and returns one line for each change."""
@@ -43,9 +43,7 @@ def migrated(file: str, data: bytes, migrate: Migrate) -> tuple[bytes, tuple[str
         line += part.count("\n")
     if not changes:
         return data, ()
-    content = "".join(parts).encode()
-    if data.startswith(b"\xef\xbb\xbf"):
-        content = b"\xef\xbb\xbf" + content
+    content = as_bytes("".join(parts), data)
     meaning(file, content)
     return content, tuple(changes)
 

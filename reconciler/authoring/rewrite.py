@@ -36,6 +36,11 @@ def read_text(file: str, data: bytes) -> str:
     return data.removeprefix(_UTF8_MARK).decode("utf-8")
 
 
+def as_bytes(text: str, data: bytes) -> bytes:
+    """Return a text as a file's new content: with a byte order mark where ``data`` has one."""
+    return (_UTF8_MARK if data.startswith(_UTF8_MARK) else b"") + text.encode()
+
+
 def rewritten(file: str, data: bytes, edit: Callable[[str], str]) -> bytes:
     """Return the file as ``edit`` writes its text, once it is sure that it says the same.
 

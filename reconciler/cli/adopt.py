@@ -6,11 +6,17 @@ from pathlib import Path, PurePosixPath
 import click
 
 from reconciler.app.project import InvalidRepositoryError
-from reconciler.authoring.adoption import adopted
-from reconciler.authoring.discovery import DiscoveredMachine, discovered, wanted
+from reconciler.authoring.adoption import (
+    DiscoveredMachine,
+    adopted,
+    discovered,
+    new_groups,
+    placements,
+    reported,
+    wanted,
+)
 from reconciler.authoring.insertion import with_documents, with_table_rows
 from reconciler.authoring.machine_row import MachineRow
-from reconciler.authoring.placement import new_groups, placements, reported
 from reconciler.cli.edited_file import below, make_folder, refuse_place, replace_file
 from reconciler.cli.options import repo_option, state_option
 from reconciler.cli.rewriting import text_diff

@@ -8,8 +8,8 @@ from pathlib import Path, PurePosixPath
 from agent.errors import UnwritableFileError
 from agent.whole_file import write_atomically
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.git.tree import MAX_ENTRIES, MAX_FILE_BYTES, is_hidden, too_many_entries
-from specs.desired_state import SUFFIXES, is_desired_state
+from reconciler.git.tree import MAX_ENTRIES, MAX_FILE_BYTES, too_many_entries
+from specs.desired_state import SUFFIXES, is_desired_state, is_hidden
 
 
 def files_below(paths: tuple[Path, ...]) -> Iterator[Path]:

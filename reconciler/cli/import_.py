@@ -8,7 +8,8 @@ from reconciler.authoring.conversions import Conversions
 from reconciler.authoring.dpm import read_addresses, read_names
 from reconciler.authoring.dpm_documents import dpm_documents
 from reconciler.authoring.foreign_text import foreign_text
-from reconciler.authoring.machine_csv import as_documents, as_table, read_csv, read_rows, refused
+from reconciler.authoring.machine_csv import as_table, read_csv, read_rows, refused
+from reconciler.authoring.machine_row import documents_text
 from reconciler.cli.edited_file import create_files, read_file
 from reconciler.cli.options import FOLDER
 
@@ -56,7 +57,7 @@ def import_csv(file: Path, out: Path, group: str, form: str) -> None:
       rackwright import csv machines.csv --out machines.yaml --as table
     """  # noqa: D301 - \b keeps click from reflowing the list
     found = read_csv(str(file), foreign_text(str(file), read_file(file)), group)
-    text = as_table(str(file), out.stem, found) if form == "table" else as_documents(found)
+    text = as_table(str(file), out.stem, found) if form == "table" else documents_text(found.rows)
     create_files(out.parent, {out.name: text.encode()})
     for line in found.conversions:
         click.echo(f"converted: {line}")

@@ -6,7 +6,7 @@ from shlex import quote
 
 import click
 
-from reconciler.authoring.given_name import converted
+from reconciler.authoring.conversions import converted
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.starter_fleet import starter_fleet
 from reconciler.cli.edited_file import create_files

@@ -18,16 +18,8 @@ from pathlib import Path
 from typing import NamedTuple, TypeVar
 from zlib import crc32
 
-from reconciler.compiled.codec import codec_of
-from reconciler.compiled.rows import (
-    FileFacts,
-    FileRows,
-    decode_others,
-    decode_warnings,
-    dumps,
-    encode_others,
-    encode_warnings,
-)
+from reconciler.compiled.codec import codec_of, dumps
+from reconciler.compiled.rows import OTHERS, WARNINGS, FileFacts, FileRows
 from reconciler.compiled.version import program_version
 from specs.diagnostics.diagnostic import Diagnostic
 
@@ -125,7 +117,7 @@ class FleetCache:
         def read(connection: sqlite3.Connection) -> KeptFleet | None:
             query = "SELECT body FROM fleet WHERE key = ?"
             row = connection.execute(query, [self._key(key)]).fetchone()
-            return _FLEET.decode(loads(_unsealed(row[0], self._key(key)))) if row else None
+            return _FLEET.value(_unsealed(row[0], self._key(key))) if row else None
 
         return self._used(read, None)
 
@@ -143,7 +135,7 @@ class FleetCache:
                 if seal != _digest(keys, (*names, others, rest)):
                     raise _DamagedError(f"an entry of {path} is not what was written")
                 found.setdefault(context, {})[path, blob] = FileFacts(
-                    () if others == _NO_OTHERS else decode_others(others), keys, *read_rest(rest)
+                    () if others == _NO_OTHERS else OTHERS.value(others), keys, *read_rest(rest)
                 )
             return found
 
@@ -170,7 +162,7 @@ class FleetCache:
                 connection.execute("BEGIN IMMEDIATE")
                 connection.execute(
                     "INSERT OR REPLACE INTO fleet (key, body) VALUES (?, ?)",
-                    [self._key(key), _sealed(dumps(_FLEET.encode(fleet)), self._key(key))],
+                    [self._key(key), _sealed(_FLEET.text(fleet), self._key(key))],
                 )
                 connection.executemany(
                     "INSERT OR REPLACE INTO file VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -267,7 +259,7 @@ def _facts_row(
     facts: FileFacts, encode_rest: Callable[..., str], *names: str
 ) -> tuple[str, bytes, str, bytes]:
     """Return the columns from ``others`` to ``seal``."""
-    others = encode_others(facts.others) if facts.others else _NO_OTHERS
+    others = OTHERS.text(facts.others) if facts.others else _NO_OTHERS
     rest = encode_rest(facts.selected, facts.machine_count, facts.warnings)
     return others, facts.keys, rest, _digest(facts.keys, (*names, others, rest))
 
@@ -275,12 +267,12 @@ def _facts_row(
 def _encoded_rest(
     selected: tuple[int, ...], machine_count: int, warnings: tuple[Diagnostic, ...]
 ) -> str:
-    return dumps([selected, machine_count, encode_warnings(warnings)])
+    return dumps([selected, machine_count, WARNINGS.text(warnings)])
 
 
 def _decoded_rest(text: str) -> tuple[tuple[int, ...], int, tuple[Diagnostic, ...]]:
     selected, count, warnings = loads(text)
-    return tuple(selected), count, decode_warnings(warnings)
+    return tuple(selected), count, WARNINGS.value(warnings)
 
 
 def _sealed(text: str, *names: str) -> bytes:

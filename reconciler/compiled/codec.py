@@ -10,12 +10,15 @@ from dataclasses import fields, is_dataclass
 from datetime import datetime
 from functools import cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from json import JSONEncoder, loads
 from types import NoneType, UnionType
 from typing import Any, Literal, NamedTuple, Union, get_args, get_origin, get_type_hints
 
 from specs.diagnostics.codes import Code
 
 _Convert = Callable[[Any], Any]
+
+dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
 
 
 class Codec(NamedTuple):
@@ -26,6 +29,14 @@ class Codec(NamedTuple):
 
     encode: _Convert
     decode: _Convert
+
+    def text(self, value: Any) -> str:  # noqa: ANN401 - a value of the type
+        """Return a value as JSON."""
+        return dumps(self.encode(value))
+
+    def value(self, text: str) -> Any:  # noqa: ANN401 - a value of the type
+        """Return the value of a JSON text."""
+        return self.decode(loads(text))
 
 
 def _as_it_is(value: Any) -> Any:  # noqa: ANN401 - a value of JSON

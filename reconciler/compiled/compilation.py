@@ -5,8 +5,9 @@ from dataclasses import replace
 from hashlib import blake2b
 
 from reconciler.compiled.cache import File, FleetCache
+from reconciler.compiled.codec import dumps
 from reconciler.compiled.compiled_files import CompiledFiles, MissingRowsError
-from reconciler.compiled.rows import FileFacts, FileRows, are_unique, dumps
+from reconciler.compiled.rows import FileFacts, FileRows, are_unique
 from reconciler.compiled.source import SourceFiles
 from reconciler.compiled.version import program_version
 from reconciler.compiled.workers import (
@@ -19,7 +20,7 @@ from reconciler.compiled.workers import (
 from specs.compile.file import InvalidFileError, read_file
 from specs.compile.fleet import CompiledContext
 from specs.compile.selectors import warn_of_unmatched
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 
 _MOST_CHANGES = 500

@@ -2,20 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from json import loads
 
 from reconciler.compiled.cache import File, FleetCache, KeptFleet
 from reconciler.compiled.codec import codec_of
-from reconciler.compiled.rows import (
-    FileRows,
-    decode_machines,
-    decode_warnings,
-    dumps,
-    encode_warnings,
-)
+from reconciler.compiled.rows import WARNINGS, FileRows, decode_machines
 from reconciler.compiled.source import SourceFiles
 from specs.diagnostics.diagnostic import Diagnostic
 from specs.fleet import CompiledFleet, CompiledMachine
+
+_FLEET = codec_of(CompiledFleet)
 
 
 class MissingRowsError(Exception):
@@ -25,12 +20,7 @@ class MissingRowsError(Exception):
 def kept_base(cache: FleetCache, key: str) -> CompiledFleet | None:
     """Return what the cache has of files with this key, without their machines."""
     kept = cache.fleet(key)
-    return None if kept is None else _decoded(kept)
-
-
-def _decoded(kept: KeptFleet) -> CompiledFleet:
-    fleet: CompiledFleet = codec_of(CompiledFleet).decode(loads(kept.fleet))
-    return fleet
+    return None if kept is None else _FLEET.value(kept.fleet)
 
 
 @dataclass(frozen=True)
@@ -57,8 +47,8 @@ class CompiledFiles:
         if kept is None:
             return None
         return cls(
-            base=_decoded(kept),
-            warnings=decode_warnings(kept.warnings),
+            base=_FLEET.value(kept.fleet),
+            warnings=WARNINGS.value(kept.warnings),
             machine_count=kept.machine_count,
             context=kept.context,
             files=kept.files,
@@ -70,8 +60,8 @@ class CompiledFiles:
         if self.cache is not None:
             kept = KeptFleet(
                 context=self.context,
-                fleet=dumps(codec_of(CompiledFleet).encode(self.base)),
-                warnings=encode_warnings(self.warnings),
+                fleet=_FLEET.text(self.base),
+                warnings=WARNINGS.text(self.warnings),
                 machine_count=self.machine_count,
                 files=self.files,
             )

@@ -8,23 +8,23 @@ assignments and of protection.
 from array import array
 from collections.abc import Iterable, Iterator, Sequence
 from hashlib import blake2b
-from json import JSONEncoder, loads
+from json import loads
 from operator import attrgetter, itemgetter
 from typing import Any, NamedTuple
 
-from reconciler.compiled.codec import codec_of, field_types
+from reconciler.compiled.codec import codec_of, dumps, field_types
 from specs.diagnostics.diagnostic import Diagnostic
 from specs.fleet import PROTECT, CompiledMachine
 
 _OWN = ("name", "hostname", "macs", "uuid", "serial", "addresses")
 """What machines seldom have in common. Correctness does not depend on it, only size."""
 
-dumps = JSONEncoder(ensure_ascii=False, separators=(",", ":"), check_circular=False).encode
-_WARNINGS = codec_of(tuple[Diagnostic, ...])
-
 
 class Lines(NamedTuple):
-    """A document as it is written. ``first_line`` counts from 0."""
+    """A document as it is written. ``first_line`` counts from 0.
+
+    As ``specs.yaml.Section`` has it, which would load a parser where the cache answers.
+    """
 
     first_line: int
     text: str
@@ -51,29 +51,8 @@ class FileRows(NamedTuple):
     """As ``encode_machines`` gives them."""
 
 
-_OTHERS = codec_of(tuple[Lines, ...])
-
-
-def encode_others(others: tuple[Lines, ...]) -> str:
-    """Return documents as JSON."""
-    return dumps(_OTHERS.encode(others))
-
-
-def decode_others(text: str) -> tuple[Lines, ...]:
-    """Return what ``encode_others`` was given."""
-    others: tuple[Lines, ...] = _OTHERS.decode(loads(text))
-    return others
-
-
-def encode_warnings(warnings: Iterable[Diagnostic]) -> str:
-    """Return warnings as JSON."""
-    return dumps(_WARNINGS.encode(tuple(warnings)))
-
-
-def decode_warnings(text: str) -> tuple[Diagnostic, ...]:
-    """Return what ``encode_warnings`` was given."""
-    warnings: tuple[Diagnostic, ...] = _WARNINGS.decode(loads(text))
-    return warnings
+OTHERS = codec_of(tuple[Lines, ...])
+WARNINGS = codec_of(tuple[Diagnostic, ...])
 
 
 def hashed(keys: Iterable[str]) -> bytes:

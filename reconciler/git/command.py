@@ -1,7 +1,7 @@
 """The git command: its arguments and its output.
 
 A repository is a stranger's, so that only commands that show or verify stored objects
-are run here; see ``git_program`` for how.
+are run here; see ``reconciler.git.program`` for how.
 
 The repository is named by ``--git-dir``: a ``GIT_DIR`` that a calling hook left in
 the environment must not change what is read, and reading a repository of another
@@ -75,38 +75,21 @@ class GitCommand:
 
     def commit_id(self, ref: str) -> str | None:
         """Return the commit that ``ref`` names, None when it names none."""
-        if not can_be_ref(ref):
-            return None
-        status, output, _ = self._run(
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"]
-        )
-        return output.strip() if status == 0 else None
+        return self._named(f"{ref}^{{commit}}") if can_be_ref(ref) else None
 
     def is_known(self, ref: str) -> bool:
         """Tell whether ``ref`` names anything, be it no commit or an object that is gone."""
-        if not can_be_ref(ref):
-            return False
-        command = ["rev-parse", "--verify", "--quiet", "--end-of-options", ref]
-        return self._run(command)[0] == 0
+        return can_be_ref(ref) and self._named(ref) is not None
 
     def names(self) -> tuple[str, ...]:
         """Return the short names of branches, tags and remote branches."""
         output = self._checked(["for-each-ref", "--format=%(refname:short)", *_NAMESPACES])
         return tuple(output.split("\n")) if output else ()
 
-    def has_folder(self, commit: str, folder: str) -> bool:
-        """Tell whether the commit has ``folder`` (empty: the top, which every commit has)."""
-        kind = ["cat-file", "-e", f"{commit}:{folder}/"]  # with the slash, no file is found
-        return not folder or self._run(kind)[0] == 0
-
     def tree_id(self, commit: str, folder: str) -> str | None:
         """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
         # With the slash, no file is found. ^{tree} would be taken as a part of the path.
-        path = f"{commit}:{folder}/"
-        status, output, _ = self._run(
-            ["rev-parse", "--verify", "--quiet", "--end-of-options", path]
-        )
-        return output.strip() if status == 0 else None
+        return self._named(f"{commit}:{folder}/")
 
     def changes(self, before: str, after: str) -> Iterator[Change]:
         """Yield every file that two trees do not share alike, whatever its kind."""
@@ -119,9 +102,10 @@ class GitCommand:
 
         Nothing where the commit does not have that folder.
         """
-        if not self.has_folder(commit, folder):
+        tree = self.tree_id(commit, folder) if folder else commit
+        if tree is None:
             return
-        arguments = ["ls-tree", "-r", "-z", "--full-tree", f"{commit}:{folder}"]
+        arguments = ["ls-tree", "-r", "-z", "--full-tree", tree]
         with self._streamed(arguments) as stream:
             yield from parse_entries(iter(lambda: stream.read(_CHUNK), b""))
 
@@ -205,6 +189,13 @@ class GitCommand:
         )
         if status != 0:
             raise fetch_error(url, stderr)
+
+    def _named(self, name: str) -> str | None:
+        """Return the id of what a name leads to (git-rev-parse(1)), None where it leads nowhere."""
+        status, output, _ = self._run(
+            ["rev-parse", "--verify", "--quiet", "--end-of-options", name]
+        )
+        return output.strip() if status == 0 else None
 
     def _checked(self, arguments: list[str], worktree: Path | None = None) -> str:
         status, output, stderr = self._run(arguments, worktree)

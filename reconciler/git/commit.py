@@ -1,4 +1,4 @@
-"""Reading desired state at a commit."""
+"""What a commit holds: who made it, and the files that can hold desired state."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -14,71 +14,19 @@ from reconciler.git.command import (
     parse_commit,
 )
 from reconciler.git.link import broken_link, resolve_link
-from reconciler.git.repository import Repository, find_repository
+from reconciler.git.repository import Repository
 from reconciler.git.tree import (
     MAX_FILE_BYTES,
     Commit,
-    SourceTree,
-    is_hidden,
     is_wanted,
     refuse_odd_name,
     refuse_too_large,
     refuse_too_many,
 )
+from specs.desired_state import is_hidden
 
 _LONGEST_LINK = 4096  # PATH_MAX
 _NAMED = 5
-
-
-def read_commit(repository: Path, ref: str) -> SourceTree:
-    """Return the tree of the commit that ``ref`` (branch, tag, id, ``HEAD~1``) names.
-
-    ``repository`` is a repository, bare or not, or a folder in one; then the tree
-    begins at that folder. The working tree is not looked at.
-
-    Raises ``SourceError``: RW710 when git is not installed, RW711 when there is no
-    repository, RW712 when it has no commit, RW713 for an unknown ``ref``, RW714 when
-    the tree is too large, RW715 for a link or name that is refused, RW716 for a
-    submodule, RW717 when git fails.
-    """
-    found = find_repository(repository)
-    commit = resolve(repository, found.git, ref)
-    if not found.git.has_folder(commit, found.folder):
-        raise SourceError(
-            "RW713",
-            f"the commit {commit[:12]} has no folder {found.folder}",
-            "Commit the folder, or name another --ref",
-        )
-    return read_tree(found.git, found.folder, commit_of(found.git, commit))
-
-
-def read_tree(git: GitCommand, folder: str, commit: Commit) -> SourceTree:
-    """Return the files below ``folder`` of ``commit``; raises as ``read_commit``."""
-    blobs, _ = tree_blobs(git, folder, commit)
-    contents = blob_contents(git, blobs)
-    return SourceTree(
-        revision=commit.id,
-        files={path: contents[blob] for path, blob in blobs.items()},
-        blobs=blobs,
-        commit=commit,
-    )
-
-
-def tree_blobs(git: GitCommand, folder: str, commit: Commit) -> tuple[dict[str, str], bool]:
-    """Return the blob of each file below ``folder``, and whether one is reached through a link.
-
-    Raises ``SourceError`` as ``read_commit``.
-    """
-    entries = list(git.entries(commit.id, folder))
-    indirect = [entry for entry in entries if entry.mode in INDIRECT]
-    refuse_submodules(indirect)
-    blobs = wanted_blobs(git, entries)
-    return blobs, any(entry.mode == LINK and entry.path in blobs for entry in indirect)
-
-
-def current_commit(repository: Path, ref: str) -> str:
-    """Return the id of the commit that ``ref`` names now; raises as ``read_commit``."""
-    return resolve(repository, find_repository(repository).git, ref)
 
 
 def resolve(repository: Path, git: GitCommand, ref: str) -> str:

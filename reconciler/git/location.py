@@ -78,7 +78,7 @@ def open_source(location: str, ref: str | None, *, cache: Path) -> SourceTree:
     processes may share it.
 
     Raises ``SourceError``: RW718 for a location that is refused, RW717 when it cannot
-    be fetched, and as ``read_commit`` and ``read_worktree``.
+    be fetched, and as ``find_revision``, ``Revision.read`` and ``read_worktree``.
     """
     revision = open_revision(location, ref, cache=cache)
     return read_worktree(Path(location)) if revision is None else revision.read()

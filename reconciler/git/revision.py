@@ -5,8 +5,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from reconciler.errors import SourceError
-from reconciler.git.command import GitCommand
-from reconciler.git.commit import blob_contents, commit_of, read_tree, resolve, tree_blobs
+from reconciler.git.command import INDIRECT, LINK, GitCommand
+from reconciler.git.commit import (
+    blob_contents,
+    commit_of,
+    refuse_submodules,
+    resolve,
+    wanted_blobs,
+)
 from reconciler.git.repository import find_commit
 from reconciler.git.tree import Commit, SourceTree
 
@@ -29,15 +35,24 @@ class Revision(NamedTuple):
         return self.commit.describe
 
     def read(self) -> SourceTree:
-        """Return the files; raises ``SourceError`` as ``read_commit``."""
-        return read_tree(self.git, self.folder, self.commit)
+        """Return the files.
+
+        Raises ``SourceError``: RW714 when the tree is too large, RW715 for a link or name
+        that is refused, RW716 for a submodule, RW717 when git fails.
+        """
+        blobs, _ = self.blobs()
+        return SourceTree(self.commit.id, self.contents(blobs), blobs, self.commit)
 
     def blobs(self) -> tuple[dict[str, str], bool]:
-        """Return the files' blobs by path, and whether there are links among them.
+        """Return the files' blobs by path, and whether one is reached through a link.
 
         Raises ``SourceError`` as ``read``.
         """
-        return tree_blobs(self.git, self.folder, self.commit)
+        entries = list(self.git.entries(self.commit.id, self.folder))
+        indirect = [entry for entry in entries if entry.mode in INDIRECT]
+        refuse_submodules(indirect)
+        blobs = wanted_blobs(self.git, entries)
+        return blobs, any(entry.mode == LINK and entry.path in blobs for entry in indirect)
 
     def contents(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
         """Return contents by path; raises ``SourceError`` RW714 where they are too large."""
@@ -46,9 +61,14 @@ class Revision(NamedTuple):
 
 
 def find_revision(repository: Path, ref: str) -> Revision:
-    """Return the revision that ``ref`` names in ``repository``, or in the folder of one.
+    """Return the revision that ``ref`` (branch, tag, id, ``HEAD~1``) names.
 
-    Raises ``SourceError``: RW710 to RW713 and RW717, as ``read_commit``.
+    ``repository`` is a repository, bare or not, or a folder in one; then the files are
+    those of that folder. The working tree is not looked at.
+
+    Raises ``SourceError``: RW710 when git is not installed, RW711 when there is no
+    repository, RW712 when it has no commit, RW713 for an unknown ``ref`` or folder, RW717
+    when git fails.
     """
     found, known = find_commit(repository, ref)
     commit = commit_of(found.git, known or resolve(repository, found.git, ref))

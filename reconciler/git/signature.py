@@ -71,9 +71,7 @@ def allowed_signers(signers: Sequence[CompiledSigner]) -> str:
 
 def read_ssh_verdict(status: int, said: str, signers: Sequence[CompiledSigner]) -> Verdict:
     """Return what ssh-keygen found, with the signers of ``allowed_signers``."""
-    good = re.search(
-        r'^Good "git" signature for signer-([0-9]+) with \S+ key (\S+)$', said, re.MULTILINE
-    )
+    good = _LISTED_KEY.search(said)
     if status == 0:
         number = int(good[1]) if good else len(signers)
         if good and number < len(signers):

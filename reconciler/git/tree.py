@@ -7,8 +7,7 @@ from datetime import datetime
 from typing import Literal, NamedTuple
 
 from reconciler.errors import SourceError
-
-SUFFIXES = (".yaml", ".yml", ".csv")
+from specs.desired_state import SUFFIXES, is_hidden
 
 # Forty thousand machines in one CSV are 8 MiB, in a file each 40 MiB. Whatever is far
 # beyond is a mistake or an attack, and would take the memory of everything else here.
@@ -21,6 +20,7 @@ MAX_ENTRIES = 1_000_000
 Algorithm = Literal["sha1", "sha256"]
 """A repository's object format."""
 
+_SUFFIXES = tuple(SUFFIXES)
 _SHORT = 12
 _NAMED = 3
 
@@ -85,12 +85,7 @@ class SourceTree:
 
 def is_wanted(path: str) -> bool:
     """Tell whether a file at ``path`` can hold desired state."""
-    return path.lower().endswith(SUFFIXES) and not is_hidden(path)
-
-
-def is_hidden(path: str) -> bool:
-    """Tell whether the file or a folder above belongs to a tool (``.github/workflows/ci.yml``)."""
-    return path.startswith(".") or "/." in path
+    return path.lower().endswith(_SUFFIXES) and not is_hidden(path)
 
 
 def refuse_odd_name(path: str) -> None:

@@ -10,10 +10,11 @@ from typing import Self
 from watchfiles import Change, awatch
 
 from reconciler.errors import SourceError
-from reconciler.git.commit import current_commit, read_commit
 from reconciler.git.repository import find_repository
-from reconciler.git.tree import SourceTree, is_hidden
+from reconciler.git.revision import find_revision
+from reconciler.git.tree import SourceTree
 from reconciler.git.worktree import read_worktree
+from specs.desired_state import is_hidden
 
 _QUIET_MILLISECONDS = 200  # an editor's save, and most checkouts, are over by then
 _LONGEST_MILLISECONDS = 2_000
@@ -30,7 +31,7 @@ async def watch(
     """Yield the tree now, and again whenever it has changed, until ``stop`` is set.
 
     Without ``ref`` it is ``read_worktree(directory)``: changed when a file is, or
-    when a commit changes what is uncommitted. With ``ref`` it is ``read_commit``:
+    when a commit changes what is uncommitted. With ``ref`` it is that commit's:
     changed when ``ref`` names another commit.
 
     What cannot be read, or cannot be watched, is yielded as the error, once, and the
@@ -145,9 +146,8 @@ def _look(directory: Path, ref: str | None, commit: str) -> SourceState | None:
     try:
         if ref is None:
             return read_worktree(directory)
-        if commit and current_commit(directory, ref) == commit:
-            return None
-        return read_commit(directory, ref)
+        revision = find_revision(directory, ref)
+        return None if revision.commit.id == commit else revision.read()
     except SourceError as error:
         return error
 

@@ -17,7 +17,6 @@ from reconciler.git.tree import (
     Algorithm,
     SourceTree,
     blob_id,
-    is_hidden,
     is_wanted,
     refuse_odd_name,
     refuse_too_large,
@@ -25,6 +24,7 @@ from reconciler.git.tree import (
     too_many_entries,
     worktree_revision,
 )
+from specs.desired_state import is_hidden
 
 _ATTEMPTS = 5
 _SHA256_HEX = 64

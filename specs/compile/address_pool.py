@@ -4,7 +4,7 @@ from ipaddress import IPv4Interface
 from typing import TYPE_CHECKING
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.fleet import CompiledNetwork
 from specs.types.ipv4 import hosts, is_host
 from specs.validate.resource import Resource

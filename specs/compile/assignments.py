@@ -5,14 +5,13 @@ from typing import TYPE_CHECKING
 
 from specs.compile.origins import Source
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.fleet import Assignment
 from specs.validate.resource import Resource
 from specs.yaml.source_map import SourceMap
 
 if TYPE_CHECKING:
-    from specs.diagnostics.path import Path
-    from specs.kinds.assignment import ScenarioAssignment
+    from specs.kinds.machine import ScenarioAssignment
 
 _SCENARIO = ("spec", "assign", "*", "scenario")
 
@@ -20,17 +19,13 @@ _SCENARIO = ("spec", "assign", "*", "scenario")
 def check_assignments(resources: Iterable[Resource], diagnostics: Diagnostics) -> None:
     """Report every scenario that one list assigns twice."""
     for resource in resources:
-        first: dict[object, Path] = {}
-        for path, scenario in resource.values(_SCENARIO):
-            earlier = first.setdefault(scenario, path)
-            if earlier != path:
-                diagnostics.error(
-                    resource.document.position(path),
-                    Code.ASSIGNED_TWICE,
-                    f"{resource.document.shown(path)}: {scenario} is already assigned at "
-                    f"{resource.document.position(earlier)}",
-                    "keep one of the two; to run it again, change its run token",
-                )
+        for path, scenario, earlier in resource.repeated(_SCENARIO):
+            diagnostics.error(
+                resource.document.position(path),
+                Code.ASSIGNED_TWICE,
+                f"{resource.document.shown(path)}: {scenario} is already assigned at {earlier}",
+                "keep one of the two; to run it again, change its run token",
+            )
 
 
 def compiled(

@@ -6,8 +6,8 @@ from functools import cached_property
 
 from specs.compile.address_pool import AddressPool
 from specs.compile.group_tree import GroupTree
+from specs.compile.selectors import WrittenSelector
 from specs.compile.targets import Target
-from specs.compile.written_selector import WrittenSelector
 from specs.fleet import CompiledMachine, CompiledNetwork
 from specs.validate.registry import Registry
 

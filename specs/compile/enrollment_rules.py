@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from specs.compile.group_tree import GroupTree
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.quote import quoted
 from specs.fleet import CompiledEnrollmentRule
 from specs.kinds.enrollment_rule import EnrollmentRule
@@ -47,7 +47,6 @@ def _compiled(name: str, resource: Resource, model: EnrollmentRule) -> CompiledE
         order=spec.order,
         group=spec.group,
         network=spec.network or "",
-        after_discovery=spec.after_discovery,
         position=resource.position,
         names=match.names,
         addresses=match.addresses,

@@ -19,8 +19,7 @@ from specs.compile.machines import compile_machines
 from specs.compile.references import check_references
 from specs.compile.tables.expand import Tables
 from specs.compile.uniqueness import properties
-from specs.diagnostics.collector import Diagnostics
-from specs.diagnostics.diagnostic import Diagnostic
+from specs.diagnostics.diagnostic import Diagnostic, Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import CompiledMachine
 from specs.validate.document import define

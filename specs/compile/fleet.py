@@ -1,8 +1,7 @@
 """Compiling a revision: from the bytes of its files to a fleet, or to all that is wrong."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import NamedTuple
 
 from specs.compile.assignments import check_assignments
@@ -13,7 +12,6 @@ from specs.compile.group_tree import GroupTree, fleet_defaults
 from specs.compile.machines import compile_machines
 from specs.compile.networks import compile_networks
 from specs.compile.references import check_references
-from specs.compile.scenario_targets import compile_targets
 from specs.compile.scenarios import compile_images, compile_scenarios
 from specs.compile.selectors import (
     compile_holds,
@@ -22,19 +20,17 @@ from specs.compile.selectors import (
 )
 from specs.compile.settings import compile_settings
 from specs.compile.tables.expand import Tables
+from specs.compile.targets import compile_targets
 from specs.compile.uniqueness import check_uniqueness
 from specs.compile.unsupported import unsupported_documents
 from specs.desired_state import is_desired_state, is_table
-from specs.diagnostics.collector import Diagnostics
-from specs.diagnostics.diagnostic import Diagnostic
+from specs.diagnostics.diagnostic import Diagnostic, Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import CompiledCommits, CompiledFleet, CompiledMachine
 from specs.validate.document import define
 from specs.validate.registry import Registry
 from specs.validate.resource import Resource
-from specs.yaml import LoadedFile, load_file
-
-NO_TABLES: Mapping[str, bytes] = MappingProxyType({})
+from specs.yaml import load_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,12 +56,33 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     """Return the fleet that the files describe, or None and every problem they have.
 
     ``files`` maps paths within the repository to content; those that are not
-    desired state are ignored. ``revision`` names the content for people. Never
-    raises because of what the files hold.
+    desired state are ignored, and so are CSV files that no MachineTable names.
+    ``revision`` names the content for people. Never raises because of what the files hold.
     """
     read = sorted(filter(is_desired_state, files))
-    loaded = (load_file(file, files[file]) for file in read if not is_table(file))
-    return compile_loaded(loaded, revision, {file: files[file] for file in read if is_table(file)})
+    documents = [file for file in read if not is_table(file)]
+    tables = {file: files[file] for file in read if is_table(file)}
+    resources: list[Resource] = []
+    unreadable: list[str] = []
+    diagnostics = Diagnostics()
+    nearest = NearestNames()
+    for file in documents:
+        loaded = load_file(file, files[file])
+        diagnostics.extend(loaded.diagnostics)
+        unreadable += loaded.unreadable
+        resources += [define(document, diagnostics, nearest) for document in loaded.documents]
+    resources = list(Tables(tables, diagnostics, nearest).with_rows(resources))
+    registry = Registry(resources, unreadable, diagnostics)
+    context = _context(registry, diagnostics)
+    check_references(resources, registry, context.groups, diagnostics, nearest)
+    check_assignments(resources, diagnostics)
+    check_uniqueness(registry.of_kind("Machine").values(), diagnostics)
+    machines = compile_machines(registry.of_kind("Machine"), context, diagnostics)
+    if not diagnostics.has_errors:
+        unmatched = context.unmatched(context.selector_counts(machines.values()))
+        warn_of_unmatched(unmatched, machines, context.groups, diagnostics, nearest)
+    fleet = _fleet(revision, context, machines, diagnostics)
+    return CompileResult(None if diagnostics.has_errors else fleet, diagnostics.in_order())
 
 
 def may_hold_fleet(content: bytes) -> bool:
@@ -98,35 +115,6 @@ def compile_commits(files: Mapping[str, bytes]) -> CompiledCommits | None:
         if diagnostics.has_errors or is_invalid
         else compile_settings(fleets, diagnostics).commits
     )
-
-
-def compile_loaded(
-    loaded: Iterable[LoadedFile], revision: str, tables: Mapping[str, bytes] = NO_TABLES
-) -> CompileResult:
-    """Return what files mean together that were loaded before, in the order of their names.
-
-    ``tables`` are the CSV files; those that no MachineTable names are ignored.
-    """
-    resources: list[Resource] = []
-    unreadable: list[str] = []
-    diagnostics = Diagnostics()
-    nearest = NearestNames()
-    for file in loaded:
-        diagnostics.extend(file.diagnostics)
-        unreadable += file.unreadable
-        resources += [define(document, diagnostics, nearest) for document in file.documents]
-    resources = list(Tables(tables, diagnostics, nearest).with_rows(resources))
-    registry = Registry(resources, unreadable, diagnostics)
-    context = _context(registry, diagnostics)
-    check_references(resources, registry, context.groups, diagnostics, nearest)
-    check_assignments(resources, diagnostics)
-    check_uniqueness(registry.of_kind("Machine").values(), diagnostics)
-    machines = compile_machines(registry.of_kind("Machine"), context, diagnostics)
-    if not diagnostics.has_errors:
-        unmatched = context.unmatched(context.selector_counts(machines.values()))
-        warn_of_unmatched(unmatched, machines, context.groups, diagnostics, nearest)
-    fleet = _fleet(revision, context, machines, diagnostics)
-    return CompileResult(None if diagnostics.has_errors else fleet, diagnostics.in_order())
 
 
 def compile_context(resources: Sequence[Resource]) -> CompiledContext:

@@ -6,23 +6,51 @@ by key with the nearest winning.
 """
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 from specs.compile.assignments import compiled
-from specs.compile.inherited_settings import HANDED_DOWN, InheritedSettings
-from specs.compile.origins import Source, assign_field, label_field
-from specs.compile.power import Switch, switched
+from specs.compile.origins import Source, Sources, assign_field, label_field
+from specs.compile.power import BY_HAND, Switch, switched
 from specs.diagnostics.path import Path
-from specs.fleet import Assignment
-from specs.kinds.assignment import ScenarioAssignment
+from specs.fleet import MACHINE_FIELDS, Assignment
 from specs.kinds.fleet import Fleet
 from specs.kinds.group import Group, GroupSpec
+from specs.kinds.machine import ScenarioAssignment
 from specs.validate.registry import Registry
 from specs.validate.resource import Resource
 from specs.yaml.source_map import SourceMap
 
 _NETWORK: Path = ("spec", "network")
 _DEFAULT_NETWORK: Path = ("spec", "defaults", "network")
+
+HANDED_DOWN = tuple(each for each in MACHINE_FIELDS if each.said.handed_down)
+"""The fields that come as they are from the nearest level that says them."""
+
+
+@dataclass(frozen=True, slots=True)
+class InheritedSettings:
+    """What a machine of a group has before it says anything itself.
+
+    ``sources`` has a key for every field that a group set, in the words of the
+    machine's document. ``network_is_known`` is False where a document that may set
+    the network has a problem of its own.
+    """
+
+    groups: tuple[str, ...] = ()
+    values: Mapping[str, Any] = field(default_factory=dict)
+    """Of the fields that are handed down as they are, by the attributes of CompiledMachine."""
+    network_is_known: bool = True
+    labels: Mapping[str, str] = field(default_factory=dict)
+    power: Switch = BY_HAND
+    assignments: tuple[Assignment, ...] = ()
+    sources: Sources = field(default_factory=dict)
+
+    @property
+    def network(self) -> str | None:
+        """Return the network that a level names."""
+        network: str | None = self.values.get("network")
+        return network
 
 
 class GroupTree:
@@ -120,11 +148,11 @@ class _Level:
     def add(self, resource: Resource, spec: GroupSpec) -> None:
         """Put the group's document on top."""
         document = resource.document
-        for field in HANDED_DOWN:
-            value = field.of_document(resource.model)
+        for each in HANDED_DOWN:
+            value = each.of_document(resource.model)
             if value is not None:
-                self._values[field.attribute] = value
-                self._note(document, field.name, *field.path[1:])
+                self._values[each.attribute] = value
+                self._note(document, each.name, *each.path[1:])
         self._check_network(resource, spec.network)
         if spec.labels:
             self._labels = {**self._labels, **spec.labels}
@@ -135,8 +163,8 @@ class _Level:
         if spec.assign is not None:
             self._replace_assignments(document, spec.assign)
 
-    def _note(self, document: SourceMap, field: str, *path: str | int) -> None:
-        self._sources[field] = Source(document, ("spec", *path), (self._group,))
+    def _note(self, document: SourceMap, name: str, *path: str | int) -> None:
+        self._sources[name] = Source(document, ("spec", *path), (self._group,))
 
     def _check_network(self, resource: Resource, network: str | None) -> None:
         if network is not None:

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from specs.compile.address_pool import report_address
+from specs.compile.address_pool import AddressPool, report_address
+from specs.compile.assignments import compiled
 from specs.compile.context import CompileContext
-from specs.compile.effective_settings import EffectiveSettings, effective_settings
-from specs.compile.inherited_settings import InheritedSettings
+from specs.compile.group_tree import HANDED_DOWN, InheritedSettings
 from specs.compile.origins import (
     Fields,
     Origins,
@@ -15,13 +15,14 @@ from specs.compile.origins import (
     is_assign_field,
     label_field,
 )
-from specs.compile.power import switched
+from specs.compile.power import Switch, switched
 from specs.compile.targets import Conflicts, Target
 from specs.compile.uniqueness import warn_of_idle_history
+from specs.compile.unsupported import DRIVERS
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import Path
-from specs.fleet import MACHINE_FIELDS, CompiledMachine
+from specs.fleet import MACHINE_FIELDS, PROTECT, Assignment, CompiledMachine
 from specs.machine_fields import Values
 from specs.validate.resource import Resource
 
@@ -36,7 +37,24 @@ _OWN_FIELDS = tuple(
 )
 """What a machine alone says."""
 _OWN = Values(*_OWN_FIELDS)
+_SHARED = Values(*HANDED_DOWN)
+_OF_NETWORKS = tuple(field.attribute for field in HANDED_DOWN if field.said.network_has_it)
 _UNSAID = {field.attribute: "" for field in _OWN_FIELDS if field.said.form == "text"}
+
+
+class _Settings(NamedTuple):
+    """What remains of each field once groups, networks and the machine have had their say."""
+
+    inherited: InheritedSettings
+    labels: dict[str, str]
+    values: Mapping[str, Any]
+    """Of the fields that are handed down as they are, by the attributes of CompiledMachine."""
+    pool: AddressPool | None
+    """Of the network; None where there is no such network."""
+    network_is_known: bool
+    """Whether there certainly is none where the values name none."""
+    power: Switch
+    assignments: tuple[Assignment, ...]
 
 
 def compile_machines(
@@ -48,7 +66,7 @@ def compile_machines(
     for name, resource in resources.items():
         model = resource.machine
         if model is not None:
-            settings = effective_settings(resource, model, context)
+            settings = _settings(resource, model, context)
             _check_network(resource, model, settings, diagnostics)
             if model.spec.hardware.formerly:
                 warn_of_idle_history(resource, diagnostics)
@@ -60,8 +78,28 @@ def compile_machines(
     return machines
 
 
+def _settings(resource: Resource, model: "Machine", context: CompileContext) -> _Settings:
+    spec = model.spec
+    inherited = context.tree.inherited(spec.group)
+    values = {"network": "", PROTECT: None, **inherited.values, **_SHARED.by_attribute(model)}
+    pool = context.pools.get(values["network"])
+    for name in _OF_NETWORKS:
+        values.setdefault(name, getattr(pool.network, name) if pool else "")
+    return _Settings(
+        inherited=inherited,
+        labels=dict(sorted({**inherited.labels, **model.metadata.labels}.items())),
+        values=values,
+        pool=pool,
+        network_is_known=inherited.network_is_known and spec.group in context.groups,
+        power=inherited.power if spec.power is None else switched(spec.power),
+        assignments=inherited.assignments
+        if spec.assign is None
+        else compiled(spec.assign, resource.document, ()),
+    )
+
+
 def _chosen_by(
-    resource: Resource, model: "Machine", settings: EffectiveSettings, context: CompileContext
+    resource: Resource, model: "Machine", settings: _Settings, context: CompileContext
 ) -> tuple[Sequence[Target], tuple[str, ...]]:
     """Return the targets and the names of the holds that select a machine."""
     if not context.targets and not context.selectors:
@@ -77,31 +115,29 @@ def _chosen_by(
 
 
 def _check_network(
-    resource: Resource, model: "Machine", settings: EffectiveSettings, diagnostics: Diagnostics
+    resource: Resource, model: "Machine", settings: _Settings, diagnostics: Diagnostics
 ) -> None:
     if settings.pool is not None:
         for index, address in enumerate(model.spec.identity.addresses):
             if not settings.pool.has(address):
                 report_address(resource, index, address, settings.pool.network, diagnostics)
     elif (
-        not settings.network and settings.network_is_known and not resource.is_invalid_at(_NETWORK)
+        not settings.values["network"]
+        and settings.network_is_known
+        and not resource.is_invalid_at(_NETWORK)
     ):
-        _report_no_network(resource, model, diagnostics)
-
-
-def _report_no_network(resource: Resource, model: "Machine", diagnostics: Diagnostics) -> None:
-    diagnostics.error(
-        resource.position,
-        Code.NO_NETWORK,
-        f"machine {resource.name} is in no network",
-        f"set spec.network here, or on group {model.spec.group} or one above it",
-    )
+        diagnostics.error(
+            resource.position,
+            Code.NO_NETWORK,
+            f"machine {resource.name} is in no network",
+            f"set spec.network here, or on group {model.spec.group} or one above it",
+        )
 
 
 def _compiled(
     resource: Resource,
     model: "Machine",
-    settings: EffectiveSettings,
+    settings: _Settings,
     targets: Sequence[Target],
     holds: tuple[str, ...],
 ) -> CompiledMachine:
@@ -113,11 +149,11 @@ def _compiled(
         **{**_UNSAID, **settings.values, **said},
         groups=inherited.groups,
         labels=settings.labels,
-        power_driver=settings.driver,
+        power_driver=settings.power.driver,
         assignments=assignments,
         origins=Origins(resource.document, partial(_fields, model, inherited, targets)),
-        unsupported=settings.unsupported,
-        power_settings=settings.settings,
+        unsupported=DRIVERS.get(settings.power.driver, ""),
+        power_settings=settings.power.settings,
         holds=holds,
     )
 

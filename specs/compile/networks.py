@@ -1,14 +1,13 @@
 """Networks: each on its own, then against each other."""
 
 from collections.abc import Iterable, Mapping
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Network
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import Path
 from specs.fleet import CompiledNetwork
 from specs.kinds.network import Network, NetworkSpec
-from specs.types.address_range import AddressRange
 from specs.types.ipv4 import is_host
 from specs.validate.resource import Resource
 
@@ -83,17 +82,13 @@ def _check_range(resource: Resource, spec: NetworkSpec, diagnostics: Diagnostics
             f"spec.dhcp.range: {text} has an address that no host in {spec.subnet} may have",
             f"for example {_suggestion(spec.subnet)}",
         )
-    elif spec.gateway is not None and _contains(found, spec.gateway):
+    elif spec.gateway is not None and found.first <= spec.gateway <= found.last:
         diagnostics.error(
             document.position(_RANGE),
             Code.DHCP_RANGE,
             f"spec.dhcp.range: {text} contains the gateway {spec.gateway}",
             "the gateway's address would be leased to a machine; leave it out",
         )
-
-
-def _contains(found: AddressRange, address: IPv4Address) -> bool:
-    return found.first <= address <= found.last
 
 
 def _suggestion(subnet: IPv4Network) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from specs.fleet import PowerDriver
+from specs.machine_fields import PowerDriver
 from specs.types.secret import SecretReference
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from functools import cached_property
 from types import MappingProxyType
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.quote import quoted
 from specs.validate.registry import Registry

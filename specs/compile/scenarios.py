@@ -3,13 +3,12 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from specs.compile.effects import blocking, step_reason
+from specs.compile.unsupported import STEPS, blocking
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.digest import Canonical, digest
 from specs.fleet import (
     BackupStep,
-    CompiledDelivery,
     CompiledImage,
     CompiledScenario,
     DiskRequest,
@@ -18,11 +17,9 @@ from specs.fleet import (
     ScenarioStep,
     UnsupportedStep,
 )
-from specs.kinds.delivery import Delivery
-from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.image import Image
 from specs.kinds.scenario import Scenario
-from specs.kinds.step import Backup, InspectDisks, Restore, Step
+from specs.kinds.step import Backup, DiskSelection, InspectDisks, Restore, Step
 from specs.types.secret import SecretReference
 from specs.validate.resource import Resource
 from specs.yaml.scalars import Plain
@@ -38,10 +35,7 @@ def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage
     """Return the images that can be read, by name."""
     return {
         name: CompiledImage(
-            name,
-            resource.model.spec.description,
-            resource.position,
-            resource.model.metadata.display_name or "",
+            resource.model.spec.description, resource.model.metadata.display_name or ""
         )
         for name, resource in resources.items()
         if isinstance(resource.model, Image)
@@ -97,8 +91,8 @@ def _check_images(resource: Resource, diagnostics: Diagnostics) -> None:
 
 
 def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
-    spec, options = model.spec, model.spec.options
-    steps = tuple(_step(step) for step in spec.steps)
+    options = model.spec.options
+    steps = tuple(_step(step) for step in model.spec.steps)
     written = resource.document.value(("spec", "steps"))
     meaning: Canonical = {
         "after": options.after,
@@ -119,22 +113,8 @@ def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
         timeout_seconds=options.timeout.seconds,
         digest=digest("Scenario", meaning),
         position=resource.position,
-        delivery=_delivery(spec.delivery),
-        trigger=options.trigger,
         unsupported=blocking("Scenario", resource.document),
         display_name=model.metadata.display_name or "",
-    )
-
-
-def _delivery(delivery: Delivery | None) -> CompiledDelivery:
-    if delivery is None or delivery.mode == "unicast":
-        return CompiledDelivery()
-    waits = {"max_wait_seconds": delivery.max_wait.seconds} if delivery.max_wait else {}
-    return CompiledDelivery(
-        mode="multicast",
-        max_targets=delivery.max_targets,
-        max_rate_bits=delivery.max_rate.bits_per_second if delivery.max_rate else None,
-        **waits,
     )
 
 
@@ -146,7 +126,7 @@ def _step(step: Step) -> ScenarioStep:
         return BackupStep(action.image, _disk(action.disk))
     if isinstance(action, Restore):
         return RestoreStep(action.image, _disk(action.disk), action.identity)
-    return UnsupportedStep(step.name, step_reason(step.name))
+    return UnsupportedStep(step.name, STEPS[step.name])
 
 
 def _disk(disk: DiskSelection) -> DiskRequest:

@@ -1,10 +1,10 @@
 """Selectors of documents: what they match, and those that match nothing."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 
-from specs.compile.written_selector import WrittenSelector
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.quote import quoted
@@ -19,6 +19,16 @@ from specs.validate.registry import Registry
 from specs.validate.resource import Resource
 
 _SELECT: Path = ("spec", "select")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class WrittenSelector:
+    """A selector where it stands."""
+
+    resource: Resource
+    path: Path
+    selector: CompiledSelector
+    selection: Selection
 
 
 def written_selector(

@@ -3,61 +3,45 @@
 from collections.abc import Mapping
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
-from specs.diagnostics.path import Path, dotted
+from specs.diagnostics.diagnostic import Diagnostics
+from specs.diagnostics.path import dotted
 from specs.fleet import CompiledCommits, CompiledSigner, FleetSettings, GroupBudget
 from specs.kinds.fleet import Fleet, FleetSpec
 from specs.kinds.fleet import GroupBudget as GroupBudgetModel
 from specs.validate.resource import Resource
 
-DEFAULT_NAME = "fleet"
-
 
 def compile_settings(resources: Mapping[str, Resource], diagnostics: Diagnostics) -> FleetSettings:
     """Return what holds for all; the defaults where no Fleet document says otherwise."""
-    for name, resource in resources.items():
+    for resource in resources.values():
         _check_group_budgets(resource, diagnostics)
         if isinstance(resource.model, Fleet):
-            return _settings(name, resource.model.spec, resource)
-    return _settings(DEFAULT_NAME, FleetSpec(), None)
+            return _settings(resource.model.spec)
+    return _settings(FleetSpec())
 
 
-def _settings(name: str, spec: FleetSpec, resource: Resource | None) -> FleetSettings:
-    budgets = spec.budgets
+def _settings(spec: FleetSpec) -> FleetSettings:
+    budgets, commits = spec.budgets, spec.commits
+    signers = tuple(CompiledSigner(each.name, each.key) for each in commits.signers)
     return FleetSettings(
-        name=name,
         max_destructive_at_once=budgets.destructive.at_once,
         max_destructive_per_hour=budgets.destructive.per_hour,
         observation_max_age_seconds=spec.observation.max_age.seconds,
-        position=resource.position if resource else None,
         max_disruptive_at_once=budgets.disruptive.at_once,
         max_disruptive_per_hour=budgets.disruptive.per_hour,
         group_budgets=tuple(map(_group_budget, budgets.groups)),
-        commits=_commits(spec, resource),
-        default_network=spec.defaults.network or "",
-    )
-
-
-def _commits(spec: FleetSpec, resource: Resource | None) -> CompiledCommits:
-    return CompiledCommits(
-        verify=spec.commits.verify,
-        signers=tuple(CompiledSigner(each.name, each.key) for each in spec.commits.signers),
-        position=resource.document.position(("spec", "commits")) if resource else None,
+        commits=CompiledCommits(commits.verify, signers),
     )
 
 
 def _check_group_budgets(resource: Resource, diagnostics: Diagnostics) -> None:
-    first: dict[object, Path] = {}
-    for path, group in resource.values(("spec", "budgets", "groups", "*", "group")):
-        earlier = first.setdefault(group, path)
-        if earlier != path:
-            diagnostics.error(
-                resource.document.position(path),
-                Code.BUDGET_TWICE,
-                f"{dotted(path)}: {group} already has a budget at "
-                f"{resource.document.position(earlier)}",
-                "merge the two",
-            )
+    for path, group, earlier in resource.repeated(("spec", "budgets", "groups", "*", "group")):
+        diagnostics.error(
+            resource.document.position(path),
+            Code.BUDGET_TWICE,
+            f"{dotted(path)}: {group} already has a budget at {earlier}",
+            "merge the two",
+        )
 
 
 def _group_budget(budget: GroupBudgetModel) -> GroupBudget:

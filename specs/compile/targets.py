@@ -1,15 +1,17 @@
 """Scenarios that pick their machines by a selector."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from specs.compile.origins import Source
-from specs.compile.written_selector import WrittenSelector
+from specs.compile.selectors import WrittenSelector, written_selector
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.quote import quoted
 from specs.fleet import Assignment, Origin
+from specs.kinds.scenario import Scenario
+from specs.validate.resource import Resource
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -20,10 +22,24 @@ class Target:
     source: Source
     assignment: Assignment
 
-    @property
-    def path(self) -> Path:
-        """Return where the scenario's document has it."""
-        return self.source.path
+
+def compile_targets(resources: Mapping[str, Resource], groups: Iterable[str]) -> tuple[Target, ...]:
+    """Return the targets of all scenarios, in the order of their names."""
+    targets = []
+    for name, resource in resources.items():
+        if not isinstance(resource.model, Scenario):
+            continue
+        for index, target in enumerate(resource.model.spec.targets):
+            path: Path = ("spec", "targets", index)
+            source = Source(resource.document, path, giver=f"scenario {name}'s target")
+            targets.append(
+                Target(
+                    written_selector(resource, (*path, "select"), target.select, groups),
+                    source,
+                    Assignment(name, target.run, source.origin()),
+                )
+            )
+    return tuple(targets)
 
 
 class Conflicts:
@@ -52,7 +68,7 @@ class Conflicts:
             diagnostics.error(
                 target.assignment.origin.position,
                 Code.ASSIGNED_TWICE,
-                f"{dotted(target.path)}: machine {quoted(machines[0])}{have} "
+                f"{dotted(target.source.path)}: machine {quoted(machines[0])}{have} "
                 f"{target.assignment.scenario} from {other.position}",
                 "keep one of the two; to run it again, change its run token",
             )

@@ -1,16 +1,12 @@
 """What two machines must not share."""
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import Path
 from specs.diagnostics.quote import quoted
 from specs.validate.resource import Resource
-
-if TYPE_CHECKING:
-    from specs.kinds.machine import Machine
 
 _MACS = ("spec", "hardware", "macs")
 _UUID = ("spec", "hardware", "uuid")
@@ -47,11 +43,7 @@ def properties(resource: Resource) -> Iterator[_Property]:
 
     A ``formerly`` without effect is left out: it takes nothing from anybody.
     """
-    machine = resource.machine
-    if machine is not None and not resource.invalid:
-        yield from _of_model(machine)
-    else:
-        yield from _of_data(resource)
+    yield from _of_data(resource)
     yield from (each for each, idle in _former(resource) if idle is None)
 
 
@@ -83,20 +75,6 @@ def _former(resource: Resource) -> Iterator[tuple[_Property, Path | None]]:
         noun, value = (UUID, value) if form == "uuid" else (MAC_ADDRESS, value.replace("-", ":"))
         first = known.setdefault((noun, value), path)
         yield (noun, value, path), None if first == path else first
-
-
-def _of_model(machine: "Machine") -> Iterator[_Property]:
-    for index, mac in enumerate(machine.spec.hardware.macs):
-        yield MAC_ADDRESS, mac, (*_MACS, index)
-    if machine.spec.hardware.uuid is not None:
-        yield UUID, machine.spec.hardware.uuid, _UUID
-    identity = machine.spec.identity
-    if identity.hostname is not None:
-        yield HOST_NAME, identity.hostname.lower(), _HOST_NAME
-    else:
-        yield HOST_NAME, machine.metadata.name, _NAME
-    for index, address in enumerate(identity.addresses):
-        yield ADDRESS, str(address.ip), (*_ADDRESSES, index)
 
 
 _DATA: tuple[tuple[str, tuple[str, ...], Callable[[str], str]], ...] = (

@@ -6,41 +6,10 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from specs.kinds.deploy_os import DeployOS
-    from specs.kinds.enrollment_rule import EnrollmentRule
-    from specs.kinds.fleet import Fleet
-    from specs.kinds.group import Group
-    from specs.kinds.hold import Hold
-    from specs.kinds.image import Image
-    from specs.kinds.installer import Installer
-    from specs.kinds.machine import Machine
-    from specs.kinds.machine_table import MachineTable
-    from specs.kinds.network import Network
-    from specs.kinds.operating_system import OperatingSystem
-    from specs.kinds.package import Package
-    from specs.kinds.package_source import PackageSource
-    from specs.kinds.scenario import Scenario
-    from specs.kinds.schedule import Schedule
-    from specs.kinds.update_policy import UpdatePolicy
+    from specs.kinds.metadata import Document
 
-    Document = (
-        DeployOS
-        | EnrollmentRule
-        | Fleet
-        | Group
-        | Hold
-        | Image
-        | Installer
-        | Machine
-        | MachineTable
-        | Network
-        | OperatingSystem
-        | Package
-        | PackageSource
-        | Scenario
-        | Schedule
-        | UpdatePolicy
-    )
+API_VERSION = "rackwright/v1alpha1"
+"""The version of the language that documents are written in."""
 
 _MODULES = MappingProxyType(
     {

@@ -5,9 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from specs.diagnostics.codes import Code
-from specs.kinds.metadata import Metadata
+from specs.kinds.metadata import Document
 from specs.kinds.operating_system import Architecture
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.record import Record
 from specs.kinds.source_file import SourceFile
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText
@@ -77,10 +77,8 @@ class DeployOSSpec(Record):
     )
 
 
-class DeployOS(Record):
+class DeployOS(Document):
     """A variant of the RAM system for models that need more than the plain one."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["DeployOS"]
-    metadata: Metadata
     spec: DeployOSSpec

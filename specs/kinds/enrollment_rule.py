@@ -5,11 +5,11 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from specs.diagnostics.codes import Code
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
-from specs.types.address_span import AddressSpan
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
 from specs.types.hardware_uuid import HardwareUuid
 from specs.types.invalid_value import InvalidValue
+from specs.types.ipv4 import AddressSpan
 from specs.types.name import Name, PathName
 from specs.types.pattern import FreePattern, MacPattern, NamePattern
 
@@ -102,10 +102,8 @@ class EnrollmentRuleSpec(Record):
     )
 
 
-class EnrollmentRule(Record):
+class EnrollmentRule(Document):
     """Where a discovered machine belongs. A rule proposes; a person adopts the machine."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["EnrollmentRule"]
-    metadata: Metadata
     spec: EnrollmentRuleSpec

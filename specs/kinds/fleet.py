@@ -5,11 +5,10 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from specs.kinds.commits import Commits
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
 from specs.types.name import Name, PathName
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 
 MAX_AT_ONCE = 1000
 MAX_PER_HOUR = 10_000
@@ -122,10 +121,8 @@ class FleetSpec(Record):
     )
 
 
-class Fleet(Record):
+class Fleet(Document):
     """What holds for all machines. A repository has at most one; without it, defaults hold."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Fleet"]
-    metadata: Metadata
     spec: FleetSpec = Field(default_factory=FleetSpec)

@@ -4,10 +4,13 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
-from specs.kinds.machine import SharedIdentity, SharedSettings
-from specs.kinds.metadata import PathMetadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.machine import (
+    MAX_ASSIGNMENTS,
+    ScenarioAssignment,
+    SharedIdentity,
+    SharedSettings,
+)
+from specs.kinds.metadata import Document, PathMetadata
 from specs.types.labels import Labels
 
 
@@ -34,10 +37,9 @@ class GroupSpec(SharedSettings):
     )
 
 
-class Group(Record):
+class Group(Document):
     """A level of the tree of machines. Its name is its path; parents need not be written."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Group"]
     metadata: PathMetadata
     spec: GroupSpec = Field(default_factory=GroupSpec)

@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
 from specs.kinds.selector import Selector
 from specs.types.line import Line
 from specs.types.timestamp import Timestamp
@@ -33,10 +33,8 @@ class HoldSpec(Record):
     )
 
 
-class Hold(Record):
+class Hold(Document):
     """No new work begins on the machines until the time has come. What runs goes on."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Hold"]
-    metadata: Metadata
     spec: HoldSpec

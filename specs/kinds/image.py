@@ -4,8 +4,8 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.metadata import ShownMetadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document, ShownMetadata
+from specs.kinds.record import Record
 from specs.types.line import Line
 
 
@@ -20,10 +20,9 @@ class ImageSpec(Record):
     )
 
 
-class Image(Record):
+class Image(Document):
     """A name that scenarios back up to and restore from; its content lies in the store."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Image"]
     metadata: ShownMetadata
     spec: ImageSpec = Field(default_factory=ImageSpec)

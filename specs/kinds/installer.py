@@ -4,9 +4,9 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from specs.kinds.disk_selection import DiskSelection
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
+from specs.kinds.step import DiskSelection
 from specs.types.clock import TimeZone
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
@@ -113,10 +113,8 @@ class InstallerSpec(Record):
         return self
 
 
-class Installer(Record):
+class Installer(Document):
     """How an operating system is installed without anybody watching. DESTRUCTIVE when it runs."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Installer"]
-    metadata: Metadata
     spec: InstallerSpec

@@ -8,17 +8,18 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.assignment import MAX_ASSIGNMENTS, ScenarioAssignment
-from specs.kinds.metadata import MachineMetadata
+from specs.kinds.metadata import Document, MachineMetadata
 from specs.kinds.power import Power
-from specs.kinds.record import API_VERSION, Record
-from specs.types.hardware_identity import HardwareIdentity
-from specs.types.hardware_uuid import HardwareUuid
+from specs.kinds.record import Record
+from specs.types.hardware_uuid import HardwareIdentity, HardwareUuid
 from specs.types.host_name import DomainName, HostName
 from specs.types.ipv4 import InterfaceAddress
 from specs.types.line import HardwareText
 from specs.types.mac_address import MacAddress
 from specs.types.name import Name, PathName
+from specs.types.run_token import RunToken
+
+MAX_ASSIGNMENTS = 100
 
 
 class Hardware(Record):
@@ -115,6 +116,18 @@ class SharedSettings(Record):
     )
 
 
+class ScenarioAssignment(Record):
+    """One scenario and the token of its run."""
+
+    scenario: PathName = Field(
+        description="The name of a Scenario document.", examples=["golden-compute"]
+    )
+    run: RunToken = Field(
+        description="Any word. The scenario runs once for each word: a new one means run again.",
+        examples=["2026-11"],
+    )
+
+
 class MachineSpec(SharedSettings, OwnSettings):
     """One machine's settings."""
 
@@ -126,10 +139,9 @@ class MachineSpec(SharedSettings, OwnSettings):
     )
 
 
-class Machine(Record):
+class Machine(Document):
     """One computer, recognised by its hardware."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Machine"]
     metadata: MachineMetadata
     spec: MachineSpec

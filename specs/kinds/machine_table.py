@@ -5,8 +5,8 @@ from typing import Annotated, Literal
 from pydantic import Field, SkipValidation
 
 from specs.kinds.machine import Hardware, MachineIdentity, SharedIdentity, SharedSettings
-from specs.kinds.metadata import MachineMetadata, Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document, MachineMetadata
+from specs.kinds.record import Record
 from specs.types.labels import Labels
 from specs.types.name import PathName
 from specs.types.place import RepositoryPath
@@ -59,10 +59,8 @@ class MachineTableSpec(Record):
     )
 
 
-class MachineTable(Record):
+class MachineTable(Document):
     """Many machines, one per row. Each is a machine exactly as a Machine document would be."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["MachineTable"]
-    metadata: Metadata
     spec: MachineTableSpec

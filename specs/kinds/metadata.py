@@ -1,7 +1,10 @@
-"""What documents are called."""
+"""What every document has: the language that it is written in, its kind, and what it is called."""
+
+from typing import Literal
 
 from pydantic import Field
 
+from specs.kinds import API_VERSION
 from specs.kinds.record import Record
 from specs.types.display_name import DisplayName
 from specs.types.labels import Labels
@@ -14,10 +17,9 @@ class Metadata(Record):
     name: Name = Field(description="The name that other documents use.")
 
 
-class ShownMetadata(Record):
+class ShownMetadata(Metadata):
     """Metadata of what people may call otherwise than documents do."""
 
-    name: Name = Field(description="The name that other documents use.")
     display_name: DisplayName | None = Field(
         default=None,
         description="What people read first, with the name beside it: any text on one line. It "
@@ -44,3 +46,11 @@ class MachineMetadata(ShownMetadata):
         description="What the machine can be picked by. They add to the groups' labels and win.",
         examples=[{"role": "compute"}],
     )
+
+
+class Document(Record):
+    """What all documents have. Each kind says its name and adds a ``spec``."""
+
+    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
+    kind: str
+    metadata: Metadata

@@ -4,12 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
 from specs.types.host_name import DomainName
 from specs.types.ipv4 import Address, Range, Subnet
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 
 
 class Dhcp(Record):
@@ -55,10 +54,8 @@ class NetworkSpec(Record):
     dhcp: Dhcp = Field(default_factory=Dhcp, description="Leases and boot data.")
 
 
-class Network(Record):
+class Network(Document):
     """One IPv4 subnet. Subnets of different networks must not overlap."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Network"]
-    metadata: Metadata
     spec: NetworkSpec

@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import Field, model_validator
 
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
 from specs.kinds.source_file import SourceFile
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
@@ -85,10 +85,8 @@ class OperatingSystemSpec(Record):
     )
 
 
-class OperatingSystem(Record):
+class OperatingSystem(Document):
     """A system that an Installer can put on a disk."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["OperatingSystem"]
-    metadata: Metadata
     spec: OperatingSystemSpec

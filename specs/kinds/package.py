@@ -4,16 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from specs.kinds.metadata import ShownMetadata
+from specs.kinds.metadata import Document, ShownMetadata
 from specs.kinds.operating_system import Architecture, Family
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.record import Record
 from specs.kinds.source_file import SourceFile
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
 from specs.types.name import Name
 from specs.types.place import MachinePath
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 
 Urgency = Literal["low", "normal", "high", "highest"]
 
@@ -198,10 +197,9 @@ class PackageSpec(Record):
     )
 
 
-class Package(Record):
+class Package(Document):
     """Software that scenarios and update policies put on machines."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Package"]
     metadata: ShownMetadata
     spec: PackageSpec

@@ -4,13 +4,11 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
 from specs.kinds.recurrence import Recurrence
 from specs.types.line import HardwareText, Line
-from specs.types.quantities.bit_rate import BitRate
-from specs.types.quantities.bounds import between
-from specs.types.quantities.byte_size import ByteSize
+from specs.types.quantities import BitRate, ByteSize, between
 from specs.types.secret import SecretReference
 from specs.types.web import Url
 
@@ -67,10 +65,8 @@ class PackageSourceSpec(Record):
     )
 
 
-class PackageSource(Record):
+class PackageSource(Document):
     """A server whose packages are mirrored, resumed where a transfer broke off, and verified."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["PackageSource"]
-    metadata: Metadata
     spec: PackageSourceSpec

@@ -3,10 +3,6 @@
 from pydantic import BaseModel, ConfigDict
 from pydantic.alias_generators import to_camel
 
-from specs.api_version import API_VERSION
-
-__all__ = ["API_VERSION", "Record"]
-
 
 class Record(BaseModel):
     """A mapping with known fields.

@@ -7,8 +7,7 @@ from pydantic import Field, model_validator
 from specs.kinds.record import Record
 from specs.types.clock import Cron, TimeOfDay, TimeZone, Weekday
 from specs.types.invalid_value import InvalidValue
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 from specs.types.timestamp import CalendarDay, Timestamp
 
 

@@ -1,17 +1,18 @@
 """Scenario: ordered steps that bring a machine into a state."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from specs.kinds.delivery import Delivery
-from specs.kinds.metadata import PathMetadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document, PathMetadata
+from specs.kinds.record import Record
 from specs.kinds.selector import Selector
 from specs.kinds.step import Step
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.invalid_value import InvalidValue
+from specs.types.quantities import BitRate, Duration, between
 from specs.types.run_token import RunToken
+
+MAX_TARGETS = 1000
 
 
 class ScenarioOptions(Record):
@@ -53,6 +54,49 @@ class ScenarioTarget(Record):
     )
 
 
+class Delivery(Record):
+    """How image data reaches the machines.
+
+    A multicast round begins when ``maxTargets`` machines are ready or ``maxWait`` has
+    passed since the first was; who comes later has the next round.
+    """
+
+    mode: Literal["unicast", "multicast"] = Field(
+        description="unicast: each machine fetches what it needs. multicast: it is sent once to "
+        "all that wait for it.",
+        examples=["unicast"],
+    )
+    max_targets: Annotated[int, Field(ge=1, le=MAX_TARGETS)] | None = Field(
+        default=None,
+        description="A multicast round begins when this many machines are ready. Between 1 and "
+        "1000; without it, only maxWait begins a round.",
+        examples=[20],
+    )
+    max_wait: Annotated[Duration, between(Duration(1), Duration(86_400))] | None = Field(
+        default=None,
+        description="A multicast round begins when the first machine has waited this long. "
+        "Between 1s and 1d; 10m where absent.",
+        examples=["10m"],
+    )
+    max_rate: Annotated[BitRate, between(BitRate(10**6), BitRate(10**11))] | None = Field(
+        default=None,
+        description="How fast it is sent by multicast. Between 1Mbit/s and 100Gbit/s; as fast as "
+        "the machines follow where absent.",
+        examples=["400Mbit/s"],
+    )
+
+    @model_validator(mode="after")
+    def _limits_multicast_only(self) -> Self:
+        if self.mode == "unicast":
+            for name in ("max_targets", "max_wait", "max_rate"):
+                if getattr(self, name) is not None:
+                    field = str(type(self).model_fields[name].alias)
+                    raise InvalidValue(
+                        "belongs to multicast", "remove it, or set mode: multicast", field=field
+                    ).as_pydantic()
+        return self
+
+
 class ScenarioSpec(Record):
     """What happens, in order."""
 
@@ -76,10 +120,9 @@ class ScenarioSpec(Record):
     )
 
 
-class Scenario(Record):
+class Scenario(Document):
     """Ordered steps. They run once per run token on the machines they are assigned or targeted."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Scenario"]
     metadata: PathMetadata
     spec: ScenarioSpec

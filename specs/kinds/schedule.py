@@ -4,8 +4,8 @@ from typing import Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
-from specs.kinds.metadata import Metadata
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.metadata import Document
+from specs.kinds.record import Record
 from specs.kinds.recurrence import Recurrence
 from specs.kinds.selector import Selector
 from specs.types.invalid_value import InvalidValue
@@ -50,10 +50,8 @@ class ScheduleSpec(Record):
     )
 
 
-class Schedule(Record):
+class Schedule(Document):
     """A scenario, or power on or off, at a moment or again and again."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["Schedule"]
-    metadata: Metadata
     spec: ScheduleSpec

@@ -5,16 +5,35 @@ from typing import Annotated, Literal, Self
 from pydantic import ConfigDict, Field, model_validator
 
 from specs.diagnostics.codes import Code
-from specs.kinds.disk_selection import DiskSelection
 from specs.kinds.record import Record
 from specs.kinds.source_file import SourceFile
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
 from specs.types.name import Name
 from specs.types.place import FileMode, MachinePath, RepositoryPath
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import Duration, between
 from specs.types.secret import SecretReference
+
+
+class DiskSelection(Record):
+    """Which disk a step means. Where it fits more than one, the step fails instead of guessing."""
+
+    role: Literal["system"] = Field(
+        default="system",
+        description="system: the only fixed disk, or the one that the other fields name.",
+        examples=["system"],
+    )
+    wwn: HardwareText | None = Field(
+        default=None, description="Its World Wide Name.", examples=["0x5000c500a1b2c3d4"]
+    )
+    serial: HardwareText | None = Field(
+        default=None, description="Its serial number.", examples=["S3Z8NB0K123456"]
+    )
+    path: HardwareText | None = Field(
+        default=None,
+        description="Where it is attached, as under /dev/disk/by-path.",
+        examples=["pci-0000:00:04.0"],
+    )
 
 
 class InspectDisks(Record):

@@ -4,17 +4,15 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
-from specs.kinds.metadata import Metadata
+from specs.kinds.metadata import Document
 from specs.kinds.package import Urgency
-from specs.kinds.record import API_VERSION, Record
+from specs.kinds.record import Record
 from specs.kinds.recurrence import Window
 from specs.kinds.selector import Selector
 from specs.types.clock import TimeOfDay, TimeZone
 from specs.types.invalid_value import InvalidValue
 from specs.types.name import Name
-from specs.types.quantities.bit_rate import BitRate
-from specs.types.quantities.bounds import between
-from specs.types.quantities.duration import Duration
+from specs.types.quantities import BitRate, Duration, between
 
 
 class UpdateChecks(Record):
@@ -135,10 +133,8 @@ class UpdatePolicySpec(Record):
         return self
 
 
-class UpdatePolicy(Record):
+class UpdatePolicy(Document):
     """Which packages machines install by themselves. They decide alone, also without a server."""
 
-    api_version: Literal["rackwright/v1alpha1"] = Field(examples=[API_VERSION])
     kind: Literal["UpdatePolicy"]
-    metadata: Metadata
     spec: UpdatePolicySpec

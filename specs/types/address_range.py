@@ -9,3 +9,6 @@ class AddressRange(NamedTuple):
 
     first: IPv4Address
     last: IPv4Address
+
+    def __str__(self) -> str:
+        return str(self.first) if self.first == self.last else f"{self.first}-{self.last}"

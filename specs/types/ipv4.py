@@ -10,12 +10,13 @@ from specs.types.invalid_value import InvalidValue
 from specs.types.text import read_with, shown_as
 
 _OCTET = r"(0|[1-9][0-9]?|1[0-9]{2}|2[0-4][0-9]|25[0-5])"
-ADDRESS_FORM = r"\.".join([_OCTET] * 4)
-INTERFACE_FORM = ADDRESS_FORM + r"\/([0-9]|[12][0-9]|3[0-2])"
+_ADDRESS = r"\.".join([_OCTET] * 4)
+_INTERFACE = _ADDRESS + r"\/([0-9]|[12][0-9]|3[0-2])"
 _is_octet = re.compile(_OCTET).fullmatch
-_is_address = re.compile(ADDRESS_FORM).fullmatch
+_is_address = re.compile(_ADDRESS).fullmatch
 _leading_zeros = re.compile(r"(?<![0-9])0+(?=[0-9])")
-_match_interface = re.compile(INTERFACE_FORM).fullmatch
+_SPAN = rf"({_ADDRESS}|{_INTERFACE}|{_ADDRESS} *- *{_ADDRESS})"
+_match_interface = re.compile(_INTERFACE).fullmatch
 """Reads an address three times as fast as ``ipaddress`` does; a fleet has one per machine."""
 
 
@@ -36,7 +37,7 @@ def hosts(subnet: IPv4Network) -> range:
 
 
 def parse_address(text: str) -> IPv4Address:
-    """Return the address; Rejection when ``text`` is none."""
+    """Return the address; InvalidValue when ``text`` is none."""
     try:
         return IPv4Address(text)
     except AddressValueError:
@@ -45,8 +46,7 @@ def parse_address(text: str) -> IPv4Address:
         raise _refused(text, "an IPv4 address", hint) from None
 
 
-def parse_subnet(text: str) -> IPv4Network:
-    """Return the subnet; Rejection when ``text`` is none, or an address inside one."""
+def _subnet(text: str) -> IPv4Network:
     interface = _with_prefix(text, "an IPv4 subnet", "for example 10.77.0.0/24")
     if interface.ip != interface.network.network_address:
         raise InvalidValue(
@@ -92,8 +92,7 @@ def _refused(text: str, noun: str, hint: str) -> InvalidValue:
     return InvalidValue(f"{quoted(text)} is an IPv6 address", f"only IPv4 works here; {hint}")
 
 
-def parse_range(text: str) -> AddressRange:
-    """Return first and last address; Rejection when ``text`` is no range."""
+def _range(text: str) -> AddressRange:
     first, separator, last = (part.strip() for part in text.partition("-"))
     if not separator:
         raise InvalidValue(
@@ -111,22 +110,37 @@ def parse_range(text: str) -> AddressRange:
     return found
 
 
-Address = Annotated[
-    IPv4Address, read_with(parse_address), shown_as(f"^{ADDRESS_FORM}$", "10.77.0.1")
-]
+def _span(text: str) -> AddressRange:
+    if "/" in text:
+        subnet = _subnet(text)
+        return AddressRange(subnet.network_address, subnet.broadcast_address)
+    if "-" in text:
+        return _range(text)
+    try:
+        address = parse_address(text)
+    except InvalidValue:
+        raise InvalidValue(
+            f"{quoted(text)} is neither an IPv4 address nor a subnet nor a range",
+            "for example 10.20.7.13, 10.20.7.0/24 or 10.20.9.10-10.20.9.40",
+        ) from None
+    return AddressRange(address, address)
 
-Subnet = Annotated[
-    IPv4Network, read_with(parse_subnet), shown_as(f"^{INTERFACE_FORM}$", "10.77.0.0/24")
-]
+
+Address = Annotated[IPv4Address, read_with(parse_address), shown_as(f"^{_ADDRESS}$", "10.77.0.1")]
+
+Subnet = Annotated[IPv4Network, read_with(_subnet), shown_as(f"^{_INTERFACE}$", "10.77.0.0/24")]
 
 InterfaceAddress = Annotated[
-    IPv4Interface, read_with(_interface), shown_as(f"^{INTERFACE_FORM}$", "10.77.0.11/24")
+    IPv4Interface, read_with(_interface), shown_as(f"^{_INTERFACE}$", "10.77.0.11/24")
 ]
 """An address with the prefix length of its subnet."""
 
 Range = Annotated[
     AddressRange,
-    read_with(parse_range),
-    shown_as(f"^{ADDRESS_FORM} *- *{ADDRESS_FORM}$", "10.77.0.100-10.77.0.199"),
+    read_with(_range),
+    shown_as(f"^{_ADDRESS} *- *{_ADDRESS}$", "10.77.0.100-10.77.0.199"),
 ]
 """First and last address, both included."""
+
+AddressSpan = Annotated[AddressRange, read_with(_span), shown_as(f"^{_SPAN}$", "10.20.7.0/24")]
+"""One address, a subnet, or first and last; kept as first and last, both included."""

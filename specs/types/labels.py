@@ -3,9 +3,11 @@
 import re
 from typing import Annotated
 
+from pydantic import Field
+
 from specs.diagnostics.quote import quoted
 from specs.types.invalid_value import InvalidValue
-from specs.types.text import ReadBy, ShownAs, ShownWith, not_text, read_with, shown_as
+from specs.types.text import ShownAs, read_with, shown_as, written_with_digits
 
 _KEY = r"[A-Za-z0-9](?:[A-Za-z0-9._/-]{0,61}[A-Za-z0-9])?"
 _VALUE = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,61}[A-Za-z0-9])?"
@@ -23,24 +25,23 @@ def _key(text: str) -> str:
     )
 
 
-def _value(value: object) -> str:
-    text = str(value) if type(value) is int else value
-    if type(text) is not str:
-        raise not_text()
+def _value(text: str) -> str:
     if _is_value(text):
         return text
     raise InvalidValue(
         f"{quoted(text)} is not a label's value",
         f'up to 63 letters, digits, ".", "_" and "-", {_RULE}',
-    ).as_pydantic()
+    )
 
 
 LabelKey = Annotated[str, read_with(_key), shown_as(f"^{_KEY}$", "role")]
 LabelValue = Annotated[
     str,
-    ReadBy(_value),
+    written_with_digits(_value),
     ShownAs({"type": ["string", "integer"], "pattern": f"^{_VALUE}$", "examples": ["compute", 7]}),
 ]
 """Text; a whole number stands for its digits, so that ``rack: 7`` needs no quotes."""
 
-Labels = Annotated[dict[LabelKey, LabelValue], ShownWith({"additionalProperties": False})]
+Labels = Annotated[
+    dict[LabelKey, LabelValue], Field(json_schema_extra={"additionalProperties": False})
+]

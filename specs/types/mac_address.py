@@ -27,7 +27,7 @@ def _with_zeros(text: str) -> str | None:
 
 
 def normalised(text: str) -> str:
-    """Return the address in lower case with colons; Rejection when it is none.
+    """Return the address in lower case with colons; InvalidValue when it is none.
 
     Group addresses (IEEE 802-2014, 8.2: lowest bit of the first octet) belong to
     no single machine.

@@ -15,8 +15,10 @@ MAX_SEGMENT = 63
 
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _SEGMENT = r"[a-z0-9](?:[a-z0-9._-]{0,61}[a-z0-9])?"
-_is_label = re.compile(_LABEL).fullmatch
-_is_segment = re.compile(_SEGMENT).fullmatch
+is_label = re.compile(_LABEL).fullmatch
+"""Tells whether a text can be a machine's name."""
+is_segment = re.compile(_SEGMENT).fullmatch
+"""Tells whether a text can be another name, or one part of a path."""
 _LABEL_RULE = 'up to 63 lower-case letters, digits and "-", with a letter or digit at both ends'
 _SEGMENT_RULE = (
     'up to 63 lower-case letters, digits, ".", "_" and "-", with a letter or digit at both ends'
@@ -24,29 +26,29 @@ _SEGMENT_RULE = (
 
 
 def _machine_name(text: str) -> str:
-    if _is_label(text):
+    if is_label(text):
         return text
     name, dot, domain = text.partition(".")
-    if dot and _is_label(name) and _is_segment(domain):
+    if dot and is_label(name) and is_segment(domain):
         hint = f"write {name}; the domain goes into spec.identity.domain"
     else:
-        hint = _written(_simplified(text).replace("_", "-"), _is_label) or _LABEL_RULE
+        hint = _written(_simplified(text).replace("_", "-"), is_label) or _LABEL_RULE
     raise _refused(text, "a machine name", hint)
 
 
 def _name(text: str) -> str:
-    if _is_segment(text):
+    if is_segment(text):
         return text
-    hint = _written(_simplified(text).replace("/", "-"), _is_segment) or _SEGMENT_RULE
+    hint = _written(_simplified(text).replace("/", "-"), is_segment) or _SEGMENT_RULE
     raise _refused(text, "a name", hint)
 
 
 @lru_cache(maxsize=4096)  # a group's name is written once for each of its machines
 def _path_name(text: str) -> str:
-    if _is_segment(text):
+    if is_segment(text):
         return text
     segments = text.split("/")
-    if not all(_is_segment(segment) for segment in segments):
+    if not all(is_segment(segment) for segment in segments):
         meant = "/".join(part for part in _simplified(text).replace("\\", "/").split("/") if part)
         hint = _written(meant, _is_path) or f'parts joined by "/", each {_SEGMENT_RULE}'
         raise _refused(text, "a name", hint)
@@ -58,7 +60,7 @@ def _path_name(text: str) -> str:
 
 
 def _is_path(text: str) -> bool:
-    return all(map(_is_segment, text.split("/")))
+    return all(map(is_segment, text.split("/")))
 
 
 def _simplified(text: str) -> str:

@@ -14,7 +14,7 @@ from specs.types.invalid_value import InvalidValue
 if TYPE_CHECKING:
     from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
     from pydantic.json_schema import JsonSchemaValue
-    from pydantic_core import CoreSchema, PydanticKnownError
+    from pydantic_core import CoreSchema
 
 T = TypeVar("T")
 
@@ -22,8 +22,8 @@ T = TypeVar("T")
 class ReadBy:
     """The annotation of a field whose value ``read`` makes of what is written.
 
-    ``read`` raises what pydantic knows: ``not_text`` or ``InvalidValue.as_pydantic``. It is a
-    function of a module, or a partial of one, so that a model's core schema can be pickled.
+    ``read`` raises what pydantic knows, as ``InvalidValue.as_pydantic``. It is a function of a
+    module, or a partial of one, so that a model's core schema can be pickled.
     """
 
     __slots__ = ("_read",)
@@ -51,20 +51,6 @@ class ShownAs:
         self, _schema: "CoreSchema", _handler: "GetJsonSchemaHandler"
     ) -> "JsonSchemaValue":
         return dict(self._json_schema)
-
-
-class ShownWith:
-    """The annotation of a field of which editors shall know ``more`` than its type says."""
-
-    __slots__ = ("_more",)
-
-    def __init__(self, more: Mapping[str, Any]) -> None:
-        self._more = more
-
-    def __get_pydantic_json_schema__(
-        self, schema: "CoreSchema", handler: "GetJsonSchemaHandler"
-    ) -> "JsonSchemaValue":
-        return {**handler(schema), **self._more}
 
 
 class Length:
@@ -98,18 +84,26 @@ def read_with(parse: Callable[[str], T]) -> ReadBy:
     return ReadBy(partial(parsed, parse))
 
 
-def shown_as(pattern: str, *examples: str, description: str = "") -> ShownAs:
+def shown_as(pattern: str, *examples: str) -> ShownAs:
     """Return the annotation that tells editors the form of a text field."""
-    schema: dict[str, Any] = {"type": "string", "pattern": pattern, "examples": list(examples)}
-    if description:
-        schema["description"] = description
-    return ShownAs(schema)
+    return ShownAs({"type": "string", "pattern": pattern, "examples": list(examples)})
+
+
+def written_with_digits(parse: Callable[[str], str]) -> ReadBy:
+    """Return the same as ``read_with``; a whole number stands for its digits: ``rack: 7``."""
+    return ReadBy(partial(_parsed_digits, parse))
+
+
+def _parsed_digits(parse: Callable[[str], str], value: object) -> str:
+    return parsed(parse, str(value) if type(value) is int else value)
 
 
 def parsed(parse: Callable[[str], T], value: object) -> T:
     """Return what ``parse`` makes of a text; what pydantic raises for anything else."""
     if type(value) is not str:
-        raise not_text()
+        from pydantic_core import PydanticKnownError  # noqa: PLC0415 - slow to load
+
+        raise PydanticKnownError("string_type")
     try:
         return parse(value)
     except InvalidValue as refusal:
@@ -131,10 +125,3 @@ def within(lowest: int, highest: int, text: str) -> str:
     raise PydanticKnownError(
         "too_long", {"field_type": "Value", "actual_length": len(text), **limit}
     )
-
-
-def not_text() -> "PydanticKnownError":
-    """Return what a reader raises for a value that is no text."""
-    from pydantic_core import PydanticKnownError  # noqa: PLC0415 - slow to load
-
-    return PydanticKnownError("string_type")

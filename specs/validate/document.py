@@ -5,19 +5,18 @@ from typing import TYPE_CHECKING
 
 from pydantic_core import ValidationError
 
-from specs.api_version import API_VERSION
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import MOST_PER_DOCUMENT, Diagnostics
+from specs.diagnostics.diagnostic import MOST_PER_DOCUMENT, Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, is_within
 from specs.diagnostics.quote import quoted
-from specs.kinds import KINDS
+from specs.kinds import API_VERSION, KINDS
 from specs.validate.resource import Resource
 from specs.yaml import Document
 from specs.yaml.scalars import Plain
 
 if TYPE_CHECKING:
-    from specs.kinds import Document as Model
+    from specs.kinds.metadata import Document as Model
 
 _OTHER_TOOLS = "files of other tools go into a folder whose name begins with a dot"
 _REQUIRED = ("apiVersion", "kind", "metadata", "spec")
@@ -96,29 +95,8 @@ def _is_addressed_here(document: Document, diagnostics: Diagnostics) -> bool:
         return False
     if isinstance(data, dict) and data.get("apiVersion") == API_VERSION:
         return True
-    if isinstance(data, tuple):
-        diagnostics.error(
-            document.position(()),
-            Code.NOT_A_DOCUMENT,
-            "a list where a document of desired state is wanted",
-            "write the documents one after another, with lines of --- between them",
-        )
-        return False
-    if not isinstance(data, dict):
-        diagnostics.error(
-            document.position(()),
-            Code.NOT_A_DOCUMENT,
-            "no mapping of keys to values, which every document of desired state is",
-            f"write key: value; {_OTHER_TOOLS}",
-        )
-        return False
-    if not any(key in data for key in _REQUIRED):
-        diagnostics.error(
-            document.position(()),
-            Code.NOT_A_DOCUMENT,
-            "not a document of desired state: apiVersion, kind, metadata and spec are missing",
-            _OTHER_TOOLS,
-        )
+    if not isinstance(data, dict) or not any(key in data for key in _REQUIRED):
+        diagnostics.error(document.position(()), Code.NOT_A_DOCUMENT, *_no_document(data))
         return False
     version = data.get("apiVersion")
     if isinstance(version, str) and version != API_VERSION:
@@ -131,6 +109,24 @@ def _is_addressed_here(document: Document, diagnostics: Diagnostics) -> bool:
         )
         return False
     return True
+
+
+def _no_document(data: Plain) -> tuple[str, str]:
+    """Return message and hint for data that is no document of desired state."""
+    if isinstance(data, tuple):
+        return (
+            "a list where a document of desired state is wanted",
+            "write the documents one after another, with lines of --- between them",
+        )
+    if not isinstance(data, dict):
+        return (
+            "no mapping of keys to values, which every document of desired state is",
+            f"write key: value; {_OTHER_TOOLS}",
+        )
+    return (
+        "not a document of desired state: apiVersion, kind, metadata and spec are missing",
+        _OTHER_TOOLS,
+    )
 
 
 def _report_kind(

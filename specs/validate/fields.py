@@ -36,9 +36,17 @@ def model_at(model: type[Record], path: Path) -> type[Record] | None:
     return current
 
 
-def places_of(model: type[Record], name: str) -> Iterator[Path]:
-    """Yield where a document of the model can have a field ``name``, not within lists."""
-    yield from _places(model, name, ())
+def places_of(model: type[Record], name: str, outer: Path = ()) -> Iterator[Path]:
+    """Yield where a mapping of the model, at ``outer``, can have a field, not within lists."""
+    fields = fields_of(model)
+    if name in fields:
+        yield (*outer, name)
+    if len(outer) == _DEEPEST:
+        return
+    for inner, field in fields.items():
+        record = None if _is_list(field.annotation) else _record_in(field.annotation)
+        if record is not None:
+            yield from places_of(record, name, (*outer, inner))
 
 
 def example(field: FieldInfo | None) -> str:
@@ -61,18 +69,6 @@ def example_of(record: type[Record]) -> str:
     if not required:
         return ""
     return "{" + ", ".join(f"{name}: {value}" for name, value in required.items()) + "}"
-
-
-def _places(model: type[Record], name: str, outer: Path) -> Iterator[Path]:
-    fields = fields_of(model)
-    if name in fields:
-        yield (*outer, name)
-    if len(outer) == _DEEPEST:
-        return
-    for inner, field in fields.items():
-        record = None if _is_list(field.annotation) else _record_in(field.annotation)
-        if record is not None:
-            yield from _places(record, name, (*outer, inner))
 
 
 def _flow(value: object) -> str:

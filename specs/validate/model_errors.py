@@ -30,10 +30,10 @@ class ModelDiagnostic:
     """
 
     path: Path
-    at_key: bool
     code: Code
     message: str
     hint: str
+    at_key: bool = False
     meant: Path | None = None
 
 
@@ -105,9 +105,8 @@ def _invalid_value(case: _Case) -> ModelDiagnostic:
     value = case.error["input"]
     if isinstance(value, str) and not _is_key_block(value):
         hint = hint_for(value, hint)
-    return ModelDiagnostic(
-        path, at_key, code, f"{dotted(path)}: {message}", hint or case.description
-    )
+    words = f"{dotted(path)}: {message}"
+    return ModelDiagnostic(path, code, words, hint or case.description, at_key)
 
 
 _is_key_block = re.compile(r"\s*-----BEGIN ").match
@@ -118,14 +117,7 @@ def _unknown_field(case: _Case) -> ModelDiagnostic:
     hint, meant = _meant_field(case, outer, name)
     place = f"{dotted(outer)}: " if outer else ""
     message = f"{place}unknown field {quoted(name)}"
-    return ModelDiagnostic(
-        case.path,
-        at_key=True,
-        code=Code.UNKNOWN_FIELD,
-        message=message,
-        hint=hint,
-        meant=meant,
-    )
+    return ModelDiagnostic(case.path, Code.UNKNOWN_FIELD, message, hint, at_key=True, meant=meant)
 
 
 def _meant_field(case: _Case, outer: Path, name: str) -> tuple[str, Path | None]:
@@ -199,9 +191,7 @@ def _missing_field(case: _Case) -> ModelDiagnostic:
     if case.description:
         hint += f" ({case.description.split('. ')[0].rstrip('.')})"
     message = f"{place}{quoted(str(name))} is missing"
-    return ModelDiagnostic(
-        case.path, at_key=True, code=Code.MISSING_FIELD, message=message, hint=hint
-    )
+    return ModelDiagnostic(case.path, Code.MISSING_FIELD, message, hint, at_key=True)
 
 
 def _wrong_type(expected: str) -> Callable[[_Case], ModelDiagnostic]:
@@ -210,26 +200,19 @@ def _wrong_type(expected: str) -> Callable[[_Case], ModelDiagnostic]:
         if isinstance(value, SecretReference):
             return ModelDiagnostic(
                 case.path,
-                at_key=False,
-                code=Code.SECRET_NOT_ALLOWED,
-                message=f"{case.place}: a secret is not allowed here",
-                hint="this value is shown in plans and logs; write the value itself",
+                Code.SECRET_NOT_ALLOWED,
+                f"{case.place}: a secret is not allowed here",
+                "this value is shown in plans and logs; write the value itself",
             )
         message = f"{case.place}: must be {expected}, not {_shown(value, case)}"
-        hint = _TYPE_HINTS.get(expected, _no_hint)(value, case)
+        hint_for_type = _TYPE_HINTS.get(expected)
+        hint = hint_for_type(value, case) if hint_for_type else ""
         if not hint:
             shown = example(field_at(case.model, case.path))
             hint = f"for example {shown}" if shown else "one value is wanted here"
-        return ModelDiagnostic(
-            case.path, at_key=False, code=Code.WRONG_TYPE, message=message, hint=hint
-        )
+        return ModelDiagnostic(case.path, Code.WRONG_TYPE, message, hint)
 
     return words
-
-
-def _no_hint(value: object, case: _Case) -> str:
-    del value, case
-    return ""
 
 
 def _text_hint(value: object, case: _Case) -> str:
@@ -335,14 +318,15 @@ def _shown(value: object, case: _Case) -> str:
 def _choice(case: _Case) -> ModelDiagnostic:
     field = field_at(case.model, _without_indexes(case.path))
     choices = list(_choices(field.annotation)) if field else []
+    description = (field.description or "") if field else ""
     words = f"one of {', '.join(choices)}" if len(choices) != 1 else choices[0]
     value = case.error["input"]
     if not isinstance(value, str):
         return _wrong_type(words)(case)
     meant = _meant_choice(case, value, choices)
-    hint = f"did you mean {quoted(meant)}?" if meant else _description_of_list(case)
+    hint = f"did you mean {quoted(meant)}?" if meant else description
     message = f"{case.place}: must be {words}, not {quoted(value)}"
-    return ModelDiagnostic(case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=hint)
+    return ModelDiagnostic(case.path, Code.BAD_VALUE, message, hint)
 
 
 _OTHER_WORDS = {
@@ -374,11 +358,6 @@ def _meant_choice(case: _Case, value: str, choices: list[str]) -> str | None:
     return longer[0] if longer else (other if other in choices else None)
 
 
-def _description_of_list(case: _Case) -> str:
-    field = field_at(case.model, _without_indexes(case.path))
-    return (field.description or "") if field else ""
-
-
 def _without_indexes(path: Path) -> Path:
     """Return the path of the list that an item is in; other paths are their own."""
     while path and isinstance(path[-1], int):
@@ -399,10 +378,9 @@ def _not_a_secret(case: _Case) -> ModelDiagnostic:
     """Refuse a plain value where a secret is wanted, without repeating the value."""
     return ModelDiagnostic(
         case.path,
-        at_key=False,
-        code=Code.WRONG_TYPE,
-        message=f"{case.place}: must be a reference such as !secret bmc/rack07, not the value",
-        hint="keep the value itself out of the repository; it stays in its history",
+        Code.WRONG_TYPE,
+        f"{case.place}: must be a reference such as !secret bmc/rack07, not the value",
+        "keep the value itself out of the repository; it stays in its history",
     )
 
 
@@ -412,9 +390,7 @@ def _limit(words: str, key: str) -> Callable[[_Case], ModelDiagnostic]:
         message = f"{case.place}: must {words.format(limit)}"
         if isinstance(value, int):
             message += f", not {value}"
-        return ModelDiagnostic(
-            case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=case.description
-        )
+        return ModelDiagnostic(case.path, Code.BAD_VALUE, message, case.description)
 
     return diagnostic
 
@@ -426,16 +402,13 @@ def _length(words: str, key: str) -> Callable[[_Case], ModelDiagnostic]:
         message = f"{case.place}: must have {words} {limit} {unit}, not {len(value)}"
         if not value and limit == 1:
             message = f"{case.place}: must not be empty"
-        return ModelDiagnostic(
-            case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint=case.description
-        )
+        return ModelDiagnostic(case.path, Code.BAD_VALUE, message, case.description)
 
     return diagnostic
 
 
 def _other(case: _Case) -> ModelDiagnostic:
-    message = f"{case.place}: {case.error['msg']}"
-    return ModelDiagnostic(case.path, at_key=False, code=Code.BAD_VALUE, message=message, hint="")
+    return ModelDiagnostic(case.path, Code.BAD_VALUE, f"{case.place}: {case.error['msg']}", "")
 
 
 _WORDS: dict[str, Callable[[_Case], ModelDiagnostic]] = {

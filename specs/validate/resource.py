@@ -1,6 +1,6 @@
 """One document of desired state: what it declares, and its model where that is valid."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
@@ -10,8 +10,8 @@ from specs.yaml.scalars import Plain
 from specs.yaml.source_map import SourceMap
 
 if TYPE_CHECKING:
-    from specs.kinds import Document as Model
     from specs.kinds.machine import Machine
+    from specs.kinds.metadata import Document as Model
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -49,6 +49,14 @@ class Resource:
         if not found or not self.invalid:
             return found
         return [(path, value) for path, value in found if not self.is_invalid_at(path)]
+
+    def repeated(self, pattern: tuple[str, ...]) -> Iterator[tuple[Path, Plain, Position]]:
+        """Yield each of these values that was there before, and where it is written first."""
+        first: dict[object, Path] = {}
+        for path, value in self.values(pattern):
+            earlier = first.setdefault(value, path)
+            if earlier != path:
+                yield path, value, self.document.position(earlier)
 
 
 def _matches(

@@ -22,13 +22,13 @@ from ruamel.yaml.events import (
 )
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import MOST_PER_DOCUMENT, Diagnostics
+from specs.diagnostics.diagnostic import MOST_PER_DOCUMENT, Diagnostics
 from specs.diagnostics.hints import NO_TEMPLATES
 from specs.diagnostics.quote import quoted
 from specs.types.secret import TAG_HINT, SecretReference
+from specs.yaml.errors import unreadable_at
 from specs.yaml.scalars import Plain, is_mac_of_digits, resolve
 from specs.yaml.section import MARKER, Section
-from specs.yaml.unreadable import unreadable_at
 
 if TYPE_CHECKING:
     from specs.diagnostics.path import Path

@@ -1,14 +1,15 @@
 """libyaml's errors in the words of the person who wrote the file."""
 
 import re
-from typing import Protocol
+
+from ruamel.yaml.error import MarkedYAMLError
 
 from specs.diagnostics.codes import Code
+from specs.diagnostics.diagnostic import Diagnostic
 from specs.diagnostics.hints import NO_TEMPLATES
 from specs.diagnostics.quote import LONGEST
 from specs.types.secret import TAG_HINT
 from specs.yaml.section import Section
-from specs.yaml.unreadable import UnreadableDocumentError, unreadable_at
 
 _TAB = (Code.TAB, "a tab where YAML wants spaces", "indent with spaces")
 _ESCAPE = ("an unknown escape after a backslash", "double the backslash, or use single quotes")
@@ -80,20 +81,28 @@ _AFTER_QUOTE = (
 _TAG = (Code.UNKNOWN_TAG, "an unknown tag", TAG_HINT)
 
 
-class _Mark(Protocol):
-    index: int
-    line: int
-    column: int
+class UnreadableDocumentError(Exception):
+    """The document cannot be used; those after it can.
+
+    ``resume`` is the index into the section's text where the search for the next
+    document begins.
+    """
+
+    def __init__(self, diagnostic: Diagnostic, resume: int) -> None:
+        super().__init__(str(diagnostic))
+        self.diagnostic = diagnostic
+        self.resume = resume
 
 
-class _ParserError(Protocol):
-    context: str | None
-    context_mark: _Mark | None
-    problem: str | None
-    problem_mark: _Mark | None
+def unreadable_at(  # noqa: PLR0913, PLR0917 - a place, a continuation, and what a diagnostic has
+    section: Section, line: int, column: int, resume: int, code: Code, message: str, hint: str
+) -> UnreadableDocumentError:
+    """Return the error for a place in a section; line and column count from 0."""
+    position = section.position(line, column)
+    return UnreadableDocumentError(Diagnostic(position, code, "error", message, hint), resume)
 
 
-def explain(error: _ParserError, section: Section) -> UnreadableDocumentError:
+def explain(error: MarkedYAMLError, section: Section) -> UnreadableDocumentError:
     """Return what libyaml found in the section's text, placed where a person has to look.
 
     An unclosed quote or bracket is placed where it was opened, a key without its
@@ -103,37 +112,28 @@ def explain(error: _ParserError, section: Section) -> UnreadableDocumentError:
     mark = error.problem_mark or error.context_mark
     if mark is None:
         return unreadable_at(section, 0, 0, 0, Code.SYNTAX, f"not YAML: {problem}", "")
+    text, code = section.text, Code.SYNTAX
     opened = error.context_mark or mark
-    character = section.text[mark.index : mark.index + 1]
+    line, column = opened.line, opened.column
+    character = text[mark.index : mark.index + 1]
     if problem in _UNCLOSED and character in {"]", "}"}:
-        bracket = section.text[opened.index : opened.index + 1]
+        bracket = text[opened.index : opened.index + 1]
         message = f'a "{character}" where a {bracket} is still open'
         hint = f"remove it, or close the {bracket} before it"
-        return unreadable_at(
-            section, mark.line, mark.column, mark.index, Code.SYNTAX, message, hint
-        )
-    if problem in _UNCLOSED:
+        line, column = mark.line, mark.column
+    elif problem in _UNCLOSED:
         message, hint = _UNCLOSED[problem]
-        if mark.line != opened.line and section.text[mark.index :].strip():
+        if mark.line != opened.line and text[mark.index :].strip():
             message += f" before line {section.position(mark.line, 0).line}"
-        return unreadable_at(
-            section, opened.line, opened.column, mark.index, Code.SYNTAX, message, hint
-        )
-    if problem in _QUOTE_ENDS and "quoted" in (error.context or ""):
+    elif problem in _QUOTE_ENDS and "quoted" in (error.context or ""):
         message, hint = "this quote is not closed", "add the closing quote"
-        return unreadable_at(
-            section, opened.line, opened.column, mark.index, Code.SYNTAX, message, hint
-        )
-    if problem == _NO_COLON:
-        is_marker = section.text.startswith("----", opened.index)
+    elif problem == _NO_COLON:
+        is_marker = text.startswith("----", opened.index)
         message, hint = _LONG_MARKER if is_marker else _FIXED[problem]
-        return unreadable_at(
-            section, opened.line, opened.column, mark.index, Code.SYNTAX, message, hint
-        )
-    code, message, hint = _words(problem, error.context or "", section.text, mark.index)
-    line, column = mark.line, mark.column
-    if not section.text[mark.index :].strip():
-        line, column = _end(section.text)
+    else:
+        code, message, hint = _words(problem, error.context or "", text, mark.index)
+        is_at_end = not text[mark.index :].strip()
+        line, column = _end(text) if is_at_end else (mark.line, mark.column)
     return unreadable_at(section, line, column, mark.index, code, message, hint)
 
 

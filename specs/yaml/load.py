@@ -8,15 +8,13 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.events import DocumentEndEvent, DocumentStartEvent, Event, StreamEndEvent
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import MOST_PER_DOCUMENT, Diagnostics
-from specs.diagnostics.diagnostic import Diagnostic
+from specs.diagnostics.diagnostic import MOST_PER_DOCUMENT, Diagnostic, Diagnostics
 from specs.diagnostics.path import Path, dotted
 from specs.yaml.builder import Builder, Invalid
 from specs.yaml.document import Document
-from specs.yaml.errors import explain
+from specs.yaml.errors import UnreadableDocumentError, explain, unreadable_at
 from specs.yaml.scalars import Plain
 from specs.yaml.section import MARKER, Section, split
-from specs.yaml.unreadable import UnreadableDocumentError, unreadable_at
 
 
 class LoadedFile(NamedTuple):

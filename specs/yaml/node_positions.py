@@ -44,38 +44,30 @@ class NodePositions:
 
     def value(self, path: Path) -> Mark | None:
         """Return where the value at ``path`` begins, or the nearest one that encloses it."""
-        node = self._root
-        for part in path:
-            child = _child(node, part)
-            if child is None:
-                break
-            node = child[1]
-        return None if node is None else _mark(node)
+        return _mark(self._nearest(path)[1])
 
     def key(self, path: Path) -> Mark | None:
         """Return where the key of ``path`` begins; for a list's item, where the item does."""
-        node = self._root
-        found = node
-        for part in path:
-            child = _child(node, part)
-            if child is None:
-                break
-            found, node = child
-        return None if found is None else _mark(found)
+        return _mark(self._nearest(path)[0])
 
     def written(self, path: Path) -> str | None:
         """Return the text of the scalar at ``path`` as it was written, without quotes."""
-        node = self._root
+        _, node, is_there = self._nearest(path)
+        return str(node.value) if is_there and isinstance(node, ScalarNode) else None
+
+    def _nearest(self, path: Path) -> tuple[Node | None, Node | None, bool]:
+        """Return key and value at ``path``, or of what encloses it, and whether it is there."""
+        key = value = self._root
         for part in path:
-            child = _child(node, part)
+            child = _child(value, part)
             if child is None:
-                return None
-            node = child[1]
-        return str(node.value) if isinstance(node, ScalarNode) else None
+                return key, value, False
+            key, value = child
+        return key, value, True
 
 
-def _mark(node: Node) -> Mark:
-    mark: Mark = node.start_mark
+def _mark(node: Node | None) -> Mark | None:
+    mark: Mark | None = None if node is None else node.start_mark
     return mark
 
 

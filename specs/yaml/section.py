@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import NamedTuple
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.hints import described
 from specs.diagnostics.position import Position
 from specs.diagnostics.quote import quoted
@@ -90,10 +90,6 @@ def _utf16(data: bytes) -> str:
     return ""
 
 
-def _shown(data: bytes) -> str:
-    return data.decode("utf-8", "replace")
-
-
 @cache
 def _forbidden() -> re.Pattern[str]:
     """Return what finds a character that YAML does not allow (YAML 1.2.2, section 5.1).
@@ -149,7 +145,7 @@ def _split_partly_readable(file: str, data: bytes, diagnostics: Diagnostics) -> 
         if text is not None:
             readable.append(Section(file, text, line))
         else:
-            unreadable.append(_shown(segment))
+            unreadable.append(segment.decode("utf-8", "replace"))
             if not touched:
                 _report_character(file, segment, line, diagnostics)
         line += segment.count(b"\n")

@@ -94,11 +94,9 @@ def a_fleet(*machines: CompiledMachine, at_once: int = 1, per_hour: int = 10) ->
     return CompiledFleet(
         revision="f00d",
         settings=FleetSettings(
-            name="test",
             max_destructive_at_once=at_once,
             max_destructive_per_hour=per_hour,
             observation_max_age_seconds=3600,
-            position=None,
         ),
         networks={"lab": NETWORK},
         groups=("lab",),

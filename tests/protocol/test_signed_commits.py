@@ -9,11 +9,11 @@ from sqlalchemy.exc import IntegrityError
 
 from reconciler.app.revision_policy import RevisionPolicy
 from reconciler.errors import SourceError
-from reconciler.git.commit import read_commit
 from reconciler.git.commit_policy import Accept, Refuse
 from reconciler.git.gpg_command import import_key, make_home
 from reconciler.git.location import open_source, repository_path
 from reconciler.git.repository import find_repository
+from reconciler.git.revision import find_revision
 from reconciler.git.signature import Finding
 from reconciler.git.signature_check import check_signature
 from reconciler.git.worktree import read_worktree
@@ -71,7 +71,7 @@ class Gate:
         self.path = repository_path(str(location), cache)
 
     def judge(self, ref="HEAD"):
-        tree = read_commit(self.path, ref)
+        tree = find_revision(self.path, ref).read()
         result = compile_fleet(tree.files, tree.revision)
         assert result.fleet is not None, result.diagnostics
         return tree, self.admission.judge(tree.own_commit, result.fleet.settings.commits)

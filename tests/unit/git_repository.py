@@ -5,6 +5,14 @@ import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
+from reconciler.git.revision import find_revision
+from reconciler.git.tree import SourceTree
+
+
+def read_commit(repository: Path, ref: str) -> SourceTree:
+    """Return the files of the commit that ``ref`` names."""
+    return find_revision(repository, ref).read()
+
 
 class GitRepository:
     """A repository in a test's own directory; the configuration of the computer has no say."""

@@ -9,11 +9,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from providers.netboot.decision import BootRequest
-from reconciler.authoring.adoption import adopted
-from reconciler.authoring.discovery import DiscoveredMachine, discovered, wanted
+from reconciler.authoring.adoption import (
+    DiscoveredMachine,
+    Placement,
+    adopted,
+    discovered,
+    new_groups,
+    placements,
+    reported,
+    wanted,
+)
 from reconciler.authoring.insertion import with_documents, with_table_rows
 from reconciler.authoring.machine_row import MachineRow, machine_row
-from reconciler.authoring.placement import Placement, new_groups, placements, reported
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.state.boots import Boots
 from reconciler.state.database import open_database

@@ -9,11 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.authoring.conversions import converted
 from reconciler.authoring.foreign_text import foreign_text
-from reconciler.authoring.given_name import converted
 from reconciler.authoring.layout import laid_out
-from reconciler.authoring.machine_csv import as_documents, as_table, csv_text, read_csv
-from reconciler.authoring.machine_row import MachineRow, fleet_rows, machine_row, table_text
+from reconciler.authoring.machine_csv import as_table, csv_text, read_csv
+from reconciler.authoring.machine_row import (
+    MachineRow,
+    documents_text,
+    fleet_rows,
+    machine_row,
+    table_text,
+)
 from reconciler.authoring.rewrite import AuthoringError
 from specs.compile.fleet import compile_fleet
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -154,14 +160,14 @@ def rows(draw: st.DrawFn) -> list[MachineRow]:
 @given(rows())
 @settings(deadline=None, max_examples=50)
 def test_export_then_import_gives_the_same_machines(made: list[MachineRow]) -> None:
-    documents = as_documents(read_csv("m.csv", csv_text(made)))
+    documents = documents_text(read_csv("m.csv", csv_text(made)).rows)
     files = {"around.yaml": AROUND, "machines.yaml": documents.encode()}
     fleet = compiled(files)
     exported = fleet_rows(files, fleet)
     again = read_csv("m.csv", csv_text(exported))
     assert again.conversions == ()
     assert sorted(again.rows, key=lambda row: row.name) == sorted(made, key=lambda row: row.name)
-    files["machines.yaml"] = as_documents(again).encode()
+    files["machines.yaml"] = documents_text(again.rows).encode()
     assert machines(compiled(files)) == machines(fleet)
 
 
@@ -180,13 +186,13 @@ def test_machines_of_tables_survive_export_and_import(
     made: list[MachineRow],
     has_defaults: bool,  # noqa: FBT001
 ) -> None:
-    table = table_text("t", [row.without("assign") for row in made])
+    table = table_text("t", made)
     if has_defaults:
         table = table.replace("  rows:\n", f"{DEFAULTS}  rows:\n", 1)
     files = {"around.yaml": AROUND, "machines.yaml": table.encode()}
     fleet = compiled(files)
     again = read_csv("m.csv", csv_text(fleet_rows(files, fleet)))
-    for text in (as_documents(again), as_table("m.csv", "t", again)):
+    for text in (documents_text(again.rows), as_table("m.csv", "t", again)):
         files["machines.yaml"] = text.encode()
         assert machines(compiled(files)) == machines(fleet)
 
@@ -221,7 +227,7 @@ def test_power_settings_of_a_group_stay_with_the_group() -> None:
 @given(rows())
 @settings(deadline=None, max_examples=25)
 def test_what_is_written_has_the_layout_and_is_plain_yaml(made: list[MachineRow]) -> None:
-    documents = as_documents(read_csv("m.csv", csv_text(made)))
+    documents = documents_text(read_csv("m.csv", csv_text(made)).rows)
     assert laid_out(documents) == documents
     found = load_file("m.yaml", documents.encode()).documents
     assert [document.data for document in found] == [row.data() for row in made]
@@ -244,7 +250,7 @@ def test_the_example_fleet_survives_the_round_trip() -> None:
         "node-01,52:54:00:77:00:11,77000000-0000-4000-8000-000000000011,node-01,10.77.0.11/24,"
         "lab,clone-golden=1,compute\n"
     )
-    files["machines.yaml"] = as_documents(read_csv("m.csv", text)).encode()
+    files["machines.yaml"] = documents_text(read_csv("m.csv", text).rows).encode()
     assert machines(compiled(files)) == machines(fleet)
 
 
@@ -312,7 +318,7 @@ def test_a_table_compiles_to_the_machines_that_documents_would_make() -> None:
         "y,02:00:00:00:00:02 02:00:00:00:00:03,,,,,,,a/b,,,,\n",
     )
     table = compiled({"a.yaml": AROUND, "t.yaml": as_table("m.csv", "t", found).encode()})
-    documents = compiled({"a.yaml": AROUND, "m.yaml": as_documents(found).encode()})
+    documents = compiled({"a.yaml": AROUND, "m.yaml": documents_text(found.rows).encode()})
     assert list(table.machines) == ["x", "y"]
     assert machines(table) == machines(documents)
 
@@ -324,7 +330,7 @@ def test_former_hardware_is_read_in_any_form() -> None:
         "mac:02-00-00-00-00-0A UUID:4C4C4544-0042-3510-8052-B4C04F4E4A32\n",
         "a",
     )
-    assert found.rows[0].texts("formerly") == (
+    assert found.rows[0].values["formerly"] == (
         "mac:02:00:00:00:00:0a",
         "uuid:4c4c4544-0042-3510-8052-b4c04f4e4a32",
     )

@@ -6,12 +6,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.authoring.conversions import Conversions
+from reconciler.authoring.conversions import Conversions, prefix_length
 from reconciler.authoring.dpm import read_addresses, read_names
 from reconciler.authoring.dpm_documents import Converted, dpm_documents
 from reconciler.authoring.layout import laid_out
 from reconciler.authoring.machine_row import MachineRow, machine_row
-from reconciler.authoring.subnet_mask import prefix_length
 from specs.compile.fleet import compile_fleet
 from specs.enrollment import DiscoveredMachine, enrollment
 from specs.yaml import load_file

@@ -8,10 +8,9 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SourceError
-from reconciler.git.commit import read_commit
 from reconciler.git.tree import SourceTree
 from reconciler.git.worktree import read_worktree
-from tests.unit.git_repository import GitRepository
+from tests.unit.git_repository import GitRepository, read_commit
 
 
 def refused(code: str, repository: Path, ref: str = "HEAD") -> SourceError:
@@ -396,8 +395,8 @@ class TestWithoutGit:
         program = (
             "import sys; from pathlib import Path;"
             "from reconciler.errors import SourceError\n"
-            "from reconciler.git.commit import read_commit\n"
-            "try: read_commit(Path(sys.argv[1]), 'HEAD')\n"
+            "from reconciler.git.revision import find_revision\n"
+            "try: find_revision(Path(sys.argv[1]), 'HEAD')\n"
             "except SourceError as error: print(error.code)\n"
         )
         done = subprocess.run(

@@ -8,9 +8,8 @@ import pytest
 
 from reconciler.errors import SourceError
 from reconciler.git import worktree
-from reconciler.git.commit import read_commit
 from reconciler.git.worktree import read_worktree
-from tests.unit.git_repository import GitRepository
+from tests.unit.git_repository import GitRepository, read_commit
 
 
 def refused(code: str, directory: Path) -> SourceError:

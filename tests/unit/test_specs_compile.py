@@ -90,7 +90,7 @@ def machine_of(text: str = FLEET) -> CompiledMachine:
 
 def test_every_value_of_the_documents_arrives() -> None:
     fleet = fleet_of()
-    assert fleet.settings == FleetSettings("all", 3, 40, 1800, Position("f.yaml", 3, 18))
+    assert fleet.settings == FleetSettings(3, 40, 1800)
     assert fleet.networks == {
         "lab": CompiledNetwork(
             name="lab",
@@ -105,8 +105,8 @@ def test_every_value_of_the_documents_arrives() -> None:
         )
     }
     assert fleet.images == {
-        "golden": CompiledImage("golden", "the one", Position("f.yaml", 25, 18)),
-        "other": CompiledImage("other", "", Position("f.yaml", 30, 18)),
+        "golden": CompiledImage("the one"),
+        "other": CompiledImage(""),
     }
     scenario = fleet.scenarios["site/clone"]
     assert scenario == CompiledScenario(

@@ -12,19 +12,20 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from builders.effects import EFFECTS, Acts, ForPeople, PartOf, effect_of
+from builders.kinds_reference import example_document
 from builders.world import NOW, a_disk, a_report, a_status, an_image, observed
 
 from agent.wire.disk import DiskIdentity
 from reconciler.planning.planner import plan
 from reconciler.state.observed import Observed, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
-from specs.compile.effects import EFFECTS, Acts, Blocks, ForPeople, PartOf, effect_of
 from specs.compile.fleet import compile_fleet
+from specs.compile.unsupported import Blocks
 from specs.enrollment import DiscoveredMachine, enrollment
 from specs.fleet import CompiledFleet
 from specs.kinds import KINDS
 from specs.kinds.record import Record
-from specs.reference import example_document
 from specs.validate.fields import field_at
 
 ROOT = Path(__file__).parents[2]

@@ -147,9 +147,9 @@ def test_without_rules_nothing_fires() -> None:
     assert str(report) == "there are no enrollment rules"
 
 
-def test_a_rule_carries_its_network_and_what_follows_discovery() -> None:
+def test_a_rule_carries_its_network_and_its_default_order() -> None:
     (found,) = rules(rule("{macs: ['*']}", "  network: n\n  afterDiscovery: power-off\n"))
-    assert (found.network, found.after_discovery, found.order) == ("n", "power-off", 1000)
+    assert (found.network, found.order) == ("n", 1000)
 
 
 def test_a_group_need_not_be_written_where_a_network_is_known() -> None:

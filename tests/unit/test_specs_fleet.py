@@ -81,7 +81,6 @@ def test_an_empty_repository_is_a_fleet_with_default_settings() -> None:
     assert fleet.settings.max_destructive_at_once == 1
     assert fleet.settings.max_destructive_per_hour == 10
     assert fleet.settings.observation_max_age_seconds == 3600
-    assert fleet.settings.position is None
 
 
 def test_two_documents_of_one_name_are_refused_naming_both() -> None:

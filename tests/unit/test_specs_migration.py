@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap
 
-from specs.kinds.record import API_VERSION
+from specs.kinds import API_VERSION
 from specs.migration import CONVERSIONS, Conversion, migrate
 
 

@@ -1,8 +1,7 @@
 """Problems, their order and their catalogue."""
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
-from specs.diagnostics.diagnostic import Diagnostic
+from specs.diagnostics.diagnostic import Diagnostic, Diagnostics
 from specs.diagnostics.position import Position
 from specs.diagnostics.quote import quoted
 

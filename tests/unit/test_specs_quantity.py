@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from specs.types.invalid_value import InvalidValue
 from specs.types.quantities import BitRate, ByteSize, Duration
-from specs.types.quantities.scale import QuantityError
 
 
 @pytest.mark.parametrize(
@@ -61,13 +61,13 @@ def test_rates_are_read_in_bits_per_second() -> None:
     ],
 )
 def test_what_is_no_duration_is_refused_with_a_hint(text: str, message: str, hint: str) -> None:
-    with pytest.raises(QuantityError) as caught:
+    with pytest.raises(InvalidValue) as caught:
         Duration.parse(text)
-    assert (str(caught.value), caught.value.hint) == (message, hint)
+    assert (str(caught.value), caught.value.hint) == (f'"{text}" {message}', hint)
 
 
 def test_a_wrong_case_of_a_unit_is_corrected_in_the_hint() -> None:
-    with pytest.raises(QuantityError) as caught:
+    with pytest.raises(InvalidValue) as caught:
         BitRate.parse("400mbit/s")
     assert caught.value.hint == "write 400Mbit/s"
 
@@ -79,9 +79,9 @@ def test_text_reads_back_as_the_same_amount(amount: int) -> None:
 
 
 @given(st.text(max_size=20))
-def test_any_text_is_a_duration_or_a_quantity_error(text: str) -> None:
+def test_any_text_is_a_duration_or_an_invalid_value(text: str) -> None:
     try:
         found = Duration.parse(text)
-    except QuantityError:
+    except InvalidValue:
         return
     assert found.seconds > 0

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from builders.kinds_reference import example_document
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.console import Console
@@ -16,7 +17,6 @@ from specs.compile.fleet import CompileResult, compile_fleet
 from specs.diagnostics.codes import Code
 from specs.diagnostics.position import Position
 from specs.kinds import KINDS
-from specs.reference import example_document
 from specs.yaml import load_file
 from tests.broken.case import BASE
 

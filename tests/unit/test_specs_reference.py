@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from builders.kinds_reference import kinds_reference
 
 from specs.kinds import KINDS
-from specs.reference import kinds_reference
 from specs.schema import json_schema
 
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "kinds.md"

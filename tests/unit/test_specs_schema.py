@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from builders.kinds_reference import example_document
 from pydantic import create_model
 
 from specs.kinds import KINDS
 from specs.kinds.record import Record
-from specs.reference import example_document
 from specs.schema import DIALECT, json_schema
 from specs.yaml import load_file
 from specs.yaml.scalars import Plain

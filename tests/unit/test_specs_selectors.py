@@ -7,7 +7,7 @@ import pytest
 from specs.compile.fleet import CompileResult, compile_fleet
 from specs.diagnostics.position import Position
 from specs.fleet import CompiledFleet, CompiledHold, CompiledSelector, Origin
-from specs.selection import Selection, selected
+from specs.selection import Selection
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 NETWORK = f"{HEAD}kind: Network\nmetadata: {{name: n}}\nspec: {{subnet: 10.0.0.0/8}}\n"
@@ -104,14 +104,6 @@ def test_a_star_stays_within_one_part_of_a_path() -> None:
 def test_a_group_that_only_begins_like_another_is_not_below_it() -> None:
     groups = ("row1", "row10")
     assert not Selection(CompiledSelector(groups=("row1",)), groups).matches("m", "row10", {})
-
-
-def test_machines_are_selected_in_the_order_of_names() -> None:
-    assert selected(CompiledSelector(labels={"role": ("compute",)}), fleet_of()) == (
-        "golden",
-        "node-01",
-        "node-02",
-    )
 
 
 def test_a_hold_says_which_machines_until_when_and_why() -> None:

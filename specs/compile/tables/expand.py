@@ -8,10 +8,18 @@ from typing import TYPE_CHECKING
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from specs.compile.tables.row import PLACES, Row, RowPlaces, as_machine, machine_path, row_path
+from specs.compile.tables.row import (
+    DEFAULTS,
+    PLACES,
+    Row,
+    RowPlaces,
+    as_machine,
+    machine_path,
+    row_path,
+)
 from specs.compile.tables.sheet import CellPlaces, read_sheet
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, dotted, is_within
 from specs.diagnostics.position import Position
@@ -25,12 +33,11 @@ from specs.yaml import Document
 from specs.yaml.scalars import Plain
 
 if TYPE_CHECKING:
-    from specs.kinds import Document as Model
+    from specs.kinds.metadata import Document as Model
     from specs.kinds.record import Record
 
 _SPEC: Path = ("spec",)
 _ROWS: Path = ("spec", "rows")
-_DEFAULTS: Path = ("spec", "defaults")
 _CSV: Path = ("spec", "csv")
 _SECTIONS = frozenset({"hardware", "identity", "metadata", "spec"})
 """Of a Machine document. What is written in one is not missing from its row."""
@@ -58,18 +65,6 @@ class ItemPlaces:
     def full_path(self, path: Path) -> Path:
         """Return the path within the table's document."""
         return (*_ROWS, self.index, *path)
-
-    def default_path(self, path: Path) -> Path:
-        """Return the path of the table's default for it."""
-        return (*_DEFAULTS, *path)
-
-    def default_position(self, path: Path) -> Position:
-        """Return where the table's default for it is written."""
-        return self.table.position(self.default_path(path))
-
-    def shown(self, path: Path) -> str:
-        """Return a path for people."""
-        return dotted(path)
 
 
 class Tables:
@@ -113,7 +108,8 @@ class Tables:
                 yield self._machine(row, defaults, places, invalid)
             elif not table.is_invalid_at(places.full_path(())):
                 self._report_no_mapping(places, row)
-        if not rows and "csv" not in _mapping(document.value(_SPEC)) and not _is_unusable(table):
+        is_usable = not any(table.is_invalid_at(path) for path in (_SPEC, _ROWS, _CSV))
+        if not rows and document.value(_CSV) is None and is_usable:
             self._diagnostics.warning(
                 document.position(_SPEC),
                 Code.NO_EFFECT,
@@ -140,7 +136,7 @@ class Tables:
         )
         if sheet is not None:
             for record in sheet.records:
-                places = CellPlaces(sheet, record, document)
+                places = CellPlaces(sheet, record)
                 yield self._machine(sheet.fields(record), defaults, places, ())
 
     def _file(self, document: Document, name: str) -> str | None:
@@ -242,10 +238,11 @@ class _Defaults:
     """What a table's rows have in common. ``invalid`` are the fields that were reported."""
 
     def __init__(self, table: Resource) -> None:
-        written = table.document.value(_DEFAULTS)
+        self.table = table.document
+        written = self.table.value(DEFAULTS)
         fields = dict(written) if isinstance(written, dict) else {}
         self.invalid = frozenset(
-            field for field in PLACES if table.invalid and table.is_invalid_at((*_DEFAULTS, field))
+            field for field in PLACES if table.invalid and table.is_invalid_at((*DEFAULTS, field))
         )
         self.fields: dict[str, Plain] = {
             field: value
@@ -262,15 +259,7 @@ def _row(fields: Mapping[str, Plain], defaults: _Defaults, places: RowPlaces) ->
     merged = {**defaults.fields, **fields}
     if defaults.labels and (isinstance(own, dict) or own is None):
         merged["labels"] = {**defaults.labels, **labels}
-    return Row(as_machine(merged), frozenset(fields), frozenset(labels), places)
-
-
-def _mapping(value: Plain) -> Mapping[str, Plain]:
-    return value if isinstance(value, dict) else {}
-
-
-def _is_unusable(table: Resource) -> bool:
-    return any(table.is_invalid_at(path) for path in (_SPEC, _ROWS, _CSV))
+    return Row(as_machine(merged), frozenset(fields), frozenset(labels), places, defaults.table)
 
 
 def _path(loc: Iterable[str | int]) -> Path:

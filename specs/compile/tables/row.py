@@ -5,11 +5,15 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Protocol
 
-from specs.diagnostics.path import Path
+from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.position import Position
 from specs.fleet import MACHINE_FIELDS
-from specs.kinds.record import API_VERSION
+from specs.kinds import API_VERSION
 from specs.yaml.scalars import Plain, value_at
+from specs.yaml.source_map import SourceMap
+
+DEFAULTS: Path = ("spec", "defaults")
+"""Where a table has what its rows have in common."""
 
 PLACES: Mapping[str, Path] = MappingProxyType(
     {field.column: field.place for field in MACHINE_FIELDS if field.said.in_rows}
@@ -34,19 +38,10 @@ class RowPlaces(Protocol):
     def full_path(self, path: Path) -> Path:
         """Return the path by which people find it in the file."""
 
-    def default_path(self, path: Path) -> Path:
-        """Return the path of the table's default for it."""
-
-    def default_position(self, path: Path) -> Position:
-        """Return where the table's default for it is written."""
-
-    def shown(self, path: Path) -> str:
-        """Return a path of ``full_path`` or ``default_path`` for people."""
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Row:
-    """The data of a Machine document made of a row and the defaults of its table.
+    """The data of a Machine document made of a row and the defaults of its ``table``.
 
     ``own`` are the fields that the row sets itself, ``labels`` the keys of its own labels.
     """
@@ -55,12 +50,13 @@ class Row:
     own: frozenset[str]
     labels: frozenset[str]
     places: RowPlaces
+    table: SourceMap
 
     def position(self, path: Path) -> Position:
         """Return where the value at ``path`` of the Machine is written; else the row."""
         mine = row_path(path)
         if self._is_default(mine):
-            return self.places.default_position(mine)
+            return self.table.position((*DEFAULTS, *mine))
         return self.places.position(mine)
 
     def key_position(self, path: Path) -> Position:
@@ -74,9 +70,7 @@ class Row:
     def shown(self, path: Path) -> str:
         """Return the path as people find it in the file."""
         mine = row_path(path)
-        if self._is_default(mine):
-            return self.places.shown(self.places.default_path(mine))
-        return self.places.shown(self.places.full_path(mine))
+        return dotted((*DEFAULTS, *mine) if self._is_default(mine) else self.places.full_path(mine))
 
     def value(self, path: Path) -> Plain:
         """Return the value at ``path`` of the Machine, or None where there is none."""

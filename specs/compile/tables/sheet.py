@@ -8,16 +8,15 @@ from types import MappingProxyType
 
 from specs.compile.tables.row import PLACES
 from specs.diagnostics.codes import Code
-from specs.diagnostics.collector import Diagnostics
+from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.nearest import NearestNames
-from specs.diagnostics.path import Path, dotted
+from specs.diagnostics.path import Path
 from specs.diagnostics.position import Position
 from specs.diagnostics.quote import quoted
 from specs.fleet import MACHINE_FIELDS
 from specs.kinds.machine_table import MachineRow
 from specs.machine_fields import Form
 from specs.validate.fields import example, fields_of
-from specs.yaml import Document
 from specs.yaml.scalars import Plain
 
 LABEL = "label."
@@ -82,15 +81,14 @@ def _value(form: Form, text: str) -> Plain:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class CellPlaces:
-    """Where the fields of one record are written. ``table`` has the defaults."""
+    """Where the fields of one record are written."""
 
     sheet: Sheet
     record: Record
-    table: Document
 
     def position(self, path: Path) -> Position:
         """Return where a field's cell begins; () and absent fields are the record."""
-        return self._at(self.record.line, path)
+        return self.sheet.position(self.record.line, self._column(path) or 0)
 
     def key_position(self, path: Path) -> Position:
         """Return where the column's name is; of a missing field, its empty cell."""
@@ -108,18 +106,6 @@ class CellPlaces:
         """Return the path itself: the columns are named like the fields."""
         return path
 
-    def default_path(self, path: Path) -> Path:
-        """Return the path of the table's default for it."""
-        return "spec", "defaults", *path
-
-    def default_position(self, path: Path) -> Position:
-        """Return where the table's default for it is written."""
-        return self.table.position(self.default_path(path))
-
-    def shown(self, path: Path) -> str:
-        """Return a path for people."""
-        return dotted(path)
-
     def in_words_of_cells(self, path: Path, code: Code, message: str, hint: str) -> tuple[str, str]:
         """Return what is said about a field, which is no YAML here."""
         name, text = str(path[0]) if path else "", self.written(path) or ""
@@ -131,10 +117,6 @@ class CellPlaces:
         if path == ("power",):
             return message, "leave the cell empty; set power in spec.defaults or on the group"
         return message, hint.removesuffix(", in quotes")
-
-    def _at(self, line: int, path: Path) -> Position:
-        column = self._column(path)
-        return self.sheet.position(line, 0 if column is None else column)
 
     def _column(self, path: Path) -> int | None:
         if not path:

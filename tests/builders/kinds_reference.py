@@ -12,8 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from specs.kinds import KINDS
-from specs.kinds.record import API_VERSION
+from specs.kinds import API_VERSION, KINDS
 from specs.schema import json_schema
 
 _INTRODUCTION = f"""# Kinds of documents
@@ -83,7 +82,7 @@ def _parts(definitions: Mapping[str, _Schema], name: str) -> Iterator[str]:
     yield from seen
 
 
-def _references(schema: Any) -> Iterator[str]:  # noqa: ANN401 - JSON values are of any type
+def _references(schema: Any) -> Iterator[str]:
     if isinstance(schema, dict):
         if "$ref" in schema:
             yield schema["$ref"].rpartition("/")[2]
@@ -185,7 +184,7 @@ def _limits(schema: _Schema, lowest: str, highest: str) -> str:
     return f", at most {high:,}" if low is None else f", {low:,} to {high:,}"
 
 
-def _example_of(definitions: Mapping[str, _Schema], schema: _Schema) -> Any:  # noqa: ANN401
+def _example_of(definitions: Mapping[str, _Schema], schema: _Schema) -> Any:
     """Return a value's own example, or one made of its fields: the required ones, if any."""
     if schema.get("examples"):
         return schema["examples"][0]

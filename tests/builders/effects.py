@@ -1,0 +1,228 @@
+"""What each field of each kind does: it acts, it is for people, or it blocks with a reason.
+
+A field that validates must do one of the three, so that nobody relies on one that nothing
+reads. What blocks compiles to a reason, and plans as BLOCKED with it. A test walks all fields
+of all models, and shows for each that it does what is said here.
+
+Paths are those of documents, ``[]`` for each item of a list. A field that blocks covers what is
+below it.
+"""
+
+from collections.abc import Iterable, Mapping
+from typing import NamedTuple
+
+from specs.compile.unsupported import DRIVERS, FIELDS, STEPS, Blocks
+from specs.fleet import MACHINE_FIELDS
+from specs.machine_fields import MachineField
+
+
+class Acts(NamedTuple):
+    """Something outside ``specs`` does other work for another value."""
+
+    on: str
+    """What it changes, for people."""
+
+
+class ForPeople(NamedTuple):
+    """It is shown, and nothing else depends on it."""
+
+    where: str = "shown beside the name"
+
+
+class PartOf(NamedTuple):
+    """It can be written only beside the values of another field that block."""
+
+    field: str
+
+
+Effect = Acts | ForPeople | Blocks | PartOf
+
+_SHOWN = {"metadata.displayName": ForPeople()}
+_NAME = {"metadata.name": ForPeople("references and messages")}
+
+
+def _selector(at: str, acts: str) -> dict[str, Effect]:
+    return {f"{at}.{part}": Acts(acts) for part in ("machines", "groups", "labels")}
+
+
+def _power(at: str) -> dict[str, Effect]:
+    settings = ("address", "username", "password", "url", "token")
+    return {
+        f"{at}.driver": Blocks(values=DRIVERS),
+        **{f"{at}.{each}": PartOf(f"{at}.driver") for each in settings},
+    }
+
+
+def _disk(at: str) -> dict[str, Effect]:
+    acts = Acts("which disk is read or written")
+    return {f"{at}.{part}": acts for part in ("role", "wwn", "serial", "path")}
+
+
+def _machine() -> dict[str, Effect]:
+    """Return the effects of what ``CompiledMachine`` declares."""
+    effects: dict[str, Effect] = {}
+    for field in MACHINE_FIELDS:
+        if field.said.form == "power":
+            effects |= _power(".".join(field.place))
+        elif field.said.for_people:
+            effects[field.said.at] = ForPeople()
+        else:
+            for part in ("[].scenario", "[].run") if field.said.form == "assign" else ("",):
+                effects[field.said.at + part] = Acts(f"CompiledMachine.{field.attribute}")
+    return effects
+
+
+_MACHINE: Mapping[str, Effect] = {
+    **_machine(),
+    "spec.hardware.serial": ForPeople("explain, export and what a branch changes"),
+}
+
+
+def _in_a_row(at: str, fields: Iterable[MachineField]) -> dict[str, Effect]:
+    """Return the effects of a machine's fields by the paths of a row's."""
+    found: dict[str, Effect] = {}
+    for field in fields:
+        place = ".".join(field.place)
+        if field.said.form == "power":
+            found |= _power(f"{at}.{field.column}")
+        else:
+            found[f"{at}.{field.column}"] = _MACHINE[place]
+    return found
+
+
+_IN_ROWS = [field for field in MACHINE_FIELDS if field.said.in_rows]
+_SHARED = [
+    field
+    for field in MACHINE_FIELDS
+    if field.said.handed_down or field.said.form in {"power", "labels"}
+]
+"""What levels above a machine say too."""
+
+
+def _in_a_group() -> dict[str, Effect]:
+    places = tuple(".".join(field.place) for field in _SHARED if field.path[0] == "spec")
+    return {path: _MACHINE[path] for path in _MACHINE if path.startswith((*places, "spec.assign"))}
+
+
+_STEPS = {f"spec.steps[].{step}": Blocks(reason) for step, reason in STEPS.items()}
+
+_REST: Mapping[str, Mapping[str, Effect]] = {
+    "DeployOS": _NAME,
+    "EnrollmentRule": {
+        "metadata.name": Acts("the order of rules with equal numbers"),
+        "spec.order": Acts("which rule is asked first"),
+        "spec.match.addresses": Acts("which machines it means"),
+        "spec.match.macs": Acts("which machines it means"),
+        "spec.match.uuids": Acts("which machines it means"),
+        "spec.group": Acts("where `adopt` puts the machine"),
+        "spec.network": Acts("where `adopt` puts the machine"),
+    },
+    "Fleet": {
+        **_NAME,
+        **{
+            f"spec.budgets.{kind}.{part}": Acts("how many machines are at work")
+            for kind in ("destructive", "disruptive")
+            for part in ("atOnce", "perHour")
+        },
+        "spec.budgets.groups[].group": Acts("whose machines the limits count"),
+        **{
+            f"spec.budgets.groups[].{kind}.{part}": Acts("how many of a group are at work")
+            for kind in ("destructive", "disruptive")
+            for part in ("atOnce", "perHour")
+        },
+        "spec.observation.maxAge": Acts("what is UNKNOWN"),
+        "spec.commits.verify": Acts("which commits are acted on"),
+        "spec.commits.signers[].name": ForPeople("messages about signatures"),
+        "spec.commits.signers[].key": Acts("which commits are acted on"),
+        "spec.defaults.network": Acts("the network of machines that name none"),
+    },
+    "Group": {
+        "metadata.name": Acts("which machines are below it"),
+        **_SHOWN,
+        "spec.labels": Acts("which selectors mean its machines"),
+        **_in_a_group(),
+    },
+    "Hold": {
+        "metadata.name": ForPeople("messages about what is held"),
+        **_selector("spec.select", "which machines get no new work"),
+        "spec.until": Acts("how long they get no new work"),
+        "spec.owner": Acts("what the plan says"),
+        "spec.reason": Acts("what the plan says"),
+    },
+    "Image": {
+        "metadata.name": Acts("which content of the store it is"),
+        **_SHOWN,
+        "spec.description": ForPeople("image ls --repo"),
+    },
+    "Installer": _NAME,
+    "Machine": _MACHINE,
+    "MachineTable": {
+        **_NAME,
+        **_in_a_row("spec.rows[]", _IN_ROWS),
+        **_in_a_row("spec.defaults", _SHARED),
+        "spec.defaults.group": Acts("the group of the machines"),
+        "spec.csv": Acts("more machines"),
+    },
+    "Network": {
+        "metadata.name": Acts("whose leases are kept"),
+        "spec.subnet": Acts("which addresses are leased"),
+        "spec.gateway": Acts("what machines are told"),
+        "spec.nameservers": Acts("what machines are told"),
+        "spec.domain": Acts("what machines are told"),
+        "spec.dhcp.mode": Acts("whether addresses are leased"),
+        "spec.dhcp.range": Acts("which addresses are leased"),
+        "spec.dhcp.lease": Acts("how long addresses are leased"),
+    },
+    "OperatingSystem": {
+        **_NAME,
+        "spec.description": ForPeople("the document"),
+    },
+    "Package": {
+        **_NAME,
+        **_SHOWN,
+        "spec.description": ForPeople("the document"),
+    },
+    "PackageSource": _NAME,
+    "Scenario": {
+        "metadata.name": Acts("what runs once for each run token"),
+        **_SHOWN,
+        **{
+            f"spec.delivery.{each}": PartOf("spec.delivery.mode")
+            for each in ("maxTargets", "maxWait", "maxRate")
+        },
+        "spec.options.after": Acts("what the machine does at last"),
+        "spec.options.timeout": Acts("when the run has failed"),
+        **_selector("spec.targets[].select", "which machines have it run"),
+        "spec.targets[].run": Acts("what they have run"),
+        "spec.steps[].backup.image": Acts("what the content is called"),
+        **_disk("spec.steps[].backup.disk"),
+        "spec.steps[].restore.image": Acts("what is written"),
+        **_disk("spec.steps[].restore.disk"),
+        "spec.steps[].restore.identity": Acts("whether the system becomes this machine's"),
+    },
+    "Schedule": _NAME,
+    "UpdatePolicy": _NAME,
+}
+"""What does not block."""
+
+EFFECTS: Mapping[str, Mapping[str, Effect]] = {
+    kind: {
+        **_REST[kind],
+        **FIELDS.get(kind, {}),
+        **(_STEPS if kind == "Scenario" else {}),
+    }
+    for kind in _REST
+}
+
+
+def effect_of(kind: str, path: str) -> Effect | None:
+    """Return what a field does; of one below a field that blocks, that. None where nobody knows."""
+    effects = EFFECTS[kind]
+    if path in effects:
+        return effects[path]
+    while "." in path:
+        path = path.rpartition(".")[0]
+        above = effects.get(path)
+        if isinstance(above, Blocks):
+            return above
+    return None
