@@ -175,8 +175,8 @@ def test_an_mbr_disk_boots_and_its_owner_can_log_in_and_shut_it_down(rack, tmp_p
 BY_UDP = """
 import sys
 from ipaddress import IPv4Address
-from providers.power.wake_on_lan import send
-send(sys.argv[1], IPv4Address("10.77.0.255"))
+from providers.power.wake_on_lan import power_on
+power_on([sys.argv[1]], IPv4Address("10.77.0.255"))
 """
 WITHOUT_IP = """
 import socket, sys
