@@ -1,10 +1,10 @@
 import os
 
 import pytest
+from builders.drift import verify
 from builders.lab_site import file_on_disk
 
 from agent.imaging.manifest import decode
-from agent.imaging.verify import verify
 from providers.imaging.store import ChunkStore
 from reconciler.state.database import open_database
 from reconciler.state.ledger import Ledger
@@ -105,7 +105,7 @@ def test_a_reset_in_the_middle_boots_nothing_half_written_and_is_finished(site):
 
     store = ChunkStore(site.state / "store")
     manifest = decode(store.get_manifest(store.resolve(IMAGE)))
-    assert verify(manifest, str(site.disk("node-01")), lambda *_: None) == []
+    assert verify(manifest, str(site.disk("node-01"))) == []
     assert file_on_disk(site.disk("node-01"), "/etc/hostname") == file_on_disk(
         site.disk("golden"), "/etc/hostname"
     )
