@@ -1,18 +1,17 @@
-"""Errors of the virtual rack, RW801 to RW829. Its classes are those of ``agent.errors``.
+"""Errors of the virtual rack, RW801 to RW829.
 
 TerminalError     RW801 program missing · RW802 firmware missing · RW803 not root ·
                   RW804 bad rack file · RW805 unknown machine · RW806 already up ·
                   RW807 not up · RW808 no space left · RW809 command failed ·
                   RW810 supervisor did not start · RW811 disk of another recipe ·
                   RW813 machine did not obey · RW814 bad request · RW815 network in use
-TransientError    RW812 console stayed silent
 """
 
 import difflib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from agent.errors import TerminalError, TransientError
+from agent.errors import TerminalError
 
 _TAIL_LINES = 15
 
@@ -109,15 +108,6 @@ def disk_of_other_recipe(machine: str, path: Path, differences: str) -> Terminal
         "RW811",
         f"{machine}: the disk {path} was made with other settings ({differences})",
         "Keep it by restoring the settings, or make all disks anew with --fresh",
-    )
-
-
-def console_silent(machine: str, pattern: str, seconds: float, tail: str) -> TransientError:
-    """Return RW812: the text that was waited for did not come, with what came last."""
-    return TransientError(
-        "RW812",
-        f"{machine}: the console did not show {pattern!r} within {seconds:g} s",
-        f"Look at what it showed last:{_indented_tail(tail)}",
     )
 
 
