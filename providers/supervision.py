@@ -50,17 +50,13 @@ class SupervisionError(TerminalError):
 class TaskHealth:
     """How one supervised task does.
 
-    ``running_seconds`` is the age of the present run, None between two runs.
     ``failing_seconds`` is the time since the first failure that was not followed by
     ``STABLE`` seconds of work, None while the task is well; ``cause`` is then the last one.
     """
 
     name: str
-    essential: bool
-    running_seconds: float | None
     failing_seconds: float | None
     cause: str
-    restarts: int
 
 
 class _Supervised:
@@ -75,7 +71,6 @@ class _Supervised:
         self.failing_since: float | None = None
         self.cause = ""
         self.failures = 0
-        self.restarts = 0
 
     def failed(self, cause: str, now: float) -> None:
         """Note the end of a run."""
@@ -179,7 +174,6 @@ class Supervisor:
             pause *= (1 + self._jitter()) / 2
             log.error("task failed", task=supervised.name, cause=cause, again_in=round(pause, 1))
             await self._sleep(pause)
-            supervised.restarts += 1
 
     async def _run_once(self, supervised: _Supervised) -> str | None:
         """Return why the run ended, None if it was allowed to."""
@@ -215,15 +209,8 @@ class Supervisor:
 
 def _health(supervised: _Supervised, now: float) -> TaskHealth:
     supervised.forget_old_failures(now)
-    running, failing = supervised.running_since, supervised.failing_since
-    return TaskHealth(
-        name=supervised.name,
-        essential=supervised.essential,
-        running_seconds=None if running is None else now - running,
-        failing_seconds=None if failing is None else now - failing,
-        cause=supervised.cause,
-        restarts=supervised.restarts,
-    )
+    since = supervised.failing_since
+    return TaskHealth(supervised.name, None if since is None else now - since, supervised.cause)
 
 
 class ServiceManager:
