@@ -12,9 +12,7 @@ from agent.machine import LocalMachine
 from agent.power import SystemPower
 from agent.retry import RetryPolicy
 from agent.session import Session, SessionOptions, SessionResources
-from agent.steps.chunk_store import ChunkStore
 from agent.transport import KnownAuthority, Transport
-from agent.work_channel import WorkChannel
 
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = "installed"
@@ -33,8 +31,7 @@ def run_service(config_path: Path, state: Path) -> None:
     credentials = credentials_for(config, config_path, CredentialStore(state), machine, clock)
     transport = Transport(config.server, KnownAuthority(credentials.authority), credentials)
     resources = SessionResources(
-        channel=WorkChannel(transport),
-        chunks=ChunkStore(transport, clock),
+        transport=transport,
         machine=machine,
         power=SystemPower(),
         journal=Journal(state / "operation.json"),
