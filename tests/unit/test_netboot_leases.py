@@ -293,7 +293,9 @@ def test_each_network_has_its_reservations():
     assert reserved.of(MAC, network()) == FIRST
     assert reserved.of(MAC, far) == IPv4Address("10.88.0.7")
     assert reserved.of(OTHER_MAC, far) is None
-    assert reserved.is_reserved(IPv4Address("10.88.0.7"))
+    assert list(reserved.between(IPv4Address("10.88.0.0"), IPv4Address("10.88.0.9"))) == [
+        IPv4Address("10.88.0.7")
+    ]
 
 
 @given(st.integers(0, 2**32 - 1), st.sets(st.integers(0, 255), max_size=20))
