@@ -17,26 +17,11 @@ def arguments(requirements: Path, target: Path) -> list[str]:
     """Return the command line that unpacks ``requirements`` below ``target``."""
     platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
     return [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "--no-input",
-        "install",
-        "--target",
-        str(target),
-        "--python-version",
-        PYTHON_VERSION,
-        "--implementation",
-        "cp",
+        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"),
+        *("--target", str(target), "--python-version", PYTHON_VERSION, "--implementation", "cp"),
         *platforms,
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-        "--no-deps",
-        "--no-compile",
-        "--requirement",
-        str(requirements),
+        *("--only-binary", ":all:", "--require-hashes", "--no-deps", "--no-compile"),
+        *("--requirement", str(requirements)),
     ]
 
 
