@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class DhcpEndpoint:
-    """One port; ``close`` frees it. Raises ``PortTakenError`` or ``InterfaceError``."""
+    """One port; ``close`` frees it. Raises ``TerminalError``."""
 
     def __init__(self, interface: str, source: IPv4Address, port: int, receive: Receive) -> None:
         self._interface = interface

@@ -39,8 +39,6 @@ class DhcpOptions:
 
     requested_address: IPv4Address | None = None
     server_id: IPv4Address | None = None
-    parameters: tuple[int, ...] = ()
-    """Option 55: what the client asks for."""
     vendor_class: str = ""
     """Option 60, for firmware ``PXEClient:Arch:00007:UNDI:003001``."""
     user_class: bytes = b""
@@ -125,6 +123,5 @@ class DhcpMessage:
     yiaddr: IPv4Address = UNSPECIFIED
     siaddr: IPv4Address = UNSPECIFIED
     giaddr: IPv4Address = UNSPECIFIED
-    sname: str = ""
     file: str = ""
     options: DhcpOptions = field(default_factory=DhcpOptions)

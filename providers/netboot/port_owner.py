@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Literal
 
 from agent.errors import TerminalError
-from providers.netboot.errors import InterfaceError, PortTakenError
 
 Protocol = Literal["udp", "tcp"]
 
@@ -77,7 +76,7 @@ def bind_error(
     if error.errno == errno.EADDRINUSE:
         owner = port_owner(protocol, address, port)
         by = f"by {owner}" if owner else "by a process that cannot be seen from here"
-        return PortTakenError(
+        return TerminalError(
             "RW301",
             f"port {where} is already taken {by}",
             "Stop that service, or let it not use this interface",
@@ -89,7 +88,7 @@ def bind_error(
     else:
         action = f"Check that interface {interface} exists, is up and has the address {address}"
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return InterfaceError("RW302", f"port {where} cannot be used: {reason}", action)
+    return TerminalError("RW302", f"port {where} cannot be used: {reason}", action)
 
 
 def _open_sockets(proc: Path) -> Iterator[tuple[int, str]]:

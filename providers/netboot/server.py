@@ -15,7 +15,7 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from agent.errors import CodedError, one_line
+from agent.errors import CodedError, TerminalError, one_line
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_script import (
@@ -29,7 +29,6 @@ from providers.netboot.client_text import printable
 from providers.netboot.decision import BootAuthority
 from providers.netboot.dhcp_endpoint import DhcpEndpoint
 from providers.netboot.dhcp_service import Datagram, DhcpService
-from providers.netboot.errors import InterfaceError
 from providers.netboot.http_routes import routes
 from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import LeaseStore
@@ -83,9 +82,9 @@ class NetbootConfiguration:
     now: Callable[[], datetime] = _utc_now
 
     def __post_init__(self) -> None:
-        """Raise ``InterfaceError`` for an ``http`` that iPXE could not be told."""
+        """Raise ``TerminalError`` for an ``http`` that iPXE could not be told."""
         if not _HTTP_BASE.fullmatch(self.http) or len(self.http) > _HTTP_LIMIT:
-            raise InterfaceError(
+            raise TerminalError(
                 "RW312",
                 f"the boot address {self.http!r} is not http://HOST[:PORT] "
                 f"of at most {_HTTP_LIMIT} characters",
@@ -145,7 +144,7 @@ class NetbootServer:
         return routes(self._boots)
 
     async def start(self) -> None:
-        """Bind everything, or nothing. Raises ``PortTakenError`` or ``InterfaceError``."""
+        """Bind everything, or nothing. Raises ``TerminalError``."""
         self._loop = asyncio.get_running_loop()
         try:
             self._serve_fleet()

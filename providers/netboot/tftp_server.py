@@ -112,7 +112,7 @@ class TftpServer:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Bind and serve. Raises ``PortTakenError`` or ``InterfaceError``."""
+        """Bind and serve. Raises ``TerminalError``."""
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(min(_MOST_TRANSFERS, descriptors // 4), 4)
         self._now_at_most = self._most

@@ -94,7 +94,6 @@ class TftpSession:
     ) -> None:
         """Take over ``file``. Raises ``OSError``, and the file is closed then."""
         self.request = request
-        self.client = client
         self.sent = 0
         """Bytes sent so far, without repetitions."""
         self._file = file

@@ -14,7 +14,7 @@ _ANY = IPv4Address(0)
 def unicast_socket(interface: str, address: IPv4Address, port: int) -> socket.socket:
     """Return a socket for what is sent to ``address``.
 
-    Raises ``PortTakenError`` or ``InterfaceError``; ``interface`` is for their texts.
+    Raises ``TerminalError``; ``interface`` is for their texts.
     """
     sock = _udp()
     try:
@@ -29,7 +29,7 @@ def broadcast_socket(interface: str, port: int) -> socket.socket:
     """Return a socket for all that comes to ``port`` on ``interface``, broadcasts too.
 
     It is bound to 0.0.0.0, as broadcasts reach no socket that is bound to an
-    address. Raises ``PortTakenError`` or ``InterfaceError``.
+    address. Raises ``TerminalError``.
     """
     sock = _udp()
     try:

@@ -15,7 +15,7 @@ from threading import Event, Thread, current_thread
 
 import pytest
 
-from providers.netboot.errors import InterfaceError, PortTakenError
+from agent.errors import TerminalError
 from providers.netboot.server import Ports
 from providers.netboot.tftp_server import TftpServer, Transfer
 from providers.netboot.unanswered import Unanswered
@@ -347,7 +347,7 @@ def test_a_taken_port_names_the_process(boot_files):
         port = holder.getsockname()[1]
         name = Path("/proc/self/comm").read_text().strip()
         with (
-            pytest.raises(PortTakenError) as caught,
+            pytest.raises(TerminalError) as caught,
             serving(boot_files, [], RecordingAuthority(), ports=Ports(0, 0, port)),
         ):
             pass
@@ -358,7 +358,7 @@ def test_a_taken_port_names_the_process(boot_files):
 
 def test_an_address_that_is_not_here_is_an_error_that_says_what_to_check(boot_files):
     with (
-        pytest.raises(InterfaceError) as caught,
+        pytest.raises(TerminalError) as caught,
         serving(boot_files, [], RecordingAuthority(), address="192.0.2.1"),
     ):
         pass

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from builders.leases import InMemoryLeaseStore, leases_of
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -28,7 +29,7 @@ from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import DhcpMessage, MessageType
 from providers.netboot.dhcp_service import DhcpService
 from providers.netboot.lease_table import LeaseTable
-from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.leases import Lease
 from providers.netboot.served_fleet import ServedFleet
 from providers.netboot.unanswered import Silence, Unanswered
 from tests.unit.netboot_world import (
@@ -388,7 +389,7 @@ def test_beside_another_dhcp_server_edk2_is_led_over_port_4011(site):
     assert (datagram.address, datagram.port) == ("10.77.0.111", 4011)
     assert decode(datagram.payload).file == "snponly.efi"
     assert [request.route for request in world.authority.decided] == ["proxy-dhcp"] * 2
-    assert world.leases.of_network("rack") == []
+    assert leases_of(world.leases, "rack") == []
 
 
 def test_on_4011_bios_is_answered_too(site):

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
 
-from providers.netboot.errors import InterfaceError
+from agent.errors import TerminalError
 from providers.supervision import (
     EXIT_STANDSTILL,
     LONGEST_PAUSE,
@@ -74,7 +74,7 @@ async def test_a_task_that_raises_is_logged_once_per_failure_and_started_again(l
 async def test_a_coded_error_is_logged_as_it_reads(logs):
     time = VirtualTime()
     async with supervisor(time) as owner:
-        owner.start("x", Task(time, error=InterfaceError("RW302", "no eth0", "Plug it in")))
+        owner.start("x", Task(time, error=TerminalError("RW302", "no eth0", "Plug it in")))
         await time.pass_by(0)
     assert logs[-1]["cause"] == "RW302: no eth0. Plug it in."
 
