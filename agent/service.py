@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+from attrs import evolve
+
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
 from agent.credentials import Credentials, CredentialStore
@@ -55,5 +57,5 @@ def credentials_for(
     invitation = Invitation(config.server, config.pin, config.token, _ENVIRONMENT)
     credentials = enroll(invitation, store, machine.hardware(), _FOR_DAYS, clock)
     if config.token:
-        save_config(config_path, config.without_token(credentials.machine))
+        save_config(config_path, evolve(config, token="", machine=credentials.machine))
     return credentials

@@ -18,7 +18,7 @@ from agent.clock import Clock
 from agent.errors import CodedError, FencedError, TerminalError, TransientError
 from agent.events import EventStream, report_unfinished
 from agent.journal import Journal
-from agent.machine import Machine
+from agent.machine import LocalMachine
 from agent.power import Power
 from agent.progress import ProgressMeter
 from agent.retry import RetryPolicy, retry
@@ -61,7 +61,7 @@ class SessionResources:
     """All that a session acts on."""
 
     transport: Transport
-    machine: Machine
+    machine: LocalMachine
     power: Power
     journal: Journal
     clock: Clock = field(factory=Clock)

@@ -9,7 +9,7 @@ from agent.config import AgentConfig
 from agent.errors import TerminalError
 from agent.identity.linux.apply import NewIdentity, apply_identity
 from agent.identity.machine_identity import checked_identity
-from agent.machine import Machine
+from agent.machine import LocalMachine
 from agent.steps.chunk_store import ChunkStore
 from agent.steps.disk_choice import describe, find_disk, select_disk
 from agent.wire.step import ApplyIdentity, Backup, InspectDisks, Restore, Step
@@ -27,7 +27,7 @@ class StepContext:
     environment: str
     machine_name: str
     operation: str
-    machine: Machine
+    machine: LocalMachine
     chunks: ChunkStore
     progress: Callable[[int, int], None]
     report: Callable[[], None]
