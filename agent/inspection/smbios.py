@@ -15,13 +15,6 @@ _UNFILLED = re.compile(
     r"|[0x.\-\s]*|123456789?0?|empty|invalid",
     re.IGNORECASE,
 )
-_SHARED_UUIDS = frozenset(
-    {
-        "03000200-0400-0500-0006-000700080009",  # AMI's default, on boards of many makers
-        "00020003-0004-0005-0006-000700080009",  # the same with the byte order read the other way
-        "12345678-1234-5678-90ab-cddeefaabbcc",  # Insyde's default
-    }
-)
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -47,11 +40,12 @@ def read_smbios(sysfs: Path) -> Smbios:
 
 
 def usable_uuid(text: str) -> str:
-    """Return the UUID in lower case, empty where it is malformed or known to be shared."""
+    """Return the UUID in lower case, empty where it is malformed.
+
+    Which ones many machines share is for the server to know.
+    """
     uuid = text.lower()
-    if not _UUID.fullmatch(uuid) or uuid in _SHARED_UUIDS:
-        return ""
-    return "" if set(uuid) - {"-"} in ({"0"}, {"f"}) else uuid
+    return uuid if _UUID.fullmatch(uuid) else ""
 
 
 def usable_text(text: str) -> str:

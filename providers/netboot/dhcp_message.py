@@ -6,6 +6,8 @@ from ipaddress import IPv4Address
 from typing import Literal
 from uuid import UUID
 
+from specs.types.hardware_uuid import own
+
 UNSPECIFIED = IPv4Address(0)
 
 BROADCAST_FLAG = 0x8000
@@ -13,7 +15,6 @@ BROADCAST_FLAG = 0x8000
 
 _IPXE_CLASS = "iPXE"
 _MACHINE_ID_LENGTH = 17
-_NO_UUID = (bytes(16), b"\xff" * 16)
 
 
 class MessageType(IntEnum):
@@ -97,13 +98,12 @@ class DhcpOptions:
         """Return the SMBIOS UUID as ``dmidecode`` prints it, empty if there is none.
 
         The first three fields are little-endian on the wire, as in the SMBIOS
-        structure (RFC 4578 section 2.3 refers to the EFI specification). All
-        zeros or ones mean that the vendor set none (SMBIOS 3.7 section 7.2.1).
+        structure (RFC 4578 section 2.3 refers to the EFI specification). One that
+        many machines share is none.
         """
         if len(self.machine_id) != _MACHINE_ID_LENGTH or self.machine_id[0] != 0:
             return ""
-        raw = self.machine_id[1:]
-        return "" if raw in _NO_UUID else str(UUID(bytes_le=raw))
+        return own(str(UUID(bytes_le=self.machine_id[1:])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -34,11 +34,12 @@ def discovered(sightings: Iterable[Sighting]) -> tuple[DiscoveredMachine, ...]:
     """Return machines, newest first: MACs that came with one UUID are one machine's NICs."""
     by_hardware: dict[str, list[Sighting]] = {}
     for sighting in sorted(sightings, key=lambda each: each.at, reverse=True):
-        by_hardware.setdefault(_own_uuid(sighting.uuid) or sighting.mac, []).append(sighting)
+        key = hardware_uuid.own(sighting.uuid) or sighting.mac
+        by_hardware.setdefault(key, []).append(sighting)
     return tuple(
         DiscoveredMachine(
             macs=tuple(each.mac for each in seen),
-            uuid=_own_uuid(seen[0].uuid),
+            uuid=hardware_uuid.own(seen[0].uuid),
             source=seen[0].source,
             last_seen=seen[0].at,
         )
@@ -64,13 +65,6 @@ def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[
         if machine not in found:
             found.append(machine)
     return found
-
-
-def _own_uuid(text: str) -> str:
-    try:
-        return hardware_uuid.normalised(text)
-    except InvalidValue:
-        return ""
 
 
 def _normal(text: str) -> str:

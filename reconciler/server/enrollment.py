@@ -11,6 +11,7 @@ from reconciler.state.grants import Token
 from reconciler.trust.authority import Authority
 from reconciler.trust.identity import MAXIMUM_LIFETIME, Environment
 from reconciler.trust.token import token_digest
+from specs.types.hardware_uuid import own
 
 log = structlog.get_logger(__name__)
 _ASK_AGAIN = "Let the machine boot again; a new boot script carries a new token"
@@ -66,7 +67,7 @@ class Enroller:
         contradicts = (
             machine is None
             or not macs & set(machine.macs)
-            or (machine.uuid and request.uuid and machine.uuid != request.uuid.lower())
+            or (machine.uuid and own(request.uuid) not in ("", machine.uuid))
         )
         if contradicts:
             raise TrustError(

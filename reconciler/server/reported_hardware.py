@@ -6,6 +6,7 @@ See ``docs/decisions/0019-reports-of-foreign-hardware.md``.
 from agent.wire.report import Hardware
 from reconciler.state.hardware import FleetHardware
 from specs.fleet import CompiledMachine
+from specs.types.hardware_uuid import own
 
 _NAMED = 3
 """Machines that a refusal names: a report may name the hardware of a whole fleet."""
@@ -18,7 +19,7 @@ def contradiction(machine: CompiledMachine, fleet: FleetHardware, reported: Hard
     unless the board is that of another machine. Hardware that no document names may be
     the machine's, unless the UUID says otherwise: a NIC may have been replaced.
     """
-    uuid = reported.uuid.lower()
+    uuid = own(reported.uuid)
     board = f"uuid:{uuid}" if uuid else ""
     other_board = bool(board and machine.uuid) and board not in machine.hardware_identities
     claimed = [board, *(f"mac:{mac.lower()}" for mac in reported.macs)]
