@@ -7,6 +7,7 @@ from reconciler.authoring.machine_row import MachineRow, machine_row
 from reconciler.authoring.placement import Placement
 from reconciler.authoring.rewrite import AuthoringError
 from specs.fleet import CompiledFleet, CompiledMachine
+from specs.types.hardware_uuid import both_orders
 
 
 def adopted(
@@ -40,8 +41,9 @@ def adopted(
 
 
 def _unowned(machine: DiscoveredMachine, owners: Mapping[str, CompiledMachine]) -> str:
-    owner = owners.get(machine.uuid)
-    if machine.uuid and owner is not None:
+    found = (owners[uuid] for uuid in both_orders(machine.uuid) if uuid in owners)
+    owner = next(found, None)
+    if owner is not None:
         raise AuthoringError(
             "RW939",
             f"{machine.macs[0]} is a NIC of {owner.name}, which has the same UUID",

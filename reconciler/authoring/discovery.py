@@ -34,7 +34,7 @@ def discovered(sightings: Iterable[Sighting]) -> tuple[DiscoveredMachine, ...]:
     """Return machines, newest first: MACs that came with one UUID are one machine's NICs."""
     by_hardware: dict[str, list[Sighting]] = {}
     for sighting in sorted(sightings, key=lambda each: each.at, reverse=True):
-        key = hardware_uuid.own(sighting.uuid) or sighting.mac
+        key = min(hardware_uuid.both_orders(sighting.uuid), default=sighting.mac)
         by_hardware.setdefault(key, []).append(sighting)
     return tuple(
         DiscoveredMachine(
@@ -55,7 +55,7 @@ def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[
     found: list[DiscoveredMachine] = []
     for text in texts:
         name = _normal(text)
-        machine = next((each for each in machines if name in {*each.macs, each.uuid}), None)
+        machine = next((each for each in machines if name in _names(each)), None)
         if machine is None:
             raise AuthoringError(
                 "RW939",
@@ -65,6 +65,10 @@ def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[
         if machine not in found:
             found.append(machine)
     return found
+
+
+def _names(machine: DiscoveredMachine) -> set[str]:
+    return {*machine.macs, *hardware_uuid.both_orders(machine.uuid)}
 
 
 def _normal(text: str) -> str:

@@ -41,6 +41,16 @@ def own(text: str) -> str:
     return uuid if _is_uuid(uuid) and not _is_shared(uuid) else ""
 
 
+def both_orders(text: str) -> tuple[str, ...]:
+    """Return the two ways to write a machine's own UUID, nothing for what is none.
+
+    SMBIOS before 2.6 did not say in which byte order its first three fields are, so what
+    firmware sends and what dmidecode prints of one board may differ by that.
+    """
+    uuid = own(text)
+    return (uuid, _swapped(uuid)) if uuid else ()
+
+
 def _is_shared(uuid: str) -> bool:
     pairs = uuid.replace("-", "")
     different = {pairs[at : at + 2] for at in range(0, len(pairs), 2)}
