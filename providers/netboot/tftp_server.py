@@ -28,7 +28,7 @@ from providers.netboot.udp_socket import unicast_socket
 from providers.netboot.unanswered import Silence, Unanswered
 
 FILE_NOT_FOUND = 1
-_UNDEFINED, _ACCESS_VIOLATION = 0, 2
+_UNDEFINED, _ACCESS_VIOLATION, _ILLEGAL = 0, 2, 4
 _TICK_SECONDS = 0.25
 _DATAGRAM = 65536
 _REQUESTS_AT_ONCE = 32
@@ -179,6 +179,8 @@ class TftpServer:
         request = parse_request(data)
         if request is None:
             self._unanswered.count(Silence.MALFORMED, "tftp", client[0])
+        elif request == "illegal":
+            self._refuse(client, _ILLEGAL, "a request without a name or a mode")
         elif request == "write":
             self._refuse(client, _ACCESS_VIOLATION, "this server only sends files")
         elif request.mode != "octet":
@@ -211,7 +213,9 @@ class TftpServer:
         elif len(self._waiting) < _MOST_WAITING:
             self._waiting[client] = (request, data)
         else:
-            self._unanswered.count(Silence.TOO_MANY, "tftp", client[0], name=request.name)
+            self._unanswered.count(
+                Silence.TOO_MANY, "tftp", client[0], name=printable(request.name)
+            )
             self._refuse(client, _UNDEFINED, "too many transfers, ask again in a minute")
 
     def _has_room(self, client: Client) -> bool:

@@ -256,6 +256,25 @@ def test_a_file_that_is_replaced_is_whole_for_either_reader(site, boot_files):
         assert early.recvfrom(2000)[0] == b"\0\3\0\2"
 
 
+@pytest.mark.parametrize(
+    ("tail", "answer"),
+    [
+        (b"one-block\0octet\0tsize\0\0", b"\0\3\0\1"),
+        (b"one-block\0octet\0blksize\x00600\0\0\0\0", b"\0\6blksize\x00600\0"),
+        (b"one-block\0octet\0blksize\x00600", b"\0\6blksize\x00600\0"),
+        (b"one-block\xff\xff\0octet\0", b"\0\5\0\1one-block??: file not found\0"),
+        ("Büro\0octet\0".encode(), b"\0\5\0\1B?ro: file not found\0"),
+        (b"one-block", b"\0\5\0\4a request without a name or a mode\0"),
+    ],
+)
+def test_odd_requests_are_answered_at_once(site, tail, answer):
+    with closing(client()) as sock:
+        sock.sendto(b"\0\1" + tail, (LOCAL, site.ports.tftp))
+        packet, server = sock.recvfrom(2000)
+        assert packet.startswith(answer)
+        sock.sendto(b"\0\5\0\x08enough\0", server)
+
+
 def test_garbage_does_not_end_the_service(site):
     noise = random.Random(2)  # noqa: S311 (noise, no secret)
     with closing(client()) as sock:
