@@ -31,6 +31,7 @@ _ADDRESS = {
     "requested_address": "requested_addr",
     "server_id": "server_id",
     "subnet_mask": "subnet_mask",
+    "subnet_selection": "subnet-selection",
 }
 _ADDRESSES = {"routers": "router", "nameservers": "name_server"}
 _NUMBER = {

@@ -15,6 +15,7 @@ BROADCAST_FLAG = 0x8000
 
 _IPXE_CLASS = "iPXE"
 _MACHINE_ID_LENGTH = 17
+_LINK_SELECTION, _SUB_OPTION_HEADER, _ADDRESS_LENGTH = 5, 2, 4
 
 
 class MessageType(IntEnum):
@@ -50,6 +51,8 @@ class DhcpOptions:
     """Option 97 (RFC 4578 section 2.3): a type byte, then the UUID; see ``uuid``."""
     relay_agent: bytes = b""
     """Option 82 (RFC 3046), echoed as it came."""
+    subnet_selection: IPv4Address | None = None
+    """Option 118 (RFC 3011), echoed: the network that addresses are wanted of."""
     client_id: bytes = b""
     """Option 61, echoed (RFC 6842) but never a key: see ``Lease``."""
     hostname: str = ""
@@ -92,6 +95,18 @@ class DhcpOptions:
         with another user class. Missing it would make iPXE load iPXE for ever.
         """
         return bool(self.ipxe_options) or _IPXE_CLASS in self.user_classes
+
+    @property
+    def link_selection(self) -> IPv4Address | None:
+        """Return sub-option 5 of option 82 (RFC 3527): the client's network, not the relay's."""
+        rest = self.relay_agent
+        while len(rest) >= _SUB_OPTION_HEADER:
+            code, length = rest[:_SUB_OPTION_HEADER]
+            value = rest[_SUB_OPTION_HEADER : _SUB_OPTION_HEADER + length]
+            if code == _LINK_SELECTION and len(value) == length == _ADDRESS_LENGTH:
+                return IPv4Address(value)
+            rest = rest[_SUB_OPTION_HEADER + length :]
+        return None
 
     @property
     def uuid(self) -> str:

@@ -194,6 +194,7 @@ _OPTIONS = st.builds(
     client_id=_BYTES,
     hostname=_TEXT,
     subnet_mask=_MAYBE_ADDRESS,
+    subnet_selection=_MAYBE_ADDRESS,
     routers=st.lists(_ADDRESSES, max_size=3).map(tuple),
     nameservers=st.lists(_ADDRESSES, max_size=3).map(tuple),
     domain=_TEXT,
