@@ -18,8 +18,7 @@ from attrs import frozen
 
 from agent.imaging import gpt
 from agent.imaging.chunk import CHUNK_SIZE, Chunk, digest_of, mask
-from agent.imaging.content import load
-from agent.imaging.device import Buffers, Device
+from agent.imaging.device import Buffers, Device, load
 from agent.imaging.errors import ManifestError, ReadBackError
 from agent.imaging.extent import Extent, between, clipped, merged, without
 from agent.imaging.fit import Fit

@@ -11,8 +11,7 @@ from typing import Protocol
 from attrs import frozen
 
 from agent.imaging.chunk import Span, digest_of, pack, spans
-from agent.imaging.content import load
-from agent.imaging.device import Buffers, Device, open_device, seen
+from agent.imaging.device import Buffers, Device, load, open_device, seen
 from agent.imaging.errors import DiskChangedError
 from agent.imaging.extent import total
 from agent.imaging.flow import flow, worker_count

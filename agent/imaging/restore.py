@@ -14,8 +14,7 @@ from attrs import frozen
 
 from agent.imaging.boot_block import BootBlock, commit, gather, holds, invalidate, outside
 from agent.imaging.chunk import CHUNK_SIZE, ZERO_DIGEST, Chunk, digest_of, mask, unpack
-from agent.imaging.content import load
-from agent.imaging.device import Buffers, Device, open_device, seen
+from agent.imaging.device import Buffers, Device, load, open_device, seen
 from agent.imaging.errors import CorruptChunkError, ReadBackError
 from agent.imaging.extent import Extent
 from agent.imaging.fit import fit

@@ -13,7 +13,6 @@ from providers.deploy_os.directory import replace_directory
 from providers.deploy_os.recipe import Recipe, find_recipe, load_recipe
 from providers.deploy_os.result import DeployOSBuild
 
-KERNEL = "vmlinuz"
 RAM_DISK = "initrd.img"
 
 

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from agent.commands.ip import batch_arguments, links_up_arguments, parse_links
+from agent.errors import TerminalError
 from providers.lab import nft, tc
 from providers.lab.command import run
-from providers.lab.errors import namespace_in_use
 from providers.lab.rack import Rack
 
 BRIDGE = "rack0"
@@ -73,7 +73,11 @@ def build_bridge(address: IPv4Interface, taps: Sequence[str]) -> None:
     even the loopback is, and no other may ever be touched.
     """
     if interfaces := parse_links(run(links_up_arguments(), package=_PACKAGE).encode()):
-        raise namespace_in_use(interfaces)
+        raise TerminalError(
+            "RW815",
+            f"the rack's supervisor runs in a network that is in use ({', '.join(interfaces)})",
+            "Start racks with rackwright lab up, which makes a network namespace for each",
+        )
     run(batch_arguments(), package=_PACKAGE, standard_input=batch(address, taps))
 
 

@@ -24,7 +24,7 @@ from providers.netboot.tftp_session import (
     error_packet,
     parse_request,
 )
-from providers.netboot.udp_socket import unicast_socket
+from providers.netboot.udp_socket import bound_socket
 from providers.netboot.unanswered import Silence, Unanswered
 
 FILE_NOT_FOUND = 1
@@ -116,7 +116,7 @@ class TftpServer:
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(min(_MOST_TRANSFERS, descriptors // 4), 4)
         self._now_at_most = self._most
-        self._socket = unicast_socket(self._interface, self._address, self._asked_port)
+        self._socket = bound_socket(self._interface, self._address, self._asked_port)
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
         self._wake_write.settimeout(0)
