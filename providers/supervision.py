@@ -152,7 +152,13 @@ class Supervisor:
     def health(self) -> tuple[TaskHealth, ...]:
         """Return how each task does, in the order in which they were started."""
         now = self._clock()
-        return tuple(_health(supervised, now) for supervised in self._supervised.values())
+        for supervised in self._supervised.values():
+            supervised.forget_old_failures(now)
+        return tuple(
+            TaskHealth(each.name, None if since is None else now - since, each.cause)
+            for each in self._supervised.values()
+            for since in (each.failing_since,)
+        )
 
     @property
     def error(self) -> SupervisionError | None:
@@ -205,12 +211,6 @@ class Supervisor:
         log.critical("task given up", task=supervised.name, cause=supervised.cause)
         if self._body is not None:
             self._body.cancel()
-
-
-def _health(supervised: _Supervised, now: float) -> TaskHealth:
-    supervised.forget_old_failures(now)
-    since = supervised.failing_since
-    return TaskHealth(supervised.name, None if since is None else now - since, supervised.cause)
 
 
 class ServiceManager:

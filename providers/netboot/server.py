@@ -35,8 +35,8 @@ from providers.netboot.leases import LeaseStore
 from providers.netboot.log_rate import FailureLog
 from providers.netboot.served_fleet import Reservations, ServedFleet
 from providers.netboot.shared_files import SharedFiles
-from providers.netboot.tftp_server import TftpServer, Transfer
-from providers.netboot.unanswered import Silence, Unanswered
+from providers.netboot.tftp_server import TftpServer
+from providers.netboot.unanswered import Unanswered
 from specs.fleet import CompiledNetwork
 
 _HTTP_BASE = re.compile(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -128,11 +128,6 @@ class NetbootServer:
         bound = {name: endpoint.port for name, endpoint in self._endpoints.items()}
         tftp = self._tftp.port if self._tftp is not None else 0
         return Ports(bound.get("dhcp", 0), bound.get("proxy", 0), tftp)
-
-    @property
-    def unanswered(self) -> Mapping[Silence, int]:
-        """Return how many packets were not answered since the start, by reason."""
-        return self._unanswered.counts
 
     @property
     def defects(self) -> Mapping[str, str]:
@@ -264,12 +259,8 @@ class NetbootServer:
         self._call_in_loop(opening)
         return future
 
-    def _ended_in_thread(self, transfer: Transfer) -> None:
-        detail = (
-            f"{printable(transfer.name)} {transfer.ending}: "
-            f"{transfer.sent} bytes in {transfer.seconds:.1f} s"
-        )
-        self._call_in_loop(lambda: self._boots.note_transfer("tftp", transfer.source, detail))
+    def _ended_in_thread(self, source: str, detail: str) -> None:
+        self._call_in_loop(lambda: self._boots.note_transfer("tftp", source, detail))
 
     def _call_in_loop(self, action: Callable[[], None]) -> None:
         try:

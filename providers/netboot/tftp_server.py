@@ -10,7 +10,6 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import BinaryIO
 
@@ -40,23 +39,12 @@ _DESCRIPTOR_PAUSE = 0.25
 Client = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """A download that ended."""
-
-    name: str
-    source: str
-    sent: int
-    seconds: float
-    ending: Ending
-
-
 OpenFile = Callable[[str, str], "Future[BinaryIO | None]"]
 """Name and the client's address -> the file, None if there is none. Called in the server's
 thread; it must return at once. The server closes the file."""
 
-Ended = Callable[[Transfer], None]
-"""Called in the server's thread after each transfer."""
+Ended = Callable[[str, str], None]
+"""Called in the server's thread after each transfer: the client's address, and how it went."""
 
 
 class TftpServer:
@@ -333,8 +321,8 @@ class TftpServer:
         self._now_at_most = min(self._now_at_most + 1, self._most)
         self._selector.unregister(session.socket)
         session.close()
-        seconds = time.monotonic() - started
-        self._ended(Transfer(session.request.name, client[0], session.sent, seconds, ending))
+        seconds, name = time.monotonic() - started, printable(session.request.name)
+        self._ended(client[0], f"{name} {ending}: {session.sent} bytes in {seconds:.1f} s")
 
     def _refuse(self, client: Client, code: int, text: str) -> None:
         with suppress(OSError):

@@ -17,7 +17,7 @@ import pytest
 
 from agent.errors import TerminalError
 from providers.netboot.server import Ports
-from providers.netboot.tftp_server import TftpServer, Transfer
+from providers.netboot.tftp_server import TftpServer
 from providers.netboot.unanswered import Unanswered
 from tests.protocol.netboot_site import RunningSite, run_program, serving
 from tests.unit.netboot_world import MAC, RecordingAuthority, grant, network
@@ -327,7 +327,7 @@ def test_a_file_that_is_slow_to_open_holds_up_no_other_transfer(boot_files):
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda _: None, Unanswered())
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda *_: None, Unanswered())
     server.start()
     try:
         with closing(client()) as sock, closing(client()) as other:
@@ -342,21 +342,25 @@ def test_a_file_that_is_slow_to_open_holds_up_no_other_transfer(boot_files):
 
 
 def test_stopping_breaks_off_transfers_and_frees_the_port(boot_files):
-    endings: list[Transfer] = []
+    endings: list[str] = []
 
     def open_file(name, _source):
         future: Future = Future()
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, endings.append, Unanswered())
+    def ended(_source, detail):
+        endings.append(detail)
+
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, ended, Unanswered())
     server.start()
     port = server.port
     with closing(client()) as sock:
         sock.sendto(request("vmlinuz"), (LOCAL, port))
         sock.recvfrom(2000)
         server.stop()
-    assert [transfer.ending for transfer in endings] == ["server stopped"]
+    assert len(endings) == 1
+    assert endings[0].startswith("vmlinuz server stopped: 512 bytes in ")
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
         sock.bind((LOCAL, port))
 
@@ -402,7 +406,7 @@ def opener(root: Path):
 
 def test_more_transfers_of_one_source_than_it_may_have_wait_their_turn(boot_files):
     server = TftpServer(
-        "lo", IPv4Address(LOCAL), 0, opener(boot_files), lambda _: None, Unanswered(), per_source=2
+        "lo", IPv4Address(LOCAL), 0, opener(boot_files), lambda *_: None, Unanswered(), per_source=2
     )
     server.start()
     try:
@@ -447,7 +451,7 @@ def open_file(name, source):
     return future
 
 server = TftpServer(
-    "lo", IPv4Address("127.0.0.1"), 0, open_file, lambda _: None, Unanswered(), per_source=1000
+    "lo", IPv4Address("127.0.0.1"), 0, open_file, lambda *_: None, Unanswered(), per_source=1000
 )
 server.start()
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))  # after it counted on many more

@@ -6,7 +6,7 @@ import pytest
 
 from agent.errors import TerminalError
 from providers.netboot import port_owner
-from providers.netboot.port_owner import PortOwner, bind_error, socket_inodes
+from providers.netboot.port_owner import bind_error, socket_inodes
 
 ANY = IPv4Address(0)
 LOCAL = IPv4Address("127.0.0.1")
@@ -66,13 +66,13 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_the_process_is_named_by_its_open_sockets(proc):
-    assert port_owner.port_owner("udp", ANY, 67, proc) == PortOwner("dnsmasq", 812)
+    assert port_owner.port_owner("udp", ANY, 67, proc) == "dnsmasq (pid 812)"
     assert port_owner.port_owner("udp", LOCAL, 69, proc) is None
     assert port_owner.port_owner("tcp", LOCAL, 8080, proc) is None
 
 
 def test_a_taken_port_says_who_has_it(monkeypatch):
-    monkeypatch.setattr(port_owner, "port_owner", lambda *_: PortOwner("dnsmasq", 812))
+    monkeypatch.setattr(port_owner, "port_owner", lambda *_: "dnsmasq (pid 812)")
     error = bind_error(OSError(errno.EADDRINUSE, "in use"), "udp", ANY, 67, "eth0")
     assert isinstance(error, TerminalError)
     assert str(error) == (
