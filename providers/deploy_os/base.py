@@ -13,7 +13,6 @@ from pathlib import Path
 from agent.errors import TerminalError
 from providers.deploy_os import (
     command,
-    cpio,
     depmod,
     initramfs,
     mmdebstrap,
@@ -116,8 +115,9 @@ def make(recipe: Recipe, digest: str, cache: Path, progress: Progress) -> Base:
             "Run the build as root; the result can be used by any user",
         )
     command.require({**mmdebstrap.TOOLS, **depmod.TOOLS})
-    shop = _Workshop(cache, progress)
-    shutil.rmtree(shop.folder, ignore_errors=True)
+    work = cache / "work"
+    shop = _Workshop(work / "packages", work / "base", cache / "build.log", progress)
+    shutil.rmtree(work, ignore_errors=True)
     shop.root.mkdir(parents=True)
     shop.boot.mkdir()
     shop.log.unlink(missing_ok=True)
@@ -138,24 +138,10 @@ def make(recipe: Recipe, digest: str, cache: Path, progress: Progress) -> Base:
 class _Workshop:
     """Where one base is made, and to whom that is told."""
 
-    cache: Path
+    unpacked: Path
+    base: Path
+    log: Path
     progress: Progress
-
-    @property
-    def folder(self) -> Path:
-        return self.cache / "work"
-
-    @property
-    def log(self) -> Path:
-        return self.cache / "build.log"
-
-    @property
-    def unpacked(self) -> Path:
-        return self.folder / "packages"
-
-    @property
-    def base(self) -> Path:
-        return self.folder / "base"
 
     @property
     def root(self) -> Path:
@@ -178,10 +164,10 @@ def _assemble(recipe: Recipe, digest: str, shop: _Workshop) -> Base:
     _add_python_packages(recipe, files, shop)
     shop.progress("compressing the RAM disk", 0.6)
     entries = [
-        cpio.directory("."),
-        *cpio.entries_below(shop.root),
-        cpio.character_device("dev/console", 0o600, 5, 1),
-        cpio.character_device("dev/null", 0o666, 1, 3),
+        initramfs.directory("."),
+        *initramfs.entries_below(shop.root),
+        initramfs.character_device("dev/console", 0o600, 5, 1),
+        initramfs.character_device("dev/null", 0o666, 1, 3),
     ]
     base = Base(shop.base, digest, root_tree.kernel_of(files), epoch, packages)
     initramfs.write_image(entries, epoch, recipe.compression_level, base.image)
