@@ -51,8 +51,9 @@ def parse_request(data: bytes) -> ReadRequest | Literal["write", "illegal"] | No
 
     tftpy refuses what firmware sends in fact: bytes beyond ASCII in and behind the name
     (shim), options without a value, zeros behind the last one, a last text without its end.
-    All of these are read as tftpd-hpa and dnsmasq read them; ``illegal`` is a read request
-    without a name or a mode. Names are what bytes they are (``os.fsdecode``).
+    No read request is left without an answer, or its client waits for half a minute;
+    ``illegal`` is one without a name or a mode. Names are what bytes they are
+    (``os.fsdecode``).
     """
     if data[:2] == _WRQ:
         return "write"
@@ -91,9 +92,7 @@ def negotiate(requested: Mapping[str, str], size: int) -> dict[str, str]:
 class TftpSession:
     """Sends one file to one client. Not thread-safe: the server's thread owns it.
 
-    tftpy's own server is not used: it answers options nobody asked for, sends all
-    retries at once when other clients keep it busy, takes acknowledgements from
-    anyone, and one malformed datagram ends its loop.
+    Why it is not tftpy's server: ``docs/decisions/0005-netboot-chain.md``.
     """
 
     def __init__(

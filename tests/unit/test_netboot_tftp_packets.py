@@ -52,7 +52,7 @@ def test_what_is_no_request_is_none(packet):
         (b"\0\1x\0octet\0" + b"\xfe\0\xff\0", "x", (("þ", "ÿ"),)),
     ],
 )
-def test_odd_read_requests_are_read_as_other_servers_read_them(packet, name, options):
+def test_odd_read_requests_are_read_as_far_as_they_go(packet, name, options):
     assert parse_request(packet) == ReadRequest(name, "octet", options)
 
 
