@@ -6,7 +6,7 @@ enrolls with ``token`` and rewrites the file without it.
 
 from pathlib import Path
 
-from attrs import evolve, field, frozen, validators
+from attrs import field, frozen, validators
 
 from agent.errors import TerminalError
 from agent.whole_file import write_atomically
@@ -25,10 +25,6 @@ class AgentConfig:
     operation: str
     """The op_id that installed this system."""
     machine: str
-
-    def without_token(self, machine: str) -> "AgentConfig":
-        """Return this configuration as it is after enrollment."""
-        return evolve(self, token="", machine=machine)
 
 
 def load_config(path: Path) -> AgentConfig:

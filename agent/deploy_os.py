@@ -13,9 +13,7 @@ from agent.machine import LocalMachine
 from agent.power import KernelPower, Power
 from agent.retry import RetryPolicy
 from agent.session import Session, SessionOptions, SessionResources
-from agent.steps.chunk_store import ChunkStore
 from agent.transport import PinnedServer, Transport
-from agent.work_channel import WorkChannel
 
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = "deploy-os"
@@ -54,8 +52,7 @@ def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
     _log.info("this machine is %s, its server %s", credentials.machine, boot.server)
     transport = Transport(boot.server, PinnedServer(boot.pin), credentials)
     resources = SessionResources(
-        channel=WorkChannel(transport),
-        chunks=ChunkStore(transport, clock),
+        transport=transport,
         machine=machine,
         power=power,
         journal=Journal(state / "operation.json"),

@@ -62,10 +62,10 @@ def enroll(
     )
     transport = Transport(invitation.server, PinnedServer(invitation.pin))
     try:
-        reply = retry(lambda: transport.send("POST", "/v1/enroll", encode(request)), policy, clock)
+        answer = retry(lambda: transport.send("POST", "/v1/enroll", encode(request)), policy, clock)
     finally:
         transport.close()
-    credentials = store.save(_enrollment(reply.body))
+    credentials = store.save(_enrollment(answer))
     _log.info("enrolled machine=%s server=%s", credentials.machine, invitation.server)
     return credentials
 

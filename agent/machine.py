@@ -1,7 +1,5 @@
 """The machine that the agent runs on, as its session and steps see it."""
 
-from typing import Protocol
-
 from attrs import field, frozen
 
 from agent.inspection.disks import DiskInspection, inspect_disks
@@ -12,26 +10,12 @@ from agent.version import AGENT_VERSION
 from agent.wire.report import Hardware, Report
 
 
-class Machine(Protocol):
-    """What can be asked of a machine. Each call looks again."""
-
-    @property
-    def paths(self) -> HostPaths:
-        """Return where the machine shows its devices."""
-
-    def hardware(self) -> Hardware:
-        """Return SMBIOS and network identity."""
-
-    def disks(self) -> DiskInspection:
-        """Return all disks with what they hold."""
-
-    def report(self, problems: tuple[str, ...]) -> Report:
-        """Return one observation; ``problems`` are added to those found while looking."""
-
-
 @frozen
 class LocalMachine:
-    """The real machine. ``operation`` is set in an installed system only."""
+    """What can be asked of this machine. Each call looks again.
+
+    ``operation`` is set in an installed system only.
+    """
 
     environment: str
     paths: HostPaths = field(factory=HostPaths)
@@ -47,7 +31,7 @@ class LocalMachine:
         return inspect_disks(self.paths)
 
     def report(self, problems: tuple[str, ...]) -> Report:
-        """Return one observation of this machine."""
+        """Return one observation; ``problems`` are added to those found while looking."""
         inspection = self.disks()
         found = [*problems, *inspection.problems]
         installed = None

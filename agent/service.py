@@ -3,6 +3,8 @@
 import logging
 from pathlib import Path
 
+from attrs import evolve
+
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
 from agent.credentials import Credentials, CredentialStore
@@ -12,9 +14,7 @@ from agent.machine import LocalMachine
 from agent.power import SystemPower
 from agent.retry import RetryPolicy
 from agent.session import Session, SessionOptions, SessionResources
-from agent.steps.chunk_store import ChunkStore
 from agent.transport import KnownAuthority, Transport
-from agent.work_channel import WorkChannel
 
 _log = logging.getLogger(__name__)
 _ENVIRONMENT = "installed"
@@ -33,8 +33,7 @@ def run_service(config_path: Path, state: Path) -> None:
     credentials = credentials_for(config, config_path, CredentialStore(state), machine, clock)
     transport = Transport(config.server, KnownAuthority(credentials.authority), credentials)
     resources = SessionResources(
-        channel=WorkChannel(transport),
-        chunks=ChunkStore(transport, clock),
+        transport=transport,
         machine=machine,
         power=SystemPower(),
         journal=Journal(state / "operation.json"),
@@ -58,5 +57,5 @@ def credentials_for(
     invitation = Invitation(config.server, config.pin, config.token, _ENVIRONMENT)
     credentials = enroll(invitation, store, machine.hardware(), _FOR_DAYS, clock)
     if config.token:
-        save_config(config_path, config.without_token(credentials.machine))
+        save_config(config_path, evolve(config, token="", machine=credentials.machine))
     return credentials

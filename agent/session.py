@@ -18,13 +18,13 @@ from agent.clock import Clock
 from agent.errors import CodedError, FencedError, TerminalError, TransientError
 from agent.events import EventStream, report_unfinished
 from agent.journal import Journal
-from agent.machine import Machine
+from agent.machine import LocalMachine
 from agent.power import Power
 from agent.progress import ProgressMeter
 from agent.retry import RetryPolicy, retry
 from agent.steps.chunk_store import ChunkStore
-from agent.steps.context import StepContext
-from agent.steps.run import run_step
+from agent.steps.run import StepContext, run_step
+from agent.transport import Transport
 from agent.wire.codec import WireError
 from agent.wire.step import Finish
 from agent.wire.work import Work
@@ -60,9 +60,8 @@ class SessionOptions:
 class SessionResources:
     """All that a session acts on."""
 
-    channel: WorkChannel
-    chunks: ChunkStore
-    machine: Machine
+    transport: Transport
+    machine: LocalMachine
     power: Power
     journal: Journal
     clock: Clock = field(factory=Clock)
@@ -74,6 +73,7 @@ class Session:
     def __init__(self, options: SessionOptions, resources: SessionResources) -> None:
         self._options = options
         self._resources = resources
+        self._channel = WorkChannel(resources.transport)
         self._begun: set[tuple[str, int]] = set()
         self._problem = ""
         self._last_report = float("-inf")
@@ -88,7 +88,7 @@ class Session:
         """
         resources = self._resources
         failures = 0
-        earlier = report_unfinished(resources.channel.event, resources.journal, resources.clock)
+        earlier = report_unfinished(self._channel.event, resources.journal, resources.clock)
         self._keep_screen = earlier == "failed"
         if self._end(earlier):
             return
@@ -116,7 +116,7 @@ class Session:
         self._report_when_due()
         asked = clock.monotonic()
         try:
-            work = self._resources.channel.work(_POLL_WAIT_SECONDS)
+            work = self._channel.work(_POLL_WAIT_SECONDS)
         except WireError as error:
             self._note(f"RW559: work that this agent does not understand: {error}")
             clock.pause(_PAUSE_SECONDS)
@@ -136,7 +136,7 @@ class Session:
             resources.clock.pause(_PAUSE_SECONDS)
             return False
         try:
-            retry(lambda: resources.channel.claim(work), _CLAIM_RETRY, resources.clock)
+            retry(lambda: self._channel.claim(work), _CLAIM_RETRY, resources.clock)
         except FencedError as error:
             _log.warning("claim refused operation=%s %s", work.operation, error.cause)
             resources.clock.pause(_PAUSE_SECONDS)
@@ -151,7 +151,7 @@ class Session:
     def _operate(self, work: Work) -> str | None:
         """Do the claimed work; return its ``finish`` once the server knows that it is done."""
         resources = self._resources
-        events = EventStream(resources.channel.event, work, resources.journal, resources.clock)
+        events = EventStream(self._channel.event, work, resources.journal, resources.clock)
         with events.running():
             try:
                 finish = self._run_steps(work, events)
@@ -200,7 +200,7 @@ class Session:
             machine_name=self._options.machine_name,
             operation=work.operation,
             machine=resources.machine,
-            chunks=resources.chunks.watched_by(events.check),
+            chunks=ChunkStore(resources.transport, resources.clock, events.check),
             progress=progress,
             report=lambda: retry(self._report, _STEP_RETRY, resources.clock),
         )
@@ -238,7 +238,7 @@ class Session:
 
     def _report(self) -> None:
         problems = (self._problem,) if self._problem else ()
-        self._resources.channel.report(self._resources.machine.report(problems))
+        self._channel.report(self._resources.machine.report(problems))
         self._last_report = self._resources.clock.monotonic()
         self._problem = ""
 

@@ -62,14 +62,6 @@ class KnownAuthority:
 Trust = PinnedServer | KnownAuthority
 
 
-@frozen
-class Reply:
-    """A successful answer: status 200 to 299 and the whole body."""
-
-    status: int
-    body: bytes
-
-
 class Transport:
     """Requests to one server over a few kept-alive connections; safe to share by threads.
 
@@ -106,9 +98,10 @@ class Transport:
         content_type: str = "application/json",
         read_seconds: float = _READ_SECONDS,
         quick_retries: bool = True,
-    ) -> Reply:
-        """Send one request; a few quick retries bridge a dropped connection or a busy server.
+    ) -> bytes:
+        """Send one request and return the body of the answer.
 
+        A few quick retries bridge a dropped connection or a busy server.
         Raises TransientError (RW557 unreachable, RW558 busy), FencedError (RW554) or
         TerminalError (RW551 wrong certificate, RW552 certificate not verified, RW553
         refused, RW555 not accepted).
@@ -131,7 +124,7 @@ class Transport:
         problem = problem_of(response.status, f"{method} {path}", response.data)
         if problem is not None:
             raise problem
-        return Reply(response.status, response.data)
+        return response.data
 
     def close(self) -> None:
         """Close the idle connections."""

@@ -28,13 +28,13 @@ class WorkChannel:
 
         None when there is none; WireError when the work has a form unknown to this agent.
         """
-        reply = self.transport.send(
+        answer = self.transport.send(
             "GET",
             f"/v1/work?wait={wait}",
             read_seconds=wait + _POLL_GRACE_SECONDS,
             quick_retries=False,
         )
-        return decode(Work, reply.body) if reply.body else None
+        return decode(Work, answer) if answer else None
 
     def claim(self, work: Work) -> None:
         """Take the work: consumes its grant. FencedError where it is no longer ours."""

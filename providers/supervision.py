@@ -50,17 +50,13 @@ class SupervisionError(TerminalError):
 class TaskHealth:
     """How one supervised task does.
 
-    ``running_seconds`` is the age of the present run, None between two runs.
     ``failing_seconds`` is the time since the first failure that was not followed by
     ``STABLE`` seconds of work, None while the task is well; ``cause`` is then the last one.
     """
 
     name: str
-    essential: bool
-    running_seconds: float | None
     failing_seconds: float | None
     cause: str
-    restarts: int
 
 
 class _Supervised:
@@ -75,7 +71,6 @@ class _Supervised:
         self.failing_since: float | None = None
         self.cause = ""
         self.failures = 0
-        self.restarts = 0
 
     def failed(self, cause: str, now: float) -> None:
         """Note the end of a run."""
@@ -157,7 +152,13 @@ class Supervisor:
     def health(self) -> tuple[TaskHealth, ...]:
         """Return how each task does, in the order in which they were started."""
         now = self._clock()
-        return tuple(_health(supervised, now) for supervised in self._supervised.values())
+        for supervised in self._supervised.values():
+            supervised.forget_old_failures(now)
+        return tuple(
+            TaskHealth(each.name, None if since is None else now - since, each.cause)
+            for each in self._supervised.values()
+            for since in (each.failing_since,)
+        )
 
     @property
     def error(self) -> SupervisionError | None:
@@ -179,7 +180,6 @@ class Supervisor:
             pause *= (1 + self._jitter()) / 2
             log.error("task failed", task=supervised.name, cause=cause, again_in=round(pause, 1))
             await self._sleep(pause)
-            supervised.restarts += 1
 
     async def _run_once(self, supervised: _Supervised) -> str | None:
         """Return why the run ended, None if it was allowed to."""
@@ -211,19 +211,6 @@ class Supervisor:
         log.critical("task given up", task=supervised.name, cause=supervised.cause)
         if self._body is not None:
             self._body.cancel()
-
-
-def _health(supervised: _Supervised, now: float) -> TaskHealth:
-    supervised.forget_old_failures(now)
-    running, failing = supervised.running_since, supervised.failing_since
-    return TaskHealth(
-        name=supervised.name,
-        essential=supervised.essential,
-        running_seconds=None if running is None else now - running,
-        failing_seconds=None if failing is None else now - failing,
-        cause=supervised.cause,
-        restarts=supervised.restarts,
-    )
 
 
 class ServiceManager:

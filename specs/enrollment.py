@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from specs.diagnostics.quote import quoted
 from specs.fleet import CompiledEnrollmentRule
 from specs.types.address_range import AddressRange
+from specs.types.hardware_uuid import both_orders
 from specs.types.pattern import free_matcher, matcher
 
 _MOST_SHOWN = 3
@@ -88,7 +89,7 @@ def _answers(rule: CompiledEnrollmentRule, machine: DiscoveredMachine) -> Iterat
     if rule.macs:
         yield _texts("MAC address", rule.macs, machine.macs)
     if rule.uuids:
-        yield _texts("UUID", rule.uuids, (machine.uuid,))
+        yield _texts("UUID", rule.uuids, both_orders(machine.uuid))
     if rule.serials:
         yield _texts("serial number", rule.serials, (machine.serial,), free_matcher)
     if rule.vendors:

@@ -28,15 +28,11 @@ class Signature:
     ambivalent: bool = False
 
 
-def probe_arguments(device: Path, start: int, size: int) -> list[str]:
-    """Return the command that looks at ``size`` bytes from ``start`` without a cache."""
-    place = ["--offset", str(start), "--size", str(size)]
-    return ["blkid", "--probe", "--output", "udev", *place, str(device)]
-
-
 def probe(device: Path, start: int, size: int) -> Signature:
     """Return what that range of the device holds; CommandError where it cannot be read."""
-    done = run_command(probe_arguments(device, start, size), accept=(0, _NOTHING, _AMBIVALENT))
+    place = ["--offset", str(start), "--size", str(size), str(device)]
+    command = ["blkid", "--probe", "--output", "udev", *place]
+    done = run_command(command, accept=(0, _NOTHING, _AMBIVALENT))
     if done.status == _AMBIVALENT:
         return Signature(ambivalent=True)
     return parse_signature(done.stdout)

@@ -36,16 +36,6 @@ def parse_addresses(output: bytes) -> tuple[str, ...]:
         ) from error
 
 
-def batch_arguments() -> list[str]:
-    """Return the command that reads its commands, one a line, from standard input."""
-    return ["ip", "-batch", "-"]
-
-
-def links_up_arguments() -> list[str]:
-    """Return the command that lists the interfaces that are up as JSON."""
-    return ["ip", "-json", "link", "show", "up"]
-
-
 def parse_links(output: bytes) -> list[str]:
     """Return the names of the interfaces that ``ip -json link show`` lists."""
     return [link["ifname"] for link in json.loads(output or b"[]") if link]

@@ -19,15 +19,8 @@ def mount_arguments(
     """Return the mount command; ``filesystem`` is always named, so that nothing is guessed."""
     replay = _NO_REPLAY.get(filesystem)
     access = ["rw"] if write else ["ro", *([replay] if replay else [])]
-    return [
-        "mount",
-        "-t",
-        filesystem,
-        "-o",
-        ",".join([*access, *_HARMLESS, *options]),
-        str(device),
-        str(place),
-    ]
+    settings = ",".join([*access, *_HARMLESS, *options])
+    return ["mount", "-t", filesystem, "-o", settings, str(device), str(place)]
 
 
 @contextmanager

@@ -44,17 +44,8 @@ def arguments(program: str, source: Path) -> list[str]:
     all work is done, even with ``--quiet``.
     """
     return [
-        program,
-        "--domain",
-        "--quiet",
-        "--UI-fresh=0",
-        "--source",
-        str(source),
-        "--output",
-        "-",
-        "--logfile",
-        "/dev/null",
-        "--offset_domain=0",
+        *(program, "--domain", "--quiet", "--UI-fresh=0", "--offset_domain=0"),
+        *("--source", str(source), "--output", "-", "--logfile", "/dev/null"),
     ]
 
 

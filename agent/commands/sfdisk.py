@@ -36,14 +36,9 @@ class PartitionTable:
     entries: tuple[TableEntry, ...] = ()
 
 
-def table_arguments(device: Path) -> list[str]:
-    """Return the command that prints the table and changes nothing."""
-    return ["sfdisk", "--json", str(device)]
-
-
 def read_table(device: Path, sector_size: int) -> PartitionTable:
     """Return the device's partition table; CommandError, or TerminalError RW568."""
-    done = run_command(table_arguments(device), accept=(0, _NO_TABLE))
+    done = run_command(["sfdisk", "--json", str(device)], accept=(0, _NO_TABLE))
     if done.status == _NO_TABLE and "recognized partition table" in done.stderr:
         return PartitionTable()
     if done.status != 0:

@@ -6,19 +6,17 @@ from pathlib import Path
 from agent.commands.runner import run_command
 
 
-def key_arguments(kind: str, path: Path, comment: str) -> list[str]:
-    """Return the command that makes a key pair without a passphrase."""
-    return ["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", comment, "-f", str(path)]
-
-
 def is_available() -> bool:
     """Return whether this system has the command."""
     return shutil.which("ssh-keygen") is not None
 
 
 def make_key(kind: str, path: Path, comment: str) -> None:
-    """Write a key pair to ``path`` and ``path.pub``; CommandError where that fails."""
-    run_command(key_arguments(kind, path, comment))
+    """Write a key pair without a passphrase to ``path`` and ``path.pub``.
+
+    CommandError where that fails.
+    """
+    run_command(["ssh-keygen", "-q", "-t", kind, "-N", "", "-C", comment, "-f", str(path)])
 
 
 def host_keys_arguments(root: Path) -> list[str]:

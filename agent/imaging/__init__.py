@@ -6,7 +6,7 @@
     ext  xfs  btrfs  ntfs                      pure: may this file system's map be trusted
     device  agent.commands                     the disk and the programs that read it
     scan                                       what is used on a disk
-    capture  restore  verify                   the engine
+    capture  restore                           the engine
 
 Needs ``blake3`` and ``zstandard``; both release the interpreter lock.
 """

@@ -17,14 +17,12 @@ from collections.abc import Callable, Mapping
 from attrs import frozen
 
 from agent.imaging import gpt
-from agent.imaging.chunk import CHUNK_SIZE, Chunk
-from agent.imaging.content import load
-from agent.imaging.device import Buffers, Device
+from agent.imaging.chunk import CHUNK_SIZE, Chunk, digest_of, mask
+from agent.imaging.device import Buffers, Device, load
 from agent.imaging.errors import ManifestError, ReadBackError
 from agent.imaging.extent import Extent, between, clipped, merged, without
 from agent.imaging.fit import Fit
 from agent.imaging.manifest import Manifest
-from agent.imaging.verify import holds
 
 HEAD = CHUNK_SIZE
 
@@ -48,6 +46,15 @@ class BootBlock:
     chunks: Mapping[int, HeldChunk]
     """By offset."""
     fit: Fit
+
+
+def holds(device: Device, placed: Fit, buffers: Buffers, chunk: Chunk) -> bool:
+    """Return whether the disk holds the chunk."""
+    with buffers.lent() as buffer:
+        content = load(device, chunk.span, buffer)
+        placed.to_image(chunk.span, content)
+        mask(content, chunk.span.ranges)
+        return digest_of(content) == chunk.digest
 
 
 def boot_extents(

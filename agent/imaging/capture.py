@@ -8,17 +8,16 @@ from functools import partial
 from itertools import islice
 from typing import Protocol
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from agent.imaging.chunk import Span, digest_of, pack, spans
-from agent.imaging.content import load
-from agent.imaging.device import Buffers, Device, open_device, seen
+from agent.imaging.device import Buffers, Device, load, open_device, seen
 from agent.imaging.errors import DiskChangedError
 from agent.imaging.extent import total
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import refuse_other_disk
-from agent.imaging.scan import DiskScan, scan
+from agent.imaging.scan import scan
 from agent.wire.disk import Disk
 
 Progress = Callable[[int, int], None]
@@ -62,21 +61,12 @@ def capture(disk: Disk, sink: ChunkSink, progress: Progress) -> Manifest:
         after = scan(device)
         if after != before:
             raise DiskChangedError(device.node, _difference(before, after))
-        manifest = Manifest(
-            disk_size=device.size,
-            sector_size=device.sector_size,
-            table=before.table,
-            firmware=before.firmware,
-            regions=before.regions,
-            partitions=before.partitions,
-            used=before.used,
-            digests=digests,
-        )
+    manifest = evolve(before, digests=digests)
     check(manifest)
     return manifest
 
 
-def _ship(device: Device, found: DiskScan, sink: ChunkSink, progress: Progress) -> bytes:
+def _ship(device: Device, found: Manifest, sink: ChunkSink, progress: Progress) -> bytes:
     """Return the digests of all chunks, in order, once all are in the store."""
     whole = total(found.used)
     buffers = Buffers()
@@ -139,7 +129,7 @@ def _put(sink: ChunkSink, buffers: Buffers, piece: _Piece, *, wanted: bool) -> i
     return piece.span.used
 
 
-def _difference(before: DiskScan, after: DiskScan) -> str:
+def _difference(before: Manifest, after: Manifest) -> str:
     if before.regions != after.regions or before.table != after.table:
         return "its partition table is another one now"
     if before.partitions != after.partitions:

@@ -19,7 +19,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
 
-from agent.imaging.chunk import CHUNK_SIZE
+from agent.imaging.chunk import CHUNK_SIZE, Span, mask
 from agent.imaging.errors import DiskFailureError, RefusedDiskError
 from agent.imaging.occupancy import disk_ids, occupants
 from agent.imaging.refusal import Seen, in_use, read_only
@@ -176,6 +176,18 @@ class Buffers:
             yield memoryview(buffer)
         finally:
             self.give_back(buffer)
+
+
+def load(device: Device, span: Span, buffer: memoryview) -> memoryview:
+    """Read what is used of a chunk into ``buffer`` and return its content there.
+
+    ``buffer`` comes from ``Buffers``. Raises DiskFailureError.
+    """
+    first, end = span.ranges[0].offset, span.ranges[-1].end
+    device.read_into(buffer[first:end], span.offset + first)
+    content = buffer[: span.length]
+    mask(content, span.ranges)
+    return content
 
 
 def _ioctl(descriptor: int, request: int, argument: bytes) -> bytes:

@@ -36,8 +36,6 @@ class CorruptChunkError(TerminalError):
             "Verify the image on the server and take it again where it fails",
         )
         self.digest = digest
-        self.problem = problem
-        self.offset = offset
 
 
 class RefusedDiskError(TerminalError):
@@ -65,7 +63,6 @@ class DiskFailureError(TerminalError):
             f"{node} failed to {action} at offset {offset}: {reason}",
             "Check the disk and its cabling; replace the disk where it fails again",
         )
-        self.offset = offset
 
 
 class ReadBackError(TerminalError):
@@ -77,5 +74,3 @@ class ReadBackError(TerminalError):
             f"{node} does not hold chunk {digest} at offset {offset} after it was written",
             "Replace the disk: it lost data that it had confirmed",
         )
-        self.digest = digest
-        self.offset = offset

@@ -81,9 +81,9 @@ def fit(manifest: Manifest, target_size: int) -> Fit:
     protective = gpt.resized_protective_mbr(manifest.regions[0].raw, target_size // sector)
     patches = (
         Patch(0, protective),
-        Patch(sector, primary.raw),
+        Patch(sector, primary),
         Patch(entries * sector, array.raw),
-        Patch(last * sector, backup.raw),
+        Patch(last * sector, backup),
     )
     _refuse_covered_data(manifest, patches[2:], target_size)
     return Fit(patches, manifest.regions)

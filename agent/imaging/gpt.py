@@ -4,7 +4,7 @@ import struct
 import uuid
 import zlib
 
-from attrs import evolve, field, frozen
+from attrs import field, frozen
 
 _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
 _SIGNATURE = b"EFI PART"
@@ -42,8 +42,6 @@ class GptHeader:
     length: int
     position: int
     alternate: int
-    first_usable: int
-    last_usable: int
     entries: int
     """Where the entry array starts."""
     count: int
@@ -59,24 +57,15 @@ class GptHeader:
         """Sectors that the entry array takes."""
         return -(-self.entries_bytes // sector_size)
 
-    def moved(
-        self, *, position: int, alternate: int, last_usable: int, entries: int
-    ) -> "GptHeader":
-        """Return the same table's header for another place, with its checksum."""
+    def moved(self, *, position: int, alternate: int, last_usable: int, entries: int) -> bytes:
+        """Return the sector of the same table's header for another place, with its checksum."""
         packed = bytearray(self.raw)
         struct.pack_into("<QQ", packed, 24, position, alternate)
         struct.pack_into("<Q", packed, 48, last_usable)
         struct.pack_into("<Q", packed, 72, entries)
         packed[_CRC] = bytes(4)
         packed[_CRC] = struct.pack("<I", zlib.crc32(packed[: self.length]))
-        return evolve(
-            self,
-            raw=bytes(packed),
-            position=position,
-            alternate=alternate,
-            last_usable=last_usable,
-            entries=entries,
-        )
+        return bytes(packed)
 
 
 def has_signature(sector: bytes) -> bool:
@@ -99,8 +88,8 @@ def parse_header(sector: bytes, position: int) -> GptHeader:
         _reserved,
         own,
         alternate,
-        first_usable,
-        last_usable,
+        _first_usable,
+        _last_usable,
         _disk,
         entries,
         count,
@@ -125,8 +114,6 @@ def parse_header(sector: bytes, position: int) -> GptHeader:
         length=length,
         position=own,
         alternate=alternate,
-        first_usable=first_usable,
-        last_usable=last_usable,
         entries=entries,
         count=count,
         entry_size=entry_size,

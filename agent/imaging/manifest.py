@@ -11,10 +11,11 @@ import base64
 import binascii
 import json
 from collections.abc import Iterator
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar, TypeVar, cast
 
+import attrs
 import blake3
-from attrs import field, frozen
+from attrs import asdict, field, frozen
 
 from agent.imaging import gpt
 from agent.imaging.chunk import Chunk, count_spans, spans
@@ -24,6 +25,8 @@ from agent.imaging.table import Region
 
 MAX_MANIFEST_SIZE = 256 << 20
 """Bytes of JSON: several million chunks. A larger document is refused unread."""
+
+R = TypeVar("R", bound=attrs.AttrsInstance)
 
 TABLES = ("gpt", "mbr", "none")
 METHODS = ("used-blocks", "full-sector")
@@ -169,14 +172,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
         "version": Manifest.VERSION,
         "disk": {"size": manifest.disk_size, "sectorSize": manifest.sector_size},
         "table": manifest.table,
-        "firmware": {
-            "bios": manifest.firmware.bios,
-            "uefi": manifest.firmware.uefi,
-            "entries": [
-                {"label": entry.label, "partition": entry.partition, "loader": entry.loader}
-                for entry in manifest.firmware.entries
-            ],
-        },
+        "firmware": asdict(manifest.firmware),
         "regions": [
             {
                 "kind": region.kind,
@@ -185,20 +181,7 @@ def _document(manifest: Manifest) -> dict[str, object]:
             }
             for region in manifest.regions
         ],
-        "partitions": [
-            {
-                "number": partition.number,
-                "start": partition.start,
-                "size": partition.size,
-                "type": partition.type,
-                "uuid": partition.uuid,
-                "filesystem": partition.filesystem,
-                "label": partition.label,
-                "method": partition.method,
-                "reason": partition.reason,
-            }
-            for partition in manifest.partitions
-        ],
+        "partitions": [asdict(partition) for partition in manifest.partitions],
         "used": _flattened(manifest.used),
         "digests": base64.b64encode(manifest.digests).decode("ascii"),
     }
@@ -281,6 +264,11 @@ class _Fields:
             raise ManifestError(f"{self._path(key)} has {len(values)} elements")
         return [_Fields(f"{self._path(key)}[{i}]", value) for i, value in enumerate(values)]
 
+    def record(self, kind: type[R]) -> R:
+        """Return a record whose fields are numbers and texts under the same names here."""
+        take = {int: self.number, str: self.text}
+        return kind(**{each.name: take[each.type](each.name) for each in attrs.fields(kind)})
+
 
 def _manifest(fields: _Fields) -> Manifest:
     version = fields.number("version")
@@ -296,12 +284,7 @@ def _manifest(fields: _Fields) -> Manifest:
             bios=firmware.flag("bios"),
             uefi=firmware.flag("uefi"),
             entries=tuple(
-                BootEntry(
-                    label=entry.text("label"),
-                    partition=entry.number("partition"),
-                    loader=entry.text("loader"),
-                )
-                for entry in firmware.objects("entries", _MAX_PARTITIONS)
+                entry.record(BootEntry) for entry in firmware.objects("entries", _MAX_PARTITIONS)
             ),
         ),
         regions=tuple(
@@ -309,17 +292,7 @@ def _manifest(fields: _Fields) -> Manifest:
             for region in fields.objects("regions", _MAX_REGIONS)
         ),
         partitions=tuple(
-            ImagedPartition(
-                number=partition.number("number"),
-                start=partition.number("start"),
-                size=partition.number("size"),
-                type=partition.text("type"),
-                uuid=partition.text("uuid"),
-                filesystem=partition.text("filesystem"),
-                label=partition.text("label"),
-                method=partition.text("method"),
-                reason=partition.text("reason"),
-            )
+            partition.record(ImagedPartition)
             for partition in fields.objects("partitions", _MAX_PARTITIONS)
         ),
         used=_unflattened(fields.numbers("used")),

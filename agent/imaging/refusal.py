@@ -17,14 +17,6 @@ class Seen:
     wwn: str = ""
 
 
-@frozen
-class Needs:
-    """What an image needs of a disk."""
-
-    size: int
-    sector_size: int
-
-
 def in_use(node: str, users: tuple[str, ...]) -> RefusedDiskError:
     """Return the refusal of a disk that something uses; ``users`` says what."""
     what = ", ".join(users) or "another program holds it"
@@ -57,27 +49,21 @@ def refuse_other_disk(disk: Disk, seen: Seen) -> None:
             )
 
 
-def refuse_target(node: str, needs: Needs, seen: Seen) -> None:
-    """Raise RefusedDiskError where the disk cannot hold the image."""
+def refuse_target(node: str, seen: Seen, *, size: int, sector_size: int) -> None:
+    """Raise RefusedDiskError where the disk cannot hold an image of these sizes, in bytes."""
     if seen.read_only:
         raise read_only(node)
-    if seen.sector_size != needs.sector_size:
+    if seen.sector_size != sector_size:
         raise RefusedDiskError(
             "RW413",
-            f"the image has {needs.sector_size}-byte sectors, "
-            f"{node} has {seen.sector_size}-byte sectors",
+            f"the image has {sector_size}-byte sectors, {node} has {seen.sector_size}-byte sectors",
             "Restore to a disk with the image's sector size; "
             "partition tables and file systems depend on it",
         )
-    refuse_smaller(node, needs, seen.size)
-
-
-def refuse_smaller(node: str, needs: Needs, size: int) -> None:
-    """Raise RefusedDiskError (RW412) where the disk is smaller than the image's."""
-    if size < needs.size:
+    if seen.size < size:
         raise RefusedDiskError(
             "RW412",
-            f"the image needs {needs.size} bytes, {node} has {size} bytes",
+            f"the image needs {size} bytes, {node} has {seen.size} bytes",
             "Choose a disk that is at least as large as the captured one",
         )
 

@@ -12,22 +12,15 @@ from typing import Protocol
 
 from attrs import frozen
 
-from agent.imaging.boot_block import BootBlock, commit, gather, invalidate, outside
+from agent.imaging.boot_block import BootBlock, commit, gather, holds, invalidate, outside
 from agent.imaging.chunk import CHUNK_SIZE, ZERO_DIGEST, Chunk, digest_of, mask, unpack
-from agent.imaging.content import load
-from agent.imaging.device import Buffers, Device, open_device, seen
+from agent.imaging.device import Buffers, Device, load, open_device, seen
 from agent.imaging.errors import CorruptChunkError, ReadBackError
 from agent.imaging.extent import Extent
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.manifest import Manifest, check
-from agent.imaging.refusal import (
-    Needs,
-    read_only,
-    refuse_other_disk,
-    refuse_target,
-)
-from agent.imaging.verify import holds
+from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
 from agent.wire.disk import Disk
 
 Progress = Callable[[int, int], None]
@@ -77,7 +70,7 @@ def restore(
     with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
         facts = seen(device)
         refuse_other_disk(disk, facts)
-        refuse_target(disk.node, Needs(manifest.disk_size, manifest.sector_size), facts)
+        refuse_target(disk.node, facts, size=manifest.disk_size, sector_size=manifest.sector_size)
         return _Restore(manifest, device, source, progress).run()
 
 

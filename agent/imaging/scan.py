@@ -6,8 +6,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from attrs import frozen
-
 from agent.commands import blkid, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
@@ -15,7 +13,7 @@ from agent.imaging import btrfs, efi, ext, ntfs, xfs
 from agent.imaging.device import Device
 from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
-from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition
+from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition, Manifest
 from agent.imaging.occupancy import partition_node
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
@@ -46,19 +44,8 @@ _UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
 _BOOT_CODE = slice(0, 440)
 
 
-@frozen
-class DiskScan:
-    """Everything of a manifest but its digests."""
-
-    table: str
-    firmware: Firmware
-    regions: tuple[Region, ...]
-    partitions: tuple[ImagedPartition, ...]
-    used: tuple[Extent, ...]
-
-
-def scan(device: Device) -> DiskScan:
-    """Find out what is used on an open disk; reads only.
+def scan(device: Device) -> Manifest:
+    """Return the image of an open disk without its digests; reads only.
 
     What cannot be mapped safely is kept in full, with the reason in its
     partition. Raises DiskFailureError and CommandError.
@@ -81,7 +68,16 @@ def scan(device: Device) -> DiskScan:
         device.sector_size,
         device.size,
     )
-    return DiskScan(table.kind, _firmware(table), table.regions, partitions, used)
+    return Manifest(
+        disk_size=device.size,
+        sector_size=device.sector_size,
+        table=table.kind,
+        firmware=_firmware(table),
+        regions=table.regions,
+        partitions=partitions,
+        used=used,
+        digests=b"",
+    )
 
 
 def kept_gaps(slots: Iterable[Extent], size: int) -> tuple[Extent, ...]:

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 from agent.inspection.host_paths import HostPaths, read_line
-from agent.inspection.smbios import read_smbios
 from agent.wire.report import Hardware
 
 _MEMORY = re.compile(r"^MemTotal:\s+(\d+) kB$", re.MULTILINE)
@@ -12,23 +11,46 @@ _MEMORY = re.compile(r"^MemTotal:\s+(\d+) kB$", re.MULTILINE)
 _SECURE_BOOT = "firmware/efi/efivars/SecureBoot-8be4df61-93ca-11d2-aa0d-00e098032b8c"
 _EFI_ATTRIBUTES = 4
 _ETHERNET = "1"  # ARPHRD_ETHER
+# Board makers ship these where nobody filled the field in; as identities they would
+# make two machines one.
+_UNFILLED = re.compile(
+    r"|to be filled by o\.?e\.?m\.?|default string|system (serial number|manufacturer"
+    r"|product name|version)|not (specified|applicable|available)|none|n/a|unknown|o\.?e\.?m\.?"
+    r"|[0x.\-\s]*|123456789?0?|empty|invalid",
+    re.IGNORECASE,
+)
+_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _MAC = re.compile(r"[0-9a-f]{2}(:[0-9a-f]{2}){5}")
 
 
 def inspect_hardware(paths: HostPaths, boot_mac: str = "") -> Hardware:
     """Return the machine's hardware; ``boot_mac`` is the NIC it booted from, where known."""
-    smbios = read_smbios(paths.sysfs)
+    smbios = paths.sysfs / "class/dmi/id"  # DMTF DSP0134, type 1
     return Hardware(
         macs=physical_macs(paths.sysfs, boot_mac),
-        uuid=smbios.uuid,
-        serial=smbios.serial,
-        vendor=smbios.vendor,
-        product=smbios.product,
+        uuid=usable_uuid(read_line(smbios / "product_uuid")),
+        serial=usable_text(read_line(smbios / "product_serial")),
+        vendor=usable_text(read_line(smbios / "sys_vendor")),
+        product=usable_text(read_line(smbios / "product_name")),
         cpus=cpu_count(paths.sysfs),
         memory=memory_bytes(paths.proc),
         firmware=firmware_kind(paths.sysfs),
         secure_boot=secure_boot_enabled(paths.sysfs),
     )
+
+
+def usable_uuid(text: str) -> str:
+    """Return the UUID in lower case, empty where it is malformed.
+
+    Which ones many machines share is for the server to know.
+    """
+    uuid = text.lower()
+    return uuid if _UUID.fullmatch(uuid) else ""
+
+
+def usable_text(text: str) -> str:
+    """Return the text, empty where it is a placeholder of the board's maker."""
+    return "" if _UNFILLED.fullmatch(text) else text
 
 
 def cpu_count(sysfs: Path) -> int:

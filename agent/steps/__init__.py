@@ -1,1 +1,1 @@
-"""The steps of an operation: one file each, a function of the step and its context."""
+"""The steps of an operation."""

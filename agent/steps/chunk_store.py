@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
 
-from attrs import evolve, field, frozen
+from attrs import frozen
 
 from agent.clock import Clock
 from agent.errors import TerminalError
@@ -20,10 +20,6 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 _RETRY = RetryPolicy(first=1.0, cap=30.0, limit=1800.0)
 
 
-def _nothing_to_watch() -> None:
-    return
-
-
 @frozen
 class ChunkStore:
     """Frames by their digest, over HTTPS; safe to share by threads.
@@ -35,12 +31,8 @@ class ChunkStore:
     """
 
     transport: Transport
-    clock: Clock = field(factory=Clock)
-    check: Callable[[], None] = _nothing_to_watch
-
-    def watched_by(self, check: Callable[[], None]) -> "ChunkStore":
-        """Return this store with another ``check``."""
-        return evolve(self, check=check)
+    clock: Clock
+    check: Callable[[], None]
 
     def missing(self, digests: Sequence[str]) -> frozenset[str]:
         """Return those of ``digests`` that the server does not have yet."""
@@ -71,7 +63,7 @@ class ChunkStore:
     ) -> bytes:
         def once() -> bytes:
             self.check()
-            return self.transport.send(method, path, body, content_type=kind).body
+            return self.transport.send(method, path, body, content_type=kind)
 
         return retry(once, _RETRY, self.clock)
 

@@ -1,9 +1,45 @@
-"""Which function does which step."""
+"""The steps of an operation, each a function of the step and its context."""
 
+import uuid
+from collections.abc import Callable, Mapping
+
+from attrs import asdict, frozen
+
+from agent.config import AgentConfig
 from agent.errors import TerminalError
-from agent.steps import apply_identity, backup, inspect_disks, restore
-from agent.steps.context import StepContext
+from agent.identity.linux.apply import NewIdentity, apply_identity
+from agent.identity.machine_identity import checked_identity
+from agent.machine import LocalMachine
+from agent.steps.chunk_store import ChunkStore
+from agent.steps.disk_choice import describe, find_disk, select_disk
 from agent.wire.step import ApplyIdentity, Backup, InspectDisks, Restore, Step
+
+
+@frozen
+class StepContext:
+    """What one running step works with, besides its own fields.
+
+    ``progress(done, total)`` takes bytes, may be called from any thread as often as it
+    likes, and raises (FencedError above all) when the step has to stop at once.
+    ``report`` sends a fresh observation of the machine.
+    """
+
+    environment: str
+    machine_name: str
+    operation: str
+    machine: LocalMachine
+    chunks: ChunkStore
+    progress: Callable[[int, int], None]
+    report: Callable[[], None]
+
+    def require_ram_system(self, step: str) -> None:
+        """Raise TerminalError RW571 in an installed system, whose disks are in use."""
+        if self.environment != "deploy-os":
+            raise TerminalError(
+                "RW571",
+                f"the step {step} runs in the Deploy-OS only, and this agent is {self.environment}",
+                "Report this: the server gave the operation to the wrong agent",
+            )
 
 
 def run_step(step: Step, context: StepContext) -> dict[str, str]:
@@ -12,15 +48,92 @@ def run_step(step: Step, context: StepContext) -> dict[str, str]:
     ``finish`` is not run here: it happens after the server knows that all is done.
     """
     if isinstance(step, InspectDisks):
-        return inspect_disks.run(step, context)
+        context.report()
+        return {"disks": str(len(context.machine.disks().disks))}
     if isinstance(step, Backup):
-        return backup.run(step, context)
+        return _backup(step, context)
     if isinstance(step, Restore):
-        return restore.run(step, context)
+        return _restore(step, context)
     if isinstance(step, ApplyIdentity):
-        return apply_identity.run(step, context)
+        return _apply_identity(step, context)
     raise TerminalError(
         "RW570",
         f"the step {step.STEP_TYPE} is not one that can be run",
         "Report this: the server planned an impossible operation",
     )
+
+
+def _backup(step: Backup, context: StepContext) -> dict[str, str]:
+    """Make an image of the disk that the selector means; write nothing to it.
+
+    Returns ``manifest`` (the image's digest) and ``disk``. Raises what the choice of
+    the disk, the capture and the server raise.
+    """
+    context.require_ram_system(step.STEP_TYPE)
+    # Compiled code that only the RAM system has.
+    from agent.imaging import manifest as manifests  # noqa: PLC0415
+    from agent.imaging.capture import capture  # noqa: PLC0415
+
+    disk = select_disk(step.disk, context.machine.disks().disks)
+    encoded = manifests.encode(capture(disk, context.chunks, context.progress))
+    digest = manifests.digest(encoded)
+    stored = context.chunks.put_manifest(context.operation, encoded)
+    if stored != digest:
+        raise TerminalError(
+            "RW456",
+            f"the server stored the manifest as {stored}, but its digest is {digest}",
+            "Run the backup again; if it recurs, check the server's memory and disk",
+        )
+    return {"manifest": digest, "disk": describe(disk)}
+
+
+def _restore(step: Restore, context: StepContext) -> dict[str, str]:
+    """Write the image to exactly the disk that the step names. Destructive.
+
+    The manifest is checked against the digest that was approved before the disk is
+    opened. Returns what the restore counted, and ``disk``. TerminalError RW451 or RW452
+    where there is no such disk or more than one, RW457 for another manifest; and what
+    the restore and the server raise.
+    """
+    context.require_ram_system(step.STEP_TYPE)
+    # Compiled code that only the RAM system has.
+    from agent.imaging import manifest as manifests  # noqa: PLC0415
+    from agent.imaging.restore import restore  # noqa: PLC0415
+
+    disk = find_disk(step.disk, context.machine.disks().disks)
+    encoded = context.chunks.get_manifest(step.manifest)
+    digest = manifests.digest(encoded)
+    if digest != step.manifest:
+        raise TerminalError(
+            "RW457",
+            f"the server sent the manifest {digest} where {step.manifest} was asked for",
+            "Verify the image on the server",
+        )
+    result = restore(manifests.decode(encoded), disk, context.chunks, context.progress)
+    return {"disk": describe(disk), "manifest": digest, **counts(asdict(result))}
+
+
+def counts(values: Mapping[str, object]) -> dict[str, str]:
+    """Return what a restore counted in the words of events: ``chunks-written`` and so on."""
+    return {name.replace("_", "-"): str(value).lower() for name, value in values.items()}
+
+
+def _apply_identity(step: ApplyIdentity, context: StepContext) -> dict[str, str]:
+    """Change the system on the step's disk and install the agent in it.
+
+    Raises what the choice of the disk and ``apply_identity`` raise; a wrong value in the
+    step (TerminalError RW467) is found before the disk is touched.
+    """
+    context.require_ram_system(step.STEP_TYPE)
+    identity = checked_identity(step)
+    disk = find_disk(step.disk, context.machine.disks().disks)
+    config = AgentConfig(
+        server=step.server.rstrip("/"),
+        pin=step.pin,
+        token=step.agent_token,
+        operation=step.operation,
+        machine=context.machine_name,
+    )
+    new = NewIdentity(identity, uuid.uuid4().hex, config)
+    result = apply_identity(context.machine.paths.sysfs, disk, new, context.progress)
+    return {"disk": describe(disk), "hostname": identity.hostname, **result}

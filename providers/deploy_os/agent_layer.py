@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 from agent.errors import TerminalError
-from providers.deploy_os import cpio, initramfs, root_tree, target_programs
+from providers.deploy_os import initramfs, root_tree, target_programs
 from providers.deploy_os.base import Base
 from providers.deploy_os.recipe import Recipe, digest_of_folder, source_files
 
@@ -44,7 +44,8 @@ def write_layer(agent_source: Path, recipe: Recipe, base: Base, version: str, wo
     release = f"VERSION={version}\nEPOCH={base.epoch}\n"
     (tree / _RELEASE).write_text(release, "ascii")
     image = work / "own.img"
-    initramfs.write_image(cpio.entries_below(tree), base.epoch, recipe.compression_level, image)
+    entries = initramfs.entries_below(tree)
+    initramfs.write_image(entries, base.epoch, recipe.compression_level, image)
     return image
 
 

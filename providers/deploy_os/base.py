@@ -13,9 +13,7 @@ from pathlib import Path
 from agent.errors import TerminalError
 from providers.deploy_os import (
     command,
-    cpio,
     depmod,
-    dpkg_deb,
     initramfs,
     mmdebstrap,
     pip,
@@ -65,13 +63,12 @@ class Base:
         return sorted((self.folder / "boot").iterdir())
 
 
-def digest_of(recipe: Recipe, sources: Path | None) -> str:
+def digest_of(recipe: Recipe) -> str:
     """Return the digest of all that decides the base, but for what Debian publishes."""
     inputs = {
         "recipe": {key: value for key, value in asdict(recipe).items() if key not in _PLACES},
         "code": _digest_of_code(),
         "python": pip.extract(recipe.lock.read_text("utf-8"), recipe.distributions),
-        "sources": sources.read_text("utf-8") if sources else "",
     }
     return hashlib.sha256(json.dumps(inputs, sort_keys=True).encode()).hexdigest()
 
@@ -109,9 +106,7 @@ def cached(cache: Path, digest: str) -> Base | None:
     return Base(folder=folder, **document)
 
 
-def make(
-    recipe: Recipe, digest: str, cache: Path, sources: Path | None, progress: Progress
-) -> Base:
+def make(recipe: Recipe, digest: str, cache: Path, progress: Progress) -> Base:
     """Make the base layer in the cache. Errors: RW853 to RW858."""
     if os.geteuid() != 0:
         raise TerminalError(
@@ -120,13 +115,14 @@ def make(
             "Run the build as root; the result can be used by any user",
         )
     command.require({**mmdebstrap.TOOLS, **depmod.TOOLS})
-    shop = _Workshop(cache, progress)
-    shutil.rmtree(shop.folder, ignore_errors=True)
+    work = cache / "work"
+    shop = _Workshop(work / "packages", work / "base", cache / "build.log", progress)
+    shutil.rmtree(work, ignore_errors=True)
     shop.root.mkdir(parents=True)
     shop.boot.mkdir()
     shop.log.unlink(missing_ok=True)
     unpacking = _scaled(progress, 0.0, 0.4)
-    mmdebstrap.unpack(recipe, shop.unpacked, sources, shop.log, unpacking)
+    mmdebstrap.unpack(recipe, shop.unpacked, shop.log, unpacking)
     base = _assemble(recipe, digest, shop)
     shutil.rmtree(shop.unpacked)
     document = asdict(base)
@@ -142,24 +138,10 @@ def make(
 class _Workshop:
     """Where one base is made, and to whom that is told."""
 
-    cache: Path
+    unpacked: Path
+    base: Path
+    log: Path
     progress: Progress
-
-    @property
-    def folder(self) -> Path:
-        return self.cache / "work"
-
-    @property
-    def log(self) -> Path:
-        return self.cache / "build.log"
-
-    @property
-    def unpacked(self) -> Path:
-        return self.folder / "packages"
-
-    @property
-    def base(self) -> Path:
-        return self.folder / "base"
 
     @property
     def root(self) -> Path:
@@ -176,21 +158,16 @@ def _assemble(recipe: Recipe, digest: str, shop: _Workshop) -> Base:
     packages = mmdebstrap.package_versions([path.name for path in archives])
     files = PackageFiles(shop.unpacked)
     shop.progress("choosing files, drivers and firmware", 0.42)
-    whole = {
-        path.name: dpkg_deb.files_of(path, shop.log)
-        for path in archives
-        if path.name.split("_")[0] in recipe.whole_packages
-    }
-    epoch = root_tree.assemble(recipe, files, whole, shop.root, shop.log)
+    epoch = root_tree.assemble(recipe, files, shop.root, shop.log)
     _copy_boot_files(recipe, files, shop.boot)
     shop.progress("unpacking Python packages", 0.5)
     _add_python_packages(recipe, files, shop)
     shop.progress("compressing the RAM disk", 0.6)
     entries = [
-        cpio.directory("."),
-        *cpio.entries_below(shop.root),
-        cpio.character_device("dev/console", 0o600, 5, 1),
-        cpio.character_device("dev/null", 0o666, 1, 3),
+        initramfs.directory("."),
+        *initramfs.entries_below(shop.root),
+        initramfs.character_device("dev/console", 0o600, 5, 1),
+        initramfs.character_device("dev/null", 0o666, 1, 3),
     ]
     base = Base(shop.base, digest, root_tree.kernel_of(files), epoch, packages)
     initramfs.write_image(entries, epoch, recipe.compression_level, base.image)

@@ -10,42 +10,37 @@ from agent.errors import TerminalError
 from providers.deploy_os import agent_layer, base, initramfs, result
 from providers.deploy_os.base import Base, Progress
 from providers.deploy_os.directory import replace_directory
-from providers.deploy_os.recipe import Additions, Recipe, find_recipe, load_recipe
+from providers.deploy_os.recipe import Recipe, find_recipe, load_recipe
 from providers.deploy_os.result import DeployOSBuild
 
-KERNEL = "vmlinuz"
 RAM_DISK = "initrd.img"
 
 
-def build(  # noqa: PLR0913 - what is built, from what, and where to
+def build(
     output: Path,
     cache: Path,
     progress: Progress,
     agent_source: Path,
     *,
-    additions: Additions | None = None,
-    sources: Path | None = None,
     refresh: bool = False,
 ) -> DeployOSBuild:
     """Build the Deploy-OS and put it at ``output`` in one step; nothing to do is fast.
 
     ``cache`` keeps the base layer between builds; ``refresh`` makes it anew with the
-    packages that Debian has now. ``additions`` make a variant for machines that need
-    more. ``sources`` is an apt sources file of a mirror; without it packages come from
-    Debian's own servers. ``agent_source`` is the folder of the agent package.
+    packages that Debian has now. ``agent_source`` is the folder of the agent package.
 
     Raises TerminalError: RW850 and RW851 no recipe, RW852 lock file, RW853 missing tool,
     RW854 recipe and packages disagree, RW855 mmdebstrap, RW856 pip, RW857 a command on the
     tree, RW858 not root, RW860 no agent, RW861 a disk that cannot be written.
     """
     agent_layer.check_agent(agent_source)
-    recipe = load_recipe(find_recipe()).with_additions(additions or Additions())
-    digest = base.digest_of(recipe, sources)
+    recipe = load_recipe(find_recipe())
+    digest = base.digest_of(recipe)
     try:
         with base.exclusive(cache, progress):
             layer = None if refresh else base.cached(cache, digest)
             if layer is None:
-                layer = base.make(recipe, digest, cache, sources, progress)
+                layer = base.make(recipe, digest, cache, progress)
             version = version_of(layer, agent_layer.digest_of(agent_source, recipe))
             if (present := _present(output, version)) is not None:
                 progress("nothing has changed", 1.0)

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -28,16 +27,19 @@ def require(tools: Mapping[str, str]) -> None:
         )
 
 
-def run(
+def run(  # noqa: PLR0913 - what runs, and what a person is told when it fails
     arguments: Sequence[str],
     log: Path,
     on_line: Callable[[str], None] = lambda _: None,
     environment: Mapping[str, str] | None = None,
+    *,
+    code: str = "RW857",
+    action: str = "Run the build again without its cache",
 ) -> list[str]:
     """Run a command to its end and return the lines it wrote, both streams in one.
 
     Each line goes to ``log`` and to ``on_line`` as it comes. ``environment`` is added to
-    ours. A command that fails raises CommandFailedError with its last lines.
+    ours. A command that fails raises CommandFailedError with ``code`` and ``action``.
     """
     lines: list[str] = []
     with log.open("a", encoding="utf-8") as record:
@@ -51,26 +53,21 @@ def run(
             arguments, keep, timeout=_TIMEOUT, environment={**os.environ, **(environment or {})}
         )
     if done.status != 0:
-        raise CommandFailedError(arguments[0], done.status, lines, log)
+        raise CommandFailedError(
+            code, f"{arguments[0]} ended with status {done.status}", lines, log, action
+        )
     return lines
 
 
-class CommandFailedError(Exception):
-    """A command ended with a status other than zero."""
+class CommandFailedError(TerminalError):
+    """A command ended with a status other than zero.
 
-    def __init__(self, command: str, status: int, lines: Sequence[str], log: Path) -> None:
-        super().__init__(f"{command} ended with status {status}")
-        self.command = command
-        self.status = status
-        self.tail = list(deque(lines, maxlen=_SHOWN_LINES))
-        self.log = log
+    ``tail`` has its last lines, which are told with the place of the rest.
+    """
 
-    def as_terminal(self, code: str, action: str) -> TerminalError:
-        """Return the error that a person reads: the last lines and where the rest is."""
+    def __init__(
+        self, code: str, problem: str, lines: Sequence[str], log: Path, action: str
+    ) -> None:
+        self.tail = lines[-_SHOWN_LINES:]
         said = "".join(f"\n    {line}" for line in self.tail) or "\n    (nothing)"
-        return TerminalError(
-            code,
-            f"{self.command} ended with status {self.status}; its last lines:{said}\n"
-            f"    whole log: {self.log}",
-            action,
-        )
+        super().__init__(code, f"{problem}; its last lines:{said}\n    whole log: {log}", action)

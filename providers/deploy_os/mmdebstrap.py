@@ -23,13 +23,13 @@ _GOT = re.compile(r"Get:\d+ \S+ \S+ \S+ (\S+)")
 _ARCHIVE = re.compile(r"(?P<name>[^_]+)_(?P<version>[^_]+)_[^_]+\.deb")
 
 
-def arguments(recipe: Recipe, target: Path, sources: Path | None) -> list[str]:
+def arguments(recipe: Recipe, target: Path) -> list[str]:
     """Return the command line that unpacks the recipe's packages below ``target``.
 
-    Without ``sources`` (an apt sources file) the packages come from Debian's own servers,
-    with updates and security updates, signed by the host's Debian archive keys.
+    They come from Debian's own servers, with updates and security updates, signed by the
+    host's Debian archive keys.
     """
-    line = [
+    return [
         "mmdebstrap",
         "--verbose",
         "--mode=root",
@@ -42,7 +42,6 @@ def arguments(recipe: Recipe, target: Path, sources: Path | None) -> list[str]:
         recipe.suite,
         str(target),
     ]
-    return line if sources is None else [*line, str(sources)]
 
 
 def tar_arguments(  # noqa: PLR0913 - a system is described by that much
@@ -79,11 +78,7 @@ def tar_arguments(  # noqa: PLR0913 - a system is described by that much
 
 
 def unpack(
-    recipe: Recipe,
-    target: Path,
-    sources: Path | None,
-    log: Path,
-    progress: Callable[[str, float | None], None],
+    recipe: Recipe, target: Path, log: Path, progress: Callable[[str, float | None], None]
 ) -> None:
     """Run mmdebstrap. RW855 with its last lines when it fails."""
     meter = ProgressMeter()
@@ -92,12 +87,13 @@ def unpack(
         if meter.read(line):
             progress(meter.text, meter.fraction)
 
-    try:
-        command.run(arguments(recipe, target, sources), log, on_line)
-    except command.CommandFailedError as error:
-        raise error.as_terminal(
-            "RW855", "Check that this host reaches a Debian mirror, then run the build again"
-        ) from error
+    command.run(
+        arguments(recipe, target),
+        log,
+        on_line,
+        code="RW855",
+        action="Check that this host reaches a Debian mirror, then run the build again",
+    )
 
 
 @dataclass(slots=True)

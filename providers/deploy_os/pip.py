@@ -17,33 +17,23 @@ def arguments(requirements: Path, target: Path) -> list[str]:
     """Return the command line that unpacks ``requirements`` below ``target``."""
     platforms = [word for platform in _PLATFORMS for word in ("--platform", platform)]
     return [
-        sys.executable,
-        "-m",
-        "pip",
-        "--disable-pip-version-check",
-        "--no-input",
-        "install",
-        "--target",
-        str(target),
-        "--python-version",
-        PYTHON_VERSION,
-        "--implementation",
-        "cp",
+        *(sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install"),
+        *("--target", str(target), "--python-version", PYTHON_VERSION, "--implementation", "cp"),
         *platforms,
-        "--only-binary",
-        ":all:",
-        "--require-hashes",
-        "--no-deps",
-        "--no-compile",
-        "--requirement",
-        str(requirements),
+        *("--only-binary", ":all:", "--require-hashes", "--no-deps", "--no-compile"),
+        *("--requirement", str(requirements)),
     ]
 
 
 def unpack(requirements: Path, target: Path, log: Path) -> None:
     """Run pip. RW856 when it fails, RW853 when this Python has no pip."""
     try:
-        command.run(arguments(requirements, target), log)
+        command.run(
+            arguments(requirements, target),
+            log,
+            code="RW856",
+            action="Check that this host reaches a Python package index, then run the build again",
+        )
     except command.CommandFailedError as error:
         if any("No module named pip" in line for line in error.tail):
             raise TerminalError(
@@ -51,10 +41,7 @@ def unpack(requirements: Path, target: Path, log: Path) -> None:
                 f"the Python that runs Rackwright ({sys.executable}) has no pip",
                 "Install: apt install python3-pip, or add pip to the virtual environment",
             ) from error
-        raise error.as_terminal(
-            "RW856",
-            "Check that this host reaches a Python package index, then run the build again",
-        ) from error
+        raise
 
 
 def extract(lock: str, distributions: tuple[str, ...]) -> str:

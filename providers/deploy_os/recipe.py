@@ -2,7 +2,7 @@
 
 import hashlib
 import tomllib
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,19 +20,6 @@ _KEYS = {"suite", "compression_level", *_LISTS, *_PATTERNS, *_TABLES}
 
 
 @dataclass(frozen=True, slots=True)
-class Additions:
-    """What one variant of the Deploy-OS has more than the recipe.
-
-    ``packages`` are Debian packages: their programs, libraries and data are kept whole,
-    and their firmware files where a kept module asks for them. ``modules`` are patterns
-    relative to the kernel's module directory (``drivers/scsi/lpfc/*``).
-    """
-
-    packages: tuple[str, ...] = ()
-    modules: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
 class Recipe:
     """What the RAM system is made of; the fields are those of ``recipe.toml``.
 
@@ -45,7 +32,6 @@ class Recipe:
     compression_level: int
     directories: tuple[str, ...]
     packages: tuple[str, ...]
-    whole_packages: tuple[str, ...]
     distributions: tuple[str, ...]
     files: tuple[str, ...]
     modules: tuple[str, ...]
@@ -53,15 +39,6 @@ class Recipe:
     boot_files: tuple[tuple[str, str], ...]
     root: Path
     lock: Path
-
-    def with_additions(self, additions: Additions) -> "Recipe":
-        """Return the recipe of a variant."""
-        return replace(
-            self,
-            packages=self.packages + additions.packages,
-            whole_packages=self.whole_packages + additions.packages,
-            modules=self.modules + additions.modules,
-        )
 
 
 def find_recipe() -> Path:
@@ -109,7 +86,6 @@ def parse_recipe(document: dict[str, Any], root: Path, lock: Path) -> Recipe:
     return Recipe(
         suite=str(document["suite"]),
         compression_level=int(document["compression_level"]),
-        whole_packages=(),
         root=root,
         lock=lock,
         **lists,

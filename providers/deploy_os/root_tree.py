@@ -2,12 +2,11 @@
 
 import os
 import shutil
-from collections.abc import Mapping
 from pathlib import Path
 
 from agent.errors import TerminalError
 from providers.deploy_os import depmod, elf, kernel_modules, target_programs
-from providers.deploy_os.package_files import PackageFiles, merged
+from providers.deploy_os.package_files import PackageFiles
 from providers.deploy_os.recipe import Recipe
 from providers.deploy_os.selection import select
 
@@ -16,22 +15,6 @@ AGENT_FOLDER = "usr/lib/rackwright"
 
 _MODULES = "usr/lib/modules"
 _FIRMWARE = "usr/lib/firmware"
-_NEVER = (
-    "!boot/*",
-    "!etc/cron*",
-    "!etc/init.d/*",
-    f"!{_FIRMWARE}/*",
-    f"!{_MODULES}/*",
-    "!usr/lib/systemd/*",
-    "!usr/share/bash-completion/*",
-    "!usr/share/doc/*",
-    "!usr/share/info/*",
-    "!usr/share/lintian/*",
-    "!usr/share/locale/*",
-    "!usr/share/man/*",
-)
-"""What even a package that is kept whole leaves behind."""
-
 _CFFI_BACKEND = ("zstandard/_cffi*", "zstandard/backend_cffi.py")
 """zstandard has two back ends; the other one is used here."""
 
@@ -48,24 +31,17 @@ def kernel_of(files: PackageFiles) -> str:
     return versions.pop()
 
 
-def assemble(
-    recipe: Recipe,
-    files: PackageFiles,
-    whole: Mapping[str, list[str]],
-    root: Path,
-    log: Path,
-) -> int:
+def assemble(recipe: Recipe, files: PackageFiles, root: Path, log: Path) -> int:
     """Fill ``root`` with all but our own files, the Python packages and byte code.
 
-    ``whole`` has the files of the packages that are kept whole. Returns when the newest
-    of the packages' files was made, in Unix seconds. RW854 when a pattern of the recipe
-    matches nothing, RW857 when a command on the tree fails.
+    Returns when the newest of the packages' files was made, in Unix seconds. RW854 when a
+    pattern of the recipe matches nothing, RW857 when a command on the tree fails.
     """
     kernel = kernel_of(files)
     for directory in recipe.directories:
         (root / directory).mkdir(parents=True, exist_ok=True)
     (root / "tmp").chmod(0o1777)
-    files.copy(_chosen_files(recipe, files, whole), root)
+    files.copy(_chosen_files(recipe, files), root)
     files.copy(_chosen_modules(recipe, files, kernel), root)
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
         files.copy([f"{_MODULES}/{kernel}/{name}"], root)
@@ -96,12 +72,9 @@ def finish_python_packages(files: PackageFiles, root: Path) -> None:
     files.copy((path for path in files.with_needs(needs) if not os.path.lexists(root / path)), root)
 
 
-def _chosen_files(recipe: Recipe, files: PackageFiles, whole: Mapping[str, list[str]]) -> set[str]:
+def _chosen_files(recipe: Recipe, files: PackageFiles) -> set[str]:
     chosen, idle = select(files, recipe.files)
     _refuse_idle(idle, "files")
-    for paths in whole.values():
-        kept, _ = select((merged(path) for path in paths), ("*", *_NEVER))
-        chosen |= kept
     return files.with_needs(chosen)
 
 

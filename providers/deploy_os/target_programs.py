@@ -42,17 +42,14 @@ def compile_modules(
 
 def _run(root: Path, line: list[str], log: Path) -> list[str]:
     loader = [str(root / _LOADER), "--library-path", str(root / _LIBRARIES)]
-    try:
-        return command.run(
-            [*loader, str(root / line[0]), *line[1:]],
-            log,
-            environment={
-                "PYTHONHOME": str(root / "usr"),
-                "PYTHONPATH": "",
-                "PYTHONHASHSEED": "0",
-                "PYTHONNOUSERSITE": "1",
-                "PYTHONDONTWRITEBYTECODE": "1",
-            },
-        )
-    except command.CommandFailedError as error:
-        raise error.as_terminal("RW857", "Run the build again without its cache") from error
+    return command.run(
+        [*loader, str(root / line[0]), *line[1:]],
+        log,
+        environment={
+            "PYTHONHOME": str(root / "usr"),
+            "PYTHONPATH": "",
+            "PYTHONHASHSEED": "0",
+            "PYTHONNOUSERSITE": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        },
+    )

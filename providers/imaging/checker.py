@@ -1,15 +1,41 @@
-"""Programs that look at a file system without changing it.
+"""Programs that look at a file system without changing it."""
 
-Each has a module of its own that builds the argument list; this one runs them.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from agent.commands.runner import follow_command
 from agent.errors import CommandError, MissingCommandError
 
 _TIMEOUT = 6 * 3600  # seconds; a check of tens of terabytes takes hours
 _MOST_OUTPUT = 2000
+
+_VOLUME_CHECKS: Mapping[str, tuple[str, ...]] = {
+    "vfat": ("fsck.fat", "-n"),
+    "xfs": ("xfs_repair", "-n", "-f"),
+    "btrfs": ("btrfs", "check", "--readonly"),
+    # 0 means that the volume mounts and its mirrors agree (ntfsfix(8)).
+    "ntfs": ("ntfsfix", "--no-action"),
+}
+"""File system -> the command that checks it; the file that holds it follows.
+
+Each ends with 0 where it found nothing wrong (see their manual pages).
+"""
+
+
+def check_volume(filesystem: str, volume: Path) -> str:
+    """Return what is wrong with the file system in a file of its own, empty if nothing."""
+    command = _VOLUME_CHECKS.get(filesystem)
+    if command is None:
+        return f"there is no checker for {filesystem}"
+    return run([*command, str(volume)])
+
+
+def check_ext(disk: Path, offset: int) -> str:
+    """Return what is wrong with the ext2/3/4 at ``offset`` of ``disk``, empty if nothing.
+
+    ``?offset=`` is libext2fs' syntax for a part of a file.
+    """
+    return run(["e2fsck", "-f", "-n", f"{disk}?offset={offset}"])
 
 
 def ended_well(status: int, words: str) -> bool:  # noqa: ARG001 - others read the words

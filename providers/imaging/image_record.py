@@ -1,10 +1,12 @@
 """What the store knows of an image beside its manifest: attrs classes, kept as JSON."""
 
 import json
+from typing import TypeVar
 
 import cattrs
 from attrs import frozen
 
+T = TypeVar("T")
 _converter = cattrs.Converter(detailed_validation=False)
 
 
@@ -75,16 +77,6 @@ def encode(record: RestoreTest | ImageRecord | Tag) -> bytes:
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 
 
-def decode_restore_test(data: bytes) -> RestoreTest:
-    """Return the outcome that ``data`` holds."""
-    return _converter.structure(json.loads(data), RestoreTest)
-
-
-def decode_record(data: bytes) -> ImageRecord:
+def decode(kind: type[T], data: bytes) -> T:
     """Return the record that ``data`` holds."""
-    return _converter.structure(json.loads(data), ImageRecord)
-
-
-def decode_tag(data: bytes) -> Tag:
-    """Return the tag that ``data`` holds."""
-    return _converter.structure(json.loads(data), Tag)
+    return _converter.structure(json.loads(data), kind)

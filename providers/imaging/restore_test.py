@@ -8,7 +8,7 @@ own read-only checker. An image that has not passed is not restored.
 
 import os
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -24,28 +24,14 @@ from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import TableError, read_table
-from providers.imaging import btrfs_check, checker, e2fsck, fsck_fat, ntfsfix, xfs_repair
+from providers.imaging import checker
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
 _EXT = frozenset(("ext2", "ext3", "ext4"))
 
-_VOLUME_CHECKS: dict[str, Callable[[Path], str]] = {
-    "vfat": fsck_fat.check,
-    "xfs": xfs_repair.check,
-    "btrfs": btrfs_check.check,
-    "ntfs": ntfsfix.check,
-}
-"""Checkers that need the file system in a file of its own."""
 
-
-def run_restore_test(
-    store: ChunkStore,
-    digest: str,
-    workdir: Path,
-    *,
-    now: Callable[[], datetime] = lambda: datetime.now(UTC),
-) -> RestoreTest:
+def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTest:
     """Replay the image, check it, keep the outcome beside it and return it.
 
     ``workdir`` needs about twice the image's used bytes. A chunk that turns out to
@@ -62,7 +48,7 @@ def run_restore_test(
     outcome = RestoreTest(
         ok=all(good for good, _ in findings),
         details=tuple(text for _, text in findings),
-        at=now().astimezone(UTC).isoformat(timespec="seconds"),
+        at=datetime.now(UTC).isoformat(timespec="seconds"),
     )
     store.record_restore_test(digest, outcome)
     return outcome
@@ -147,15 +133,12 @@ def _table_problem(image: Manifest, disk: Path) -> str:
 def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:
     """Return what is wrong with the partition's file system, empty if nothing."""
     if partition.filesystem in _EXT:
-        return e2fsck.check(disk, partition.start)
-    check = _VOLUME_CHECKS.get(partition.filesystem)
-    if check is None:
-        return f"there is no checker for {partition.filesystem}"
+        return checker.check_ext(disk, partition.start)
     if partition.size == image.disk_size:
-        return check(disk)
+        return checker.check_volume(partition.filesystem, disk)
     volume = disk.with_name(f"partition-{partition.number}")
     try:
         copy_range(disk, partition.start, partition.size, volume)
-        return check(volume)
+        return checker.check_volume(partition.filesystem, volume)
     finally:
         volume.unlink(missing_ok=True)

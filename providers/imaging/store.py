@@ -43,9 +43,7 @@ from providers.imaging.image_record import (
     RestoreTest,
     Tag,
     TagEntry,
-    decode_record,
-    decode_restore_test,
-    decode_tag,
+    decode,
     encode,
 )
 
@@ -74,7 +72,11 @@ class ChunkStore:
     """
 
     def __init__(
-        self, root: Path, *, reserve: int = RESERVE, now: Callable[[], datetime] = _utc_now
+        self,
+        root: Path,
+        *,
+        reserve: int = RESERVE,
+        now: Callable[[], datetime] = _utc_now,
     ) -> None:
         self._chunks = root / "chunks"
         self._images = root / "images"
@@ -202,7 +204,7 @@ class ChunkStore:
     def record(self, digest: str) -> ImageRecord:
         """Return the image's facts; UnknownImageError where there is no such image."""
         try:
-            return decode_record((self._image(digest) / _RECORD).read_bytes())
+            return decode(ImageRecord, (self._image(digest) / _RECORD).read_bytes())
         except FileNotFoundError as error:
             raise UnknownImageError(digest) from error
 
@@ -218,7 +220,7 @@ class ChunkStore:
     def restore_test(self, digest: str) -> RestoreTest | None:
         """Return the image's newest restore test, None where there was none."""
         try:
-            return decode_restore_test((self._image(digest) / _RESTORE_TEST).read_bytes())
+            return decode(RestoreTest, (self._image(digest) / _RESTORE_TEST).read_bytes())
         except FileNotFoundError:
             return None
 
@@ -301,7 +303,7 @@ class ChunkStore:
         return self._tags / quote(name, safe="")
 
     def _read_tag(self, path: Path) -> Tag:
-        return decode_tag(path.read_bytes())
+        return decode(Tag, path.read_bytes())
 
     def _stamp(self) -> str:
         return self._now().astimezone(UTC).isoformat(timespec="seconds")

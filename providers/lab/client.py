@@ -3,16 +3,13 @@
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from providers.lab import control
 from providers.lab.directory import LabDirectory, peer_process
 from providers.lab.errors import machine_unknown, not_up
 from providers.lab.namespace import enter_argv
 from providers.lab.status import RackStatus
-
-if TYPE_CHECKING:
-    from providers.lab.console import Console, ConsoleMatch
 
 _ANSWER_SECONDS = 120.0
 
@@ -59,19 +56,6 @@ class RackClient:
         if machine not in names:
             raise machine_unknown(machine, names)
         return self._directory.machine(machine).console
-
-    def console(self, machine: str) -> "Console":
-        """Return a reader of a machine's console, which remembers what it has matched. RW805."""
-        from providers.lab.console import Console  # noqa: PLC0415 - watchfiles starts slowly
-
-        return Console(machine, self.console_path(machine))
-
-    def wait_for_console(self, machine: str, pattern: str, timeout: float) -> "ConsoleMatch":
-        """Return the first match of a pattern in all that a machine's console showed.
-
-        For the second of two equal texts use ``console``. RW805, RW812.
-        """
-        return self.console(machine).wait_for(pattern, timeout)
 
     def exec_argv(self, command: Sequence[str]) -> list[str]:
         """Return the command line that runs ``command`` inside the rack's network.

@@ -13,9 +13,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_ssh_private_key,
 )
 
+from agent.errors import TerminalError
 from agent.whole_file import create_atomically, write_atomically
 from providers.lab.directory import LabDirectory, MachineFiles
-from providers.lab.errors import disk_of_other_recipe
 from providers.lab.golden.disk import make_blank, make_golden
 from providers.lab.golden.identity import DiskIdentity
 from providers.lab.golden.recipe import DEBIAN12
@@ -76,7 +76,11 @@ def _exists(machine: Machine, files: MachineFiles) -> bool:
         return False
     made_with = json.loads(files.disk_recipe.read_text())
     if difference := differences(made_with, disk_recipe(machine.disk)):
-        raise disk_of_other_recipe(machine.name, files.disk, difference)
+        raise TerminalError(
+            "RW811",
+            f"{machine.name}: the disk {files.disk} was made with other settings ({difference})",
+            "Keep it by restoring the settings, or make all disks anew with --fresh",
+        )
     return files.disk.exists()
 
 

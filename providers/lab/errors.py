@@ -1,18 +1,17 @@
-"""Errors of the virtual rack, RW801 to RW829. Its classes are those of ``agent.errors``.
+"""Errors of the virtual rack, RW801 to RW829.
 
 TerminalError     RW801 program missing · RW802 firmware missing · RW803 not root ·
                   RW804 bad rack file · RW805 unknown machine · RW806 already up ·
                   RW807 not up · RW808 no space left · RW809 command failed ·
                   RW810 supervisor did not start · RW811 disk of another recipe ·
                   RW813 machine did not obey · RW814 bad request · RW815 network in use
-TransientError    RW812 console stayed silent
 """
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
-from agent.errors import TerminalError, TransientError
+from agent.errors import TerminalError
 
 _TAIL_LINES = 15
 
@@ -29,24 +28,6 @@ def firmware_missing(path: Path, package: str) -> TerminalError:
     return TerminalError("RW802", f"{path} does not exist", f"Install it: apt install {package}")
 
 
-def not_root(user_id: int) -> TerminalError:
-    """Return RW803: namespaces, bridges and file ownership need root."""
-    return TerminalError(
-        "RW803",
-        f"the virtual rack needs root to make a network namespace, but runs as user id {user_id}",
-        "Run the command with sudo",
-    )
-
-
-def bad_rack_file(diagnostics: Sequence[str]) -> TerminalError:
-    """Return RW804 with every problem as ``file:line:column: message``."""
-    count = "1 problem" if len(diagnostics) == 1 else f"{len(diagnostics)} problems"
-    listing = "".join(f"\n  {problem}" for problem in diagnostics)
-    return TerminalError(
-        "RW804", f"the rack file has {count}", f"Correct it:{listing.removesuffix('.')}"
-    )
-
-
 def machine_unknown(name: str, names: Iterable[str]) -> TerminalError:
     """Return RW805: a machine that the rack does not have, with the nearest names."""
     known = sorted(names)
@@ -55,15 +36,6 @@ def machine_unknown(name: str, names: Iterable[str]) -> TerminalError:
         "RW805",
         f"the rack has no machine {name!r}",
         f"Name one of its machines, such as {', '.join(near)}",
-    )
-
-
-def already_up(directory: Path) -> TerminalError:
-    """Return RW806: another supervisor holds the directory."""
-    return TerminalError(
-        "RW806",
-        f"a rack is already up in {directory}",
-        "Take it down first (rackwright lab down), or give another directory with --dir",
     )
 
 
@@ -103,24 +75,6 @@ def supervisor_failed(log: Path, output: str) -> TerminalError:
     )
 
 
-def disk_of_other_recipe(machine: str, path: Path, differences: str) -> TerminalError:
-    """Return RW811: a disk that stayed from an earlier rack is not the one asked for."""
-    return TerminalError(
-        "RW811",
-        f"{machine}: the disk {path} was made with other settings ({differences})",
-        "Keep it by restoring the settings, or make all disks anew with --fresh",
-    )
-
-
-def console_silent(machine: str, pattern: str, seconds: float, tail: str) -> TransientError:
-    """Return RW812: the text that was waited for did not come, with what came last."""
-    return TransientError(
-        "RW812",
-        f"{machine}: the console did not show {pattern!r} within {seconds:g} s",
-        f"Look at what it showed last:{_indented_tail(tail)}",
-    )
-
-
 def machine_disobeyed(machine: str, request: str, detail: str) -> TerminalError:
     """Return RW813: QEMU ended or refused what it was asked."""
     return TerminalError(
@@ -136,15 +90,6 @@ def bad_request(detail: str) -> TerminalError:
         "RW814",
         f"the rack's supervisor cannot do this: {detail}",
         "Use the same version of rackwright that started the rack",
-    )
-
-
-def namespace_in_use(interfaces: Sequence[str]) -> TerminalError:
-    """Return RW815: the supervisor was not started in a network namespace of its own."""
-    return TerminalError(
-        "RW815",
-        f"the rack's supervisor runs in a network that is in use ({', '.join(interfaces)})",
-        "Start racks with rackwright lab up, which makes a network namespace for each",
     )
 
 

@@ -7,10 +7,10 @@ from ipaddress import IPv4Interface
 from pathlib import Path
 from typing import BinaryIO
 
-from agent.commands.ip import batch_arguments, links_up_arguments, parse_links
+from agent.commands.ip import parse_links
+from agent.errors import TerminalError
 from providers.lab import nft, tc
 from providers.lab.command import run
-from providers.lab.errors import namespace_in_use
 from providers.lab.rack import Rack
 
 BRIDGE = "rack0"
@@ -72,9 +72,14 @@ def build_bridge(address: IPv4Interface, taps: Sequence[str]) -> None:
     RW815, and nothing is made, where an interface is up already: in a new namespace not
     even the loopback is, and no other may ever be touched.
     """
-    if interfaces := parse_links(run(links_up_arguments(), package=_PACKAGE).encode()):
-        raise namespace_in_use(interfaces)
-    run(batch_arguments(), package=_PACKAGE, standard_input=batch(address, taps))
+    up = run(["ip", "-json", "link", "show", "up"], package=_PACKAGE)
+    if interfaces := parse_links(up.encode()):
+        raise TerminalError(
+            "RW815",
+            f"the rack's supervisor runs in a network that is in use ({', '.join(interfaces)})",
+            "Start racks with rackwright lab up, which makes a network namespace for each",
+        )
+    run(["ip", "-batch", "-"], package=_PACKAGE, standard_input=batch(address, taps))
 
 
 def hold_up(interface: str) -> BinaryIO:

@@ -5,7 +5,6 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, StringConstraints, model_validator
 
-from providers.lab.errors import machine_unknown
 from specs.diagnostics.quote import quoted
 from specs.kinds.record import Record
 from specs.types.hardware_uuid import HardwareUuid
@@ -142,10 +141,3 @@ class Rack(Record):
         default=Bridge(), description="The network.", examples=[{"address": "10.77.0.1/24"}]
     )
     machines: tuple[Machine, ...] = Field(min_length=1, description="One or more machines.")
-
-    def machine(self, name: str) -> Machine:
-        """Return the machine of that name; RW805 when there is none."""
-        for machine in self.machines:
-            if machine.name == name:
-                return machine
-        raise machine_unknown(name, (machine.name for machine in self.machines))

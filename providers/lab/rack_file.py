@@ -10,7 +10,6 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from agent.errors import TerminalError
-from providers.lab.errors import bad_rack_file
 from providers.lab.rack import Rack
 from specs.diagnostics.codes import Code
 from specs.diagnostics.diagnostic import Diagnostics
@@ -42,7 +41,12 @@ def parse_rack(data: bytes, file: str) -> Rack:
     rack = _rack(loaded.documents[0], diagnostics) if len(loaded.documents) == 1 else None
     if diagnostics.has_errors or rack is None:
         found = [str(problem) for problem in diagnostics.in_order()]
-        raise bad_rack_file(found or [f"{file}: a rack file is one YAML document"])
+        found = found or [f"{file}: a rack file is one YAML document"]
+        count = "1 problem" if len(found) == 1 else f"{len(found)} problems"
+        listing = "".join(f"\n  {problem}" for problem in found)
+        raise TerminalError(
+            "RW804", f"the rack file has {count}", f"Correct it:{listing.removesuffix('.')}"
+        )
     return rack
 
 

@@ -11,7 +11,7 @@ from providers.lab import control
 from providers.lab.client import RackClient
 from providers.lab.directory import LabDirectory
 from providers.lab.disks import Progress, discard_disks, prepare_disks
-from providers.lab.errors import already_up, not_root, program_missing, supervisor_failed
+from providers.lab.errors import program_missing, supervisor_failed
 from providers.lab.firmware import flash_images
 from providers.lab.qemu import require_qemu
 from providers.lab.rack import Rack
@@ -30,7 +30,12 @@ def rack_up(
     RW803, RW806, RW808 to RW811.
     """
     if os.geteuid() != 0:
-        raise not_root(os.geteuid())
+        raise TerminalError(
+            "RW803",
+            "the virtual rack needs root to make a network namespace, "
+            f"but runs as user id {os.geteuid()}",
+            "Run the command with sudo",
+        )
     require_qemu()
     for machine in rack.machines:
         flash_images(machine.firmware)
@@ -38,7 +43,11 @@ def rack_up(
     place.create()
     lock = place.try_lock()
     if lock is None:
-        raise already_up(place.path)
+        raise TerminalError(
+            "RW806",
+            f"a rack is already up in {place.path}",
+            "Take it down first (rackwright lab down), or give another directory with --dir",
+        )
     try:
         if fresh:
             discard_disks(rack, place)

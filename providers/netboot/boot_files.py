@@ -4,7 +4,8 @@ import json
 from collections.abc import Iterable
 from pathlib import Path
 
-from providers.netboot.errors import BootFilesError, Problem
+from agent.errors import TerminalError
+from providers.netboot.errors import Problem
 
 METADATA = "deploy-os.json"
 
@@ -50,13 +51,13 @@ class BootFiles:
     def kernel_arguments(self) -> tuple[str, ...]:
         """Return what the Deploy-OS build wants on its kernel's command line.
 
-        Raises ``BootFilesError``.
+        Raises ``TerminalError``.
         """
         path = self.root / METADATA
         try:
             return parse_metadata(path.read_text(encoding="utf-8"))
         except (OSError, UnicodeDecodeError, ValueError) as error:
-            raise BootFilesError(
+            raise TerminalError(
                 "RW304",
                 f"{path} cannot be used: {error}",
                 "Build it again: rackwright deploy-os build",

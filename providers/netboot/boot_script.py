@@ -7,9 +7,9 @@ word: each has its own narrow character set, whoever wrote it.
 import re
 from collections.abc import Iterable
 
+from agent.errors import TerminalError
 from providers.netboot.boot_policy import FILES_PATH
 from providers.netboot.decision import EnrollmentCredentials
-from providers.netboot.errors import BootScriptError
 from providers.netboot.firmware import KERNEL, RAM_DISK
 
 GRUB_CONFIG_PATH = "grub/grub.cfg"
@@ -111,7 +111,7 @@ def kernel_command_line(credentials: EnrollmentCredentials, mac: str, extra: Ite
     """Return the Deploy-OS kernel's command line.
 
     ``BOOTIF`` is PXELINUX's form, hardware type first: it tells the RAM system
-    which NIC it came in by. Raises ``BootScriptError``.
+    which NIC it came in by. Raises ``TerminalError``.
     """
     return " ".join(
         (
@@ -129,7 +129,7 @@ def ipxe_script(command_line: str, http: str) -> str:
     """Return the script that starts the Deploy-OS; ``http`` is our base URL.
 
     ``initrd=`` names the RAM disk for the kernel's EFI stub, which finds none
-    without it and panics; on BIOS it does nothing. Raises ``BootScriptError``.
+    without it and panics; on BIOS it does nothing. Raises ``TerminalError``.
     """
     files = _checked("the HTTP address", _URL, http) + FILES_PATH
     return f"""\
@@ -163,7 +163,7 @@ echo "Rackwright: the transfer failed, starting over"
 
 def _checked_argument(word: str) -> str:
     if word.startswith(_RESERVED):
-        raise BootScriptError(
+        raise TerminalError(
             "RW305",
             f"the kernel argument {word!r} would stand against one that is set per machine",
             "Take it out of kernel_arguments in the DeployOS document",
@@ -175,7 +175,7 @@ def _checked(what: str, allowed: re.Pattern[str], value: str, *, secret: bool = 
     if allowed.fullmatch(value):
         return value
     shown = f"with {len(value)} characters" if secret else repr(value)
-    raise BootScriptError(
+    raise TerminalError(
         "RW305",
         f"{what} {shown} cannot stand in a boot script, which allows {allowed.pattern}",
         "Correct the value; the machine boots its local disk until then",

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal, Protocol
 
+from specs.types.hardware_uuid import both_orders
+
 Route = Literal["dhcp", "proxy-dhcp", "tftp", "http"]
 
 
@@ -74,7 +76,8 @@ def decide(request: BootRequest, grants: tuple[Grant, ...], now: datetime) -> Bo
     if len(live) > 1:
         return LocalDisk("more than one grant names this MAC")
     grant = live[0]
-    if request.uuid and grant.uuid and request.uuid != grant.uuid:
+    orders = both_orders(request.uuid)
+    if orders and grant.uuid and grant.uuid not in orders:
         return LocalDisk(f"the MAC is granted, but UUID {request.uuid} is not {grant.uuid}")
     return DeployOS(grant)
 

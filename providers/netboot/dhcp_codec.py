@@ -22,6 +22,7 @@ _MAC_LENGTH = 6
 _MINIMUM_REPLY = 300
 """RFC 1542 section 2.1: relays and old firmware drop what is shorter than BOOTP was."""
 _OPTION_LIMIT = 255
+_FILE_LIMIT = 128
 _OP_REQUEST: Literal[1] = 1
 _OP_REPLY: Literal[2] = 2
 
@@ -30,6 +31,7 @@ _ADDRESS = {
     "requested_address": "requested_addr",
     "server_id": "server_id",
     "subnet_mask": "subnet_mask",
+    "subnet_selection": "subnet-selection",
 }
 _ADDRESSES = {"routers": "router", "nameservers": "name_server"}
 _NUMBER = {
@@ -53,7 +55,6 @@ _BYTES: Mapping[str, str | int] = {
     "relay_agent": "relay_agent_information",
 }
 _ARCHITECTURES = "pxe_client_architecture"
-_PARAMETERS = "param_req_list"
 _MESSAGE_TYPE = "message-type"
 _NEEDED_NUMBERS = frozenset({50, 51, 53, 54, 55, 93})
 """Options with a fixed form whose damage makes the message unusable."""
@@ -70,7 +71,7 @@ def decode(data: bytes) -> DhcpMessage:
     if len(data) < _FIXED_PART.size:
         raise MalformedPacketError(f"{len(data)} bytes are too few")
     op, htype, hlen, hops, xid, secs, flags, *rest, magic = _FIXED_PART.unpack_from(data)
-    *addresses, chaddr, sname, file = rest
+    *addresses, chaddr, _, file = rest
     if magic != _MAGIC:
         raise MalformedPacketError("the DHCP magic cookie is missing, this is plain BOOTP")
     if op not in (_OP_REQUEST, _OP_REPLY):
@@ -95,7 +96,6 @@ def decode(data: bytes) -> DhcpMessage:
         yiaddr=yiaddr,
         siaddr=siaddr,
         giaddr=giaddr,
-        sname=_zero_ended(sname),
         file=_zero_ended(file),
         options=_typed(values),
     )
@@ -104,11 +104,13 @@ def decode(data: bytes) -> DhcpMessage:
 def encode(message: DhcpMessage) -> bytes:
     """Return the UDP payload, padded to the 300 bytes that BOOTP relays expect.
 
-    Raises ``MalformedPacketError`` if ``file`` or ``sname`` exceed their fields.
+    Raises ``MalformedPacketError`` if ``file`` exceeds its field.
     """
-    for name, text, limit in (("file", message.file, 128), ("sname", message.sname, 64)):
-        if len(text.encode("latin-1")) >= limit:
-            raise MalformedPacketError(f"{name} has room for {limit - 1} bytes, not for {text!r}")
+    file = message.file.encode("latin-1")
+    if len(file) >= _FILE_LIMIT:
+        raise MalformedPacketError(
+            f"file has room for {_FILE_LIMIT - 1} bytes, not for {message.file!r}"
+        )
     fixed = _FIXED_PART.pack(
         message.op,
         _ETHERNET,
@@ -122,8 +124,8 @@ def encode(message: DhcpMessage) -> bytes:
         message.siaddr.packed,
         message.giaddr.packed,
         bytes.fromhex(message.chaddr.replace(":", "")),
-        message.sname.encode("latin-1"),
-        message.file.encode("latin-1"),
+        b"",
+        file,
         _MAGIC,
     )
     options: bytes = _options_field.i2m(None, [*_wire_options(message), "end"])
@@ -195,15 +197,8 @@ def _typed(values: Mapping[str | int, list[Any]]) -> DhcpOptions:
         found[name] = b"".join(values.get(wire, [])).decode("latin-1")
     for name, number_or_name in _BYTES.items():
         found[name] = b"".join(values.get(number_or_name, []))
-    found["parameters"] = tuple(
-        number for part in values.get(_PARAMETERS, []) for number in _numbers(part)
-    )
     found["architectures"] = _architectures(b"".join(values.get(_ARCHITECTURES, [])))
     return DhcpOptions(**found)
-
-
-def _numbers(part: int | list[int]) -> list[int]:
-    return part if isinstance(part, list) else [part]
 
 
 def _single(name: str, parts: list[Any]) -> Any:  # noqa: ANN401 (scapy's values are untyped)
@@ -237,8 +232,6 @@ def _fixed_options(options: DhcpOptions) -> Iterator[tuple[Any, ...]]:
     for name, wire in _ADDRESSES.items():
         if addresses := getattr(options, name):
             yield (wire, *(str(address) for address in addresses))
-    if options.parameters:
-        yield (_PARAMETERS, list(options.parameters))
     if options.architectures:
         yield (_ARCHITECTURES, b"".join(arch.to_bytes(2) for arch in options.architectures))
 

@@ -11,7 +11,7 @@ import structlog
 
 from providers.netboot.dhcp_service import Datagram
 from providers.netboot.log_rate import LogRate
-from providers.netboot.udp_socket import broadcast_socket
+from providers.netboot.udp_socket import ANY, bound_socket
 
 Receive = Callable[[bytes, str, int], Datagram | None]
 """Payload, source address and source port -> the answer. It raises nothing."""
@@ -25,7 +25,7 @@ log = structlog.get_logger(__name__)
 
 
 class DhcpEndpoint:
-    """One port; ``close`` frees it. Raises ``PortTakenError`` or ``InterfaceError``."""
+    """One port; ``close`` frees it. Raises ``TerminalError``."""
 
     def __init__(self, interface: str, source: IPv4Address, port: int, receive: Receive) -> None:
         self._interface = interface
@@ -34,7 +34,7 @@ class DhcpEndpoint:
         self._from = struct.pack("=i4s4s", 0, source.packed, bytes(4))
         self._rate = LogRate()
         self._error = ""
-        self._socket = broadcast_socket(interface, port)
+        self._socket = bound_socket(interface, ANY, port)
         self._index = _index(interface)
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._socket, self._readable)

@@ -6,6 +6,8 @@ from ipaddress import IPv4Address
 from typing import Literal
 from uuid import UUID
 
+from specs.types.hardware_uuid import own
+
 UNSPECIFIED = IPv4Address(0)
 
 BROADCAST_FLAG = 0x8000
@@ -13,7 +15,7 @@ BROADCAST_FLAG = 0x8000
 
 _IPXE_CLASS = "iPXE"
 _MACHINE_ID_LENGTH = 17
-_NO_UUID = (bytes(16), b"\xff" * 16)
+_LINK_SELECTION, _SUB_OPTION_HEADER, _ADDRESS_LENGTH = 5, 2, 4
 
 
 class MessageType(IntEnum):
@@ -39,8 +41,6 @@ class DhcpOptions:
 
     requested_address: IPv4Address | None = None
     server_id: IPv4Address | None = None
-    parameters: tuple[int, ...] = ()
-    """Option 55: what the client asks for."""
     vendor_class: str = ""
     """Option 60, for firmware ``PXEClient:Arch:00007:UNDI:003001``."""
     user_class: bytes = b""
@@ -51,6 +51,8 @@ class DhcpOptions:
     """Option 97 (RFC 4578 section 2.3): a type byte, then the UUID; see ``uuid``."""
     relay_agent: bytes = b""
     """Option 82 (RFC 3046), echoed as it came."""
+    subnet_selection: IPv4Address | None = None
+    """Option 118 (RFC 3011), echoed: the network that addresses are wanted of."""
     client_id: bytes = b""
     """Option 61, echoed (RFC 6842) but never a key: see ``Lease``."""
     hostname: str = ""
@@ -95,17 +97,28 @@ class DhcpOptions:
         return bool(self.ipxe_options) or _IPXE_CLASS in self.user_classes
 
     @property
+    def link_selection(self) -> IPv4Address | None:
+        """Return sub-option 5 of option 82 (RFC 3527): the client's network, not the relay's."""
+        rest = self.relay_agent
+        while len(rest) >= _SUB_OPTION_HEADER:
+            code, length = rest[:_SUB_OPTION_HEADER]
+            value = rest[_SUB_OPTION_HEADER : _SUB_OPTION_HEADER + length]
+            if code == _LINK_SELECTION and len(value) == length == _ADDRESS_LENGTH:
+                return IPv4Address(value)
+            rest = rest[_SUB_OPTION_HEADER + length :]
+        return None
+
+    @property
     def uuid(self) -> str:
         """Return the SMBIOS UUID as ``dmidecode`` prints it, empty if there is none.
 
         The first three fields are little-endian on the wire, as in the SMBIOS
-        structure (RFC 4578 section 2.3 refers to the EFI specification). All
-        zeros or ones mean that the vendor set none (SMBIOS 3.7 section 7.2.1).
+        structure (RFC 4578 section 2.3 refers to the EFI specification). One that
+        many machines share is none.
         """
         if len(self.machine_id) != _MACHINE_ID_LENGTH or self.machine_id[0] != 0:
             return ""
-        raw = self.machine_id[1:]
-        return "" if raw in _NO_UUID else str(UUID(bytes_le=raw))
+        return own(str(UUID(bytes_le=self.machine_id[1:])))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,6 +138,5 @@ class DhcpMessage:
     yiaddr: IPv4Address = UNSPECIFIED
     siaddr: IPv4Address = UNSPECIFIED
     giaddr: IPv4Address = UNSPECIFIED
-    sname: str = ""
     file: str = ""
     options: DhcpOptions = field(default_factory=DhcpOptions)

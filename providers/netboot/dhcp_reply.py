@@ -25,8 +25,8 @@ def reply_to(
 ) -> DhcpMessage:
     """Return a reply with the fields that RFC 2131 table 3 takes from the request.
 
-    Options 61, 82 and 97 are echoed (RFC 6842, RFC 3046 section 2.2, RFC 4578
-    section 2.3). ``boot`` fills siaddr and file rather than options 66 and 67,
+    Options 61, 82, 97 and 118 are echoed (RFC 6842, RFC 3046 section 2.2, RFC 4578
+    section 2.3, RFC 3011). ``boot`` fills siaddr and file rather than options 66 and 67,
     which old ROMs overlook and some take to end with a NUL.
     """
     asked = request.options
@@ -42,6 +42,7 @@ def reply_to(
             client_id=asked.client_id,
             relay_agent=asked.relay_agent,
             machine_id=asked.machine_id,
+            subnet_selection=asked.subnet_selection,
         ),
     )
     if boot is None:

@@ -15,7 +15,7 @@ from providers.netboot.client_text import printable
 from providers.netboot.decision import BootRequest, DeployOS
 from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, MessageType
-from providers.netboot.dhcp_reply import destination
+from providers.netboot.dhcp_reply import CLIENT_PORT, destination
 from providers.netboot.errors import MalformedPacketError, Problem
 from providers.netboot.firmware import Chain, Firmware, architecture, classify
 from providers.netboot.log_rate import LogRate
@@ -101,9 +101,20 @@ class DhcpService:
         return reply
 
     def _network(self, message: DhcpMessage) -> CompiledNetwork | None:
-        """Return the network that the client is on: the relay's, else our own."""
-        here = self.boots.site.address if message.giaddr == UNSPECIFIED else message.giaddr
-        return self.boots.fleet().network_of(here)
+        """Return the network that the client is on, None if it is none of ours.
+
+        The first that is given says so: the relay's link selection (RFC 3527) and the
+        client's subnet selection (RFC 3011), which are meant to go before the relay's own
+        address; that address; the client's own one, with which a renewal, an INFORM or a
+        question on port 4011 comes from behind a router without a relay (RFC 2131 section
+        4.3.2); our interface.
+        """
+        options = message.options
+        given = [options.link_selection, options.subnet_selection, message.giaddr]
+        if message.message_type is not MessageType.DISCOVER:
+            given.append(message.ciaddr)
+        named = (address for address in given if address not in (None, UNSPECIFIED))
+        return self.boots.fleet().network_of(next(named, None) or self.boots.site.address)
 
     def _lease(
         self, message: DhcpMessage, network: CompiledNetwork, source: str
@@ -129,6 +140,10 @@ class DhcpService:
         if outcome.reply is None:
             return None
         address, port = destination(outcome.reply)
+        is_routed = message.giaddr == UNSPECIFIED and boots.site.address not in network.subnet
+        if is_routed and message.ciaddr != UNSPECIFIED:
+            # A broadcast, which a refusal else is, would not reach it.
+            address, port = message.ciaddr, CLIENT_PORT
         return Datagram(encode(outcome.reply), str(address), port)
 
     def _offer(self, message: DhcpMessage, source: str) -> Datagram | None:

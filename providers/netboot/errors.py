@@ -1,11 +1,8 @@
-"""Errors of network boot.
+"""Errors of network boot. Each is a ``TerminalError`` with one of these codes.
 
-TerminalError (agent.errors)
-├── MalformedPacketError   RW309  a datagram that is no DHCP message
-├── PortTakenError         RW301  another process has the port
-├── InterfaceError         RW302  the address or the interface cannot be used
-├── BootFilesError         RW303, RW304  the Deploy-OS files are missing or damaged
-└── BootScriptError        RW305  a value that must not stand in a boot script
+RW301 another process has the port · RW302 the address or the interface cannot be used ·
+RW303, RW304 the Deploy-OS files are missing or damaged · RW305 a value that must not stand in a
+boot script · RW309 a datagram that is no DHCP message · RW312 no base URL for machines
 
 What goes wrong while a machine is being answered is no exception but a
 ``Problem``: the machine gets an answer all the same, and a person a clear text.
@@ -25,22 +22,6 @@ class MalformedPacketError(TerminalError):
             f"a DHCP packet cannot be read: {cause}",
             "Nothing was answered; capture the packet if the machine behind it should boot",
         )
-
-
-class PortTakenError(TerminalError):
-    """Another process listens on a port that network boot needs."""
-
-
-class InterfaceError(TerminalError):
-    """The address is not on this host, the interface is missing, or the right to bind is."""
-
-
-class BootFilesError(TerminalError):
-    """The boot files directory lacks something or holds something damaged."""
-
-
-class BootScriptError(TerminalError):
-    """A value holds characters that could change the meaning of a boot script."""
 
 
 @dataclass(frozen=True, slots=True)

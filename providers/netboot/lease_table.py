@@ -1,7 +1,6 @@
 """The leases in memory, loaded once: what every packet is answered from."""
 
 from collections import OrderedDict
-from collections.abc import Sequence
 from ipaddress import IPv4Address
 
 from providers.netboot.address_pool import AddressPool
@@ -55,10 +54,6 @@ class LeaseTable:
     def of_address(self, address: IPv4Address) -> Lease | None:
         """Return the address's record."""
         return self._by_address.get(address)
-
-    def of_network(self, network: str) -> Sequence[Lease]:
-        """Return all records of the network."""
-        return [lease for lease in self._by_address.values() if lease.network == network]
 
     def put(self, lease: Lease) -> None:
         """Record the lease in place of the address's and the machine's former records.

@@ -46,22 +46,3 @@ class LeaseStore(Protocol):
 
         Any other record of the same MAC and network that is not ``declined`` goes.
         """
-
-
-class InMemoryLeaseStore:
-    """A ``LeaseStore`` that lasts as long as the process: for one short-lived network."""
-
-    def __init__(self) -> None:
-        self._by_address: dict[IPv4Address, Lease] = {}
-
-    def all(self) -> Iterable[Lease]:
-        """Return all records."""
-        return tuple(self._by_address.values())
-
-    def put(self, lease: Lease) -> None:
-        """Record the lease, see ``LeaseStore``."""
-        for other in self.all():
-            of_machine = (other.network, other.mac) == (lease.network, lease.mac)
-            if of_machine and "declined" not in (other.state, lease.state):
-                del self._by_address[other.address]
-        self._by_address[lease.address] = lease

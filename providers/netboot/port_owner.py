@@ -3,31 +3,17 @@
 import errno
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from pathlib import Path
 from typing import Literal
 
 from agent.errors import TerminalError
-from providers.netboot.errors import InterfaceError, PortTakenError
 
 Protocol = Literal["udp", "tcp"]
 
 _LISTENING = "0A"
 _ANY = IPv4Address(0)
 _STATE, _INODE = 3, 9
-
-
-@dataclass(frozen=True, slots=True)
-class PortOwner:
-    """A process by its name (proc(5) ``comm``) and id."""
-
-    name: str
-    pid: int
-
-    def __str__(self) -> str:
-        """Return it as an operator would look for it."""
-        return f"{self.name} (pid {self.pid})"
 
 
 def socket_inodes(table: str, protocol: Protocol, address: IPv4Address, port: int) -> set[str]:
@@ -52,8 +38,8 @@ def socket_inodes(table: str, protocol: Protocol, address: IPv4Address, port: in
 
 def port_owner(
     protocol: Protocol, address: IPv4Address, port: int, proc: Path = Path("/proc")
-) -> PortOwner | None:
-    """Return a process that has the port, None if none can be seen.
+) -> str | None:
+    """Return a process that has the port as ``NAME (pid ID)``, None if none can be seen.
 
     Other users' processes are only seen by root, other containers' not at all.
     """
@@ -65,7 +51,7 @@ def port_owner(
     wanted = {f"socket:[{inode}]" for inode in inodes}
     for pid, link in _open_sockets(proc) if wanted else ():
         if link in wanted:
-            return PortOwner(_name(proc, pid), pid)
+            return f"{_name(proc, pid)} (pid {pid})"
     return None
 
 
@@ -77,7 +63,7 @@ def bind_error(
     if error.errno == errno.EADDRINUSE:
         owner = port_owner(protocol, address, port)
         by = f"by {owner}" if owner else "by a process that cannot be seen from here"
-        return PortTakenError(
+        return TerminalError(
             "RW301",
             f"port {where} is already taken {by}",
             "Stop that service, or let it not use this interface",
@@ -89,7 +75,7 @@ def bind_error(
     else:
         action = f"Check that interface {interface} exists, is up and has the address {address}"
     reason = os.strerror(error.errno) if error.errno else str(error)
-    return InterfaceError("RW302", f"port {where} cannot be used: {reason}", action)
+    return TerminalError("RW302", f"port {where} cannot be used: {reason}", action)
 
 
 def _open_sockets(proc: Path) -> Iterator[tuple[int, str]]:

@@ -30,10 +30,6 @@ class Reservations:
         addresses = self._by_mac.get(mac, ())
         return next((address for address in addresses if address in network.subnet), None)
 
-    def is_reserved(self, address: IPv4Address) -> bool:
-        """Return whether an address is for one machine only."""
-        return address in self._addresses
-
     def between(self, first: IPv4Address, last: IPv4Address) -> Iterable[IPv4Address]:
         """Return the reserved addresses of a range, in no order."""
         return (address for address in self._addresses if first <= address <= last)

@@ -15,7 +15,7 @@ from typing import BinaryIO
 import structlog
 from aiohttp import web
 
-from agent.errors import CodedError, one_line
+from agent.errors import CodedError, TerminalError, one_line
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_script import (
@@ -29,15 +29,14 @@ from providers.netboot.client_text import printable
 from providers.netboot.decision import BootAuthority
 from providers.netboot.dhcp_endpoint import DhcpEndpoint
 from providers.netboot.dhcp_service import Datagram, DhcpService
-from providers.netboot.errors import InterfaceError
 from providers.netboot.http_routes import routes
 from providers.netboot.lease_table import LeaseTable
 from providers.netboot.leases import LeaseStore
 from providers.netboot.log_rate import FailureLog
 from providers.netboot.served_fleet import Reservations, ServedFleet
 from providers.netboot.shared_files import SharedFiles
-from providers.netboot.tftp_server import TftpServer, Transfer
-from providers.netboot.unanswered import Silence, Unanswered
+from providers.netboot.tftp_server import TftpServer
+from providers.netboot.unanswered import Unanswered
 from specs.fleet import CompiledNetwork
 
 _HTTP_BASE = re.compile(r"http://[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -83,9 +82,9 @@ class NetbootConfiguration:
     now: Callable[[], datetime] = _utc_now
 
     def __post_init__(self) -> None:
-        """Raise ``InterfaceError`` for an ``http`` that iPXE could not be told."""
+        """Raise ``TerminalError`` for an ``http`` that iPXE could not be told."""
         if not _HTTP_BASE.fullmatch(self.http) or len(self.http) > _HTTP_LIMIT:
-            raise InterfaceError(
+            raise TerminalError(
                 "RW312",
                 f"the boot address {self.http!r} is not http://HOST[:PORT] "
                 f"of at most {_HTTP_LIMIT} characters",
@@ -131,11 +130,6 @@ class NetbootServer:
         return Ports(bound.get("dhcp", 0), bound.get("proxy", 0), tftp)
 
     @property
-    def unanswered(self) -> Mapping[Silence, int]:
-        """Return how many packets were not answered since the start, by reason."""
-        return self._unanswered.counts
-
-    @property
     def defects(self) -> Mapping[str, str]:
         """Return what is not served now although it should be, and why: dhcp, proxy, tftp."""
         return self._defects
@@ -145,7 +139,7 @@ class NetbootServer:
         return routes(self._boots)
 
     async def start(self) -> None:
-        """Bind everything, or nothing. Raises ``PortTakenError`` or ``InterfaceError``."""
+        """Bind everything, or nothing. Raises ``TerminalError``."""
         self._loop = asyncio.get_running_loop()
         try:
             self._serve_fleet()
@@ -265,12 +259,8 @@ class NetbootServer:
         self._call_in_loop(opening)
         return future
 
-    def _ended_in_thread(self, transfer: Transfer) -> None:
-        detail = (
-            f"{printable(transfer.name)} {transfer.ending}: "
-            f"{transfer.sent} bytes in {transfer.seconds:.1f} s"
-        )
-        self._call_in_loop(lambda: self._boots.note_transfer("tftp", transfer.source, detail))
+    def _ended_in_thread(self, source: str, detail: str) -> None:
+        self._call_in_loop(lambda: self._boots.note_transfer("tftp", source, detail))
 
     def _call_in_loop(self, action: Callable[[], None]) -> None:
         try:

@@ -10,7 +10,6 @@ from collections import Counter, OrderedDict, deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from contextlib import suppress
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import BinaryIO
 
@@ -24,11 +23,11 @@ from providers.netboot.tftp_session import (
     error_packet,
     parse_request,
 )
-from providers.netboot.udp_socket import unicast_socket
+from providers.netboot.udp_socket import bound_socket
 from providers.netboot.unanswered import Silence, Unanswered
 
 FILE_NOT_FOUND = 1
-_UNDEFINED, _ACCESS_VIOLATION = 0, 2
+_UNDEFINED, _ACCESS_VIOLATION, _ILLEGAL = 0, 2, 4
 _TICK_SECONDS = 0.25
 _DATAGRAM = 65536
 _REQUESTS_AT_ONCE = 32
@@ -40,23 +39,12 @@ _DESCRIPTOR_PAUSE = 0.25
 Client = tuple[str, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Transfer:
-    """A download that ended."""
-
-    name: str
-    source: str
-    sent: int
-    seconds: float
-    ending: Ending
-
-
 OpenFile = Callable[[str, str], "Future[BinaryIO | None]"]
 """Name and the client's address -> the file, None if there is none. Called in the server's
 thread; it must return at once. The server closes the file."""
 
-Ended = Callable[[Transfer], None]
-"""Called in the server's thread after each transfer."""
+Ended = Callable[[str, str], None]
+"""Called in the server's thread after each transfer: the client's address, and how it went."""
 
 
 class TftpServer:
@@ -112,11 +100,11 @@ class TftpServer:
         return self._thread is not None and self._thread.is_alive()
 
     def start(self) -> None:
-        """Bind and serve. Raises ``PortTakenError`` or ``InterfaceError``."""
+        """Bind and serve. Raises ``TerminalError``."""
         descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
         self._most = max(min(_MOST_TRANSFERS, descriptors // 4), 4)
         self._now_at_most = self._most
-        self._socket = unicast_socket(self._interface, self._address, self._asked_port)
+        self._socket = bound_socket(self._interface, self._address, self._asked_port)
         self._wake_read, self._wake_write = socket.socketpair()
         self._wake_read.settimeout(0)
         self._wake_write.settimeout(0)
@@ -179,6 +167,8 @@ class TftpServer:
         request = parse_request(data)
         if request is None:
             self._unanswered.count(Silence.MALFORMED, "tftp", client[0])
+        elif request == "illegal":
+            self._refuse(client, _ILLEGAL, "a request without a name or a mode")
         elif request == "write":
             self._refuse(client, _ACCESS_VIOLATION, "this server only sends files")
         elif request.mode != "octet":
@@ -211,7 +201,9 @@ class TftpServer:
         elif len(self._waiting) < _MOST_WAITING:
             self._waiting[client] = (request, data)
         else:
-            self._unanswered.count(Silence.TOO_MANY, "tftp", client[0], name=request.name)
+            self._unanswered.count(
+                Silence.TOO_MANY, "tftp", client[0], name=printable(request.name)
+            )
             self._refuse(client, _UNDEFINED, "too many transfers, ask again in a minute")
 
     def _has_room(self, client: Client) -> bool:
@@ -329,8 +321,8 @@ class TftpServer:
         self._now_at_most = min(self._now_at_most + 1, self._most)
         self._selector.unregister(session.socket)
         session.close()
-        seconds = time.monotonic() - started
-        self._ended(Transfer(session.request.name, client[0], session.sent, seconds, ending))
+        seconds, name = time.monotonic() - started, printable(session.request.name)
+        self._ended(client[0], f"{name} {ending}: {session.sent} bytes in {seconds:.1f} s")
 
     def _refuse(self, client: Client, code: int, text: str) -> None:
         with suppress(OSError):

@@ -1,9 +1,10 @@
 """One TFTP download (RFC 1350, 2347 to 2349).
 
-tftpy reads and writes every packet but two: a block and its acknowledgement, of which a
-kernel needs thousands, are four bytes of header and made here.
+tftpy reads and writes what a transfer needs once. A block and its acknowledgement, of which a
+kernel needs thousands, are four bytes of header and made here, and requests are read here.
 """
 
+import os
 import socket
 import struct
 from collections.abc import Mapping
@@ -11,12 +12,7 @@ from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from tftpy.TftpPacketFactory import TftpPacketFactory
-from tftpy.TftpPacketTypes import (
-    TftpPacketERR,
-    TftpPacketOACK,
-    TftpPacketRRQ,
-    TftpPacketWRQ,
-)
+from tftpy.TftpPacketTypes import TftpPacketERR, TftpPacketOACK
 from tftpy.TftpShared import TftpException
 
 Ending = Literal["complete", "stopped by the client", "not acknowledged", "server stopped"]
@@ -27,7 +23,10 @@ answer with less than was asked for; firmware that asks for more often cannot pu
 fragments together."""
 
 _BLOCK = 512
-_ACK, _DATA, _HEADER = b"\0\4", b"\0\3", 4
+_RRQ, _WRQ, _DATA, _ACK = b"\0\1", b"\0\2", b"\0\3", b"\0\4"
+_HEADER = 4
+_MOST_TEXTS = 64
+"""Of a request: name, mode, and each option's name and value."""
 _SMALLEST_BLOCK, _LARGEST_BLOCK = 8, 65464
 _DATAGRAM = 65536
 _FIRST_WAIT = 1.0
@@ -47,17 +46,26 @@ class ReadRequest:
     options: tuple[tuple[str, str], ...]
 
 
-def parse_request(data: bytes) -> ReadRequest | Literal["write"] | None:
-    """Return the read request, ``write`` for a WRQ, None for anything else."""
-    try:
-        packet = TftpPacketFactory().parse(data)
-    except GARBAGE:
-        return None
-    if isinstance(packet, TftpPacketWRQ):
+def parse_request(data: bytes) -> ReadRequest | Literal["write", "illegal"] | None:
+    """Return the read request, ``write`` for a WRQ, None for what is no request.
+
+    tftpy refuses what firmware sends in fact: bytes beyond ASCII in and behind the name
+    (shim), options without a value, zeros behind the last one, a last text without its end.
+    No read request is left without an answer, or its client waits for half a minute;
+    ``illegal`` is one without a name or a mode. Names are what bytes they are
+    (``os.fsdecode``).
+    """
+    if data[:2] == _WRQ:
         return "write"
-    if not isinstance(packet, TftpPacketRRQ):
+    if data[:2] != _RRQ:
         return None
-    return ReadRequest(packet.filename, packet.mode, tuple(packet.options.items()))
+    name, mode, *rest = [*data[2:].split(b"\0"), b"", b""][:_MOST_TEXTS]
+    if not name or not mode:
+        return "illegal"
+    texts = [text.decode("latin-1") for text in rest]
+    pairs = zip(texts[::2], texts[1::2], strict=False)
+    options = tuple((key, value) for key, value in pairs if key)
+    return ReadRequest(os.fsdecode(name), mode.decode("latin-1").lower(), options)
 
 
 def error_packet(code: int, text: str) -> bytes:
@@ -84,9 +92,7 @@ def negotiate(requested: Mapping[str, str], size: int) -> dict[str, str]:
 class TftpSession:
     """Sends one file to one client. Not thread-safe: the server's thread owns it.
 
-    tftpy's own server is not used: it answers options nobody asked for, sends all
-    retries at once when other clients keep it busy, takes acknowledgements from
-    anyone, and one malformed datagram ends its loop.
+    Why it is not tftpy's server: ``docs/decisions/0005-netboot-chain.md``.
     """
 
     def __init__(
@@ -94,7 +100,6 @@ class TftpSession:
     ) -> None:
         """Take over ``file``. Raises ``OSError``, and the file is closed then."""
         self.request = request
-        self.client = client
         self.sent = 0
         """Bytes sent so far, without repetitions."""
         self._file = file

@@ -1,4 +1,4 @@
-"""Wake-on-LAN: the magic packet, and the driver that sends it.
+"""Wake-on-LAN: the magic packet, and the driver ``wake-on-lan`` that sends it.
 
 The format is AMD's "Magic Packet Technology" white paper (publication 20213):
 six bytes of FF, then the machine's MAC address sixteen times, anywhere in a
@@ -8,11 +8,10 @@ machine and can never see whether it did.
 
 import re
 import socket
-from collections.abc import Callable
+from collections.abc import Iterable
 from ipaddress import IPv4Address
 
 from agent.errors import TerminalError, TransientError
-from providers.power.driver import PowerState, refused
 
 WAKE_PORTS = (7, 9)
 """UDP ports in use for magic packets (echo and discard). The NIC looks at neither."""
@@ -26,10 +25,6 @@ _COPIES = (
     3  # no acknowledgement exists, and switches lose frames while a sleeping link changes speed
 )
 _MAC = re.compile(r"(?:[0-9a-f]{2}[:-]?){5}[0-9a-f]{2}", re.IGNORECASE)
-_DRIVER = "wake-on-lan"
-
-SendPacket = Callable[[bytes, IPv4Address, str | None], None]
-"""How packets leave: the payload, the broadcast address, the interface or None."""
 
 
 def magic_packet(mac: str) -> bytes:
@@ -62,24 +57,22 @@ def parse_magic_packet(frame: bytes) -> str | None:
     return None
 
 
-def send(mac: str, broadcast: IPv4Address, interface: str | None = None) -> None:
-    """Send the magic packet for ``mac`` to UDP port 9 of a broadcast address.
+def power_on(macs: Iterable[str], broadcast: IPv4Address, interface: str | None = None) -> None:
+    """Send a magic packet to each of a machine's NICs, to UDP port 9 of a broadcast address.
 
     ``interface`` names the one to leave by where routing would choose another; it
     needs CAP_NET_RAW. RW601 for a bad MAC; RW603, worth another try, when the
     network refuses the packet.
     """
-    _send_udp(magic_packet(mac), broadcast, interface)
-
-
-def _send_udp(payload: bytes, broadcast: IPv4Address, interface: str | None) -> None:
+    packets = [magic_packet(mac) for mac in macs]
     try:
         with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sender:
             sender.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
             if interface is not None:
                 sender.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, interface.encode())
-            for _ in range(_COPIES):
-                sender.sendto(payload, (str(broadcast), _PORT))
+            for packet in packets:
+                for _ in range(_COPIES):
+                    sender.sendto(packet, (str(broadcast), _PORT))
     except OSError as error:
         by = f" by {interface}" if interface else ""
         raise TransientError(
@@ -87,45 +80,3 @@ def _send_udp(payload: bytes, broadcast: IPv4Address, interface: str | None) -> 
             f"the magic packet to {broadcast}{by} could not be sent: {error}",
             "Check that this host has an interface in the machine's network",
         ) from error
-
-
-class WakeOnLan:
-    """The driver ``wake-on-lan``: starts a machine, and can do nothing else."""
-
-    def __init__(
-        self,
-        machine: str,
-        macs: tuple[str, ...],
-        broadcast: IPv4Address,
-        interface: str | None = None,
-        send_packet: SendPacket = _send_udp,
-    ) -> None:
-        self._machine = machine
-        self._packets = tuple(magic_packet(mac) for mac in macs)
-        self._broadcast = broadcast
-        self._interface = interface
-        self._send_packet = send_packet
-
-    def power_on(self) -> None:
-        """Send a magic packet to each of the machine's NICs."""
-        for packet in self._packets:
-            self._send_packet(packet, self._broadcast, self._interface)
-
-    def power_off(self) -> None:
-        """Refuse: a magic packet only starts machines."""
-        raise refused(
-            self._machine,
-            _DRIVER,
-            "switch off",
-            "Switch it off from its operating system or by hand",
-        )
-
-    def reset(self) -> None:
-        """Refuse: a magic packet only starts machines."""
-        raise refused(
-            self._machine, _DRIVER, "reset", "Restart it from its operating system or by hand"
-        )
-
-    def query(self) -> PowerState:
-        """Return ``unknown``: a sleeping NIC answers nothing."""
-        return "unknown"

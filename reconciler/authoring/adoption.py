@@ -41,11 +41,12 @@ def discovered(sightings: Iterable[Sighting]) -> tuple[DiscoveredMachine, ...]:
     """Return machines, newest first: MACs that came with one UUID are one machine's NICs."""
     by_hardware: dict[str, list[Sighting]] = {}
     for sighting in sorted(sightings, key=lambda each: each.at, reverse=True):
-        by_hardware.setdefault(_own_uuid(sighting.uuid) or sighting.mac, []).append(sighting)
+        key = min(hardware_uuid.both_orders(sighting.uuid), default=sighting.mac)
+        by_hardware.setdefault(key, []).append(sighting)
     return tuple(
         DiscoveredMachine(
             macs=tuple(each.mac for each in seen),
-            uuid=_own_uuid(seen[0].uuid),
+            uuid=hardware_uuid.own(seen[0].uuid),
             source=seen[0].source,
             last_seen=seen[0].at,
         )
@@ -61,7 +62,7 @@ def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[
     found: list[DiscoveredMachine] = []
     for text in texts:
         name = _normal(text)
-        machine = next((each for each in machines if name in {*each.macs, each.uuid}), None)
+        machine = next((each for each in machines if name in _names(each)), None)
         if machine is None:
             raise AuthoringError(
                 "RW939",
@@ -73,11 +74,8 @@ def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[
     return found
 
 
-def _own_uuid(text: str) -> str:
-    try:
-        return hardware_uuid.normalised(text)
-    except InvalidValue:
-        return ""
+def _names(machine: DiscoveredMachine) -> set[str]:
+    return {*machine.macs, *hardware_uuid.both_orders(machine.uuid)}
 
 
 def _normal(text: str) -> str:
@@ -205,8 +203,9 @@ def adopted(
 
 
 def _unowned(machine: DiscoveredMachine, owners: Mapping[str, CompiledMachine]) -> str:
-    owner = owners.get(machine.uuid)
-    if machine.uuid and owner is not None:
+    found = (owners[uuid] for uuid in hardware_uuid.both_orders(machine.uuid) if uuid in owners)
+    owner = next(found, None)
+    if owner is not None:
         raise AuthoringError(
             "RW939",
             f"{machine.macs[0]} is a NIC of {owner.name}, which has the same UUID",

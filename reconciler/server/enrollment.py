@@ -10,6 +10,7 @@ from reconciler.server.control_plane import ControlPlane
 from reconciler.state.grants import Token
 from reconciler.trust.authority import Authority
 from reconciler.trust.token import token_digest
+from specs.types.hardware_uuid import both_orders
 
 log = structlog.get_logger(__name__)
 _ASK_AGAIN = "Let the machine boot again; a new boot script carries a new token"
@@ -62,10 +63,11 @@ class Enroller:
             raise TrustError("RW541", "the token has expired", _ASK_AGAIN)
         machine = self._plane.machine_of_token(token)
         macs = {mac.lower() for mac in request.macs}
+        orders = both_orders(request.uuid)
         contradicts = (
             machine is None
             or not macs & set(machine.macs)
-            or (machine.uuid and request.uuid and machine.uuid != request.uuid.lower())
+            or (machine.uuid and orders and machine.uuid not in orders)
         )
         if contradicts:
             raise TrustError(

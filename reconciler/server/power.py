@@ -6,9 +6,7 @@ from datetime import datetime
 import structlog
 
 from agent.errors import CodedError
-from providers.power.driver import PowerDriver
-from providers.power.manual import ManualPower
-from providers.power.wake_on_lan import WakeOnLan
+from providers.power import manual, wake_on_lan
 from reconciler.loop.decide import WAKE_INTERVAL
 from reconciler.server.local_interface import LocalInterface
 from reconciler.state.operation import OperationStatus
@@ -34,13 +32,13 @@ class Power:
             return
         self._last[machine.name] = (*attempt, now)
         try:
-            self._driver(machine).power_on()
+            self._power_on(machine)
         except CodedError as error:
             log.warning("not started", machine=machine.name, code=error.code, cause=error.cause)
         else:
             log.info("asked to start", machine=machine.name, driver=machine.power_driver)
 
-    def _driver(self, machine: CompiledMachine) -> PowerDriver:
+    def _power_on(self, machine: CompiledMachine) -> None:
         if machine.power_driver == "manual":
-            return ManualPower(machine.name)
-        return WakeOnLan(machine.name, machine.macs, self._place.broadcast, self._place.name)
+            manual.power_on(machine.name)
+        wake_on_lan.power_on(machine.macs, self._place.broadcast, self._place.name)

@@ -6,6 +6,7 @@ See ``docs/decisions/0019-reports-of-foreign-hardware.md``.
 from agent.wire.report import Hardware
 from reconciler.state.hardware import FleetHardware
 from specs.fleet import CompiledMachine
+from specs.types.hardware_uuid import both_orders
 
 _NAMED = 3
 """Machines that a refusal names: a report may name the hardware of a whole fleet."""
@@ -18,12 +19,12 @@ def contradiction(machine: CompiledMachine, fleet: FleetHardware, reported: Hard
     unless the board is that of another machine. Hardware that no document names may be
     the machine's, unless the UUID says otherwise: a NIC may have been replaced.
     """
-    uuid = reported.uuid.lower()
-    board = f"uuid:{uuid}" if uuid else ""
-    other_board = bool(board and machine.uuid) and board not in machine.hardware_identities
-    claimed = [board, *(f"mac:{mac.lower()}" for mac in reported.macs)]
-    if set(claimed) & set(machine.hardware_identities):
-        return _owners(fleet, [board]) if other_board else ""
+    own = set(machine.hardware_identities)
+    board = [f"uuid:{uuid}" for uuid in both_orders(reported.uuid)]
+    other_board = bool(board and machine.uuid and own.isdisjoint(board))
+    claimed = [*board, *(f"mac:{mac.lower()}" for mac in reported.macs)]
+    if not own.isdisjoint(claimed):
+        return _owners(fleet, board) if other_board else ""
     return _owners(fleet, claimed) or (
         f"its UUID is not {machine.uuid}, and its MACs are others too" if other_board else ""
     )

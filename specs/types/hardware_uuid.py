@@ -17,14 +17,55 @@ _IDENTITY = (
 _are_digits = re.compile("[0-9a-f]{32}").fullmatch
 _is_uuid = re.compile(_FORM).fullmatch
 
-PLACEHOLDERS = frozenset(
+# From reports of machines that were taken for one another (FOG, dmidecode, SCCM).
+_SHARED = frozenset(
     {
-        "00000000-0000-0000-0000-000000000000",  # SMBIOS 3.7, 7.2.1: not present
-        "ffffffff-ffff-ffff-ffff-ffffffffffff",  # SMBIOS 3.7, 7.2.1: not set
         "03000200-0400-0500-0006-000700080009",  # American Megatrends boards never programmed
+        "00010203-0405-0607-0809-0a0b0c0d0e0f",
+        "01020304-0506-0708-090a-0b0c0d0e0f10",
+        "01234567-89ab-cdef-0123-456789abcdef",
+        "12345678-1234-5678-1234-567812345678",
+        "12345678-1234-5678-90ab-cddeefaabbcc",  # Insyde's default
+        "11111111-2222-3333-4444-555555555555",
+        "00112233-4455-6677-8899-aabbccddeeff",
+        "4c4c4544-0000-2010-8020-80c04f202020",  # Dell boards without a service tag
     }
 )
-"""UUIDs that many machines share, which would make them one."""
+_FEWEST_BYTES = 3
+"""A UUID with fewer different bytes (all zeros, all ones, ffffff00-ffff-...) is a filling."""
+
+
+def own(text: str) -> str:
+    """Return the UUID in lower case, empty where it is none or one that many machines share.
+
+    The one place that knows what identifies no machine: for documents, boot requests, reports
+    and adoption.
+    """
+    uuid = text.lower()
+    return uuid if _is_uuid(uuid) and not _is_shared(uuid) else ""
+
+
+def both_orders(text: str) -> tuple[str, ...]:
+    """Return the two ways to write a machine's own UUID, nothing for what is none.
+
+    SMBIOS before 2.6 did not say in which byte order its first three fields are, so what
+    firmware sends and what dmidecode prints of one board may differ by that.
+    """
+    uuid = own(text)
+    return (uuid, _swapped(uuid)) if uuid else ()
+
+
+def _is_shared(uuid: str) -> bool:
+    pairs = uuid.replace("-", "")
+    different = {pairs[at : at + 2] for at in range(0, len(pairs), 2)}
+    return len(different) < _FEWEST_BYTES or uuid in _SHARED or _swapped(uuid) in _SHARED
+
+
+def _swapped(uuid: str) -> str:
+    """Return the UUID with its first three fields in the other byte order."""
+    first, second, third, rest = uuid.split("-", 3)
+    fields = (bytes.fromhex(field)[::-1].hex() for field in (first, second, third))
+    return "-".join((*fields, rest))
 
 
 def normalised(text: str) -> str:
@@ -33,7 +74,7 @@ def normalised(text: str) -> str:
         hint = _written(text) or "for example 4c4c4544-0042-3510-8052-b4c04f4e4a32"
         raise InvalidValue(f"{quoted(text)} is not a UUID", hint)
     uuid = text.lower()
-    if uuid in PLACEHOLDERS:
+    if _is_shared(uuid):
         raise InvalidValue(
             f"{uuid} is a placeholder that many boards carry, no machine's own",
             "remove the line; the MAC address identifies the machine",

@@ -10,6 +10,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
+from builders.lab_console import Console
 from builders.lab_site import CACHE
 
 from agent.errors import CodedError
@@ -71,7 +72,7 @@ def powered_on(rack, name):
     """Switch a machine on; yield its console."""
     rack.power_on(name)
     try:
-        yield rack.console(name)
+        yield Console(rack.console_path(name))
     finally:
         rack.power_off(name)
 
@@ -155,7 +156,7 @@ def test_an_mbr_disk_boots_and_its_owner_can_log_in_and_shut_it_down(rack, tmp_p
     try:
         with powered_on(rack, "mbr") as console:
             identity = console.wait_for(r"machine-id ([0-9a-f]{32})$", BOOT)
-            assert inside(rack, *ssh, "cat /etc/machine-id").strip() == identity.groups[0]
+            assert inside(rack, *ssh, "cat /etc/machine-id").strip() == identity[1]
             assert inside(rack, *ssh, "hostname") == "mbr\n"
             assert "OpenSSL 3" in inside(rack, *ssh, f"python3 -c '{modules}'")
             used = inside(rack, *ssh, "df --output=used --block-size=1M /").split()[-1]
@@ -175,8 +176,8 @@ def test_an_mbr_disk_boots_and_its_owner_can_log_in_and_shut_it_down(rack, tmp_p
 BY_UDP = """
 import sys
 from ipaddress import IPv4Address
-from providers.power.wake_on_lan import send
-send(sys.argv[1], IPv4Address("10.77.0.255"))
+from providers.power.wake_on_lan import power_on
+power_on([sys.argv[1]], IPv4Address("10.77.0.255"))
 """
 WITHOUT_IP = """
 import socket, sys
@@ -189,7 +190,7 @@ with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as wire:
 
 @pytest.mark.parametrize("program", [BY_UDP, WITHOUT_IP], ids=["UDP", "Ethernet"])
 def test_a_magic_packet_starts_its_machine_and_no_other(rack, program):
-    console = rack.console("plain")
+    console = Console(rack.console_path("plain"))
     python_inside(rack, program, "52:54:00:00:00:77")
     python_inside(rack, program, mac("plain"))
     try:

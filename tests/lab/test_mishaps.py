@@ -1,10 +1,11 @@
 import os
 
 import pytest
+from builders.drift import verify
+from builders.lab_console import Console
 from builders.lab_site import file_on_disk
 
 from agent.imaging.manifest import decode
-from agent.imaging.verify import verify
 from providers.imaging.store import ChunkStore
 from reconciler.state.database import open_database
 from reconciler.state.ledger import Ledger
@@ -72,7 +73,9 @@ def test_a_chunk_that_is_corrupt_on_the_server_stops_the_restore(site):
     site.rack.power_off("node-01")
     with site.running("serve"):
         site.rack.power_on("node-01")
-        site.rack.wait_for_console("node-01", r"[Nn]o bootable device|Boot failed", 240)
+        Console(site.rack.console_path("node-01")).wait_for(
+            r"[Nn]o bootable device|Boot failed", 240
+        )
     console = site.rack.console_path("node-01").read_text("utf-8", "replace")
     assert "GRUB" not in console
     assert "deploy-os:" not in console
@@ -82,7 +85,7 @@ def test_a_reset_in_the_middle_boots_nothing_half_written_and_is_finished(site):
     blank(site, "node-01")
     run_again(site, "reset")
     with site.running("apply", "--yes=1") as applying:
-        site.rack.wait_for_console("node-01", r"restore [2-8]\d\.\d %", 300)
+        Console(site.rack.console_path("node-01")).wait_for(r"restore [2-8]\d\.\d %", 300)
         site.rack.reset("node-01")
         said, _ = applying.communicate(timeout=600)
     assert applying.returncode == 0, said
@@ -105,7 +108,7 @@ def test_a_reset_in_the_middle_boots_nothing_half_written_and_is_finished(site):
 
     store = ChunkStore(site.state / "store")
     manifest = decode(store.get_manifest(store.resolve(IMAGE)))
-    assert verify(manifest, str(site.disk("node-01")), lambda *_: None) == []
+    assert verify(manifest, str(site.disk("node-01"))) == []
     assert file_on_disk(site.disk("node-01"), "/etc/hostname") == file_on_disk(
         site.disk("golden"), "/etc/hostname"
     )
@@ -115,7 +118,7 @@ def test_a_reset_in_the_middle_boots_nothing_half_written_and_is_finished(site):
 def test_a_machine_without_a_grant_boots_its_own_disk(site):
     with site.running("serve"):
         site.rack.power_on("golden")
-        site.rack.wait_for_console("golden", r"golden login:", 300)
+        Console(site.rack.console_path("golden")).wait_for(r"golden login:", 300)
     console = site.rack.console_path("golden").read_text("utf-8", "replace")
     assert "deploy-os:" not in console
     site.rack.power_off("golden")

@@ -19,8 +19,9 @@ from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
 
+from builders.leases import InMemoryLeaseStore
+
 from providers.netboot.lease_table import LeaseTable
-from providers.netboot.leases import InMemoryLeaseStore
 from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer, Ports
 from tests.unit.netboot_world import RecordingAuthority

@@ -426,7 +426,7 @@ def test_without_ssh_keygen_here_the_keys_are_made_at_the_first_boot(
 
 def test_the_bundle_runs_without_anything_else_of_this_checkout(tmp_path: Path) -> None:
     bundle = collect_bundle()
-    assert not bundle.has("agent/imaging")
+    assert not any(name.startswith("agent/imaging") for name in bundle)
     install_agent(ImageTree(tmp_path), bundle, "/usr/bin/python3", CONFIG)
     assert runs_alone(tmp_path / "usr/lib/rackwright") == "0.1.0\n"
 

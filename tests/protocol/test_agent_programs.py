@@ -18,11 +18,9 @@ from agent.machine import LocalMachine
 from agent.retry import RetryPolicy
 from agent.service import credentials_for
 from agent.session import Session, SessionOptions, SessionResources
-from agent.steps.chunk_store import ChunkStore
 from agent.transport import KnownAuthority, Transport
 from agent.wire.step import Finish, InspectDisks
 from agent.wire.work import Work
-from agent.work_channel import WorkChannel
 from tests.protocol.agent_control_plane import FakeControlPlane
 
 pytestmark = pytest.mark.timeout(60)
@@ -142,8 +140,7 @@ def test_the_installed_agent_proves_its_system_and_restarts_it_when_told(
     transport = Transport(plane.url, KnownAuthority(credentials.authority), credentials)
     power = RecordedPower()
     resources = SessionResources(
-        channel=WorkChannel(transport),
-        chunks=ChunkStore(transport, QUICK),
+        transport=transport,
         machine=MACHINE,
         power=power,
         journal=Journal(tmp_path / "state/operation.json"),

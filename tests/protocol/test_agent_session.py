@@ -18,12 +18,10 @@ from agent.journal import Journal, JournalEntry
 from agent.machine import LocalMachine
 from agent.retry import RetryPolicy
 from agent.session import Session, SessionOptions, SessionResources
-from agent.steps.chunk_store import ChunkStore
 from agent.transport import PinnedServer, Transport
 from agent.wire.disk import DiskIdentity, DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
 from agent.wire.work import Work
-from agent.work_channel import WorkChannel
 from tests.protocol.agent_control_plane import FakeControlPlane
 from tests.unit.agent_sysfs import VIRTIO, add_disk, add_interface
 
@@ -122,8 +120,7 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     transport = Transport(plane.url, PinnedServer(plane.pin), credentials)
     power = RecordedPower()
     resources = SessionResources(
-        channel=WorkChannel(transport),
-        chunks=ChunkStore(transport, clock),
+        transport=transport,
         machine=machine,
         power=power,
         journal=Journal(state / "operation.json"),

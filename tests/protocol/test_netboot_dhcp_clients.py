@@ -12,10 +12,11 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from builders.leases import leases_of
 
+from agent.errors import TerminalError
 from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, DhcpOptions, MessageType
-from providers.netboot.errors import InterfaceError, PortTakenError
 from providers.netboot.server import Ports
 from tests.protocol.netboot_site import Namespace, Segment, must, run_program, segment, serving
 from tests.unit.netboot_world import (
@@ -182,7 +183,7 @@ def test_dhclient_gets_renews_and_gives_back_its_address(rack, boot_files, tmp_p
     with site_on(rack, boot_files, RecordingAuthority(), network()) as site:
         first = rack.machine.run("dhclient", "-1", "-v", *files, "nic0")
         assert "DHCPACK of 10.77.0.5" in first.stderr
-        (bound,) = site.leases.of_network("rack")
+        (bound,) = leases_of(site.leases, "rack")
         rack.machine.run("dhclient", "-x", *files, "nic0")
         again = rack.machine.run("dhclient", "-1", "-v", *files, "nic0")
         assert f"DHCPREQUEST for {bound.address}" in again.stderr  # INIT-REBOOT
@@ -259,7 +260,7 @@ def test_installed_systems_get_the_sites_addresses_undisturbed(rack, boot_files,
         dnsmasq(rack.other, tmp_path, RANGE),
     ):
         bound = udhcpc(rack.machine, tmp_path)
-        assert site.leases.of_network("rack") == []
+        assert leases_of(site.leases, "rack") == []
     assert bound["serverid"] == "10.77.0.2"
     assert "boot_file" not in bound
     assert authority.decided == []
@@ -365,7 +366,7 @@ def test_tshark_finds_nothing_wrong_with_what_we_send(rack, boot_files, tmp_path
 def test_a_port_that_dnsmasq_has_is_reported_with_its_process(rack, boot_files, tmp_path):
     with (
         dnsmasq(rack.server, tmp_path, RANGE),
-        pytest.raises(PortTakenError, match=r"port 67/udp .* is already taken by dnsmasq \(pid "),
+        pytest.raises(TerminalError, match=r"port 67/udp .* is already taken by dnsmasq \(pid "),
         site_on(rack, boot_files, RecordingAuthority(), network()),
     ):
         pass
@@ -373,7 +374,7 @@ def test_a_port_that_dnsmasq_has_is_reported_with_its_process(rack, boot_files, 
 
 def test_an_interface_that_does_not_exist_is_reported(rack, boot_files):
     with (
-        pytest.raises(InterfaceError, match=r"RW302: .* Check that interface rack9 exists"),
+        pytest.raises(TerminalError, match=r"RW302: .* Check that interface rack9 exists"),
         serving(
             boot_files,
             [network()],

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 from aiohttp import web
+from builders.leases import InMemoryLeaseStore
 
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_service import BootService
 from providers.netboot.http_routes import routes
 from providers.netboot.lease_table import LeaseTable
-from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.leases import Lease
 from providers.netboot.served_fleet import ServedFleet
 from tests.unit.netboot_world import MAC, NOW, OTHER_MAC, RecordingAuthority, grant, network
 

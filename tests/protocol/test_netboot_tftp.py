@@ -15,9 +15,9 @@ from threading import Event, Thread, current_thread
 
 import pytest
 
-from providers.netboot.errors import InterfaceError, PortTakenError
+from agent.errors import TerminalError
 from providers.netboot.server import Ports
-from providers.netboot.tftp_server import TftpServer, Transfer
+from providers.netboot.tftp_server import TftpServer
 from providers.netboot.unanswered import Unanswered
 from tests.protocol.netboot_site import RunningSite, run_program, serving
 from tests.unit.netboot_world import MAC, RecordingAuthority, grant, network
@@ -256,6 +256,25 @@ def test_a_file_that_is_replaced_is_whole_for_either_reader(site, boot_files):
         assert early.recvfrom(2000)[0] == b"\0\3\0\2"
 
 
+@pytest.mark.parametrize(
+    ("tail", "answer"),
+    [
+        (b"one-block\0octet\0tsize\0\0", b"\0\3\0\1"),
+        (b"one-block\0octet\0blksize\x00600\0\0\0\0", b"\0\6blksize\x00600\0"),
+        (b"one-block\0octet\0blksize\x00600", b"\0\6blksize\x00600\0"),
+        (b"one-block\xff\xff\0octet\0", b"\0\5\0\1one-block??: file not found\0"),
+        ("Büro\0octet\0".encode(), b"\0\5\0\1B?ro: file not found\0"),
+        (b"one-block", b"\0\5\0\4a request without a name or a mode\0"),
+    ],
+)
+def test_odd_requests_are_answered_at_once(site, tail, answer):
+    with closing(client()) as sock:
+        sock.sendto(b"\0\1" + tail, (LOCAL, site.ports.tftp))
+        packet, server = sock.recvfrom(2000)
+        assert packet.startswith(answer)
+        sock.sendto(b"\0\5\0\x08enough\0", server)
+
+
 def test_garbage_does_not_end_the_service(site):
     noise = random.Random(2)  # noqa: S311 (noise, no secret)
     with closing(client()) as sock:
@@ -308,7 +327,7 @@ def test_a_file_that_is_slow_to_open_holds_up_no_other_transfer(boot_files):
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda _: None, Unanswered())
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, lambda *_: None, Unanswered())
     server.start()
     try:
         with closing(client()) as sock, closing(client()) as other:
@@ -323,21 +342,25 @@ def test_a_file_that_is_slow_to_open_holds_up_no_other_transfer(boot_files):
 
 
 def test_stopping_breaks_off_transfers_and_frees_the_port(boot_files):
-    endings: list[Transfer] = []
+    endings: list[str] = []
 
     def open_file(name, _source):
         future: Future = Future()
         future.set_result((boot_files / name).open("rb"))
         return future
 
-    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, endings.append, Unanswered())
+    def ended(_source, detail):
+        endings.append(detail)
+
+    server = TftpServer("lo", IPv4Address(LOCAL), 0, open_file, ended, Unanswered())
     server.start()
     port = server.port
     with closing(client()) as sock:
         sock.sendto(request("vmlinuz"), (LOCAL, port))
         sock.recvfrom(2000)
         server.stop()
-    assert [transfer.ending for transfer in endings] == ["server stopped"]
+    assert len(endings) == 1
+    assert endings[0].startswith("vmlinuz server stopped: 512 bytes in ")
     with closing(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) as sock:
         sock.bind((LOCAL, port))
 
@@ -347,7 +370,7 @@ def test_a_taken_port_names_the_process(boot_files):
         port = holder.getsockname()[1]
         name = Path("/proc/self/comm").read_text().strip()
         with (
-            pytest.raises(PortTakenError) as caught,
+            pytest.raises(TerminalError) as caught,
             serving(boot_files, [], RecordingAuthority(), ports=Ports(0, 0, port)),
         ):
             pass
@@ -358,7 +381,7 @@ def test_a_taken_port_names_the_process(boot_files):
 
 def test_an_address_that_is_not_here_is_an_error_that_says_what_to_check(boot_files):
     with (
-        pytest.raises(InterfaceError) as caught,
+        pytest.raises(TerminalError) as caught,
         serving(boot_files, [], RecordingAuthority(), address="192.0.2.1"),
     ):
         pass
@@ -383,7 +406,7 @@ def opener(root: Path):
 
 def test_more_transfers_of_one_source_than_it_may_have_wait_their_turn(boot_files):
     server = TftpServer(
-        "lo", IPv4Address(LOCAL), 0, opener(boot_files), lambda _: None, Unanswered(), per_source=2
+        "lo", IPv4Address(LOCAL), 0, opener(boot_files), lambda *_: None, Unanswered(), per_source=2
     )
     server.start()
     try:
@@ -428,7 +451,7 @@ def open_file(name, source):
     return future
 
 server = TftpServer(
-    "lo", IPv4Address("127.0.0.1"), 0, open_file, lambda _: None, Unanswered(), per_source=1000
+    "lo", IPv4Address("127.0.0.1"), 0, open_file, lambda *_: None, Unanswered(), per_source=1000
 )
 server.start()
 resource.setrlimit(resource.RLIMIT_NOFILE, (40, 40))  # after it counted on many more

@@ -14,7 +14,7 @@ from agent.events import EventStream, report_unfinished
 from agent.journal import Journal, JournalEntry
 from agent.session import check_order
 from agent.steps.chunk_store import ChunkStore
-from agent.steps.restore import counts
+from agent.steps.run import counts
 from agent.transport import PinnedServer, Transport
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.disk import DiskIdentity, DiskSelector
@@ -222,7 +222,7 @@ def test_what_a_restore_counted_is_worded_for_events() -> None:
 
 
 def test_a_chunk_name_that_is_no_digest_never_becomes_a_path() -> None:
-    store = ChunkStore(Transport("https://127.0.0.1:1", PinnedServer("0" * 64)))
+    store = ChunkStore(Transport("https://127.0.0.1:1", PinnedServer("0" * 64)), Clock(), list)
     for name in ("../../etc/passwd", "", "A" * 64, "a" * 63):
         with pytest.raises(TerminalError) as caught:
             store.get(name)

@@ -6,7 +6,6 @@ import pytest
 from agent.errors import TerminalError
 from providers.deploy_os import base
 from providers.deploy_os.recipe import (
-    Additions,
     digest_of_folder,
     find_recipe,
     load_recipe,
@@ -32,7 +31,7 @@ def test_the_shipped_recipe_loads_and_its_lock_file_has_every_distribution() -> 
     recipe = load_recipe(find_recipe())
 
     assert recipe.kernel_arguments[:2] == ("console=tty0", "console=ttyS0,115200n8")
-    assert len(base.digest_of(recipe, None)) == 64
+    assert len(base.digest_of(recipe)) == 64
 
 
 def test_every_problem_of_a_recipe_is_named_at_once(tmp_path: Path) -> None:
@@ -58,17 +57,6 @@ def test_a_file_that_is_no_toml_is_refused_with_its_path(tmp_path: Path) -> None
     assert caught.value.cause.startswith(f"{tmp_path}/recipe.toml is not a Deploy-OS recipe: ")
 
 
-def test_additions_extend_the_recipe_and_change_its_digest() -> None:
-    recipe = load_recipe(find_recipe())
-
-    variant = recipe.with_additions(Additions(("xfsprogs",), ("drivers/scsi/lpfc/*",)))
-
-    assert variant.packages == (*recipe.packages, "xfsprogs")
-    assert variant.whole_packages == ("xfsprogs",)
-    assert variant.modules[-1] == "drivers/scsi/lpfc/*"
-    assert base.digest_of(variant, None) != base.digest_of(recipe, None)
-
-
 def test_the_base_does_not_depend_on_where_the_recipe_lies(tmp_path: Path) -> None:
     here = find_recipe()
     shutil.copytree(here, tmp_path / "recipe")
@@ -77,15 +65,7 @@ def test_the_base_does_not_depend_on_where_the_recipe_lies(tmp_path: Path) -> No
     moved = load_recipe(tmp_path / "recipe")
 
     assert moved.lock == tmp_path / "recipe" / "requirements.lock"
-    assert base.digest_of(moved, None) == base.digest_of(load_recipe(here), None)
-
-
-def test_a_mirror_is_part_of_the_base(tmp_path: Path) -> None:
-    recipe = load_recipe(find_recipe())
-    sources = tmp_path / "mirror.list"
-    sources.write_text("deb file:///srv/mirror bookworm main\n")
-
-    assert base.digest_of(recipe, sources) != base.digest_of(recipe, None)
+    assert base.digest_of(moved) == base.digest_of(load_recipe(here))
 
 
 def test_a_folders_digest_ignores_byte_code_and_sees_names_and_contents(tmp_path: Path) -> None:

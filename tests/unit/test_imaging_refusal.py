@@ -4,10 +4,9 @@ import pytest
 
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.occupancy import disk_ids, mounts_of, occupants, partition_node, swaps_on
-from agent.imaging.refusal import Needs, Seen, in_use, refuse_other_disk, refuse_target
+from agent.imaging.refusal import Seen, in_use, refuse_other_disk, refuse_target
 from agent.wire.disk import Disk, DiskIdentity
 
-NEEDS = Needs(size=200, sector_size=512)
 SEEN = Seen(size=200, sector_size=512, read_only=False)
 
 
@@ -53,13 +52,15 @@ def disk(**identity: object) -> Disk:
 )
 def test_an_unfit_target_is_refused_with_both_values(seen: Seen, text: str) -> None:
     with pytest.raises(RefusedDiskError) as caught:
-        refuse_target("/dev/vda", NEEDS, seen)
+        refuse_target("/dev/vda", seen, size=200, sector_size=512)
     assert str(caught.value) == text
 
 
 def test_a_fitting_target_is_not_refused() -> None:
-    refuse_target("/dev/vda", NEEDS, SEEN)
-    refuse_target("/dev/vda", NEEDS, Seen(size=999, sector_size=512, read_only=False))
+    refuse_target("/dev/vda", SEEN, size=200, sector_size=512)
+    refuse_target(
+        "/dev/vda", Seen(size=999, sector_size=512, read_only=False), size=200, sector_size=512
+    )
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import attrs
 import pytest
+from builders.drift import verify
 
 from agent.errors import TransientError
 from agent.imaging.boot_block import boot_extents
@@ -19,7 +20,6 @@ from agent.imaging.extent import Extent
 from agent.imaging.fit import Fit, fit
 from agent.imaging.manifest import Manifest
 from agent.imaging.restore import RestoreResult, restore
-from agent.imaging.verify import verify
 from tests.unit.imaging_images import (
     MIB,
     MemoryStore,
@@ -66,7 +66,7 @@ def test_a_blank_disk_gets_the_used_blocks_and_a_second_restore_writes_nothing(
     assert used_bytes(target, manifest) == used_bytes(captured, manifest)
     assert first.chunks_total == first.chunks_written == len(store.gets) == 6
     assert first.bytes_fetched == sum(len(store.frames[digest]) for digest in store.gets)
-    assert verify(manifest, str(target), ignore) == []
+    assert verify(manifest, str(target)) == []
     store.gets.clear()
     second = run(manifest, target, store)
     assert (second.chunks_written, second.bytes_written, second.bytes_fetched) == (0, 0, 0)
@@ -98,12 +98,12 @@ def test_only_what_differs_is_fetched(
         file.write(b"drift")
         file.seek(3 * MIB)
         file.write(b"an unused byte is no drift")
-    drifted = verify(manifest, str(target), ignore)
+    drifted = verify(manifest, str(target))
     assert [chunk.span.offset for chunk in drifted] == [4 * MIB]
     result = run(manifest, target, store)
     assert result.chunks_written == 1
     assert store.gets == [drifted[0].digest]
-    assert verify(manifest, str(target), ignore) == []
+    assert verify(manifest, str(target)) == []
 
 
 @pytest.mark.parametrize("grown", [512, 20 * 512, MIB, 5 * MIB])
@@ -115,7 +115,7 @@ def test_on_a_larger_disk_only_the_table_differs_and_the_rest_is_untouched(
     target = random_file(tmp_path / "target", size)
     before = target.read_bytes()
     assert run(manifest, target, store).table_moved
-    assert verify(manifest, str(target), ignore) == []
+    assert verify(manifest, str(target)) == []
     after, image_bytes = target.read_bytes(), captured.read_bytes()
     backup = size - 33 * 512
     for extent in manifest.used:
@@ -138,9 +138,9 @@ def test_a_damaged_moved_table_is_drift_and_gets_repaired(
         with target.open("r+b") as file:
             file.seek(offset)
             file.write(b"XX")
-        assert len(verify(manifest, str(target), ignore)) == 1
+        assert len(verify(manifest, str(target))) == 1
         run(manifest, target, store)
-        assert verify(manifest, str(target), ignore) == []
+        assert verify(manifest, str(target)) == []
 
 
 class Cut(Exception):  # noqa: N818 - stands for a machine that loses power
@@ -222,7 +222,7 @@ def test_a_cut_at_any_write_leaves_an_unbootable_disk_and_the_next_one_finishes(
             written[1] = 10**9
             run(manifest, target, store)
             written[1] = limit + 1
-        assert verify(manifest, str(target), ignore) == []
+        assert verify(manifest, str(target)) == []
     assert written[1] >= 5
 
 

@@ -164,9 +164,10 @@ def test_garbage_raises_one_error_type(data: bytes, protective: bool, header: bo
 def test_a_moved_header_is_valid_in_its_new_place(gpt_disk: bytearray) -> None:
     header = gpt.parse_header(bytes(gpt_disk[512:1024]), 1)
     moved = header.moved(position=999, alternate=1, last_usable=900, entries=967)
-    again = gpt.parse_header(moved.raw, 999)
-    assert again == moved
-    assert (again.first_usable, again.entries_crc) == (header.first_usable, header.entries_crc)
+    again = gpt.parse_header(moved, 999)
+    assert (again.position, again.alternate, again.entries) == (999, 1, 967)
+    assert struct.unpack_from("<QQ", moved, 40) == (34, 900)
+    assert again.entries_crc == header.entries_crc
 
 
 def test_the_protective_mbr_covers_the_larger_disk_and_keeps_its_code(

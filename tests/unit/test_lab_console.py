@@ -1,12 +1,11 @@
 import threading
 
 import pytest
+from builders.lab_console import Console, plain_text
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.errors import CodedError
 from providers.lab import console
-from providers.lab.console import Console, plain_text
 
 # Captured from SeaBIOS, GRUB and systemd.
 PAINTED = (
@@ -38,40 +37,36 @@ def test_garbage_is_shown_somehow(data):
 
 def test_what_is_there_is_found_at_once(tmp_path):
     (tmp_path / "console.log").write_bytes(PAINTED)
-    match = Console("node-01", tmp_path / "console.log").wait_for(r"Started (\S+) -", AT_ONCE)
-    assert (match.text, match.groups) == ("Started ssh.service -", ("ssh.service",))
+    match = Console(tmp_path / "console.log").wait_for(r"Started (\S+) -", AT_ONCE)
+    assert (match[0], match[1]) == ("Started ssh.service -", "ssh.service")
 
 
 def test_the_same_text_is_not_found_twice(tmp_path):
     (tmp_path / "console.log").write_bytes(b"login: \nlogin: \n")
-    reader = Console("node-01", tmp_path / "console.log")
+    reader = Console(tmp_path / "console.log")
     reader.wait_for("login:", AT_ONCE)
     reader.wait_for("login:", AT_ONCE)
-    with pytest.raises(CodedError):
+    with pytest.raises(AssertionError):
         reader.wait_for("login:", AT_ONCE)
 
 
 def test_lines_are_anchored(tmp_path):
     (tmp_path / "console.log").write_bytes(b"one two\r\nthree\r\n")
-    reader = Console("node-01", tmp_path / "console.log")
-    assert reader.wait_for("^three$", AT_ONCE).text == "three"
+    reader = Console(tmp_path / "console.log")
+    assert reader.wait_for("^three$", AT_ONCE)[0] == "three"
 
 
 def test_silence_is_reported_with_the_last_lines(tmp_path):
     lines = "".join(f"line {number}\n" for number in range(100))
     (tmp_path / "console.log").write_text(lines)
-    with pytest.raises(CodedError) as caught:
-        Console("node-01", tmp_path / "console.log").wait_for("login:", AT_ONCE)
-    listing = "".join(f"\n  line {number}" for number in range(85, 100))
-    assert str(caught.value) == (
-        "RW812: node-01: the console did not show 'login:' within 0 s. "
-        f"Look at what it showed last:{listing}."
-    )
+    with pytest.raises(AssertionError, match=r"no 'login:' within 0 s on .*:\nline 85\n") as caught:
+        Console(tmp_path / "console.log").wait_for("login:", AT_ONCE)
+    assert str(caught.value).endswith("line 98\nline 99")
 
 
 def test_a_machine_that_never_ran_showed_nothing(tmp_path):
-    with pytest.raises(CodedError, match=r"showed last:\n  \(nothing\)\.$"):
-        Console("node-01", tmp_path / "console.log").wait_for("login:", AT_ONCE)
+    with pytest.raises(AssertionError, match=r"no 'login:' within 0 s on .*:\n$"):
+        Console(tmp_path / "console.log").wait_for("login:", AT_ONCE)
 
 
 @pytest.fixture
@@ -107,18 +102,18 @@ def power_cycle(path):
 
 
 def test_what_comes_later_is_waited_for(tmp_path, writer):
-    reader = Console("node-01", tmp_path / "console.log")
+    reader = Console(tmp_path / "console.log")
     writer(append(b"log"), append(b"in:"))
-    assert reader.wait_for("login:", SOON).text == "login:"
+    assert reader.wait_for("login:", SOON)[0] == "login:"
 
 
 def test_a_power_cycle_starts_the_console_anew(tmp_path, writer):
     path = tmp_path / "console.log"
     path.write_bytes(b"first login:")
-    reader = Console("node-01", path)
+    reader = Console(path)
     reader.wait_for("login:", AT_ONCE)
     writer(power_cycle, append(b"second login:"))
-    assert reader.wait_for(r"^\w+ login:", SOON).text == "second login:"
+    assert reader.wait_for(r"^\w+ login:", SOON)[0] == "second login:"
 
 
 def test_following_goes_on_over_a_power_cycle(tmp_path, writer):
@@ -130,11 +125,3 @@ def test_following_goes_on_over_a_power_cycle(tmp_path, writer):
     assert next(output) == b" more"
     writer(power_cycle, append(b"second"))
     assert next(output) == b"second"
-
-
-def test_the_tail_of_a_long_console_is_its_end(tmp_path):
-    path = tmp_path / "console.log"
-    path.write_bytes(b"x" * 100_000 + b"\nlast line\n")
-    assert console.tail(path).endswith("\nlast line\n")
-    assert len(console.tail(path)) < 20_000
-    assert console.tail(tmp_path / "none.log") == ""

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.errors import TerminalError
 from providers.netboot.boot_files import BootFiles, parse_metadata
-from providers.netboot.errors import BootFilesError
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_the_builds_kernel_arguments_are_read_anew_each_time(files):
 )
 def test_damaged_metadata_is_an_error_that_says_what_to_do(files, text, cause):
     (files.root / "deploy-os.json").write_text(text)
-    with pytest.raises(BootFilesError) as caught:
+    with pytest.raises(TerminalError) as caught:
         files.kernel_arguments()
     assert caught.value.code == "RW304"
     assert cause in caught.value.cause
@@ -121,7 +121,7 @@ def test_damaged_metadata_is_an_error_that_says_what_to_do(files, text, cause):
 
 
 def test_absent_metadata_is_the_same_error(files):
-    with pytest.raises(BootFilesError, match=r"RW304: .*deploy-os\.json cannot be used"):
+    with pytest.raises(TerminalError, match=r"RW304: .*deploy-os\.json cannot be used"):
         files.kernel_arguments()
 
 

@@ -7,6 +7,7 @@ from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
+from builders.leases import InMemoryLeaseStore, leases_of
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -25,10 +26,10 @@ from providers.netboot.decision import (
     LocalDisk,
 )
 from providers.netboot.dhcp_codec import decode, encode
-from providers.netboot.dhcp_message import DhcpMessage, MessageType
+from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, DhcpOptions, MessageType
 from providers.netboot.dhcp_service import DhcpService
 from providers.netboot.lease_table import LeaseTable
-from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.leases import Lease
 from providers.netboot.served_fleet import ServedFleet
 from providers.netboot.unanswered import Silence, Unanswered
 from tests.unit.netboot_world import (
@@ -324,6 +325,101 @@ def test_a_relayed_machine_is_served_from_its_own_network(site):
     assert "through relay 10.88.0.1" in world.authority.decided[0].detail
 
 
+# --- clients of routed networks ----------------------------------------------------------
+
+FAR = network(name="far", subnet="10.88.0.0/24", pool=("10.88.0.50", "10.88.0.59"))
+FAR_ADDRESS = IPv4Address("10.88.0.50")
+
+
+@pytest.fixture
+def routed(site):
+    """Return a site with the network of our interface and one behind a router."""
+
+    def build(far=FAR, **more):
+        world = site(**more)
+        world.fleet = ServedFleet([world.net, far])
+        world.leases.serve(world.fleet, SERVER)
+        return world
+
+    return build
+
+
+def asks(kind, *, mac=MAC, ciaddr=UNSPECIFIED, giaddr=UNSPECIFIED, **options):
+    """Return a packet of a system that runs."""
+    known = DhcpOptions(**options)
+    return encode(
+        DhcpMessage(
+            op=1, message_type=kind, xid=7, chaddr=mac, ciaddr=ciaddr, giaddr=giaddr, options=known
+        )
+    )
+
+
+def test_a_renewal_from_a_routed_network_is_granted_there(routed):
+    world = routed()
+    datagram = world.dhcp.receive(asks(MessageType.REQUEST, ciaddr=FAR_ADDRESS), "10.88.0.50")
+    reply = decode(datagram.payload)
+    assert (datagram.address, datagram.port) == ("10.88.0.50", 68)
+    assert (reply.message_type, reply.yiaddr) == (MessageType.ACK, FAR_ADDRESS)
+    assert reply.options.routers == (FAR.gateway,)
+
+
+def test_a_routed_client_is_refused_where_it_is(routed):
+    world = routed()
+    world.leases.put(
+        Lease("far", FAR_ADDRESS, OTHER_MAC, "bound", NOW + timedelta(hours=1)),
+    )
+    datagram = world.dhcp.receive(asks(MessageType.REQUEST, ciaddr=FAR_ADDRESS), "10.88.0.50")
+    assert decode(datagram.payload).message_type is MessageType.NAK
+    assert (datagram.address, datagram.port) == ("10.88.0.50", 68)
+
+
+def test_a_routed_client_that_informs_gets_its_own_networks_options(routed):
+    world = routed()
+    datagram = world.dhcp.receive(asks(MessageType.INFORM, ciaddr=FAR_ADDRESS), "10.88.0.50")
+    reply = decode(datagram.payload)
+    assert (datagram.address, reply.message_type) == ("10.88.0.50", MessageType.ACK)
+    assert reply.options.routers == (FAR.gateway,)
+
+
+def test_firmware_of_a_routed_proxy_network_is_answered_on_4011(routed):
+    far = network("proxy", name="far", subnet="10.88.0.0/24", pool=None)
+    world = routed(far, grants=[grant()])
+    asked = encode(replace(captured(OVMF_ASKS_4011), ciaddr=FAR_ADDRESS))
+    datagram = world.dhcp.receive_proxy(asked, "10.88.0.50", 4011)
+    assert (datagram.address, datagram.port) == ("10.88.0.50", 4011)
+    assert decode(datagram.payload).file == "snponly.efi"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"relay_agent": b"\x01\x02ab\x05\x04" + IPv4Address("10.88.0.0").packed},
+        {"subnet_selection": IPv4Address("10.88.0.0")},
+    ],
+    ids=["RFC 3527", "RFC 3011"],
+)
+def test_what_names_the_clients_network_goes_before_the_relays_address(routed, options):
+    world = routed()
+    packet = asks(MessageType.DISCOVER, giaddr=IPv4Address("10.77.0.9"), **options)
+    reply = decode(world.dhcp.receive(packet, "10.77.0.9").payload)
+    assert reply.yiaddr in FAR.subnet
+    assert reply.options.relay_agent == options.get("relay_agent", b"")
+    assert reply.options.subnet_selection == options.get("subnet_selection")
+
+
+@pytest.mark.parametrize("raw", [b"\5", b"\5\4\x0a", b"\5\3\x0a\x58\0", b"\1\xff\5\4\x0a\x58\0\0"])
+def test_a_damaged_relay_option_names_no_network(routed, raw):
+    packet = asks(MessageType.DISCOVER, giaddr=IPv4Address("10.88.0.1"), relay_agent=raw)
+    assert decode(routed().dhcp.receive(packet, "10.88.0.1").payload).yiaddr in FAR.subnet
+
+
+def test_a_client_of_an_unknown_routed_network_is_not_refused_on_our_wire(routed):
+    world = routed()
+    packet = asks(MessageType.REQUEST, ciaddr=IPv4Address("10.99.0.7"))
+    assert world.dhcp.receive(packet, "10.99.0.7") is None
+    assert world.unanswered.counts[Silence.NO_NETWORK] == 1
+
+
 def test_missing_boot_files_are_reported_and_the_machine_boots_its_disk(site):
     world = site(grants=[grant()], files=("shimx64.efi",))
     assert world.hears(OVMF_DISCOVER).file == ""
@@ -388,7 +484,7 @@ def test_beside_another_dhcp_server_edk2_is_led_over_port_4011(site):
     assert (datagram.address, datagram.port) == ("10.77.0.111", 4011)
     assert decode(datagram.payload).file == "snponly.efi"
     assert [request.route for request in world.authority.decided] == ["proxy-dhcp"] * 2
-    assert world.leases.of_network("rack") == []
+    assert leases_of(world.leases, "rack") == []
 
 
 def test_on_4011_bios_is_answered_too(site):

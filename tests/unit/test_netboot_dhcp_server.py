@@ -5,6 +5,7 @@ from datetime import timedelta
 from ipaddress import IPv4Address
 
 import pytest
+from builders.leases import InMemoryLeaseStore
 
 from providers.netboot.address_choice import ServerContext
 from providers.netboot.boot_policy import BootData
@@ -18,7 +19,7 @@ from providers.netboot.dhcp_message import (
 from providers.netboot.dhcp_reply import destination
 from providers.netboot.dhcp_server_policy import OFFER_LIFETIME, QUARANTINE, Outcome, answer
 from providers.netboot.lease_table import LeaseTable
-from providers.netboot.leases import InMemoryLeaseStore, Lease
+from providers.netboot.leases import Lease
 from providers.netboot.served_fleet import Reservations, ServedFleet
 from tests.unit.netboot_world import (
     IPXE_BIOS_DISCOVER,

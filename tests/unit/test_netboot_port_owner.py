@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from agent.errors import TerminalError
 from providers.netboot import port_owner
-from providers.netboot.errors import InterfaceError, PortTakenError
-from providers.netboot.port_owner import PortOwner, bind_error, socket_inodes
+from providers.netboot.port_owner import bind_error, socket_inodes
 
 ANY = IPv4Address(0)
 LOCAL = IPv4Address("127.0.0.1")
@@ -66,15 +66,15 @@ def proc(tmp_path: Path) -> Path:
 
 
 def test_the_process_is_named_by_its_open_sockets(proc):
-    assert port_owner.port_owner("udp", ANY, 67, proc) == PortOwner("dnsmasq", 812)
+    assert port_owner.port_owner("udp", ANY, 67, proc) == "dnsmasq (pid 812)"
     assert port_owner.port_owner("udp", LOCAL, 69, proc) is None
     assert port_owner.port_owner("tcp", LOCAL, 8080, proc) is None
 
 
 def test_a_taken_port_says_who_has_it(monkeypatch):
-    monkeypatch.setattr(port_owner, "port_owner", lambda *_: PortOwner("dnsmasq", 812))
+    monkeypatch.setattr(port_owner, "port_owner", lambda *_: "dnsmasq (pid 812)")
     error = bind_error(OSError(errno.EADDRINUSE, "in use"), "udp", ANY, 67, "eth0")
-    assert isinstance(error, PortTakenError)
+    assert isinstance(error, TerminalError)
     assert str(error) == (
         "RW301: port 67/udp on 0.0.0.0 is already taken by dnsmasq (pid 812). "
         "Stop that service, or let it not use this interface."
@@ -110,5 +110,5 @@ def test_a_taken_port_whose_process_cannot_be_seen(monkeypatch):
 )
 def test_other_reasons_say_what_to_check(number, text):
     error = bind_error(OSError(number, "x"), "udp", LOCAL, 69, "eth0")
-    assert isinstance(error, InterfaceError)
+    assert isinstance(error, TerminalError)
     assert str(error) == text

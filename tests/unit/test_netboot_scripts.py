@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.errors import TerminalError
 from providers.netboot.boot_script import (
     GRUB_CONFIG,
     GRUB_LOCAL_DISK,
@@ -15,7 +16,6 @@ from providers.netboot.boot_script import (
     kernel_command_line,
     parse_mac,
 )
-from providers.netboot.errors import BootScriptError
 from tests.unit.netboot_world import CREDENTIALS, MAC
 
 HTTP = "http://10.77.0.1:8080"
@@ -100,7 +100,7 @@ def test_the_scripts_for_the_local_disk():
     ],
 )
 def test_a_kernel_argument_that_a_boot_loader_could_read_as_code_is_refused(extra):
-    with pytest.raises(BootScriptError) as caught:
+    with pytest.raises(TerminalError) as caught:
         kernel_command_line(CREDENTIALS, MAC, [extra])
     assert caught.value.code == "RW305"
     assert repr(extra) in caught.value.cause
@@ -108,7 +108,7 @@ def test_a_kernel_argument_that_a_boot_loader_could_read_as_code_is_refused(extr
 
 @pytest.mark.parametrize("extra", ["rackwright.token=x", "initrd=other", "BOOTIF=01-00"])
 def test_a_kernel_argument_that_is_set_per_machine_cannot_be_set_by_the_build(extra):
-    with pytest.raises(BootScriptError) as caught:
+    with pytest.raises(TerminalError) as caught:
         kernel_command_line(CREDENTIALS, MAC, [extra])
     assert str(caught.value) == (
         f"RW305: the kernel argument {extra!r} would stand against one that is set per machine. "
@@ -128,13 +128,13 @@ def test_a_kernel_argument_that_is_set_per_machine_cannot_be_set_by_the_build(ex
     ],
 )
 def test_credentials_that_are_not_what_they_should_be_are_refused(credentials):
-    with pytest.raises(BootScriptError):
+    with pytest.raises(TerminalError):
         kernel_command_line(credentials, MAC, [])
 
 
 def test_a_refused_token_does_not_stand_in_the_message():
     wrong = "t0ken with a blank in it"
-    with pytest.raises(BootScriptError) as caught:
+    with pytest.raises(TerminalError) as caught:
         kernel_command_line(replace(CREDENTIALS, token=wrong), MAC, [])
     assert wrong not in str(caught.value)
     assert "the token with 24 characters" in str(caught.value)
@@ -142,7 +142,7 @@ def test_a_refused_token_does_not_stand_in_the_message():
 
 @pytest.mark.parametrize("http", ["http://10.77.0.1/${x}", "http://a b", "10.77.0.1"])
 def test_an_http_address_that_could_be_code_is_refused(http):
-    with pytest.raises(BootScriptError):
+    with pytest.raises(TerminalError):
         ipxe_script(LINE, http)
 
 
@@ -150,7 +150,7 @@ def test_an_http_address_that_could_be_code_is_refused(http):
 def test_whatever_the_build_asks_for_the_command_line_is_words_of_safe_characters(extra):
     try:
         line = kernel_command_line(CREDENTIALS, MAC, extra)
-    except BootScriptError:
+    except TerminalError:
         return
     assert re.fullmatch(r"[A-Za-z0-9._,:=/@+ -]+", line)
     assert len(line.split(" ")) == 6 + len(extra)

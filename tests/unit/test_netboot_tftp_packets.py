@@ -28,11 +28,6 @@ def test_uploads_are_told_from_downloads():
     [
         b"",
         b"\0",
-        b"\0\1",
-        b"\0\1x",
-        b"\0\1x\0octet",
-        b"\0\1x\0octet\0blksize\0",
-        b"\0\1\xff\0octet\0",
         b"\0\3\0\1data",
         b"\0\4\0\1",
         b"\0\x09x\0octet\0",
@@ -40,6 +35,35 @@ def test_uploads_are_told_from_downloads():
 )
 def test_what_is_no_request_is_none(packet):
     assert parse_request(packet) is None
+
+
+@pytest.mark.parametrize(
+    ("packet", "name", "options"),
+    [
+        # shim appends what follows its own path in the buffer: bytes beyond ASCII, or 0xFF.
+        (b"\0\1grubx64.efi\xff\xff\0octet\0", "grubx64.efi\udcff\udcff", ()),
+        ("\0\1Büro/カーネル\0octet\0".encode(), "Büro/カーネル", ()),
+        (b"\0\1x\0octet\0tsize\0\0", "x", (("tsize", ""),)),
+        (b"\0\1x\0octet\0blksize\x001468\0\0\0\0\0", "x", (("blksize", "1468"),)),
+        (b"\0\1x\0octet\0blksize\x001468", "x", (("blksize", "1468"),)),
+        (b"\0\1x\0octet\0blksize\0", "x", (("blksize", ""),)),
+        (b"\0\1x\0octet\0blksize", "x", (("blksize", ""),)),
+        (b"\0\1x\0OCTET", "x", ()),
+        (b"\0\1x\0octet\0" + b"\xfe\0\xff\0", "x", (("þ", "ÿ"),)),
+    ],
+)
+def test_odd_read_requests_are_read_as_far_as_they_go(packet, name, options):
+    assert parse_request(packet) == ReadRequest(name, "octet", options)
+
+
+@pytest.mark.parametrize("packet", [b"\0\1", b"\0\1x", b"\0\1x\0", b"\0\1\0octet\0"])
+def test_a_read_request_without_name_or_mode_is_illegal(packet):
+    assert parse_request(packet) == "illegal"
+
+
+@given(st.binary(max_size=600))
+def test_no_read_request_is_left_without_an_answer(rest):
+    assert parse_request(b"\0\1" + rest) is not None
 
 
 @given(st.binary(max_size=200) | st.binary(max_size=200).map(lambda raw: b"\0\1" + raw))

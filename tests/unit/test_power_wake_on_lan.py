@@ -1,5 +1,7 @@
 import re
+import socket
 from ipaddress import IPv4Address
+from typing import ClassVar
 
 import pytest
 from hypothesis import given
@@ -7,10 +9,9 @@ from hypothesis import strategies as st
 
 from agent.errors import CodedError
 from providers.power import wake_on_lan
-from providers.power.wake_on_lan import WakeOnLan, magic_packet, parse_magic_packet
+from providers.power.wake_on_lan import magic_packet, parse_magic_packet
 
 MAC = "52:54:00:77:00:10"
-BROADCAST = IPv4Address("10.77.0.255")
 # A frame of etherwake(8) on the wire: destination, source, ethertype 0842, packet.
 ETHERWAKE = bytes.fromhex("5254007700100200000000010842") + magic_packet(MAC)
 
@@ -66,42 +67,25 @@ def test_garbage_wakes_nobody_by_a_crash(frame):
     assert found is None or magic_packet(found) in frame
 
 
-class Wire:
-    def __init__(self):
-        self.packets = []
+class RecordingSocket(socket.socket):
+    sent: ClassVar[list[tuple[bytes, tuple[str, int]]]] = []
 
-    def send(self, payload, broadcast, interface):
-        self.packets.append((payload, broadcast, interface))
+    def sendto(self, packet, address):
+        self.sent.append((packet, address))
 
 
-def test_every_nic_of_the_machine_is_called():
-    wire = Wire()
+def test_every_nic_of_the_machine_is_called_three_times(monkeypatch):
+    monkeypatch.setattr(socket, "socket", RecordingSocket)
     macs = (MAC, "52:54:00:77:00:11")
-    WakeOnLan("node-01", macs, BROADCAST, "rack0", wire.send).power_on()
-    assert wire.packets == [(magic_packet(mac), BROADCAST, "rack0") for mac in macs]
-
-
-def test_it_refuses_to_switch_off():
-    with pytest.raises(CodedError) as caught:
-        WakeOnLan("node-01", (MAC,), BROADCAST).power_off()
-    assert str(caught.value) == (
-        "RW602: node-01: the power driver wake-on-lan cannot switch off a machine. "
-        "Switch it off from its operating system or by hand."
-    )
-
-
-def test_it_refuses_to_reset():
-    with pytest.raises(CodedError, match=r"RW602: node-01: .* cannot reset a machine\. Restart"):
-        WakeOnLan("node-01", (MAC,), BROADCAST).reset()
-
-
-def test_it_knows_nothing_of_the_machines_power():
-    assert WakeOnLan("node-01", (MAC,), BROADCAST).query() == "unknown"
+    wake_on_lan.power_on(macs, IPv4Address("10.77.0.255"))
+    assert RecordingSocket.sent == [
+        (magic_packet(mac), ("10.77.0.255", 9)) for mac in macs for _ in range(3)
+    ]
 
 
 def test_a_network_that_refuses_the_packet_is_worth_another_try():
     with pytest.raises(CodedError) as caught:
-        wake_on_lan.send(MAC, IPv4Address("127.0.0.1"), "no-such-device")
+        wake_on_lan.power_on([MAC], IPv4Address("127.0.0.1"), "no-such-device")
     assert type(caught.value).__name__ == "TransientError"
     assert re.fullmatch(
         r"RW603: the magic packet to 127\.0\.0\.1 by no-such-device could not be sent: .+\. "

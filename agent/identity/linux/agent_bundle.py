@@ -4,8 +4,6 @@ import importlib.util
 from collections.abc import Iterator
 from pathlib import Path
 
-from attrs import frozen
-
 from agent.config import AgentConfig
 from agent.errors import TerminalError
 from agent.identity.linux.image_tree import ImageTree
@@ -21,25 +19,18 @@ _OPTIONAL = ("exceptiongroup",)
 _LEFT_OUT = ("agent/imaging/",)  # needs compiled packages, and has no use in a running system
 
 
-@frozen
-class AgentBundle:
-    """The files to install: path below the library directory, and where it is now."""
-
-    files: tuple[tuple[str, Path], ...]
-
-    def has(self, package: str) -> bool:
-        """Return whether a top-level package or module is in the bundle."""
-        return any(name.split("/")[0] in (package, f"{package}.py") for name, _ in self.files)
+Bundle = dict[str, Path]
+"""The files to install: path below the library directory, and where it is now."""
 
 
-def collect_bundle() -> AgentBundle:
+def collect_bundle() -> Bundle:
     """Return the running agent and the pure-Python packages that it needs.
 
     TerminalError RW469 where one of them cannot be found as files.
     """
-    files: list[tuple[str, Path]] = []
+    bundle: Bundle = {}
     for package in (*_PACKAGES, *_OPTIONAL):
-        found = list(_package_files(package))
+        found = dict(_package_files(package))
         if not found and package in _PACKAGES:
             raise TerminalError(
                 "RW469",
@@ -47,9 +38,8 @@ def collect_bundle() -> AgentBundle:
                 "so the agent cannot be installed",
                 "Build the Deploy-OS with the sources of its Python packages",
             )
-        files += found
-    kept = [pair for pair in files if not pair[0].startswith(_LEFT_OUT)]
-    return AgentBundle(tuple(kept))
+        bundle |= found
+    return {name: path for name, path in bundle.items() if not name.startswith(_LEFT_OUT)}
 
 
 def _package_files(package: str) -> Iterator[tuple[str, Path]]:
@@ -99,10 +89,10 @@ WantedBy=multi-user.target
 """
 
 
-def install_agent(tree: ImageTree, bundle: AgentBundle, python: str, config: AgentConfig) -> None:
+def install_agent(tree: ImageTree, bundle: Bundle, python: str, config: AgentConfig) -> None:
     """Install the agent in place of any that the image had, enabled for the next boot."""
     tree.remove_tree(LIBRARY)
-    for name, source in bundle.files:
+    for name, source in bundle.items():
         tree.write(f"{LIBRARY}/{name}", source.read_bytes())
     tree.write(CONFIG, encode(config) + b"\n", 0o600)
     tree.write(_UNIT_PATH, unit_text(python).encode())

@@ -11,7 +11,7 @@ from pathlib import Path
 from attrs import frozen
 
 from agent.config import AgentConfig
-from agent.identity.linux.agent_bundle import AgentBundle, collect_bundle, install_agent
+from agent.identity.linux.agent_bundle import Bundle, collect_bundle, install_agent
 from agent.identity.linux.image_tree import ImageTree
 from agent.identity.linux.network.render import render
 from agent.identity.linux.network.replaced import ATTIC, replaced_files
@@ -73,7 +73,9 @@ def apply_identity(
     bundle = collect_bundle()
     place = find_root(sysfs, disk)
     with root_tree(sysfs, disk, place, write=False) as tree:
-        target = examine_target(tree, bundle_has_exceptiongroup=bundle.has("exceptiongroup"))
+        target = examine_target(
+            tree, bundle_has_exceptiongroup="exceptiongroup/__init__.py" in bundle
+        )
         replaced_files(tree, target.network)
     progress(0, 0)  # raises where the operation was taken over meanwhile
     with root_tree(sysfs, disk, place, write=True) as tree:
@@ -88,7 +90,7 @@ def apply_identity(
 
 
 def change_tree(
-    tree: ImageTree, target: TargetSystem, new: NewIdentity, bundle: AgentBundle
+    tree: ImageTree, target: TargetSystem, new: NewIdentity, bundle: Bundle
 ) -> tuple[str, ...]:
     """Change the mounted system; return the fingerprints of its SSH host keys."""
     remove_residue(tree)

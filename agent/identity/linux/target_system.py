@@ -26,7 +26,6 @@ class TargetSystem:
 
     python: str
     """Path of the interpreter that runs the agent there."""
-    python_minor: int
     network: NetworkStack
     has_sshd: bool
     has_cloud_init: bool
@@ -40,7 +39,7 @@ def examine_target(tree: ImageTree, *, bundle_has_exceptiongroup: bool) -> Targe
     3.10, is among the packages that will be installed.
     """
     oldest = OLDEST_PYTHON if bundle_has_exceptiongroup else OLDEST_PYTHON + 1
-    python, minor, missing = _find_python(tree, oldest)
+    python, missing = _find_python(tree, oldest)
     network = detect_network(tree)
     if not find_program(tree, "openssl"):
         missing.append("the command openssl")
@@ -59,7 +58,6 @@ def examine_target(tree: ImageTree, *, bundle_has_exceptiongroup: bool) -> Targe
         )
     return TargetSystem(
         python=python,
-        python_minor=minor,
         network=network,
         has_sshd=bool(find_program(tree, "sshd")),
         has_cloud_init=tree.exists("/etc/cloud/cloud.cfg"),
@@ -73,8 +71,8 @@ def find_program(tree: ImageTree, name: str) -> str:
     return next((path for path in paths if tree.exists(path)), "")
 
 
-def _find_python(tree: ImageTree, oldest: int) -> tuple[str, int, list[str]]:
-    """Return interpreter, minor version, and what is missing.
+def _find_python(tree: ImageTree, oldest: int) -> tuple[str, list[str]]:
+    """Return the interpreter and what is missing.
 
     ``/usr/bin/python3`` is preferred: it survives the system's own upgrades.
     """
@@ -86,10 +84,10 @@ def _find_python(tree: ImageTree, oldest: int) -> tuple[str, int, list[str]]:
             continue
         minor = _minor(tree.target(path))
         if minor >= oldest:
-            return path, minor, _missing_modules(tree, minor)
+            return path, _missing_modules(tree, minor)
         versions.append(f"3.{minor}" if minor else f"{path} of unknown version")
     have = f" (it has {', '.join(dict.fromkeys(versions))})" if versions else ""
-    return "", 0, [f"python3 of version 3.{oldest} or newer{have}"]
+    return "", [f"python3 of version 3.{oldest} or newer{have}"]
 
 
 def _minor(path: str) -> int:

@@ -8,8 +8,9 @@ import configparser
 import re
 
 from agent.identity.linux.image_tree import ImageTree
-from agent.identity.linux.network import detect, ifupdown
+from agent.identity.linux.network import detect
 from agent.identity.linux.network.detect import NetworkStack
+from agent.identity.linux.network.render import INTERFACES
 
 ATTIC = "/etc/rackwright/replaced"
 
@@ -30,7 +31,7 @@ def replaced_files(tree: ImageTree, stack: NetworkStack) -> list[str]:
     if stack.kind == detect.NETWORK_MANAGER:
         return found + _wired_profiles(tree) + _interface_scripts(tree)
     if stack.kind == detect.IFUPDOWN:
-        main = [ifupdown.MAIN] if tree.exists(ifupdown.MAIN) else []
+        main = [INTERFACES] if tree.exists(INTERFACES) else []
         return found + main + _names(tree, "/etc/network/interfaces.d", "*")
     return found + _names(tree, "/etc/systemd/network", "*.network")
 

@@ -7,8 +7,15 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from providers.deploy_os.cpio import Entry, archive, character_device, directory, entries_below
-from providers.deploy_os.initramfs import join_images, write_image
+from providers.deploy_os.initramfs import (
+    Entry,
+    archive,
+    character_device,
+    directory,
+    entries_below,
+    join_images,
+    write_image,
+)
 
 
 def fill(root: Path) -> None:
