@@ -200,9 +200,14 @@ class Project:
         return self.decision
 
     def accept(self, actor: str, now: datetime) -> None:
-        """Remember that the revision is acted on."""
-        reason = self.require_acceptable().reason
-        self.take_over(self.fleet, self._commit, actor, reason, now)
+        """Remember that the revision is acted on.
+
+        It is judged anew: another one may have been accepted while a person read the plan.
+        """
+        decision = self.revision_policy.judge(self._commit, self.fleet.settings.commits)
+        if isinstance(decision, Refuse):
+            raise decision.error
+        self.take_over(self.fleet, self._commit, actor, decision.reason, now)
 
     def take_over(
         self,

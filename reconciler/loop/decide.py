@@ -30,6 +30,8 @@ CONTACT_MAX_AGE = timedelta(seconds=40)
 every 25 seconds."""
 QUARANTINE_LOOK = timedelta(seconds=5)
 """Between looks whether a person, by another process, has ended a quarantine."""
+AHEAD_LIMIT = timedelta(minutes=10)
+"""An approval may know a newer revision than the server does, which takes it within seconds."""
 MAX_ATTEMPTS = 5
 _MOMENT = timedelta(microseconds=1)
 
@@ -103,6 +105,9 @@ class WorkView:
     """What these operations brought into the store."""
     lapsed: str = ""
     """Why the present operation is not wanted any more, as a clause; empty where it is."""
+    ahead_until: datetime | None = None
+    """The present operation was approved by a revision that the server has yet to take: so long
+    it is left alone."""
 
     @property
     def present(self) -> OperationStatus | None:
@@ -127,6 +132,8 @@ def decide(view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
     status = view.present
     if status is None:
         return WaitUntil(None)
+    if view.ahead_until is not None:
+        return WaitUntil(view.ahead_until)  # taking the revision has it looked at, too
     if view.lapsed and status.state in NOT_BEGUN:
         return End(status, OperationState.PLANNED, f"RW616: {view.lapsed}. Nothing was begun.")
     if status.state is OperationState.APPROVED:

@@ -20,6 +20,7 @@ from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
 from reconciler.loop.decide import (
+    AHEAD_LIMIT,
     GRANT_LIFETIME,
     QUARANTINE_LOOK,
     Arm,
@@ -37,6 +38,7 @@ from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import next_change, plan_machines
+from reconciler.state.accepted_revisions import last_accepted
 from reconciler.state.boots import Boots
 from reconciler.state.database import Database
 from reconciler.state.faults import Faults
@@ -52,7 +54,7 @@ from reconciler.state.observed import (
     ObservedMachine,
 )
 from reconciler.state.operation import Operation, OperationStatus
-from reconciler.state.operation_states import NOT_BEGUN
+from reconciler.state.operation_states import NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.work_begun import Impact
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -137,6 +139,7 @@ class Reconciler:
         begun = self.operations.work_begun(now - BUDGET_WINDOW)
         self.fleet = fleet
         self.hardware = hardware
+        self._taken_at = now
         self._line = line
         self._work.clear()
         self._key_of.clear()
@@ -292,10 +295,27 @@ class Reconciler:
         view = WorkView(statuses, seen, self.operations.captures(op_ids))
         present = view.present
         if present is not None and present.state in NOT_BEGUN:
-            view = replace(view, lapsed=self._why_lapsed(present.operation, seen))
+            ahead = self._ahead_until(present)
+            lapsed = "" if ahead else self._why_lapsed(present.operation, seen)
+            view = replace(view, ahead_until=ahead, lapsed=lapsed)
         now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
         self._carry_out(key, machine, outcome, now)
+
+    def _ahead_until(self, status: OperationStatus) -> datetime | None:
+        """Return how long to wait for the revision that work was approved by.
+
+        Who approves reads the repository too, and may be seconds faster than the server. None
+        where the server has that revision, or a newer one.
+        """
+        revision, limit = status.operation.revision, status.at + AHEAD_LIMIT
+        if status.state is not OperationState.APPROVED or revision == self.fleet.revision:
+            return None
+        if self._clock() > limit:
+            return None
+        newest = last_accepted(self._database)
+        is_newer = status.at > self._taken_at or (newest and newest.commit == revision)
+        return limit if is_newer else None
 
     def why_lapsed(self, operation: Operation) -> str:
         """Return why approved work is not wanted any more, as a clause; empty where it is."""

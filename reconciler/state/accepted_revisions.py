@@ -39,18 +39,7 @@ class AcceptedRevisions:
         """
         if not self._path.exists():
             return None
-        from sqlalchemy import select  # noqa: PLC0415 - slow to load
-
-        from reconciler.state import schema  # noqa: PLC0415 - likewise
-
-        table = schema.accepted_revision
-        with self._database().reading() as connection:
-            row = connection.execute(
-                select(table).order_by(table.c.sequence.desc()).limit(1)
-            ).first()
-        if row is None:
-            return None
-        return AcceptedRevision(row.commit, row.source, row.at, row.actor, row.reason)
+        return last_accepted(self._database())
 
     def add(self, accepted: AcceptedRevision) -> None:
         """Make this the last accepted one."""
@@ -68,3 +57,17 @@ class AcceptedRevisions:
                     reason=accepted.reason,
                 )
             )
+
+
+def last_accepted(database: "Database") -> AcceptedRevision | None:
+    """Return the commit that was accepted last; None where none was."""
+    from sqlalchemy import select  # noqa: PLC0415 - slow to load
+
+    from reconciler.state import schema  # noqa: PLC0415 - likewise
+
+    table = schema.accepted_revision
+    with database.reading() as connection:
+        row = connection.execute(select(table).order_by(table.c.sequence.desc()).limit(1)).first()
+    if row is None:
+        return None
+    return AcceptedRevision(row.commit, row.source, row.at, row.actor, row.reason)

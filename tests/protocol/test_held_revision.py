@@ -279,6 +279,19 @@ class TestCommands:
         assert document["revision"] == good
         assert document["held"].startswith(code)
 
+    def test_a_plan_that_was_read_while_another_commit_was_accepted_is_not_acted_on(
+        self, repository, state, jane
+    ):
+        repository.signed("First", jane, signers=[jane])
+        slow = Project(str(repository.path), None, state)
+        slow.require_acceptable()
+        second = repository.signed("Second", jane, signers=[jane])
+        accept_present(repository, state)
+        with pytest.raises(ReconcilerError, match=r"^RW73\d: "):
+            slow.accept("ada", NOW)
+        assert slow.revision_policy.last.commit == second
+        slow.database.close()
+
     def test_a_person_can_accept_a_rewritten_history(self, repository, state, jane):
         old = repository.signed("First", jane, signers=[jane])
         accept_present(repository, state)

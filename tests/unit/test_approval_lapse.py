@@ -10,8 +10,13 @@ from builders.outside import FakeOutside
 from builders.world import CLONE, NOW, a_disk, a_fleet, a_machine, a_report, an_image
 
 from providers.netboot.decision import DeployOS, LocalDisk
-from reconciler.loop.decide import GRANT_LIFETIME
+from reconciler.app.cancel import Cancellations
+from reconciler.loop.approval import approve
+from reconciler.loop.decide import AHEAD_LIMIT, GRANT_LIFETIME
+from reconciler.planning.planner import plan
+from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
+from reconciler.state.world import observe
 from specs.fleet import CompiledHold
 
 _S = OperationState
@@ -152,6 +157,58 @@ def test_what_changes_nothing_for_the_machine_leaves_its_approval(server):
     assert reason(server)[0] is _S.ARMED
     answer = server.boots_over_the_network(SECOND)
     assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
+
+
+def test_who_approves_may_know_a_newer_commit_than_the_server(server):
+    newer = replace(
+        changed(assignments=(replace(SECOND.assignments[0], run="2"),))(server.loop.fleet),
+        revision="beef",
+    )
+    older = server.loop.fleet
+    server.now += timedelta(seconds=1)
+    seen = observe(server.database, newer.machines.values(), server.outside.images(), server.now)
+    busy = replace(seen, operations=())
+    made = plan(newer, busy, server.now)
+    (item,) = (each for each in made.to_apply if each.machine == "node-02")
+    cancellations = Cancellations(server.database)
+    for each in cancellations.of_machines([FIRST, SECOND]):
+        cancellations.cancel(each, "ada", "something else", server.now)
+    approve(Ledger(server.database), made, [item], "ada", server.now)
+    server.run()
+    assert server.loop.work_of("node-02")[0].state is _S.APPROVED
+    with server.database.writing() as connection:
+        connection.exec_driver_sql(
+            'INSERT INTO accepted_revision ("commit", source, at, actor, reason) '
+            "VALUES ('beef', '.', '2026-11-21', 'ada', 'unsigned')"
+        )
+    server.now += timedelta(seconds=1)
+    server.use(replace(older, revision="cafe"))  # one that was on its way still
+    server.run()
+    assert server.loop.work_of("node-02")[0].state is _S.APPROVED
+    assert server.loop.next_time() <= server.now + AHEAD_LIMIT
+    server.use(newer)
+    server.run()
+    assert server.loop.work_of("node-02")[0].state is _S.ARMED
+    server.use(replace(older, revision="f00e"))
+    server.run()
+    assert server.loop.work_of("node-02") == ()
+
+
+def test_an_approval_by_a_revision_that_never_comes_lapses(server):
+    let_second_begin(server)
+    server.now += timedelta(seconds=1)
+    server.use(replace(changed(protect=True)(server.loop.fleet), revision="kept"))
+    fleet = replace(a_fleet(FIRST, SECOND), revision="other")
+    server.run()
+    server.now += timedelta(seconds=1)
+    seen = observe(server.database, fleet.machines.values(), server.outside.images(), server.now)
+    made = plan(fleet, seen, server.now)
+    approve(Ledger(server.database), made, made.to_apply, "ada", server.now)
+    server.run()
+    assert reason(server)[0] is _S.APPROVED
+    server.now += AHEAD_LIMIT + timedelta(seconds=1)
+    server.run()
+    assert reason(server)[0] is _S.PLANNED
 
 
 def test_work_that_began_is_followed_to_its_end(server):
