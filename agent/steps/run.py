@@ -1,9 +1,14 @@
 """Which function does which step."""
 
+from collections.abc import Callable
+
 from agent.errors import TerminalError
 from agent.steps import apply_identity, backup, inspect_disks, restore
 from agent.steps.context import StepContext
 from agent.wire.step import ApplyIdentity, Backup, InspectDisks, Restore, Step
+
+StepRunner = Callable[[Step, StepContext], dict[str, str]]
+"""Does one step and returns what it found, as ``run_step``."""
 
 
 def run_step(step: Step, context: StepContext) -> dict[str, str]:
