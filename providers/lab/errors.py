@@ -4,7 +4,8 @@ TerminalError     RW801 program missing · RW802 firmware missing · RW803 not r
                   RW804 bad rack file · RW805 unknown machine · RW806 already up ·
                   RW807 not up · RW808 no space left · RW809 command failed ·
                   RW810 supervisor did not start · RW811 disk of another recipe ·
-                  RW813 machine did not obey · RW814 bad request · RW815 network in use
+                  RW813 machine did not obey · RW814 bad request · RW815 network in use ·
+                  RW816 simulated rack ended
 TransientError    RW812 console stayed silent
 """
 
@@ -145,6 +146,15 @@ def namespace_in_use(interfaces: Sequence[str]) -> TerminalError:
         "RW815",
         f"the rack's supervisor runs in a network that is in use ({', '.join(interfaces)})",
         "Start racks with rackwright lab up, which makes a network namespace for each",
+    )
+
+
+def simulated_rack_ended(log: Path, output: str) -> TerminalError:
+    """Return RW816: the process that has the simulated machines did not start, or is gone."""
+    return TerminalError(
+        "RW816",
+        "the process of the simulated machines has ended",
+        f"Read {log}, which ends with:{_indented_tail(output)}",
     )
 
 
