@@ -7,9 +7,8 @@ from providers.lab.simulate.machine_list import SERVER, MachineSettings
 IMAGE = "simulated-golden"
 CAPTURE = "capture-golden"
 CLONE = "clone-golden"
-_GOLDEN, _CLONES = "golden", "clones"
-_ASSIGNED = "  assign: [{{scenario: {scenario}, run: 1}}]\n"
-_NOTHING = "  labels: {assigned: nothing}\n"
+_LOOK = "look"
+_GOLDEN, _CLONES, _SPARE = "golden", "clones", "spare"
 
 _FLEET = """\
 # A rack of simulated machines: docs/reference/simulated-machines.md.
@@ -42,16 +41,33 @@ apiVersion: rackwright/v1alpha1
 kind: Group
 metadata: {{name: {group}/{golden}}}
 spec:
-{capture_assigned}---
+  assign: [{{scenario: {capture}, run: 1}}]
+---
 apiVersion: rackwright/v1alpha1
 kind: Group
 metadata: {{name: {group}/{clones}}}
 spec:
-{clone_assigned}---
+  assign: [{{scenario: {clone}, run: 1}}]
+---
+# These are only looked at.
+apiVersion: rackwright/v1alpha1
+kind: Group
+metadata: {{name: {group}/{spare}}}
+spec:
+  assign: [{{scenario: {look}, run: 1}}]
+---
 apiVersion: rackwright/v1alpha1
 kind: Image
 metadata: {{name: {image}}}
 spec: {{description: The disk of the golden machine}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Scenario
+metadata: {{name: {look}}}
+spec:
+  options: {{after: poweroff, timeout: 1h}}
+  steps:
+    - inspectDisks: {{}}
 ---
 apiVersion: rackwright/v1alpha1
 kind: Scenario
@@ -86,13 +102,15 @@ def fleet_documents(
     group: str = "simulated",
     *,
     at_once: int = 20,
-    assigned: bool = True,
+    clones: int | None = None,
 ) -> Mapping[str, str]:
     """Return file name → text of a repository with these machines.
 
-    ``at_once`` is how many may be in destructive or disruptive work at one moment. Without
-    ``assigned`` no scenario is assigned to any machine.
+    ``at_once`` is how many may be in destructive or disruptive work at one moment. The
+    golden machine is to be captured, and the first ``clones`` others to be cloned from it
+    (None: all); the rest is only inspected.
     """
+    last = len(machines) if clones is None else clones
     network = SERVER.network
     base = int(network.network_address)
     fleet = _FLEET.format(
@@ -107,21 +125,28 @@ def fleet_documents(
         clone=CLONE,
         golden=_GOLDEN,
         clones=_CLONES,
-        capture_assigned=_ASSIGNED.format(scenario=CAPTURE) if assigned else _NOTHING,
-        clone_assigned=_ASSIGNED.format(scenario=CLONE) if assigned else _NOTHING,
+        spare=_SPARE,
+        look=_LOOK,
     )
-    documents = "---\n".join(_document(machine, group) for machine in machines)
+    documents = "---\n".join(
+        _document(machine, f"{group}/{_below(machine, last)}") for machine in machines
+    )
     return {"fleet.yaml": fleet, "machines.yaml": documents}
+
+
+def _below(machine: MachineSettings, last: int) -> str:
+    if machine.is_golden:
+        return _GOLDEN
+    return _CLONES if machine.index <= last else _SPARE
 
 
 def _document(machine: MachineSettings, group: str) -> str:
     identity = ""
     if machine.address:
         identity = f"  identity: {{hostname: {machine.name}, addresses: [{machine.address}]}}\n"
-    below = _GOLDEN if machine.is_golden else _CLONES
     return _MACHINE.format(
         name=machine.name,
-        group=f"{group}/{below}",
+        group=group,
         mac=machine.mac,
         uuid=machine.uuid,
         identity=identity,

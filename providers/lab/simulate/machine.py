@@ -79,7 +79,7 @@ class SimulatedMachine:
         return MachineState(self.settings.name, self._stage, tuple(self._boots))
 
     def set_faults(self, faults: Faults) -> None:
-        """Let the machine go wrong, or right, from its next boot on."""
+        """Let the machine go wrong, or right, from its next boot or step on."""
         self._faults = faults
 
     def power_on(self) -> None:
@@ -169,8 +169,8 @@ class SimulatedMachine:
 
     def _boot(self, run: _Run) -> None:
         self._show(run, "firmware")
-        faults, power = self._faults, run.power
-        power.pause(faults.start_seconds)
+        power = run.power
+        power.pause(self._faults.start_seconds)
         clock = power.clock()
         self._boot_count += 1
         folder = self._folder / f"boot-{self._boot_count}"
@@ -180,7 +180,7 @@ class SimulatedMachine:
         try:
             paths = write_host(folder, self.settings, run.disk, BootIdentity(boot_id, _KERNEL))
             found = NextDevice("the disk comes first in the boot order")
-            if faults.boots_network:
+            if self._faults.boots_network:
                 answer = network_boot(self.settings, clock)
                 power.check()
                 if not isinstance(answer, NextDevice):
@@ -194,7 +194,7 @@ class SimulatedMachine:
 
     def _run_deploy_os(self, command_line: str, folder: Path, paths: HostPaths, run: _Run) -> None:
         self._show(run, "deploy-os")
-        steps = SimulatedSteps(self._faults, run.power, self._source)
+        steps = SimulatedSteps(lambda: self._faults, run.power, self._source)
         try:
             run_ram_system(command_line, folder, paths, run.power, steps)
         finally:

@@ -81,7 +81,7 @@ class SimulatedRack:
         self._ask(messages.Request("plug-cable", name))
 
     def set_faults(self, name: str, faults: Faults) -> None:
-        """Let a machine go wrong, or right, from its next boot on. RW805."""
+        """Let a machine go wrong, or right, from its next boot or step on. RW805."""
         self._ask(messages.Request("faults", name, faults))
 
     def inside(self, command: Sequence[str]) -> list[str]:

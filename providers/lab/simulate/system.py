@@ -2,6 +2,7 @@
 
 import random
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Interface
 from pathlib import Path
@@ -29,21 +30,22 @@ _MIDDLE = 4
 class SimulatedSteps:
     """Does steps as ``agent.steps.run.run_step``, but for the identity, and with faults."""
 
-    faults: Faults
+    faults: Callable[[], Faults]
     power: PowerState
     source: random.Random
     was_cut: bool = False
 
     def __call__(self, step: Step, context: StepContext) -> dict[str, str]:
         """Do a step; PowerCutError where the faults say so."""
-        if self.faults.hang_in == step.STEP_TYPE:
+        faults = self.faults()
+        if faults.hang_in == step.STEP_TYPE:
             self.power.pause()
-        if self.faults.cut_power_in == step.STEP_TYPE:
+        if faults.cut_power_in == step.STEP_TYPE:
             context = evolve(context, progress=self._cut)
         if isinstance(step, ApplyIdentity):
             return apply_simulated_identity(step, context, self.source)
         result = run_step(step, context)
-        if self.faults.cut_power_in == step.STEP_TYPE:
+        if faults.cut_power_in == step.STEP_TYPE:
             self._cut(1, 1)  # a step without progress
         return result
 
