@@ -15,6 +15,7 @@ from providers.lab.rack_file import load_rack
 from providers.lab.up import rack_up
 from reconciler.cli.demo import demo
 from reconciler.cli.options import format_option
+from reconciler.cli.simulate import simulate
 from reconciler.views.build_progress import build_progress
 from reconciler.views.console import console
 from reconciler.views.rack_text import rack_table
@@ -60,11 +61,13 @@ def _in_directory(command: Callable[Concatenate[Path, P], int]) -> Callable[P, i
 def lab() -> None:
     """Run a virtual rack of QEMU machines in a network namespace of its own.
 
-    Needs root. Nothing of the rack outlives it but the files in its directory.
+    Needs root, but for `simulate`, whose machines are simulated. Nothing of a rack outlives it
+    but the files in its directory.
     """
 
 
 lab.add_command(demo)
+lab.add_command(simulate)
 
 
 @lab.command()
