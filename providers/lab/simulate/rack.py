@@ -50,6 +50,11 @@ class SimulatedRack:
         return self.path / "boot-files"
 
     @property
+    def process(self) -> int:
+        """Return the id of the process that has the machines."""
+        return self._process.pid
+
+    @property
     def log(self) -> Path:
         """Return what the machines and their agents said."""
         return self.path / "machines.log"
