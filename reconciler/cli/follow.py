@@ -5,10 +5,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.app.project import Project, utc_now
+from reconciler.app.watched_operations import WatchedOperations
 from reconciler.cli.log import configure_log
 from reconciler.server.service import Service, ServiceSettings, is_served
 from reconciler.state.database import Database
-from reconciler.state.ledger import Ledger
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.progress import ProgressView, progress_view
@@ -41,9 +41,9 @@ async def _serve_and_watch(
 
 
 async def _watch(database: Database, operations: Sequence[str], view: ProgressView) -> bool:
-    ledger = Ledger(database)
+    watched = WatchedOperations(database, operations)
     while True:
-        statuses = [status for op_id in operations for status in ledger.operations(op_id=op_id)]
+        statuses = watched.look()
         view.show(statuses, utc_now())
         if all(status.state in _SETTLED for status in statuses):
             return _all_verified(statuses)
