@@ -28,6 +28,7 @@ class SimulatedSite:
     def __init__(self, directory: Path, rack: SimulatedRack, *, clones: int | None) -> None:
         self.rack = rack
         self.state = directory / "state"
+        self._started: list[subprocess.Popen[str]] = []
         fleet = directory / "fleet"
         fleet.mkdir()
         for name, text in fleet_documents(rack.settings, clones=clones).items():
@@ -53,14 +54,23 @@ class SimulatedSite:
         return said
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
-        """Start a command."""
-        return subprocess.Popen(
+        """Start a command, which ends with the site at the latest."""
+        process = subprocess.Popen(
             [*self.command, *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._started.append(process)
+        return process
+
+    def end_commands(self) -> None:
+        """End the commands that still run."""
+        for process in self._started:
+            if process.poll() is None:
+                process.kill()
+                process.communicate()
 
     def conditions(self) -> dict[str, str]:
         """Return each machine's condition."""
@@ -111,5 +121,6 @@ def simulated_site(
             try:
                 yield site
             finally:
+                site.end_commands()
                 server.terminate()
                 server.wait(30)

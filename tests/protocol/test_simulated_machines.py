@@ -1,6 +1,11 @@
 """Simulated machines against a real ``serve``: capture, clone, power cuts, local boots."""
 
+import os
+import signal
+import subprocess
+import sys
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 from builders.simulated_site import simulated_site
@@ -90,15 +95,62 @@ def test_the_work_of_a_hung_agent_resumes_once_its_machine_restarts(tmp_path, ke
         site.until(lambda: site.states("capture") == {"golden": "verified"})
         rack.set_faults("sim-0001", Faults(hang_in="applyIdentity"))
         apply = site.start("apply", "--yes=1")
-        try:
-            site.until(lambda: [each.step for each in site.operations("restore").values()] == [2])
-            rack.pull_cable("sim-0001")
-            assert rack.machines["sim-0001"].stage == "deploy-os"
-            rack.power_off("sim-0001")
-            rack.set_faults("sim-0001", Faults())
-            rack.power_on("sim-0001")
-            said, _ = apply.communicate(timeout=60)
-        finally:
-            apply.kill()
+        site.until(lambda: [each.step for each in site.operations("restore").values()] == [2])
+        rack.power_off("sim-0001")
+        rack.set_faults("sim-0001", Faults())
+        rack.power_on("sim-0001")
+        said, _ = apply.communicate(timeout=60)
         assert apply.returncode == 0, said
         assert site.operations("restore")["sim-0001"].attempt == 2
+
+
+def test_work_that_was_handed_out_without_a_cable_arrives_once_it_is_in_again(
+    tmp_path, keep_consoles
+):
+    with simulated_site(tmp_path, keep_consoles, 1) as site:
+        rack = site.rack
+        site.until(lambda: site.states("inspect") == {"sim-0001": "verified"})
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        rack.pull_cable("sim-0001")
+        apply = site.start("apply", "--yes=1")
+        site.until(lambda: site.states("restore") == {"sim-0001": "armed"})
+        assert rack.machines["sim-0001"].stage == "deploy-os"
+        rack.plug_cable("sim-0001")
+        said, _ = apply.communicate(timeout=60)
+        assert apply.returncode == 0, said
+        assert site.operations("restore")["sim-0001"].attempt == 1
+        assert rack.machines["sim-0001"].boots[0] == DEPLOY_OS
+        assert len(rack.machines["sim-0001"].boots) == 2
+
+
+def processes_with(text):
+    """Return the command lines that have a text in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        found += [line] if text in line else []
+    return found
+
+
+def test_the_command_starts_a_rack_with_a_server_and_ctrl_c_ends_all_of_it(tmp_path):
+    command = ["-m", "reconciler.cli", "lab", "simulate", "2", "--image-size", "16MiB"]
+    with subprocess.Popen(
+        [sys.executable, *command, "--dir", str(tmp_path), "--on", "--group", "row7"],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line.strip())
+            if "deploy-os" in line:
+                break
+        assert f"export RACKWRIGHT_REPO={tmp_path}/run/fleet" in said
+        assert "group: row7/clones" in (tmp_path / "run/fleet/machines.yaml").read_text()
+        assert processes_with(str(tmp_path))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert processes_with(str(tmp_path)) == []

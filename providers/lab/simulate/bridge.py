@@ -44,7 +44,12 @@ class Bridge:
         """Make a machine's NIC in the network namespace of a thread of this process."""
         port = _port(machine)
         namespace = f"/proc/{os.getpid()}/task/{thread}/ns/net"
+        known = ()
+        if machine.address:
+            address = machine.address.partition("/")[0]
+            known = (f"neigh replace {address} lladdr {machine.mac} nud permanent dev {BRIDGE}",)
         self._batch(
+            *known,
             f"link add {port} type veth peer name {NIC} address {machine.mac} netns {namespace}",
             f"link set {port} addrgenmode none",
             f"link set {port} master {BRIDGE} up",

@@ -28,7 +28,7 @@ from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, MessageType
 from providers.netboot.errors import MalformedPacketError
 from providers.netboot.firmware import PXE_CLASS
 
-_WAITS = (1.0, 2.0, 4.0, 8.0)
+_WAITS = (1.0, 2.0, 4.0, 8.0, 16.0)
 """Seconds for the answer to each DISCOVER; a ROM waits 4 to 32 s (PXE specification 2.1, 2.2.4)."""
 _GATHER = 0.2
 """Seconds to wait for a second offer where the first lacks an address or boot data."""
@@ -94,8 +94,8 @@ def _configure(machine: MachineSettings, loader: Loader, clock: Clock) -> _Netwo
     client = DhcpClient(machine.mac, machine.uuid, loader)
     nic.set_address(None)
     with closing(nic.dhcp_socket()) as sock:
+        xid = int(clock.chance() * _XIDS)  # for all of them: a late answer counts too
         for attempt, seconds in enumerate(_WAITS):
-            xid = int(clock.chance() * _XIDS)
             _broadcast(sock, client.discover(xid, 4 * attempt))
             offers = list(
                 _heard(sock, xid, machine.mac, (MessageType.OFFER,), seconds, clock, complete)

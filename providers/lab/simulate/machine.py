@@ -5,12 +5,13 @@ import random
 import shutil
 import threading
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.errors import CodedError
 from agent.imaging.sparse import copy_range
 from agent.inspection.host_paths import HostPaths
+from providers.lab.network import bridge_mac
 from providers.lab.simulate import nic
 from providers.lab.simulate.bridge import Bridge
 from providers.lab.simulate.disk import NotBootableError, make_blank, make_golden, system_on
@@ -18,7 +19,7 @@ from providers.lab.simulate.faults import Faults
 from providers.lab.simulate.firmware import NextDevice, network_boot
 from providers.lab.simulate.host_tree import BootIdentity, write_host
 from providers.lab.simulate.identity_step import read_identity
-from providers.lab.simulate.machine_list import MachineSettings
+from providers.lab.simulate.machine_list import SERVER, MachineSettings
 from providers.lab.simulate.machine_state import MachineState, Stage
 from providers.lab.simulate.power_state import PowerCutError, PowerState
 from providers.lab.simulate.system import SimulatedSteps, run_installed_system, run_ram_system
@@ -35,10 +36,10 @@ class _Run:
     """From switching on to off."""
 
     power: PowerState
-    thread: threading.Thread
     disk: Path
-    started: threading.Event
-    problem: str = ""
+    started: threading.Event = field(default_factory=threading.Event)
+    """Set once the NIC is there, or cannot be."""
+    plugged: bool = False
 
 
 class SimulatedMachine:
@@ -88,11 +89,10 @@ class SimulatedMachine:
             disk = self._disk()
             if self._run is not None or disk is None:
                 return
-            power = PowerState(self._source.random)
-            thread = threading.Thread(target=self._live, name=self.settings.name, daemon=True)
-            self._run = _Run(power, thread, disk, threading.Event())
+            run = self._run = _Run(PowerState(self._source.random), disk)
             self._stage = "firmware"
-        thread.start()
+        name = self.settings.name
+        threading.Thread(target=self._live, args=(run,), name=name, daemon=True).start()
 
     def power_off(self) -> None:
         """Cut the power, whatever runs; nothing happens when it is off.
@@ -108,32 +108,31 @@ class SimulatedMachine:
             run.power.cut.set()
             self._stage = "off"
             run.started.wait()
-            self._unplug()
-            copy = self._folder / f"disk-{_generation(run.disk) + 1}.raw"
+            self._unplug(run)
+            copy = self._folder / "copy.raw"
+            copy.unlink(missing_ok=True)
             copy_range(run.disk, 0, run.disk.stat().st_size, copy)
+            copy.rename(self._folder / f"disk-{_generation(run.disk) + 1}.raw")
             run.disk.unlink()
 
     def connect(self, *, connected: bool) -> None:
         """Pull the network cable or put it in; a machine that is off has none."""
         with self._lock:
-            if self._run is not None and self._run.started.wait() and not self._run.problem:
+            run = self._run
+            if run is not None and run.started.wait() and run.plugged:
                 self._bridge.connect(self.settings, connected=connected)
 
     def _disk(self) -> Path | None:
         return max(self._folder.glob("disk-*.raw"), key=_generation, default=None)
 
-    def _unplug(self) -> None:
-        try:
+    def _unplug(self, run: _Run) -> None:
+        if run.plugged:
+            run.plugged = False
             self._bridge.unplug(self.settings)
-        except CodedError as error:
-            _log.warning("not unplugged: %s", error)
 
     # --- the machine's own thread ------------------------------------------------
 
-    def _live(self) -> None:
-        run = self._run
-        if run is None:
-            return
+    def _live(self, run: _Run) -> None:
         try:
             self._plug(run)
             while True:
@@ -153,10 +152,9 @@ class SimulatedMachine:
         try:
             nic.leave_network()
             self._bridge.plug(self.settings, threading.get_native_id())
+            run.plugged = True
             nic.switch_on()
-        except (CodedError, OSError) as error:
-            run.problem = str(error)
-            raise
+            nic.learn(SERVER.ip, bridge_mac(SERVER))
         finally:
             run.started.set()
 
@@ -165,7 +163,14 @@ class SimulatedMachine:
             if self._run is run:
                 self._run = None
                 self._stage = "off"
-                self._unplug()
+                self._unplug(run)
+
+    def _fail_power(self, run: _Run) -> None:
+        """Cut the power from inside: no connection is closed in good order any more."""
+        with self._lock:
+            self._faults = Faults()
+            run.power.cut.set()
+            self._unplug(run)
 
     def _boot(self, run: _Run) -> None:
         self._show(run, "firmware")
@@ -194,12 +199,10 @@ class SimulatedMachine:
 
     def _run_deploy_os(self, command_line: str, folder: Path, paths: HostPaths, run: _Run) -> None:
         self._show(run, "deploy-os")
-        steps = SimulatedSteps(lambda: self._faults, run.power, self._source)
-        try:
-            run_ram_system(command_line, folder, paths, run.power, steps)
-        finally:
-            if steps.was_cut:
-                self._faults = Faults()
+        steps = SimulatedSteps(
+            lambda: self._faults, run.power, lambda: self._fail_power(run), self._source
+        )
+        run_ram_system(command_line, folder, paths, run.power, steps)
 
     def _boot_disk(self, run: _Run, paths: HostPaths, reason: str) -> None:
         self._note(run, f"local disk: {reason}")

@@ -32,8 +32,8 @@ class SimulatedSteps:
 
     faults: Callable[[], Faults]
     power: PowerState
+    fail_power: Callable[[], None]
     source: random.Random
-    was_cut: bool = False
 
     def __call__(self, step: Step, context: StepContext) -> dict[str, str]:
         """Do a step; PowerCutError where the faults say so."""
@@ -51,7 +51,7 @@ class SimulatedSteps:
 
     def _cut(self, done: int, total: int) -> None:
         if done * _MIDDLE >= total:
-            self.was_cut = True
+            self.fail_power()
             raise PowerCutError
 
 
