@@ -146,8 +146,11 @@ def measure(place: Site, machines: int) -> dict[str, float]:
         stdout=(place.folder / "apply.log").open("wb"),
         stderr=subprocess.STDOUT,
     )
-    place.until(lambda: len(place.verified("restore")) == machines)
-    place.until(lambda: applied.poll() is not None)
+    try:
+        place.until(lambda: len(place.verified("restore")) == machines)
+        place.until(lambda: applied.poll() is not None)
+    finally:
+        applied.kill()
     ends = place.verified("restore")
     took = (max(ends.values()) - place.began("restore")).total_seconds()
     lags = sorted(

@@ -44,7 +44,7 @@ class Bridge:
         """Make a machine's NIC in the network namespace of a thread of this process."""
         port = _port(machine)
         namespace = f"/proc/{os.getpid()}/task/{thread}/ns/net"
-        known = ()
+        known: tuple[str, ...] = ()
         if machine.address:
             address = machine.address.partition("/")[0]
             known = (f"neigh replace {address} lladdr {machine.mac} nud permanent dev {BRIDGE}",)

@@ -100,20 +100,9 @@ class SimulatedMachine:
         What still runs of the agent for a moment reaches neither the network nor the disk: its
         NIC is gone, and the disk is a copy from now on.
         """
-        with self._lock:
-            run = self._run
-            if run is None:
-                return
-            self._run = None
-            run.power.cut.set()
-            self._stage = "off"
-            run.started.wait()
-            self._unplug(run)
-            copy = self._folder / "copy.raw"
-            copy.unlink(missing_ok=True)
-            copy_range(run.disk, 0, run.disk.stat().st_size, copy)
-            copy.rename(self._folder / f"disk-{_generation(run.disk) + 1}.raw")
-            run.disk.unlink()
+        run = self._run
+        if run is not None:
+            self._cut(run)
 
     def connect(self, *, connected: bool) -> None:
         """Pull the network cable or put it in; a machine that is off has none."""
@@ -124,6 +113,22 @@ class SimulatedMachine:
 
     def _disk(self) -> Path | None:
         return max(self._folder.glob("disk-*.raw"), key=_generation, default=None)
+
+    def _cut(self, run: _Run) -> None:
+        """Let the machine be off from now on, and take NIC and disk from what still runs."""
+        with self._lock:
+            if self._run is not run:
+                return
+            self._run = None
+            self._stage = "off"
+            run.power.cut.set()
+            run.started.wait()
+            self._unplug(run)
+            copy = self._folder / "copy.raw"
+            copy.unlink(missing_ok=True)
+            copy_range(run.disk, 0, run.disk.stat().st_size, copy)
+            copy.rename(self._folder / f"disk-{_generation(run.disk) + 1}.raw")
+            run.disk.unlink()
 
     def _unplug(self, run: _Run) -> None:
         if run.plugged:
@@ -167,10 +172,8 @@ class SimulatedMachine:
 
     def _fail_power(self, run: _Run) -> None:
         """Cut the power from inside: no connection is closed in good order any more."""
-        with self._lock:
-            self._faults = Faults()
-            run.power.cut.set()
-            self._unplug(run)
+        self._faults = Faults()
+        self._cut(run)
 
     def _boot(self, run: _Run) -> None:
         self._show(run, "firmware")
