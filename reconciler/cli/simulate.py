@@ -15,6 +15,7 @@ from shlex import join, quote
 import click
 from git import Actor, Repo
 
+from agent.whole_file import write_atomically
 from providers.lab.simulate.disk import LEAST_SIZE, MIB
 from providers.lab.simulate.fleet_documents import fleet_documents
 from providers.lab.simulate.machine_list import MOST_MACHINES
@@ -127,7 +128,7 @@ def how_to_go_on(variables: dict[str, str], count: int, server: list[str] | None
 def _commit(fleet: Path, documents: Mapping[str, str]) -> None:
     fleet.mkdir(parents=True)
     for name, text in documents.items():
-        (fleet / name).write_text(text, "utf-8")
+        write_atomically(fleet / name, text.encode())
     author = Actor("Simulation", "simulation@example.org")
     with Repo.init(fleet, initial_branch="main") as repository:
         with repository.config_writer() as settings:

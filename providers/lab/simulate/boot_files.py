@@ -3,6 +3,7 @@
 import json
 from pathlib import Path
 
+from agent.whole_file import write_atomically
 from providers.deploy_os.result import DESCRIPTION
 from providers.netboot.firmware import FIRMWARE, KERNEL, RAM_DISK
 
@@ -15,7 +16,7 @@ def write_simulated_boot_files(folder: Path) -> None:
     chains = (each for row in FIRMWARE.values() for each in (row.chain, row.beside) if each)
     names = {name for chain in chains for name in chain.needs} | {KERNEL, RAM_DISK}
     for name in names:
-        (folder / name).write_bytes(b"Simulated: no boot file. ".ljust(_SIZE, b"."))
+        write_atomically(folder / name, b"Simulated: no boot file. ".ljust(_SIZE, b"."))
     description = {
         "version": "0" * 64,
         "debian": "simulated",
@@ -25,4 +26,4 @@ def write_simulated_boot_files(folder: Path) -> None:
         "sizes": dict.fromkeys(sorted(names), _SIZE),
         "digests": {},
     }
-    (folder / DESCRIPTION).write_text(json.dumps(description), "utf-8")
+    write_atomically(folder / DESCRIPTION, json.dumps(description).encode())

@@ -69,11 +69,13 @@ class SimulatedMachine:
             shutil.rmtree(stale)
         if self._disk() is not None:
             return
-        disk = self._folder / "disk-1.raw"
+        disk = self._folder / "new.raw"
+        disk.unlink(missing_ok=True)
         if self.settings.is_golden:
             make_golden(disk, self.settings.disk_size, seed)
         else:
             make_blank(disk, self.settings.disk_size)
+        disk.rename(self._folder / "disk-1.raw")
 
     def state(self) -> MachineState:
         """Return what the machine does now."""
