@@ -3,16 +3,20 @@
 import logging
 from pathlib import Path
 
+from attrs import field, frozen
+
 from agent.bootline import DEFAULT_IDLE_SECONDS, BootLine, parse_boot_line
 from agent.clock import Clock
 from agent.credentials import CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.errors import CodedError
+from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal
 from agent.machine import LocalMachine
 from agent.power import KernelPower, Power
 from agent.retry import RetryPolicy
 from agent.session import Session, SessionOptions, SessionResources
+from agent.steps.run import StepRunner, run_step
 from agent.transport import PinnedServer, Transport
 
 _log = logging.getLogger(__name__)
@@ -20,7 +24,17 @@ _ENVIRONMENT = "deploy-os"
 _REMINDER_SECONDS = 60.0
 
 
-def run_deploy_os(command_line: Path, state: Path) -> None:
+@frozen
+class RamSystem:
+    """What the agent acts on; the defaults are the machine that it runs on."""
+
+    paths: HostPaths = field(factory=HostPaths)
+    power: Power = field(factory=KernelPower)
+    clock: Clock = field(factory=Clock)
+    do_step: StepRunner = run_step
+
+
+def run_deploy_os(command_line: Path, state: Path, system: RamSystem | None = None) -> None:
     """Work until the machine restarts or switches off.
 
     ``command_line`` is ``/proc/cmdline``; ``state`` has to be on tmpfs, or the key would
@@ -28,23 +42,24 @@ def run_deploy_os(command_line: Path, state: Path) -> None:
     impossible (a refusal above all, whose repetition would only raise alarms) stays on
     the screen for the idle time, and then the machine is switched off.
     """
-    clock, power = Clock(), KernelPower()
+    system = system or RamSystem()
     idle = float(DEFAULT_IDLE_SECONDS)
     try:
         boot = parse_boot_line(command_line.read_text("utf-8", errors="replace"))
         idle = float(boot.idle)
-        _work(boot, state, clock, power)
+        _work(boot, state, system)
     except CodedError as error:
-        give_up(error, idle, clock, power)
+        give_up(error, idle, system.clock, system.power)
 
 
-def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
+def _work(boot: BootLine, state: Path, system: RamSystem) -> None:
     """Enroll and run the session.
 
     The server stays pinned by its certificate's fingerprint: unlike a certificate's
     dates that does not depend on the machine's clock.
     """
-    machine = LocalMachine(_ENVIRONMENT, boot_mac=boot.boot_mac)
+    clock = system.clock
+    machine = LocalMachine(_ENVIRONMENT, system.paths, boot_mac=boot.boot_mac)
     invitation = Invitation(boot.server, boot.pin, boot.token, _ENVIRONMENT)
     policy = RetryPolicy(first=1.0, cap=15.0, limit=float(boot.idle))
     hardware = machine.hardware()
@@ -54,9 +69,10 @@ def _work(boot: BootLine, state: Path, clock: Clock, power: Power) -> None:
     resources = SessionResources(
         transport=transport,
         machine=machine,
-        power=power,
+        power=system.power,
         journal=Journal(state / "operation.json"),
         clock=clock,
+        do_step=system.do_step,
     )
     options = SessionOptions(_ENVIRONMENT, credentials.machine, idle=float(boot.idle))
     try:

@@ -3,15 +3,16 @@
 import logging
 from pathlib import Path
 
-from attrs import evolve
+from attrs import evolve, field, frozen
 
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
 from agent.credentials import Credentials, CredentialStore
 from agent.enroll import Invitation, enroll
+from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal
 from agent.machine import LocalMachine
-from agent.power import SystemPower
+from agent.power import Power, SystemPower
 from agent.retry import RetryPolicy
 from agent.session import Session, SessionOptions, SessionResources
 from agent.transport import KnownAuthority, Transport
@@ -21,21 +22,31 @@ _ENVIRONMENT = "installed"
 _FOR_DAYS = RetryPolicy(first=2.0, cap=300.0)
 
 
-def run_service(config_path: Path, state: Path) -> None:
+@frozen
+class RunningSystem:
+    """The installed system that the agent serves; the defaults are the one that it runs in."""
+
+    paths: HostPaths = field(factory=HostPaths)
+    power: Power = field(factory=SystemPower)
+    clock: Clock = field(factory=Clock)
+
+
+def run_service(config_path: Path, state: Path, system: RunningSystem | None = None) -> None:
     """Enroll at the first start, then report and work until the system stops.
 
     A server that is away is waited for, however long. TerminalError where the
     configuration cannot be used or the server refuses the enrollment.
     """
     config = load_config(config_path)
-    clock = Clock()
-    machine = LocalMachine(_ENVIRONMENT, operation=config.operation)
+    system = system or RunningSystem()
+    clock = system.clock
+    machine = LocalMachine(_ENVIRONMENT, system.paths, operation=config.operation)
     credentials = credentials_for(config, config_path, CredentialStore(state), machine, clock)
     transport = Transport(config.server, KnownAuthority(credentials.authority), credentials)
     resources = SessionResources(
         transport=transport,
         machine=machine,
-        power=SystemPower(),
+        power=system.power,
         journal=Journal(state / "operation.json"),
         clock=clock,
     )

@@ -23,7 +23,7 @@ from agent.power import Power
 from agent.progress import ProgressMeter
 from agent.retry import RetryPolicy, retry
 from agent.steps.chunk_store import ChunkStore
-from agent.steps.run import StepContext, run_step
+from agent.steps.run import StepContext, StepRunner, run_step
 from agent.transport import Transport
 from agent.wire.codec import WireError
 from agent.wire.step import Finish
@@ -65,6 +65,7 @@ class SessionResources:
     power: Power
     journal: Journal
     clock: Clock = field(factory=Clock)
+    do_step: StepRunner = run_step
 
 
 class Session:
@@ -181,7 +182,7 @@ class Session:
             context = self._context(
                 work, events, ProgressMeter(step.STEP_TYPE, self._resources.clock)
             )
-            result = run_step(step, context)
+            result = self._resources.do_step(step, context)
             events.check()
             events.step_done(result)
         return finish

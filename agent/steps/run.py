@@ -42,6 +42,10 @@ class StepContext:
             )
 
 
+StepRunner = Callable[[Step, StepContext], dict[str, str]]
+"""Does one step and returns what it found, as ``run_step``."""
+
+
 def run_step(step: Step, context: StepContext) -> dict[str, str]:
     """Do one step and return what it found; raises CodedError where it fails.
 

@@ -4,7 +4,8 @@ TerminalError     RW801 program missing · RW802 firmware missing · RW803 not r
                   RW804 bad rack file · RW805 unknown machine · RW806 already up ·
                   RW807 not up · RW808 no space left · RW809 command failed ·
                   RW810 supervisor did not start · RW811 disk of another recipe ·
-                  RW813 machine did not obey · RW814 bad request · RW815 network in use
+                  RW813 machine did not obey · RW814 bad request · RW815 network in use ·
+                  RW816 simulated rack ended
 """
 
 import difflib
@@ -90,6 +91,15 @@ def bad_request(detail: str) -> TerminalError:
         "RW814",
         f"the rack's supervisor cannot do this: {detail}",
         "Use the same version of rackwright that started the rack",
+    )
+
+
+def simulated_rack_ended(log: Path, output: str) -> TerminalError:
+    """Return RW816: the process that has the simulated machines did not start, or is gone."""
+    return TerminalError(
+        "RW816",
+        "the process of the simulated machines has ended",
+        f"Read {log}, which ends with:{_indented_tail(output)}",
     )
 
 

@@ -67,19 +67,28 @@ def batch(address: IPv4Interface, taps: Sequence[str]) -> str:
 
 
 def build_bridge(address: IPv4Interface, taps: Sequence[str]) -> None:
-    """Make the bridge with its ports in this process's namespace. RW801, RW809.
+    """Make the bridge with its ports in this process's namespace. RW801, RW809, RW815."""
+    require_new_namespace()
+    run_batch(batch(address, taps))
 
-    RW815, and nothing is made, where an interface is up already: in a new namespace not
-    even the loopback is, and no other may ever be touched.
+
+def run_batch(lines: str) -> None:
+    """Have ip do what each line says. RW801, RW809."""
+    run(["ip", "-batch", "-"], package=_PACKAGE, standard_input=lines)
+
+
+def require_new_namespace() -> None:
+    """Raise RW815 where an interface is up: no network that is in use may ever be touched.
+
+    In a new namespace not even the loopback is up.
     """
     up = run(["ip", "-json", "link", "show", "up"], package=_PACKAGE)
     if interfaces := parse_links(up.encode()):
         raise TerminalError(
             "RW815",
-            f"the rack's supervisor runs in a network that is in use ({', '.join(interfaces)})",
-            "Start racks with rackwright lab up, which makes a network namespace for each",
+            f"a rack would be made in a network that is in use ({', '.join(interfaces)})",
+            "Start racks with rackwright lab, which makes a network namespace for each",
         )
-    run(["ip", "-batch", "-"], package=_PACKAGE, standard_input=batch(address, taps))
 
 
 def hold_up(interface: str) -> BinaryIO:

@@ -19,7 +19,7 @@ _COMMANDS = {
     "image": "List disk images.",
     "import": "Turn lists and files of other systems into documents.",
     "init": "Write a small fleet to start from.",
-    "lab": "Run a virtual rack of QEMU machines.",
+    "lab": "Run a rack of virtual or simulated machines.",
     "migrate": "Bring documents to the apiVersion that this version reads.",
     "plan": "Show what separates the fleet from its repository.",
     "run": "Run a scenario on some machines by hand, for a reason that is kept.",

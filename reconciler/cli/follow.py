@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from reconciler.app.project import Project, utc_now
+from reconciler.app.watched_operations import WatchedOperations
 from reconciler.cli.serving import configure_log
 from reconciler.server.service import Service, ServiceSettings, is_served
-from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.progress import Show, progress_view
 
@@ -43,9 +43,9 @@ def watch(project: Project, operations: Sequence[str], output_format: str) -> bo
 
 
 async def _watch(project: Project, operations: Sequence[str], show: Show) -> bool:
-    ledger = Ledger(project.database)
+    watched = WatchedOperations(project.database, operations)
     while True:
-        statuses = [status for op_id in operations for status in ledger.operations(op_id=op_id)]
+        statuses = watched.look()
         show(statuses, utc_now())
         if all(status.state in _SETTLED for status in statuses):
             return all(status.state is OperationState.VERIFIED for status in statuses)

@@ -19,6 +19,7 @@ from providers.lab.status import RackStatus
 from providers.lab.up import rack_up
 from reconciler.cli.demo import demo
 from reconciler.cli.options import FILE, FOLDER, folder_option, format_option
+from reconciler.cli.simulate import simulate
 from reconciler.views.age import duration
 from reconciler.views.console import console
 from reconciler.views.progress import build_progress
@@ -65,11 +66,13 @@ def _in_directory(command: Callable[Concatenate[Path, P], int]) -> Callable[P, i
 def lab() -> None:
     """Run a virtual rack of QEMU machines in a network namespace of its own.
 
-    Needs root. Nothing of the rack outlives it but the files in its directory.
+    Needs root, but for `simulate`, whose machines are simulated. Nothing of a rack outlives it
+    but the files in its directory.
     """
 
 
 lab.add_command(demo)
+lab.add_command(simulate)
 
 
 @lab.command()

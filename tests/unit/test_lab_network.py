@@ -67,8 +67,8 @@ def test_no_bridge_is_ever_built_where_a_network_is_in_use(monkeypatch):
         network.build_bridge(ADDRESS, ["tap0"])
     assert asked == [["ip", "-json", "link", "show", "up"]]
     assert str(caught.value) == (
-        "RW815: the rack's supervisor runs in a network that is in use (lo, eth0). "
-        "Start racks with rackwright lab up, which makes a network namespace for each."
+        "RW815: a rack would be made in a network that is in use (lo, eth0). "
+        "Start racks with rackwright lab, which makes a network namespace for each."
     )
 
 

@@ -1,0 +1,80 @@
+"""``applyIdentity`` without mounting anything: the identity goes into a partition as JSON."""
+
+import base64
+import json
+import random
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from agent.config import AgentConfig
+from agent.identity.machine_identity import checked_identity
+from agent.inspection.host_keys import fingerprint
+from agent.steps.disk_choice import describe, find_disk
+from agent.steps.run import StepContext
+from agent.wire.codec import decode, encode
+from agent.wire.step import ApplyIdentity
+from providers.lab.simulate.disk import write_record
+
+
+@dataclass(frozen=True, slots=True)
+class SimulatedIdentity:
+    """What a restored system is, as it lies on the disk."""
+
+    hostname: str
+    machine_id: str
+    addresses: tuple[str, ...]
+    host_key: str
+    """A public key's line of which there is no private part."""
+    agent: str
+    """``agent.config.AgentConfig`` as JSON."""
+
+    def config(self) -> AgentConfig:
+        """Return the configuration of the installed agent."""
+        return decode(AgentConfig, self.agent.encode())
+
+
+def apply_simulated_identity(
+    step: ApplyIdentity, context: StepContext, source: random.Random
+) -> dict[str, str]:
+    """Check step and disk as the real step does, and write the identity to the disk.
+
+    ``source`` gives machine-id and host key. Raises as the real one does, and NotBootableError
+    where the disk holds no simulated system.
+    """
+    context.require_ram_system(step.STEP_TYPE)
+    identity = checked_identity(step)
+    disk = find_disk(step.disk, context.machine.disks().disks)
+    config = AgentConfig(
+        server=step.server.rstrip("/"),
+        pin=step.pin,
+        token=step.agent_token,
+        operation=step.operation,
+        machine=context.machine_name,
+    )
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + source.randbytes(32)
+    record = SimulatedIdentity(
+        hostname=identity.hostname,
+        machine_id=source.randbytes(16).hex(),
+        addresses=tuple(str(address) for address in identity.addresses),
+        host_key=f"ssh-ed25519 {base64.b64encode(blob).decode()} root@{identity.hostname}",
+        agent=encode(config).decode(),
+    )
+    context.progress(0, 0)
+    write_record(Path(disk.node), json.dumps(asdict(record)))
+    return {
+        "disk": describe(disk),
+        "hostname": identity.hostname,
+        "machine-id": record.machine_id,
+        "ssh-host-keys": fingerprint(record.host_key),
+        "network": "simulated",
+        "root": "1",
+    }
+
+
+def read_identity(record: str) -> SimulatedIdentity:
+    """Return the identity that a disk's record holds; ValueError where it holds none."""
+    values = json.loads(record)
+    try:
+        return SimulatedIdentity(**{**values, "addresses": tuple(values["addresses"])})
+    except (TypeError, KeyError) as error:
+        raise ValueError(f"it is no simulated identity: {error}") from error

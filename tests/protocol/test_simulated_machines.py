@@ -1,0 +1,156 @@
+"""Simulated machines against a real ``serve``: capture, clone, power cuts, local boots."""
+
+import os
+import signal
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+from builders.simulated_site import simulated_site
+
+from providers.lab.simulate.disk import NotBootableError, system_on
+from providers.lab.simulate.faults import Faults
+
+pytestmark = pytest.mark.timeout(180)
+
+COUNT, CLONES = 20, 10
+CUT = "sim-0003"
+SPARE = "sim-0020"
+DEPLOY_OS = "Deploy-OS"
+
+
+def is_bootable(disk):
+    try:
+        return bool(system_on(disk))
+    except NotBootableError:
+        return False
+
+
+def test_a_rack_is_cloned_and_the_machine_whose_power_failed_resumes(tmp_path, keep_consoles):
+    with simulated_site(tmp_path, keep_consoles, COUNT, clones=CLONES) as site:
+        rack = site.rack
+        nodes = [each.name for each in rack.settings if not each.is_golden]
+        cloned = nodes[:CLONES]
+        site.until(lambda: list(site.states("inspect").values()).count("verified") == COUNT)
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        disks = site.machine(SPARE)["deployOs"]["disks"]
+        assert [(disk["identity"]["serial"], disk["holds"]) for disk in disks] == [
+            ("SIM-0020", "blank")
+        ]
+        assert not any(is_bootable(rack.disk(name)) for name in nodes)
+
+        rack.set_faults(CUT, Faults(cut_power_in="restore"))
+        apply = site.start("apply", f"--yes={CLONES}")
+        site.until(lambda: rack.machines[CUT].stage == "off")
+        assert site.operations("restore")[CUT].state == "started"
+        assert not is_bootable(rack.disk(CUT))
+        rack.power_on(CUT)
+        said, _ = apply.communicate(timeout=60)
+        assert apply.returncode == 0, said
+
+        restores = site.operations("restore")
+        assert {name: each.state for name, each in restores.items()} == dict.fromkeys(
+            cloned, "verified"
+        )
+        assert {name: each.attempt for name, each in restores.items()} == {
+            name: 2 if name == CUT else 1 for name in cloned
+        }
+        assert set(site.conditions().values()) == {"Ready"}
+        site.run("plan", expect=0)
+
+        machines = rack.machines
+        assert {machines[name].stage for name in cloned} == {"installed"}
+        assert machines[CUT].boots[0] == machines[CUT].boots[1] == DEPLOY_OS
+        for name, settings in zip(cloned, rack.settings[1:], strict=False):
+            system = site.machine(name)["installed"]["installed"]
+            assert (system["hostname"], system["addresses"]) == (name, [settings.address])
+        identities = sorted(system_on(rack.disk(name)).record for name in cloned)
+        assert all(one != other for one, other in pairwise(identities))
+        contents = {rack.disk(name).read_bytes()[: 14 << 20] for name in ("golden", *cloned)}
+        assert len(contents) == 1
+
+
+def test_without_a_grant_a_machine_boots_its_own_disk(tmp_path, keep_consoles):
+    with simulated_site(tmp_path, keep_consoles, 1, clones=0) as site:
+        rack = site.rack
+        site.until(lambda: site.states("inspect") == {"sim-0001": "verified"})
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        for name, stage in (("sim-0001", "nothing to boot"), ("golden", "system without agent")):
+            boots = len(rack.machines[name].boots)
+            rack.power_off(name)
+            rack.power_on(name)
+            site.until(lambda name=name, stage=stage: rack.machines[name].stage == stage)
+            (said,) = rack.machines[name].boots[boots:]
+            assert said == "local disk: the ROM was told no file"
+            answers = {each["answer"] for each in site.machine(name)["boots"][:2]}
+            assert answers == {"local disk: no grant"}
+
+
+def test_the_work_of_a_hung_agent_resumes_once_its_machine_restarts(tmp_path, keep_consoles):
+    with simulated_site(tmp_path, keep_consoles, 1) as site:
+        rack = site.rack
+        site.until(lambda: site.states("inspect") == {"sim-0001": "verified"})
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        rack.set_faults("sim-0001", Faults(hang_in="applyIdentity"))
+        apply = site.start("apply", "--yes=1")
+        site.until(lambda: [each.step for each in site.operations("restore").values()] == [2])
+        rack.power_off("sim-0001")
+        rack.set_faults("sim-0001", Faults())
+        rack.power_on("sim-0001")
+        said, _ = apply.communicate(timeout=60)
+        assert apply.returncode == 0, said
+        assert site.operations("restore")["sim-0001"].attempt == 2
+
+
+def test_work_that_was_handed_out_without_a_cable_arrives_once_it_is_in_again(
+    tmp_path, keep_consoles
+):
+    with simulated_site(tmp_path, keep_consoles, 1) as site:
+        rack = site.rack
+        site.until(lambda: site.states("inspect") == {"sim-0001": "verified"})
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        rack.pull_cable("sim-0001")
+        apply = site.start("apply", "--yes=1")
+        site.until(lambda: site.states("restore") == {"sim-0001": "armed"})
+        assert rack.machines["sim-0001"].stage == "deploy-os"
+        rack.plug_cable("sim-0001")
+        said, _ = apply.communicate(timeout=60)
+        assert apply.returncode == 0, said
+        assert site.operations("restore")["sim-0001"].attempt == 1
+        assert rack.machines["sim-0001"].boots[0] == DEPLOY_OS
+        assert len(rack.machines["sim-0001"].boots) == 2
+
+
+def processes_with(text):
+    """Return the command lines that have a text in them."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            line = path.read_bytes().replace(b"\0", b" ").decode("utf-8", "replace")
+        except OSError:
+            continue
+        found += [line] if text in line else []
+    return found
+
+
+def test_the_command_starts_a_rack_with_a_server_and_ctrl_c_ends_all_of_it(tmp_path):
+    command = ["-m", "reconciler.cli", "lab", "simulate", "2", "--image-size", "16MiB"]
+    with subprocess.Popen(
+        [sys.executable, *command, "--dir", str(tmp_path), "--on", "--group", "row7"],
+        env={**os.environ, "PYTHONPATH": str(Path.cwd()), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        said = []
+        for line in process.stdout:
+            said.append(line.strip())
+            if "deploy-os" in line:
+                break
+        assert f"export RACKWRIGHT_REPO={tmp_path}/run/fleet" in said
+        assert "group: row7/clones" in (tmp_path / "run/fleet/machines.yaml").read_text()
+        assert processes_with(str(tmp_path))
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+    assert processes_with(str(tmp_path)) == []
