@@ -62,7 +62,7 @@ def read_worktree(directory: Path) -> SourceTree:
     blobs = {path: blob_id(content, algorithm) for path, content in contents.items()}
     revision = worktree_revision(blobs)
     if repository is None or head is None:
-        return SourceTree(revision, contents, blobs, None)
+        return SourceTree(revision, contents, blobs, None, in_git=repository is not None)
     linked = {
         path: blob_id(file.link, algorithm) for path, file in files.items() if file.link is not None
     }
