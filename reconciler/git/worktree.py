@@ -70,6 +70,19 @@ def read_worktree(directory: Path) -> SourceTree:
     return SourceTree(revision, contents, blobs, commit_of(repository.git, head), uncommitted)
 
 
+def uncommitted_files(directory: Path, most: int) -> tuple[str, ...]:
+    """Return the files of desired state below ``directory`` that differ from HEAD.
+
+    Empty where there is no commit or no working tree, and where there are more than ``most``
+    files: reading them takes too long for a remark. Raises as ``read_worktree``.
+    """
+    top = Path(os.path.realpath(directory))
+    repository = _repository(top) if top.is_dir() else None
+    if repository is None or len(_paths(top, repository)) > most:
+        return ()
+    return read_worktree(directory).uncommitted
+
+
 def _repository(top: Path) -> Repository | None:
     try:
         found = find_repository(top)
