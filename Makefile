@@ -1,6 +1,7 @@
 # make demo    a virtual rack restores a machine from Git, end to end (KEEP=1 leaves it running)
 # make test    everything: set up, check, protocols, lab; as root on Debian 12
-# make check   what to run before a commit: no root, no network, under a minute
+# make check   what to run before a commit: no root; the first run needs the network
+# make setup   set up only: Debian packages, .venv with rackwright
 # make bench   one benchmark, NAME=... (ARGUMENTS=... for it); without a name it lists them
 # make lock    requirements.lock from pyproject.toml (UPGRADE=1 takes the newest versions)
 # make clean   remove what was built
@@ -24,9 +25,11 @@ ready := .venv/.project-installed
 # $(call timed,name,command): run the command and say how long it took.
 timed = @TIMEFORMAT='== $(1): %0R s'; echo '== $(1)'; time { $(2); }
 
-.PHONY: help demo test check lint types imports unit bench lock clean packages
+.PHONY: help setup demo test check lint types imports unit bench lock clean packages
 help:
 	@sed -n 's/^# make /make /p' Makefile
+
+setup: packages $(ready)
 
 demo: packages $(ready)
 	$(bin)/rackwright lab demo $(if $(filter-out 0 no false,$(KEEP)),--keep)

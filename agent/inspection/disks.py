@@ -126,14 +126,8 @@ def summary(table: PartitionTable, partitions: tuple[Partition, ...]) -> str:
     if not partitions:
         return f"{table.label}, no partitions"
     count = "1 partition" if len(partitions) == 1 else f"{len(partitions)} partitions"
-    contents = ", ".join(_content_word(part) for part in partitions)
+    contents = ", ".join(part.content for part in partitions)
     return f"{table.label}, {count}: {contents}"
-
-
-def _content_word(partition: Partition) -> str:
-    if partition.filesystem:
-        return partition.filesystem
-    return "extended" if partition.type in _EXTENDED else "unknown"
 
 
 def _whole_disk(node: Path, size: int) -> str:

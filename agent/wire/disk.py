@@ -2,6 +2,8 @@
 
 from attrs import field, frozen, validators
 
+from agent.wire.partition_types import type_name
+
 
 @frozen
 class DiskIdentity:
@@ -36,6 +38,11 @@ class Partition:
     filesystem: str
     """As blkid names it (``ext4``, ``vfat``, ``LVM2_member``); empty where it finds none."""
     label: str
+
+    @property
+    def content(self) -> str:
+        """Return what it holds: the file system, else what its type is for."""
+        return self.filesystem or type_name(self.type)
 
 
 @frozen

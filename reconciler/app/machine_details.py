@@ -20,7 +20,7 @@ MOST_OPERATIONS = 100
 def machine_details(project: Project, name: str, now: datetime) -> MachineDetails:
     """Return the details of a machine; AuthoringError RW934 with the nearest for an unknown one."""
     fleet = project.fleet
-    machine = find_machine(fleet, name)
+    machine = find_machine(fleet, name, project.uncommitted)
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed_of([name], hardware, now)
     (condition,) = conditions_of(fleet, (machine,), hardware, observed, now)

@@ -22,7 +22,7 @@ from reconciler.git.location import (
 )
 from reconciler.git.repository import find_repository, is_in_git
 from reconciler.git.tree import Commit, SourceTree
-from reconciler.git.worktree import read_worktree
+from reconciler.git.worktree import read_worktree, uncommitted_files
 from reconciler.planning.planner import plan
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
@@ -43,6 +43,11 @@ if TYPE_CHECKING:
 
 _REMOTE_INTERVAL = 30.0
 """Seconds between two looks at a repository behind a URL."""
+
+
+_MOST_LOOKED_AT = 5_000
+"""Files that are read to tell people what is not committed: 0.2 s."""
+_NAMED = 3
 
 
 class InvalidRepositoryError(ReconcilerError):
@@ -82,6 +87,27 @@ class Project:
     def revision(self) -> "Revision | None":
         """The commit, before its files are read; None where files outside Git are read."""
         return open_revision(self.repo, self.ref, cache=self.state / "sources")
+
+    @cached_property
+    def uncommitted(self) -> tuple[str, ...]:
+        """The files that are not as in HEAD, where HEAD is read for want of another ref."""
+        place = parse_location(self.repo)
+        if self._ref is not None or self.ref is None or isinstance(place, RemoteRepository):
+            return ()
+        try:
+            return uncommitted_files(place, _MOST_LOOKED_AT)
+        except SourceError:
+            return ()  # a remark is not worth an error: the commit can be read
+
+    @property
+    def uncommitted_notice(self) -> str:
+        """What is not in the revision, in one line for people; empty where all is."""
+        if not self.uncommitted:
+            return ""
+        files = ", ".join(self.uncommitted[:_NAMED])
+        more = len(self.uncommitted) - _NAMED
+        rest = f" and {more:,} more" if more > 0 else ""
+        return f"note: uncommitted changes are not in this: {files}{rest}"
 
     @cached_property
     def source(self) -> SourceTree:

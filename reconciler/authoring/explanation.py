@@ -1,6 +1,6 @@
 """Where each value of a machine comes from."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -33,18 +33,26 @@ class _Told(NamedTuple):
     display_name: str = ""
 
 
-def find_machine(fleet: CompiledFleet, name: str) -> CompiledMachine:
-    """Return a machine; AuthoringError RW934 with the nearest name where there is none."""
+def find_machine(
+    fleet: CompiledFleet, name: str, uncommitted: Sequence[str] = ()
+) -> CompiledMachine:
+    """Return a machine; AuthoringError RW934 with the nearest name where there is none.
+
+    ``uncommitted`` are files that may have it and that are not in the fleet's revision.
+    """
     machine = fleet.machines.get(name)
     if machine is not None:
         return machine
     nearest = NearestNames().find(name, fleet.machines)
+    hints = []
+    if uncommitted:
+        hints.append(f"Commit first: {', '.join(uncommitted)} changed since the commit")
+    if nearest:
+        hints.append(f"Did you mean machine/{nearest}?")
     raise AuthoringError(
         "RW934",
         f"there is no machine {name!r} in this revision",
-        f"Did you mean machine/{nearest}?"
-        if nearest
-        else "`rackwright status` lists the machines that there are",
+        ". ".join(hints) or "`rackwright status` lists the machines that there are",
     )
 
 

@@ -53,7 +53,8 @@ Carry it out (without --yes=1 it asks for the number of disks to overwrite), the
 The end of it all:
 
   kill %1
-  rackwright lab down"""
+  rackwright lab down
+  unset {names}"""
 
 
 @dataclass
@@ -217,5 +218,6 @@ def how_to_go_on(directory: Path, programs: Path) -> str:
     return _HOW_TO_GO_ON.format(
         programs=quote(str(programs)),
         exports="\n".join(exports),
+        names=" ".join(_environment(directory)),
         log=quote(str(directory / "run" / "serve.log")),
     )

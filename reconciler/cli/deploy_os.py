@@ -8,7 +8,7 @@ from rich.filesize import decimal
 
 import agent
 from providers.deploy_os.build import build as build_deploy_os
-from reconciler.cli.options import DEFAULT_STATE, boot_files_option, folder_option, format_option
+from reconciler.cli.options import DEFAULT_BOOT_FILES, DEFAULT_STATE, folder_option, format_option
 from reconciler.views.console import console
 from reconciler.views.progress import build_progress
 
@@ -19,7 +19,12 @@ def deploy_os() -> None:
 
 
 @deploy_os.command()
-@boot_files_option
+@folder_option(
+    "--boot-files",
+    envvar="RACKWRIGHT_BOOT_FILES",
+    default=DEFAULT_BOOT_FILES,
+    text="Where the result goes; `serve`, `apply` and `run` read it there.",
+)
 @folder_option(
     "--cache",
     default=DEFAULT_STATE / "cache" / "deploy-os",

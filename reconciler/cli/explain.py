@@ -45,7 +45,8 @@ def explain(project: Project, subject: str, field: str | None, output_format: st
     if not subject.startswith(_MACHINE):
         _explain_code(subject, output_format)
         return
-    machine = find_machine(project.whole_fleet, subject.removeprefix(_MACHINE))
+    name = subject.removeprefix(_MACHINE)
+    machine = find_machine(project.whole_fleet, name, project.uncommitted)
     fields = explained(project.whole_fleet, machine)
     if field is not None:
         fields = chosen(fields, field)

@@ -24,6 +24,7 @@ def image() -> None:
 @click.option(
     "--repo",
     envvar="RACKWRIGHT_REPO",
+    show_envvar=True,
     default="",
     metavar="DIR|URL",
     help="Show what this repository calls the images, and its descriptions of them.",

@@ -10,7 +10,7 @@ from reconciler.authoring.conversions import converted
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.starter_fleet import starter_fleet
 from reconciler.cli.edited_file import create_files
-from reconciler.git.repository import is_in_git
+from reconciler.git.repository import git_folder
 
 
 @click.command()
@@ -55,9 +55,21 @@ def _git_init(directory: Path) -> None:
 
 
 def _next_steps(directory: Path) -> str:
+    """Return what to do next; the commits of a repository around the folder are left alone."""
+    top = git_folder(directory)
+    is_inside_another = top not in {None, directory.resolve()}
     steps = [] if directory == Path() else [f"cd {quote(str(directory))}"]
     steps += ["rackwright validate", "edit networks.yaml and machines.yaml: they are examples"]
-    if not is_in_git(directory):
+    if top is None:
         steps.append("git init")
+    elif is_inside_another:
+        steps.append(f"git init, unless the fleet is to be a part of {top}")
     steps += ["git add . && git commit -m 'A first fleet'", "rackwright plan"]
-    return "\n".join(["\nNext:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))])
+    lines = ["", "Next:", *(f"  {number}. {step}" for number, step in enumerate(steps, 1))]
+    if is_inside_another:
+        lines[:0] = [
+            "",
+            f"This folder is inside another Git repository, {top}.",
+            "`rackwright init --git DIR` makes a fleet a repository of its own.",
+        ]
+    return "\n".join(lines)

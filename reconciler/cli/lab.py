@@ -55,6 +55,7 @@ def _in_directory(command: Callable[Concatenate[Path, P], int]) -> Callable[P, i
 @click.option(
     "--dir",
     envvar="RACKWRIGHT_LAB",
+    show_envvar=True,
     default=DEFAULT_DIRECTORY,
     show_default=True,
     type=FOLDER,

@@ -11,6 +11,7 @@ T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., object])
 
 DEFAULT_STATE = Path("/var/lib/rackwright")
+DEFAULT_BOOT_FILES = DEFAULT_STATE / "deploy-os"
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
 
@@ -22,6 +23,7 @@ def folder_option(
     return click.option(
         *names,
         envvar=envvar,
+        show_envvar=envvar is not None,
         default=default,
         show_default=True,
         type=FOLDER,
@@ -33,6 +35,7 @@ def folder_option(
 repo_option = click.option(
     "--repo",
     envvar="RACKWRIGHT_REPO",
+    show_envvar=True,
     default=".",
     show_default=True,
     metavar="DIR|URL",
@@ -41,9 +44,11 @@ repo_option = click.option(
 ref_option = click.option(
     "--ref",
     envvar="RACKWRIGHT_REF",
+    show_envvar=True,
     default=None,
     metavar="REF",
-    help="Branch, tag or commit.  [default: HEAD; the working tree outside Git]",
+    help="Branch, tag or commit.  [default: HEAD, that is what is committed; only `validate` reads "
+    "the working tree; outside Git the files are read as they are]",
 )
 state_option = folder_option(
     "--state",
@@ -62,7 +67,7 @@ format_option = click.option(
 boot_files_option = folder_option(
     "--boot-files",
     envvar="RACKWRIGHT_BOOT_FILES",
-    default=DEFAULT_STATE / "deploy-os",
+    default=DEFAULT_BOOT_FILES,
     text="What `rackwright deploy-os build` made.",
 )
 select_option = click.option(

@@ -73,6 +73,8 @@ def plan(  # noqa: PLR0913 - one argument per option
 
     now = utc_now()
     made = project.plan(now)
+    if project.uncommitted:
+        click.echo(project.uncommitted_notice, err=True)
     review = _Review(project, made, None, "", explain=explain, full=full)
     if against is not None:
         from reconciler.planning.difference import difference  # noqa: PLC0415

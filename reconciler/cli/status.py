@@ -67,6 +67,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
     now = utc_now()
     wanted = MachineFilter(select, group, search)
     found = fleet_status(project, wanted, conditions, now)
+    if project.uncommitted:
+        click.echo(project.uncommitted_notice, err=True)
     if output_format == "json":
         click.echo(_document(project, found, held))
     else:

@@ -72,7 +72,13 @@ def find_commit(path: Path, ref: str) -> tuple[Repository, str]:
 
 def is_in_git(path: Path) -> bool:
     """Tell whether Git claims the directory, also where its repository cannot be read."""
-    return _dot_git(Path(os.path.realpath(path))) is not None
+    return git_folder(path) is not None
+
+
+def git_folder(path: Path) -> Path | None:
+    """Return the nearest folder at or above ``path`` that has a ``.git``; None without one."""
+    found = _dot_git(Path(os.path.realpath(path)))
+    return None if found is None else found.parent
 
 
 def _dot_git(real: Path) -> Path | None:

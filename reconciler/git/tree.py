@@ -59,6 +59,8 @@ class SourceTree:
     blobs: Mapping[str, str] = field(repr=False)
     commit: Commit | None
     uncommitted: tuple[str, ...] = ()
+    in_git: bool = True
+    """Whether there is a repository, be it one without a commit."""
 
     @property
     def own_commit(self) -> Commit | None:
@@ -71,6 +73,8 @@ class SourceTree:
         commit = self.commit
         if not self.revision.startswith("worktree:"):
             return commit.describe if commit is not None else self.revision[:_SHORT]
+        if commit is None and self.in_git:
+            return "working tree, no commit yet"
         if commit is None:
             return f"files outside Git ({len(self.files)})"
         if not self.uncommitted:

@@ -62,12 +62,25 @@ def read_worktree(directory: Path) -> SourceTree:
     blobs = {path: blob_id(content, algorithm) for path, content in contents.items()}
     revision = worktree_revision(blobs)
     if repository is None or head is None:
-        return SourceTree(revision, contents, blobs, None)
+        return SourceTree(revision, contents, blobs, None, in_git=repository is not None)
     linked = {
         path: blob_id(file.link, algorithm) for path, file in files.items() if file.link is not None
     }
     uncommitted = _differences(blobs | linked, committed_blobs(repository, head))
     return SourceTree(revision, contents, blobs, commit_of(repository.git, head), uncommitted)
+
+
+def uncommitted_files(directory: Path, most: int) -> tuple[str, ...]:
+    """Return the files of desired state below ``directory`` that differ from HEAD.
+
+    Empty where there is no commit or no working tree, and where there are more than ``most``
+    files: reading them takes too long for a remark. Raises as ``read_worktree``.
+    """
+    top = Path(os.path.realpath(directory))
+    repository = _repository(top) if top.is_dir() else None
+    if repository is None or len(_paths(top, repository)) > most:
+        return ()
+    return read_worktree(directory).uncommitted
 
 
 def _repository(top: Path) -> Repository | None:

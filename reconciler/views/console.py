@@ -1,26 +1,47 @@
 """The terminal, and a pager for what does not fit it, as git does it."""
 
 import os
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from typing import IO, cast
 
 from rich.console import Console, RenderableType
 
 PIPED_WIDTH = 140
 """Columns when the output is no terminal: wide enough that a line of a log stays one line."""
+_BLANKS_AT_ENDS = re.compile(r" +$", re.MULTILINE)
 _VARIABLES = ("RACKWRIGHT_PAGER", "PAGER")
 _DEFAULT = "less"
 _LESS = "FRX"
 """Leave where it fits after all, pass colours on, keep the text on the screen."""
 
 
+class _Trimmed:
+    """A stream that leaves out the blanks with which tables fill their lines."""
+
+    def __init__(self, stream: IO[str]) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        return self._stream.write(_BLANKS_AT_ENDS.sub("", text))
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._stream, name)
+
+
 def console(*, stderr: bool = False) -> Console:
-    """Return a console; colours and width follow the terminal, NO_COLOR is honoured."""
+    """Return a console; colours and width follow the terminal, NO_COLOR is honoured.
+
+    What is piped has no blanks at the ends of lines.
+    """
     stream = sys.stderr if stderr else sys.stdout
-    width = None if stream.isatty() else PIPED_WIDTH
-    return Console(stderr=stderr, width=width, soft_wrap=False, highlight=False)
+    if stream.isatty():
+        return Console(stderr=stderr, soft_wrap=False, highlight=False)
+    piped = cast("IO[str]", _Trimmed(stream))
+    return Console(file=piped, width=PIPED_WIDTH, soft_wrap=False, highlight=False)
 
 
 def show(console: Console, text: RenderableType, *, paged: bool) -> None:

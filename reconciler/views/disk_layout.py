@@ -7,23 +7,6 @@ from agent.wire.disk import Disk, Partition
 
 SMALLEST_GAP = 1 << 21
 """Bytes of free space that are shown; alignment leaves up to 1 MiB between partitions."""
-_TYPES = {
-    "21686148-6449-6e6f-744e-656564454649": "BIOS boot",
-    "c12a7328-f81f-11d2-ba4b-00a0c93ec93b": "EFI system",
-    "e3c9e316-0b5c-4db8-817d-f92df00215ae": "Microsoft reserved",
-    "de94bba4-06d1-4d40-a16a-bfd50179d6ac": "Windows recovery",
-    "ebd0a0a2-b9e5-4433-87c0-68b6b72699c7": "Microsoft basic data",
-    "0fc63daf-8483-4772-8e79-3d69d8477de4": "Linux",
-    "0657fd6d-a4ab-43c4-84e5-0933c84b4f4f": "Linux swap",
-    "e6d6d379-f507-44c2-a23c-238f2a3df928": "Linux LVM",
-    "a19d880f-05fc-4d3b-a006-743f0f84911e": "Linux RAID",
-    "0x83": "Linux",
-    "0x82": "Linux swap",
-    "0x8e": "Linux LVM",
-    "0x7": "NTFS or exFAT",
-}
-"""What partitions without a file system are for, by their type (UEFI specification, section 5.3;
-Discoverable Partitions Specification)."""
 
 
 class Segment(NamedTuple):
@@ -93,5 +76,4 @@ def table_of(disk: Disk) -> str:
 
 def describe(partition: Partition) -> str:
     """Return what a partition holds: ``ext4 root``, ``BIOS boot``, ``unknown``."""
-    holds = partition.filesystem or _TYPES.get(partition.type.lower(), "unknown")
-    return " ".join(filter(None, (holds, partition.label)))
+    return " ".join(filter(None, (partition.content, partition.label)))

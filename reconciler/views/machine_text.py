@@ -71,7 +71,8 @@ def _head(details: MachineDetails, now: datetime) -> Iterator[RenderableType]:
     head = Text(for_terminal(named(state.display_name, state.machine)), style="bold")
     head.append(f"  {state.condition}", style=f"not bold {COLOURS[state.condition]}")
     if state.since is not None:
-        head.append(f" since {ago(state.since, now)}", style="not bold")
+        lasting = duration((now - state.since).total_seconds())
+        head.append(f" for {lasting}", style="not bold")
     yield head
     yield _line(state.reason)
     if details.quarantine is not None:

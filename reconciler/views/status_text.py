@@ -16,7 +16,7 @@ from reconciler.planning.conditions import (
     MachineCondition,
     count_by_group,
 )
-from reconciler.views.age import ago
+from reconciler.views.age import ago, duration
 from reconciler.views.untrusted import for_terminal
 from specs.types.display_name import named
 
@@ -29,6 +29,9 @@ HEADINGS = ("machine", "group", "condition", "since", "scenario", "last heard", 
 NARROW = 100
 """Columns below which a terminal has no room for all headings."""
 SHOWN_WHEN_NARROW = frozenset({"machine", "condition", "last heard", "reason"})
+GIVES_WAY = frozenset({"group", "scenario", "reason"})
+MOST_OF_A_GROUP = 30
+"""Columns of a group's name."""
 _PRESSING = ("Stalled", "Unknown", "Reconciling")
 _NARROW = "--full shows every machine; --condition, --group, --select and --search choose some"
 
@@ -61,8 +64,9 @@ def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
     """Yield the summary, and one line for each thing in the server that does not work."""
     yield _summary_line(status)
     for fault in status.faults:
+        lasting = duration((now - fault.since).total_seconds())
         times = f", {fault.times:,} times" if fault.times > 1 else ""
-        text = f"{fault.subject} {fault.code}: {fault.cause} (since {ago(fault.since, now)}{times})"
+        text = f"{fault.subject} {fault.code}: {fault.cause} (for {lasting}{times})"
         yield Text(for_terminal(text), style="red")
 
 
@@ -79,18 +83,27 @@ def _summary_line(status: FleetStatus) -> Text:
 def machine_table(
     states: Iterable[MachineCondition], now: datetime, width: int, *, cut: bool = False
 ) -> Table:
-    """Return one row per machine; ``cut`` makes each a single line, else reasons are whole."""
+    """Return one row per machine; ``cut`` makes each a single line, else reasons are whole.
+
+    Names are never cut: where there is no room, the reason, the group and the scenario are.
+    """
     shown = [each for each in HEADINGS if width >= NARROW or each in SHOWN_WHEN_NARROW]
     table = Table(box=box.SIMPLE, pad_edge=False)
-    for heading in shown[:-1]:
-        most = 30 if heading == "group" else None
-        table.add_column(heading, overflow="ellipsis", no_wrap=True, max_width=most)
-    table.add_column("reason", overflow="ellipsis" if cut else "fold", no_wrap=cut, ratio=1)
+    for heading in shown:
+        most = MOST_OF_A_GROUP if heading == "group" else None
+        # Rich takes room from the columns that may wrap, and only then from all.
+        table.add_column(heading, no_wrap=heading not in GIVES_WAY, max_width=most)
     for state in states:
         cells = dict(zip(HEADINGS, _cells(state, now), strict=True))
-        styles = {"condition": COLOURS[state.condition]}
-        table.add_row(*(Text(cells[each], style=styles.get(each, "")) for each in shown))
+        table.add_row(*(_cell(each, cells[each], state, cut=cut) for each in shown))
     return table
+
+
+def _cell(heading: str, text: str, state: MachineCondition, *, cut: bool) -> Text:
+    if heading == "machine" or (heading == "reason" and not cut):
+        return Text(text, no_wrap=False, overflow="fold")
+    style = COLOURS[state.condition] if heading == "condition" else ""
+    return Text(text, style=style, no_wrap=True, overflow="ellipsis")
 
 
 def full_lines(states: Sequence[MachineCondition], now: datetime) -> Iterator[str]:

@@ -70,6 +70,7 @@ def test_a_new_fleet_is_valid_plans_and_is_formatted(tmp_path, rackwright):
 def test_a_new_fleet_outside_git_is_valid_and_plans(rackwright):
     done = rackwright("init", "fleet")
     assert "  4. git init\n" in done.stdout
+    assert "another Git repository" not in done.stdout
     assert rackwright("validate", "--repo", "fleet").stdout.startswith("valid: 1 machine(s)")
     done = rackwright("plan", "--repo", "fleet", "--state", "state")
     assert done.returncode == 0, done.stderr
@@ -79,10 +80,22 @@ def test_a_new_fleet_outside_git_is_valid_and_plans(rackwright):
 def test_a_new_fleet_in_a_folder_of_a_repository_is_valid_and_plans(tmp_path, rackwright):
     subprocess.run(["git", "init", "-q", tmp_path], check=True)
     done = rackwright("init", "sites/fleet")
-    assert "git init" not in done.stdout
-    assert "  4. git add . && git commit" in done.stdout
+    assert done.stdout.endswith(
+        f"\nThis folder is inside another Git repository, {tmp_path}.\n"
+        "`rackwright init --git DIR` makes a fleet a repository of its own.\n"
+        "\n"
+        "Next:\n"
+        "  1. cd sites/fleet\n"
+        "  2. rackwright validate\n"
+        "  3. edit networks.yaml and machines.yaml: they are examples\n"
+        f"  4. git init, unless the fleet is to be a part of {tmp_path}\n"
+        "  5. git add . && git commit -m 'A first fleet'\n"
+        "  6. rackwright plan\n"
+    )
     fleet = ("--repo", "sites/fleet")
-    assert rackwright("validate", *fleet).stdout.startswith("valid: 1 machine(s)")
+    assert rackwright("validate", *fleet).stdout == (
+        "valid: 1 machine(s), 1 scenario(s) in 5 file(s), working tree, no commit yet\n"
+    )
     done = rackwright("plan", *fleet)
     assert done.returncode == 1
     assert done.stderr == (

@@ -26,6 +26,8 @@ from agent.inspection.host_keys import fingerprint, host_key_fingerprints
 from agent.inspection.host_paths import HostPaths
 from agent.inspection.installed_system import parse_os_release, pretty_name
 from agent.machine import uptime_seconds
+from agent.wire.disk import Partition
+from reconciler.views.disk_layout import describe
 from tests.unit.agent_sysfs import (
     EMMC,
     NVME,
@@ -372,6 +374,28 @@ def test_blkids_escapes_are_undone() -> None:
 def test_the_summary_of_a_disk() -> None:
     assert summary(PartitionTable(), ()) == ""
     assert summary(PartitionTable("gpt"), ()) == "gpt, no partitions"
+
+
+def test_a_partition_without_a_file_system_is_called_after_its_type() -> None:
+    bios_boot = "21686148-6449-6e6f-744e-656564454649"
+    partitions = tuple(
+        Partition(number, 1 << 20, 1 << 20, kind, "", filesystem, "")
+        for number, kind, filesystem in (
+            (1, bios_boot, ""),
+            (2, "c12a7328-f81f-11d2-ba4b-00a0c93ec93b", "vfat"),
+            (3, "00000000-0000-0000-0000-000000000001", ""),
+        )
+    )
+    said = summary(PartitionTable("gpt"), partitions)
+    assert said == "gpt, 3 partitions: BIOS boot, vfat, unknown"
+    assert [describe(each) for each in partitions] == ["BIOS boot", "vfat", "unknown"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "content"), [("0x0f", "extended"), ("0x07", "NTFS or exFAT"), ("0xEE", "unknown")]
+)
+def test_an_mbr_partition_is_called_after_its_type_byte(kind: str, content: str) -> None:
+    assert Partition(1, 0, 0, kind, "", "", "").content == content
 
 
 IP = [

@@ -24,6 +24,14 @@ def test_the_lines_are_commands_that_a_shell_reads(tmp_path):
     subprocess.run(["sh", "-n"], input=script, text=True, check=True)
 
 
+def test_the_last_line_takes_back_what_the_first_ones_exported(tmp_path):
+    lines = commands(tmp_path)
+    assert lines[-1].startswith("unset RACKWRIGHT_")
+    script = "\n".join([*(line for line in lines if "export RACK" in line), lines[-1], "env"])
+    left = subprocess.check_output(["sh", "-e"], input=script, env={}, text=True)
+    assert "RACKWRIGHT_" not in left
+
+
 def test_every_command_that_is_named_exists(tmp_path):
     named = re.findall(r"\brackwright ([a-z]+)", "\n".join(commands(tmp_path)))
     assert named[:2] == ["lab", "serve"]

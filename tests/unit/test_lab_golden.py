@@ -20,6 +20,21 @@ UUID = "af87f219-6ea9-4715-a42f-a8ef0c9d3cb2"
 IDENTITY = DiskIdentity("golden", "0" * 32, UUID, "1a2b3c4d", "ssh-ed25519 AAAA rack\n")
 
 
+@pytest.mark.parametrize(
+    ("program", "package"),
+    [
+        ("ip", "iproute2"),
+        ("openssl", "openssl"),
+        ("python3", "python3"),
+        ("sfdisk", "fdisk"),
+        ("ssh-keygen", "openssh-server"),
+        ("systemctl", "systemd-sysv"),
+    ],
+)
+def test_the_golden_system_has_what_an_agent_runs(program, package):
+    assert package in DEBIAN12.packages, f"nothing brings {program}"
+
+
 def test_a_gpt_disk_boots_by_bios_and_by_uefi():
     plan = layout("gpt", 3 * GIB)
     assert sfdisk_script(plan.table, plan.partitions) == (

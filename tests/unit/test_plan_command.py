@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from reconciler.cli.commands import cli
 from reconciler.errors import ReconcilerError
@@ -67,6 +68,26 @@ def test_a_comparison_shows_what_the_branch_changes_on_the_same_observations(run
     assert text.startswith("What ")
     assert "Introduced: DESTRUCTIVE 0 · DISRUPTIVE 0 · SAFE 1 · BLOCKED 0 · UNKNOWN 0" in text
     assert "assign: clone-golden run 1 → clone-golden run 2 · 1 machine: node-01" in text
+
+
+@pytest.mark.parametrize("command", [("plan",), ("status",), ("get", "machine", "node-01")])
+@pytest.mark.usefixtures("run")
+def test_what_is_not_committed_is_named_unless_a_ref_is(git_repository, command, tmp_path):
+    machines = (LAB / "machines.yaml").read_text("utf-8")
+    git_repository.write({"machines.yaml": machines + "# more\n"})
+    places = ["--repo", str(git_repository.path), "--state", str(tmp_path / "state")]
+    note = "note: uncommitted changes are not in this: machines.yaml\n"
+    assert CliRunner().invoke(cli, [*command, *places]).stderr == note
+    assert CliRunner().invoke(cli, [*command, *places, "--ref", "HEAD"]).stderr == ""
+
+
+@pytest.mark.parametrize("command", [("get", "machine", "new-01"), ("explain", "machine/new-01")])
+def test_a_machine_that_is_not_committed_is_to_be_committed_first(git_repository, run, command):
+    git_repository.write({"new.yaml": "# a machine\n"})
+    with pytest.raises(ReconcilerError) as caught:
+        run(*command)
+    assert caught.value.code == "RW934"
+    assert caught.value.action.startswith("Commit first: new.yaml changed since the commit")
 
 
 def test_a_branch_compared_with_itself_changes_nothing(run):

@@ -8,7 +8,7 @@ import pytest
 
 from reconciler.errors import SourceError
 from reconciler.git import worktree
-from reconciler.git.worktree import read_worktree
+from reconciler.git.worktree import read_worktree, uncommitted_files
 from tests.unit.git_repository import GitRepository, read_commit
 
 
@@ -278,6 +278,26 @@ class TestInGit:
         git_repository.write({"a.yaml": "b"})
         assert read_worktree(git_repository.path).uncommitted == ("a.yaml",)
         assert not marker.exists(), marker.read_text()
+
+
+class TestUncommittedFiles:
+    def test_they_are_named(self, git_repository: GitRepository) -> None:
+        git_repository.commit("One", {"a.yaml": "a", "b.yaml": "b"})
+        assert uncommitted_files(git_repository.path, 9) == ()
+        git_repository.write({"a.yaml": "A", "c.yaml": "c", "notes.txt": "n"})
+        assert uncommitted_files(git_repository.path, 9) == ("a.yaml", "c.yaml")
+
+    def test_too_many_files_are_not_read(self, git_repository: GitRepository) -> None:
+        git_repository.commit("One", {"a.yaml": "a", "b.yaml": "b"})
+        git_repository.write({"a.yaml": "A"})
+        assert uncommitted_files(git_repository.path, 1) == ()
+
+    def test_without_a_commit_there_are_none(
+        self, git_repository: GitRepository, tmp_path: Path
+    ) -> None:
+        git_repository.write({"a.yaml": "A"})
+        assert uncommitted_files(git_repository.path, 9) == ()
+        assert uncommitted_files(tmp_path / "absent", 9) == ()
 
 
 class TestChangesWhileReading:

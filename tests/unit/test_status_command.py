@@ -24,6 +24,7 @@ from reconciler.planning.conditions import (
 from reconciler.state.database import open_database
 from reconciler.state.faults import Faults
 from reconciler.state.observed import Fault
+from reconciler.views.console import console
 from reconciler.views.status_text import (
     MOST_GROUPS,
     MOST_MACHINES,
@@ -144,6 +145,45 @@ def test_a_large_fleet_is_a_screenful_with_what_is_stalled_first(width):
     assert "and 105 more that are not Ready. --full shows every machine" in " ".join(lines[-2:])
 
 
+@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("number", [3, MOST_MACHINES + 1])
+def test_names_are_whole_whatever_the_width_and_the_reasons_are(number, width):
+    reason = "disks were last seen 3 d ago, and more than a day is too long to rely on; " * 3
+    states = [
+        a_condition(
+            each,
+            "Stalled",
+            display_name="Render farm node" if each % 2 else "",
+            group="tokyo/building-4/row-12",
+            run="install-render-farm-node 2026-11-28",
+            reason=reason,
+            last_seen=NOW,
+        )
+        for each in range(number)
+    ]
+    text = "\n".join(printed(a_status(*states), width))
+    for each in states[:MOST_PRESSING]:
+        assert f" {each.machine} " in text.replace("(", " ").replace(")", " ")
+
+
+def test_a_name_that_is_wider_than_the_terminal_is_whole_on_several_lines():
+    name = "Render farm " * 9
+    text = "".join(printed(a_status(a_condition(1, display_name=name.strip())), 80))
+    squeezed = "".join(text.split())
+    assert squeezed.count("Renderfarm") > 1
+    assert "node-00001" in squeezed
+
+
+def test_lines_in_a_pipe_have_no_blanks_at_their_ends(capsys):
+    found = a_status(*(a_condition(each, "Stalled") for each in range(MOST_MACHINES + 1)))
+    screen = console()
+    for part in status_lines(found, NOW, screen.width):
+        screen.print(part)
+    lines = capsys.readouterr().out.splitlines()
+    assert any(" node-00000 " in f"{line} " for line in lines)
+    assert [line for line in lines if line != line.rstrip()] == []
+
+
 def test_every_machine_is_a_line_of_its_own_in_full():
     states = [a_condition(number, reason=f"reason {number}") for number in range(MOST_MACHINES + 1)]
     lines = list(full_lines(states, NOW))
@@ -253,7 +293,7 @@ PORT = Fault("port/dhcp", "RW791", "[red]taken\x1b[0m", NOW - timedelta(minutes=
 
 def test_what_does_not_work_in_the_server_stands_below_the_counts():
     lines = printed(a_status(a_condition(1))._replace(faults=(PORT,)))
-    assert lines[1] == "port/dhcp RW791: [red]taken\\x1b[0m (since 2 min ago, 24 times)"
+    assert lines[1] == "port/dhcp RW791: [red]taken\\x1b[0m (for 2 min, 24 times)"
 
 
 def test_faults_of_the_server_are_in_the_document_until_a_server_begins_anew(tmp_path):

@@ -112,6 +112,7 @@ DEBIAN12 = Recipe(
     ),
     packages=(
         "e2fsprogs",
+        "fdisk",
         "initramfs-tools",
         "iproute2",
         "kmod",
