@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from agent.wire.step import Restore
+from reconciler.app.machine_selection import hardware_of
 from reconciler.errors import ReconcilerError
 from reconciler.state.database import Database
 from reconciler.state.ledger import Ledger
@@ -12,7 +13,7 @@ from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.runs import Run, Runs
-from specs.fleet import CompiledMachine
+from specs.fleet import CompiledFleet, CompiledMachine
 
 
 class Cancellable(NamedTuple):
@@ -28,27 +29,26 @@ class Cancellable(NamedTuple):
 class Cancellations:
     """Finds what is under way, and cancels it."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(self, database: Database, fleet: CompiledFleet) -> None:
+        self._fleet = fleet
         self._ledger = Ledger(database)
         self._operations = Operations(database)
         self._runs = Runs(database)
 
     def of_machines(self, machines: Iterable[CompiledMachine]) -> tuple[Cancellable, ...]:
         """Return what is under way on machines, in the order of its last move."""
-        identities = {each for machine in machines for each in machine.hardware_identities}
+        return self._of_hardware(each.hardware_identities for each in machines)
+
+    def of_names(self, names: Iterable[str]) -> tuple[Cancellable, ...]:
+        """Return what is under way on machines by name; AuthoringError as ``hardware_of``."""
+        return self._of_hardware(hardware_of(self._fleet, self._ledger, name) for name in names)
+
+    def _of_hardware(self, machines: Iterable[tuple[str, ...]]) -> tuple[Cancellable, ...]:
+        identities = {each for machine in machines for each in machine}
         return _cancellable(
             status
             for status in self._operations.current(ACTIVE)
             if identities.intersection(status.operation.identities)
-        )
-
-    def of_name(self, name: str) -> tuple[Cancellable, ...]:
-        """Return what is under way under the name of a machine that the fleet let go of."""
-        known = set(self._ledger.known_as(name))
-        return _cancellable(
-            status
-            for status in self._operations.current(ACTIVE)
-            if known.intersection(status.operation.identities)
         )
 
     def of_run(self, run: Run) -> tuple[Cancellable, ...]:

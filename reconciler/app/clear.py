@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from reconciler.app.machine_selection import hardware_of
 from reconciler.errors import ReconcilerError
 from reconciler.state.database import Database
 from reconciler.state.ledger import Ledger
@@ -54,18 +55,18 @@ class Clearings:
     def of_names(self, names: Iterable[str]) -> tuple[Clearing, ...]:
         """Return what there is to clear of machines by name, in their order.
 
-        A name that no machine has is that of the hardware which had it last.
+        A name that no machine has is that of the hardware which had it last. AuthoringError
+        RW934 where nothing ever had it.
         """
-        present = self._fleet.machines
-        return tuple(
-            self._clearing(
-                name,
-                present[name].hardware_identities
-                if name in present
-                else self._ledger.known_as(name),
-            )
-            for name in dict.fromkeys(names)
-        )
+        return tuple(self._of_name(name) for name in dict.fromkeys(names))
+
+    def _of_name(self, name: str) -> Clearing:
+        if any(each.machine == name for each in self._quarantines):
+            present = self._fleet.machines.get(name)
+            known = present.hardware_identities if present else self._ledger.known_as(name)
+        else:
+            known = hardware_of(self._fleet, self._ledger, name)
+        return self._clearing(name, known)
 
     def of_machines(self, machines: Iterable[CompiledMachine]) -> tuple[Clearing, ...]:
         """Return what there is to clear of some machines; those with nothing are left out."""

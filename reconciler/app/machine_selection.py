@@ -5,7 +5,9 @@ The grammar of ``--select`` is in docs/reference/status.md.
 
 from typing import NamedTuple
 
+from reconciler.authoring.explanation import find_machine
 from reconciler.errors import ReconcilerError
+from reconciler.state.ledger import Ledger
 from specs.diagnostics.nearest import NearestNames
 from specs.fleet import CompiledFleet, CompiledMachine, CompiledSelector
 from specs.selection import Selection
@@ -81,3 +83,16 @@ def why_none(fleet: CompiledFleet, wanted: MachineFilter) -> str:
                 f"; did you mean {nearest}?" if nearest else ""
             )
     return "no machine matches"
+
+
+def hardware_of(fleet: CompiledFleet, ledger: Ledger, name: str) -> tuple[str, ...]:
+    """Return what the hardware under a name is known by.
+
+    A name that no machine has is that of the hardware which had it last. AuthoringError
+    RW934 where nothing ever had it.
+    """
+    if name not in fleet.machines:
+        known = ledger.known_as(name)
+        if known:
+            return known
+    return find_machine(fleet, name).hardware_identities

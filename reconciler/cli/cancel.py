@@ -52,7 +52,8 @@ def cancel(  # noqa: PLR0913 - one argument per option
             "it is not clear what to cancel",
             "Name machines, or choose them with --select, or a run with --run",
         )
-    found = _found(project, machines, select, run_id)
+    cancellations = Cancellations(project.database, project.fleet)
+    found = _found(cancellations, project, machines, select, run_id)
     if not found:
         click.echo("nothing is under way there")
         return 0
@@ -60,7 +61,6 @@ def cancel(  # noqa: PLR0913 - one argument per option
         click.echo(_line(each), err=True)
     if not yes:
         _confirm(found)
-    cancellations = Cancellations(project.database)
     actor, failed = f"{getuser()}@{gethostname()}", False
     for each in found:
         try:
@@ -75,20 +75,17 @@ def cancel(  # noqa: PLR0913 - one argument per option
 
 
 def _found(
-    project: Project, machines: tuple[str, ...], select: str, run_id: str
+    cancellations: Cancellations,
+    project: Project,
+    machines: tuple[str, ...],
+    select: str,
+    run_id: str,
 ) -> tuple[Cancellable, ...]:
-    cancellations = Cancellations(project.database)
     if run_id:
         return cancellations.of_run(Runs(project.database).find(run_id))
-    fleet = project.fleet
     if select:
-        return cancellations.of_machines(filtered(fleet, MachineFilter(select)))
-    present = [fleet.machines[name] for name in machines if name in fleet.machines]
-    gone = [name for name in machines if name not in fleet.machines]
-    found = [*cancellations.of_machines(present)]
-    for name in gone:
-        found += cancellations.of_name(name)
-    return tuple(dict.fromkeys(found))
+        return cancellations.of_machines(filtered(project.fleet, MachineFilter(select)))
+    return cancellations.of_names(machines)
 
 
 def _line(each: Cancellable) -> str:

@@ -170,7 +170,7 @@ def test_who_approves_may_know_a_newer_commit_than_the_server(server):
     busy = replace(seen, operations=())
     made = plan(newer, busy, server.now)
     (item,) = (each for each in made.to_apply if each.machine == "node-02")
-    cancellations = Cancellations(server.database)
+    cancellations = Cancellations(server.database, older)
     for each in cancellations.of_machines([FIRST, SECOND]):
         cancellations.cancel(each, "ada", "something else", server.now)
     approve(Ledger(server.database), made, [item], "ada", server.now)

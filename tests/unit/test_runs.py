@@ -143,7 +143,7 @@ def test_a_run_by_hand_lapses_too(server, fleet, why):
 
 
 def cancelled(server, *machines):
-    cancellations = Cancellations(server.database)
+    cancellations = Cancellations(server.database, server.loop.fleet)
     return [
         cancellations.cancel(each, "bob", "wrong image", server.now)
         for each in cancellations.of_machines(machines)
@@ -216,7 +216,7 @@ def test_a_place_in_the_budget_is_given_back(server):
 def test_all_that_is_under_way_of_a_run_is_cancelled_and_nothing_else(server):
     server.approve_all()
     _, run = run_by_hand(server, BARE)
-    found = Cancellations(server.database).of_run(run)
+    found = Cancellations(server.database, server.loop.fleet).of_run(run)
     assert [each.status.operation.machine for each in found] == ["node-01"]
 
 
@@ -224,9 +224,10 @@ def test_a_machine_that_no_document_has_any_more_is_found_by_its_last_name(serve
     server.approve_all()
     begins(server, OTHER)
     server.use(a_fleet(BARE))
-    (found,) = Cancellations(server.database).of_name("node-02")
+    (found,) = Cancellations(server.database, server.loop.fleet).of_names(["node-02"])
     assert found.status.state is _S.STARTED
-    assert Cancellations(server.database).of_name("nobody") == ()
+    with pytest.raises(ReconcilerError, match=r"RW934: there is no machine 'node-11'.*node-01"):
+        Cancellations(server.database, server.loop.fleet).of_names(["node-11"])
 
 
 # --- what is kept ----------------------------------------------------------------------

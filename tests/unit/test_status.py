@@ -140,9 +140,8 @@ def lost(tmp_path):
         ("compute-1", NODE.macs[0], "compute-1", True),
         ("compute-1", NODE.macs[0], "node-01", True),
         ("node-01", "52:54:00:77:00:99", "node-01", False),
-        ("node-01", NODE.macs[0], "node-02", False),
     ],
-    ids=["its name", "its new name", "its old name", "another's name now", "nobody's name"],
+    ids=["its name", "its new name", "its old name", "another's name now"],
 )
 def test_clear_finds_the_hardware_by_name(lost, name, mac, asked, cleared):
     fleet = lost.with_name("fleet")
@@ -160,6 +159,15 @@ def test_clear_finds_the_hardware_by_name(lost, name, mac, asked, cleared):
     barred = Machines(database).quarantine(NODE.name, NODE.hardware_identities)
     assert (barred == "") is cleared
     database.close()
+
+
+def test_a_name_that_nothing_ever_had_is_no_success_of_clear(lost):
+    fleet = lost.with_name("fleet")
+    fleet.mkdir()
+    (fleet / "fleet.yaml").write_text(FLEET.format(name="node-01", mac=NODE.macs[0]), "utf-8")
+    arguments = ["node-02", "--repo", str(fleet), "--state", str(lost)]
+    with pytest.raises(ReconcilerError, match=r"RW934: there is no machine 'node-02'.*node-01"):
+        CliRunner().invoke(clear, arguments, standalone_mode=False, catch_exceptions=False)
 
 
 def test_a_machine_that_cannot_be_reconciled_is_stalled_with_the_cause():
