@@ -64,6 +64,7 @@ def get(  # noqa: PLR0913 - one argument per option
         picture = disks_svg(details.name, disks, report.at if report else None)
     if svg is not None:
         write_file(svg, picture.encode())
+        click.echo(f"written: {svg}", err=True)
     if output_format == "svg":
         click.echo(picture, nl=False)
     elif output_format == "json":
@@ -81,6 +82,8 @@ def _named(subject: str, name: str | None) -> str:
         return rest
     if subject == _MACHINE and name:
         return name
+    if subject == f"{_MACHINE}s":
+        raise click.UsageError("`rackwright status` lists the machines")
     raise click.UsageError(
         f"write: rackwright get machine {name or rest or (subject if not slash else '')}".rstrip()
         + ("" if name or rest or subject != _MACHINE else " NAME")

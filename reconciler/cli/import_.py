@@ -44,7 +44,7 @@ def import_csv(file: Path, out: Path, group: str, form: str) -> None:
     of the rows of a MachineTable (addresses with prefix length, or a column Subnet
     Mask), assign (scenario=run) and label.KEY.
     Headings such as "Machine Name", "MAC Address", "IP Address" and "Machine Group"
-    are understood. UTF-8 and Shift_JIS, commas, semicolons and tabs are.
+    are understood. UTF-8, UTF-16 and Shift_JIS, commas, semicolons and tabs are.
 
     A name that is not allowed is converted: small letters, one "-" for every run of
     other characters; a converted machine keeps the old name as its host name where

@@ -57,7 +57,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright status --group tokyo/row2
       rackwright status --select 'name=node-07*,label:role=compute' --full
 
-    Exit code 0 when every machine that is meant is Ready; else 1, also when none is meant.
+    Exit code 0 when every machine that --group, --select and --search mean is Ready, whatever
+    --condition lists of them; else 1, also when they mean none.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.machine_selection import MachineFilter, why_none  # noqa: PLC0415
     from reconciler.app.project import utc_now  # noqa: PLC0415
@@ -75,6 +76,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
         _print(project, found, held, now, full=full)
         if not found.total and any(wanted):
             click.echo(why_none(project.fleet, wanted), err=True)
+        elif conditions and not found.machines:
+            click.echo(f"no machine is {' or '.join(conditions)}", err=True)
     if not found.total:
         return 1 if any(wanted) else 0
     return 0 if found.total == found.counts["Ready"] else 1

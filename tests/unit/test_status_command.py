@@ -274,6 +274,12 @@ def test_the_command_lists_what_was_asked_for(tmp_path):
     assert done.return_value == 1
 
 
+def test_where_no_machine_is_in_a_condition_that_is_said(tmp_path):
+    done = asked(tmp_path, "--condition", "Stalled", "--condition", "unknown")
+    assert done.stderr == "no machine is Stalled or Unknown\n"
+    assert done.return_value == 0
+
+
 def test_people_read_the_display_name_first():
     lines = printed(a_status(a_condition(1, display_name="計算ノード [7]")))
     assert any("計算ノード [7] (node-00001)" in line for line in lines)
