@@ -30,7 +30,7 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
     one has it.
     """
     if machine is None:
-        return "no document has the machine any more"
+        return "no document, or more than one, has the hardware now"
     if operation.scenario == INSPECTION:
         return ""
     view = MachineView(

@@ -50,7 +50,7 @@ def moved(fleet):
 
 
 COMMITS = {
-    "removed": (removed, "no document has the machine any more"),
+    "removed": (removed, "no document, or more than one, has the hardware now"),
     "protected": (
         changed(protect=True),
         "the machine is protected, and clone-golden would overwrite its disk",

@@ -120,7 +120,7 @@ def test_a_run_by_hand_comes_after_what_is_under_way_there(server):
 @pytest.mark.parametrize(
     ("fleet", "why"),
     [
-        (a_fleet(OTHER), "no document has the machine any more"),
+        (a_fleet(OTHER), "no document, or more than one, has the hardware now"),
         (a_fleet(replace(BARE, protect=True)), "the machine is protected"),
         (replace(a_fleet(BARE), scenarios={}), "there is no scenario clone-golden any more"),
     ],
