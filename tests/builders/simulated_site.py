@@ -29,22 +29,26 @@ class SimulatedSite:
         self.rack = rack
         self.state = directory / "state"
         self._started: list[subprocess.Popen[str]] = []
-        fleet = directory / "fleet"
-        fleet.mkdir()
+        self.fleet = directory / "fleet"
+        self.fleet.mkdir()
         for name, text in fleet_documents(rack.settings, clones=clones).items():
-            (fleet / name).write_text(text, "utf-8")
-        author = Actor("Test", "test@example.org")
-        with Repo.init(fleet, initial_branch="main") as repository:
-            repository.git.add(all=True)
-            repository.index.commit("A simulated fleet", author=author, committer=author)
+            (self.fleet / name).write_text(text, "utf-8")
+        self.commit("A simulated fleet")
         self.environment = {
             **os.environ,
             "PYTHONPATH": str(Path.cwd()),
             "RACKWRIGHT_STATE": str(self.state),
-            "RACKWRIGHT_REPO": str(fleet),
+            "RACKWRIGHT_REPO": str(self.fleet),
             "RACKWRIGHT_BOOT_FILES": str(rack.boot_files),
         }
         self.command = [sys.executable, "-m", "reconciler.cli"]
+
+    def commit(self, message: str) -> None:
+        """Commit what the repository has now; the server follows."""
+        author = Actor("Test", "test@example.org")
+        with Repo.init(self.fleet, initial_branch="main") as repository:
+            repository.git.add(all=True)
+            repository.index.commit(message, author=author, committer=author)
 
     def run(self, *arguments: str, expect: int = 0) -> str:
         """Run a command to its end; return what it printed."""

@@ -1,5 +1,6 @@
 """Simulated machines against a real ``serve``: capture, clone, power cuts, local boots."""
 
+import json
 import os
 import signal
 import subprocess
@@ -121,6 +122,73 @@ def test_work_that_was_handed_out_without_a_cable_arrives_once_it_is_in_again(
         assert site.operations("restore")["sim-0001"].attempt == 1
         assert rack.machines["sim-0001"].boots[0] == DEPLOY_OS
         assert len(rack.machines["sim-0001"].boots) == 2
+
+
+def test_by_hand_cancelled_and_taken_back_work_leaves_the_disks_alone(tmp_path, keep_consoles):
+    with simulated_site(tmp_path, keep_consoles, 4, clones=0) as site:
+        rack = site.rack
+        cloned, cancelled, protected, hung = (f"sim-000{number}" for number in range(1, 5))
+        site.until(lambda: list(site.states("inspect").values()).count("verified") == 4)
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        for name in (cancelled, protected):
+            rack.set_faults(name, Faults(boots_network=False))
+        rack.set_faults(hung, Faults(hang_in="restore"))
+        on = [part for name in (cancelled, protected, hung) for part in ("--on", name)]
+        why = ("--reason", "disks replaced")
+        site.run("run", "clone-golden", *on, *why, "--no-wait", "--yes=3")
+        site.until(lambda: site.states("restore")[hung] == "started")
+        site.until(lambda: site.operations("restore")[hung].step == 1)
+        site.until(lambda: site.states("restore")[protected] == "armed")
+
+        said = site.run("cancel", cancelled, hung, "--reason", "wrong rack", "--yes")
+        assert f"{cancelled}: cancelled, nothing was begun" in said
+        assert f"{hung}: cancelled, disk SIM-0004 is overwritten in part" in said
+        machines = site.fleet / "machines.yaml"
+        text = machines.read_text("utf-8")
+        assert f"name: {protected}" in text
+        machines.write_text(text.replace("spec:\n", "spec:\n  protect: true\n"), "utf-8")
+        site.commit("Nothing may be overwritten")
+        site.until(lambda: site.states("restore")[protected] == "planned")
+        assert "the machine is protected" in site.operations("restore")[protected].reason
+
+        spared = (cancelled, protected, hung)
+        for name in spared:
+            rack.power_off(name)
+            rack.set_faults(name, Faults())
+            rack.power_on(name)
+        site.until(
+            lambda: all(
+                rack.machines[name].boots[-1] == "local disk: the ROM was told no file"
+                for name in spared
+            )
+        )
+        machines.write_text(text.replace("spec:\n", "spec:\n  protect: false\n"), "utf-8")
+        site.commit("Everything may be overwritten again")
+        site.run("run", "clone-golden", "--on", cloned, *why, "--yes=1")
+        assert site.states("restore") == {
+            cloned: "verified",
+            cancelled: "cancelled",
+            protected: "planned",
+            hung: "cancelled",
+        }
+        assert [is_bootable(rack.disk(name)) for name in (cloned, cancelled, protected, hung)] == [
+            True,
+            False,
+            False,
+            False,
+        ]
+        runs = json.loads(site.run("runs", "--format", "json"))["runs"]
+        assert [each["counts"] for each in runs] == [
+            {"verified": 1},
+            {"cancelled": 2, "planned": 1},
+        ]
+        steps = json.loads(site.run("runs", "show", runs[0]["run"], "--format", "json"))
+        (operation,) = steps["operations"]
+        assert [step["step"] for step in operation["steps"]] == [
+            "inspectDisks",
+            "restore",
+            "applyIdentity",
+        ]
 
 
 def processes_with(text):
