@@ -512,7 +512,8 @@ BROKEN_STATE = [
         (
             "Usage: rackwright status [OPTIONS]\n"
             "Try 'rackwright status --help' for help.\n\n"
-            "Error: Invalid value for '--state': Directory 'state' is a file.\n"
+            "Error: Invalid value for '--state' (env var: 'RACKWRIGHT_STATE'): "
+            "Directory 'state' is a file.\n"
         ),
     ),
 ]
