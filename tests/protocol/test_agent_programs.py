@@ -67,7 +67,9 @@ def test_the_ram_systems_agent_goes_from_the_command_line_to_power_off(
     )
     operation = plane.arm("node-1", Work("op-1", 1, (InspectDisks(), Finish("poweroff"))))
     power = RecordedPower()
-    deploy_os._work(parse_boot_line(line), tmp_path / "state", QUICK, power)
+    deploy_os._work(
+        parse_boot_line(line), tmp_path / "state", deploy_os.RamSystem(power=power, clock=QUICK)
+    )
     assert operation.kinds() == ["step-started", "step-done", "done"]
     assert power.calls == ["poweroff"]
     assert plane.reports[0].environment == "deploy-os"
