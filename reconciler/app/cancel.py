@@ -4,6 +4,8 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
+from sqlalchemy import Connection
+
 from agent.wire.step import Restore
 from reconciler.app.machine_selection import hardware_of
 from reconciler.errors import ReconcilerError
@@ -45,7 +47,7 @@ class Cancellations:
 
     def _of_hardware(self, machines: Iterable[tuple[str, ...]]) -> tuple[Cancellable, ...]:
         identities = {each for machine in machines for each in machine}
-        return _cancellable(
+        return self._cancellable(
             status
             for status in self._operations.current(ACTIVE)
             if identities.intersection(status.operation.identities)
@@ -53,15 +55,31 @@ class Cancellations:
 
     def of_run(self, run: Run) -> tuple[Cancellable, ...]:
         """Return what is under way of a run."""
-        return _cancellable(self._operations.active(self._runs.op_ids(run)))
+        return self._cancellable(self._operations.active(self._runs.op_ids(run)))
 
     def cancel(self, each: Cancellable, actor: str, reason: str, now: datetime) -> str:
         """Cancel an operation; return what that means for its machine, as a clause.
 
-        ReconcilerError RW946 where it is too late. StateError RW704 where another process
-        moved the operation meanwhile.
+        ReconcilerError RW946 where it is too late, RW947 where it went on since ``each`` was
+        read. StateError RW704 where another process moved the operation meanwhile.
         """
+        with self._ledger.writing() as connection:  # nobody else writes from here on
+            self._cancel(connection, each, actor, reason, now)
+        return each.consequence
+
+    def _cancel(
+        self, connection: Connection, each: Cancellable, actor: str, reason: str, now: datetime
+    ) -> None:
         status = each.status
+        op_id = status.operation.op_id
+        fresh = next(iter(self._cancellable(self._operations.active([op_id]))), each)
+        if not each.refusal and (fresh.refusal or fresh.consequence != each.consequence):
+            raise ReconcilerError(
+                "RW947",
+                f"operation {op_id[:12]} of {status.operation.machine} went on meanwhile: "
+                f"{fresh.refusal or fresh.consequence}",
+                "Say it again if it shall be cancelled all the same",
+            )
         if each.refusal:
             raise ReconcilerError(
                 "RW946",
@@ -69,7 +87,8 @@ class Cancellations:
                 f"cancelled: {each.refusal}",
                 "Wait until it ends",
             )
-        self._ledger.move(
+        self._ledger.move_within(
+            connection,
             status.operation.op_id,
             status.state,
             OperationState.CANCELLED,
@@ -78,7 +97,12 @@ class Cancellations:
             actor=actor,
             reason=f"{each.consequence}. {actor} says: {reason}",
         )
-        return each.consequence
+
+    def _cancellable(self, statuses: Iterable[OperationStatus]) -> tuple[Cancellable, ...]:
+        return tuple(
+            consequence_of(each, self._operations.begun_steps(each.operation.op_id))
+            for each in statuses
+        )
 
 
 def require_reason(reason: str) -> None:
@@ -89,26 +113,25 @@ def require_reason(reason: str) -> None:
         )
 
 
-def _cancellable(statuses: Iterable[OperationStatus]) -> tuple[Cancellable, ...]:
-    return tuple(map(consequence_of, statuses))
-
-
-def consequence_of(status: OperationStatus) -> Cancellable:
+def consequence_of(status: OperationStatus, begun_steps: frozenset[int] | None) -> Cancellable:
     """Return what cancelling an operation now would mean. Pure.
 
-    An agent that is at work hears of it with its next word to the server, and stops: within a
-    second or so while it moves bytes.
+    ``begun_steps`` are those that any attempt began, None where none was claimed. An agent
+    that is at work hears of it with its next word to the server, and stops: within a second
+    or so while it moves bytes.
     """
-    if status.state is not OperationState.STARTED:
+    if begun_steps is None:
         return Cancellable(status, "nothing was begun")
-    steps = status.operation.instructions.steps
     if status.steps_done:
         return Cancellable(status, "", "all its steps are done, only the proof is missing")
-    begun = steps[: status.step + 1]
-    disks = [step.disk.key() for step in begun if isinstance(step, Restore)]
+    steps = status.operation.instructions.steps
+    # Of a claim from before steps were recorded nobody knows how far it came.
+    begun = begun_steps | set(range(status.step + 1)) or range(len(steps))
+    written = [step for index, step in enumerate(steps) if index in begun]
+    disks = [step.disk.key() for step in written if isinstance(step, Restore)]
     if not disks:
         return Cancellable(status, "no disk was written")
-    what = ", ".join(disks)
+    what = ", ".join(dict.fromkeys(disks))
     return Cancellable(
         status, f"disk {what} is overwritten in part: it must be restored before it is used"
     )

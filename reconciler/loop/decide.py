@@ -30,8 +30,8 @@ CONTACT_MAX_AGE = timedelta(seconds=40)
 every 25 seconds."""
 QUARANTINE_LOOK = timedelta(seconds=5)
 """Between looks whether a person, by another process, has ended a quarantine."""
-AHEAD_LIMIT = timedelta(minutes=10)
-"""An approval may know a newer revision than the server does, which takes it within seconds."""
+BEHIND_LIMIT = timedelta(minutes=10)
+"""A commit that another process accepted is taken within seconds; longer nobody waits for it."""
 MAX_ATTEMPTS = 5
 _MOMENT = timedelta(microseconds=1)
 
@@ -105,9 +105,10 @@ class WorkView:
     """What these operations brought into the store."""
     lapsed: str = ""
     """Why the present operation is not wanted any more, as a clause; empty where it is."""
-    ahead_until: datetime | None = None
-    """The present operation was approved by a revision that the server has yet to take: so long
-    it is left alone."""
+    behind_until: datetime | None = None
+    """A newer commit is accepted that the server has yet to take: so long nothing is armed."""
+    has_begun: bool = False
+    """An earlier attempt of the present operation was claimed: disks may be half written."""
 
     @property
     def present(self) -> OperationStatus | None:
@@ -132,14 +133,14 @@ def decide(view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
     status = view.present
     if status is None:
         return WaitUntil(None)
-    if view.ahead_until is not None:
-        return WaitUntil(view.ahead_until)  # taking the revision has it looked at, too
+    if view.behind_until is not None:
+        return WaitUntil(view.behind_until)  # taking the revision has it looked at, too
     if view.lapsed and status.state in NOT_BEGUN:
         return End(status, OperationState.PLANNED, f"RW616: {view.lapsed}. Nothing was begun.")
     if status.state is OperationState.APPROVED:
         return _approved(status, view.seen, limit_of, now)
     if status.state is OperationState.ARMED:
-        return _armed(status, view.seen, now)
+        return _armed(status, view, now)
     return _started(status, view, now)
 
 
@@ -157,8 +158,10 @@ def _approved(
     return Arm(status, status.attempt + 1, reason, impact)
 
 
-def _armed(status: OperationStatus, seen: ObservedMachine, now: datetime) -> Outcome:
-    expiry = status.at + GRANT_LIFETIME
+def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
+    seen, expiry = view.seen, status.at + GRANT_LIFETIME
+    if seen.quarantine and view.has_begun:
+        return WaitUntil(now + QUARANTINE_LOOK)
     if seen.quarantine and now <= expiry:
         return WaitUntil(min(now + QUARANTINE_LOOK, expiry + _MOMENT))
     if seen.quarantine:

@@ -20,7 +20,7 @@ from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
 from reconciler.loop.decide import (
-    AHEAD_LIMIT,
+    BEHIND_LIMIT,
     GRANT_LIFETIME,
     QUARANTINE_LOOK,
     Arm,
@@ -65,6 +65,7 @@ LINES = 250
 """Ledger lines that are read at once."""
 _FIRST_RETRY = timedelta(seconds=1)
 _LAST_RETRY = timedelta(minutes=5)
+_MOMENT = timedelta(microseconds=1)
 
 log = structlog.get_logger(__name__)
 
@@ -139,7 +140,6 @@ class Reconciler:
         begun = self.operations.work_begun(now - BUDGET_WINDOW)
         self.fleet = fleet
         self.hardware = hardware
-        self._taken_at = now
         self._line = line
         self._work.clear()
         self._key_of.clear()
@@ -295,30 +295,44 @@ class Reconciler:
         view = WorkView(statuses, seen, self.operations.captures(op_ids))
         present = view.present
         if present is not None and present.state in NOT_BEGUN:
-            ahead = self._ahead_until(present)
-            lapsed = "" if ahead else self._why_lapsed(present.operation, seen)
-            view = replace(view, ahead_until=ahead, lapsed=lapsed)
+            view = self._compared(view, present)
         now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
         self._carry_out(key, machine, outcome, now)
 
-    def _ahead_until(self, status: OperationStatus) -> datetime | None:
-        """Return how long to wait for the revision that work was approved by.
+    def _compared(self, view: WorkView, present: OperationStatus) -> WorkView:
+        """Compare work that no agent is at with what is wanted now.
 
-        Who approves reads the repository too, and may be seconds faster than the server. None
-        where the server has that revision, or a newer one.
+        What an earlier attempt began is finished: half a disk is worse than either content.
         """
-        revision, limit = status.operation.revision, status.at + AHEAD_LIMIT
-        if status.state is not OperationState.APPROVED or revision == self.fleet.revision:
-            return None
-        if self._clock() > limit:
-            return None
-        newest = last_accepted(self._database)
-        is_newer = status.at > self._taken_at or (newest and newest.commit == revision)
-        return limit if is_newer else None
+        operation = present.operation
+        if self.operations.begun_steps(operation.op_id) is not None:
+            return replace(view, has_begun=True)
+        behind = self._behind_until()
+        if behind is not None and present.state is OperationState.APPROVED:
+            return replace(view, behind_until=behind + _MOMENT)
+        return replace(view, lapsed=self._why_lapsed(operation, view.seen))
 
-    def why_lapsed(self, operation: Operation) -> str:
-        """Return why approved work is not wanted any more, as a clause; empty where it is."""
+    def _behind_until(self) -> datetime | None:
+        """Return how long to wait for the commit that was accepted last; None where it is taken.
+
+        Another process accepts what it applies, and may be seconds faster than the server.
+        """
+        newest = last_accepted(self._database)
+        if newest is None or newest.commit == self.fleet.revision:
+            return None
+        limit = newest.at + BEHIND_LIMIT
+        return limit if self._clock() <= limit else None
+
+    def why_not_now(self, operation: Operation) -> str:
+        """Return why work may not begin now, as a clause; empty where it may.
+
+        It is not wanted any more, or a newer commit is accepted than the one that is acted on.
+        """
+        if self.operations.begun_steps(operation.op_id) is not None:
+            return ""
+        if self._behind_until() is not None:
+            return "a newer commit is accepted and not taken yet"
         machine = self.machine_of(operation)
         seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
         return self._why_lapsed(operation, seen)

@@ -155,7 +155,7 @@ class ControlPlane:
         status = self.reboot_wanted(key)
         if status is None or status.attempt != attempt:
             return False
-        if self.reconciler.why_lapsed(status.operation):
+        if self.reconciler.why_not_now(status.operation):
             return False
         self._rebooted[status.operation.op_id] = attempt
         return True
@@ -170,7 +170,7 @@ class ControlPlane:
             return status.last_event_at is None
         if status.state is not OperationState.ARMED or self._is_quarantined(status):
             return False
-        if self.reconciler.why_lapsed(status.operation):
+        if self.reconciler.why_not_now(status.operation):
             return False  # the reconciler, which looks next, writes it down
         now = self.now()
         with self._database.writing() as connection:

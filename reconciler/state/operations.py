@@ -100,6 +100,20 @@ class Operations:
             rows = connection.execute(_LINES, {"line": line, "most": most}).all()
         return rows[-1].sequence if rows else line, tuple(dict.fromkeys(row.op_id for row in rows))
 
+    def begun_steps(self, op_id: str) -> frozenset[int] | None:
+        """Return the steps that any attempt began; None where no agent ever claimed the work."""
+        ledger, step = schema.ledger, schema.step
+        claimed = (
+            select(ledger.c.op_id)
+            .where(ledger.c.op_id == op_id, ledger.c.state == OperationState.STARTED.value)
+            .limit(1)
+        )
+        steps = select(step.c.step).where(step.c.op_id == op_id)
+        with self._database.reading() as connection:
+            if connection.execute(claimed).first() is None:
+                return None
+            return frozenset(connection.execute(steps).scalars())
+
     def captures(self, op_ids: Collection[str] | None = None) -> tuple[Capture, ...]:
         """Return what operations brought into the store; all, or what these did."""
         table = schema.capture

@@ -3,6 +3,7 @@
 from dataclasses import replace
 from datetime import timedelta
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 
 import pytest
 from builders.loop_server import LoopServer
@@ -12,8 +13,9 @@ from builders.world import CLONE, NOW, a_disk, a_fleet, a_machine, a_report, an_
 from providers.netboot.decision import DeployOS, LocalDisk
 from reconciler.app.cancel import Cancellations
 from reconciler.loop.approval import approve
-from reconciler.loop.decide import AHEAD_LIMIT, GRANT_LIFETIME
+from reconciler.loop.decide import BEHIND_LIMIT, GRANT_LIFETIME
 from reconciler.planning.planner import plan
+from reconciler.state.accepted_revisions import AcceptedRevision, AcceptedRevisions
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
@@ -159,56 +161,103 @@ def test_what_changes_nothing_for_the_machine_leaves_its_approval(server):
     assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
 
 
-def test_who_approves_may_know_a_newer_commit_than_the_server(server):
-    newer = replace(
-        changed(assignments=(replace(SECOND.assignments[0], run="2"),))(server.loop.fleet),
-        revision="beef",
+def accept(server, commit):
+    """Accept a commit as another process does that applies it."""
+    AcceptedRevisions(Path("/"), lambda: server.database).add(
+        AcceptedRevision(commit, ".", server.now, "ada", "unsigned")
     )
+
+
+def test_who_approves_may_know_a_newer_commit_than_the_server(server):
     older = server.loop.fleet
-    server.now += timedelta(seconds=1)
-    seen = observe(server.database, newer.machines.values(), server.outside.images(), server.now)
-    busy = replace(seen, operations=())
-    made = plan(newer, busy, server.now)
-    (item,) = (each for each in made.to_apply if each.machine == "node-02")
+    newer = replace(
+        changed(assignments=(replace(SECOND.assignments[0], run="2"),))(older), revision="beef"
+    )
     cancellations = Cancellations(server.database, older)
     for each in cancellations.of_machines([FIRST, SECOND]):
         cancellations.cancel(each, "ada", "something else", server.now)
-    approve(Ledger(server.database), made, [item], "ada", server.now)
+    server.now += timedelta(seconds=1)
+    seen = observe(server.database, newer.machines.values(), server.outside.images(), server.now)
+    made = plan(newer, seen, server.now)
+    accept(server, "beef")
+    approve(Ledger(server.database), made, made.to_apply, "ada", server.now)
     server.run()
     assert server.loop.work_of("node-02")[0].state is _S.APPROVED
-    with server.database.writing() as connection:
-        connection.exec_driver_sql(
-            'INSERT INTO accepted_revision ("commit", source, at, actor, reason) '
-            "VALUES ('beef', '.', '2026-11-21', 'ada', 'unsigned')"
-        )
     server.now += timedelta(seconds=1)
     server.use(replace(older, revision="cafe"))  # one that was on its way still
     server.run()
     assert server.loop.work_of("node-02")[0].state is _S.APPROVED
-    assert server.loop.next_time() <= server.now + AHEAD_LIMIT
+    assert server.now < server.loop.next_time() <= server.now + BEHIND_LIMIT
     server.use(newer)
     server.run()
     assert server.loop.work_of("node-02")[0].state is _S.ARMED
-    server.use(replace(older, revision="f00e"))
-    server.run()
-    assert server.loop.work_of("node-02") == ()
 
 
-def test_an_approval_by_a_revision_that_never_comes_lapses(server):
+def test_nothing_begins_while_a_newer_commit_is_accepted_and_not_taken(server):
     let_second_begin(server)
-    server.now += timedelta(seconds=1)
-    server.use(replace(changed(protect=True)(server.loop.fleet), revision="kept"))
-    fleet = replace(a_fleet(FIRST, SECOND), revision="other")
-    server.run()
-    server.now += timedelta(seconds=1)
-    seen = observe(server.database, fleet.machines.values(), server.outside.images(), server.now)
-    made = plan(fleet, seen, server.now)
-    approve(Ledger(server.database), made, made.to_apply, "ada", server.now)
-    server.run()
+    answer = server.boots_over_the_network(SECOND)
+    accept(server, "beef")
+    assert not server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
+    assert not server.plane.claim_reboot(SECOND.name, answer.grant.attempt)
+    server.use(replace(server.loop.fleet, revision="beef"))
+    assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
+
+
+def test_a_commit_that_never_comes_is_not_waited_for(server):
+    accept(server, "beef")
+    let_second_begin(server)
     assert reason(server)[0] is _S.APPROVED
-    server.now += AHEAD_LIMIT + timedelta(seconds=1)
+    due = server.now + BEHIND_LIMIT
+    server.now = due
+    assert server.run() <= 2, "it comes to rest in this very moment too"
+    assert reason(server)[0] is _S.APPROVED
+    server.now = server.loop.next_time()
     server.run()
-    assert reason(server)[0] is _S.PLANNED
+    assert reason(server)[0] is _S.ARMED
+
+
+def test_what_lapsed_and_was_approved_by_a_later_commit_begins_at_once(server):
+    let_second_begin(server)
+    fleet = server.loop.fleet
+    server.use(replace(changed(protect=True)(fleet), revision="c2"))
+    server.run()
+    server.use(replace(fleet, revision="c3"))
+    server.reports(SECOND)
+    server.now += timedelta(seconds=1)
+    server.approve_all()
+    server.run()
+    assert reason(server)[0] is _S.ARMED
+
+
+@pytest.mark.parametrize("commit", [each for each, _ in COMMITS.values()], ids=COMMITS)
+def test_what_an_earlier_attempt_began_is_finished(server, commit):
+    let_second_begin(server)
+    answer = server.boots_over_the_network(SECOND)
+    assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
+    server.now += timedelta(seconds=1)
+    again = server.boots_over_the_network(SECOND)  # it restarted
+    assert (reason(server)[0], again.grant.attempt) == (_S.ARMED, 2)
+    server.use(commit(server.loop.fleet))
+    server.run()
+    assert reason(server)[0] is _S.ARMED
+    machine = server.loop.machine_by_mac(SECOND.macs[0])
+    key = machine.name if machine else SECOND.hardware_identity
+    assert server.plane.claim(key, again.grant.operation, 2)
+
+
+def test_work_in_quarantine_that_an_earlier_attempt_began_does_not_end_by_itself(server):
+    let_second_begin(server)
+    answer = server.boots_over_the_network(SECOND)
+    assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
+    server.now += timedelta(seconds=1)
+    server.boots_over_the_network(SECOND)
+    server.loop.machines.set_quarantine(
+        SECOND.name, SECOND.hardware_identities, "alarm", server.now
+    )
+    server.now += 2 * GRANT_LIFETIME
+    server.loop.ask(SECOND.name)
+    server.run()
+    assert reason(server)[0] is _S.ARMED
 
 
 def test_work_that_began_is_followed_to_its_end(server):

@@ -201,6 +201,36 @@ def test_it_is_too_late_when_only_the_proof_is_missing(server):
         cancelled(server, OTHER)
 
 
+def test_what_went_on_while_it_was_asked_about_is_not_cancelled_as_it_was(server):
+    server.approve_all()
+    begins(server, OTHER)
+    cancellations = Cancellations(server.database, server.loop.fleet)
+    (asked,) = cancellations.of_machines([OTHER])
+    assert asked.consequence == "no disk was written"
+    says(server, OTHER, "step-started", 1, 1)
+    with pytest.raises(ReconcilerError, match=r"RW947: .*went on meanwhile: disk node-02 is over"):
+        cancellations.cancel(asked, "bob", "wrong image", server.now)
+    says(server, OTHER, "done", 3, 2)
+    with pytest.raises(ReconcilerError, match=r"RW947: .*all its steps are done"):
+        cancellations.cancel(asked, "bob", "wrong image", server.now)
+    assert server.states()["node-02"] is _S.STARTED
+
+
+@pytest.mark.parametrize("claims", [False, True], ids=["armed again", "claimed again"])
+def test_what_an_earlier_attempt_wrote_is_said(server, claims):
+    server.approve_all()
+    begins(server, OTHER)
+    says(server, OTHER, "step-started", 1, 1)
+    server.now += timedelta(seconds=1)
+    grant = server.boots_over_the_network(OTHER).grant
+    assert grant.attempt == 2
+    if claims:
+        assert server.plane.claim(OTHER.name, grant.operation, 2)
+    assert cancelled(server, OTHER) == [
+        "disk node-02 is overwritten in part: it must be restored before it is used"
+    ]
+
+
 def test_a_place_in_the_budget_is_given_back(server):
     third = a_machine(3, "clone-golden")
     server.use(a_fleet(OTHER, third))
