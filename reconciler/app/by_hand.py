@@ -5,7 +5,8 @@ from datetime import datetime
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from reconciler.app.machine_selection import MachineFilter, filtered, why_none
+from reconciler.app.cancel import require_reason
+from reconciler.app.machine_selection import MachineFilter, some
 from reconciler.errors import ReconcilerError
 from reconciler.planning.by_hand import plan_by_hand
 from reconciler.planning.plan import Plan
@@ -33,10 +34,7 @@ def plan_of_run(
     ReconcilerError: RW941 without a reason, RW942 for an unknown scenario, RW943 where no
     machine is meant, RW944 where a machine's queue is full.
     """
-    if not reason.strip():
-        raise ReconcilerError(
-            "RW941", "no reason is given", "Say why with --reason TEXT: it is kept with the run"
-        )
+    require_reason(reason)
     fleet = project.fleet
     if scenario not in fleet.scenarios:
         nearest = NearestNames().find(scenario, sorted(fleet.scenarios))
@@ -56,14 +54,7 @@ def _meant(fleet: "CompiledFleet", on: Iterable[str]) -> tuple["CompiledMachine"
     names: set[str] = set()
     for each in on:
         wanted = MachineFilter(each if "=" in each else f"name={each}")
-        found = filtered(fleet, wanted)
-        if not found:
-            raise ReconcilerError(
-                "RW943",
-                f"{each}: {why_none(fleet, wanted)}",
-                "Name a machine, or write conditions: --on 'group=tokyo/**,label:role=compute'",
-            )
-        names.update(machine.name for machine in found)
+        names.update(machine.name for machine in some(fleet, wanted))
     return tuple(machine for name, machine in fleet.machines.items() if name in names)
 
 

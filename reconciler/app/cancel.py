@@ -106,11 +106,14 @@ class Cancellations:
 
 
 def require_reason(reason: str) -> None:
-    """Refuse to cancel without a reason (RW941)."""
+    """Refuse to act without a reason that can be kept (RW941)."""
+    action = "Say why with --reason TEXT: it is kept in the history"
     if not reason.strip():
-        raise ReconcilerError(
-            "RW941", "no reason is given", "Say why with --reason TEXT: it is kept in the history"
-        )
+        raise ReconcilerError("RW941", "no reason is given", action)
+    try:
+        reason.encode()
+    except UnicodeEncodeError:
+        raise ReconcilerError("RW941", "the reason is no UTF-8 text", action) from None
 
 
 def consequence_of(status: OperationStatus, begun_steps: frozenset[int] | None) -> Cancellable:

@@ -70,6 +70,18 @@ def filtered(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachi
     )
 
 
+def some(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachine, ...]:
+    """Return what ``filtered`` does; RW943 where that is no machine."""
+    found = filtered(fleet, wanted)
+    if not found:
+        raise ReconcilerError(
+            "RW943",
+            f"{wanted.select}: {why_none(fleet, wanted)}",
+            "Name a machine, or write conditions: 'group=tokyo/**,label:role=compute'",
+        )
+    return found
+
+
 def why_none(fleet: CompiledFleet, wanted: MachineFilter) -> str:
     """Return what to say where a filter means no machine, with what was probably meant."""
     groups = {each for machine in fleet.machines.values() for each in machine.groups}

@@ -8,7 +8,7 @@ from socket import gethostname
 import click
 
 from reconciler.app.cancel import Cancellable, Cancellations, require_reason
-from reconciler.app.machine_selection import MachineFilter, filtered
+from reconciler.app.machine_selection import MachineFilter, some
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import project_options, select_option
 from reconciler.errors import ReconcilerError, StateError
@@ -84,7 +84,7 @@ def _found(
     if run_id:
         return cancellations.of_run(Runs(project.database).find(run_id))
     if select:
-        return cancellations.of_machines(filtered(project.fleet, MachineFilter(select)))
+        return cancellations.of_machines(some(project.fleet, MachineFilter(select)))
     return cancellations.of_names(machines)
 
 

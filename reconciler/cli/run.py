@@ -13,6 +13,7 @@ from reconciler.cli.follow import follow
 from reconciler.cli.options import boot_files_option, format_option, project_options
 from reconciler.cli.serving import require_able_to_serve
 from reconciler.loop.approval import approve
+from reconciler.planning.item import Risk
 from reconciler.server.service import is_served
 from reconciler.state.ledger import Ledger
 from reconciler.views.console import console
@@ -76,7 +77,11 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     made = approve(Ledger(project.database), plan, chosen, actor, now, kind="run", reason=reason)
     assert made is not None  # noqa: S101 - something is chosen
     screen.print(f"run {made.run_id}")
-    complete = len(chosen) == len(plan.items)
+    inspected = sum(item.risk is Risk.UNKNOWN for item in chosen)
+    if inspected:
+        then = "say it again once their disks are known"
+        screen.print(f"{inspected:,} machine(s) are only looked at: {then}")
+    complete = len(chosen) == len(plan.items) and not inspected
     if no_wait:
         return 0 if complete else 1
     watched = [item.operation.op_id for item in chosen if item.operation]

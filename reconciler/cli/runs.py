@@ -22,7 +22,7 @@ _ALL: tuple[RunKind, ...] = (*_BY_PEOPLE, "unattended")
 
 
 @click.group(invoke_without_command=True)
-@click.option("--limit", default=_MOST, show_default=True, type=click.IntRange(min=1))
+@click.option("--limit", default=_MOST, show_default=True, type=click.IntRange(1, 1_000_000))
 @click.option("--all", "everything", is_flag=True, help="Also what the server began by itself.")
 @project_options
 @format_option

@@ -31,8 +31,6 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
     """
     if machine is None:
         return "no document, or more than one, has the hardware now"
-    if operation.scenario == INSPECTION:
-        return ""
     view = MachineView(
         machine=machine,
         network=desired.networks.get(machine.network),
@@ -42,6 +40,11 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
         max_age=timedelta(),
         now=now,
     )
+    hold = hold_of(desired, view)
+    if hold is not None:
+        return f"the machine is {held_because(hold)}"
+    if operation.scenario == INSPECTION:
+        return ""
     wanted = operation.scenario, operation.run
     is_assigned = any((each.scenario, each.run) == wanted for each in machine.assignments)
     if not is_assigned and not operation.is_by_hand:
@@ -49,9 +52,6 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
     scenario = desired.scenarios.get(operation.scenario)
     if scenario is None:
         return f"there is no scenario {operation.scenario} any more"
-    hold = hold_of(desired, view)
-    if hold is not None:
-        return f"the machine is {held_because(hold)}"
     if operation.destructive and (kept := protected(view, scenario)):
         return kept[0]
     return _changed(view, scenario, operation)

@@ -1,8 +1,10 @@
 """What running a scenario by hand would do, beside whatever is assigned to the machines. Pure."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING
 
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.plan import Plan, plan_of
@@ -11,6 +13,9 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 from reconciler.state.operation_states import ACTIVE
 from specs.fleet import Assignment, CompiledFleet, CompiledMachine, CompiledScenario, Origin
+
+if TYPE_CHECKING:
+    from reconciler.planning.item import PlanItem
 
 
 def plan_by_hand(  # noqa: PLR0913, PLR0917 - what, on which machines, and what is known
@@ -31,5 +36,14 @@ def plan_by_hand(  # noqa: PLR0913, PLR0917 - what, on which machines, and what 
     chosen = [replace(machine, assignments=(assignment,)) for machine in machines]
     queued = tuple(each for each in observed.operations if each.state not in ACTIVE)
     free = replace(observed, operations=queued)
-    items = plan_machines(desired, chosen, hardware, free, now)
+    under_way = {each.operation.op_id for each in observed.operations if each.state in ACTIVE}
+
+    def planned(machine: CompiledMachine) -> "Iterator[PlanItem]":
+        found = tuple(plan_machines(desired, [machine], hardware, free, now))
+        if any(each.operation and each.operation.op_id in under_way for each in found):
+            # Its disks are being looked at already: that has to end before more is known.
+            return plan_machines(desired, [machine], hardware, observed, now)
+        return iter(found)
+
+    items = chain.from_iterable(map(planned, chosen))
     return plan_of(desired.revision, now, items, budget_of(desired.settings))

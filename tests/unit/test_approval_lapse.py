@@ -322,6 +322,9 @@ def test_a_look_at_a_machine_is_wanted_as_long_as_the_machine_is(tmp_path):
     server.use(a_fleet(SECOND))
     server.run()
     assert server.states() == {"node-01": _S.PLANNED, "node-02": _S.ARMED}
+    server.use(held(a_fleet(SECOND)))
+    server.run()
+    assert server.states() == {"node-01": _S.PLANNED, "node-02": _S.PLANNED}
     server.close()
 
 

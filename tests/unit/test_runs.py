@@ -12,7 +12,7 @@ from builders.world import NOW, a_fleet, a_machine
 from rich.console import Console
 
 from agent.wire.work import OperationEvent
-from reconciler.app.cancel import Cancellations
+from reconciler.app.cancel import Cancellations, require_reason
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.loop.approval import approve
 from reconciler.planning.by_hand import plan_by_hand
@@ -115,6 +115,24 @@ def test_a_run_by_hand_comes_after_what_is_under_way_there(server):
     server.run()
     (second,) = server.loop.work_of("node-02")
     assert second.state is _S.ARMED
+
+
+def test_a_machine_whose_disks_are_being_looked_at_keeps_no_other_from_running(tmp_path):
+    unseen, seen_one = a_machine(7, "clone-golden"), a_machine(8)
+    server = LoopServer(tmp_path / "db", a_fleet(unseen, seen_one), unattended=True)
+    server.reports(seen_one)
+    server.run()
+    assert server.states() == {"node-07": _S.ARMED}
+    made, run = run_by_hand(server, unseen, seen_one)
+    assert {item.machine: item.starts for item in made.items} == {"node-07": False, "node-08": True}
+    assert len(Runs(server.database).op_ids(run)) == 1
+    server.close()
+
+
+@pytest.mark.parametrize("reason", ["", "  ", "\ud800"])
+def test_a_reason_that_cannot_be_kept_is_refused(reason):
+    with pytest.raises(ReconcilerError, match="RW941: "):
+        require_reason(reason)
 
 
 @pytest.mark.parametrize(
