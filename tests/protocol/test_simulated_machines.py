@@ -205,8 +205,10 @@ def processes_with(text):
 
 def test_the_command_starts_a_rack_with_a_server_and_ctrl_c_ends_all_of_it(tmp_path):
     command = ["-m", "reconciler.cli", "lab", "simulate", "2", "--image-size", "16MiB"]
+    # Whoever runs the tests in the background has Ctrl-C ignored by all that they start.
+    heeds = ["env", "--default-signal=INT"]
     with subprocess.Popen(
-        [sys.executable, *command, "--dir", str(tmp_path), "--on", "--group", "row7"],
+        [*heeds, sys.executable, *command, "--dir", str(tmp_path), "--on", "--group", "row7"],
         env={**os.environ, "PYTHONPATH": str(Path.cwd()), "PYTHONUNBUFFERED": "1"},
         stdout=subprocess.PIPE,
         text=True,
