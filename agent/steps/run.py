@@ -122,6 +122,17 @@ def counts(values: Mapping[str, object]) -> dict[str, str]:
     return {name.replace("_", "-"): str(value).lower() for name, value in values.items()}
 
 
+def installed_config(step: ApplyIdentity, context: StepContext) -> AgentConfig:
+    """Return the configuration of the agent that is installed with an identity."""
+    return AgentConfig(
+        server=step.server.rstrip("/"),
+        pin=step.pin,
+        token=step.agent_token,
+        operation=step.operation,
+        machine=context.machine_name,
+    )
+
+
 def _apply_identity(step: ApplyIdentity, context: StepContext) -> dict[str, str]:
     """Change the system on the step's disk and install the agent in it.
 
@@ -131,13 +142,6 @@ def _apply_identity(step: ApplyIdentity, context: StepContext) -> dict[str, str]
     context.require_ram_system(step.STEP_TYPE)
     identity = checked_identity(step)
     disk = find_disk(step.disk, context.machine.disks().disks)
-    config = AgentConfig(
-        server=step.server.rstrip("/"),
-        pin=step.pin,
-        token=step.agent_token,
-        operation=step.operation,
-        machine=context.machine_name,
-    )
-    new = NewIdentity(identity, uuid.uuid4().hex, config)
+    new = NewIdentity(identity, uuid.uuid4().hex, installed_config(step, context))
     result = apply_identity(context.machine.paths.sysfs, disk, new, context.progress)
     return {"disk": describe(disk), "hostname": identity.hostname, **result}

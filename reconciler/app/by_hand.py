@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable
 from datetime import datetime
-from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from reconciler.app.cancel import require_reason
@@ -13,6 +12,7 @@ from reconciler.planning.plan import Plan
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.operation import BY_HAND
 from reconciler.state.operation_states import ACTIVE
+from reconciler.state.runs import run_name
 from specs.diagnostics.nearest import NearestNames
 
 if TYPE_CHECKING:
@@ -43,11 +43,11 @@ def plan_of_run(
             "RW942", f"there is no scenario {scenario}{guess}", "`rackwright plan` names some"
         )
     machines = _meant(fleet, on)
-    observed = project.observed(now)
-    _refuse_full_queues(fleet, machines, observed)
-    text = f"{scenario} {now.isoformat()} {reason}"
-    token = f"{BY_HAND}{now:%Y%m%d-%H%M%S}-{blake2b(text.encode(), digest_size=2).hexdigest()}"
-    return plan_by_hand(fleet, machines, fleet.scenarios[scenario], token, observed, now)
+    hardware = FleetHardware(fleet.machines.values())
+    observed = project.observed_of([each.name for each in machines], hardware, now)
+    _refuse_full_queues(machines, hardware, observed)
+    token = BY_HAND + run_name(now, f"{scenario} {now.isoformat()} {reason}")
+    return plan_by_hand(fleet, machines, fleet.scenarios[scenario], token, hardware, observed, now)
 
 
 def _meant(fleet: "CompiledFleet", on: Iterable[str]) -> tuple["CompiledMachine", ...]:
@@ -59,9 +59,8 @@ def _meant(fleet: "CompiledFleet", on: Iterable[str]) -> tuple["CompiledMachine"
 
 
 def _refuse_full_queues(
-    fleet: "CompiledFleet", machines: Iterable["CompiledMachine"], observed: "Observed"
+    machines: Iterable["CompiledMachine"], hardware: FleetHardware, observed: "Observed"
 ) -> None:
-    hardware = FleetHardware(fleet.machines.values())
     waiting: dict[str, int] = {}
     for status in observed.operations:
         owner = hardware.owner(status.operation.identities)

@@ -99,10 +99,9 @@ class Cancellations:
         )
 
     def _cancellable(self, statuses: Iterable[OperationStatus]) -> tuple[Cancellable, ...]:
-        return tuple(
-            consequence_of(each, self._operations.begun_steps(each.operation.op_id))
-            for each in statuses
-        )
+        found = tuple(statuses)
+        furthest = self._operations.furthest_steps([each.operation.op_id for each in found])
+        return tuple(consequence_of(each, furthest.get(each.operation.op_id)) for each in found)
 
 
 def require_reason(reason: str) -> None:
@@ -116,22 +115,19 @@ def require_reason(reason: str) -> None:
         raise ReconcilerError("RW941", "the reason is no UTF-8 text", action) from None
 
 
-def consequence_of(status: OperationStatus, begun_steps: frozenset[int] | None) -> Cancellable:
+def consequence_of(status: OperationStatus, furthest: int | None) -> Cancellable:
     """Return what cancelling an operation now would mean. Pure.
 
-    ``begun_steps`` are those that any attempt began, None where none was claimed. An agent
-    that is at work hears of it with its next word to the server, and stops: within a second
-    or so while it moves bytes.
+    ``furthest`` is the last step that any attempt began, None where none was claimed. An
+    agent that is at work hears of it with its next word to the server, and stops: within a
+    second or so while it moves bytes.
     """
-    if begun_steps is None:
+    if furthest is None:
         return Cancellable(status, "nothing was begun")
     if status.steps_done:
         return Cancellable(status, "", "all its steps are done, only the proof is missing")
-    steps = status.operation.instructions.steps
-    # Of a claim from before steps were recorded nobody knows how far it came.
-    begun = begun_steps | set(range(status.step + 1)) or range(len(steps))
-    written = [step for index, step in enumerate(steps) if index in begun]
-    disks = [step.disk.key() for step in written if isinstance(step, Restore)]
+    begun = status.operation.instructions.steps[: furthest + 1]
+    disks = [step.disk.key() for step in begun if isinstance(step, Restore)]
     if not disks:
         return Cancellable(status, "no disk was written")
     what = ", ".join(dict.fromkeys(disks))

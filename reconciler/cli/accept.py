@@ -1,12 +1,11 @@
 """``rackwright accept``: a person's word for a commit that was refused."""
 
-from getpass import getuser
 from pathlib import Path
-from socket import gethostname
 
 import click
 
 from reconciler.app.project import Project, utc_now
+from reconciler.cli.agreement import who
 from reconciler.cli.options import repo_option, state_option
 from reconciler.git.commit_policy import Refuse
 
@@ -32,7 +31,7 @@ def accept(commit: str, repo: str, state: Path) -> int:
         return 0
     decision = project.decision
     reason = decision.error.code if isinstance(decision, Refuse) else decision.reason
-    actor = f"{getuser()}@{gethostname()}"
+    actor = who()
     project.take_over(project.fleet, named, actor, f"by hand ({reason})", utc_now())
     click.echo(f"accepted {project.describe}")
     if isinstance(decision, Refuse):

@@ -1,4 +1,8 @@
-"""Asking a person to agree to a plan: by typing the number of disks that it overwrites."""
+"""Asking a person to agree: to a plan by the number of its disks, to a list; and who that is."""
+
+import sys
+from getpass import getuser
+from socket import gethostname
 
 import click
 
@@ -35,3 +39,21 @@ def confirm(plan: Plan, disks: int, yes: int | None) -> None:
         agreed = click.confirm("\nCarry out this plan?", err=True)
     if not agreed:
         raise click.Abort
+
+
+def confirm_listed(question: str, undone: str) -> None:
+    """Have a person agree to a list that was shown; RW917 where nobody can answer.
+
+    ``undone`` is what did not happen then, as a clause.
+    """
+    if not sys.stdin.isatty():
+        raise ReconcilerError(
+            "RW917", f"nobody can be asked here, and {undone}", "Read the list, say --yes"
+        )
+    if not click.confirm(question, err=True):
+        raise click.Abort
+
+
+def who() -> str:
+    """Return who gives this command, for the history: ``ada@host``."""
+    return f"{getuser()}@{gethostname()}"

@@ -1,15 +1,13 @@
 """``rackwright apply``: carry out exactly one plan."""
 
-from getpass import getuser
 from pathlib import Path
-from socket import gethostname
 
 import click
 from rich.text import Text
 
 from reconciler.app.project import Project, utc_now
 from reconciler.app.reviewed_plan import select
-from reconciler.cli.agreement import confirm, yes_option
+from reconciler.cli.agreement import confirm, who, yes_option
 from reconciler.cli.follow import follow
 from reconciler.cli.options import FILE, boot_files_option, format_option, project_options
 from reconciler.cli.serving import require_able_to_serve
@@ -58,7 +56,7 @@ def apply(
         return 1 if refused or not plan.empty else 0
     if not is_served(project.state):
         require_able_to_serve(boot_files)
-    actor = f"{getuser()}@{gethostname()}"
+    actor = who()
     if chosen:
         confirm(plan, sum(len(item.disks) for item in chosen), yes)
     project.accept(actor, now)

@@ -1,15 +1,11 @@
 """``rackwright cancel``: stop work that has not ended."""
 
-import sys
-from collections.abc import Sequence
-from getpass import getuser
-from socket import gethostname
-
 import click
 
 from reconciler.app.cancel import Cancellable, Cancellations, require_reason
 from reconciler.app.machine_selection import MachineFilter, some
 from reconciler.app.project import Project, utc_now
+from reconciler.cli.agreement import confirm_listed, who
 from reconciler.cli.options import project_options, select_option
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.state.runs import Runs
@@ -60,8 +56,8 @@ def cancel(  # noqa: PLR0913 - one argument per option
     for each in found:
         click.echo(_line(each), err=True)
     if not yes:
-        _confirm(found)
-    actor, failed = f"{getuser()}@{gethostname()}", False
+        confirm_listed(f"Cancel {len(found):,} operation(s)?", "nothing was cancelled")
+    actor, failed = who(), False
     for each in found:
         try:
             consequence = cancellations.cancel(each, actor, reason, utc_now())
@@ -94,15 +90,3 @@ def _line(each: Cancellable) -> str:
     what = f"{operation.scenario} run {operation.run} is {status.state}"
     then = each.refusal or each.consequence
     return for_terminal(f"{operation.machine}: {what}: {then}")
-
-
-def _confirm(found: Sequence[Cancellable]) -> None:
-    """Ask; RW917 where nobody can answer."""
-    if not sys.stdin.isatty():
-        raise ReconcilerError(
-            "RW917",
-            "nobody can be asked here, and nothing was cancelled",
-            "Read the list, say --yes",
-        )
-    if not click.confirm(f"Cancel {len(found):,} operation(s)?", err=True):
-        raise click.Abort

@@ -1,6 +1,5 @@
 """``rackwright clear``: a person's word where the server must not guess."""
 
-import sys
 from collections.abc import Sequence
 from getpass import getuser
 
@@ -9,8 +8,9 @@ import click
 from reconciler.app.clear import Clearing, Clearings, require_one_way
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.app.project import Project, utc_now
+from reconciler.cli.agreement import confirm_listed
 from reconciler.cli.options import project_options, select_option
-from reconciler.errors import ReconcilerError, StateError
+from reconciler.errors import StateError
 from reconciler.state.operation_states import OperationState
 from reconciler.views.untrusted import for_terminal
 
@@ -86,9 +86,4 @@ def _confirm(found: Sequence[Clearing], outcome: str) -> None:
         findings = "; ".join(each.findings) or "there is nothing to clear"
         click.echo(f"{for_terminal(each.machine)}: {for_terminal(findings)}", err=True)
     question = f"Clear {len(found):,} machine(s), operations of unknown outcome as {outcome}?"
-    if not sys.stdin.isatty():
-        raise ReconcilerError(
-            "RW917", "nobody can be asked here, and nothing was cleared", "Read the list, say --yes"
-        )
-    if not click.confirm(question, err=True):
-        raise click.Abort
+    confirm_listed(question, "nothing was cleared")

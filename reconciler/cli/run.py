@@ -1,14 +1,12 @@
 """``rackwright run``: a scenario on some machines, beside what documents assign to them."""
 
-from getpass import getuser
 from pathlib import Path
-from socket import gethostname
 
 import click
 
 from reconciler.app.by_hand import plan_of_run
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.agreement import confirm, yes_option
+from reconciler.cli.agreement import confirm, who, yes_option
 from reconciler.cli.follow import follow
 from reconciler.cli.options import boot_files_option, format_option, project_options
 from reconciler.cli.serving import require_able_to_serve
@@ -72,7 +70,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     if not no_wait and not is_served(project.state):
         require_able_to_serve(boot_files)
     confirm(plan, sum(len(item.disks) for item in chosen), yes)
-    actor = f"{getuser()}@{gethostname()}"
+    actor = who()
     project.accept(actor, now)
     made = approve(Ledger(project.database), plan, chosen, actor, now, kind="run", reason=reason)
     assert made is not None  # noqa: S101 - something is chosen

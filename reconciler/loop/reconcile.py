@@ -306,10 +306,10 @@ class Reconciler:
         What an earlier attempt began is finished: half a disk is worse than either content.
         """
         operation = present.operation
-        if self.operations.begun_steps(operation.op_id) is not None:
+        if self.operations.furthest_steps([operation.op_id]):
             return replace(view, has_begun=True)
-        behind = self._behind_until()
-        if behind is not None and present.state is OperationState.APPROVED:
+        behind = self._behind_until() if present.state is OperationState.APPROVED else None
+        if behind is not None:
             return replace(view, behind_until=behind + _MOMENT)
         return replace(view, lapsed=self._why_lapsed(operation, view.seen))
 
@@ -329,7 +329,7 @@ class Reconciler:
 
         It is not wanted any more, or a newer commit is accepted than the one that is acted on.
         """
-        if self.operations.begun_steps(operation.op_id) is not None:
+        if self.operations.furthest_steps([operation.op_id]):
             return ""
         if self._behind_until() is not None:
             return "a newer commit is accepted and not taken yet"

@@ -170,10 +170,10 @@ class ControlPlane:
             return status.last_event_at is None
         if status.state is not OperationState.ARMED or self._is_quarantined(status):
             return False
-        if self.reconciler.why_not_now(status.operation):
-            return False  # the reconciler, which looks next, writes it down
         now = self.now()
-        with self._database.writing() as connection:
+        with self._database.writing() as connection:  # nobody accepts a commit meanwhile
+            if self.reconciler.why_not_now(status.operation):
+                return False
             if not self.grants.claim_within(connection, op_id, attempt, now):
                 return False
             self.ledger.move_within(

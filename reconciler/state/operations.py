@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import partial
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select
+from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, union_all
 
 from reconciler.state import schema
 from reconciler.state.database import Database
@@ -100,19 +100,26 @@ class Operations:
             rows = connection.execute(_LINES, {"line": line, "most": most}).all()
         return rows[-1].sequence if rows else line, tuple(dict.fromkeys(row.op_id for row in rows))
 
-    def begun_steps(self, op_id: str) -> frozenset[int] | None:
-        """Return the steps that any attempt began; None where no agent ever claimed the work."""
-        ledger, step = schema.ledger, schema.step
-        claimed = (
-            select(ledger.c.op_id)
-            .where(ledger.c.op_id == op_id, ledger.c.state == OperationState.STARTED.value)
-            .limit(1)
+    def furthest_steps(self, op_ids: Collection[str]) -> dict[str, int]:
+        """Return of each operation the last step that any attempt is known to have begun.
+
+        0 where an agent claimed the work and said nothing yet; what no agent ever claimed is
+        left out. Steps are done in their order.
+        """
+        ledger, step, progress = schema.ledger, schema.step, schema.progress
+        wanted = list(op_ids)
+        claimed = select(ledger.c.op_id).where(
+            ledger.c.op_id.in_(wanted), ledger.c.state == OperationState.STARTED.value
         )
-        steps = select(step.c.step).where(step.c.op_id == op_id)
+        said = union_all(
+            select(step.c.op_id, step.c.step).where(step.c.op_id.in_(wanted)),
+            select(progress.c.op_id, progress.c.step).where(progress.c.op_id.in_(wanted)),
+        )
         with self._database.reading() as connection:
-            if connection.execute(claimed).first() is None:
-                return None
-            return frozenset(connection.execute(steps).scalars())
+            found = dict.fromkeys(connection.execute(claimed).scalars(), 0)
+            for op_id, number in connection.execute(said):
+                found[op_id] = max(found.get(op_id, 0), number)
+        return found
 
     def captures(self, op_ids: Collection[str] | None = None) -> tuple[Capture, ...]:
         """Return what operations brought into the store; all, or what these did."""

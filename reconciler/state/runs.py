@@ -47,6 +47,11 @@ class RunSummary(NamedTuple):
         return sum(self.counts.values())
 
 
+def run_name(at: datetime, text: str) -> str:
+    """Return a name for what begins at a time: ``text`` tells it from others of that second."""
+    return f"{at:%Y%m%d-%H%M%S}-{blake2b(text.encode(), digest_size=2).hexdigest()}"
+
+
 def run_of(  # noqa: PLR0913, PLR0917 - all that is recorded of an approval
     kind: RunKind, actor: str, at: datetime, reason: str, revision: str, plan_digest: str
 ) -> Run:
@@ -56,8 +61,7 @@ def run_of(  # noqa: PLR0913, PLR0917 - all that is recorded of an approval
     """
     if kind == "unattended":
         return Run(f"{at:%Y%m%d}-unattended", kind, actor, at, reason, revision, "")
-    text = f"{actor} {at.isoformat()} {reason} {plan_digest}"
-    run_id = f"{at:%Y%m%d-%H%M%S}-{blake2b(text.encode(), digest_size=2).hexdigest()}"
+    run_id = run_name(at, f"{actor} {at.isoformat()} {reason} {plan_digest}")
     return Run(run_id, kind, actor, at, reason, revision, plan_digest)
 
 

@@ -48,7 +48,8 @@ def seen(server):
 def run_by_hand(server, *machines, number=1, reason="disk replaced"):
     fleet = server.loop.fleet
     scenario, token = fleet.scenarios["clone-golden"], f"{BY_HAND}20261121-12000{number}-abcd"
-    made = plan_by_hand(fleet, machines, scenario, token, seen(server), server.now)
+    hardware = server.loop.hardware
+    made = plan_by_hand(fleet, machines, scenario, token, hardware, seen(server), server.now)
     ledger = Ledger(server.database)
     run = approve(ledger, made, made.to_apply, "ada", server.now, kind="run", reason=reason)
     return made, run
@@ -244,6 +245,19 @@ def test_what_an_earlier_attempt_wrote_is_said(server, claims):
     assert grant.attempt == 2
     if claims:
         assert server.plane.claim(OTHER.name, grant.operation, 2)
+    assert cancelled(server, OTHER) == [
+        "disk node-02 is overwritten in part: it must be restored before it is used"
+    ]
+
+
+def test_what_was_written_before_steps_were_recorded_is_said_too(server):
+    server.approve_all()
+    begins(server, OTHER)
+    says(server, OTHER, "step-started", 1, 1)
+    with server.database.writing() as connection:
+        connection.exec_driver_sql("DELETE FROM step")
+    server.now += timedelta(seconds=1)
+    assert server.boots_over_the_network(OTHER).grant.attempt == 2
     assert cancelled(server, OTHER) == [
         "disk node-02 is overwritten in part: it must be restored before it is used"
     ]

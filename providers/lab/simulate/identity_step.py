@@ -10,7 +10,7 @@ from agent.config import AgentConfig
 from agent.identity.machine_identity import checked_identity
 from agent.inspection.host_keys import fingerprint
 from agent.steps.disk_choice import describe, find_disk
-from agent.steps.run import StepContext
+from agent.steps.run import StepContext, installed_config
 from agent.wire.codec import decode, encode
 from agent.wire.step import ApplyIdentity
 from providers.lab.simulate.disk import write_record
@@ -44,20 +44,13 @@ def apply_simulated_identity(
     context.require_ram_system(step.STEP_TYPE)
     identity = checked_identity(step)
     disk = find_disk(step.disk, context.machine.disks().disks)
-    config = AgentConfig(
-        server=step.server.rstrip("/"),
-        pin=step.pin,
-        token=step.agent_token,
-        operation=step.operation,
-        machine=context.machine_name,
-    )
     blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + source.randbytes(32)
     record = SimulatedIdentity(
         hostname=identity.hostname,
         machine_id=source.randbytes(16).hex(),
         addresses=tuple(str(address) for address in identity.addresses),
         host_key=f"ssh-ed25519 {base64.b64encode(blob).decode()} root@{identity.hostname}",
-        agent=encode(config).decode(),
+        agent=encode(installed_config(step, context)).decode(),
     )
     context.progress(0, 0)
     write_record(Path(disk.node), json.dumps(asdict(record)))
