@@ -33,6 +33,7 @@ from reconciler.state.world import observe
 from specs.diagnostics.position import Position
 from specs.fleet import (
     Assignment,
+    Budget,
     CompiledFleet,
     CompiledMachine,
     CompiledScenario,
@@ -109,7 +110,9 @@ def generated_fleet(count: int) -> CompiledFleet:
     machines = [generated_machine(number) for number in range(count)]
     return CompiledFleet(
         revision="f00d",
-        settings=FleetSettings(10, 100, 3600),
+        settings=FleetSettings(
+            3600, (Budget("fleet", "", "work", 1000), Budget("fleet", "", "destructive", 10, 100))
+        ),
         scenarios={SCENARIO.name: SCENARIO},
         machines={machine.name: machine for machine in machines},
     )

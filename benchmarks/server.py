@@ -50,7 +50,7 @@ from reconciler.state.observed import ObservedImage
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
 from specs.diagnostics.position import Position
-from specs.fleet import CompiledFleet, CompiledMachine, CompiledNetwork
+from specs.fleet import Budget, CompiledFleet, CompiledMachine, CompiledNetwork
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "benchmarks/out/server.json"
@@ -273,7 +273,11 @@ def _fleet(machines: int, work: int) -> CompiledFleet:
         position=Position("net.yaml", 1, 1),
     )
     fleet = generated_fleet(machines)
-    settings = fleet.settings._replace(max_destructive_at_once=work, max_destructive_per_hour=work)
+    budgets = (
+        Budget("fleet", "", "work", work),
+        Budget("fleet", "", "destructive", work, work),
+    )
+    settings = fleet.settings._replace(budgets=budgets)
     return replace(fleet, settings=settings, networks={network.name: network})
 
 

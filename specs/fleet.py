@@ -260,14 +260,31 @@ MACHINE_FIELDS = declared(CompiledMachine)
 """What documents, rows, CSV and people know of a machine, in the order in which they have it."""
 
 
-class GroupBudget(NamedTuple):
-    """Limits for a group and all below it, besides the fleet's. None: only the fleet's hold."""
+BudgetScope = Literal["fleet", "group", "network", "scenario"]
+BudgetKind = Literal["work", "imaging", "destructive", "disruptive"]
+"""What a budget counts: any work, captures and restores, what overwrites, what interrupts."""
 
-    group: str
-    max_destructive_at_once: int | None
-    max_destructive_per_hour: int | None
-    max_disruptive_at_once: int | None
-    max_disruptive_per_hour: int | None
+
+class Budget(NamedTuple):
+    """How many machines may be in work of a kind at one moment, and how fast they begin it."""
+
+    scope: BudgetScope
+    name: str
+    """The group (with all below it), network or scenario that it holds for; empty: the fleet."""
+    kind: BudgetKind
+    at_once: int
+    per_hour: int | None = None
+    """How many may begin within any one hour; None: as many as like."""
+    per_minute: int | None = None
+    """How many may begin within a minute, evenly spaced."""
+
+
+DEFAULT_BUDGETS = (
+    Budget("fleet", "", "work", 20, per_minute=30),
+    Budget("fleet", "", "imaging", 5),
+    Budget("fleet", "", "destructive", 1, 10),
+    Budget("fleet", "", "disruptive", 20, 200),
+)
 
 
 class CompiledSigner(NamedTuple):
@@ -291,14 +308,10 @@ class CompiledCommits:
 class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
-    max_destructive_at_once: int
-    max_destructive_per_hour: int
     observation_max_age_seconds: int
     """An observation older than this is UNKNOWN, never "no change"."""
-    max_disruptive_at_once: int = 20
-    max_disruptive_per_hour: int = 200
-    group_budgets: tuple[GroupBudget, ...] = ()
-    """In the order of the document."""
+    budgets: tuple[Budget, ...] = DEFAULT_BUDGETS
+    """The fleet's first, then those of groups, networks and scenarios as they are written."""
     commits: CompiledCommits = CompiledCommits()
 
 

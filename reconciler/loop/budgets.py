@@ -1,44 +1,35 @@
 """Budgets: whether work on a machine may begin now, and which limit it waits for. Pure.
 
 A budget counts machines, however many operations each has. All budgets that concern a
-machine must be kept: the fleet's, and that of every group that the machine is in.
+machine's work must be kept: the fleet's, and those of every group that the machine is in, of
+its network and of the scenario.
 """
 
 from collections.abc import Iterable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import BUDGET_WINDOW
+from reconciler.state.operation import Operation
 from reconciler.state.work_begun import Impact, WorkBegun
-from specs.fleet import CompiledFleet, FleetSettings
+from specs.fleet import Budget, BudgetKind, BudgetScope, CompiledFleet
 
-
-class Budget(NamedTuple):
-    """How many machines may be in work of one impact at one moment, and begin it in an hour."""
-
-    group: str
-    """Holds for this group and all below it; empty for the whole fleet."""
-    impact: Impact
-    at_once: int
-    per_hour: int
+_MINUTE = timedelta(minutes=1)
 
 
 class Limit(NamedTuple):
     """The budget for which work waits."""
 
     budget: Budget
-    of_the_hour: bool
-    """Too many machines began within the hour; else too many are at work now."""
+    why: str
+    """``1 at once``, ``10 an hour`` or ``30 a minute``."""
 
     def __str__(self) -> str:
         budget = self.budget
-        of_group = f" of group {budget.group}" if budget.group else ""
-        whose = "the" if budget.group else "the fleet's"
-        limit = (
-            f"{budget.per_hour:,} an hour" if self.of_the_hour else f"{budget.at_once:,} at once"
-        )
-        return f"{whose} {budget.impact} budget{of_group} ({limit})"
+        if budget.scope == "fleet":
+            return f"the fleet's {budget.kind} budget ({self.why})"
+        return f"the {budget.kind} budget of {budget.scope} {budget.name} ({self.why})"
 
 
 class Counted(NamedTuple):
@@ -46,57 +37,38 @@ class Counted(NamedTuple):
 
     machine: str
     """Its present name; its hardware where the fleet does not know it."""
-    groups: tuple[str, ...]
-    """All groups that the hardware may be in now."""
-    impact: Impact
-
-
-def budgets_of(settings: FleetSettings) -> tuple[Budget, ...]:
-    """Return every budget of the fleet, its own first."""
-    found = [
-        Budget(
-            "",
-            Impact.DESTRUCTIVE,
-            settings.max_destructive_at_once,
-            settings.max_destructive_per_hour,
-        ),
-        Budget(
-            "",
-            Impact.DISRUPTIVE,
-            settings.max_disruptive_at_once,
-            settings.max_disruptive_per_hour,
-        ),
-    ]
-    for each in settings.group_budgets:
-        for impact, at_once, per_hour in (
-            (Impact.DESTRUCTIVE, each.max_destructive_at_once, each.max_destructive_per_hour),
-            (Impact.DISRUPTIVE, each.max_disruptive_at_once, each.max_disruptive_per_hour),
-        ):
-            if at_once is not None and per_hour is not None:
-                found.append(Budget(each.group, impact, at_once, per_hour))
-    return tuple(found)
+    scopes: tuple[tuple[BudgetScope, str], ...]
+    """All that the hardware may be in now: the fleet, groups, networks, the scenario."""
+    kinds: tuple[BudgetKind, ...]
 
 
 def counted(
-    fleet: CompiledFleet,
-    hardware: FleetHardware,
-    identities: tuple[str, ...],
-    fallback: str,
-    impact: Impact,
+    fleet: CompiledFleet, hardware: FleetHardware, work: Operation | WorkBegun, impact: Impact
 ) -> Counted:
-    """Return how work on some hardware counts; ``fallback`` names what the fleet does not know."""
-    owners = hardware.owners(identities)
-    if len(owners) == 1:
-        return Counted(owners[0], fleet.machines[owners[0]].groups, impact)
-    groups = {group: None for owner in owners for group in fleet.machines[owner].groups}
-    return Counted(fallback, tuple(groups), impact)
+    """Return how work counts."""
+    owners = hardware.owners(work.identities)
+    machines = [fleet.machines[owner] for owner in owners]
+    groups = {group: None for machine in machines for group in machine.groups}
+    networks = {machine.network: None for machine in machines}
+    scopes: list[tuple[BudgetScope, str]] = [("fleet", ""), ("scenario", work.scenario)]
+    scopes += [("group", group) for group in groups]
+    scopes += [("network", network) for network in networks]
+    kinds: list[BudgetKind] = ["work"]
+    if work.kind != "inspect":
+        kinds.append("imaging")
+    if impact is Impact.DESTRUCTIVE:
+        kinds.append("destructive")
+    elif impact is Impact.DISRUPTIVE:
+        kinds.append("disruptive")
+    name = owners[0] if len(owners) == 1 else work.hardware
+    return Counted(name, tuple(scopes), tuple(kinds))
 
 
 class BudgetTracker:
     """Counts who is at work and who began within the hour, as work begins and ends."""
 
     def __init__(self, budgets: Iterable[Budget]) -> None:
-        self._budgets = {(budget.group, budget.impact): budget for budget in budgets}
+        self._budgets = {(each.scope, each.name, each.kind): each for each in budgets}
         self._at_work: dict[Budget, dict[str, set[str]]] = {}
         """By budget and machine, the operations that are at work."""
         self._begun: dict[Budget, dict[str, datetime]] = {}
@@ -129,25 +101,38 @@ class BudgetTracker:
 
     def limit(self, work: Counted, now: datetime) -> Limit | None:
         """Return what the work has to wait for; None where it may begin now."""
-        for budget in self._concerning(work):
-            at_work = self._at_work.get(budget, {})
-            begun = self._of_the_hour(budget, now)
-            # Whoever is counted already makes it no more.
-            if len(at_work) >= budget.at_once and work.machine not in at_work:
-                return Limit(budget, of_the_hour=False)
-            if len(begun) >= budget.per_hour and work.machine not in begun:
-                return Limit(budget, of_the_hour=True)
-        return None
+        found = (self._limit_of(budget, work.machine, now) for budget in self._concerning(work))
+        return next((limit for limit in found if limit is not None), None)
+
+    def all_wait(self, now: datetime) -> bool:
+        """Return whether no machine may begin anything now."""
+        budget = self._budgets.get(("fleet", "", "work"))
+        return budget is not None and self._limit_of(budget, "", now) is not None
 
     def next_release(self, now: datetime) -> datetime | None:
-        """Return when the first of those that began within the hour is counted no more."""
-        oldest = (
-            next(iter(begun.values()))
-            for budget in self._begun
-            if (begun := self._of_the_hour(budget, now))
-        )
-        first = min(oldest, default=None)
-        return None if first is None else first + BUDGET_WINDOW
+        """Return when the time that a budget wants between beginnings, or its hour, is over."""
+        times = []
+        for budget in self._begun:
+            begun = self._of_the_hour(budget, now)
+            if begun and budget.per_hour is not None:
+                times.append(next(iter(begun.values())) + BUDGET_WINDOW)
+            if begun and budget.per_minute is not None:
+                times.append(next(reversed(begun.values())) + _MINUTE / budget.per_minute)
+        return min((time for time in times if time > now), default=None)
+
+    def _limit_of(self, budget: Budget, machine: str, now: datetime) -> Limit | None:
+        at_work = self._at_work.get(budget, {})
+        begun = self._of_the_hour(budget, now)
+        # Whoever is counted already makes it no more.
+        if len(at_work) >= budget.at_once and machine not in at_work:
+            return Limit(budget, f"{budget.at_once:,} at once")
+        if budget.per_hour and len(begun) >= budget.per_hour and machine not in begun:
+            return Limit(budget, f"{budget.per_hour:,} an hour")
+        if budget.per_minute and begun:
+            last = next(reversed(begun.values()))
+            if now < last + _MINUTE / budget.per_minute:
+                return Limit(budget, f"{budget.per_minute:,} a minute")
+        return None
 
     def _of_the_hour(self, budget: Budget, now: datetime) -> dict[str, datetime]:
         begun = self._begun.get(budget, {})
@@ -159,18 +144,22 @@ class BudgetTracker:
         return begun
 
     def _concerning(self, work: Counted) -> Iterator[Budget]:
-        for group in ("", *work.groups):
-            budget = self._budgets.get((group, work.impact))
-            if budget is not None:
-                yield budget
+        for kind in work.kinds:
+            for scope, name in work.scopes:
+                budget = self._budgets.get((scope, name, kind))
+                if budget is not None:
+                    yield budget
 
 
 def tracker_of(
-    fleet: CompiledFleet, hardware: FleetHardware, begun: Iterable[WorkBegun]
+    fleet: CompiledFleet, hardware: FleetHardware, begun: Iterable[WorkBegun], now: datetime
 ) -> BudgetTracker:
-    """Return a tracker that has counted what began, in the groups that hardware is in now."""
-    tracker = BudgetTracker(budgets_of(fleet.settings))
+    """Return a tracker that has counted what began, in the groups that hardware is in now.
+
+    A beginning in the future, by a clock that was wrong, counts as one of this moment.
+    """
+    tracker = BudgetTracker(fleet.settings.budgets)
     for each in sorted(begun, key=lambda work: work.at):
-        work = counted(fleet, hardware, each.identities, each.hardware, each.impact)
-        tracker.begin(each.op_id, work, each.at, at_work=each.at_work)
+        work = counted(fleet, hardware, each, each.impact)
+        tracker.begin(each.op_id, work, min(each.at, now), at_work=each.at_work)
     return tracker

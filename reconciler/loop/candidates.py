@@ -18,7 +18,7 @@ def limits(
     None: it may begin. Whatever may begin counts for those after it, in the order of their
     approval; where one budget is full, machines that it does not concern go on.
     """
-    tracker = tracker_of(fleet, hardware, observed.work_begun)
+    tracker = tracker_of(fleet, hardware, observed.work_begun, now)
 
     def name_of(identities: tuple[str, ...], fallback: str) -> str:
         return hardware.owner(identities) or fallback
@@ -35,13 +35,10 @@ def limits(
         seen = observed.machines.get(machine, ObservedMachine())
         if status.state is not OperationState.APPROVED or machine in taken or seen.quarantine:
             continue
-        impact = impact_of(operation, seen)
-        limit = None
-        if impact is not None:
-            work = counted(fleet, hardware, operation.identities, operation.hardware, impact)
-            limit = tracker.limit(work, now)
-            if limit is None:
-                tracker.begin(operation.op_id, work, now)
+        work = counted(fleet, hardware, operation, impact_of(operation, seen))
+        limit = tracker.limit(work, now)
+        if limit is None:
+            tracker.begin(operation.op_id, work, now)
         taken.add(machine)  # its work is one queue: what was approved later waits for this
         found[operation.op_id] = limit
     return found

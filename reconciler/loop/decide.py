@@ -43,8 +43,8 @@ class Arm:
     status: OperationStatus
     attempt: int
     reason: str
-    impact: Impact | None
-    """What budgets count it as when it is armed for the first time; None: they do not."""
+    impact: Impact
+    """What budgets count it as when it is armed for the first time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,11 +121,11 @@ LimitOf = Callable[[Operation, Impact], Limit | None]
 """Returns what work of an impact has to wait for now; None where it may begin."""
 
 
-def impact_of(operation: Operation, seen: ObservedMachine) -> Impact | None:
-    """Return what the operation would do to the machine; None where budgets do not count it."""
+def impact_of(operation: Operation, seen: ObservedMachine) -> Impact:
+    """Return what the operation would do to the machine."""
     if operation.destructive:
         return Impact.DESTRUCTIVE
-    return Impact.DISRUPTIVE if seen.system_may_run else None
+    return Impact.DISRUPTIVE if seen.system_may_run else Impact.SAFE
 
 
 def decide(view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
@@ -150,8 +150,8 @@ def _approved(
     if seen.quarantine:
         return WaitUntil(now + QUARANTINE_LOOK)
     impact = impact_of(status.operation, seen)
-    limit = limit_of(status.operation, impact) if impact is not None else None
-    if impact is not None and limit is not None:
+    limit = limit_of(status.operation, impact)
+    if limit is not None:
         return WaitForBudget(status, impact, limit)
     interrupts = "; the system that may be running there is interrupted"
     reason = "its turn came" + (interrupts if impact is Impact.DISRUPTIVE else "")
@@ -180,7 +180,7 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     minutes = int(GRANT_LIFETIME.total_seconds() // 60)
     if status.attempt < MAX_ATTEMPTS:
         reason = f"nobody used the boot grant for {minutes} minutes"
-        return Arm(status, status.attempt + 1, reason, None)
+        return Arm(status, status.attempt + 1, reason, impact_of(status.operation, seen))
     asked = seen.boot_request
     sign = (
         f"its firmware last asked at {asked:%H:%M:%S} UTC"
@@ -200,7 +200,7 @@ def _started(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
         return _captured(status, view.captures) or _reported(status, view.seen, now)
     asked = view.seen.boot_request
     if asked is not None and asked > status.at:
-        return _restarted(status, asked)
+        return _restarted(status, view.seen, asked)
     heard = status.last_event_at or status.at
     overdue = status.at + timedelta(seconds=status.operation.instructions.timeout_seconds)
     limit = min(heard + SILENCE, overdue)
@@ -220,7 +220,7 @@ def _started(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     )
 
 
-def _restarted(status: OperationStatus, asked: datetime) -> Outcome:
+def _restarted(status: OperationStatus, seen: ObservedMachine, asked: datetime) -> Outcome:
     if status.attempt >= MAX_ATTEMPTS:
         return End(
             status,
@@ -233,7 +233,7 @@ def _restarted(status: OperationStatus, asked: datetime) -> Outcome:
         status.attempt + 1,
         f"the machine restarted (network boot request at {asked:%H:%M:%S} UTC) before "
         f"step {status.step + 1} was done; the same work resumes",
-        None,
+        impact_of(status.operation, seen),
     )
 
 

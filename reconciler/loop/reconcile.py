@@ -148,7 +148,7 @@ class Reconciler:
         self.queue.clear()
         for each in under_way:
             self._take_in(each.op_id, hardware.owner(each.identities) or each.hardware)
-        self._budgets: BudgetTracker = tracker_of(fleet, hardware, begun)
+        self._budgets: BudgetTracker = tracker_of(fleet, hardware, begun, now)
         for key in self._work:
             self.queue.add(key, now)
         for key in tuple(self._failures):
@@ -399,7 +399,7 @@ class Reconciler:
             self.grants.issue_within(connection, grant)
         self._waiting.pop(operation.op_id, None)
         self._released.discard(key)
-        if decision.impact is not None:
+        if status.state is OperationState.APPROVED:
             self._budgets.begin(operation.op_id, self._counted(operation, decision.impact), now)
         self._effects.armed(key)
         self._release()
@@ -412,7 +412,7 @@ class Reconciler:
     # --- budgets -----------------------------------------------------------------
 
     def _counted(self, operation: Operation, impact: Impact) -> Counted:
-        return counted(self.fleet, self.hardware, operation.identities, operation.hardware, impact)
+        return counted(self.fleet, self.hardware, operation, impact)
 
     def _limit(self, operation: Operation, impact: Impact, now: datetime) -> Limit | None:
         return self._budgets.limit(self._counted(operation, impact), now)
@@ -421,7 +421,8 @@ class Reconciler:
         """Have the first machine that waits, and that the budgets let begin, looked at."""
         now = self._clock()
         self._release_at = None
-        for op_id, (key, work) in self._waiting.items():
+        waiting = {} if self._budgets.all_wait(now) else self._waiting
+        for op_id, (key, work) in waiting.items():
             if self._budgets.limit(work, now) is None:
                 del self._waiting[op_id]
                 self._released.add(key)

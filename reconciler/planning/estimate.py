@@ -25,12 +25,18 @@ class Budget:
 
 def budget_of(settings: FleetSettings) -> Budget:
     """Return the limits on destructive work: the fleet's, and in it those of groups."""
-    groups = tuple(
-        (each.group, Budget(each.max_destructive_at_once, each.max_destructive_per_hour))
-        for each in settings.group_budgets
-        if each.max_destructive_at_once is not None and each.max_destructive_per_hour is not None
+    limits = [
+        (each.name, Budget(each.at_once, each.per_hour or each.at_once))
+        for each in settings.budgets
+        if each.kind == "destructive" and each.scope in {"fleet", "group"}
+    ]
+    (_, fleet), *groups = limits
+    at_once = min(
+        each.at_once
+        for each in settings.budgets
+        if each.scope == "fleet" and each.kind != "disruptive"
     )
-    return Budget(settings.max_destructive_at_once, settings.max_destructive_per_hour, groups)
+    return Budget(at_once, fleet.per_hour, tuple(groups))
 
 
 def strictest(

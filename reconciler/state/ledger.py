@@ -136,17 +136,14 @@ class Ledger:
         self,
         connection: Connection,
         status: OperationStatus,
-        impact: Impact | None,
+        impact: Impact,
         *,
         attempt: int,
         at: datetime,
         actor: str,
         reason: str,
     ) -> None:
-        """Append ``armed``; the first time, record what budgets count.
-
-        ``impact`` is None for work that no budget counts. Raises as ``move``.
-        """
+        """Append ``armed``; the first time, record what budgets count. Raises as ``move``."""
         operation = status.operation
         self.move_within(
             connection,
@@ -158,8 +155,16 @@ class Ledger:
             actor=actor,
             reason=reason,
         )
-        if impact is not None and status.state is OperationState.APPROVED:
-            work = WorkBegun(operation.op_id, at, impact, operation.hardware, operation.identities)
+        if status.state is OperationState.APPROVED:
+            work = WorkBegun(
+                operation.op_id,
+                at,
+                impact,
+                operation.hardware,
+                operation.identities,
+                operation.scenario,
+                operation.kind,
+            )
             begin_work(connection, work)
 
     def history(self, op_id: str) -> tuple[LedgerEntry, ...]:

@@ -11,8 +11,8 @@ reports' text, which ``machine_report`` keeps and few readers want. ``identities
 are all that the hardware was known by, separated by spaces; the key is the first.
 ``observed_identity`` and ``operation_identity`` lead from one identity to the rows of its
 hardware. ``run`` is one approval and why; ``step`` when each step of an attempt began and
-ended. ``work_begun`` is what budgets count: when work that overwrites a disk or interrupts a
-system was armed for the first time, and whether its machine is still at work on it.
+ended. ``work_begun`` is what budgets count: when work was armed for the first time, and
+whether its machine is still at work on it.
 """
 
 from datetime import UTC, datetime
@@ -116,6 +116,8 @@ work_begun = Table(
     Column("hardware", String, nullable=False),
     Column("identities", Text, nullable=False),
     Column("impact", String, nullable=False),
+    Column("scenario", String, nullable=False),
+    Column("kind", String, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("at_work", Boolean, nullable=False),
     Index("work_begun_by_time", "at"),

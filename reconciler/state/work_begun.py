@@ -12,6 +12,7 @@ from sqlalchemy import Connection, or_, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.state import schema
+from reconciler.state.operation import OperationKind
 
 
 class Impact(StrEnum):
@@ -21,10 +22,12 @@ class Impact(StrEnum):
     """Overwrites a disk."""
     DISRUPTIVE = "disruptive"
     """Interrupts a system that may be running, and overwrites no disk."""
+    SAFE = "safe"
+    """Neither."""
 
 
 class WorkBegun(NamedTuple):
-    """The beginning of an operation that overwrites a disk or interrupts a system."""
+    """The beginning of an operation."""
 
     op_id: str
     at: datetime
@@ -32,6 +35,8 @@ class WorkBegun(NamedTuple):
     hardware: str
     identities: tuple[str, ...]
     """All that the hardware was known by when the operation was planned."""
+    scenario: str
+    kind: OperationKind
     at_work: bool = True
     """Whether the operation is armed or started still."""
 
@@ -46,6 +51,8 @@ def begin_work(connection: Connection, work: WorkBegun) -> None:
         "impact": work.impact.value,
         "hardware": work.hardware,
         "identities": " ".join(work.identities),
+        "scenario": work.scenario,
+        "kind": work.kind,
         "at_work": work.at_work,
     }
     connection.execute(
@@ -56,7 +63,7 @@ def begin_work(connection: Connection, work: WorkBegun) -> None:
 
 
 def end_work(connection: Connection, op_id: str) -> None:
-    """Record that the operation is at work no more; nothing where budgets do not count it."""
+    """Record that the operation is at work no more; nothing where it never was."""
     table = schema.work_begun
     connection.execute(update(table).where(table.c.op_id == op_id).values(at_work=False))
 
@@ -72,6 +79,8 @@ def work_begun(connection: Connection, since: datetime) -> tuple[WorkBegun, ...]
             Impact(row.impact),
             row.hardware,
             tuple(row.identities.split(" ")),
+            row.scenario,
+            row.kind,
             row.at_work,
         )
         for row in connection.execute(query)

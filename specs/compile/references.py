@@ -28,6 +28,8 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
         "Fleet": (
             (("spec", "defaults", "network"), "Network"),
             (("spec", "budgets", "groups", "*", "group"), "Group"),
+            (("spec", "budgets", "networks", "*", "network"), "Network"),
+            (("spec", "budgets", "scenarios", "*", "scenario"), "Scenario"),
         ),
         "Installer": ((("spec", "operatingSystem"), "OperatingSystem"),),
         "Package": ((("spec", "requires", "*"), "Package"),),

@@ -1,55 +1,61 @@
 """The Fleet document, or its defaults."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from specs.diagnostics.codes import Code
 from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import dotted
-from specs.fleet import CompiledCommits, CompiledSigner, FleetSettings, GroupBudget
-from specs.kinds.fleet import Fleet, FleetSpec
-from specs.kinds.fleet import GroupBudget as GroupBudgetModel
+from specs.fleet import Budget, BudgetScope, CompiledCommits, CompiledSigner, FleetSettings
+from specs.kinds.fleet import Budgets, Fleet, FleetSpec, ScopeBudget
 from specs.validate.resource import Resource
 
 
 def compile_settings(resources: Mapping[str, Resource], diagnostics: Diagnostics) -> FleetSettings:
     """Return what holds for all; the defaults where no Fleet document says otherwise."""
     for resource in resources.values():
-        _check_group_budgets(resource, diagnostics)
+        _check_budgets(resource, diagnostics)
         if isinstance(resource.model, Fleet):
             return _settings(resource.model.spec)
     return _settings(FleetSpec())
 
 
 def _settings(spec: FleetSpec) -> FleetSettings:
-    budgets, commits = spec.budgets, spec.commits
+    commits = spec.commits
     signers = tuple(CompiledSigner(each.name, each.key) for each in commits.signers)
     return FleetSettings(
-        max_destructive_at_once=budgets.destructive.at_once,
-        max_destructive_per_hour=budgets.destructive.per_hour,
         observation_max_age_seconds=spec.observation.max_age.seconds,
-        max_disruptive_at_once=budgets.disruptive.at_once,
-        max_disruptive_per_hour=budgets.disruptive.per_hour,
-        group_budgets=tuple(map(_group_budget, budgets.groups)),
+        budgets=tuple(_budgets(spec.budgets)),
         commits=CompiledCommits(commits.verify, signers),
     )
 
 
-def _check_group_budgets(resource: Resource, diagnostics: Diagnostics) -> None:
-    for path, group, earlier in resource.repeated(("spec", "budgets", "groups", "*", "group")):
-        diagnostics.error(
-            resource.document.position(path),
-            Code.BUDGET_TWICE,
-            f"{dotted(path)}: {group} already has a budget at {earlier}",
-            "merge the two",
-        )
+def _check_budgets(resource: Resource, diagnostics: Diagnostics) -> None:
+    for scope in ("group", "network", "scenario"):
+        for path, name, earlier in resource.repeated(("spec", "budgets", f"{scope}s", "*", scope)):
+            diagnostics.error(
+                resource.document.position(path),
+                Code.BUDGET_TWICE,
+                f"{dotted(path)}: {name} already has a budget at {earlier}",
+                "merge the two",
+            )
 
 
-def _group_budget(budget: GroupBudgetModel) -> GroupBudget:
-    destructive, disruptive = budget.destructive, budget.disruptive
-    return GroupBudget(
-        group=budget.group,
-        max_destructive_at_once=destructive.at_once if destructive else None,
-        max_destructive_per_hour=destructive.per_hour if destructive else None,
-        max_disruptive_at_once=disruptive.at_once if disruptive else None,
-        max_disruptive_per_hour=disruptive.per_hour if disruptive else None,
-    )
+def _budgets(budgets: Budgets) -> Iterator[Budget]:
+    yield from _of_scope("fleet", "", budgets)
+    for group in budgets.groups:
+        yield from _of_scope("group", group.group, group)
+    for network in budgets.networks:
+        yield from _of_scope("network", network.network, network)
+    for scenario in budgets.scenarios:
+        yield from _of_scope("scenario", scenario.scenario, scenario)
+
+
+def _of_scope(scope: BudgetScope, name: str, limits: Budgets | ScopeBudget) -> Iterator[Budget]:
+    if work := limits.work:
+        yield Budget(scope, name, "work", work.at_once, per_minute=work.per_minute)
+    if imaging := limits.imaging:
+        yield Budget(scope, name, "imaging", imaging.at_once)
+    if destructive := limits.destructive:
+        yield Budget(scope, name, "destructive", destructive.at_once, destructive.per_hour)
+    if disruptive := limits.disruptive:
+        yield Budget(scope, name, "disruptive", disruptive.at_once, disruptive.per_hour)

@@ -12,6 +12,7 @@ from specs.types.quantities import Duration, between
 
 MAX_AT_ONCE = 1000
 MAX_PER_HOUR = 10_000
+MAX_PER_MINUTE = 6_000
 """Bounds that keep a budget from meaning "unlimited"."""
 
 
@@ -55,21 +56,79 @@ class DisruptiveBudget(Record):
     )
 
 
-class GroupBudget(Record):
+class WorkBudget(Record):
+    """How many machines may be at work of any kind, and how fast they begin. Always holds."""
+
+    at_once: int = Field(
+        default=20,
+        ge=1,
+        le=MAX_AT_ONCE,
+        description="Machines at work at one moment, whatever the work is. Cannot be switched off.",
+        examples=[20],
+    )
+    per_minute: int = Field(
+        default=30,
+        ge=1,
+        le=MAX_PER_MINUTE,
+        description="Machines on which work begins within a minute, evenly spaced: 30 is one "
+        "every 2 seconds. Rooms, switches and this server have to follow. Cannot be switched off.",
+        examples=[30],
+    )
+
+
+class ImagingBudget(Record):
+    """How many machines may move images at a time. Always holds."""
+
+    at_once: int = Field(
+        default=5,
+        ge=1,
+        le=MAX_AT_ONCE,
+        description="Machines that are captured or restored by this server at one moment. "
+        "Cannot be switched off.",
+        examples=[5],
+    )
+
+
+class ScopeBudget(Record):
+    """Limits for a part of the fleet, besides those of the fleet; where absent only those hold."""
+
+    work: WorkBudget | None = Field(default=None, description="For work of any kind.")
+    imaging: ImagingBudget | None = Field(
+        default=None, description="For work that captures or restores."
+    )
+    destructive: DestructiveBudget | None = Field(
+        default=None, description="For work that overwrites disks."
+    )
+    disruptive: DisruptiveBudget | None = Field(
+        default=None, description="For work that interrupts service."
+    )
+
+
+class GroupBudget(ScopeBudget):
     """Limits for one group and all below it, besides those of the fleet."""
 
     group: PathName = Field(description="The group.", examples=["tokyo/row2"])
-    destructive: DestructiveBudget | None = Field(
-        default=None, description="For work that overwrites disks; the fleet's where absent."
-    )
-    disruptive: DisruptiveBudget | None = Field(
-        default=None, description="For work that interrupts service; the fleet's where absent."
-    )
+
+
+class NetworkBudget(ScopeBudget):
+    """Limits for the machines of one network, besides those of the fleet."""
+
+    network: Name = Field(description="The network.", examples=["tokyo-a"])
+
+
+class ScenarioBudget(ScopeBudget):
+    """Limits for the machines in one scenario, besides those of the fleet."""
+
+    scenario: PathName = Field(description="The scenario.", examples=["golden-compute"])
 
 
 class Budgets(Record):
-    """Limits on what may happen to the fleet at a time."""
+    """Limits on what may happen to the fleet at a time. All that concern a machine are kept."""
 
+    work: WorkBudget = Field(default_factory=WorkBudget, description="For work of any kind.")
+    imaging: ImagingBudget = Field(
+        default_factory=ImagingBudget, description="For work that captures or restores."
+    )
     destructive: DestructiveBudget = Field(
         default_factory=DestructiveBudget, description="For work that overwrites disks."
     )
@@ -85,6 +144,18 @@ class Budgets(Record):
         "machine counts in the groups that it is in now; `status` names the budget that work "
         "waits for.",
         examples=[[{"group": "tokyo/row2", "disruptive": {"atOnce": 2}}]],
+    )
+    networks: tuple[NetworkBudget, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Limits for networks, on top of the fleet's.",
+        examples=[[{"network": "tokyo-a", "imaging": {"atOnce": 2}}]],
+    )
+    scenarios: tuple[ScenarioBudget, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Limits for scenarios, on top of the fleet's.",
+        examples=[[{"scenario": "golden-compute", "work": {"atOnce": 10, "perMinute": 2}}]],
     )
 
 

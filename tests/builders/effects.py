@@ -106,6 +106,13 @@ def _in_a_group() -> dict[str, Effect]:
 
 _STEPS = {f"spec.steps[].{step}": Blocks(reason) for step, reason in STEPS.items()}
 
+BUDGET_FIELDS = {
+    "work": ("atOnce", "perMinute"),
+    "imaging": ("atOnce",),
+    "destructive": ("atOnce", "perHour"),
+    "disruptive": ("atOnce", "perHour"),
+}
+
 _REST: Mapping[str, Mapping[str, Effect]] = {
     "DeployOS": _NAME,
     "EnrollmentRule": {
@@ -120,15 +127,14 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
     "Fleet": {
         **_NAME,
         **{
-            f"spec.budgets.{kind}.{part}": Acts("how many machines are at work")
-            for kind in ("destructive", "disruptive")
-            for part in ("atOnce", "perHour")
+            f"spec.budgets.{scope}{kind}.{part}": Acts("how many machines are at work")
+            for scope in ("", "groups[].", "networks[].", "scenarios[].")
+            for kind, parts in BUDGET_FIELDS.items()
+            for part in parts
         },
-        "spec.budgets.groups[].group": Acts("whose machines the limits count"),
         **{
-            f"spec.budgets.groups[].{kind}.{part}": Acts("how many of a group are at work")
-            for kind in ("destructive", "disruptive")
-            for part in ("atOnce", "perHour")
+            f"spec.budgets.{scope}s[].{scope}": Acts("whose machines the limits count")
+            for scope in ("group", "network", "scenario")
         },
         "spec.observation.maxAge": Acts("what is UNKNOWN"),
         "spec.commits.verify": Acts("which commits are acted on"),

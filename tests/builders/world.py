@@ -14,6 +14,7 @@ from specs.diagnostics.position import Position
 from specs.fleet import (
     Assignment,
     BackupStep,
+    Budget,
     CompiledFleet,
     CompiledMachine,
     CompiledNetwork,
@@ -94,9 +95,12 @@ def a_fleet(*machines: CompiledMachine, at_once: int = 1, per_hour: int = 10) ->
     return CompiledFleet(
         revision="f00d",
         settings=FleetSettings(
-            max_destructive_at_once=at_once,
-            max_destructive_per_hour=per_hour,
             observation_max_age_seconds=3600,
+            budgets=(
+                Budget("fleet", "", "work", 1000),
+                Budget("fleet", "", "destructive", at_once, per_hour),
+                Budget("fleet", "", "disruptive", 20, 200),
+            ),
         ),
         networks={"lab": NETWORK},
         groups=("lab",),

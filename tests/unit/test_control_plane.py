@@ -38,6 +38,7 @@ from reconciler.state.observed import ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
+from specs.fleet import Budget
 
 NODE = a_machine(1, "clone-golden")
 MAC = NODE.macs[0]
@@ -394,7 +395,8 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
 ):
     first, second = (a_machine(number, "capture-golden") for number in (2, 3))
     fleet = a_fleet(first, second)
-    fleet = replace(fleet, settings=fleet.settings._replace(max_disruptive_at_once=1))
+    budgets = (*fleet.settings.budgets[:2], Budget("fleet", "", "disruptive", 1))
+    fleet = replace(fleet, settings=fleet.settings._replace(budgets=budgets))
     plane = Plane(database, fleet, clock)
     for machine in (first, second):
         system = an_installed_system(machine, "earlier")

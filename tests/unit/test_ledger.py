@@ -396,17 +396,26 @@ def begun(database, since=NOW):
     return [(each.op_id, each.at, each.at_work) for each in Operations(database).work_begun(since)]
 
 
-def test_budgets_count_what_they_were_told_to_and_nothing_else(database, operation):
+def test_budgets_count_all_work_by_what_it_does(database, operation):
     destructive, disruptive, harmless = (again(operation, number) for number in (1, 2, 3))
     begin(database, destructive, Impact.DESTRUCTIVE)
     begin(database, disruptive, Impact.DISRUPTIVE)
-    begin(database, harmless, None)
+    begin(database, harmless, Impact.SAFE)
     found = Operations(database).work_begun(NOW)
     assert found == tuple(
-        WorkBegun(each.op_id, NOW, impact, operation.hardware, operation.identities)
+        WorkBegun(
+            each.op_id,
+            NOW,
+            impact,
+            operation.hardware,
+            operation.identities,
+            operation.scenario,
+            operation.kind,
+        )
         for each, impact in (
             (destructive, Impact.DESTRUCTIVE),
             (disruptive, Impact.DISRUPTIVE),
+            (harmless, Impact.SAFE),
         )
     )
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass, replace
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from builders.world import (
@@ -20,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from reconciler.app.status import conditions_of
-from reconciler.loop.budgets import budgets_of, counted, tracker_of
+from reconciler.loop.budgets import counted, tracker_of
 from reconciler.loop.candidates import limits
 from reconciler.loop.decide import Arm, WorkView, decide
 from reconciler.planning.planner import plan
@@ -28,7 +29,7 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import BUDGET_WINDOW, ObservedMachine, TimedReport
 from reconciler.state.operation_states import AT_WORK, OperationState
 from reconciler.state.work_begun import Impact, WorkBegun
-from specs.fleet import GroupBudget
+from specs.fleet import Budget
 
 _S = OperationState
 GROUPS = [("a",), ("a", "a/x"), ("a", "a/x", "a/x/1"), ("a", "a/y"), ("b",), ("b", "b/x")]
@@ -38,12 +39,14 @@ MACHINES = [
 ]
 RUNS = ObservedMachine(installed_contact=NOW - timedelta(days=2))
 """An agent that was heard two days ago: nothing says that the system stopped."""
-FREE = {
-    "max_destructive_at_once": 100,
-    "max_destructive_per_hour": 100,
-    "max_disruptive_at_once": 100,
-    "max_disruptive_per_hour": 100,
-}
+
+
+def fleet_budget(kind, at_once=100, per_hour=None, per_minute=None):
+    return Budget("fleet", "", kind, at_once, per_hour, per_minute)
+
+
+def group_budget(group, kind, at_once, per_hour=10):
+    return Budget("group", group, kind, at_once, per_hour)
 
 
 def _restore():
@@ -67,16 +70,24 @@ def work(machine, number=1, *, destructive=True):
     )
 
 
-def fleet(*budgets, machines=MACHINES, **limits):
-    """Return a fleet with these budgets of groups; without ``limits`` its own hold nothing."""
+def fleet(*budgets, machines=MACHINES):
+    """Return a fleet that has these budgets only."""
     made = a_fleet(*machines)
-    changed = made.settings._replace(group_budgets=budgets, **{**FREE, **limits})
-    return replace(made, settings=changed)
+    return replace(made, settings=made.settings._replace(budgets=budgets))
 
 
 def begun(operation, at=NOW, *, at_work=False):
     impact = Impact.DESTRUCTIVE if operation.destructive else Impact.DISRUPTIVE
-    return WorkBegun(operation.op_id, at, impact, operation.hardware, operation.identities, at_work)
+    return WorkBegun(
+        operation.op_id,
+        at,
+        impact,
+        operation.hardware,
+        operation.identities,
+        operation.scenario,
+        operation.kind,
+        at_work,
+    )
 
 
 def decided(desired, statuses, starts=(), now=NOW):
@@ -116,7 +127,7 @@ class World:
         self.statuses = []
         self.begun = []
         self.hardware = FleetHardware(self.desired.machines.values())
-        self.tracker = tracker_of(self.desired, self.hardware, ())
+        self.tracker = tracker_of(self.desired, self.hardware, (), self.now)
 
     def approve(self, machine, *, destructive):
         self.number += 1
@@ -138,61 +149,94 @@ class World:
             if isinstance(outcome, Arm) and outcome.status is status:
                 self.statuses.remove(status)
                 self.statuses.append(a_status(status.operation, _S.STARTED, at=self.now))
-                self.begun.append(begun(status.operation, self.now))
+                self.begun.append((status.operation, self.now))
                 counts = self.counted(status.operation, outcome.impact)
                 self.tracker.begin(status.operation.op_id, counts, self.now)
 
     def limit(self, operation, impact):
         found = self.tracker.limit(self.counted(operation, impact), self.now)
-        if found is not None and found.of_the_hour:
+        if found is not None and "at once" not in found.why:
             assert self.now < self.tracker.next_release(self.now) <= self.now + BUDGET_WINDOW
         return found
 
     def counted(self, operation, impact):
-        hardware = operation.identities, operation.hardware
-        return counted(self.desired, self.hardware, *hardware, impact)
+        return counted(self.desired, self.hardware, operation, impact)
 
-    def under(self, budget, at_once):
-        """Return the machines that a budget counts, at work now or begun in the last hour."""
-        destructive = budget.impact is Impact.DESTRUCTIVE
-        if at_once:
-            found = [status.operation for status in self.statuses if at_work(status)]
-        else:
-            recent = {each.op_id for each in self.begun if self.now - each.at < BUDGET_WINDOW}
-            found = [each for each in self.begun if each.op_id in recent]
-        impact = Impact.DESTRUCTIVE if destructive else Impact.DISRUPTIVE
-        return {
-            machine.name
-            for machine in MACHINES
-            if not budget.group or budget.group in machine.groups
-            for each in found
-            if each.hardware == machine.hardware_identity
-            and (each.destructive == destructive if at_once else each.impact is impact)
+    def concerned(self, budget, operation):
+        """Return whether the budget counts this work."""
+        machine = self.desired.machines[operation.machine]
+        names = {
+            "fleet": ("",),
+            "group": machine.groups,
+            "network": (machine.network,),
+            "scenario": (operation.scenario,),
         }
+        if budget.kind in {"destructive", "disruptive"}:
+            return (
+                budget.name in names[budget.scope]
+                and (budget.kind == "destructive") == operation.destructive
+            )
+        return budget.name in names[budget.scope]
+
+    def at_work(self, budget):
+        """Return the machines that a budget counts now."""
+        running = [status.operation for status in self.statuses if at_work(status)]
+        return {each.machine for each in running if self.concerned(budget, each)}
+
+    def began(self, budget):
+        """Return when machines that a budget counts began last, of the last hour."""
+        found = {}
+        for operation, at in self.begun:
+            if self.now - at < BUDGET_WINDOW and self.concerned(budget, operation):
+                found[operation.machine] = at
+        return found
+
+    def full(self, budget):
+        """Return whether the budget lets no further machine begin."""
+        began = self.began(budget)
+        pause = timedelta(minutes=1) / budget.per_minute if budget.per_minute else timedelta()
+        return (
+            len(self.at_work(budget)) >= budget.at_once
+            or (budget.per_hour is not None and len(began) >= budget.per_hour)
+            or any(self.now < at + pause for at in began.values())
+        )
 
 
-_LIMIT = st.integers(1, 3)
-_EITHER = st.one_of(st.tuples(_LIMIT, _LIMIT), st.just((None, None)))
-_BUDGETS = st.builds(
-    lambda names, limits: [
-        GroupBudget(name, *destructive, *disruptive)
-        for name, (destructive, disruptive) in zip(names, limits, strict=False)
-    ],
-    st.lists(st.sampled_from(["a", "a/x", "a/x/1", "b"]), unique=True, min_size=2),
-    st.lists(st.tuples(_EITHER, _EITHER), min_size=4, max_size=4),
+_SCOPES = [
+    ("fleet", ""),
+    ("group", "a"),
+    ("group", "a/x"),
+    ("group", "a/x/1"),
+    ("group", "b"),
+    ("network", MACHINES[0].network),
+    ("network", "elsewhere"),
+    ("scenario", _PLANNED.scenario),
+]
+_KINDS = st.sampled_from(["work", "imaging", "destructive", "disruptive"])
+_MOST = st.integers(1, 3)
+_BUDGETS = st.lists(
+    st.builds(
+        lambda scope, kind, *limits: Budget(*scope, kind, *limits),
+        st.sampled_from(_SCOPES),
+        _KINDS,
+        _MOST,
+        st.none() | st.integers(1, 5),
+        st.none() | _MOST,
+    ),
+    unique_by=lambda budget: budget[:3],
+    min_size=2,
+    max_size=8,
 )
 _APPROVE = st.tuples(st.just("approve"), st.sampled_from(MACHINES), st.booleans())
 _END = st.tuples(st.just("end"), st.sampled_from(MACHINES), st.booleans())
-_WAIT = st.tuples(st.just("wait"), st.sampled_from([1, 20, 59, 60]), st.booleans())
+_WAIT = st.tuples(st.just("wait"), st.sampled_from([0.3, 1, 20, 59, 60]), st.booleans())
 _STEPS = st.lists(st.one_of(_APPROVE, _APPROVE, _END, _WAIT), min_size=10, max_size=40)
 
 
 @settings(max_examples=150, deadline=None)
-@given(budgets=_BUDGETS, own=st.tuples(*[st.integers(1, 9)] * 4), steps=_STEPS)
-def test_no_interleaving_exceeds_a_budget_and_none_holds_what_it_does_not_concern(
-    budgets, own, steps
-):
-    world = World(fleet(*budgets, **dict(zip(FREE, own, strict=True))))
+@given(budgets=_BUDGETS, steps=_STEPS)
+def test_no_interleaving_exceeds_a_budget_and_none_holds_what_it_does_not_concern(budgets, steps):
+    world = World(fleet(*budgets))
     for step, what, destructive in steps:
         if step == "approve":
             world.approve(what, destructive=destructive)
@@ -201,17 +245,13 @@ def test_no_interleaving_exceeds_a_budget_and_none_holds_what_it_does_not_concer
         else:
             world.now += timedelta(minutes=what)
         world.begin()
-        every = budgets_of(world.desired.settings)
-        full = {
-            budget: (
-                len(world.under(budget, at_once=True)) >= budget.at_once,
-                len(world.under(budget, at_once=False)) >= budget.per_hour,
-            )
-            for budget in every
-        }
-        for budget in every:
-            assert len(world.under(budget, at_once=True)) <= budget.at_once
-            assert len(world.under(budget, at_once=False)) <= budget.per_hour
+        for budget in budgets:
+            assert len(world.at_work(budget)) <= budget.at_once
+            began = sorted(world.began(budget).values())
+            assert budget.per_hour is None or len(began) <= budget.per_hour
+            if budget.per_minute:
+                pause = timedelta(minutes=1) / budget.per_minute
+                assert all(one + pause <= other for one, other in pairwise(began))
         busy = Counter(each.operation.machine for each in world.statuses if at_work(each))
         assert set(busy.values()) <= {1}
         for status in world.statuses:
@@ -219,12 +259,8 @@ def test_no_interleaving_exceeds_a_budget_and_none_holds_what_it_does_not_concer
             if status.state is not _S.APPROVED or busy[operation.machine]:
                 continue
             busy[operation.machine] += 1  # what was approved later waits for this
-            machine = world.desired.machines[operation.machine]
             assert any(
-                any(full[budget])
-                for budget in every
-                if (budget.impact is Impact.DESTRUCTIVE) == operation.destructive
-                and budget.group in {"", *machine.groups}
+                world.full(budget) for budget in budgets if world.concerned(budget, operation)
             ), f"{operation.op_id} waits for nothing"
 
 
@@ -232,7 +268,7 @@ def test_no_interleaving_exceeds_a_budget_and_none_holds_what_it_does_not_concer
 
 
 def test_with_a_full_budget_of_one_group_the_machines_of_others_go_on():
-    desired = fleet(GroupBudget("a/x", 1, 10, None, None))
+    desired = fleet(group_budget("a/x", "destructive", 1, 10))
     below, beside, above = MACHINES[2], MACHINES[3], MACHINES[0]
     running = a_status(work(MACHINES[1]), _S.STARTED)
     found = decided(desired, [running, *approved(work(below), work(beside), work(above))])
@@ -244,7 +280,7 @@ def test_with_a_full_budget_of_one_group_the_machines_of_others_go_on():
 
 
 def test_of_nested_budgets_each_is_kept():
-    desired = fleet(GroupBudget("a", 3, 10, None, None), GroupBudget("a/x", 2, 10, None, None))
+    desired = fleet(group_budget("a", "destructive", 3), group_budget("a/x", "destructive", 2))
     inside = [machine for machine in MACHINES if "a/x" in machine.groups]
     outside = [machine for machine in MACHINES if machine.groups[-1] == "a/y"]
     found = decided(desired, approved(*(work(machine) for machine in [*inside, *outside])))
@@ -263,7 +299,7 @@ def test_of_nested_budgets_each_is_kept():
 @pytest.mark.parametrize("destructive", [True, False])
 def test_destructive_and_disruptive_work_have_budgets_of_their_own(destructive):
     effect = "destructive" if destructive else "disruptive"
-    desired = fleet(**{f"max_{effect}_at_once": 1})
+    desired = fleet(fleet_budget(effect, 1))
     first, second, third = (
         work(machine, destructive=each)
         for machine, each in zip(MACHINES, (destructive, destructive, not destructive))  # noqa: B905 - the first three
@@ -276,7 +312,7 @@ def test_destructive_and_disruptive_work_have_budgets_of_their_own(destructive):
 
 
 def test_the_hour_of_disruptive_work_outlasts_the_work():
-    desired = fleet(GroupBudget("a", None, None, 5, 1))
+    desired = fleet(group_budget("a", "disruptive", 5, 1))
     starts = [begun(work(MACHINES[0], destructive=False), NOW - timedelta(minutes=50))]
     waiting = work(MACHINES[1], destructive=False)
     held = {waiting.machine: "the disruptive budget of group a (1 an hour)"}
@@ -288,7 +324,7 @@ def test_the_hour_of_disruptive_work_outlasts_the_work():
 
 
 def test_disruptive_work_counts_as_long_as_it_lasts():
-    desired = fleet(max_disruptive_at_once=1)
+    desired = fleet(fleet_budget("disruptive", 1))
     running, waiting = (work(machine, destructive=False) for machine in MACHINES[:2])
     long_ago = a_status(running, _S.STARTED, at=NOW - timedelta(hours=3))
     waits = {waiting.machine: "the fleet's disruptive budget (1 at once)"}
@@ -297,7 +333,7 @@ def test_disruptive_work_counts_as_long_as_it_lasts():
 
 
 def test_a_machine_counts_once_however_often_it_works():
-    desired = fleet(max_destructive_per_hour=2)
+    desired = fleet(fleet_budget("destructive", per_hour=2))
     once, again = work(MACHINES[0], 1), work(MACHINES[0], 2)
     starts = [begun(once), begun(again)]
     other, third = work(MACHINES[1]), work(MACHINES[0], 3)
@@ -307,7 +343,7 @@ def test_a_machine_counts_once_however_often_it_works():
 
 
 def test_a_machine_counts_in_the_group_and_under_the_name_that_it_has_now():
-    desired = fleet(GroupBudget("b", 1, 10, None, None))
+    desired = fleet(group_budget("b", "destructive", 1, 10))
     mover, resident = MACHINES[0], MACHINES[4]
     statuses = [a_status(work(mover), _S.STARTED), *approved(work(resident))]
     assert decided(desired, statuses) == {resident.name: None}
@@ -321,9 +357,9 @@ def test_hardware_that_the_fleet_let_go_of_counts_for_the_fleet_alone():
     gone, left = MACHINES[0], MACHINES[1]
     statuses = [a_status(work(gone), _S.STARTED), *approved(work(left))]
     only = [left]
-    found = decided(fleet(GroupBudget("a", 1, 10, None, None), machines=only), statuses)
+    found = decided(fleet(group_budget("a", "destructive", 1, 10), machines=only), statuses)
     assert found == {left.name: None}
-    found = decided(fleet(machines=only, max_destructive_at_once=1), statuses)
+    found = decided(fleet(fleet_budget("destructive", 1), machines=only), statuses)
     assert found == {left.name: "the fleet's destructive budget (1 at once)"}
 
 
@@ -333,7 +369,7 @@ def test_hardware_that_two_machines_claim_counts_for_the_groups_of_both():
     one, other = (replace(MACHINES[place], formerly=claims) for place in (0, 4))
     neighbour = MACHINES[5]
     desired = fleet(
-        GroupBudget("b", 1, 10, None, None),
+        group_budget("b", "destructive", 1, 10),
         machines=[one, other, neighbour],
     )
     statuses = [a_status(lost, _S.STARTED), *approved(work(neighbour))]
@@ -357,7 +393,7 @@ def test_work_is_disruptive_where_a_system_may_run(seen, interrupted):
     (status,) = approved(work(MACHINES[0], destructive=False))
     outcome = decide(WorkView((status,), seen), lambda _operation, _impact: None, NOW)
     assert isinstance(outcome, Arm)
-    assert outcome.impact is (Impact.DISRUPTIVE if interrupted else None)
+    assert outcome.impact is (Impact.DISRUPTIVE if interrupted else Impact.SAFE)
 
 
 def test_a_destructive_operation_is_not_counted_as_disruptive_too():
@@ -366,11 +402,65 @@ def test_a_destructive_operation_is_not_counted_as_disruptive_too():
     assert outcome.impact is Impact.DESTRUCTIVE
 
 
+def test_imaging_has_a_budget_of_its_own_and_inspections_do_not_count_in_it():
+    desired = fleet(fleet_budget("imaging", 1))
+    capture, restore = work(MACHINES[0], destructive=False), work(MACHINES[1])
+    look = replace(work(MACHINES[2], destructive=False), kind="inspect")
+    assert decided(desired, approved(capture, restore, look)) == {
+        capture.machine: None,
+        restore.machine: "the fleet's imaging budget (1 at once)",
+        look.machine: None,
+    }
+
+
+def test_looks_at_many_machines_begin_one_after_another():
+    desired = fleet(fleet_budget("work", at_once=2, per_minute=30))
+    looks = [replace(work(each, destructive=False), kind="inspect") for each in MACHINES[:3]]
+    held = dict.fromkeys(
+        [each.machine for each in looks[1:]], "the fleet's work budget (30 a minute)"
+    )
+    assert decided(desired, approved(*looks)) == {looks[0].machine: None, **held}
+    first = a_status(looks[0], _S.ARMED)
+    rest = approved(*looks[1:])
+    later = NOW + timedelta(seconds=2)
+    found = decided(desired, [first, *rest], now=later)
+    assert (found[looks[1].machine], found[looks[2].machine]) == (
+        None,
+        "the fleet's work budget (2 at once)",
+    )
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"),
+    [
+        (Budget("network", "lab", "work", 1), "network lab"),
+        (Budget("scenario", "clone-golden", "work", 1), "scenario clone-golden"),
+    ],
+)
+def test_a_network_and_a_scenario_have_budgets(budget, name):
+    desired = fleet(budget)
+    first, second = work(MACHINES[0]), work(MACHINES[1])
+    assert decided(desired, approved(first, second)) == {
+        first.machine: None,
+        second.machine: f"the work budget of {name} (1 at once)",
+    }
+    other = Budget(budget.scope, "elsewhere", "work", 1)
+    assert set(decided(fleet(other), approved(first, second)).values()) == {None}
+
+
+def test_a_beginning_in_the_future_counts_as_one_of_now():
+    desired = fleet(fleet_budget("destructive", per_hour=1))
+    hardware = FleetHardware(desired.machines.values())
+    ahead = begun(work(MACHINES[0]), NOW + timedelta(days=1))
+    tracker = tracker_of(desired, hardware, [ahead], NOW)
+    assert tracker.next_release(NOW) == NOW + BUDGET_WINDOW
+
+
 # --- what people see --------------------------------------------------------------------
 
 
 def test_status_names_the_budget_that_work_waits_for():
-    desired = fleet(GroupBudget("a/x", None, None, 1, 1))
+    desired = fleet(group_budget("a/x", "disruptive", 1, 1))
     running, waiting = (work(machine, destructive=False) for machine in MACHINES[1:3])
     world = observed(
         {machine.name: RUNS for machine in MACHINES},

@@ -14,7 +14,7 @@ from builders.world import (
     ramdisk,
 )
 
-from reconciler.loop.budgets import Budget, Limit
+from reconciler.loop.budgets import Limit
 from reconciler.loop.decide import (
     CONTACT_MAX_AGE,
     GRANT_LIFETIME,
@@ -36,6 +36,7 @@ from reconciler.planning.planner import plan
 from reconciler.state.observed import Capture, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState, permits
 from reconciler.state.work_begun import Impact
+from specs.fleet import Budget
 
 _S = OperationState
 LATER = NOW + timedelta(seconds=30)
@@ -59,7 +60,7 @@ GOLDEN, CAPTURE = capture(2)
 
 
 MOMENT = timedelta(microseconds=1)
-FULL = Limit(Budget("", Impact.DESTRUCTIVE, 1, 10), of_the_hour=False)
+FULL = Limit(Budget("fleet", "", "destructive", 1, 10), "1 at once")
 
 
 def no_limit(_operation, _impact):
@@ -85,10 +86,11 @@ def test_what_a_budget_holds_waits_for_it():
     assert found == WaitForBudget(status, Impact.DESTRUCTIVE, FULL)
 
 
-def test_work_that_harms_nobody_asks_no_budget():
+def test_work_that_harms_nobody_waits_for_a_budget_too():
     status = a_status(CAPTURE, _S.APPROVED, attempt=0)
     found = decided(status, limit_of=lambda _operation, _impact: FULL)
-    assert found == Arm(status, 1, "its turn came", None)
+    assert found == WaitForBudget(status, Impact.SAFE, FULL)
+    assert decided(status) == Arm(status, 1, "its turn came", Impact.SAFE)
 
 
 def test_work_that_interrupts_a_running_system_says_so():

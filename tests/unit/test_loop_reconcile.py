@@ -23,6 +23,7 @@ from reconciler.loop.decide import GRANT_LIFETIME, QUARANTINE_LOOK, SILENCE, WAK
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import FEW, observe, observe_few
+from specs.fleet import Budget
 
 _S = OperationState
 
@@ -321,6 +322,27 @@ def test_safe_work_begins_once_a_quarantine_is_lifted_by_another_process(serve):
     server.now += QUARANTINE_LOOK
     server.run()
     assert server.states() == {machine.name: _S.ARMED}
+
+
+def test_many_looks_begin_one_after_another_and_no_more_than_may_be_at_work(serve):
+    machines = [a_machine(number, "clone-golden") for number in range(1, 101)]
+    server = serve(*machines)
+    budget = Budget("fleet", "", "work", at_once=5, per_minute=30)
+    settings = server.loop.fleet.settings
+    settings = settings._replace(budgets=(budget, *settings.budgets[1:]))
+    server.use(replace(server.loop.fleet, settings=settings))
+    server.approve_all()
+    server.run()
+    armed = [list(server.states().values()).count(_S.ARMED)]
+    for _ in range(9):
+        server.now = server.loop.next_time()
+        server.run()
+        armed.append(list(server.states().values()).count(_S.ARMED))
+    assert server.now - NOW < timedelta(seconds=30)
+    assert armed == sorted(armed)
+    assert (armed[0], max(armed)) == (1, 5)
+    woken = {name for name, _ in server.outside.woken}
+    assert woken == {name for name, state in server.states().items() if state is _S.ARMED}
 
 
 # --- what goes wrong is contained -----------------------------------------------------

@@ -12,6 +12,7 @@ from specs.digest import digest
 from specs.fleet import (
     AddressRange,
     BackupStep,
+    Budget,
     CompiledFleet,
     CompiledImage,
     CompiledMachine,
@@ -90,7 +91,15 @@ def machine_of(text: str = FLEET) -> CompiledMachine:
 
 def test_every_value_of_the_documents_arrives() -> None:
     fleet = fleet_of()
-    assert fleet.settings == FleetSettings(3, 40, 1800)
+    assert fleet.settings == FleetSettings(
+        1800,
+        (
+            Budget("fleet", "", "work", 20, per_minute=30),
+            Budget("fleet", "", "imaging", 5),
+            Budget("fleet", "", "destructive", 3, 40),
+            Budget("fleet", "", "disruptive", 20, 200),
+        ),
+    )
     assert fleet.networks == {
         "lab": CompiledNetwork(
             name="lab",

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
-from builders.effects import EFFECTS, Acts, ForPeople, PartOf, effect_of
+from builders.effects import BUDGET_FIELDS, EFFECTS, Acts, ForPeople, PartOf, effect_of
 from builders.kinds_reference import example_document
 from builders.world import NOW, a_disk, a_report, a_status, an_image, observed
 
@@ -207,7 +207,7 @@ def settings_of(fleet: CompiledFleet) -> dict[str, object]:
         found |= {f"{network.subnet}.{key}": each for key, each in network._asdict().items()}
     settings = fleet.settings._asdict()
     commits = settings.pop("commits")
-    for number, budget in enumerate(settings.pop("group_budgets")):
+    for number, budget in enumerate(settings.pop("budgets")):
         found |= {f"{number}.{key}": value for key, value in budget._asdict().items()}
     for number, signer in enumerate(commits.signers):
         found |= {f"{number}.{key}": value for key, value in signer._asdict().items()}
@@ -255,7 +255,11 @@ IN_A_ROW: list[Edit] = [
 ]
 """A row of a table stands for the machine, and a target gives it its work."""
 COMMITS = {"verify": "ssh", "signers": [{"name": "ada", "key": KEY}]}
-BUDGETS = {"groups": [{"group": "a", "destructive": {"atOnce": 2}, "disruptive": {"atOnce": 2}}]}
+SCOPES = {"group": ("a", "a/b"), "network": ("n", "o"), "scenario": ("clone", "keep")}
+BUDGETS = {
+    f"{scope}s": [{scope: names[0], **{kind: {"atOnce": 2} for kind in BUDGET_FIELDS}}]
+    for scope, names in SCOPES.items()
+}
 DISK = {"wwn": ("W1", "W2"), "serial": ("S1", "S2"), "path": ("P1", "P2")}
 WITH_BACKUP: list[Edit] = [("Machine m", "spec.assign[].scenario", "keep")]
 ON_TARGET: list[Edit] = [
@@ -314,13 +318,15 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
         ("spec.dhcp.lease", ("1h", "2h")),
     ):
         found |= two("Network n", path, values)
-    for kind in ("destructive", "disruptive"):
-        for part in ("atOnce", "perHour"):
-            found |= two("Fleet f", f"spec.budgets.{kind}.{part}", (3, 4))
-            at = f"spec.budgets.groups[].{kind}.{part}"
-            found |= two("Fleet f", at, (3, 4), [("Fleet f", "spec.budgets", BUDGETS)])
     budgets: list[Edit] = [("Fleet f", "spec.budgets", BUDGETS)]
-    found |= two("Fleet f", "spec.budgets.groups[].group", ("a", "a/b"), budgets)
+    for kind, fields in BUDGET_FIELDS.items():
+        for part in fields:
+            found |= two("Fleet f", f"spec.budgets.{kind}.{part}", (3, 4))
+            for scope in SCOPES:
+                at = f"spec.budgets.{scope}s[].{kind}.{part}"
+                found |= two("Fleet f", at, (3, 4), budgets)
+    for scope, names in SCOPES.items():
+        found |= two("Fleet f", f"spec.budgets.{scope}s[].{scope}", names, budgets)
     found |= two("Fleet f", "spec.observation.maxAge", ("1h", "3h"))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
     signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]

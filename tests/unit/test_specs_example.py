@@ -7,6 +7,7 @@ from specs.compile.fleet import compile_fleet
 from specs.fleet import (
     AddressRange,
     BackupStep,
+    Budget,
     CompiledFleet,
     DiskRequest,
     InspectDisksStep,
@@ -37,8 +38,7 @@ def test_the_example_compiles_without_problems_and_says_what_its_comments_promis
     assert network.dhcp_range == AddressRange(
         IPv4Address("10.77.0.100"), IPv4Address("10.77.0.199")
     )
-    assert fleet.settings.max_destructive_at_once == 1
-    assert fleet.settings.max_destructive_per_hour == 10
+    assert Budget("fleet", "", "destructive", 1, 10) in fleet.settings.budgets
 
 
 def test_golden_is_captured_and_switched_off() -> None:

@@ -5,6 +5,7 @@ import pytest
 from reconciler.state.operation import INSPECTION
 from specs.compile.fleet import CompileResult, compile_fleet
 from specs.desired_state import is_desired_state
+from specs.fleet import FleetSettings
 
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 NETWORK = f"""{HEAD}kind: Network
@@ -78,9 +79,7 @@ def test_an_empty_repository_is_a_fleet_with_default_settings() -> None:
     assert fleet is not None
     assert fleet.revision == "rev"
     assert fleet.machines == {}
-    assert fleet.settings.max_destructive_at_once == 1
-    assert fleet.settings.max_destructive_per_hour == 10
-    assert fleet.settings.observation_max_age_seconds == 3600
+    assert fleet.settings == FleetSettings(observation_max_age_seconds=3600)
 
 
 def test_two_documents_of_one_name_are_refused_naming_both() -> None:

@@ -7,8 +7,8 @@ from specs.compile.fleet import compile_fleet
 from specs.compile.unsupported import FIELDS
 from specs.diagnostics.position import Position
 from specs.fleet import (
+    Budget,
     CompiledFleet,
-    GroupBudget,
     InspectDisksStep,
     UnsupportedDocument,
     UnsupportedStep,
@@ -236,14 +236,26 @@ FLEET = """  budgets:
     disruptive: {atOnce: 5, perHour: 50}
     groups:
       - {group: lab, disruptive: {atOnce: 1, perHour: 3}}
+    networks:
+      - {network: n, imaging: {atOnce: 2}}
+    scenarios:
+      - {scenario: x, work: {atOnce: 7}}
   defaults: {network: n}
 """
 
 
 def test_the_fleet_says_budgets() -> None:
-    settings = fleet_of(NETWORK + GROUP + document("Fleet", FLEET)).settings
-    assert (settings.max_disruptive_at_once, settings.max_disruptive_per_hour) == (5, 50)
-    assert settings.group_budgets == (GroupBudget("lab", None, None, 1, 3),)
+    look = document("Scenario", "  steps: [{inspectDisks: {}}]\n---\n")
+    settings = fleet_of(NETWORK + GROUP + look + document("Fleet", FLEET)).settings
+    assert settings.budgets == (
+        Budget("fleet", "", "work", 20, per_minute=30),
+        Budget("fleet", "", "imaging", 5),
+        Budget("fleet", "", "destructive", 2, 30),
+        Budget("fleet", "", "disruptive", 5, 50),
+        Budget("group", "lab", "disruptive", 1, 3),
+        Budget("network", "n", "imaging", 2),
+        Budget("scenario", "x", "work", 7, per_minute=30),
+    )
 
 
 def test_a_machine_has_the_default_network_where_no_level_says_another() -> None:

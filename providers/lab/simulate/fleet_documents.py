@@ -17,6 +17,8 @@ kind: Fleet
 metadata: {{name: simulated}}
 spec:
   budgets:
+    work: {{atOnce: {at_once}, perMinute: 6000}}
+    imaging: {{atOnce: {at_once}}}
     destructive: {{atOnce: {at_once}, perHour: {per_hour}}}
     disruptive: {{atOnce: {at_once}, perHour: {per_hour}}}
   observation: {{maxAge: 1h}}
