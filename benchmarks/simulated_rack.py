@@ -32,6 +32,7 @@ from rich.table import Table
 
 from providers.lab.simulate.fleet_documents import fleet_documents
 from providers.lab.simulate.rack import SimulatedRack
+from reconciler.server.service import is_served
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "benchmarks/out/simulated_rack.json"
@@ -68,6 +69,22 @@ class Site:
                 return base.execute(statement, values).fetchall()
         except sqlite3.OperationalError:
             return []
+
+    @contextmanager
+    def applying(self, agreement: str) -> Iterator[None]:
+        """Have the plan carried out during the block, and wait for its end."""
+        with (self.folder / "apply.log").open("ab") as log:
+            applied = subprocess.Popen(
+                [sys.executable, "-m", "reconciler.cli", "apply", agreement],
+                env=self.environment,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            yield
+            self.until(lambda: applied.poll() is not None)
+        finally:
+            applied.kill()
 
     def verified(self, kind: str) -> dict[str, datetime]:
         """Return when the work of each machine was verified."""
@@ -130,8 +147,10 @@ def site(folder: Path, machines: int, disk_size: int, at_once: int) -> Iterator[
 def measure(place: Site, machines: int) -> dict[str, float]:
     """Return the figures."""
     pid, own = place.server.pid, place.rack.process
-    place.until(lambda: len(place.verified("inspect")) == machines)
-    place.until(lambda: len(place.verified("capture")) == 1)
+    place.until(lambda: is_served(place.folder / "state"))
+    with place.applying("--yes"):
+        place.until(lambda: len(place.verified("inspect")) == machines)
+        place.until(lambda: len(place.verified("capture")) == 1)
     looked = (max(place.verified("inspect").values()) - place.began("inspect")).total_seconds()
     cpu, others = place.cpu(pid), place.cpu(own)
     figures = {
@@ -140,17 +159,8 @@ def measure(place: Site, machines: int) -> dict[str, float]:
         "inspected: processor seconds of the machines for a machine": others / machines,
     }
     click.echo(json.dumps(figures), err=True)
-    applied = subprocess.Popen(
-        [sys.executable, "-m", "reconciler.cli", "apply", f"--yes={machines}"],
-        env=place.environment,
-        stdout=(place.folder / "apply.log").open("wb"),
-        stderr=subprocess.STDOUT,
-    )
-    try:
+    with place.applying(f"--yes={machines}"):
         place.until(lambda: len(place.verified("restore")) == machines)
-        place.until(lambda: applied.poll() is not None)
-    finally:
-        applied.kill()
     ends = place.verified("restore")
     took = (max(ends.values()) - place.began("restore")).total_seconds()
     lags = sorted(

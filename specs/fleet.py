@@ -85,6 +85,10 @@ class UnsupportedStep(NamedTuple):
 ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
 
 
+Trigger = Literal["now", "next-boot"]
+"""``now``: as soon as the plan allows. ``next-boot``: when the machine starts next by itself."""
+
+
 class CompiledScenario(NamedTuple):
     """One ``Scenario`` document. ``digest`` changes when its meaning changes."""
 
@@ -99,6 +103,7 @@ class CompiledScenario(NamedTuple):
     unsupported: str = ""
     """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
     display_name: str = ""
+    trigger: Trigger = "now"
 
 
 class CompiledImage(NamedTuple):

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.app.machine_selection import MachineFilter, filtered
-from reconciler.loop.candidates import limits
+from reconciler.loop.waiting import waits_for
 from reconciler.planning.conditions import (
     FleetStatus,
     MachineCondition,
@@ -55,9 +55,5 @@ def conditions_of(
     chosen = tuple(machines)
     history = history_of(hardware, observed.operations)
     items = plan_machines(fleet, chosen, hardware, observed, now, history)
-    waits_for = {
-        op_id: str(limit)
-        for op_id, limit in limits(fleet, observed, now, hardware).items()
-        if limit is not None
-    }
-    return machine_conditions(fleet, chosen, observed, history, items, waits_for)
+    waits = waits_for(fleet, observed, now, hardware)
+    return machine_conditions(fleet, chosen, observed, history, items, waits)

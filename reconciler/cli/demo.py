@@ -23,7 +23,7 @@ from providers.lab.rack_file import load_rack
 from providers.lab.up import rack_up
 from reconciler.cli.options import folder_option
 from reconciler.errors import ReconcilerError
-from reconciler.planning.plan import EXIT_NOTHING, EXIT_RISKY, EXIT_UNKNOWN
+from reconciler.planning.plan import EXIT_NOTHING, EXIT_RISKY
 from reconciler.views.console import console
 from reconciler.views.progress import build_progress
 
@@ -154,7 +154,7 @@ def _main_job(setting: _Demo, client: RackClient) -> None:
 
     plan_file = str(setting.run / "plan.json")
     run("Check the repository", ["validate"])
-    run("Plan: what is not known yet", ["plan"], EXIT_UNKNOWN)
+    run("Plan: what is not known yet", ["plan"], EXIT_RISKY)
     run("Capture the golden machine, look at the blank one", ["apply", "--yes"])
     run("See the image", ["image", "ls"])
     run("Plan again: now it would overwrite a disk", ["plan", "--out", plan_file], EXIT_RISKY)

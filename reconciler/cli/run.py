@@ -1,8 +1,10 @@
 """``rackwright run``: a scenario on some machines, beside what documents assign to them."""
 
+from datetime import datetime
 from pathlib import Path
 
 import click
+from pydantic import TypeAdapter, ValidationError
 
 from reconciler.app.by_hand import plan_of_run
 from reconciler.app.project import Project, utc_now
@@ -16,6 +18,22 @@ from reconciler.server.service import is_served
 from reconciler.state.ledger import Ledger
 from reconciler.views.console import console
 from reconciler.views.plan_text import plan_text
+from specs.types.timestamp import Timestamp
+
+
+class Moment(click.ParamType[datetime]):
+    """A moment with its offset from UTC, written as in documents."""
+
+    name = "moment"
+
+    def convert(
+        self, value: str | datetime, param: click.Parameter | None, ctx: click.Context | None
+    ) -> datetime:
+        """Return the moment."""
+        try:
+            return TypeAdapter[datetime](Timestamp).validate_python(value)
+        except ValidationError as error:
+            self.fail(error.errors()[0]["msg"], param, ctx)
 
 
 @click.command()
@@ -28,6 +46,18 @@ from reconciler.views.plan_text import plan_text
     help="On which machines: a name, or conditions as in `status --select`. May be given again.",
 )
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept with the run.")
+@click.option(
+    "--at",
+    "not_before",
+    type=Moment(),
+    help="Not before this moment, such as 2026-12-01T06:00:00+09:00. Implies --no-wait.",
+)
+@click.option(
+    "--next-start",
+    is_flag=True,
+    help="When somebody starts the machine next; it is neither woken nor restarted. Implies "
+    "--no-wait.",
+)
 @click.option("--no-wait", is_flag=True, help="Do not watch it: return once it is approved.")
 @project_options
 @boot_files_option
@@ -41,10 +71,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     boot_files: Path,
     output_format: str,
     yes: int | None,
+    not_before: datetime | None,
     *,
+    next_start: bool,
     no_wait: bool,
 ) -> int:
-    """Run SCENARIO on some machines now, for a reason that is kept.
+    """Run SCENARIO on some machines, for a reason that is kept.
 
     What would happen is shown first, as by `plan`, and asked about. Work that is under way on
     a machine comes first: this follows it. Documents are not changed, and what they assign
@@ -54,6 +86,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     Examples:
       rackwright run inspect --on node-07 --reason 'new disk'
       rackwright run clone-golden --on 'group=tokyo/row2' --reason 'fan tray recall' --yes=40
+      rackwright run backup --on node-07 --reason 'before the move' --next-start
 
     Exit code 0 when all is verified (with --no-wait: approved); 1 when something failed or
     could not be started.
@@ -67,12 +100,23 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     if not chosen:
         screen.print("There is nothing that could be started now.")
         return 1
+    no_wait = no_wait or next_start or not_before is not None
     if not no_wait and not is_served(project.state):
         require_able_to_serve(boot_files)
     confirm(plan, sum(len(item.disks) for item in chosen), yes)
     actor = who()
     project.accept(actor, now)
-    made = approve(Ledger(project.database), plan, chosen, actor, now, kind="run", reason=reason)
+    made = approve(
+        Ledger(project.database),
+        plan,
+        chosen,
+        actor,
+        now,
+        kind="run",
+        reason=reason,
+        trigger="next-boot" if next_start else None,
+        not_before=not_before,
+    )
     assert made is not None  # noqa: S101 - something is chosen
     screen.print(f"run {made.run_id}")
     inspected = sum(item.risk is Risk.UNKNOWN for item in chosen)

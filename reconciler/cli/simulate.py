@@ -117,6 +117,7 @@ def how_to_go_on(variables: dict[str, str], count: int, server: list[str] | None
         lines += [f"  {join(server)} &"]
     lines += [
         "  rackwright status",
+        "  rackwright apply --yes",
         "  rackwright plan",
         f"  rackwright apply --yes={count}",
         "",

@@ -8,28 +8,21 @@ from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
 from reconciler.state.ledger import Ledger
-from reconciler.state.observed import Observed, ObservedMachine
-from reconciler.state.operation import BY_HAND
-from reconciler.state.operation_states import OperationState
+from reconciler.state.observed import ObservedMachine
+from reconciler.state.operation import BY_HAND, Start
 from reconciler.state.runs import Run, RunKind, record_run, run_of
+from specs.fleet import Trigger
 
 
-def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:
-    """Return what the server may start without a person.
+def unattended(plan: Plan, seen: ObservedMachine, now: datetime) -> tuple[PlanItem, ...]:
+    """Return what the server may start without a person on the machine that a plan is about.
 
-    Safe work, and a look at machines on which no installed system was ever heard. A
-    machine that merely fell silent is not looked at: it may be at work, and a grant
-    would catch its next restart.
+    Safe work, and a look at its disks, while an agent in RAM waits for work there. Any other
+    machine may be in use: it would be interrupted, or caught by its user's next restart.
     """
-    return tuple(
-        item
-        for item in plan.to_apply
-        if item.risk is Risk.SAFE
-        or (
-            item.risk is Risk.UNKNOWN
-            and observed.machines.get(item.machine, ObservedMachine()).installed is None
-        )
-    )
+    if not seen.is_idle(now):
+        return ()
+    return tuple(item for item in plan.to_apply if item.risk in {Risk.SAFE, Risk.UNKNOWN})
 
 
 def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
@@ -41,11 +34,13 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
     *,
     kind: RunKind = "apply",
     reason: str = "",
+    trigger: Trigger | None = None,
+    not_before: datetime | None = None,
 ) -> Run | None:
     """Record the operations of ``items`` as planned and approved by ``actor``: all or none.
 
     Return the run that they make together; None where nothing is to be done. ``reason`` is a
-    person's.
+    person's; ``trigger`` is the scenario's where it is None.
 
     StateError RW704 when one of them was approved meanwhile.
     ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
@@ -58,7 +53,8 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
             "This is a defect of Rackwright: report it with the output of `plan --format json`",
         )
 
-    operations = [item.operation for item in items if item.operation is not None]
+    work = [(item, item.operation) for item in items if item.operation is not None]
+    operations = [operation for _, operation in work]
     if not operations:
         return None
     run = run_of(kind, actor, now, reason, plan.revision, plan.digest)
@@ -66,17 +62,23 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
         run = run._replace(run_id=operations[0].run.removeprefix(BY_HAND))
     told = f"run {run.run_id}, plan {plan.digest[:12]}" + (f": {reason}" if reason else "")
     with ledger.writing() as connection:
-        for operation in operations:
-            attempts = ledger.plan_within(connection, operation, now, actor)
-            ledger.move_within(
-                connection,
-                operation.op_id,
-                OperationState.PLANNED,
-                OperationState.APPROVED,
-                attempt=attempts,
-                at=now,
-                actor=actor,
-                reason=told,
+        for item, operation in work:
+            interrupts = kind != "unattended" and item.risk is not Risk.SAFE
+            start = Start(interrupts, trigger or item.trigger, not_before)
+            ledger.approve_within(
+                connection, operation, start, at=now, actor=actor, reason=told + said(start)
             )
         record_run(connection, run, [each.op_id for each in operations])
     return run
+
+
+def said(start: Start) -> str:
+    """Return the terms of an approval, for the ledger."""
+    terms = []
+    if start.may_interrupt:
+        terms.append("may interrupt a running system")
+    if start.trigger == "next-boot":
+        terms.append("at the machine's next start")
+    if start.not_before is not None:
+        terms.append(f"not before {start.not_before:%Y-%m-%d %H:%M:%S} UTC")
+    return "".join(f"; {term}" for term in terms)

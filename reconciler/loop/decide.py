@@ -7,12 +7,12 @@ again by itself; a report, a boot request or an approval may come earlier.
     started  ──▶ WaitUntil | Arm (it restarted) | End | Verify (what was captured)
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from reconciler.loop.budgets import Limit
-from reconciler.state.observed import Capture, ObservedMachine
+from reconciler.state.observed import CONTACT_MAX_AGE, Capture, ObservedMachine
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.work_begun import Impact
@@ -25,9 +25,8 @@ SILENCE = timedelta(minutes=10)
 """An agent at work says something every second; after this long nobody knows what it does."""
 WAKE_INTERVAL = timedelta(seconds=20)
 """A NIC whose link still negotiates misses the packet, so it is sent again and again."""
-CONTACT_MAX_AGE = timedelta(seconds=40)
-"""After this long, an agent that asked for work is no longer taken to be there: it asks at least
-every 25 seconds."""
+BOOT_LASTS = timedelta(minutes=1)
+"""From a firmware's boot request on, the machine is taken to be starting."""
 QUARANTINE_LOOK = timedelta(seconds=5)
 """Between looks whether a person, by another process, has ended a quarantine."""
 BEHIND_LIMIT = timedelta(minutes=10)
@@ -99,7 +98,7 @@ class WorkView:
     """One machine's work under way, and what is known of the machine."""
 
     operations: tuple[OperationStatus, ...]
-    """Approved, armed and started ones, in the order of their last move."""
+    """Approved, armed and started ones, in the order of ``queue_order``."""
     seen: ObservedMachine
     captures: tuple[Capture, ...] = ()
     """What these operations brought into the store."""
@@ -115,6 +114,36 @@ class WorkView:
         """Return the operation that the machine is at work on, else the next approved one."""
         at_work = (status for status in self.operations if status.state in AT_WORK)
         return next(at_work, next(iter(self.operations), None))
+
+
+def queue_order(
+    statuses: Iterable[OperationStatus], seen: ObservedMachine, now: datetime
+) -> tuple[OperationStatus, ...]:
+    """Return a machine's work in its turn: what may begin now, then what waits for its time.
+
+    ``statuses`` come in the order of their last move, which decides among those.
+    """
+    return tuple(sorted(statuses, key=lambda each: not _may_start(each, seen, now)))
+
+
+def waits_to_start(status: OperationStatus, seen: ObservedMachine, now: datetime) -> str:
+    """Return for which moment approved work waits, as a clause; empty for none."""
+    not_before, trigger = status.start.not_before, status.start.trigger
+    if not_before is not None and now < not_before:
+        return f"{not_before:%Y-%m-%d %H:%M} UTC"
+    if trigger == "next-boot" and not _is_starting(seen, status.at, now):
+        return "the machine's next start"
+    return ""
+
+
+def _may_start(status: OperationStatus, seen: ObservedMachine, now: datetime) -> bool:
+    return status.state is not OperationState.APPROVED or not waits_to_start(status, seen, now)
+
+
+def _is_starting(seen: ObservedMachine, since: datetime, now: datetime) -> bool:
+    """Return whether the firmware asked for a boot just now, after ``since``."""
+    asked = seen.boot_request
+    return asked is not None and since < asked <= now <= asked + BOOT_LASTS
 
 
 LimitOf = Callable[[Operation, Impact], Limit | None]
@@ -149,6 +178,16 @@ def _approved(
 ) -> Outcome:
     if seen.quarantine:
         return WaitUntil(now + QUARANTINE_LOOK)
+    if waits_to_start(status, seen, now):
+        not_before = status.start.not_before
+        return WaitUntil(not_before if not_before and now < not_before else None)
+    if not status.start.may_interrupt and not seen.is_idle(now):
+        return End(
+            status,
+            OperationState.PLANNED,
+            "RW650: the machine may be in use by now, and nobody agreed to interrupt it. Nothing "
+            "was begun: approve it anew.",
+        )
     impact = impact_of(status.operation, seen)
     limit = limit_of(status.operation, impact)
     if limit is not None:
@@ -176,6 +215,8 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
         gone = contact + CONTACT_MAX_AGE if contact else now
         if now < gone:
             return WaitUntil(min(gone, expiry + _MOMENT))
+        if status.start.trigger == "next-boot":
+            return WaitUntil(expiry + _MOMENT)
         return Wake(status, min(now + WAKE_INTERVAL, expiry + _MOMENT))
     minutes = int(GRANT_LIFETIME.total_seconds() // 60)
     if status.attempt < MAX_ATTEMPTS:

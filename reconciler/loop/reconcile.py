@@ -32,6 +32,7 @@ from reconciler.loop.decide import (
     Wake,
     WorkView,
     decide,
+    queue_order,
 )
 from reconciler.loop.queue import ReconcileQueue, Urgency
 from reconciler.planning.approval_lapse import why_lapsed
@@ -292,11 +293,12 @@ class Reconciler:
             return
         seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
         op_ids = [status.operation.op_id for status in statuses]
-        view = WorkView(statuses, seen, self.operations.captures(op_ids))
+        now = self._clock()
+        queued = queue_order(statuses, seen, now)
+        view = WorkView(queued, seen, self.operations.captures(op_ids))
         present = view.present
         if present is not None and present.state in NOT_BEGUN:
             view = self._compared(view, present)
-        now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
         self._carry_out(key, machine, outcome, now)
 
@@ -444,7 +446,7 @@ class Reconciler:
         observed = self._observed(machine)
         items = plan_machines(self.fleet, (machine,), self.hardware, observed, now)
         made = plan_of(self.fleet.revision, now, items, budget_of(self.fleet.settings))
-        wanted = unattended(made, observed)
+        wanted = unattended(made, observed.machines[machine.name], now)
         if wanted:
             approve(self.ledger, made, wanted, SERVER, now, kind="unattended")
             self.follow_ledger()

@@ -52,7 +52,7 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
 
     ``history`` is ``history_of`` the observed operations, ``items`` is what is planned for
     these machines, and ``waits_for`` says of an approved operation, by its id, which budget
-    holds it back.
+    holds it back, or which moment; it may be empty.
     The reason of a renamed machine says so, until something is heard under its new name.
     """
     faults = {fault.subject: fault for fault in observed.faults}
@@ -106,8 +106,9 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         condition, reason = _planned(item)
         is_due_to_end = condition == "Stalled" and ended is not verified
         since = ended.at if ended is not None and is_due_to_end else None
-    if running is not None and running.operation.op_id in waits_for:
-        reason = f"{reason}, waits for {waits_for[running.operation.op_id]}"
+    waits = waits_for.get(running.operation.op_id) if running is not None else None
+    if waits:
+        reason = f"{reason}, waits for {waits}"
     if fault is not None:
         condition, reason, since = "Stalled", f"{fault.code}: {fault.cause}", fault.since
     before = former_name(machine.name, seen, operations)

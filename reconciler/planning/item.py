@@ -5,7 +5,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import TYPE_CHECKING, NamedTuple
 
-from specs.fleet import Origin
+from specs.fleet import Origin, Trigger
 from specs.types.display_name import named
 
 if TYPE_CHECKING:
@@ -98,6 +98,7 @@ class Finding:
     """What a person can do about a blocked item, as a sentence without its full stop."""
     seconds: int = 0
     """Estimate of how long the machine is at work; 0 where there is nothing to go by."""
+    trigger: Trigger = "now"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,7 @@ from specs.fleet import (
     InspectDisksStep,
     RestoreStep,
     ScenarioStep,
+    Trigger,
     UnsupportedStep,
 )
 
@@ -119,6 +120,7 @@ def work_for(
         images=images,
         seconds=restore_seconds(sum(image.used_bytes for image in images)) if images else 0,
         observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
+        trigger=scenario.trigger,
     )
 
 
@@ -224,7 +226,7 @@ def _inspection(revision: str, view: MachineView, assignment: Assignment, reason
     return Decision(
         risk=Risk.UNKNOWN,
         action="inspect",
-        reason=reason,
+        reason=reason + _interrupts(view, "now", destructive=False),
         cause=assignment.origin,
         work=Work(
             kind="inspect",
@@ -321,7 +323,7 @@ def _kind(scenario: CompiledScenario) -> OperationKind:
 def _risk(view: MachineView, written: tuple[DiskIdentity, ...]) -> Risk:
     if written:
         return Risk.DESTRUCTIVE
-    return Risk.DISRUPTIVE if view.system_is_running else Risk.SAFE
+    return Risk.SAFE if view.seen.is_idle(view.now) else Risk.DISRUPTIVE
 
 
 def _reason(view: MachineView, assignment: Assignment, scenario: CompiledScenario) -> str:
@@ -331,9 +333,21 @@ def _reason(view: MachineView, assignment: Assignment, scenario: CompiledScenari
             does.append(f"captures image {step.image}")
         elif isinstance(step, RestoreStep):
             does.append(f"writes image {step.image}")
-    how = "; the running system is rebooted for it" if view.system_is_running else ""
     said = " and ".join(does) or "looks at the disks"
+    restores = any(isinstance(step, RestoreStep) for step in scenario.steps)
+    how = _interrupts(view, scenario.trigger, destructive=restores)
     return f"{scenario.name} run {assignment.run} {said}{how}"
+
+
+def _interrupts(view: MachineView, trigger: Trigger, *, destructive: bool) -> str:
+    """Return what becomes of whoever uses the machine, as a clause; empty where nobody does."""
+    if trigger == "next-boot":
+        return " when the machine starts next"
+    if view.system_is_running:
+        return "; the running system is rebooted for it"
+    if destructive or view.seen.is_idle(view.now):
+        return ""
+    return "; the machine may be in use"
 
 
 def _spared(view: MachineView, written: tuple[DiskIdentity, ...]) -> tuple[str, ...]:

@@ -130,7 +130,7 @@ class AgentApi:
         key = machine.name if machine is not None else plane.key_of_agent(peer.machine)
         if machine is not None:
             plane.machines.record_contact(machine, peer.environment, plane.now())
-            if plane.reconciler.has_work(key):
+            if peer.environment == "deploy-os" or plane.reconciler.has_work(key):
                 plane.reconciler.ask(key)
         deadline = asyncio.get_running_loop().time() + wait
         with self._notifier.listening(key) as news:

@@ -146,9 +146,20 @@ class ControlPlane:
         not boot over the network first, is not sent round in circles.
         """
         for grant in self.live_grants(key):
-            if self._rebooted.get(grant.operation, 0) < grant.attempt:
-                return self._status(grant.operation)
+            status = self._status(grant.operation)
+            if status is not None and self._may_restart(status):
+                return status
         return None
+
+    def _may_restart(self, status: OperationStatus) -> bool:
+        """Return whether a running system may be restarted for this attempt, by what was agreed."""
+        scenario = self.reconciler.fleet.scenarios.get(status.operation.scenario)
+        return (
+            status.start.may_interrupt
+            and status.start.trigger == "now"
+            and (scenario is None or scenario.reboot != "never")
+            and self._rebooted.get(status.operation.op_id, 0) < status.attempt
+        )
 
     def claim_reboot(self, key: str, attempt: int) -> bool:
         """Let the installed system restart now, once for this attempt."""

@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, delete, insert, or_, update
 
 from reconciler.state import schema
-from reconciler.state.operation import INSPECTION, Operation
+from reconciler.state.operation import INSPECTION, Operation, Start
 from reconciler.state.operation_states import AT_WORK, ENDED, OperationState
 from reconciler.state.work_begun import end_work
 
@@ -37,12 +37,19 @@ def begin_current(
             attempt=0,
             at=at,
             reason="",
+            **Start()._asdict(),
         )
     )
     connection.execute(
         insert(schema.operation_identity),
         [{"identity": each, "op_id": operation.op_id} for each in operation.identities],
     )
+
+
+def set_start(connection: Connection, op_id: str, start: Start) -> None:
+    """Record on what terms an operation was approved."""
+    table = schema.current_operation
+    connection.execute(update(table).where(table.c.op_id == op_id).values(start._asdict()))
 
 
 def move_current(  # noqa: PLR0913, PLR0917 - one argument per column

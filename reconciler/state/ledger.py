@@ -10,9 +10,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import OvertakenError, StateError
 from reconciler.state import schema
-from reconciler.state.current_operations import begin_current, move_current
+from reconciler.state.current_operations import begin_current, move_current, set_start
 from reconciler.state.database import Database
-from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.operation import Operation, OperationStatus, Start
 from reconciler.state.operation_body import decode_operation, encode_operation
 from reconciler.state.operation_states import OperationState, permits
 from reconciler.state.operations import UNDER_WAY, Operations
@@ -132,6 +132,30 @@ class Ledger:
         line = _write(connection, op_id, after, attempt, at, actor, reason)
         move_current(connection, op_id, line, after, attempt, at, reason)
 
+    def approve_within(  # noqa: PLR0913 - likewise
+        self,
+        connection: Connection,
+        operation: Operation,
+        start: Start,
+        *,
+        at: datetime,
+        actor: str,
+        reason: str,
+    ) -> None:
+        """Record an operation as planned and approved on these terms. Raises as ``move``."""
+        attempts = self.plan_within(connection, operation, at, actor)
+        self.move_within(
+            connection,
+            operation.op_id,
+            OperationState.PLANNED,
+            OperationState.APPROVED,
+            attempt=attempts,
+            at=at,
+            actor=actor,
+            reason=reason,
+        )
+        set_start(connection, operation.op_id, start)
+
     def arm_within(  # noqa: PLR0913 - likewise
         self,
         connection: Connection,
@@ -197,6 +221,7 @@ class Ledger:
         All that there ever were, or only the one of this id.
         """
         ledger, operation, progress = schema.ledger, schema.operation, schema.progress
+        present = schema.current_operation
         newest = select(func.max(ledger.c.sequence)).group_by(ledger.c.op_id)
         if op_id is not None:
             newest = newest.where(ledger.c.op_id == op_id)
@@ -212,8 +237,12 @@ class Ledger:
                 progress.c.bytes_total,
                 progress.c.steps_done,
                 progress.c.at.label("last_event_at"),
+                present.c.may_interrupt,
+                present.c.trigger,
+                present.c.not_before,
             )
             .join(ledger, ledger.c.op_id == operation.c.op_id)
+            .outerjoin(present, present.c.op_id == operation.c.op_id)
             .outerjoin(
                 progress,
                 and_(
@@ -239,6 +268,7 @@ class Ledger:
                     bytes_total=row.bytes_total or 0,
                     last_event_at=row.last_event_at,
                     steps_done=bool(row.steps_done),
+                    start=Start(bool(row.may_interrupt), row.trigger or "now", row.not_before),
                 )
                 for row in connection.execute(query)
             )

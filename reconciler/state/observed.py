@@ -17,6 +17,11 @@ BUDGET_WINDOW = timedelta(hours=1)
 """What "per hour" in a budget looks back on."""
 
 
+CONTACT_MAX_AGE = timedelta(seconds=40)
+"""After this long, an agent that asked for work is no longer taken to be there: it asks at least
+every 25 seconds."""
+
+
 @dataclass(frozen=True, eq=False)
 class TimedReport:
     """A report and when it arrived.
@@ -84,6 +89,18 @@ class ObservedMachine:
             self.boot_request, self.ramdisk.at if self.ramdisk else None, self.ramdisk_contact
         )
         return heard is not None and (restart is None or restart < heard)
+
+    def is_idle(self, now: datetime) -> bool:
+        """Return whether the machine is surely in nobody's use: an agent in RAM waits for work.
+
+        Of any other machine nobody knows: it may be off, or run a system without an agent.
+        """
+        contact = self.ramdisk_contact
+        if contact is None or not contact <= now <= contact + CONTACT_MAX_AGE:
+            return False
+        installed = self.installed.at if self.installed else None
+        later = _newest(self.boot_request, self.installed_contact, installed)
+        return later is None or later <= contact
 
     @property
     def known_as(self) -> tuple[str, datetime] | None:

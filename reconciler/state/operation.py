@@ -6,9 +6,10 @@ from datetime import datetime
 from functools import cached_property, lru_cache
 from hashlib import blake2b
 from json import JSONEncoder
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from reconciler.state.operation_states import OperationState
+from specs.fleet import Trigger
 
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity
@@ -69,6 +70,18 @@ class Operation:
         return self.body() if callable(self.body) else self.body
 
 
+class Start(NamedTuple):
+    """When approved work may begin, and whether it may take a machine that is in use."""
+
+    may_interrupt: bool = False
+    """Somebody agreed to it as work that may interrupt a running system."""
+    trigger: Trigger = "now"
+    not_before: datetime | None = None
+
+
+AT_ONCE = Start()
+
+
 @dataclass(frozen=True, slots=True)
 class OperationStatus:
     """An operation and where it stands, as the planner and people see it."""
@@ -85,6 +98,7 @@ class OperationStatus:
     last_event_at: datetime | None = None
     steps_done: bool = False
     """All steps are acknowledged; only the proof is missing."""
+    start: Start = AT_ONCE
 
     @property
     def captured_image(self) -> str | None:

@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, and_, bindparam, func, or_, select, union_
 from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.observed import Capture
-from reconciler.state.operation import Instructions, Operation, OperationStatus
+from reconciler.state.operation import Instructions, Operation, OperationStatus, Start
 from reconciler.state.operation_body import decode_operation
 from reconciler.state.operation_states import ACTIVE, OperationState
 from reconciler.state.work_begun import WorkBegun, work_begun
@@ -150,6 +150,9 @@ class Operations:
                 _TABLE.c.attempt,
                 _TABLE.c.at,
                 _TABLE.c.reason,
+                _TABLE.c.may_interrupt,
+                _TABLE.c.trigger,
+                _TABLE.c.not_before,
                 progress.c.step,
                 progress.c.bytes_done,
                 progress.c.bytes_total,
@@ -166,7 +169,8 @@ class Operations:
         return tuple(map(self._status, rows))
 
     def _status(self, row: Any) -> OperationStatus:  # noqa: ANN401 - a row of ``_read``
-        *operation, identities, state, attempt, at, reason, step, done, total, said, ended = row
+        *operation, identities, state, attempt, at, reason = row[:-8]
+        may_interrupt, trigger, not_before, step, done, total, said, ended = row[-8:]
         operation += [tuple(identities.split(" ")), partial(self._instructions, row.op_id)]
         return OperationStatus(
             Operation(*operation),
@@ -179,6 +183,7 @@ class Operations:
             total or 0,
             said,
             bool(ended),
+            Start(may_interrupt, trigger, not_before),
         )
 
     def _instructions(self, op_id: str) -> Instructions:

@@ -158,10 +158,11 @@ def approval(plan: Plan) -> tuple[str, ...]:
     starting = {risk: sum(f.to_start for f in plan.groups if f.risk is risk) for risk in Risk}
     if not any(starting.values()):
         return () if plan.empty else ("Nothing can be started now.",)
-    destructive, disruptive = starting[Risk.DESTRUCTIVE], starting[Risk.DISRUPTIVE]
+    destructive = starting[Risk.DESTRUCTIVE]
+    disruptive = starting[Risk.DISRUPTIVE] + starting[Risk.UNKNOWN]
     if not destructive and not disruptive:
         return ("Approval: none is needed for what is safe; `rackwright apply` asks for a yes.",)
-    interrupts = f"{counted(disruptive, 'machine')} will be interrupted"
+    interrupts = f"{counted(disruptive, 'machine')} may be interrupted"
     if not destructive:
         return (f"Approval: {interrupts}; `rackwright apply` asks for a yes.",)
     also = f"; {interrupts}" if disruptive else ""

@@ -109,6 +109,7 @@ def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
         name=resource.name,
         steps=steps,
         reboot=options.reboot,
+        trigger=options.trigger,
         after=options.after,
         timeout_seconds=options.timeout.seconds,
         digest=digest("Scenario", meaning),

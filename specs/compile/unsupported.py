@@ -81,9 +81,6 @@ FIELDS: Mapping[str, Mapping[str, Blocks]] = MappingProxyType(
             "spec.delivery.mode": Blocks(
                 values={"multicast": "no provider sends images by multicast yet"}
             ),
-            "spec.options.trigger": Blocks(
-                values={"next-boot": "nothing waits for the next boot of a machine yet"}
-            ),
             "spec.options.reboot": Blocks(
                 values={
                     "force": "nothing cuts the power of a running machine yet; `reboot: graceful` "

@@ -20,7 +20,8 @@ class ScenarioOptions(Record):
 
     trigger: Literal["now", "next-boot"] = Field(
         default="now",
-        description="now: as soon as the plan allows. next-boot: when the machine starts next.",
+        description="now: as soon as the plan allows; a machine that is off is started, one that "
+        "runs is restarted. next-boot: when somebody starts the machine next.",
         examples=["now"],
     )
     reboot: Literal["force", "graceful", "never"] = Field(

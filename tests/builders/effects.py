@@ -196,6 +196,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
             f"spec.delivery.{each}": PartOf("spec.delivery.mode")
             for each in ("maxTargets", "maxWait", "maxRate")
         },
+        "spec.options.trigger": Acts("when the work begins"),
         "spec.options.after": Acts("what the machine does at last"),
         "spec.options.timeout": Acts("when the run has failed"),
         **_selector("spec.targets[].select", "which machines have it run"),

@@ -7,12 +7,14 @@ from builders.world import NOW, a_disk, a_report, an_image, an_installed_system
 from providers.netboot.decision import BootRequest
 from reconciler.loop.approval import approve
 from reconciler.loop.reconcile import Reconciler
+from reconciler.planning.by_hand import plan_by_hand
 from reconciler.planning.planner import plan
 from reconciler.server.boots import BootDecisions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.state.database import open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
+from reconciler.state.operation import BY_HAND
 from reconciler.state.world import observe
 
 
@@ -52,12 +54,29 @@ class LoopServer:
             report = a_report(machine, a_disk(machine.name), installed=system)
             self.loop.machines.record_report(machine, report, self.now)
 
-    def approve_all(self):
+    def waits_in_ram(self, *machines):
+        """Let agents in RAM ask for work: nobody uses these machines."""
+        for machine in machines:
+            self.loop.machines.record_contact(machine, "deploy-os", self.now)
+
+    def run_by_hand(self, scenario, *machines, number=1, reason="disk replaced"):
+        """Run a scenario by hand, as another process does; return the plan and the run."""
+        fleet, hardware = self.loop.fleet, self.loop.hardware
+        images = self.outside.images()
+        seen = observe(self.database, fleet.machines.values(), images, self.now)
+        token = f"{BY_HAND}20261121-12000{number}-abcd"
+        wanted = fleet.scenarios[scenario]
+        made = plan_by_hand(fleet, machines, wanted, token, hardware, seen, self.now)
+        ledger = Ledger(self.database)
+        run = approve(ledger, made, made.to_apply, "ada", self.now, kind="run", reason=reason)
+        return made, run
+
+    def approve_all(self, **terms):
         """Approve the plan of this moment, as another process does."""
         fleet = self.loop.fleet
         seen = observe(self.database, fleet.machines.values(), self.outside.images(), self.now)
         made = plan(fleet, seen, self.now)
-        approve(Ledger(self.database), made, made.to_apply, "ada", self.now)
+        approve(Ledger(self.database), made, made.to_apply, "ada", self.now, **terms)
         return [item.operation for item in made.to_apply]
 
     def run(self):

@@ -15,6 +15,7 @@ from git import Actor, Repo
 
 from providers.lab.simulate.fleet_documents import fleet_documents
 from providers.lab.simulate.rack import SimulatedRack
+from reconciler.server.service import is_served
 from reconciler.state.database import BRIEF, open_database
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation import OperationStatus
@@ -111,7 +112,10 @@ class SimulatedSite:
 def simulated_site(
     directory: Path, consoles: Path, count: int, *, clones: int | None = None
 ) -> Iterator[SimulatedSite]:
-    """Start machines with disks of 16 MiB, and ``serve`` beside them."""
+    """Start machines with disks of 16 MiB, and ``serve`` beside them; have all looked at.
+
+    The golden machine is captured, too.
+    """
     with SimulatedRack(directory / "rack", count, disk_size=16 << 20) as rack:
         site = SimulatedSite(directory, rack, clones=clones)
         (consoles / "machines.log").symlink_to(rack.log)
@@ -123,6 +127,8 @@ def simulated_site(
                 stderr=log,
             )
             try:
+                site.until(lambda: is_served(site.state))
+                site.run("apply", "--yes")
                 yield site
             finally:
                 site.end_commands()

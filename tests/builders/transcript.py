@@ -128,6 +128,7 @@ def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) ->
     return ObservedMachine(
         ramdisk=ramdisk,
         installed=installed,
+        ramdisk_contact=_ago(said["waits"]) if "waits" in said else None,
         boot_request=_ago(said["boot"]) if "boot" in said else None,
         quarantine=said.get("quarantine", ""),
         protected_at=said.get("protectedAt", ""),

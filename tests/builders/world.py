@@ -8,7 +8,7 @@ from typing import Any
 from agent.wire.disk import Disk, DiskIdentity
 from agent.wire.report import Hardware, InstalledSystem, Report
 from reconciler.state.observed import Observed, ObservedImage, ObservedMachine, TimedReport
-from reconciler.state.operation import Operation, OperationStatus
+from reconciler.state.operation import Operation, OperationStatus, Start
 from reconciler.state.operation_states import OperationState
 from specs.diagnostics.position import Position
 from specs.fleet import (
@@ -175,8 +175,9 @@ def a_status(
     state: OperationState,
     **changes: Any,
 ) -> OperationStatus:
-    """Return the operation in a state entered now, at its first attempt."""
-    values: dict[str, Any] = {"attempt": 1, "at": NOW, "reason": ""}
+    """Return the operation in a state entered now, at its first attempt; it may interrupt."""
+    start = Start(may_interrupt=True)
+    values: dict[str, Any] = {"attempt": 1, "at": NOW, "reason": "", "start": start}
     return OperationStatus(operation=operation, state=state, **{**values, **changes})
 
 

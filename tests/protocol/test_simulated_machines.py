@@ -181,6 +181,7 @@ def test_by_hand_cancelled_and_taken_back_work_leaves_the_disks_alone(tmp_path, 
         assert [each["counts"] for each in runs] == [
             {"verified": 1},
             {"cancelled": 2, "planned": 1},
+            {"verified": 5},
         ]
         steps = json.loads(site.run("runs", "show", runs[0]["run"], "--format", "json"))
         (operation,) = steps["operations"]
@@ -189,6 +190,24 @@ def test_by_hand_cancelled_and_taken_back_work_leaves_the_disks_alone(tmp_path, 
             "restore",
             "applyIdentity",
         ]
+
+
+def test_work_for_the_next_start_catches_it_and_wakes_nobody(tmp_path, keep_consoles):
+    with simulated_site(tmp_path, keep_consoles, 2, clones=0) as site:
+        rack = site.rack
+        name, other = "sim-0001", "sim-0002"
+        rack.power_off(name)
+        boots = len(rack.machines[name].boots)
+        why = ("--reason", "before the move", "--yes=1")
+        site.run("run", "clone-golden", "--on", name, "--next-start", *why)
+        site.run("run", "clone-golden", "--on", other, *why)
+        assert site.states("restore") == {name: "approved", other: "verified"}
+        assert (rack.machines[name].stage, len(rack.machines[name].boots)) == ("off", boots)
+        said = site.run("status", "--format", "json", expect=1)
+        assert "restore: approved, waits for the machine's next start" in said
+        rack.power_on(name)
+        site.until(lambda: site.states("restore")[name] == "verified")
+        assert rack.machines[name].boots[boots] == DEPLOY_OS
 
 
 def processes_with(text):
@@ -216,7 +235,7 @@ def test_the_command_starts_a_rack_with_a_server_and_ctrl_c_ends_all_of_it(tmp_p
         said = []
         for line in process.stdout:
             said.append(line.strip())
-            if "deploy-os" in line:
+            if "nothing to boot" in line:
                 break
         assert f"export RACKWRIGHT_REPO={tmp_path}/run/fleet" in said
         assert "group: row7/clones" in (tmp_path / "run/fleet/machines.yaml").read_text()

@@ -314,6 +314,7 @@ def test_an_approval_that_lapsed_is_forgotten_once_other_work_of_the_run_ended(s
 
 def test_a_look_at_a_machine_is_wanted_as_long_as_the_machine_is(tmp_path):
     server = LoopServer(tmp_path / "other.db", a_fleet(FIRST), unattended=True)
+    server.waits_in_ram(FIRST, SECOND)
     server.run()
     assert server.states() == {"node-01": _S.ARMED}
     server.use(a_fleet(replace(FIRST, assignments=(), protect=True)))

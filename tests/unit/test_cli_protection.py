@@ -90,7 +90,9 @@ def test_the_machine_stays_protected_until_that_is_taken_back(fleet, state) -> N
     act_on(repo, state)
     assert reasons(repo, state) == [kept]
     fleet("  protect: false\n" + ASSIGNED)
-    assert reasons(repo, state) == [("UNKNOWN", "its disks were never seen", "")]
+    assert reasons(repo, state) == [
+        ("UNKNOWN", "its disks were never seen; the machine may be in use", "")
+    ]
 
 
 def test_a_document_that_comes_back_under_another_name_is_the_same_hardware(fleet, state) -> None:

@@ -34,7 +34,7 @@ from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.state.database import open_database
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.observed import ObservedMachine
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
@@ -347,27 +347,28 @@ def test_the_machine_is_known_by_its_hardware_after_a_rename(plane):
     assert plane.observed().machines["database-1"].ramdisk is not None
 
 
-def test_the_server_starts_by_itself_only_what_harms_nobody():
-    golden, node, silent = (
-        a_machine(2, "capture-golden"),
-        a_machine(3, "clone-golden"),
-        a_machine(4, "clone-golden"),
-    )
-    fleet = a_fleet(NODE, golden, node, silent)
-    old = NOW - timedelta(hours=3)
-    system = an_installed_system(silent, "earlier")
-    world = observed(
-        {
-            NODE.name: ramdisk(NODE, a_disk()),
-            silent.name: ObservedMachine(
-                installed=TimedReport(a_report(silent, a_disk(), installed=system), old)
-            ),
-        },
-        (an_image(),),
-    )
-    made = plan(fleet, world, NOW)
-    assert len(made.to_apply) == 4
-    assert {item.machine for item in unattended(made, world)} == {golden.name, node.name}
+@pytest.mark.parametrize(
+    ("machine", "contact", "starts"),
+    [
+        (a_machine(2, "capture-golden"), NOW, True),
+        (a_machine(3, "clone-golden"), NOW, True),
+        (a_machine(2, "capture-golden"), None, False),
+        (a_machine(3, "clone-golden"), None, False),
+        (a_machine(3, "clone-golden"), NOW - timedelta(minutes=2), False),
+    ],
+)
+def test_the_server_starts_by_itself_only_what_harms_nobody(machine, contact, starts):
+    seen = ObservedMachine(ramdisk_contact=contact)
+    made = plan(a_fleet(machine), observed({machine.name: seen}, (an_image(),)), NOW)
+    assert len(made.to_apply) == 1
+    assert unattended(made, seen, NOW) == (made.to_apply if starts else ())
+
+
+def test_the_server_overwrites_nothing_by_itself():
+    seen = replace(ramdisk(NODE, a_disk()), ramdisk_contact=NOW)
+    made = plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW)
+    assert made.to_apply
+    assert unattended(made, seen, NOW) == ()
 
 
 def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved):

@@ -22,8 +22,8 @@ from hypothesis import strategies as st
 
 from reconciler.app.status import conditions_of
 from reconciler.loop.budgets import counted, tracker_of
-from reconciler.loop.candidates import limits
 from reconciler.loop.decide import Arm, WorkView, decide
+from reconciler.loop.waiting import waits_for
 from reconciler.planning.planner import plan
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import BUDGET_WINDOW, ObservedMachine, TimedReport
@@ -100,8 +100,8 @@ def decided(desired, statuses, starts=(), now=NOW):
     world = observed(seen, operations=tuple(statuses), work_begun=(*starts, *running))
     hardware = FleetHardware(desired.machines.values())
     machine_of = {each.operation.op_id: each.operation.machine for each in statuses}
-    found = limits(desired, world, now, hardware)
-    return {machine_of[op_id]: limit and str(limit) for op_id, limit in found.items()}
+    found = waits_for(desired, world, now, hardware)
+    return {machine_of[op_id]: limit or None for op_id, limit in found.items()}
 
 
 def at_work(status):

@@ -20,6 +20,7 @@ from reconciler.app.status import conditions_of
 from reconciler.errors import StateError
 from reconciler.loop import reconcile
 from reconciler.loop.decide import GRANT_LIFETIME, QUARANTINE_LOOK, SILENCE, WAKE_INTERVAL
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import FEW, observe, observe_few
@@ -289,11 +290,127 @@ def test_every_machine_is_looked_at_once_and_then_when_its_plan_may_change(serve
     assert expires < server.loop.next_time() < expires + timedelta(seconds=1)
 
 
-def test_a_machine_that_was_never_seen_is_inspected_without_a_person(serve):
+def test_a_machine_that_waits_in_ram_is_inspected_without_a_person(serve):
     server = serve(NODE, unattended=True)
+    server.waits_in_ram(NODE)
     server.run()
     (status,) = server.loop.operations.current()
     assert (status.operation.kind, status.state) == ("inspect", _S.ARMED)
+
+
+@pytest.mark.parametrize("scenario", ["clone-golden", "capture-golden"])
+def test_a_machine_that_may_be_in_use_is_left_alone_without_a_person(serve, scenario):
+    machine = a_machine(1, scenario)
+    server = serve(machine, unattended=True)
+    server.run()
+    assert server.states() == {}
+    server.boots_over_the_network(machine)  # its user restarts it
+    server.run()
+    assert (server.states(), server.outside.woken) == ({}, [])
+
+
+def test_work_approved_for_an_idle_machine_interrupts_no_system(serve):
+    machine = a_machine(1, "capture-golden")
+    server = serve(machine)
+    server.waits_in_ram(machine)
+    (operation,) = server.approve_all()
+    server.now += timedelta(seconds=1)
+    server.reports(machine, installed=True)
+    server.run()
+    (status,) = server.loop.operations.current()
+    assert status.state is _S.PLANNED
+    assert status.reason == (
+        "RW650: the machine may be in use by now, and nobody agreed to interrupt it. Nothing was "
+        "begun: approve it anew."
+    )
+    assert server.approve_all() == [operation]  # as work that interrupts the system, now
+    server.run()
+    assert server.states() == {machine.name: _S.ARMED}
+
+
+# --- when work begins -----------------------------------------------------------------
+
+
+def for_the_next_boot(server):
+    fleet = server.loop.fleet
+    scenarios = {name: each._replace(trigger="next-boot") for name, each in fleet.scenarios.items()}
+    server.use(replace(fleet, scenarios=scenarios))
+
+
+def test_work_for_the_next_boot_waits_for_it_and_begins_in_that_very_boot(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    for_the_next_boot(server)
+    server.approve_all()
+    server.run()
+    assert (server.states(), server.loop.next_time()) == ({NODE.name: _S.APPROVED}, None)
+    states = conditions_of_all(server)
+    assert states == {NODE.name: "restore: approved, waits for the machine's next start"}
+    server.now += timedelta(minutes=20)
+    assert isinstance(server.boots_over_the_network(NODE), DeployOS)
+    assert server.states() == {NODE.name: _S.ARMED}
+    server.now += timedelta(minutes=5)
+    server.run()
+    assert server.outside.woken == []
+
+
+def test_work_for_the_next_boot_restarts_no_running_system(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    for_the_next_boot(server)
+    server.approve_all()
+    server.run()
+    server.now += timedelta(seconds=1)
+    server.boots_over_the_network(NODE)
+    server.run()
+    assert server.states() == {NODE.name: _S.ARMED}
+    assert server.plane.reboot_wanted(NODE.name) is None
+
+
+def test_a_start_of_an_hour_ago_is_not_the_next_one(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    for_the_next_boot(server)
+    server.approve_all()
+    server.loop.machines.set_quarantine(NODE.name, NODE.hardware_identities, "no", server.now)
+    server.run()
+    server.now += timedelta(seconds=1)
+    server.boots_over_the_network(NODE)
+    server.loop.machines.clear_quarantine(NODE.name, NODE.hardware_identities)
+    server.now += timedelta(minutes=50)
+    server.run()
+    assert server.states() == {NODE.name: _S.APPROVED}
+
+
+def test_work_of_a_time_waits_for_it_and_holds_up_nothing_else(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    tonight = NOW + timedelta(minutes=30)
+    (later,) = server.approve_all(not_before=tonight)
+    server.run()
+    assert server.states() == {NODE.name: _S.APPROVED}
+    assert server.loop.next_time() == tonight
+    assert conditions_of_all(server) == {
+        NODE.name: "restore: approved, waits for 2026-11-21 12:30 UTC"
+    }
+    made, _ = server.run_by_hand("capture-golden", NODE)
+    by_hand = made.to_apply[0].operation
+    server.run()
+    states = {each.operation.op_id: each.state for each in server.loop.operations.current()}
+    assert states == {later.op_id: _S.APPROVED, by_hand.op_id: _S.ARMED}
+    server.plane.fail(*server.loop.operations.active([by_hand.op_id]), "it broke", "test")
+    server.now = tonight
+    server.run()
+    (status,) = server.loop.operations.active([later.op_id])
+    assert status.state is _S.ARMED
+
+
+def conditions_of_all(server):
+    fleet = server.loop.fleet
+    machines = fleet.machines.values()
+    world = observe(server.database, machines, server.outside.images(), server.now)
+    found = conditions_of(fleet, machines, FleetHardware(machines), world, server.now)
+    return {each.machine: each.reason for each in found}
 
 
 def test_nothing_destructive_begins_without_a_person(serve):
@@ -316,6 +433,7 @@ def test_safe_work_begins_once_a_quarantine_is_lifted_by_another_process(serve):
     server = serve(machine, unattended=True)
     server.reports(machine)
     server.loop.machines.set_quarantine(machine.name, machine.hardware_identities, "no", server.now)
+    server.waits_in_ram(machine)
     server.run()
     assert server.states() == {}
     server.loop.machines.clear_quarantine(machine.name, machine.hardware_identities)

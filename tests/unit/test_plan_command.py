@@ -34,7 +34,7 @@ def test_a_plan_is_written_in_several_forms_at_once(run, tmp_path):
     files = [tmp_path / name for name in ("plan.json", "plan.md", "plan.html")]
     outs = [part for path in files for part in ("--out", str(path))]
     code, text = run("plan", *outs)
-    assert code == 5
+    assert code == 3
     document = json.loads(files[0].read_text("utf-8"))
     assert text.startswith(document["verdict"])
     assert document["exitCode"] == code
@@ -58,15 +58,15 @@ def test_explain_says_what_would_unblock(run, git_repository):
     git_repository.commit("protect", {"machines.yaml": protected})
     assert "to unblock" not in run("plan")[1]
     code, text = run("plan", "--explain")
-    assert code == 4
+    assert code == 3
     assert "to unblock  Write `protect: false` at machines.yaml:" in text
 
 
 def test_a_comparison_shows_what_the_branch_changes_on_the_same_observations(run):
     code, text = run("plan", "--against", "base")
-    assert code == 2
+    assert code == 3
     assert text.startswith("What ")
-    assert "Introduced: DESTRUCTIVE 0 · DISRUPTIVE 0 · SAFE 1 · BLOCKED 0 · UNKNOWN 0" in text
+    assert "Introduced: DESTRUCTIVE 0 · DISRUPTIVE 1 · SAFE 0 · BLOCKED 0 · UNKNOWN 0" in text
     assert "assign: clone-golden run 1 → clone-golden run 2 · 1 machine: node-01" in text
 
 

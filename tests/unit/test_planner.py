@@ -5,6 +5,7 @@ from hashlib import blake2b
 
 import pytest
 from builders.world import (
+    CAPTURE,
     CLONE,
     GIB,
     NOW,
@@ -27,13 +28,14 @@ from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan, exit_code, plan_of
 from reconciler.planning.planner import plan as unchecked_plan
-from reconciler.state.observed import ObservedMachine, TimedReport
+from reconciler.state.observed import CONTACT_MAX_AGE, ObservedMachine, TimedReport
 from reconciler.state.operation import operation_id
 from reconciler.state.operation_states import OperationState
 from specs.fleet import CompiledHold
 
 GOLDEN = a_machine(16, "capture-golden")
 NODE = a_machine(17, "clone-golden")
+MOMENT = timedelta(microseconds=1)
 
 
 def plan(fleet, world, now):
@@ -55,7 +57,7 @@ def running_system(machine, *disks):
 def test_a_machine_that_restarted_since_its_agent_reported_is_not_taken_for_running():
     seen = replace(running_system(GOLDEN), boot_request=NOW)
     item = only_item(plan(a_fleet(GOLDEN), observed({GOLDEN.name: seen}), NOW))
-    assert item.risk is Risk.SAFE
+    assert item.reason == "capture-golden run 1 captures image debian12; the machine may be in use"
 
 
 def only_item(made: Plan):
@@ -67,10 +69,38 @@ def test_a_machine_without_assignments_needs_nothing():
     assert plan(a_fleet(a_machine(1)), observed(), NOW).empty
 
 
-def test_a_capture_of_a_machine_never_seen_is_safe():
+@pytest.mark.parametrize(
+    ("seen", "risk"),
+    [
+        (ObservedMachine(), Risk.DISRUPTIVE),
+        (ObservedMachine(ramdisk_contact=NOW), Risk.SAFE),
+        (ObservedMachine(ramdisk_contact=NOW - CONTACT_MAX_AGE), Risk.SAFE),
+        (ObservedMachine(ramdisk_contact=NOW - CONTACT_MAX_AGE - MOMENT), Risk.DISRUPTIVE),
+        (ObservedMachine(ramdisk_contact=NOW + MOMENT), Risk.DISRUPTIVE),
+        (ObservedMachine(ramdisk_contact=NOW - MOMENT, boot_request=NOW), Risk.DISRUPTIVE),
+        (ObservedMachine(ramdisk_contact=NOW - MOMENT, installed_contact=NOW), Risk.DISRUPTIVE),
+    ],
+)
+def test_a_machine_is_taken_for_used_unless_an_agent_waits_in_ram(seen, risk):
+    item = only_item(plan(a_fleet(GOLDEN), observed({GOLDEN.name: seen}), NOW))
+    assert item.risk is risk
+    assert item.reason.endswith("may be in use") is (risk is Risk.DISRUPTIVE)
+
+
+def test_work_for_the_next_boot_says_so_and_restarts_nothing():
+    seen = running_system(GOLDEN)
+    scenario = CAPTURE._replace(trigger="next-boot")
+    fleet = replace(a_fleet(GOLDEN), scenarios={CAPTURE.name: scenario})
+    item = only_item(plan(fleet, observed({GOLDEN.name: seen}), NOW))
+    assert (item.risk, item.trigger) == (Risk.DISRUPTIVE, "next-boot")
+    assert item.reason == (
+        "capture-golden run 1 captures image debian12 when the machine starts next"
+    )
+
+
+def test_a_capture_of_a_machine_never_seen_overwrites_nothing():
     item = only_item(plan(a_fleet(GOLDEN), observed(), NOW))
-    assert (item.risk, item.action) == (Risk.SAFE, "capture")
-    assert item.reason == "capture-golden run 1 captures image debian12"
+    assert (item.risk, item.action) == (Risk.DISRUPTIVE, "capture")
     assert item.operation.instructions.steps == (
         InspectDisks(),
         Backup("debian12", DiskSelector("system")),
@@ -97,7 +127,7 @@ def test_a_restore_onto_disks_never_seen_is_unknown_and_offers_to_inspect():
     made = plan(a_fleet(NODE), observed(images=(an_image(),)), NOW)
     item = only_item(made)
     assert (item.risk, item.action) == (Risk.UNKNOWN, "inspect")
-    assert item.reason == "its disks were never seen"
+    assert item.reason == "its disks were never seen; the machine may be in use"
     assert item.operation.instructions.steps == (InspectDisks(),)
     assert exit_code(made) == 5
 
@@ -106,7 +136,9 @@ def test_a_restore_onto_disks_seen_too_long_ago_is_unknown():
     seen = ramdisk(NODE, a_disk(), at=NOW - timedelta(hours=2))
     item = only_item(plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW))
     assert item.risk is Risk.UNKNOWN
-    assert item.reason == "its disks were last seen at 2026-11-21 10:00:00 UTC"
+    assert item.reason == (
+        "its disks were last seen at 2026-11-21 10:00:00 UTC; the machine may be in use"
+    )
 
 
 def test_a_restore_names_the_disk_that_it_overwrites_and_those_that_it_leaves_alone():
@@ -344,7 +376,7 @@ def test_the_largest_risk_comes_first():
     ]
     world = observed({"node-02": ramdisk(nodes[1], a_disk())}, (an_image(),))
     risks = [item.risk for item in plan(a_fleet(*nodes), world, NOW).items]
-    assert risks == [Risk.DESTRUCTIVE, Risk.SAFE, Risk.UNKNOWN]
+    assert risks == [Risk.DESTRUCTIVE, Risk.DISRUPTIVE, Risk.UNKNOWN]
 
 
 def test_the_digest_does_not_depend_on_the_time():

@@ -14,12 +14,8 @@ from rich.console import Console
 from agent.wire.work import OperationEvent
 from reconciler.app.cancel import Cancellations, require_reason
 from reconciler.errors import ReconcilerError, StateError
-from reconciler.loop.approval import approve
-from reconciler.planning.by_hand import plan_by_hand
 from reconciler.planning.planner import plan
-from reconciler.state.ledger import Ledger
 from reconciler.state.machine_history import MachineHistory
-from reconciler.state.operation import BY_HAND
 from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import Runs
 from reconciler.state.world import observe
@@ -45,14 +41,8 @@ def seen(server):
     return observe(server.database, fleet.machines.values(), server.outside.images(), server.now)
 
 
-def run_by_hand(server, *machines, number=1, reason="disk replaced"):
-    fleet = server.loop.fleet
-    scenario, token = fleet.scenarios["clone-golden"], f"{BY_HAND}20261121-12000{number}-abcd"
-    hardware = server.loop.hardware
-    made = plan_by_hand(fleet, machines, scenario, token, hardware, seen(server), server.now)
-    ledger = Ledger(server.database)
-    run = approve(ledger, made, made.to_apply, "ada", server.now, kind="run", reason=reason)
-    return made, run
+def run_by_hand(server, *machines, **more):
+    return server.run_by_hand("clone-golden", *machines, **more)
 
 
 def says(server, machine, kind, step, sequence, **more):
@@ -122,6 +112,7 @@ def test_a_machine_whose_disks_are_being_looked_at_keeps_no_other_from_running(t
     unseen, seen_one = a_machine(7, "clone-golden"), a_machine(8)
     server = LoopServer(tmp_path / "db", a_fleet(unseen, seen_one), unattended=True)
     server.reports(seen_one)
+    server.waits_in_ram(unseen)
     server.run()
     assert server.states() == {"node-07": _S.ARMED}
     made, run = run_by_hand(server, unseen, seen_one)
@@ -389,6 +380,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(server):
 def test_what_the_server_starts_by_itself_is_one_run_a_day(tmp_path):
     machines = [a_machine(number, "clone-golden") for number in (1, 2)]
     server = LoopServer(tmp_path / "db", a_fleet(*machines), unattended=True)
+    server.waits_in_ram(*machines)
     server.run()
     (summary,) = Runs(server.database).newest(9, ["unattended"])
     assert (summary.run.run_id, summary.run.actor) == ("20261121-unattended", "server")

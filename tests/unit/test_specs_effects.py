@@ -361,6 +361,7 @@ def work() -> dict[tuple[str, str], Variation]:
     found |= two("Hold h", "spec.reason", ("one", "two"), HELD)
     chosen = [*ON_TARGET, ("Scenario keep", "spec.targets[].select.machines", ["t"])]
     found |= two("Scenario keep", "spec.targets[].run", ("1", "2"), chosen)
+    found |= two("Scenario clone", "spec.options.trigger", ("now", "next-boot"))
     found |= two("Scenario clone", "spec.options.after", ("reboot", "poweroff"))
     found |= two("Scenario clone", "spec.options.timeout", ("1h", "2h"))
     found |= two("Scenario clone", "spec.steps[].restore.image", ("golden", "other"))

@@ -157,12 +157,6 @@ def test_how_data_is_delivered_is_no_part_of_a_scenarios_meaning() -> None:
     assert sent.scenarios["x"].digest == plain.digest
 
 
-def test_a_scenario_for_the_next_boot_is_not_supported_yet() -> None:
-    text = "  options: {trigger: next-boot}\n  steps: [{inspectDisks: {}}]\n"
-    scenario = fleet_of(document("Scenario", text)).scenarios["x"]
-    assert scenario.unsupported == "nothing waits for the next boot of a machine yet"
-
-
 @pytest.mark.parametrize(
     ("power", "driver", "reason", "fields"),
     [
