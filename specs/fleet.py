@@ -260,6 +260,22 @@ MACHINE_FIELDS = declared(CompiledMachine)
 """What documents, rows, CSV and people know of a machine, in the order in which they have it."""
 
 
+class Waits(NamedTuple):
+    """How long is waited for a machine at work, and how often its work is tried."""
+
+    grant_seconds: int = 900
+    """From arming to the agent's claim: a server's firmware may test its memory for ten minutes."""
+    silence_seconds: int = 600
+    """An agent at work says something every ten seconds; after this long nobody knows what it
+    does."""
+    proof_seconds: int = 900
+    """From the last step to the installed agent's report."""
+    wake_seconds: int = 20
+    """Between wake-ups: a NIC whose link still negotiates misses the packet."""
+    attempts: int = 5
+    """Attempts that an agent claimed, and boot grants that nobody used: of each so many."""
+
+
 class GroupBudget(NamedTuple):
     """Limits for a group and all below it, besides the fleet's. None: only the fleet's hold."""
 

@@ -21,7 +21,7 @@ from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
 from reconciler.loop.decide import (
     BEHIND_LIMIT,
-    GRANT_LIFETIME,
+    DEFAULT_WAITS,
     QUARANTINE_LOOK,
     Arm,
     End,
@@ -31,8 +31,11 @@ from reconciler.loop.decide import (
     WaitUntil,
     Wake,
     WorkView,
+    boot_in_doubt,
     decide,
+    grant_end,
 )
+from reconciler.loop.hearing import ever
 from reconciler.loop.queue import ReconcileQueue, Urgency
 from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.estimate import budget_of
@@ -54,7 +57,7 @@ from reconciler.state.observed import (
     ObservedMachine,
 )
 from reconciler.state.operation import Operation, OperationStatus
-from reconciler.state.operation_states import NOT_BEGUN, OperationState
+from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.work_begun import Impact
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -100,11 +103,13 @@ class Reconciler:
         effects: Effects,
         clock: Callable[[], datetime],
         *,
+        hears_since: Callable[[], datetime] = ever,
         acts_unattended: bool = False,
     ) -> None:
         self._database = database
         self._effects = effects
         self._clock = clock
+        self._hears_since = hears_since
         self._acts_unattended = acts_unattended
         self.ledger = Ledger(database)
         self.operations = Operations(database)
@@ -284,21 +289,83 @@ class Reconciler:
 
     def reconcile(self, key: str) -> None:
         """Bring one machine's work as far as it goes now."""
-        statuses = self.work_of(key)
         machine = self.fleet.machines.get(key)
-        if not statuses:
+        view = self._view(key, machine)
+        present = view.present
+        if present is None:
             if machine is not None and self._acts_unattended:
                 self._plan(machine)
             return
-        seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
-        op_ids = [status.operation.op_id for status in statuses]
-        view = WorkView(statuses, seen, self.operations.captures(op_ids))
-        present = view.present
-        if present is not None and present.state in NOT_BEGUN:
+        if present.state in NOT_BEGUN:
             view = self._compared(view, present)
         now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
         self._carry_out(key, machine, outcome, now)
+
+    def _view(self, key: str, machine: CompiledMachine | None) -> WorkView:
+        """Return a machine's work under way and what is known of it."""
+        hears_since = self._hears_since()  # first: what it says is not later than now
+        statuses = self.work_of(key)
+        if not statuses:
+            return WorkView(statuses, ObservedMachine())
+        seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
+        op_ids = [status.operation.op_id for status in statuses]
+        view = WorkView(
+            statuses,
+            seen,
+            self.operations.captures(op_ids),
+            waits=DEFAULT_WAITS,
+            hears_since=hears_since,
+        )
+        present = view.present
+        if present is None or present.state not in AT_WORK:
+            return view
+        return replace(
+            view,
+            claims=self.operations.claims(present.operation.op_id),
+            restart_asked=self._restart_asked(view, present, machine),
+        )
+
+    def _restart_asked(
+        self, view: WorkView, status: OperationStatus, machine: CompiledMachine | None
+    ) -> datetime | None:
+        """Return when the machine first asked for a boot after its agent was last heard."""
+        newest = view.seen.boot_request
+        if machine is None or newest is None or status.state is not OperationState.STARTED:
+            return None
+        heard = status.last_event_at or status.at
+        if heard > self._clock():  # from before the clock was set back
+            heard = view.hears_since
+        return self.boots.first_request(machine.macs, heard) if newest > heard else None
+
+    def boot_in_doubt(self, key: str) -> str:
+        """Return why a boot request of the machine is no sign of a restart yet, as a clause."""
+        view = self._view(key, self.fleet.machines.get(key))
+        return boot_in_doubt(view, self._clock())
+
+    def grant_end(self, status: OperationStatus) -> datetime:
+        """Return until when the boot grant of an armed operation is good."""
+        view = WorkView(
+            (status,), ObservedMachine(), waits=DEFAULT_WAITS, hears_since=self._hears_since()
+        )
+        return grant_end(status, view, self._clock())
+
+    def listen_anew(self, *, clock_was_set: bool) -> None:
+        """Look at every machine at work again: what they are waited for counts from now.
+
+        Where the clock was set, at all others too: what was to be done at a time is not due when
+        it was thought to be.
+        """
+        now = self._clock()
+        if clock_was_set:
+            self.queue.clear()
+            self._release_at = now if self._waiting else None
+            self._sweep = iter(self.fleet.machines) if self._acts_unattended else iter(())
+            for key in self._failures:
+                self.queue.add(key, now)
+        for key in self._work:
+            self.queue.add(key, now)
+        self._effects.asked()
 
     def _compared(self, view: WorkView, present: OperationStatus) -> WorkView:
         """Compare work that no agent is at with what is wanted now.
@@ -384,7 +451,7 @@ class Reconciler:
             machine=operation.machine,
             macs=operation.instructions.macs,
             uuid=operation.instructions.uuid,
-            expires=now + GRANT_LIFETIME,
+            expires=now + timedelta(seconds=DEFAULT_WAITS.grant_seconds),
         )
         with self._database.writing() as connection:
             self.ledger.arm_within(

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from agent.errors import CodedError
 from agent.wire.codec import WireError, encode
@@ -246,14 +246,24 @@ class AgentApi:
         return peer
 
 
-@web.middleware
-async def busy_as_unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Ask agents to come again where another process holds the database: they do."""
-    try:
-        return await handler(request)
-    except StateError as error:
-        log.warning("request not served", path=request.path, code=error.code, cause=error.cause)
-        raise _refusal(web.HTTPServiceUnavailable, error.code, error.cause, error.action) from error
+def busy_as_unavailable(missed: Callable[[str], None]) -> Middleware:
+    """Return what asks agents to come again where the database cannot be used: they do.
+
+    ``missed`` is told the cause: a machine spoke, and nothing of it was recorded.
+    """
+
+    @web.middleware
+    async def unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except StateError as error:
+            missed(error.cause)
+            log.warning("request not served", path=request.path, code=error.code, cause=error.cause)
+            raise _refusal(
+                web.HTTPServiceUnavailable, error.code, error.cause, error.action
+            ) from error
+
+    return unavailable
 
 
 def _overtaken(peer: AgentIdentity, operation: str, attempt: int) -> web.HTTPException:

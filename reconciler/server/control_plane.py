@@ -4,7 +4,7 @@ All methods are synchronous and called from one event loop's thread.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from attrs import evolve
@@ -102,11 +102,17 @@ class ControlPlane:
     def live_grants(self, key: str) -> tuple[Grant, ...]:
         """Return the unclaimed grants of a machine's armed work; none in quarantine."""
         armed = {
-            status.operation.op_id: status.attempt
+            status.operation.op_id: status
             for status in self.reconciler.work_of(key)
             if status.state is OperationState.ARMED and not self._is_quarantined(status)
         }
-        return self.grants.unclaimed(armed) if armed else ()
+        if not armed:
+            return ()
+        attempts = {op_id: status.attempt for op_id, status in armed.items()}
+        return tuple(
+            replace(grant, expires=self.reconciler.grant_end(armed[grant.operation]))
+            for grant in self.grants.unclaimed(attempts)
+        )
 
     def _is_quarantined(self, status: OperationStatus) -> bool:
         operation = status.operation
@@ -128,16 +134,26 @@ class ControlPlane:
         return EnrollmentCredentials(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
 
     def work(self, key: str) -> Work | None:
-        """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""
-        for grant in self.live_grants(key):
-            status = self._status(grant.operation)
-            if status is not None:
-                steps = tuple(
-                    self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
-                    for step in status.operation.instructions.steps
-                )
-                return Work(grant.operation, grant.attempt, steps)
-        return None
+        """Return the work that the agent in RAM is to claim, secrets filled in."""
+        granted = (self._status(grant.operation) for grant in self.live_grants(key))
+        status = next((each for each in granted if each is not None), self._claimed_only(key))
+        if status is None:
+            return None
+        steps = tuple(
+            self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
+            for step in status.operation.instructions.steps
+        )
+        return Work(status.operation.op_id, status.attempt, steps)
+
+    def _claimed_only(self, key: str) -> OperationStatus | None:
+        """Return the work that an agent claimed and did not begin: the answer may have got lost.
+
+        It says so before it begins; until then whoever asks for work is asked to claim again.
+        """
+        status = self.at_work(key)
+        if status is None or status.last_event_at is not None or self._is_quarantined(status):
+            return None
+        return status
 
     def reboot_wanted(self, key: str) -> OperationStatus | None:
         """Return the armed operation for which the installed system has to restart.

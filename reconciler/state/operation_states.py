@@ -8,10 +8,11 @@
 
 An approval lapses (back to ``planned``) where the fleet wants the work no more before the
 machine began it. ``armed`` is durable before the machine can boot anything but its own disk.
-``started → armed`` is the only way back: it needs evidence that the machine
-itself restarted (its firmware asked for a boot), so that the earlier attempt
-cannot be running any more, and it takes a new attempt number, which fences off
-whatever the earlier one might still say. Mere silence leads to
+``started → armed`` is the only way back. It needs evidence that the earlier attempt
+cannot be running any more: the machine restarted (its firmware asked for a boot, and its
+agent was silent then), or the agent claimed the work and never said that it begins, which
+it does first. It takes a new attempt number, which fences off whatever the earlier one
+might still say. Mere silence in the middle of the work leads to
 ``indeterminate``, which only a person resolves. A person may cancel whatever has not
 ended: an agent at work is refused from then on, and stops.
 """

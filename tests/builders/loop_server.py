@@ -1,11 +1,14 @@
 """The reconcile loop with its database, its boots and its agents' interface, and no sockets."""
 
+from datetime import timedelta
+
 from sqlalchemy import event
 
 from builders.outside import FakeOutside
 from builders.world import NOW, a_disk, a_report, an_image, an_installed_system
-from providers.netboot.decision import BootRequest
+from providers.netboot.decision import AskAgain, BootRequest
 from reconciler.loop.approval import approve
+from reconciler.loop.decide import RESTART_SILENCE
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import plan
 from reconciler.server.boots import BootDecisions
@@ -77,6 +80,13 @@ class LoopServer:
     def boots_over_the_network(self, machine):
         request = BootRequest("dhcp", machine.macs[0], machine.uuid, 0, "0.0.0.0", "x")  # noqa: S104
         return self.boots.decide(request)
+
+    def restarts(self, machine):
+        """Ask for a boot as a machine does that restarted, until its agent was silent enough."""
+        self.now += timedelta(seconds=1)
+        assert isinstance(self.boots_over_the_network(machine), AskAgain)
+        self.now += RESTART_SILENCE + timedelta(microseconds=1)
+        return self.boots_over_the_network(machine)
 
     def close(self):
         self.database.close()

@@ -4,6 +4,7 @@ from datetime import timedelta
 import pytest
 from builders.outside import FakeOutside
 from builders.world import (
+    GRANT,
     NOW,
     a_disk,
     a_fleet,
@@ -21,11 +22,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.wire.enrollment import EnrollmentRequest
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import OperationEvent
-from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from providers.netboot.decision import AskAgain, BootRequest, DeployOS, LocalDisk
 from reconciler.app.status import conditions_of
 from reconciler.errors import TrustError
 from reconciler.loop.approval import approve, unattended
-from reconciler.loop.decide import GRANT_LIFETIME
+from reconciler.loop.decide import RESTART_SILENCE
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
@@ -198,13 +199,51 @@ def test_a_claim_whose_answer_got_lost_may_be_repeated_until_the_work_speaks(
     assert not plane.claim(NODE.name, grant.operation, grant.attempt)
 
 
+def test_work_whose_claim_was_not_answered_is_handed_out_until_it_speaks(plane, approved, clock):
+    grant = started(plane)
+    work = plane.work(NODE.name)
+    assert (work.operation, work.attempt) == (approved.op_id, grant.attempt)
+    event = OperationEvent(attempt=1, sequence=1, kind="step-started", step=0)
+    plane.ledger.record_progress(approved.op_id, event, clock())
+    assert plane.work(NODE.name) is None
+
+
+def test_five_forged_boot_requests_restart_nothing_and_use_up_no_attempt(plane, approved, clock):
+    started(plane)
+    for number in range(1, 6):
+        clock.now += timedelta(seconds=1)
+        event = OperationEvent(attempt=1, sequence=number, kind="progress", step=1)
+        plane.ledger.record_progress(approved.op_id, event, clock())
+        assert isinstance(firmware_asks(plane), AskAgain)
+        clock.now += timedelta(seconds=1)
+        assert isinstance(firmware_asks(plane), AskAgain)
+    clock.now += timedelta(seconds=1)
+    event = OperationEvent(attempt=1, sequence=9, kind="progress", step=1)
+    plane.ledger.record_progress(approved.op_id, event, clock())
+    script = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
+    assert plane.boots.decide(script) == LocalDisk("no grant"), "the agent spoke: no restart"
+    clock.now += RESTART_SILENCE
+    plane.reconcile()
+    assert state(plane, approved) == (OperationState.STARTED, 1)
+
+
+def test_a_forged_request_gets_no_token_while_an_agent_waits_for_work(plane, approved, clock):
+    plane.machines.record_contact(NODE, "deploy-os", clock())
+    plane.reconcile()
+    assert firmware_asks(plane) == AskAgain(
+        "an agent that waits for work was heard on this machine moments ago"
+    )
+    assert plane.outside.woken == []
+    assert plane.claim(NODE.name, approved.op_id, 1)
+
+
 def test_an_installed_system_is_asked_to_restart_once_per_attempt(plane, approved, clock):
     plane.reconcile()
     assert plane.reboot_wanted(NODE.name).operation == approved
     assert plane.claim_reboot(NODE.name, 1)
     assert plane.reboot_wanted(NODE.name) is None
     assert not plane.claim_reboot(NODE.name, 1)
-    clock.now += GRANT_LIFETIME + timedelta(seconds=1)
+    clock.now += GRANT + timedelta(seconds=1)
     plane.reconcile()
     assert plane.reboot_wanted(NODE.name).attempt == 2
 
@@ -217,15 +256,22 @@ def test_another_machine_cannot_claim_the_work(plane, approved):
 
 def test_an_expired_grant_boots_the_local_disk_until_it_is_given_anew(plane, approved, clock):
     plane.reconcile()
-    clock.now += GRANT_LIFETIME + timedelta(seconds=1)
+    clock.now += GRANT + timedelta(seconds=1)
     request = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
     assert plane.boots.decide(request) == LocalDisk("no grant")
     plane.reconcile()
     assert state(plane, approved) == (OperationState.ARMED, 2)
 
 
-def test_a_restart_in_the_middle_is_answered_with_the_same_work_at_a_new_attempt(plane, approved):
+def test_a_restart_in_the_middle_is_answered_with_the_same_work_at_a_new_attempt(
+    plane, approved, clock
+):
     first = started(plane)
+    assert firmware_asks(plane) == AskAgain(
+        "an agent at work was heard on this machine moments ago"
+    )
+    assert state(plane, approved) == (OperationState.STARTED, 1)
+    clock.now += RESTART_SILENCE
     answer = firmware_asks(plane)
     assert isinstance(answer, DeployOS)
     assert (answer.grant.operation, answer.grant.attempt) == (approved.op_id, 2)
