@@ -59,7 +59,7 @@ from reconciler.state.observed import (
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
-from reconciler.state.work_begun import Impact
+from reconciler.state.work_begun import Impact, WorkBegun
 from specs.fleet import CompiledFleet, CompiledMachine
 
 SERVER = "server"
@@ -142,7 +142,7 @@ class Reconciler:
         now = self._clock()
         line = self.operations.newest_line()
         under_way = self.operations.under_way()
-        begun = self.operations.work_begun(now - BUDGET_WINDOW)
+        begun = self._work_begun(now)
         self.fleet = fleet
         self.hardware = hardware
         self._line = line
@@ -162,6 +162,11 @@ class Reconciler:
             else:
                 self._works_again(key, now)
         self._sweep = iter(fleet.machines) if self._acts_unattended else iter(())
+
+    def _work_begun(self, now: datetime) -> list[WorkBegun]:
+        """Return what budgets count; what began at a time that is still to come began now."""
+        begun = self.operations.work_begun(now - BUDGET_WINDOW)
+        return [each._replace(at=min(each.at, now)) for each in begun]
 
     def machine_by_mac(self, mac: str) -> CompiledMachine | None:
         """Return the machine of the fleet that has this NIC."""
@@ -308,7 +313,11 @@ class Reconciler:
         statuses = self.work_of(key)
         if not statuses:
             return WorkView(statuses, ObservedMachine())
-        seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
+        seen = (
+            self.machines.seen(machine, self.hardware, self._clock())
+            if machine
+            else ObservedMachine()
+        )
         op_ids = [status.operation.op_id for status in statuses]
         view = WorkView(
             statuses,
@@ -326,6 +335,12 @@ class Reconciler:
             restart_asked=self._restart_asked(view, present, machine),
         )
 
+    def _seen(self, machine: CompiledMachine | None) -> ObservedMachine:
+        """Return what is known of a machine; nothing of one that the fleet let go of."""
+        if machine is None:
+            return ObservedMachine()
+        return self.machines.seen(machine, self.hardware, self._clock())
+
     def _restart_asked(
         self, view: WorkView, status: OperationStatus, machine: CompiledMachine | None
     ) -> datetime | None:
@@ -333,10 +348,10 @@ class Reconciler:
         newest = view.seen.boot_request
         if machine is None or newest is None or status.state is not OperationState.STARTED:
             return None
-        heard = status.last_event_at or status.at
-        if heard > self._clock():  # from before the clock was set back
+        heard, now = status.last_event_at or status.at, self._clock()
+        if heard > now:  # from before the clock was set back
             heard = view.hears_since
-        return self.boots.first_request(machine.macs, heard) if newest > heard else None
+        return self.boots.first_request(machine.macs, heard, now) if newest > heard else None
 
     def boot_in_doubt(self, key: str) -> str:
         """Return why a boot request of the machine is no sign of a restart yet, as a clause."""
@@ -358,6 +373,8 @@ class Reconciler:
         """
         now = self._clock()
         if clock_was_set:
+            begun = self._work_begun(now)
+            self._budgets = tracker_of(self.fleet, self.hardware, begun)
             self.queue.clear()
             self._release_at = now if self._waiting else None
             self._sweep = iter(self.fleet.machines) if self._acts_unattended else iter(())
@@ -389,7 +406,7 @@ class Reconciler:
         if newest is None or newest.commit == self.fleet.revision:
             return None
         limit = newest.at + BEHIND_LIMIT
-        return limit if self._clock() <= limit else None
+        return limit if abs(self._clock() - newest.at) <= BEHIND_LIMIT else None
 
     def why_not_now(self, operation: Operation) -> str:
         """Return why work may not begin now, as a clause; empty where it may.
@@ -401,7 +418,11 @@ class Reconciler:
         if self._behind_until() is not None:
             return "a newer commit is accepted and not taken yet"
         machine = self.machine_of(operation)
-        seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
+        seen = (
+            self.machines.seen(machine, self.hardware, self._clock())
+            if machine
+            else ObservedMachine()
+        )
         return self._why_lapsed(operation, seen)
 
     def _why_lapsed(self, operation: Operation, seen: ObservedMachine) -> str:
@@ -527,7 +548,7 @@ class Reconciler:
         operations = self.operations.of_hardware(machine.hardware_identities)
         op_ids = [status.operation.op_id for status in operations]
         return Observed(
-            machines={machine.name: self.machines.seen(machine, self.hardware)},
+            machines={machine.name: self._seen(machine)},
             images=self._effects.images(),
             operations=operations,
             captures=self.operations.captures(op_ids),

@@ -135,11 +135,16 @@ class Boots:
             for row in reversed(rows)
         )
 
-    def first_request(self, macs: Iterable[str], after: datetime) -> datetime | None:
-        """Return when the firmware of one of these MACs asked first after a time."""
+    def first_request(
+        self, macs: Iterable[str], after: datetime, until: datetime
+    ) -> datetime | None:
+        """Return when the firmware of one of these MACs asked first between two times."""
         table = schema.boot_event
         query = select(func.min(table.c.at)).where(
-            table.c.mac.in_(list(macs)), table.c.firmware_boot, table.c.at > after
+            table.c.mac.in_(list(macs)),
+            table.c.firmware_boot,
+            table.c.at > after,
+            table.c.at <= until,
         )
         with self._database.reading() as connection:
             found: datetime | None = connection.execute(query).scalar()

@@ -42,6 +42,7 @@ class Recorded:
     """The last boot request of each MAC."""
     quarantines: Sequence[Quarantine] = ()
     """Oldest first."""
+    read_at: datetime | None = None
     protections: Mapping[str, str] = field(default_factory=dict)
     """Where hardware was protected, by identity."""
 
@@ -66,6 +67,7 @@ def observed_machine(
         quarantine=_quarantine(machine, recorded.quarantines),
         contact_name=(contact.contact_name or "") if contact else "",
         protected_at=_protection(machine, recorded.protections),
+        read_at=recorded.read_at,
     )
 
 

@@ -9,6 +9,7 @@ from builders.world import NOW, a_disk, a_report, an_image, an_installed_system
 from providers.netboot.decision import AskAgain, BootRequest
 from reconciler.loop.approval import approve
 from reconciler.loop.decide import RESTART_SILENCE
+from reconciler.loop.hearing import Hearing, ever
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import plan
 from reconciler.server.boots import BootDecisions
@@ -18,12 +19,19 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.world import observe
 
+BEAT = 4.0
+
 
 class LoopServer:
-    """A loop on a database of its own, with a clock that is set by hand."""
+    """A loop on a database of its own, with a clock that is set by hand.
 
-    def __init__(self, path, fleet, *, unattended=False):
+    With ``clocks`` it notices that, as a server does, and time passes by ``passes``.
+    """
+
+    def __init__(self, path, fleet, *, unattended=False, clocks=False):
         self.now = NOW
+        self.steady = 0.0
+        self.hearing = Hearing(lambda: self.now, lambda: self.steady)
         self.database = open_database(path)
         self.statements = []
         event.listen(self.database._engine, "before_cursor_execute", self._count)
@@ -34,6 +42,7 @@ class LoopServer:
             FleetHardware(fleet.machines.values()),
             self.outside,
             lambda: self.now,
+            hears_since=self.hearing.since if clocks else ever,
             acts_unattended=unattended,
         )
         endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
@@ -70,6 +79,24 @@ class LoopServer:
             if not self.loop.step():
                 return steps
         raise AssertionError("the loop does not come to rest")
+
+    def passes(self, time):
+        """Let time pass as for a server that runs: it looks at its clocks, and at who is due."""
+        left = time.total_seconds()
+        while left > 0:
+            seconds = min(left, BEAT)
+            left -= seconds
+            self.steady += seconds
+            self.now += timedelta(seconds=seconds)
+            self.beat()
+
+    def beat(self):
+        news = self.hearing.news()
+        if news is not None:
+            self.loop.listen_anew(clock_was_set=news.clock_was_set)
+        due = self.loop.next_time()
+        if due is not None and due <= self.now:
+            self.run()
 
     def use(self, fleet):
         self.loop.use(fleet, FleetHardware(fleet.machines.values()))

@@ -58,7 +58,7 @@ def seen(database):
         fleet = {machine.name: machine for machine in machines}
         one = fleet[name or machines[0].name]
         hardware = FleetHardware(machines)
-        assert Machines(database).seen(one, hardware) == found
+        assert Machines(database).seen(one, hardware, NOW) == found
         few = observe_few(database, [one.name], fleet, {}, NOW, hardware)
         assert few.machines == {one.name: found}
         return found
