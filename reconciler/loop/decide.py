@@ -128,6 +128,12 @@ class WorkView:
         at_work = (status for status in self.operations if status.state in AT_WORK)
         return next(at_work, next(iter(self.operations), None))
 
+    def heard(self, status: OperationStatus, now: datetime) -> datetime:
+        """Return from when on the silence of the agent at work counts."""
+        return max(
+            self.counted_from(each, now) for each in (status.at, status.last_event_at or status.at)
+        )
+
     def counted_from(self, sign: datetime, now: datetime) -> datetime:
         """Return from when on what follows a sign of the machine is waited for.
 
@@ -246,7 +252,7 @@ def _restart_due(status: OperationStatus, view: WorkView, now: datetime) -> date
     """Return when silence will have shown that a machine restarted; None where nobody asked."""
     if status.steps_done or view.restart_asked is None:
         return None
-    heard = view.counted_from(status.last_event_at or status.at, now)
+    heard = view.heard(status, now)
     latest = heard + timedelta(seconds=view.waits.silence_seconds)
     return min(max(view.restart_asked, heard), latest) + RESTART_SILENCE
 
@@ -257,7 +263,7 @@ def _started(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     restart = _restart_due(status, view, now)
     if restart is not None:
         return WaitUntil(restart + _MOMENT) if now <= restart else _restarted(status, view)
-    heard = view.counted_from(status.last_event_at or status.at, now)
+    heard = view.heard(status, now)
     quiet = heard + timedelta(seconds=view.waits.silence_seconds)
     overdue = view.counted_from(status.at, now) + timedelta(
         seconds=status.operation.instructions.timeout_seconds
@@ -333,9 +339,7 @@ def _reported(status: OperationStatus, view: WorkView, now: datetime) -> Outcome
     if heard and system and system.operation == status.operation.op_id and heard.at > began:
         return End(status, OperationState.VERIFIED, reported(system))
     waits = view.waits
-    limit = view.counted_from(status.last_event_at or status.at, now) + timedelta(
-        seconds=waits.proof_seconds
-    )
+    limit = view.heard(status, now) + timedelta(seconds=waits.proof_seconds)
     if now <= limit:
         return WaitUntil(limit + _MOMENT)
     return End(

@@ -348,9 +348,10 @@ class Reconciler:
         newest = view.seen.boot_request
         if machine is None or newest is None or status.state is not OperationState.STARTED:
             return None
-        heard, now = status.last_event_at or status.at, self._clock()
-        if heard > now:  # from before the clock was set back
-            heard = view.hears_since
+        now = self._clock()
+        said = (status.at, status.last_event_at or status.at)
+        # What is later than now was said before the clock was set back.
+        heard = max((at for at in said if at <= now), default=view.hears_since)
         return self.boots.first_request(machine.macs, heard, now) if newest > heard else None
 
     def boot_in_doubt(self, key: str) -> str:
@@ -496,6 +497,14 @@ class Reconciler:
         """Take notice that an operation was ended outside of ``reconcile``."""
         self._let_go(operation.op_id)
         self.ask(self.key_of(operation))
+
+    def goes_on(self, operation: Operation, impact: Impact | None) -> None:
+        """Take notice that an operation that had ended goes on; budgets count it again."""
+        now = self._clock()
+        key = self._take_in(operation.op_id, self.key_of(operation))
+        if impact is not None:
+            self._budgets.begin(operation.op_id, self._counted(operation, impact), now)
+        self.ask(key)
 
     # --- budgets -----------------------------------------------------------------
 

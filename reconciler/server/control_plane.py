@@ -7,11 +7,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
 from attrs import evolve
 
-from agent.wire.step import ApplyIdentity
+from agent.wire.report import Report
+from agent.wire.step import ApplyIdentity, Finish
 from agent.wire.work import Work
 from providers.netboot.decision import EnrollmentCredentials, Grant
+from reconciler.loop.decide import reported
 from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
@@ -23,6 +26,8 @@ from specs.fleet import CompiledMachine
 
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
 """From the hand-out of the work to the installed agent's first start: a restore lies between."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,6 +221,60 @@ class ControlPlane:
         ):
             return None
         return status
+
+    def heard_after_all(self, key: str, op_id: str, attempt: int) -> OperationStatus | None:
+        """Go on with work that ended for silence, whose agent is heard after all.
+
+        None where it did not, or where other work began on the machine meanwhile: that stands.
+        """
+        status = self._status(op_id)
+        if status is None or not self._is_of(status, key) or status.attempt != attempt:
+            return None
+        reason = "RW631: its agent is heard after all"
+        with self._database.writing() as connection:
+            if not self.ledger.may_go_on(connection, status):
+                return None
+            impact = self.ledger.go_on_within(connection, status, at=self.now(), reason=reason)
+        log.info("silent work goes on", code="RW631", machine=key, operation=op_id)
+        self.reconciler.goes_on(status.operation, impact)
+        return self._status(op_id)
+
+    def proved_after_all(self, machine: CompiledMachine, report: Report) -> None:
+        """Verify work that ended for silence, whose installed system reports after all.
+
+        The steps are done where the last of them made the system that reports.
+        """
+        system = report.installed
+        status = self._status(system.operation) if system and system.operation else None
+        if system is None or status is None or not self._is_of(status, machine.name):
+            return
+        steps = status.operation.instructions.steps
+        last = next((step for step in reversed(steps) if not isinstance(step, Finish)), None)
+        if not status.operation.proof or not isinstance(last, ApplyIdentity):
+            return
+        with self._database.writing() as connection:
+            if not self.ledger.may_go_on(connection, status):
+                return
+            self.ledger.move_within(
+                connection,
+                status.operation.op_id,
+                status.state,
+                OperationState.VERIFIED,
+                attempt=status.attempt,
+                at=self.now(),
+                actor=status.operation.machine,
+                reason=f"RW631: {reported(system)} after all",
+            )
+        log.info("silent work is proved", code="RW631", machine=machine.name)
+
+    def may_be_heard_yet(self, key: str) -> bool:
+        """Return whether work of the machine ended for silence and may still go on."""
+        machine = self.reconciler.fleet.machines.get(key)
+        if machine is None:
+            return False
+        statuses = self.reconciler.operations.of_hardware(machine.hardware_identities)
+        with self._database.reading() as connection:
+            return any(self.ledger.may_go_on(connection, status) for status in statuses)
 
     def at_work(self, key: str) -> OperationStatus | None:
         """Return the operation that this machine has started, if any."""
