@@ -21,7 +21,7 @@ from agent.wire.work import OperationEvent, Work
 
 _log = logging.getLogger(__name__)
 
-_FOREVER = RetryPolicy(first=1.0, cap=60.0)
+_FOREVER = RetryPolicy(first=1.0, cap=20.0)  # below the least silence that ends work
 _SILENCE_SECONDS = 10.0
 _TEXT_LIMIT = 4000
 

@@ -21,13 +21,12 @@ from reconciler.state.observed import Capture, ObservedMachine
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.work_begun import Impact
-from specs.fleet import Waits
+from specs.fleet import DEFAULT_WAITS, Waits
 from specs.types.quantities import Duration
 
 if TYPE_CHECKING:
     from agent.wire.report import InstalledSystem
 
-DEFAULT_WAITS = Waits()
 RESTART_SILENCE = timedelta(seconds=30)
 """Anybody can send a boot request: only with this much silence of the agent after it, it is one
 of the machine. An agent at work says something every ten seconds."""
@@ -117,7 +116,7 @@ class WorkView:
     waits: Waits = DEFAULT_WAITS
     hears_since: datetime = EVER
     """From when on the server could hear: whatever is waited for counts from then, if later."""
-    claims: int = 0
+    claimed_attempts: int = 0
     """Attempts of the present operation that an agent claimed."""
     restart_asked: datetime | None = None
     """The first boot request since the agent at work was last heard, or since its claim."""
@@ -208,7 +207,7 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
         again = now + timedelta(seconds=waits.wake_seconds)
         return Wake(status, min(again, expiry + _MOMENT))
     limit = f"{Duration(waits.grant_seconds)} (waits.grant)"
-    unused = status.attempt - view.claims
+    unused = status.attempt - view.claimed_attempts
     if unused < waits.attempts:
         reason = f"nobody used the boot grant for {limit}"
         return Arm(status, status.attempt + 1, reason, None)
@@ -233,7 +232,7 @@ def _contact_end(view: WorkView, now: datetime) -> datetime:
     return contact + CONTACT_MAX_AGE if contact is not None and contact <= now else now
 
 
-def boot_in_doubt(view: WorkView, now: datetime) -> str:
+def unproved_restart(view: WorkView, now: datetime) -> str:
     """Return why a boot request is no sign of a restart yet, as a clause; empty where it is one.
 
     Until then the machine neither gets a grant nor is sent to its own disk: it asks again.
@@ -292,23 +291,23 @@ def _claimed_only(status: OperationStatus, view: WorkView, why: str) -> Outcome:
     It may not have heard that the claim was granted. What it says later is refused, so that
     it cannot begin beside the next attempt.
     """
-    if view.claims < view.waits.attempts:
+    if view.claimed_attempts < view.waits.attempts:
         reason = f"{why}: the agent claimed the work and began nothing; it is granted anew"
         return Arm(status, status.attempt + 1, reason, None)
     return End(
         status,
         OperationState.FAILED,
-        f"RW613: {why}. In this last of {view.claims} attempts (waits.attempts) the agent began "
-        "nothing. Look at the machine's console.",
+        f"RW613: {why}. In this last of {view.claimed_attempts} attempts (waits.attempts) the "
+        "agent began nothing. Look at the machine's console.",
     )
 
 
 def _restarted(status: OperationStatus, view: WorkView) -> Outcome:
-    if view.claims >= view.waits.attempts:
+    if view.claimed_attempts >= view.waits.attempts:
         return End(
             status,
             OperationState.FAILED,
-            f"RW612: the machine restarted during each of {view.claims} attempts "
+            f"RW612: the machine restarted during each of {view.claimed_attempts} attempts "
             "(waits.attempts). Look at its console, memory and power supply.",
         )
     return Arm(

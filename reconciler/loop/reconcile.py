@@ -21,7 +21,6 @@ from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
 from reconciler.loop.decide import (
     BEHIND_LIMIT,
-    DEFAULT_WAITS,
     QUARANTINE_LOOK,
     Arm,
     End,
@@ -31,9 +30,9 @@ from reconciler.loop.decide import (
     WaitUntil,
     Wake,
     WorkView,
-    boot_in_doubt,
     decide,
     grant_end,
+    unproved_restart,
 )
 from reconciler.loop.hearing import ever
 from reconciler.loop.queue import ReconcileQueue, Urgency
@@ -60,7 +59,7 @@ from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.work_begun import Impact, WorkBegun
-from specs.fleet import CompiledFleet, CompiledMachine
+from specs.fleet import CompiledFleet, CompiledMachine, Waits
 
 SERVER = "server"
 """The actor of ledger lines that no person caused."""
@@ -323,7 +322,6 @@ class Reconciler:
             statuses,
             seen,
             self.operations.captures(op_ids),
-            waits=DEFAULT_WAITS,
             hears_since=hears_since,
         )
         present = view.present
@@ -331,9 +329,16 @@ class Reconciler:
             return view
         return replace(
             view,
-            claims=self.operations.claims(present.operation.op_id),
+            waits=self._waits(present.operation),
+            claimed_attempts=self.operations.claimed_attempts(present.operation.op_id),
             restart_asked=self._restart_asked(view, present, machine),
         )
+
+    def _waits(self, operation: Operation) -> Waits:
+        """Return how long is waited at an operation, as the present revision says it."""
+        machine = self.machine_of(operation)
+        groups = machine.groups if machine is not None else ()
+        return self.fleet.waits_of(groups, operation.scenario)
 
     def _seen(self, machine: CompiledMachine | None) -> ObservedMachine:
         """Return what is known of a machine; nothing of one that the fleet let go of."""
@@ -354,16 +359,15 @@ class Reconciler:
         heard = max((at for at in said if at <= now), default=view.hears_since)
         return self.boots.first_request(machine.macs, heard, now) if newest > heard else None
 
-    def boot_in_doubt(self, key: str) -> str:
+    def unproved_restart(self, key: str) -> str:
         """Return why a boot request of the machine is no sign of a restart yet, as a clause."""
         view = self._view(key, self.fleet.machines.get(key))
-        return boot_in_doubt(view, self._clock())
+        return unproved_restart(view, self._clock())
 
     def grant_end(self, status: OperationStatus) -> datetime:
         """Return until when the boot grant of an armed operation is good."""
-        view = WorkView(
-            (status,), ObservedMachine(), waits=DEFAULT_WAITS, hears_since=self._hears_since()
-        )
+        since, waits = self._hears_since(), self._waits(status.operation)
+        view = WorkView((status,), ObservedMachine(), waits=waits, hears_since=since)
         return grant_end(status, view, self._clock())
 
     def listen_anew(self, *, clock_was_set: bool) -> None:
@@ -473,7 +477,7 @@ class Reconciler:
             machine=operation.machine,
             macs=operation.instructions.macs,
             uuid=operation.instructions.uuid,
-            expires=now + timedelta(seconds=DEFAULT_WAITS.grant_seconds),
+            expires=now + timedelta(seconds=self._waits(operation).grant_seconds),
         )
         with self._database.writing() as connection:
             self.ledger.arm_within(

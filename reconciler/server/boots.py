@@ -68,11 +68,11 @@ class BootDecisions:
     def _decide(self, request: BootRequest, machine: CompiledMachine) -> BootAnswer:
         """Decide by the machine's grants, once no agent may be running on it any more."""
         try:
-            doubt = self._reconciler.boot_in_doubt(machine.name)
+            unproved = self._reconciler.unproved_restart(machine.name)
         except StateError:
-            doubt = ""
-        if doubt:
-            return AskAgain(doubt)
+            unproved = ""
+        if unproved:
+            return AskAgain(unproved)
         return decide(request, self._plane.live_grants(machine.name), self._clock())
 
     def note(self, request: BootRequest) -> None:

@@ -121,7 +121,7 @@ class Operations:
                 found[op_id] = max(found.get(op_id, 0), number)
         return found
 
-    def claims(self, op_id: str) -> int:
+    def claimed_attempts(self, op_id: str) -> int:
         """Return how many attempts of an operation an agent claimed."""
         ledger = schema.ledger
         query = select(func.count(func.distinct(ledger.c.attempt))).where(

@@ -112,7 +112,7 @@ class RecordingAuthority:
     credentials_answer: EnrollmentCredentials | None = CREDENTIALS
     fails: bool = False
     decided: list[BootRequest] = field(default_factory=list)
-    doubt: str = ""
+    unproved: str = ""
     answers: list[BootAnswer] = field(default_factory=list)
     noted: list[BootRequest] = field(default_factory=list)
     credentials_minted: int = 0
@@ -122,8 +122,8 @@ class RecordingAuthority:
         if self.fails:
             raise RuntimeError("database is locked")
         answer: BootAnswer = decide(request, tuple(self.grants), self.now)
-        if self.doubt:
-            answer = AskAgain(self.doubt)
+        if self.unproved:
+            answer = AskAgain(self.unproved)
         self.answers.append(answer)
         return answer
 

@@ -26,8 +26,8 @@ from reconciler.loop.decide import (
     WaitUntil,
     Wake,
     WorkView,
-    boot_in_doubt,
     decide,
+    unproved_restart,
 )
 from reconciler.planning.planner import plan
 from reconciler.state.observed import Capture, ObservedMachine, TimedReport
@@ -170,8 +170,8 @@ def test_a_machine_that_never_boots_over_the_network_fails_with_the_last_sign():
 def test_only_grants_that_nobody_used_count_as_boots_that_failed():
     status = a_status(RESTORE, _S.ARMED, attempt=7)
     over = NOW + GRANT_LIFETIME + timedelta(seconds=1)
-    assert isinstance(decided(status, now=over, claims=3), Arm)
-    assert isinstance(decided(status, now=over, claims=2), End)
+    assert isinstance(decided(status, now=over, claimed_attempts=3), Arm)
+    assert isinstance(decided(status, now=over, claimed_attempts=2), End)
 
 
 ASKED = NOW + timedelta(seconds=10)
@@ -208,15 +208,15 @@ def test_requests_however_many_put_no_end_off():
 
 
 def test_a_boot_is_in_doubt_until_the_agent_at_work_is_silent():
-    def doubt(status, now, **known):
-        return boot_in_doubt(WorkView((status,), ObservedMachine(), **known), now)
+    def unproved(status, now, **known):
+        return unproved_restart(WorkView((status,), ObservedMachine(), **known), now)
 
     silent = ASKED + RESTART_SILENCE
     said = "an agent at work was heard on this machine moments ago"
-    assert doubt(at_work(), ASKED, restart_asked=ASKED) == said
-    assert doubt(at_work(steps_done=True), ASKED, restart_asked=ASKED) == ""
-    assert doubt(at_work(), ASKED) == "", "heard since: it did not restart"
-    assert doubt(a_status(RESTORE, _S.ARMED), silent) == ""
+    assert unproved(at_work(), ASKED, restart_asked=ASKED) == said
+    assert unproved(at_work(steps_done=True), ASKED, restart_asked=ASKED) == ""
+    assert unproved(at_work(), ASKED) == "", "heard since: it did not restart"
+    assert unproved(a_status(RESTORE, _S.ARMED), silent) == ""
 
 
 def test_a_boot_is_in_doubt_while_an_agent_waits_for_work():
@@ -224,8 +224,8 @@ def test_a_boot_is_in_doubt_while_an_agent_waits_for_work():
     view = WorkView((status,), ObservedMachine(ramdisk_contact=NOW))
     gone = NOW + CONTACT_MAX_AGE
     said = "an agent that waits for work was heard on this machine moments ago"
-    assert boot_in_doubt(view, gone - MOMENT) == said
-    assert boot_in_doubt(view, gone) == ""
+    assert unproved_restart(view, gone - MOMENT) == said
+    assert unproved_restart(view, gone) == ""
 
 
 def test_the_boot_request_that_led_to_the_start_is_no_restart():
@@ -236,14 +236,14 @@ def test_the_boot_request_that_led_to_the_start_is_no_restart():
 def test_a_machine_that_restarts_again_and_again_fails():
     silent = ASKED + RESTART_SILENCE + MOMENT
     known = {"restart_asked": ASKED, "now": silent}
-    decision = decided(at_work(attempt=9), claims=MAX_ATTEMPTS, **known)
+    decision = decided(at_work(attempt=9), claimed_attempts=MAX_ATTEMPTS, **known)
     assert isinstance(decision, End)
     assert decision.state is _S.FAILED
     assert decision.reason == (
         "RW612: the machine restarted during each of 5 attempts (waits.attempts). Look at its "
         "console, memory and power supply."
     )
-    assert isinstance(decided(at_work(attempt=9), claims=MAX_ATTEMPTS - 1, **known), Arm)
+    assert isinstance(decided(at_work(attempt=9), claimed_attempts=MAX_ATTEMPTS - 1, **known), Arm)
 
 
 def test_silence_during_a_restore_is_indeterminate_and_during_a_capture_a_failure():
@@ -261,10 +261,10 @@ def test_silence_during_a_restore_is_indeterminate_and_during_a_capture_a_failur
 def test_what_was_claimed_and_not_begun_is_granted_anew_until_all_attempts_are_used():
     quiet = NOW + SILENCE + timedelta(seconds=1)
     status = a_status(RESTORE, _S.STARTED, attempt=2)
-    again = decided(status, now=quiet, claims=2)
+    again = decided(status, now=quiet, claimed_attempts=2)
     assert (type(again), again.attempt) == (Arm, 3)
     assert again.reason.endswith("the agent claimed the work and began nothing; it is granted anew")
-    last = decided(status, now=quiet, claims=MAX_ATTEMPTS)
+    last = decided(status, now=quiet, claimed_attempts=MAX_ATTEMPTS)
     assert last.state is _S.FAILED
     assert "In this last of 5 attempts (waits.attempts) the agent began nothing" in last.reason
 

@@ -556,7 +556,7 @@ def test_grub_starts_over_where_our_dhcp_decides_and_tries_the_disk_elsewhere(si
 def test_a_machine_whose_restart_is_in_doubt_comes_as_far_as_its_boot_loader(site):
     world = site(grants=[grant()])
     world.lease()
-    world.authority.doubt = "an agent at work was heard"
+    world.authority.unproved = "an agent at work was heard"
     assert world.hears(OVMF_DISCOVER).file == "shimx64.efi"
     assert world.boots.script("grub", MAC, ADDRESS) == (
         'echo "Rackwright: another agent of this machine may be at work, asking again"\n'
