@@ -270,18 +270,18 @@ def _started(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     if now <= min(quiet, overdue):
         return WaitUntil(min(quiet, overdue) + _MOMENT)
     if now > overdue:
-        why = "its time limit passed (options.timeout)"
+        why = "RW633: its time limit passed (options.timeout)"
     else:
         limit = f"{Duration(view.waits.silence_seconds)} (waits.silence)"
-        why = f"nothing was heard within {limit} since {heard:%H:%M:%S} UTC"
+        why = f"RW613: nothing was heard within {limit} since {heard:%H:%M:%S} UTC"
     if status.last_event_at is None:
         return _claimed_only(status, view, why)
     if status.operation.destructive:
-        return End(status, OperationState.INDETERMINATE, f"RW613: {why}.")
+        return End(status, OperationState.INDETERMINATE, f"{why}.")
     return End(
         status,
         OperationState.FAILED,
-        f"RW613: {why}; nothing was written. Look at the machine's console.",
+        f"{why}; nothing was written. Look at the machine's console.",
     )
 
 
@@ -297,7 +297,7 @@ def _claimed_only(status: OperationStatus, view: WorkView, why: str) -> Outcome:
     return End(
         status,
         OperationState.FAILED,
-        f"RW613: {why}. In this last of {view.claimed_attempts} attempts (waits.attempts) the "
+        f"{why}. In this last of {view.claimed_attempts} attempts (waits.attempts) the "
         "agent began nothing. Look at the machine's console.",
     )
 

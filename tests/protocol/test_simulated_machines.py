@@ -234,7 +234,7 @@ def test_neither_an_absent_server_nor_forged_boots_nor_a_pulled_cable_harm_a_res
             status = site.operations("restore")[name]
             return str(status.state), status.attempt
 
-        site.start("apply", "--yes=2")
+        apply = site.start("apply", "--yes=2")
         site.until(lambda: site.states("restore") == {busy: "started", quick: "started"})
         site.end_server(signal.SIGKILL)
         back = monotonic() + 65
@@ -261,6 +261,8 @@ def test_neither_an_absent_server_nor_forged_boots_nor_a_pulled_cable_harm_a_res
         rack.set_faults(busy, Faults())
         rack.power_on(busy)
         site.until(lambda: stands(busy) == ("verified", 2), 90)
+        said, _ = apply.communicate(timeout=30)
+        assert "nothing was heard within 1m (waits.silence)" in said
 
 
 def processes_with(text):

@@ -255,6 +255,7 @@ def test_a_newer_token_makes_the_unused_older_one_void(database, ledger, operati
         ("RW613: nothing was heard", True),
         ("RW614: the installed agent did not report", True),
         ("RW612: the machine restarted", False),
+        ("RW633: its time limit passed", False),
         ("ada said so", False),
     ],
 )

@@ -274,7 +274,7 @@ def test_a_scenario_that_outlives_its_time_limit_ends():
     status = a_status(RESTORE, _S.STARTED, last_event_at=late)
     decision = decided(status, now=late)
     assert decision.state is _S.INDETERMINATE
-    assert decision.reason == "RW613: its time limit passed (options.timeout)."
+    assert decision.reason == "RW633: its time limit passed (options.timeout)."
 
 
 def test_the_clone_is_verified_only_by_the_agent_that_this_operation_installed():
