@@ -21,8 +21,8 @@ from agent.wire.work import OperationEvent, Work
 
 _log = logging.getLogger(__name__)
 
-_FOREVER = RetryPolicy(first=1.0, cap=60.0)
-_SILENCE_SECONDS = 30.0
+_FOREVER = RetryPolicy(first=1.0, cap=20.0)  # below the least silence that ends work
+_SILENCE_SECONDS = 10.0
 _TEXT_LIMIT = 4000
 
 
@@ -30,7 +30,7 @@ class EventStream:
     """The events of one claimed attempt; ``progress`` may be called from any thread.
 
     Inside ``running`` a thread sends progress every ``interval`` seconds when there is
-    some, and every 30 s when there is none, so that silence means trouble. ``send`` is
+    some, and every 10 s when there is none, so that silence means trouble. ``send`` is
     ``WorkChannel.event``.
     """
 

@@ -270,6 +270,38 @@ BudgetKind = Literal["work", "imaging", "destructive", "disruptive"]
 """What a budget counts: any work, captures and restores, what overwrites, what interrupts."""
 
 
+class Waits(NamedTuple):
+    """How long is waited for a machine at work, and how often its work is tried."""
+
+    grant_seconds: int = 900
+    """From arming to the agent's claim: a server's firmware may test its memory for ten minutes."""
+    silence_seconds: int = 600
+    """An agent at work says something every ten seconds; after this long nobody knows what it
+    does."""
+    proof_seconds: int = 900
+    """From the last step to the installed agent's report."""
+    wake_seconds: int = 20
+    """Between wake-ups: a NIC whose link still negotiates misses the packet."""
+    attempts: int = 5
+    """Attempts that an agent claimed, and boot grants that nobody used: of each so many."""
+
+
+DEFAULT_WAITS = Waits()
+
+
+class SaidWait(NamedTuple):
+    """One wait as a level says it."""
+
+    value: int
+    """Seconds, or how many."""
+    position: Position
+
+
+def wait_level(kind: Literal["Fleet", "Group", "Scenario"], name: str) -> str:
+    """Return the key of what a document says of waits; there is one Fleet, whatever its name."""
+    return "Fleet" if kind == "Fleet" else f"{kind} {name}"
+
+
 class Budget(NamedTuple):
     """How many machines may be in work of a kind at one moment, and how fast they begin it."""
 
@@ -340,3 +372,28 @@ class CompiledFleet:
     """In the order in which they are asked."""
     unsupported: tuple[UnsupportedDocument, ...] = ()
     """In the order of kinds and names."""
+    waits: Mapping[str, Mapping[str, SaidWait]] = field(default_factory=dict)
+    """What levels say of how long is waited, by ``wait_level`` and the fields of ``Waits``."""
+
+    def waits_of(self, groups: tuple[str, ...], scenario: str) -> Waits:
+        """Return how long machines of these groups are waited for at a scenario's work."""
+        if not self.waits:
+            return DEFAULT_WAITS
+        said = self.said_waits(groups, scenario)
+        return DEFAULT_WAITS._replace(**{name: each.value for name, (each, _) in said.items()})
+
+    def said_waits(
+        self, groups: tuple[str, ...], scenario: str = ""
+    ) -> dict[str, tuple[SaidWait, str]]:
+        """Return what rules of the waits that a level says, with the level.
+
+        The nearest level wins: the scenario, then the groups (given root first), then the fleet.
+        """
+        levels = [wait_level("Fleet", ""), *(wait_level("Group", group) for group in groups)]
+        if scenario:
+            levels.append(wait_level("Scenario", scenario))
+        return {
+            name: (each, level)
+            for level in levels
+            for name, each in self.waits.get(level, {}).items()
+        }

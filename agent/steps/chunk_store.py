@@ -16,8 +16,8 @@ T = TypeVar("T")
 
 _BINARY = "application/octet-stream"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
-# A restarted server is back within minutes; a step that waits longer says so and fails.
-_RETRY = RetryPolicy(first=1.0, cap=30.0, limit=1800.0)
+# However long: a half-written disk is of no use, and the server says when to stop.
+_RETRY = RetryPolicy(first=1.0, cap=30.0)
 
 
 @frozen
@@ -25,8 +25,8 @@ class ChunkStore:
     """Frames by their digest, over HTTPS; safe to share by threads.
 
     It has the methods of the imaging code's ``ChunkSink`` (``missing``, ``put``) and
-    ``ChunkSource`` (``get``). Every method waits up to half an hour for a server that
-    is away, and before each request calls ``check``, which raises when the operation
+    ``ChunkSource`` (``get``). Every method waits for a server that is away, however
+    long, and before each request calls ``check``, which raises when the operation
     has to stop. Raises what ``Transport.send`` raises.
     """
 

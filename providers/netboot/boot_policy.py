@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 
-from providers.netboot.decision import BootAnswer, DeployOS
+from providers.netboot.decision import BootAnswer, LocalDisk
 from providers.netboot.dhcp_message import UNSPECIFIED
 from providers.netboot.firmware import HTTP_CLASS, PXE_CLASS, Chain, Firmware, LocalBoot
 
@@ -55,7 +55,7 @@ def boot_data(
 
     ``chain`` is the firmware's way to the Deploy-OS here, None if there is none.
     """
-    if not isinstance(answer, DeployOS) or chain is None:
+    if isinstance(answer, LocalDisk) or chain is None:
         return _local_disk(firmware, site)
     if chain.boot_file:
         return BootData(site.address, chain.boot_file)

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterable
 
 from agent.errors import TerminalError
-from providers.netboot.boot_policy import FILES_PATH
+from providers.netboot.boot_policy import FILES_PATH, IPXE_SCRIPT_PATH
 from providers.netboot.decision import EnrollmentCredentials
 from providers.netboot.firmware import KERNEL, RAM_DISK
 
@@ -75,6 +75,15 @@ has not connected the disk, as OVMF has not. Should DHCP send it here again, tha
 with the grant, which lasts minutes.
 """
 
+ASK_AGAIN_SECONDS = 5
+"""Between two requests of a machine that is told to ask again."""
+
+GRUB_ASK_AGAIN = f"""\
+echo "Rackwright: another agent of this machine may be at work, asking again"
+sleep {ASK_AGAIN_SECONDS}
+configfile /{GRUB_MACHINE_PATH}$net_default_mac
+"""
+
 GRUB_LOCAL_DISK = f"""\
 echo "Rackwright: nothing to do over the network, going on to the local disk"
 for loader in {" ".join(_LOADERS)}; do
@@ -95,6 +104,17 @@ IPXE_LOCAL_DISK = """\
 #!ipxe
 echo Rackwright: nothing to do over the network, going on to the local disk
 exit
+"""
+
+
+def ipxe_ask_again(http: str, mac: str) -> str:
+    """Return the script that asks for the machine's script again; ``http`` is our base URL."""
+    script = f"{_checked('the HTTP address', _URL, http)}{IPXE_SCRIPT_PATH}{mac.replace(':', '-')}"
+    return f"""\
+#!ipxe
+echo Rackwright: another agent of this machine may be at work, asking again
+sleep {ASK_AGAIN_SECONDS}
+chain --replace --autofree {script} || exit
 """
 
 

@@ -16,15 +16,18 @@ from agent.errors import CodedError
 from providers.netboot.boot_files import BootFiles
 from providers.netboot.boot_policy import BootSite
 from providers.netboot.boot_script import (
+    GRUB_ASK_AGAIN,
     GRUB_LOCAL_DISK,
     GRUB_START_OVER,
     IPXE_LOCAL_DISK,
     grub_script,
+    ipxe_ask_again,
     ipxe_script,
     kernel_command_line,
 )
 from providers.netboot.client_check import check_client
 from providers.netboot.decision import (
+    AskAgain,
     BootAnswer,
     BootAuthority,
     BootRequest,
@@ -64,6 +67,8 @@ class BootService:
             return LocalDisk("the control plane failed to decide")
         if isinstance(answer, DeployOS):
             said, tell = f"Deploy-OS for {answer.grant.operation}", log.info
+        elif isinstance(answer, AskAgain):
+            said, tell = f"asks again: {answer.reason}", log.info
         else:
             said, tell = f"local disk: {answer.reason}", log.debug
         tell(
@@ -114,6 +119,8 @@ class BootService:
                 text = self._deploy_os(loader, request, answer)
                 if text is not None:
                     return text
+            elif isinstance(answer, AskAgain):
+                return GRUB_ASK_AGAIN if loader == "grub" else ipxe_ask_again(self.site.http, mac)
         return _local_disk(loader, sent_by_us=client.sent_by_us)
 
     def _deploy_os(self, loader: Loader, request: BootRequest, answer: DeployOS) -> str | None:

@@ -62,7 +62,17 @@ class DeployOS:
     grant: Grant
 
 
-BootAnswer = LocalDisk | DeployOS
+@dataclass(frozen=True, slots=True)
+class AskAgain:
+    """Start the boot loader and ask again in some seconds: it is not known yet what to boot.
+
+    ``reason`` is for the timeline.
+    """
+
+    reason: str
+
+
+BootAnswer = LocalDisk | DeployOS | AskAgain
 
 
 def decide(request: BootRequest, grants: tuple[Grant, ...], now: datetime) -> BootAnswer:

@@ -12,7 +12,7 @@ from providers.netboot.address_choice import ServerContext
 from providers.netboot.boot_policy import BootData, boot_data
 from providers.netboot.boot_service import BootService
 from providers.netboot.client_text import printable
-from providers.netboot.decision import BootRequest, DeployOS
+from providers.netboot.decision import BootRequest, LocalDisk
 from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import UNSPECIFIED, DhcpMessage, MessageType
 from providers.netboot.dhcp_reply import CLIENT_PORT, destination
@@ -193,7 +193,7 @@ class DhcpService:
             return None
         chain = firmware.chain if route == "dhcp" else firmware.beside
         answer = self.boots.decide(request)
-        problem = self._obstacle(firmware, chain) if isinstance(answer, DeployOS) else None
+        problem = None if isinstance(answer, LocalDisk) else self._obstacle(firmware, chain)
         if problem is not None:
             self._report(message, route, source, problem)
             chain = None

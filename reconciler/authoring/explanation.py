@@ -7,7 +7,15 @@ from typing import NamedTuple
 from reconciler.authoring.rewrite import AuthoringError
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.position import Position
-from specs.fleet import MACHINE_FIELDS, CompiledFleet, CompiledMachine, Origin
+from specs.fleet import (
+    DEFAULT_WAITS,
+    MACHINE_FIELDS,
+    CompiledFleet,
+    CompiledMachine,
+    Origin,
+    wait_level,
+)
+from specs.types.quantities import Duration
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +67,9 @@ def find_machine(
 def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[ExplainedField, ...]:
     """Return every effective value of a machine, in the order of ``MACHINE_FIELDS``.
 
-    Defaults are included. The holds that select the machine follow as ``holds.NAME``.
+    Defaults are included. How long its work is waited for follows as ``waits.NAME``, what a
+    scenario that it has says of that as ``waits[SCENARIO].NAME``, and the holds that select the
+    machine as ``holds.NAME``.
     """
     fields = (
         _field(told, machine.origins[told.name])
@@ -68,7 +78,7 @@ def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[Explained
         for told in _values(fleet, machine)
         if told.value
     )
-    return (*fields, *_holds(fleet, machine))
+    return (*fields, *_waits(fleet, machine), *_holds(fleet, machine))
 
 
 def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedField, ...]:
@@ -126,6 +136,31 @@ def _field(told: _Told, origin: Origin) -> ExplainedField:
     else:
         reason = "the machine's own"
     return ExplainedField(*told[:2], origin.position, origin.path, reason, told.display_name)
+
+
+def _waits(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    said = fleet.said_waits(machine.groups)
+    for attribute, default in DEFAULT_WAITS._asdict().items():
+        found = said.get(attribute)
+        if found is None:
+            yield _wait("waits", attribute, default)
+        else:
+            yield _wait("waits", attribute, found[0].value, found[0].position, found[1])
+    for scenario in dict.fromkeys(each.scenario for each in machine.assignments):
+        level = wait_level("Scenario", scenario)
+        for attribute, each in fleet.waits.get(level, {}).items():
+            yield _wait(f"waits[{scenario}]", attribute, each.value, each.position, level)
+
+
+def _wait(
+    outer: str, attribute: str, value: int, position: Position | None = None, level: str = ""
+) -> ExplainedField:
+    name = attribute.removesuffix("_seconds")
+    text = str(value) if name == attribute else str(Duration(value))
+    reason = "through the Fleet document" if level == "Fleet" else "default"
+    if level not in {"", "Fleet"}:
+        reason = f"through {level[:1].lower()}{level[1:]}"
+    return ExplainedField(f"{outer}.{name}", text, position, (), reason)
 
 
 def _holds(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:

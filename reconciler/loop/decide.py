@@ -5,33 +5,37 @@ again by itself; a report, a boot request or an approval may come earlier.
 
     approved ──▶ Arm | WaitForBudget | End    armed ──▶ Wake | Arm (a new grant) | End
     started  ──▶ WaitUntil | Arm (it restarted) | End | Verify (what was captured)
+
+Whatever is waited for counts from the machine's last sign, or from when the server could hear
+again, if that is later (``hearing``): a server that was away takes nobody for silent.
 """
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 
 from reconciler.loop.budgets import Limit
+from reconciler.loop.hearing import EVER
 from reconciler.state.observed import CONTACT_MAX_AGE, Capture, ObservedMachine
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.work_begun import Impact
+from specs.fleet import DEFAULT_WAITS, Waits
+from specs.types.quantities import Duration
 
-GRANT_LIFETIME = timedelta(minutes=15)
-"""From arming to the agent's claim: a server's firmware may test its memory for ten minutes."""
-REPORT_LIMIT = timedelta(minutes=15)
-"""From the last step to the installed agent's report."""
-SILENCE = timedelta(minutes=10)
-"""An agent at work says something every second; after this long nobody knows what it does."""
-WAKE_INTERVAL = timedelta(seconds=20)
-"""A NIC whose link still negotiates misses the packet, so it is sent again and again."""
+if TYPE_CHECKING:
+    from agent.wire.report import InstalledSystem
+
+RESTART_SILENCE = timedelta(seconds=30)
+"""Anybody can send a boot request: only with this much silence of the agent after it, it is one
+of the machine. An agent at work says something every ten seconds."""
 BOOT_LASTS = timedelta(minutes=1)
 """From a firmware's boot request on, the machine is taken to be starting."""
 QUARANTINE_LOOK = timedelta(seconds=5)
 """Between looks whether a person, by another process, has ended a quarantine."""
 BEHIND_LIMIT = timedelta(minutes=10)
 """A commit that another process accepted is taken within seconds; longer nobody waits for it."""
-MAX_ATTEMPTS = 5
 _MOMENT = timedelta(microseconds=1)
 
 
@@ -42,8 +46,8 @@ class Arm:
     status: OperationStatus
     attempt: int
     reason: str
-    impact: Impact
-    """What budgets count it as when it is armed for the first time."""
+    impact: Impact | None
+    """What budgets count it as when it is armed for the first time; None: it was before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +112,32 @@ class WorkView:
     """A newer commit is accepted that the server has yet to take: so long nothing is armed."""
     has_begun: bool = False
     """An earlier attempt of the present operation was claimed: disks may be half written."""
+    waits: Waits = DEFAULT_WAITS
+    hears_since: datetime = EVER
+    """From when on the server could hear: whatever is waited for counts from then, if later."""
+    claimed_attempts: int = 0
+    """Attempts of the present operation that an agent claimed."""
+    restart_asked: datetime | None = None
+    """The first boot request since the agent at work was last heard, or since its claim."""
 
     @property
     def present(self) -> OperationStatus | None:
         """Return the operation that the machine is at work on, else the next approved one."""
         at_work = (status for status in self.operations if status.state in AT_WORK)
         return next(at_work, next(iter(self.operations), None))
+
+    def heard(self, status: OperationStatus, now: datetime) -> datetime:
+        """Return from when on the silence of the agent at work counts."""
+        return max(
+            self.counted_from(each, now) for each in (status.at, status.last_event_at or status.at)
+        )
+
+    def counted_from(self, sign: datetime, now: datetime) -> datetime:
+        """Return from when on what follows a sign of the machine is waited for.
+
+        A sign later than now was recorded before the clock was set back.
+        """
+        return max(sign, self.hears_since) if sign <= now else self.hears_since
 
 
 def queue_order(
@@ -197,8 +221,13 @@ def _approved(
     return Arm(status, status.attempt + 1, reason, impact)
 
 
+def grant_end(status: OperationStatus, view: WorkView, now: datetime) -> datetime:
+    """Return until when the boot grant of an armed operation is good."""
+    return view.counted_from(status.at, now) + timedelta(seconds=view.waits.grant_seconds)
+
+
 def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
-    seen, expiry = view.seen, status.at + GRANT_LIFETIME
+    seen, waits, expiry = view.seen, view.waits, grant_end(status, view, now)
     if seen.quarantine and view.has_begun:
         return WaitUntil(now + QUARANTINE_LOOK)
     if seen.quarantine and now <= expiry:
@@ -211,17 +240,18 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
             f"quarantine: {seen.quarantine}. End it, then give the assignment a new run token.",
         )
     if now <= expiry:
-        contact = seen.ramdisk_contact
-        gone = contact + CONTACT_MAX_AGE if contact else now
+        gone = _contact_end(view, now)
         if now < gone:
             return WaitUntil(min(gone, expiry + _MOMENT))
         if status.start.trigger == "next-boot":
             return WaitUntil(expiry + _MOMENT)
-        return Wake(status, min(now + WAKE_INTERVAL, expiry + _MOMENT))
-    minutes = int(GRANT_LIFETIME.total_seconds() // 60)
-    if status.attempt < MAX_ATTEMPTS:
-        reason = f"nobody used the boot grant for {minutes} minutes"
-        return Arm(status, status.attempt + 1, reason, impact_of(status.operation, seen))
+        again = now + timedelta(seconds=waits.wake_seconds)
+        return Wake(status, min(again, expiry + _MOMENT))
+    limit = f"{Duration(waits.grant_seconds)} (waits.grant)"
+    unused = status.attempt - view.claimed_attempts
+    if unused < waits.attempts:
+        reason = f"nobody used the boot grant for {limit}"
+        return Arm(status, status.attempt + 1, reason, None)
     asked = seen.boot_request
     sign = (
         f"its firmware last asked at {asked:%H:%M:%S} UTC"
@@ -231,50 +261,102 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     return End(
         status,
         OperationState.FAILED,
-        f"RW611: the machine did not boot over the network in {status.attempt} attempts of "
-        f"{minutes} minutes; {sign}. Check its power, its boot order and its network port.",
+        f"RW611: the machine did not boot over the network with any of {unused} boot grants "
+        f"(waits.attempts) of {limit}; {sign}. Check its power, its boot order and its network "
+        "port.",
     )
+
+
+def _contact_end(view: WorkView, now: datetime) -> datetime:
+    """Return until when an agent that asked for work in RAM is taken to be there."""
+    contact = view.seen.ramdisk_contact
+    return contact + CONTACT_MAX_AGE if contact is not None and contact <= now else now
+
+
+def unproved_restart(view: WorkView, now: datetime) -> str:
+    """Return why a boot request is no sign of a restart yet, as a clause; empty where it is one.
+
+    Until then the machine neither gets a grant nor is sent to its own disk: it asks again.
+    """
+    status = view.present
+    if status is None or view.seen.quarantine:
+        return ""
+    if status.state is OperationState.ARMED and now < _contact_end(view, now):
+        return "an agent that waits for work was heard on this machine moments ago"
+    if status.state is OperationState.STARTED and _restart_due(status, view, now) is not None:
+        return "an agent at work was heard on this machine moments ago"
+    return ""
+
+
+def _restart_due(status: OperationStatus, view: WorkView, now: datetime) -> datetime | None:
+    """Return when silence will have shown that a machine restarted; None where nobody asked."""
+    if status.steps_done or view.restart_asked is None:
+        return None
+    heard = view.heard(status, now)
+    latest = heard + timedelta(seconds=view.waits.silence_seconds)
+    return min(max(view.restart_asked, heard), latest) + RESTART_SILENCE
 
 
 def _started(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     if status.steps_done:
-        return _captured(status, view.captures) or _reported(status, view.seen, now)
-    asked = view.seen.boot_request
-    if asked is not None and asked > status.at:
-        return _restarted(status, view.seen, asked)
-    heard = status.last_event_at or status.at
-    overdue = status.at + timedelta(seconds=status.operation.instructions.timeout_seconds)
-    limit = min(heard + SILENCE, overdue)
-    if now <= limit:
-        return WaitUntil(limit + _MOMENT)
-    why = (
-        "its time limit passed"
-        if now > overdue
-        else f"nothing was heard since {heard:%H:%M:%S} UTC"
+        return _captured(status, view.captures) or _reported(status, view, now)
+    restart = _restart_due(status, view, now)
+    if restart is not None:
+        return WaitUntil(restart + _MOMENT) if now <= restart else _restarted(status, view)
+    heard = view.heard(status, now)
+    quiet = heard + timedelta(seconds=view.waits.silence_seconds)
+    overdue = view.counted_from(status.at, now) + timedelta(
+        seconds=status.operation.instructions.timeout_seconds
     )
+    if now <= min(quiet, overdue):
+        return WaitUntil(min(quiet, overdue) + _MOMENT)
+    if now > overdue:
+        why = "RW633: its time limit passed (options.timeout)"
+    else:
+        limit = f"{Duration(view.waits.silence_seconds)} (waits.silence)"
+        why = f"RW613: nothing was heard within {limit} since {heard:%H:%M:%S} UTC"
+    if status.last_event_at is None:
+        return _claimed_only(status, view, why)
     if status.operation.destructive:
-        return End(status, OperationState.INDETERMINATE, f"RW613: {why}.")
+        return End(status, OperationState.INDETERMINATE, f"{why}.")
     return End(
         status,
         OperationState.FAILED,
-        f"RW613: {why}; nothing was written. Look at the machine's console.",
+        f"{why}; nothing was written. Look at the machine's console.",
     )
 
 
-def _restarted(status: OperationStatus, seen: ObservedMachine, asked: datetime) -> Outcome:
-    if status.attempt >= MAX_ATTEMPTS:
+def _claimed_only(status: OperationStatus, view: WorkView, why: str) -> Outcome:
+    """Try again what an agent claimed and did not begin: it says so before it begins.
+
+    It may not have heard that the claim was granted. What it says later is refused, so that
+    it cannot begin beside the next attempt.
+    """
+    if view.claimed_attempts < view.waits.attempts:
+        reason = f"{why}: the agent claimed the work and began nothing; it is granted anew"
+        return Arm(status, status.attempt + 1, reason, None)
+    return End(
+        status,
+        OperationState.FAILED,
+        f"{why}. In this last of {view.claimed_attempts} attempts (waits.attempts) the "
+        "agent began nothing. Look at the machine's console.",
+    )
+
+
+def _restarted(status: OperationStatus, view: WorkView) -> Outcome:
+    if view.claimed_attempts >= view.waits.attempts:
         return End(
             status,
             OperationState.FAILED,
-            f"RW612: the machine restarted during each of {status.attempt} attempts. "
-            "Look at its console, memory and power supply.",
+            f"RW612: the machine restarted during each of {view.claimed_attempts} attempts "
+            "(waits.attempts). Look at its console, memory and power supply.",
         )
     return Arm(
         status,
         status.attempt + 1,
-        f"the machine restarted (network boot request at {asked:%H:%M:%S} UTC) before "
-        f"step {status.step + 1} was done; the same work resumes",
-        impact_of(status.operation, seen),
+        f"the machine restarted (network boot request at {view.restart_asked:%H:%M:%S} UTC, "
+        f"and its agent is silent) before step {status.step + 1} was done; the same work resumes",
+        None,
     )
 
 
@@ -288,25 +370,27 @@ def _captured(status: OperationStatus, captures: tuple[Capture, ...]) -> Outcome
     return None if pending is None else Verify(status, pending)
 
 
-def _reported(status: OperationStatus, seen: ObservedMachine, now: datetime) -> Outcome:
+def _reported(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     if not status.operation.proof:
         return End(status, OperationState.VERIFIED, "all steps are done and checked")
-    heard = seen.installed
+    heard = view.seen.installed
     system = heard.installed if heard else None
-    if heard and system and system.operation == status.operation.op_id and heard.at > status.at:
-        return End(
-            status,
-            OperationState.VERIFIED,
-            f"{system.hostname} started from its own disk and its agent reported",
-        )
-    limit = (status.last_event_at or status.at) + REPORT_LIMIT
+    began = status.at if status.at <= now else view.hears_since
+    if heard and system and system.operation == status.operation.op_id and heard.at > began:
+        return End(status, OperationState.VERIFIED, reported(system))
+    waits = view.waits
+    limit = view.heard(status, now) + timedelta(seconds=waits.proof_seconds)
     if now <= limit:
         return WaitUntil(limit + _MOMENT)
-    minutes = int(REPORT_LIMIT.total_seconds() // 60)
     return End(
         status,
         OperationState.FAILED,
         f"RW614: the disk was written and read back, but the installed agent did not "
-        f"report within {minutes} minutes. Look at the machine's console: does it boot "
-        "from its disk, does it reach this server?",
+        f"report within {Duration(waits.proof_seconds)} (waits.proof). Look at the machine's "
+        "console: does it boot from its disk, does it reach this server?",
     )
+
+
+def reported(system: "InstalledSystem") -> str:
+    """Return that an installed system proved its operation."""
+    return f"{system.hostname} started from its own disk and its agent reported"

@@ -21,7 +21,6 @@ from reconciler.loop.approval import approve, unattended
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
 from reconciler.loop.decide import (
     BEHIND_LIMIT,
-    GRANT_LIFETIME,
     QUARANTINE_LOOK,
     Arm,
     End,
@@ -32,8 +31,11 @@ from reconciler.loop.decide import (
     Wake,
     WorkView,
     decide,
+    grant_end,
     queue_order,
+    unproved_restart,
 )
+from reconciler.loop.hearing import ever
 from reconciler.loop.queue import ReconcileQueue, Urgency
 from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.estimate import budget_of
@@ -55,10 +57,10 @@ from reconciler.state.observed import (
     ObservedMachine,
 )
 from reconciler.state.operation import Operation, OperationStatus
-from reconciler.state.operation_states import NOT_BEGUN, OperationState
+from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.work_begun import Impact
-from specs.fleet import CompiledFleet, CompiledMachine
+from specs.fleet import CompiledFleet, CompiledMachine, Waits
 
 SERVER = "server"
 """The actor of ledger lines that no person caused."""
@@ -101,11 +103,13 @@ class Reconciler:
         effects: Effects,
         clock: Callable[[], datetime],
         *,
+        hears_since: Callable[[], datetime] = ever,
         acts_unattended: bool = False,
     ) -> None:
         self._database = database
         self._effects = effects
         self._clock = clock
+        self._hears_since = hears_since
         self._acts_unattended = acts_unattended
         self.ledger = Ledger(database)
         self.operations = Operations(database)
@@ -285,22 +289,97 @@ class Reconciler:
 
     def reconcile(self, key: str) -> None:
         """Bring one machine's work as far as it goes now."""
-        statuses = self.work_of(key)
         machine = self.fleet.machines.get(key)
-        if not statuses:
+        view = self._view(key, machine)
+        present = view.present
+        if present is None:
             if machine is not None and self._acts_unattended:
                 self._plan(machine)
             return
-        seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
-        op_ids = [status.operation.op_id for status in statuses]
-        now = self._clock()
-        queued = queue_order(statuses, seen, now)
-        view = WorkView(queued, seen, self.operations.captures(op_ids))
-        present = view.present
-        if present is not None and present.state in NOT_BEGUN:
+        if present.state in NOT_BEGUN:
             view = self._compared(view, present)
+        now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
         self._carry_out(key, machine, outcome, now)
+
+    def _view(self, key: str, machine: CompiledMachine | None) -> WorkView:
+        """Return a machine's work under way and what is known of it."""
+        hears_since = self._hears_since()  # first: what it says is not later than now
+        statuses = self.work_of(key)
+        if not statuses:
+            return WorkView(statuses, ObservedMachine())
+        seen = self._seen(machine)
+        op_ids = [status.operation.op_id for status in statuses]
+        view = WorkView(
+            queue_order(statuses, seen, self._clock()),
+            seen,
+            self.operations.captures(op_ids),
+            hears_since=hears_since,
+        )
+        present = view.present
+        if present is None or present.state not in AT_WORK:
+            return view
+        return replace(
+            view,
+            waits=self._waits(present.operation),
+            claimed_attempts=self.operations.claimed_attempts(present.operation.op_id),
+            restart_asked=self._restart_asked(view, present, machine),
+        )
+
+    def _waits(self, operation: Operation) -> Waits:
+        """Return how long is waited at an operation, as the present revision says it."""
+        machine = self.machine_of(operation)
+        groups = machine.groups if machine is not None else ()
+        return self.fleet.waits_of(groups, operation.scenario)
+
+    def _seen(self, machine: CompiledMachine | None) -> ObservedMachine:
+        """Return what is known of a machine; nothing of one that the fleet let go of."""
+        if machine is None:
+            return ObservedMachine()
+        return self.machines.seen(machine, self.hardware, self._clock())
+
+    def _restart_asked(
+        self, view: WorkView, status: OperationStatus, machine: CompiledMachine | None
+    ) -> datetime | None:
+        """Return when the machine first asked for a boot after its agent was last heard."""
+        newest = view.seen.boot_request
+        if machine is None or newest is None or status.state is not OperationState.STARTED:
+            return None
+        now = self._clock()
+        said = (status.at, status.last_event_at or status.at)
+        # What is later than now was said before the clock was set back.
+        heard = max((at for at in said if at <= now), default=view.hears_since)
+        return self.boots.first_request(machine.macs, heard, now) if newest > heard else None
+
+    def unproved_restart(self, key: str) -> str:
+        """Return why a boot request of the machine is no sign of a restart yet, as a clause."""
+        view = self._view(key, self.fleet.machines.get(key))
+        return unproved_restart(view, self._clock())
+
+    def grant_end(self, status: OperationStatus) -> datetime:
+        """Return until when the boot grant of an armed operation is good."""
+        since, waits = self._hears_since(), self._waits(status.operation)
+        view = WorkView((status,), ObservedMachine(), waits=waits, hears_since=since)
+        return grant_end(status, view, self._clock())
+
+    def listen_anew(self, *, clock_was_set: bool) -> None:
+        """Look at every machine at work again: what they are waited for counts from now.
+
+        Where the clock was set, at all others too: what was to be done at a time is not due when
+        it was thought to be.
+        """
+        now = self._clock()
+        if clock_was_set:
+            begun = self.operations.work_begun(now - BUDGET_WINDOW)
+            self._budgets = tracker_of(self.fleet, self.hardware, begun, now)
+            self.queue.clear()
+            self._release_at = now if self._waiting else None
+            self._sweep = iter(self.fleet.machines) if self._acts_unattended else iter(())
+            for key in self._failures:
+                self.queue.add(key, now)
+        for key in self._work:
+            self.queue.add(key, now)
+        self._effects.asked()
 
     def _compared(self, view: WorkView, present: OperationStatus) -> WorkView:
         """Compare work that no agent is at with what is wanted now.
@@ -324,7 +403,7 @@ class Reconciler:
         if newest is None or newest.commit == self.fleet.revision:
             return None
         limit = newest.at + BEHIND_LIMIT
-        return limit if self._clock() <= limit else None
+        return limit if abs(self._clock() - newest.at) <= BEHIND_LIMIT else None
 
     def why_not_now(self, operation: Operation) -> str:
         """Return why work may not begin now, as a clause; empty where it may.
@@ -335,9 +414,7 @@ class Reconciler:
             return ""
         if self._behind_until() is not None:
             return "a newer commit is accepted and not taken yet"
-        machine = self.machine_of(operation)
-        seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
-        return self._why_lapsed(operation, seen)
+        return self._why_lapsed(operation, self._seen(self.machine_of(operation)))
 
     def _why_lapsed(self, operation: Operation, seen: ObservedMachine) -> str:
         machine, images = self.machine_of(operation), self._effects.images()
@@ -386,7 +463,7 @@ class Reconciler:
             machine=operation.machine,
             macs=operation.instructions.macs,
             uuid=operation.instructions.uuid,
-            expires=now + GRANT_LIFETIME,
+            expires=now + timedelta(seconds=self._waits(operation).grant_seconds),
         )
         with self._database.writing() as connection:
             self.ledger.arm_within(
@@ -401,7 +478,7 @@ class Reconciler:
             self.grants.issue_within(connection, grant)
         self._waiting.pop(operation.op_id, None)
         self._released.discard(key)
-        if status.state is OperationState.APPROVED:
+        if decision.impact is not None:
             self._budgets.begin(operation.op_id, self._counted(operation, decision.impact), now)
         self._effects.armed(key)
         self._release()
@@ -410,6 +487,14 @@ class Reconciler:
         """Take notice that an operation was ended outside of ``reconcile``."""
         self._let_go(operation.op_id)
         self.ask(self.key_of(operation))
+
+    def goes_on(self, operation: Operation, impact: Impact | None) -> None:
+        """Take notice that an operation that had ended goes on; budgets count it again."""
+        now = self._clock()
+        key = self._take_in(operation.op_id, self.key_of(operation))
+        if impact is not None:
+            self._budgets.begin(operation.op_id, self._counted(operation, impact), now)
+        self.ask(key)
 
     # --- budgets -----------------------------------------------------------------
 
@@ -463,7 +548,7 @@ class Reconciler:
         operations = self.operations.of_hardware(machine.hardware_identities)
         op_ids = [status.operation.op_id for status in operations]
         return Observed(
-            machines={machine.name: self.machines.seen(machine, self.hardware)},
+            machines={machine.name: self._seen(machine)},
             images=self._effects.images(),
             operations=operations,
             captures=self.operations.captures(op_ids),

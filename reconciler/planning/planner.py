@@ -9,9 +9,16 @@ from reconciler.planning.decision import Decision, blocked
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
-from reconciler.planning.scenario_work import Disputed, MachineView, work_for
+from reconciler.planning.scenario_work import Disputed, MachineView, still_to_come, work_for
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observed import Capture, Observed, ObservedMachine
+from reconciler.state.observed import (
+    CLOCK_TOLERANCE,
+    Capture,
+    Observed,
+    ObservedMachine,
+    is_fresh,
+    is_future,
+)
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, ENDED, OperationState
 from specs.fleet import (
@@ -271,12 +278,15 @@ def _convergence(
         return None
     machine = view.machine
     heard = view.seen.installed
-    if heard is None or view.now - heard.at > view.max_age:
+    if heard is None or not is_fresh(heard.at, view.now, view.max_age):
         since = f"since {heard.at:%Y-%m-%d %H:%M:%S} UTC" if heard else "at all"
+        reason = f"the installed agent was not heard {since}"
+        if heard is not None and is_future(heard.at, view.now):
+            reason = f"the installed agent was heard {still_to_come(heard.at)}"
         return Decision(
             risk=Risk.UNKNOWN,
             action="observe",
-            reason=f"the installed agent was not heard {since}",
+            reason=reason,
             cause=assignment.origin,
             observed_at=heard.at if heard else None,
         )
@@ -347,8 +357,9 @@ def next_change(
     times = [hold.until for hold in fleet.holds if hold.name in machine.holds]
     # A report as old as it may be is too old in the next moment.
     times += [
-        each.at + max_age + timedelta(microseconds=1)
+        each.at + wait + timedelta(microseconds=1)
         for each in (seen.ramdisk, seen.installed)
         if each
+        for wait in (-CLOCK_TOLERANCE, max_age)
     ]
     return min((time for time in times if time > now), default=None)

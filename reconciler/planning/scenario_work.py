@@ -11,7 +11,13 @@ from reconciler.planning.decision import Decision, Work, blocked
 from reconciler.planning.disks import choose_disk, describe, image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
 from reconciler.planning.item import DiskFacts, ImageChange, Risk
-from reconciler.state.observed import Capture, ObservedImage, ObservedMachine
+from reconciler.state.observed import (
+    Capture,
+    ObservedImage,
+    ObservedMachine,
+    is_fresh,
+    is_future,
+)
 from reconciler.state.operation import INSPECTION, OperationKind, OperationStatus
 from specs.fleet import (
     PROTECT,
@@ -73,7 +79,7 @@ class MachineView:
         if heard is None or self.now - heard.at > self.max_age:
             return False
         later = [self.seen.boot_request, self.seen.ramdisk.at if self.seen.ramdisk else None]
-        return all(at is None or at < heard.at for at in later)
+        return all(at is None or at < heard.at or is_future(at, self.now) for at in later)
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +174,11 @@ def _targets(
     return targets
 
 
+def still_to_come(at: datetime) -> str:
+    """Return when something was, by a clock that has been set back since."""
+    return f"at a time that is still to come ({at:%Y-%m-%d %H:%M:%S} UTC): the clock was set back"
+
+
 def _target(
     view: MachineView, scenario: CompiledScenario, step: RestoreStep
 ) -> _Target | Refusal | str:
@@ -178,8 +189,10 @@ def _target(
     known = view.seen.disks
     if known is None:
         return "its disks were never seen"
-    if view.now - known.at > view.max_age:
-        return f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC"
+    if not is_fresh(known.at, view.now, view.max_age):
+        ahead = is_future(known.at, view.now)
+        when = still_to_come(known.at) if ahead else f"at {known.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"its disks were last seen {when}"
     image = view.images.get(step.image)
     if image is None:
         return (

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 import structlog
 from aiohttp import web
-from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler, Middleware
 
 from agent.errors import CodedError
 from agent.wire.codec import WireError, encode
@@ -74,6 +74,8 @@ class AgentApi:
         peer = self._peer(request, "deploy-os")
         status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
         wanted = "capture" if purpose == "write" else "restore"
+        if status is None:
+            self._ask_to_speak_first(peer)
         if status is None or status.operation.kind != wanted:
             raise _refusal(
                 web.HTTPForbidden, "RW532", f"{peer.machine} is not at work on a {wanted}"
@@ -102,6 +104,7 @@ class AgentApi:
         if machine is not None:
             self._refuse_foreign(peer, machine, report)
             self._plane.machines.record_report(machine, report, self._plane.now())
+            self._plane.proved_after_all(machine, report)
             self._plane.reconciler.ask(machine.name)
         return web.Response(status=204)
 
@@ -205,6 +208,8 @@ class AgentApi:
         peer = self._peer(request, "deploy-os")
         operation = request.match_info["operation"]
         status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
+        if status is None:
+            self._ask_to_speak_first(peer)
         image = status.captured_image if status else None
         if status is None or status.operation.op_id != operation or image is None:
             raise _overtaken(peer, operation, 0)
@@ -221,11 +226,24 @@ class AgentApi:
     def _at_work(self, peer: AgentIdentity, operation: str, attempt: int) -> OperationStatus | None:
         if peer.environment != "deploy-os":
             return None
-        return self._plane.started(self._plane.key_of_agent(peer.machine), operation, attempt)
+        key = self._plane.key_of_agent(peer.machine)
+        return self._plane.started(key, operation, attempt) or self._plane.heard_after_all(
+            key, operation, attempt
+        )
+
+    def _ask_to_speak_first(self, peer: AgentIdentity) -> None:
+        """Have an agent come again whose work ended for silence: its next event revives that."""
+        if self._plane.may_be_heard_yet(self._plane.key_of_agent(peer.machine)):
+            raise _refusal(
+                web.HTTPServiceUnavailable,
+                "RW632",
+                f"the work of {peer.machine} was taken for over, and nothing is heard of it yet",
+                "Nothing is needed: it goes on once the agent says how it goes",
+            )
 
     def _ended(self, peer: AgentIdentity, operation: str, event: OperationEvent) -> bool:
         statuses = self._plane.ledger.operations(op_id=operation)
-        return any(
+        return event.kind in {"done", "failed"} and any(
             status.operation.machine == peer.machine
             and status.attempt == event.attempt
             and status.state in {OperationState.VERIFIED, OperationState.FAILED}
@@ -246,14 +264,24 @@ class AgentApi:
         return peer
 
 
-@web.middleware
-async def busy_as_unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Ask agents to come again where another process holds the database: they do."""
-    try:
-        return await handler(request)
-    except StateError as error:
-        log.warning("request not served", path=request.path, code=error.code, cause=error.cause)
-        raise _refusal(web.HTTPServiceUnavailable, error.code, error.cause, error.action) from error
+def busy_as_unavailable(missed: Callable[[str], None]) -> Middleware:
+    """Return what asks agents to come again where the database cannot be used: they do.
+
+    ``missed`` is told the cause: a machine spoke, and nothing of it was recorded.
+    """
+
+    @web.middleware
+    async def unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
+        try:
+            return await handler(request)
+        except StateError as error:
+            missed(error.cause)
+            log.warning("request not served", path=request.path, code=error.code, cause=error.cause)
+            raise _refusal(
+                web.HTTPServiceUnavailable, error.code, error.cause, error.action
+            ) from error
+
+    return unavailable
 
 
 def _overtaken(peer: AgentIdentity, operation: str, attempt: int) -> web.HTTPException:

@@ -11,6 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from providers.netboot.decision import (
+    AskAgain,
     BootAnswer,
     BootRequest,
     EnrollmentCredentials,
@@ -43,7 +44,8 @@ class BootDecisions:
         """Record the request, reconcile its machine, and answer by the boot decision.
 
         Reconciling comes first so that a machine that restarted in the middle of its work
-        is granted that work again in this very boot.
+        is granted that work again in this very boot. A request alone proves no restart: while
+        the agent may be at work, the boot loader asks again.
         """
         now = self._clock()
         machine = self._reconciler.machine_by_mac(request.mac)
@@ -59,9 +61,19 @@ class BootDecisions:
         recorded = boots.record(request, now, known=True, answer=None)
         if firmware:
             self._reconcile(machine)
-        answer = decide(request, self._plane.live_grants(machine.name), self._clock())
+        answer = self._decide(request, machine)
         boots.answered(recorded, said(answer))
         return answer
+
+    def _decide(self, request: BootRequest, machine: CompiledMachine) -> BootAnswer:
+        """Decide by the machine's grants, once no agent may be running on it any more."""
+        try:
+            unproved = self._reconciler.unproved_restart(machine.name)
+        except StateError:
+            unproved = ""
+        if unproved:
+            return AskAgain(unproved)
+        return decide(request, self._plane.live_grants(machine.name), self._clock())
 
     def note(self, request: BootRequest) -> None:
         """Append a file transfer or the like to the boot timeline."""
@@ -88,4 +100,6 @@ def said(answer: BootAnswer) -> str:
     """Return what was decided, for the timeline."""
     if isinstance(answer, LocalDisk):
         return f"local disk: {answer.reason}"
+    if isinstance(answer, AskAgain):
+        return f"asks again: {answer.reason}"
     return f"Deploy-OS for operation {answer.grant.operation}"

@@ -4,14 +4,17 @@ All methods are synchronous and called from one event loop's thread.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+import structlog
 from attrs import evolve
 
-from agent.wire.step import ApplyIdentity
+from agent.wire.report import Report
+from agent.wire.step import ApplyIdentity, Finish
 from agent.wire.work import Work
 from providers.netboot.decision import EnrollmentCredentials, Grant
+from reconciler.loop.decide import reported
 from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
@@ -23,6 +26,8 @@ from specs.fleet import CompiledMachine
 
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
 """From the hand-out of the work to the installed agent's first start: a restore lies between."""
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +107,17 @@ class ControlPlane:
     def live_grants(self, key: str) -> tuple[Grant, ...]:
         """Return the unclaimed grants of a machine's armed work; none in quarantine."""
         armed = {
-            status.operation.op_id: status.attempt
+            status.operation.op_id: status
             for status in self.reconciler.work_of(key)
             if status.state is OperationState.ARMED and not self._is_quarantined(status)
         }
-        return self.grants.unclaimed(armed) if armed else ()
+        if not armed:
+            return ()
+        attempts = {op_id: status.attempt for op_id, status in armed.items()}
+        return tuple(
+            replace(grant, expires=self.reconciler.grant_end(armed[grant.operation]))
+            for grant in self.grants.unclaimed(attempts)
+        )
 
     def _is_quarantined(self, status: OperationStatus) -> bool:
         operation = status.operation
@@ -128,16 +139,26 @@ class ControlPlane:
         return EnrollmentCredentials(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
 
     def work(self, key: str) -> Work | None:
-        """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""
-        for grant in self.live_grants(key):
-            status = self._status(grant.operation)
-            if status is not None:
-                steps = tuple(
-                    self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
-                    for step in status.operation.instructions.steps
-                )
-                return Work(grant.operation, grant.attempt, steps)
-        return None
+        """Return the work that the agent in RAM is to claim, secrets filled in."""
+        granted = (self._status(grant.operation) for grant in self.live_grants(key))
+        status = next((each for each in granted if each is not None), self._claimed_only(key))
+        if status is None:
+            return None
+        steps = tuple(
+            self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
+            for step in status.operation.instructions.steps
+        )
+        return Work(status.operation.op_id, status.attempt, steps)
+
+    def _claimed_only(self, key: str) -> OperationStatus | None:
+        """Return the work that an agent claimed and did not begin: the answer may have got lost.
+
+        It says so before it begins; until then whoever asks for work is asked to claim again.
+        """
+        status = self.at_work(key)
+        if status is None or status.last_event_at is not None or self._is_quarantined(status):
+            return None
+        return status
 
     def reboot_wanted(self, key: str) -> OperationStatus | None:
         """Return the armed operation for which the installed system has to restart.
@@ -211,6 +232,60 @@ class ControlPlane:
         ):
             return None
         return status
+
+    def heard_after_all(self, key: str, op_id: str, attempt: int) -> OperationStatus | None:
+        """Go on with work that ended for silence, whose agent is heard after all.
+
+        None where it did not, or where other work began on the machine meanwhile: that stands.
+        """
+        status = self._status(op_id)
+        if status is None or not self._is_of(status, key) or status.attempt != attempt:
+            return None
+        reason = "RW631: its agent is heard after all"
+        with self._database.writing() as connection:
+            if not self.ledger.may_go_on(connection, status):
+                return None
+            impact = self.ledger.go_on_within(connection, status, at=self.now(), reason=reason)
+        log.info("silent work goes on", code="RW631", machine=key, operation=op_id)
+        self.reconciler.goes_on(status.operation, impact)
+        return self._status(op_id)
+
+    def proved_after_all(self, machine: CompiledMachine, report: Report) -> None:
+        """Verify work that ended for silence, whose installed system reports after all.
+
+        The steps are done where the last of them made the system that reports.
+        """
+        system = report.installed
+        status = self._status(system.operation) if system and system.operation else None
+        if system is None or status is None or not self._is_of(status, machine.name):
+            return
+        steps = status.operation.instructions.steps
+        last = next((step for step in reversed(steps) if not isinstance(step, Finish)), None)
+        if not status.operation.proof or not isinstance(last, ApplyIdentity):
+            return
+        with self._database.writing() as connection:
+            if not self.ledger.may_go_on(connection, status):
+                return
+            self.ledger.move_within(
+                connection,
+                status.operation.op_id,
+                status.state,
+                OperationState.VERIFIED,
+                attempt=status.attempt,
+                at=self.now(),
+                actor=status.operation.machine,
+                reason=f"RW631: {reported(system)} after all",
+            )
+        log.info("silent work is proved", code="RW631", machine=machine.name)
+
+    def may_be_heard_yet(self, key: str) -> bool:
+        """Return whether work of the machine ended for silence and may still go on."""
+        machine = self.reconciler.fleet.machines.get(key)
+        if machine is None:
+            return False
+        statuses = self.reconciler.operations.of_hardware(machine.hardware_identities)
+        with self._database.reading() as connection:
+            return any(self.ledger.may_go_on(connection, status) for status in statuses)
 
     def at_work(self, key: str) -> OperationStatus | None:
         """Return the operation that this machine has started, if any."""

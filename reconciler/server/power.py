@@ -1,16 +1,18 @@
 """Starting machines: the driver that each one's document names, at a patient pace."""
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from agent.errors import CodedError
 from providers.power import manual, wake_on_lan
-from reconciler.loop.decide import WAKE_INTERVAL
 from reconciler.server.local_interface import LocalInterface
 from reconciler.state.operation import OperationStatus
 from specs.fleet import CompiledMachine
+
+_PACE = timedelta(seconds=5)
+"""No machine is asked twice within this long, however often it is looked at."""
 
 log = structlog.get_logger(__name__)
 
@@ -28,7 +30,7 @@ class Power:
         """Ask the machine to start, unless it was asked just now."""
         now, attempt = self._clock(), (status.operation.op_id, status.attempt)
         last = self._last.get(machine.name)
-        if last is not None and last[:2] == attempt and now - last[2] < WAKE_INTERVAL:
+        if last is not None and last[:2] == attempt and abs(now - last[2]) < _PACE:
             return
         self._last[machine.name] = (*attempt, now)
         try:

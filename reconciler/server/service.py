@@ -9,6 +9,7 @@ import fcntl
 import gc
 import os
 import ssl
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass
@@ -30,6 +31,7 @@ from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import ReconcilerError, StateError
+from reconciler.loop.hearing import BEAT_SECONDS, Hearing
 from reconciler.loop.reconcile import Reconciler
 from reconciler.server.agent_api import AgentApi, busy_as_unavailable
 from reconciler.server.boots import BootDecisions
@@ -103,9 +105,16 @@ class Service:
         credentials = self.authority.server_credentials(self.place.address, clock())
         self._tls = server_context(credentials, self.authority.authority_pem)
         self._power = Power(self.place, clock)
+        self._hearing = Hearing(clock, time.monotonic)
         hardware = FleetHardware(fleet.machines.values()).prepare()
         self.reconciler = Reconciler(
-            database, fleet, hardware, self, clock, acts_unattended=settings.unattended
+            database,
+            fleet,
+            hardware,
+            self,
+            clock,
+            hears_since=self._hearing.since,
+            acts_unattended=settings.unattended,
         )
         endpoint = AgentEndpoint(
             f"https://{self.place.address}:{settings.https_port}", credentials.pin
@@ -190,6 +199,7 @@ class Service:
         start = self._supervisor.start
         start("reconcile", self._reconcile, essential=True)
         start("ledger", self._follow_ledger, essential=True)
+        start("hearing", self._watch_hearing)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
         start("network boot", self._netboot.watch)
@@ -225,6 +235,16 @@ class Service:
             with suppress(StateError):  # another process writes: the next look sees it
                 more = self.reconciler.follow_ledger()
             await asyncio.sleep(0 if more else LEDGER_INTERVAL)
+
+    async def _watch_hearing(self) -> None:
+        """Have whatever is waited for counted anew where the server could not hear."""
+        while True:
+            news = self._hearing.news()
+            if news is not None:
+                say = log.warning if news.clock_was_set else log.info
+                say("machines are listened to anew", code="RW630", cause=news.cause)
+                self.reconciler.listen_anew(clock_was_set=news.clock_was_set)
+            await asyncio.sleep(BEAT_SECONDS)
 
     async def _record_boots(self) -> None:
         while True:
@@ -328,7 +348,9 @@ class Service:
         firmware.add_routes(self._netboot.routes())
         enroller = Enroller(self.plane, self.authority, x509.random_serial_number)
         api = AgentApi(self.plane, enroller, self.store, self._notifier)
-        agents = web.Application(middlewares=[self._connections.middleware, busy_as_unavailable])
+        agents = web.Application(
+            middlewares=[self._connections.middleware, busy_as_unavailable(self._hearing.missed)]
+        )
         agents.add_routes(api.routes())
         agents.add_routes(chunk_routes(self.store, api.authorise))
         await self._accept(stack, "firmware", firmware, self._settings.http_port, None)

@@ -13,7 +13,7 @@ from itertools import islice
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from providers.netboot.decision import BootRequest
@@ -134,6 +134,21 @@ class Boots:
             BootEvent(row.mac, row.route, row.source, row.detail, row.answer, row.at)
             for row in reversed(rows)
         )
+
+    def first_request(
+        self, macs: Iterable[str], after: datetime, until: datetime
+    ) -> datetime | None:
+        """Return when the firmware of one of these MACs asked first between two times."""
+        table = schema.boot_event
+        query = select(func.min(table.c.at)).where(
+            table.c.mac.in_(list(macs)),
+            table.c.firmware_boot,
+            table.c.at > after,
+            table.c.at <= until,
+        )
+        with self._database.reading() as connection:
+            found: datetime | None = connection.execute(query).scalar()
+        return found
 
     def sightings(self, known: Iterable[str]) -> tuple[Sighting, ...]:
         """Return one sighting for each MAC that is none of ``known``, the newest first."""

@@ -14,9 +14,14 @@ from reconciler.state.current_operations import begin_current, move_current, set
 from reconciler.state.database import Database
 from reconciler.state.operation import Operation, OperationStatus, Start
 from reconciler.state.operation_body import decode_operation, encode_operation
-from reconciler.state.operation_states import OperationState, permits
+from reconciler.state.operation_states import (
+    AT_WORK,
+    OperationState,
+    ended_for_silence,
+    permits,
+)
 from reconciler.state.operations import UNDER_WAY, Operations
-from reconciler.state.work_begun import Impact, WorkBegun, begin_work
+from reconciler.state.work_begun import Impact, WorkBegun, begin_work, go_on_with_work
 
 if TYPE_CHECKING:
     from agent.wire.work import OperationEvent
@@ -115,13 +120,13 @@ class Ledger:
         reason: str,
     ) -> None:
         """Do what ``move`` does as a part of the caller's transaction."""
-        if not permits(before, after):
+        state, current_attempt, why = _current(connection, op_id)
+        if not permits(before, after, why):
             raise StateError(
                 "RW703",
                 f"operation {op_id} cannot go from {before} to {after}",
                 "This is a defect of Rackwright: report it with the operation's history",
             )
-        state, current_attempt = _current(connection, op_id)
         if state is not before or attempt < current_attempt:
             raise OvertakenError(
                 "RW704",
@@ -160,14 +165,17 @@ class Ledger:
         self,
         connection: Connection,
         status: OperationStatus,
-        impact: Impact,
+        impact: Impact | None,
         *,
         attempt: int,
         at: datetime,
         actor: str,
         reason: str,
     ) -> None:
-        """Append ``armed``; the first time, record what budgets count. Raises as ``move``."""
+        """Append ``armed``; the first time, record what budgets count. Raises as ``move``.
+
+        ``impact`` is None for what was armed before.
+        """
         operation = status.operation
         self.move_within(
             connection,
@@ -179,7 +187,7 @@ class Ledger:
             actor=actor,
             reason=reason,
         )
-        if status.state is OperationState.APPROVED:
+        if impact is not None:
             work = WorkBegun(
                 operation.op_id,
                 at,
@@ -190,6 +198,47 @@ class Ledger:
                 operation.kind,
             )
             begin_work(connection, work)
+
+    def may_go_on(self, connection: Connection, status: OperationStatus) -> bool:
+        """Return whether work ended for silence alone, and no other began on its hardware since."""
+        if not ended_for_silence(status.state, status.reason):
+            return False
+        ledger, named = schema.ledger, schema.operation_identity
+        op_id = status.operation.op_id
+        ended = select(func.max(ledger.c.sequence)).where(ledger.c.op_id == op_id)
+        others = select(named.c.op_id).where(
+            named.c.identity.in_(status.operation.identities), named.c.op_id != op_id
+        )
+        begun = select(ledger.c.sequence).where(
+            ledger.c.op_id.in_(others),
+            ledger.c.sequence > ended.scalar_subquery(),
+            ledger.c.state.in_([state.value for state in AT_WORK]),
+        )
+        known = select(schema.current_operation.c.op_id).where(
+            schema.current_operation.c.op_id == op_id
+        )
+        is_known = connection.execute(known).first() is not None
+        return is_known and connection.execute(begun.limit(1)).first() is None
+
+    def go_on_within(
+        self, connection: Connection, status: OperationStatus, *, at: datetime, reason: str
+    ) -> Impact | None:
+        """Append ``started`` to work that ended for silence; return what budgets count again.
+
+        None where they do not count it. Raises as ``move``.
+        """
+        operation = status.operation
+        self.move_within(
+            connection,
+            operation.op_id,
+            status.state,
+            OperationState.STARTED,
+            attempt=status.attempt,
+            at=at,
+            actor=operation.machine,
+            reason=reason,
+        )
+        return go_on_with_work(connection, operation.op_id, at)
 
     def history(self, op_id: str) -> tuple[LedgerEntry, ...]:
         """Return all lines of one operation, oldest first."""
@@ -328,10 +377,10 @@ def _time_step(connection: Connection, op_id: str, event: "OperationEvent", at: 
         )
 
 
-def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:
+def _current(connection: Connection, op_id: str) -> tuple[OperationState, int, str]:
     table = schema.ledger
     row = connection.execute(
-        select(table.c.state, table.c.attempt)
+        select(table.c.state, table.c.attempt, table.c.reason)
         .where(table.c.op_id == op_id)
         .order_by(table.c.sequence.desc())
         .limit(1)
@@ -342,7 +391,7 @@ def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:
             f"the ledger knows no operation {op_id}",
             "List what it knows with `rackwright status`",
         )
-    return OperationState(row.state), row.attempt
+    return OperationState(row.state), row.attempt, row.reason
 
 
 def _write(  # noqa: PLR0913, PLR0917 - one argument per column

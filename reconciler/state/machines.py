@@ -32,7 +32,9 @@ class Machines:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def seen(self, machine: CompiledMachine, fleet: FleetHardware) -> ObservedMachine:
+    def seen(
+        self, machine: CompiledMachine, fleet: FleetHardware, now: datetime
+    ) -> ObservedMachine:
         """Return what is known of one machine of a fleet, by a few indexed queries."""
         identities = machine.hardware_identities
         observation, client = schema.machine_observation, schema.boot_client
@@ -57,6 +59,7 @@ class Machines:
         own = [row for row in rows if fleet.owner(tuple(row.identities.split(" "))) == machine.name]
         recorded = Recorded(
             load=self.report,
+            read_at=now,
             boots={row.mac: row.boot_at for row in boots},
             quarantines=quarantined,
             protections={row.identity: row.place for row in protected},

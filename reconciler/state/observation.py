@@ -42,6 +42,7 @@ class Recorded:
     """The last boot request of each MAC."""
     quarantines: Sequence[Quarantine] = ()
     """Oldest first."""
+    read_at: datetime | None = None
     protections: Mapping[str, str] = field(default_factory=dict)
     """Where hardware was protected, by identity."""
 
@@ -55,9 +56,7 @@ def observed_machine(
     installed = max((row for row in rows if row.installed_at), key=_installed_at, default=None)
     boots = [recorded.boots[mac] for mac in machine.macs if mac in recorded.boots]
     boot = max(boots, default=None)
-    # An agent that asked for work before the machine restarted is not there any more.
-    contacts = [row for row in rows if row.contact_at and (boot is None or boot <= row.contact_at)]
-    contact = max(contacts, key=_contact_at, default=None)
+    contact = max((row for row in rows if row.contact_at), key=_contact_at, default=None)
     in_ramdisk = contact is not None and contact.contact_environment == "deploy-os"
     return ObservedMachine(
         ramdisk=_ramdisk_report(ramdisk, recorded.load),
@@ -68,6 +67,7 @@ def observed_machine(
         quarantine=_quarantine(machine, recorded.quarantines),
         contact_name=(contact.contact_name or "") if contact else "",
         protected_at=_protection(machine, recorded.protections),
+        read_at=recorded.read_at,
     )
 
 

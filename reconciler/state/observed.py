@@ -15,6 +15,18 @@ if TYPE_CHECKING:
 
 BUDGET_WINDOW = timedelta(hours=1)
 """What "per hour" in a budget looks back on."""
+CLOCK_TOLERANCE = timedelta(minutes=1)
+"""What is later than now by no more was said while a plan was being made."""
+
+
+def is_future(at: datetime, now: datetime) -> bool:
+    """Return whether a recorded time is still to come: the clock was set back since."""
+    return at - now > CLOCK_TOLERANCE
+
+
+def is_fresh(at: datetime, now: datetime, max_age: timedelta) -> bool:
+    """Return whether what was said then may be relied on; of no age when it is still to come."""
+    return now - at <= max_age and not is_future(at, now)
 
 
 CONTACT_MAX_AGE = timedelta(seconds=40)
@@ -76,18 +88,21 @@ class ObservedMachine:
     """What the machine was called when its agent last asked for work."""
     protected_at: str = ""
     """Where an accepted revision protected the hardware; empty where none did, or it ended."""
+    read_at: datetime | None = field(default=None, compare=False)
+    """When all of this was read from the database."""
 
     @property
     def system_may_run(self) -> bool:
         """Return whether an installed system has to be taken for running.
 
         Its agent was heard once, and nothing says that the machine restarted since. How
-        long ago does not matter: work that begins now would interrupt a silent one too.
+        long ago does not matter: work that begins now would interrupt a silent one too. A
+        restart at a time that is still to come may have been before.
         """
         heard = _newest(self.installed.at if self.installed else None, self.installed_contact)
-        restart = _newest(
-            self.boot_request, self.ramdisk.at if self.ramdisk else None, self.ramdisk_contact
-        )
+        signs = (self.boot_request, self.ramdisk.at if self.ramdisk else None, self.ramdisk_contact)
+        read = self.read_at
+        restart = _newest(*(at for at in signs if not (at and read and is_future(at, read))))
         return heard is not None and (restart is None or restart < heard)
 
     def is_idle(self, now: datetime) -> bool:

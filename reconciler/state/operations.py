@@ -121,6 +121,15 @@ class Operations:
                 found[op_id] = max(found.get(op_id, 0), number)
         return found
 
+    def claimed_attempts(self, op_id: str) -> int:
+        """Return how many attempts of an operation an agent claimed."""
+        ledger = schema.ledger
+        query = select(func.count(func.distinct(ledger.c.attempt))).where(
+            ledger.c.op_id == op_id, ledger.c.state == OperationState.STARTED.value
+        )
+        with self._database.reading() as connection:
+            return connection.execute(query).scalar_one()
+
     def captures(self, op_ids: Collection[str] | None = None) -> tuple[Capture, ...]:
         """Return what operations brought into the store; all, or what these did."""
         table = schema.capture

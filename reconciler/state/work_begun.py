@@ -68,6 +68,18 @@ def end_work(connection: Connection, op_id: str) -> None:
     connection.execute(update(table).where(table.c.op_id == op_id).values(at_work=False))
 
 
+def go_on_with_work(connection: Connection, op_id: str, at: datetime) -> Impact | None:
+    """Record that ended work goes on; return what it counts as, None where it does not."""
+    table = schema.work_begun
+    found = connection.execute(
+        update(table)
+        .where(table.c.op_id == op_id)
+        .values(at_work=True, at=at)
+        .returning(table.c.impact)
+    ).scalar()
+    return None if found is None else Impact(found)
+
+
 def work_begun(connection: Connection, since: datetime) -> tuple[WorkBegun, ...]:
     """Return what began from ``since`` on, and what is not over yet, oldest first."""
     table = schema.work_begun

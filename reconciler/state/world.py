@@ -33,7 +33,7 @@ def observe(
     machines = tuple(machines)
     fleet = fleet or FleetHardware(machines)
     operations = Operations(database)
-    recorded = _recorded(database)
+    recorded = _recorded(database, now)
     unknown = (mac for mac in recorded.boots if fleet.owner_of_mac(mac) is None)
     return Observed(
         machines=_machines(database, machines, fleet, recorded),
@@ -75,7 +75,7 @@ def observe_few(  # noqa: PLR0913, PLR0917 - what ``observe`` takes, and which m
         asked = connection.execute(select(client.mac).where(client.boot_at.is_not(None)))
         unknown = sorted(mac for mac in asked.scalars() if fleet.owner_of_mac(mac) is None)
     return Observed(
-        machines={name: seen.seen(machines[name], fleet) for name in wanted},
+        machines={name: seen.seen(machines[name], fleet, now) for name in wanted},
         images=images,
         operations=current,
         captures=operations.captures(),
@@ -105,7 +105,7 @@ def _machines(
     }
 
 
-def _recorded(database: Database) -> Recorded:
+def _recorded(database: Database, now: datetime) -> Recorded:
     client, protection = schema.boot_client, schema.protection
     with database.reading() as connection:
         boots = connection.execute(
@@ -114,6 +114,7 @@ def _recorded(database: Database) -> Recorded:
         protected = connection.execute(select(protection.c.identity, protection.c.place)).all()
         return Recorded(
             load=Machines(database).report,
+            read_at=now,
             boots={row.mac: row.boot_at for row in boots},
             quarantines=quarantines(connection),
             protections={row.identity: row.place for row in protected},

@@ -2,6 +2,8 @@
 
 from datetime import datetime
 
+from reconciler.state.observed import is_future
+
 _MINUTE, _HOUR, _DAY = 60, 3600, 86400
 
 
@@ -18,5 +20,9 @@ def duration(seconds: float) -> str:
 
 
 def ago(at: datetime | None, now: datetime) -> str:
-    """Return how long ago ``at`` was; ``never`` for None."""
-    return "never" if at is None else f"{duration((now - at).total_seconds())} ago"
+    """Return how long ago ``at`` was; ``never`` for None, the time where it is still to come."""
+    if at is None:
+        return "never"
+    if is_future(at, now):  # the clock was set back since
+        return f"unknown ({at:%Y-%m-%d %H:%M} UTC is still to come)"
+    return f"{duration((now - at).total_seconds())} ago"

@@ -7,6 +7,7 @@ from pydantic import Field
 from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
+from specs.kinds.waits import Waits
 from specs.types.name import Name, PathName
 from specs.types.quantities import Duration, between
 
@@ -187,6 +188,9 @@ class FleetSpec(Record):
         default_factory=Observation, description="When news is too old."
     )
     commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
+    waits: Waits | None = Field(
+        default=None, description="How long machines at work are waited for."
+    )
     defaults: Defaults = Field(
         default_factory=Defaults, description="What holds where nothing nearer says otherwise."
     )

@@ -11,6 +11,7 @@ from specs.kinds.machine import (
     SharedSettings,
 )
 from specs.kinds.metadata import Document, PathMetadata
+from specs.kinds.waits import Waits
 from specs.types.labels import Labels
 
 
@@ -28,6 +29,9 @@ class GroupSpec(SharedSettings):
     )
     identity: GroupIdentity = Field(
         default_factory=GroupIdentity, description="What the machines are called."
+    )
+    waits: Waits | None = Field(
+        default=None, description="How long the machines are waited for at work."
     )
     assign: tuple[ScenarioAssignment, ...] | None = Field(
         default=None,

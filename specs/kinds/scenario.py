@@ -8,6 +8,7 @@ from specs.kinds.metadata import Document, PathMetadata
 from specs.kinds.record import Record
 from specs.kinds.selector import Selector
 from specs.kinds.step import Step
+from specs.kinds.waits import Waits
 from specs.types.invalid_value import InvalidValue
 from specs.types.quantities import BitRate, Duration, between
 from specs.types.run_token import RunToken
@@ -103,6 +104,9 @@ class ScenarioSpec(Record):
 
     options: ScenarioOptions = Field(
         default_factory=ScenarioOptions, description="How the steps are run."
+    )
+    waits: Waits | None = Field(
+        default=None, description="How long machines are waited for that it runs on."
     )
     delivery: Delivery | None = Field(
         default=None, description="How image data reaches the machines; unicast where absent."

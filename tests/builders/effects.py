@@ -104,6 +104,10 @@ def _in_a_group() -> dict[str, Effect]:
     return {path: _MACHINE[path] for path in _MACHINE if path.startswith((*places, "spec.assign"))}
 
 
+_WAITS = {
+    f"spec.waits.{part}": Acts("how long a machine at work is waited for")
+    for part in ("grant", "silence", "proof", "wake", "attempts")
+}
 _STEPS = {f"spec.steps[].{step}": Blocks(reason) for step, reason in STEPS.items()}
 
 BUDGET_FIELDS = {
@@ -140,12 +144,14 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.commits.verify": Acts("which commits are acted on"),
         "spec.commits.signers[].name": ForPeople("messages about signatures"),
         "spec.commits.signers[].key": Acts("which commits are acted on"),
+        **_WAITS,
         "spec.defaults.network": Acts("the network of machines that name none"),
     },
     "Group": {
         "metadata.name": Acts("which machines are below it"),
         **_SHOWN,
         "spec.labels": Acts("which selectors mean its machines"),
+        **_WAITS,
         **_in_a_group(),
     },
     "Hold": {
@@ -197,6 +203,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
             for each in ("maxTargets", "maxWait", "maxRate")
         },
         "spec.options.trigger": Acts("when the work begins"),
+        **_WAITS,
         "spec.options.after": Acts("what the machine does at last"),
         "spec.options.timeout": Acts("when the run has failed"),
         **_selector("spec.targets[].select", "which machines have it run"),

@@ -1,11 +1,15 @@
 """The reconcile loop with its database, its boots and its agents' interface, and no sockets."""
 
+from datetime import timedelta
+
 from sqlalchemy import event
 
 from builders.outside import FakeOutside
 from builders.world import NOW, a_disk, a_report, an_image, an_installed_system
-from providers.netboot.decision import BootRequest
+from providers.netboot.decision import AskAgain, BootRequest
 from reconciler.loop.approval import approve
+from reconciler.loop.decide import RESTART_SILENCE
+from reconciler.loop.hearing import Hearing, ever
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.by_hand import plan_by_hand
 from reconciler.planning.planner import plan
@@ -17,12 +21,19 @@ from reconciler.state.ledger import Ledger
 from reconciler.state.operation import BY_HAND
 from reconciler.state.world import observe
 
+BEAT = 4.0
+
 
 class LoopServer:
-    """A loop on a database of its own, with a clock that is set by hand."""
+    """A loop on a database of its own, with a clock that is set by hand.
 
-    def __init__(self, path, fleet, *, unattended=False):
+    With ``clocks`` it notices that, as a server does, and time passes by ``passes``.
+    """
+
+    def __init__(self, path, fleet, *, unattended=False, clocks=False):
         self.now = NOW
+        self.steady = 0.0
+        self.hearing = Hearing(lambda: self.now, lambda: self.steady)
         self.database = open_database(path)
         self.statements = []
         event.listen(self.database._engine, "before_cursor_execute", self._count)
@@ -33,6 +44,7 @@ class LoopServer:
             FleetHardware(fleet.machines.values()),
             self.outside,
             lambda: self.now,
+            hears_since=self.hearing.since if clocks else ever,
             acts_unattended=unattended,
         )
         endpoint = AgentEndpoint("https://10.77.0.1:8443", "f" * 64)
@@ -87,6 +99,24 @@ class LoopServer:
                 return steps
         raise AssertionError("the loop does not come to rest")
 
+    def passes(self, time):
+        """Let time pass as for a server that runs: it looks at its clocks, and at who is due."""
+        left = time.total_seconds()
+        while left > 0:
+            seconds = min(left, BEAT)
+            left -= seconds
+            self.steady += seconds
+            self.now += timedelta(seconds=seconds)
+            self.beat()
+
+    def beat(self):
+        news = self.hearing.news()
+        if news is not None:
+            self.loop.listen_anew(clock_was_set=news.clock_was_set)
+        due = self.loop.next_time()
+        if due is not None and due <= self.now:
+            self.run()
+
     def use(self, fleet):
         self.loop.use(fleet, FleetHardware(fleet.machines.values()))
 
@@ -96,6 +126,13 @@ class LoopServer:
     def boots_over_the_network(self, machine):
         request = BootRequest("dhcp", machine.macs[0], machine.uuid, 0, "0.0.0.0", "x")  # noqa: S104
         return self.boots.decide(request)
+
+    def restarts(self, machine):
+        """Ask for a boot as a machine does that restarted, until its agent was silent enough."""
+        self.now += timedelta(seconds=1)
+        assert isinstance(self.boots_over_the_network(machine), AskAgain)
+        self.now += RESTART_SILENCE + timedelta(microseconds=1)
+        return self.boots_over_the_network(machine)
 
     def close(self):
         self.database.close()

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -30,6 +31,7 @@ class SimulatedSite:
         self.rack = rack
         self.state = directory / "state"
         self._started: list[subprocess.Popen[str]] = []
+        self._server: subprocess.Popen[bytes] | None = None
         self.fleet = directory / "fleet"
         self.fleet.mkdir()
         for name, text in fleet_documents(rack.settings, clones=clones).items():
@@ -69,6 +71,23 @@ class SimulatedSite:
         )
         self._started.append(process)
         return process
+
+    def serve(self, log: Path) -> None:
+        """Start ``serve``, which writes to the end of a log."""
+        with log.open("ab") as output:
+            self._server = subprocess.Popen(
+                self.rack.inside([*self.command, "serve"]),
+                env=self.environment,
+                stdout=output,
+                stderr=output,
+            )
+
+    def end_server(self, how: signal.Signals = signal.SIGTERM) -> None:
+        """End ``serve`` by a signal; nothing happens where none runs."""
+        if self._server is not None:
+            self._server.send_signal(how)
+            self._server.wait(30)
+            self._server = None
 
     def end_commands(self) -> None:
         """End the commands that still run."""
@@ -119,18 +138,11 @@ def simulated_site(
     with SimulatedRack(directory / "rack", count, disk_size=16 << 20) as rack:
         site = SimulatedSite(directory, rack, clones=clones)
         (consoles / "machines.log").symlink_to(rack.log)
-        with (consoles / "serve.log").open("wb") as log:
-            server = subprocess.Popen(
-                rack.inside([*site.command, "serve"]),
-                env=site.environment,
-                stdout=log,
-                stderr=log,
-            )
-            try:
-                site.until(lambda: is_served(site.state))
-                site.run("apply", "--yes")
-                yield site
-            finally:
-                site.end_commands()
-                server.terminate()
-                server.wait(30)
+        site.serve(consoles / "serve.log")
+        try:
+            site.until(lambda: is_served(site.state))
+            site.run("apply", "--yes")
+            yield site
+        finally:
+            site.end_commands()
+            site.end_server()

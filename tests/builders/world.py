@@ -24,9 +24,15 @@ from specs.fleet import (
     InspectDisksStep,
     Origin,
     RestoreStep,
+    Waits,
 )
 
 NOW = datetime(2026, 11, 21, 12, 0, tzinfo=UTC)
+WAITS = Waits()
+GRANT = timedelta(seconds=WAITS.grant_seconds)
+SILENCE = timedelta(seconds=WAITS.silence_seconds)
+PROOF = timedelta(seconds=WAITS.proof_seconds)
+WAKE = timedelta(seconds=WAITS.wake_seconds)
 HERE = Position("fleet.yaml", 1, 1)
 MANIFEST = "a" * 64
 GIB = 1 << 30

@@ -27,10 +27,11 @@ from structlog.testing import capture_logs
 from agent.clock import Clock
 from agent.credentials import Credentials, CredentialStore
 from agent.enroll import Invitation, enroll
-from agent.errors import TerminalError
+from agent.errors import FencedError, TerminalError, TransientError
 from agent.retry import RetryPolicy
 from agent.transport import PinnedServer, Transport
 from agent.wire.report import Hardware, Report
+from agent.wire.work import OperationEvent, Work
 from agent.work_channel import WorkChannel
 from providers.imaging.store import ChunkStore
 from reconciler.loop.approval import approve
@@ -44,6 +45,7 @@ from reconciler.state.database import Database, open_database
 from reconciler.state.grants import Token
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
+from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
@@ -118,7 +120,7 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     credentials = authority.server_credentials(IPv4Address(ADDRESS), now())
     endpoint = AgentEndpoint(f"https://{ADDRESS}", credentials.pin)
     fleet = a_fleet(*machines)
-    reconciler = Reconciler(database, fleet, FleetHardware(machines), FakeOutside(), now)
+    reconciler = Reconciler(database, fleet, FleetHardware(machines), FakeOutside(an_image()), now)
     plane = ControlPlane(database, reconciler, endpoint, now)
     for machine in machines:
         plane.machines.record_report(machine, a_report(machine, a_disk("first")), now())
@@ -221,3 +223,47 @@ async def test_a_name_that_another_machine_got_does_not_take_its_first_owners_re
     with pytest.raises(TerminalError, match="the certificate is for node-01, the report is of"):
         await server.report(first, installed(NODE))
     assert server.observed().machines[heir.name].installed is None
+
+
+async def test_an_agent_that_is_heard_after_all_goes_on_with_its_work(server: Server) -> None:
+    operation, plane = server.operations[NODE.name], server.plane
+    plane.reconciler.follow_ledger()
+    while plane.reconciler.step():
+        pass
+    credentials = await server.enrolled(NODE, "deploy-os")
+    transport = Transport(server.url, PinnedServer(server.pin), credentials)
+    channel = WorkChannel(transport)
+
+    async def says(kind: str, sequence: int) -> None:
+        event = OperationEvent(1, sequence, kind, 1)
+        await asyncio.to_thread(channel.event, operation, event)
+
+    def stands() -> str:
+        (status,) = plane.ledger.operations(op_id=operation)
+        return str(status.state)
+
+    await asyncio.to_thread(channel.claim, Work(operation, 1, ()))
+    await says("step-started", 1)
+    plane.ledger.move(
+        operation,
+        OperationState.STARTED,
+        OperationState.INDETERMINATE,
+        attempt=1,
+        at=now(),
+        actor="server",
+        reason="RW613: nothing was heard",
+    )
+    with pytest.raises(TransientError, match="RW632"):
+        await asyncio.to_thread(
+            transport.send, "PUT", f"/v1/operations/{operation}/manifest", b"", quick_retries=False
+        )
+    assert stands() == "indeterminate"
+    await says("progress", 2)
+    await says("progress", 2)
+    assert stands() == "started"
+    await says("failed", 3)
+    assert stands() == "failed"
+    await says("failed", 3)
+    with pytest.raises(FencedError):
+        await says("progress", 4)
+    transport.close()

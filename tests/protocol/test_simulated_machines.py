@@ -7,6 +7,7 @@ import subprocess
 import sys
 from itertools import pairwise
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from builders.simulated_site import simulated_site
@@ -208,6 +209,79 @@ def test_work_for_the_next_start_catches_it_and_wakes_nobody(tmp_path, keep_cons
         rack.power_on(name)
         site.until(lambda: site.states("restore")[name] == "verified")
         assert rack.machines[name].boots[boots] == DEPLOY_OS
+
+
+FORGE = """
+import socket, sys
+from scapy.layers.inet import IP, UDP
+from scapy.layers.l2 import Ether
+from providers.lab.network import UPLINK
+from providers.lab.simulate.dhcp_client import DhcpClient
+
+packet = Ether(src="02:66:66:66:66:66", dst="ff:ff:ff:ff:ff:ff") / IP(
+    src="0.0.0.0", dst="255.255.255.255"
+) / UDP(sport=68, dport=67) / DhcpClient(*sys.argv[1:]).discover(4711)
+with socket.socket(socket.AF_PACKET, socket.SOCK_RAW) as sock:
+    sock.bind((f"{UPLINK}-end", 0))
+    for _ in range(5):
+        sock.send(bytes(packet))
+"""
+"""Five boot requests in the name of a machine, from a station of its network."""
+
+
+@pytest.mark.timeout(500)
+def test_neither_an_absent_server_nor_forged_boots_nor_a_pulled_cable_harm_a_restore(
+    tmp_path, keep_consoles
+):
+    log = keep_consoles / "serve.log"
+    with simulated_site(tmp_path, keep_consoles, 2) as site:
+        rack = site.rack
+        busy, quick = "sim-0001", "sim-0002"
+        fleet = site.fleet / "fleet.yaml"
+        options = "  options: {after: reboot, timeout: 2h}\n"
+        short = "  waits: {silence: 1m, proof: 1m}\n"
+        fleet.write_text(fleet.read_text("utf-8").replace(options, options + short), "utf-8")
+        site.commit("A minute of silence is enough")
+        said = site.run("explain", f"machine/{busy}", "waits")
+        assert "waits[clone-golden].silence  1m" in said
+        site.until(lambda: list(site.states("inspect").values()).count("verified") == 2)
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        rack.set_faults(busy, Faults(hang_in="restore"))
+        rack.set_faults(quick, Faults(start_seconds=3.0))
+
+        def stands(name):
+            status = site.operations("restore")[name]
+            return str(status.state), status.attempt
+
+        apply = site.start("apply", "--yes=2")
+        site.until(lambda: site.states("restore") == {busy: "started", quick: "started"})
+        site.end_server(signal.SIGKILL)
+        back = monotonic() + 65
+        site.until(lambda: monotonic() > back, 70)
+        site.serve(log)
+        site.until(lambda: stands(quick) == ("verified", 1), 120)
+        assert stands(busy) == ("started", 1)
+
+        (victim,) = (each for each in rack.settings if each.name == busy)
+        forge = [sys.executable, "-c", FORGE, victim.mac, victim.uuid]
+        subprocess.run(rack.inside(forge), check=True, env=site.environment)
+        site.until(lambda: "asks again" in str(site.machine(busy)["boots"]))
+        later = monotonic() + 45
+        site.until(lambda: monotonic() > later, 60)
+        assert stands(busy) == ("started", 1)
+
+        rack.pull_cable(busy)
+        site.until(lambda: stands(busy) == ("indeterminate", 1), 90)
+        rack.plug_cable(busy)
+        site.until(lambda: stands(busy) == ("started", 1), 90)
+        assert "RW631" in site.run("get", "machine", busy, "--format", "json")
+
+        rack.power_off(busy)
+        rack.set_faults(busy, Faults())
+        rack.power_on(busy)
+        site.until(lambda: stands(busy) == ("verified", 2), 90)
+        said, _ = apply.communicate(timeout=30)
+        assert "nothing was heard within 1m (waits.silence)" in said
 
 
 def processes_with(text):

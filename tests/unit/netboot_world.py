@@ -6,11 +6,12 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Literal
 
 from providers.netboot.decision import (
+    AskAgain,
     BootAnswer,
     BootRequest,
+    DeployOS,
     EnrollmentCredentials,
     Grant,
-    LocalDisk,
     decide,
 )
 from providers.netboot.dhcp_codec import decode
@@ -111,6 +112,7 @@ class RecordingAuthority:
     credentials_answer: EnrollmentCredentials | None = CREDENTIALS
     fails: bool = False
     decided: list[BootRequest] = field(default_factory=list)
+    unproved: str = ""
     answers: list[BootAnswer] = field(default_factory=list)
     noted: list[BootRequest] = field(default_factory=list)
     credentials_minted: int = 0
@@ -119,7 +121,9 @@ class RecordingAuthority:
         self.decided.append(request)
         if self.fails:
             raise RuntimeError("database is locked")
-        answer = decide(request, tuple(self.grants), self.now)
+        answer: BootAnswer = decide(request, tuple(self.grants), self.now)
+        if self.unproved:
+            answer = AskAgain(self.unproved)
         self.answers.append(answer)
         return answer
 
@@ -136,4 +140,4 @@ class RecordingAuthority:
     @property
     def said_deploy(self) -> bool:
         """Return whether any answer so far let a machine boot the Deploy-OS."""
-        return any(not isinstance(answer, LocalDisk) for answer in self.answers)
+        return any(isinstance(answer, DeployOS) for answer in self.answers)

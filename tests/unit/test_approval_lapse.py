@@ -8,12 +8,12 @@ from pathlib import Path
 import pytest
 from builders.loop_server import LoopServer
 from builders.outside import FakeOutside
-from builders.world import CLONE, NOW, a_disk, a_fleet, a_machine, a_report, an_image
+from builders.world import CLONE, GRANT, NOW, a_disk, a_fleet, a_machine, a_report, an_image
 
 from providers.netboot.decision import DeployOS, LocalDisk
 from reconciler.app.cancel import Cancellations
 from reconciler.loop.approval import approve
-from reconciler.loop.decide import BEHIND_LIMIT, GRANT_LIFETIME
+from reconciler.loop.decide import BEHIND_LIMIT
 from reconciler.planning.planner import plan
 from reconciler.state.accepted_revisions import AcceptedRevision, AcceptedRevisions
 from reconciler.state.ledger import Ledger
@@ -234,8 +234,7 @@ def test_what_an_earlier_attempt_began_is_finished(server, commit):
     let_second_begin(server)
     answer = server.boots_over_the_network(SECOND)
     assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
-    server.now += timedelta(seconds=1)
-    again = server.boots_over_the_network(SECOND)  # it restarted
+    again = server.restarts(SECOND)
     assert (reason(server)[0], again.grant.attempt) == (_S.ARMED, 2)
     server.use(commit(server.loop.fleet))
     server.run()
@@ -249,12 +248,11 @@ def test_work_in_quarantine_that_an_earlier_attempt_began_does_not_end_by_itself
     let_second_begin(server)
     answer = server.boots_over_the_network(SECOND)
     assert server.plane.claim(SECOND.name, answer.grant.operation, answer.grant.attempt)
-    server.now += timedelta(seconds=1)
-    server.boots_over_the_network(SECOND)
+    server.restarts(SECOND)
     server.loop.machines.set_quarantine(
         SECOND.name, SECOND.hardware_identities, "alarm", server.now
     )
-    server.now += 2 * GRANT_LIFETIME
+    server.now += 2 * GRANT
     server.loop.ask(SECOND.name)
     server.run()
     assert reason(server)[0] is _S.ARMED
@@ -300,10 +298,10 @@ def test_an_approval_that_lapsed_is_forgotten_once_other_work_of_the_run_ended(s
     server.run()
     (other,) = server.approve_all()
     assert other.op_id != server.approved["node-02"].op_id
-    server.now += 6 * GRANT_LIFETIME
+    server.now += 6 * GRANT
     for _ in range(6):
         server.run()
-        server.now += GRANT_LIFETIME + timedelta(seconds=1)
+        server.now += GRANT + timedelta(seconds=1)
     mine = [
         each.operation.op_id
         for each in server.loop.operations.current()

@@ -4,7 +4,10 @@ from datetime import timedelta
 import pytest
 from builders.outside import FakeOutside
 from builders.world import (
+    GRANT,
     NOW,
+    PROOF,
+    SILENCE,
     a_disk,
     a_fleet,
     a_machine,
@@ -21,11 +24,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from agent.wire.enrollment import EnrollmentRequest
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import OperationEvent
-from providers.netboot.decision import BootRequest, DeployOS, LocalDisk
+from providers.netboot.decision import AskAgain, BootRequest, DeployOS, LocalDisk
 from reconciler.app.status import conditions_of
 from reconciler.errors import TrustError
 from reconciler.loop.approval import approve, unattended
-from reconciler.loop.decide import GRANT_LIFETIME
+from reconciler.loop.decide import RESTART_SILENCE
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
@@ -199,13 +202,51 @@ def test_a_claim_whose_answer_got_lost_may_be_repeated_until_the_work_speaks(
     assert not plane.claim(NODE.name, grant.operation, grant.attempt)
 
 
+def test_work_whose_claim_was_not_answered_is_handed_out_until_it_speaks(plane, approved, clock):
+    grant = started(plane)
+    work = plane.work(NODE.name)
+    assert (work.operation, work.attempt) == (approved.op_id, grant.attempt)
+    event = OperationEvent(attempt=1, sequence=1, kind="step-started", step=0)
+    plane.ledger.record_progress(approved.op_id, event, clock())
+    assert plane.work(NODE.name) is None
+
+
+def test_five_forged_boot_requests_restart_nothing_and_use_up_no_attempt(plane, approved, clock):
+    started(plane)
+    for number in range(1, 6):
+        clock.now += timedelta(seconds=1)
+        event = OperationEvent(attempt=1, sequence=number, kind="progress", step=1)
+        plane.ledger.record_progress(approved.op_id, event, clock())
+        assert isinstance(firmware_asks(plane), AskAgain)
+        clock.now += timedelta(seconds=1)
+        assert isinstance(firmware_asks(plane), AskAgain)
+    clock.now += timedelta(seconds=1)
+    event = OperationEvent(attempt=1, sequence=9, kind="progress", step=1)
+    plane.ledger.record_progress(approved.op_id, event, clock())
+    script = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
+    assert plane.boots.decide(script) == LocalDisk("no grant"), "the agent spoke: no restart"
+    clock.now += RESTART_SILENCE
+    plane.reconcile()
+    assert state(plane, approved) == (OperationState.STARTED, 1)
+
+
+def test_a_forged_request_gets_no_token_while_an_agent_waits_for_work(plane, approved, clock):
+    plane.machines.record_contact(NODE, "deploy-os", clock())
+    plane.reconcile()
+    assert firmware_asks(plane) == AskAgain(
+        "an agent that waits for work was heard on this machine moments ago"
+    )
+    assert plane.outside.woken == []
+    assert plane.claim(NODE.name, approved.op_id, 1)
+
+
 def test_an_installed_system_is_asked_to_restart_once_per_attempt(plane, approved, clock):
     plane.reconcile()
     assert plane.reboot_wanted(NODE.name).operation == approved
     assert plane.claim_reboot(NODE.name, 1)
     assert plane.reboot_wanted(NODE.name) is None
     assert not plane.claim_reboot(NODE.name, 1)
-    clock.now += GRANT_LIFETIME + timedelta(seconds=1)
+    clock.now += GRANT + timedelta(seconds=1)
     plane.reconcile()
     assert plane.reboot_wanted(NODE.name).attempt == 2
 
@@ -218,15 +259,22 @@ def test_another_machine_cannot_claim_the_work(plane, approved):
 
 def test_an_expired_grant_boots_the_local_disk_until_it_is_given_anew(plane, approved, clock):
     plane.reconcile()
-    clock.now += GRANT_LIFETIME + timedelta(seconds=1)
+    clock.now += GRANT + timedelta(seconds=1)
     request = BootRequest("http", MAC, "", None, "10.77.0.9", "script")
     assert plane.boots.decide(request) == LocalDisk("no grant")
     plane.reconcile()
     assert state(plane, approved) == (OperationState.ARMED, 2)
 
 
-def test_a_restart_in_the_middle_is_answered_with_the_same_work_at_a_new_attempt(plane, approved):
+def test_a_restart_in_the_middle_is_answered_with_the_same_work_at_a_new_attempt(
+    plane, approved, clock
+):
     first = started(plane)
+    assert firmware_asks(plane) == AskAgain(
+        "an agent at work was heard on this machine moments ago"
+    )
+    assert state(plane, approved) == (OperationState.STARTED, 1)
+    clock.now += RESTART_SILENCE
     answer = firmware_asks(plane)
     assert isinstance(answer, DeployOS)
     assert (answer.grant.operation, answer.grant.attempt) == (approved.op_id, 2)
@@ -427,3 +475,118 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     plane.reconcile()
     assert standing() == {second.name: OperationState.ARMED}
     assert len(plane.observed().work_begun) == 2
+
+
+# --- the truth that arrives late --------------------------------------------------------
+
+
+def says(plane, operation, kind, sequence):
+    event = OperationEvent(attempt=1, sequence=sequence, kind=kind, step=2)
+    assert plane.ledger.record_progress(operation.op_id, event, plane.now())
+    plane.reconciler.ask(NODE.name)
+
+
+def fallen_silent(plane, operation, clock, *, kind="progress", wait=SILENCE):
+    """Let the work begin, say something, and end for silence."""
+    started(plane)
+    says(plane, operation, kind, 1)
+    plane.reconcile()
+    clock.pass_time(seconds=wait.total_seconds() + 1)
+    plane.reconcile()
+
+
+def proves(plane, operation):
+    report = a_report(NODE, a_disk(), installed=an_installed_system(NODE, operation.op_id))
+    plane.machines.record_report(NODE, report, plane.now())
+    plane.proved_after_all(NODE, report)
+    plane.reconciler.ask(NODE.name)
+
+
+def reasons(plane, operation):
+    return [(line.state, line.reason) for line in plane.ledger.history(operation.op_id)]
+
+
+def test_silent_work_whose_agent_is_heard_again_goes_on_to_its_end(plane, approved, clock):
+    fallen_silent(plane, approved, clock)
+    assert state(plane, approved) == (OperationState.INDETERMINATE, 1)
+    assert plane.may_be_heard_yet(NODE.name)
+    assert plane.heard_after_all(NODE.name, approved.op_id, 2) is None
+    assert plane.heard_after_all(NODE.name, approved.op_id, 1).state is OperationState.STARTED
+    assert reasons(plane, approved)[-1] == (
+        OperationState.STARTED,
+        "RW631: its agent is heard after all",
+    )
+    assert not plane.may_be_heard_yet(NODE.name)
+    assert plane.reconciler.has_work(NODE.name)
+    says(plane, approved, "done", 9)
+    proves(plane, approved)
+    plane.reconcile()
+    assert state(plane, approved) == (OperationState.VERIFIED, 1)
+    assert plan(plane.reconciler.fleet, plane.observed(), clock()).empty
+
+
+def test_work_that_goes_on_counts_in_the_budgets_again(database, clock):
+    second = a_machine(2, "clone-golden")
+    plane = Plane(database, a_fleet(NODE, second, at_once=1, per_hour=100), clock)
+    for machine in (NODE, second):
+        report = a_report(machine, a_disk(machine.name))
+        plane.machines.record_report(machine, report, clock())
+    made = plan(plane.reconciler.fleet, plane.observed(), clock())
+    operations = {item.machine: item.operation for item in made.to_apply}
+    approve(plane.ledger, made, made.to_apply, "ada", clock())
+    started(plane)
+    says(plane, operations[NODE.name], "progress", 1)
+    plane.reconcile()
+    clock.pass_time(seconds=SILENCE.total_seconds() + 1)
+    assert plane.reconciler.step()  # the silent one ends
+    assert state(plane, operations[NODE.name])[0] is OperationState.INDETERMINATE
+    assert plane.heard_after_all(NODE.name, operations[NODE.name].op_id, 1)
+    plane.reconcile()
+    assert state(plane, operations["node-02"])[0] is OperationState.APPROVED
+    again = Plane(database, plane.reconciler.fleet, clock)
+    again.reconcile()
+    assert state(again, operations["node-02"])[0] is OperationState.APPROVED
+
+
+def test_a_system_that_reports_late_is_proved(plane, approved, clock):
+    fallen_silent(plane, approved, clock, kind="done", wait=PROOF)
+    assert state(plane, approved) == (OperationState.FAILED, 1)
+    proves(plane, approved)
+    assert reasons(plane, approved)[-1] == (
+        OperationState.VERIFIED,
+        "RW631: node-01 started from its own disk and its agent reported after all",
+    )
+    plane.reconcile()
+    assert plan(plane.reconciler.fleet, plane.observed(), clock()).empty
+
+
+def test_what_a_person_said_of_silent_work_stands(plane, approved, clock):
+    fallen_silent(plane, approved, clock)
+    plane.ledger.move(
+        approved.op_id,
+        OperationState.INDETERMINATE,
+        OperationState.FAILED,
+        attempt=1,
+        at=clock(),
+        actor="ada",
+        reason="the disk was replaced",
+    )
+    assert plane.heard_after_all(NODE.name, approved.op_id, 1) is None
+    proves(plane, approved)
+    assert state(plane, approved) == (OperationState.FAILED, 1)
+
+
+def test_silent_work_stands_once_other_work_began_on_its_machine(plane, approved, clock):
+    fallen_silent(plane, approved, clock, kind="done", wait=PROOF)
+    other = replace(approved, op_id="0" * 32, scenario="another")
+    plane.ledger.plan(other, clock(), "ada")
+    for before, after in (
+        (OperationState.PLANNED, OperationState.APPROVED),
+        (OperationState.APPROVED, OperationState.ARMED),
+    ):
+        assert plane.may_be_heard_yet(NODE.name)
+        plane.ledger.move(other.op_id, before, after, attempt=1, at=clock(), actor="ada", reason="")
+    assert not plane.may_be_heard_yet(NODE.name)
+    assert plane.heard_after_all(NODE.name, approved.op_id, 1) is None
+    proves(plane, approved)
+    assert state(plane, approved) == (OperationState.FAILED, 1)

@@ -22,7 +22,7 @@ CODES = {
     "providers/lab": "8",
     "providers/netboot": "3",
     "providers/power": "6",
-    "reconciler": "2579",
+    "reconciler": "25679",
     "specs": "1",
 }
 

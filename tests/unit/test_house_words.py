@@ -53,8 +53,12 @@ GIVEN_UP = {
     r"enrolments?": "enrollment",
     r"workspaces?": "project",
 }
-# Stored under these names: columns of the database, fields of operations and of plan files.
+# Stored under these names: columns of the database, fields of operations, of plan files and of
+# documents.
 STORED = {
+    ("reconciler", "proof_seconds"),
+    ("specs/fleet.py", "proof_seconds"),
+    ("specs/kinds/waits.py", "proof"),
     ("reconciler", "proof"),
     ("reconciler/app/reviewed_plan.py", "fold"),
     ("reconciler/views/plan_", "fold"),

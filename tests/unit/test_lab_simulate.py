@@ -7,7 +7,7 @@ import pytest
 from agent.clock import Clock
 from agent.errors import CodedError
 from providers.lab.simulate import firmware
-from providers.lab.simulate.boot_script import ScriptError, read_script
+from providers.lab.simulate.boot_script import AnotherScript, ScriptError, read_script
 from providers.lab.simulate.dhcp_client import DhcpClient, is_answer
 from providers.lab.simulate.disk import NotBootableError, make_blank, system_on
 from providers.lab.simulate.faults import Faults
@@ -24,7 +24,13 @@ from providers.lab.simulate.messages import (
 )
 from providers.lab.simulate.power_state import PowerCutError, PowerState
 from providers.netboot.boot_policy import LOCAL_BOOT_MENU, BootData
-from providers.netboot.boot_script import IPXE_LOCAL_DISK, ipxe_script, kernel_command_line
+from providers.netboot.boot_script import (
+    ASK_AGAIN_SECONDS,
+    IPXE_LOCAL_DISK,
+    ipxe_ask_again,
+    ipxe_script,
+    kernel_command_line,
+)
 from providers.netboot.decision import EnrollmentCredentials
 from providers.netboot.dhcp_codec import decode, encode
 from providers.netboot.dhcp_message import UNSPECIFIED, MessageType
@@ -138,9 +144,12 @@ def test_the_scripts_that_the_server_writes_are_understood():
         "http://10.77.0.1:8080/boot/files/initrd.img",
     )
     assert read_script(IPXE_LOCAL_DISK) is None
+    assert read_script(ipxe_ask_again("http://10.77.0.1:8080", MAC)) == AnotherScript(
+        f"http://10.77.0.1:8080/boot/ipxe/{MAC.replace(':', '-')}", ASK_AGAIN_SECONDS
+    )
 
 
-@pytest.mark.parametrize("text", ["", "echo no script", "#!ipxe\nchain x", "#!ipxe\nboot"])
+@pytest.mark.parametrize("text", ["", "echo no script", "#!ipxe\nimgfetch x", "#!ipxe\nboot"])
 def test_a_script_that_is_not_understood_is_refused(text):
     with pytest.raises(ScriptError):
         read_script(text)

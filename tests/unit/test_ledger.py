@@ -249,6 +249,34 @@ def test_a_newer_token_makes_the_unused_older_one_void(database, ledger, operati
     assert grants.use_token("t2", "request", NOW)
 
 
+@pytest.mark.parametrize(
+    ("reason", "goes_on"),
+    [
+        ("RW613: nothing was heard", True),
+        ("RW614: the installed agent did not report", True),
+        ("RW612: the machine restarted", False),
+        ("RW633: its time limit passed", False),
+        ("ada said so", False),
+    ],
+)
+@pytest.mark.parametrize("state", [_S.FAILED, _S.INDETERMINATE])
+def test_only_what_ended_for_silence_goes_on(ledger, operation, state, reason, goes_on):
+    ledger.plan(operation, NOW, "ada")
+    for before, after in pairwise([_S.PLANNED, _S.APPROVED, _S.ARMED, _S.STARTED]):
+        move(ledger, operation, before, after)
+    ledger.move(
+        operation.op_id, _S.STARTED, state, attempt=1, at=NOW, actor="server", reason=reason
+    )
+    (status,) = ledger.operations()
+    with ledger.writing() as connection:
+        assert ledger.may_go_on(connection, status) is goes_on
+    if goes_on:
+        move(ledger, operation, state, _S.STARTED)
+    else:
+        with pytest.raises(StateError, match="RW703"):
+            move(ledger, operation, state, _S.STARTED)
+
+
 @settings(max_examples=30, deadline=None)
 @given(moves=st.lists(st.sampled_from(OperationState), max_size=12))
 def test_no_sequence_of_moves_leaves_an_end_or_skips_approval(tmp_path_factory, moves):
@@ -264,7 +292,7 @@ def test_no_sequence_of_moves_leaves_an_end_or_skips_approval(tmp_path_factory, 
         try:
             move(ledger, operation, state, wanted)
         except StateError:
-            assert wanted not in TRANSITIONS[state]
+            assert wanted not in TRANSITIONS[state] or state in {_S.FAILED, _S.INDETERMINATE}
         else:
             assert state not in ENDED
             state = wanted

@@ -6,7 +6,10 @@ from datetime import timedelta
 import pytest
 from builders.loop_server import LoopServer
 from builders.world import (
+    GRANT,
     NOW,
+    SILENCE,
+    WAKE,
     a_disk,
     a_fleet,
     a_machine,
@@ -15,11 +18,12 @@ from builders.world import (
 )
 from structlog.testing import capture_logs
 
+from agent.wire.work import OperationEvent
 from providers.netboot.decision import DeployOS, LocalDisk
 from reconciler.app.status import conditions_of
 from reconciler.errors import StateError
 from reconciler.loop import reconcile
-from reconciler.loop.decide import GRANT_LIFETIME, QUARANTINE_LOOK, SILENCE, WAKE_INTERVAL
+from reconciler.loop.decide import QUARANTINE_LOOK
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
@@ -68,7 +72,7 @@ def test_reconciling_one_machine_costs_the_same_in_a_fleet_of_any_size(serve):
             server.approve_all()
         server.run()
         server.run()
-        server.now += WAKE_INTERVAL
+        server.now += WAKE
         server.asked()
         assert server.run() == 1
         asked.append(len(server.asked()))
@@ -116,11 +120,11 @@ def test_an_armed_machine_is_woken_until_its_grant_expires(serve):
     (operation,) = server.approve_all()
     server.run()
     assert server.outside.woken == [(NODE.name, operation.op_id)]
-    assert server.loop.next_time() == server.now + WAKE_INTERVAL
-    server.now += WAKE_INTERVAL
+    assert server.loop.next_time() == server.now + WAKE
+    server.now += WAKE
     assert server.run() == 1
     assert len(server.outside.woken) == 2
-    server.now += GRANT_LIFETIME
+    server.now += GRANT
     server.run()
     (status,) = server.loop.operations.current()
     assert (status.state, status.attempt) == (_S.ARMED, 2)
@@ -157,6 +161,8 @@ def test_work_of_hardware_that_the_fleet_let_go_of_is_followed_to_its_end(serve)
     answer = server.boots_over_the_network(NODE)
     assert server.plane.claim(NODE.name, answer.grant.operation, answer.grant.attempt)
     woken = len(server.outside.woken)
+    event = OperationEvent(attempt=1, sequence=1, kind="step-started", step=0)
+    server.loop.ledger.record_progress(answer.grant.operation, event, server.now)
     server.use(a_fleet(CLONES[1]))
     server.run()
     assert server.states() == {NODE.name: _S.STARTED}

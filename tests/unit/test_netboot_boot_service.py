@@ -553,6 +553,25 @@ def test_grub_starts_over_where_our_dhcp_decides_and_tries_the_disk_elsewhere(si
     assert site().boots.script("grub", MAC, "192.0.2.1") == GRUB_LOCAL_DISK
 
 
+def test_a_machine_whose_restart_is_in_doubt_comes_as_far_as_its_boot_loader(site):
+    world = site(grants=[grant()])
+    world.lease()
+    world.authority.unproved = "an agent at work was heard"
+    assert world.hears(OVMF_DISCOVER).file == "shimx64.efi"
+    assert world.boots.script("grub", MAC, ADDRESS) == (
+        'echo "Rackwright: another agent of this machine may be at work, asking again"\n'
+        "sleep 5\n"
+        "configfile /grub/machine/$net_default_mac\n"
+    )
+    assert world.boots.script("ipxe", MAC, ADDRESS) == (
+        "#!ipxe\n"
+        "echo Rackwright: another agent of this machine may be at work, asking again\n"
+        "sleep 5\n"
+        "chain --replace --autofree http://10.77.0.1:8080/boot/ipxe/52-54-00-12-34-56 || exit\n"
+    )
+    assert world.authority.credentials_minted == 0
+
+
 def test_a_grant_that_is_gone_before_the_credentials_is_the_local_disk(site):
     world = site(grants=[grant()])
     world.lease()

@@ -35,7 +35,7 @@ def says(machine, protect, **others):
 def protected_at(database, machine):
     machines = (machine,)
     seen = observe(database, machines, {}, NOW).machines[machine.name]
-    assert Machines(database).seen(machine, FleetHardware(machines)) == seen
+    assert Machines(database).seen(machine, FleetHardware(machines), NOW) == seen
     return seen.protected_at
 
 

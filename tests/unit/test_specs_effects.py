@@ -212,6 +212,8 @@ def settings_of(fleet: CompiledFleet) -> dict[str, object]:
     for number, signer in enumerate(commits.signers):
         found |= {f"{number}.{key}": value for key, value in signer._asdict().items()}
     found |= {f".{key}": value for key, value in settings.items()}
+    for level, said in fleet.waits.items():
+        found |= {f"{level}.{key}": each.value for key, each in said.items()}
     found[".verify"] = commits.verify
     return {key: value for key, value in found.items() if not key.endswith(".position")}
 
@@ -328,6 +330,10 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     for scope, names in SCOPES.items():
         found |= two("Fleet f", f"spec.budgets.{scope}s[].{scope}", names, budgets)
     found |= two("Fleet f", "spec.observation.maxAge", ("1h", "3h"))
+    for title in ("Fleet f", "Group a", "Scenario clone"):
+        for part in ("grant", "silence", "proof", "wake"):
+            found |= two(title, f"spec.waits.{part}", ("2m", "3m"))
+        found |= two(title, "spec.waits.attempts", (2, 3))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
     signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]
     found |= two("Fleet f", "spec.commits.signers[].key", (KEY, OTHER_KEY), signed)

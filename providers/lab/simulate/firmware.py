@@ -20,7 +20,12 @@ from urllib.parse import urlsplit
 
 from agent.clock import Clock
 from providers.lab.simulate import nic, tftp_client
-from providers.lab.simulate.boot_script import KernelBoot, ScriptError, read_script
+from providers.lab.simulate.boot_script import (
+    AnotherScript,
+    KernelBoot,
+    ScriptError,
+    read_script,
+)
 from providers.lab.simulate.dhcp_client import DhcpClient, Loader, is_answer
 from providers.lab.simulate.machine_list import MachineSettings
 from providers.netboot.dhcp_codec import decode
@@ -74,6 +79,9 @@ def network_boot(machine: MachineSettings, clock: Clock) -> Boot:
         if not ipxe.file:
             return NextDevice("iPXE was told no file")
         found = read_script(_get(ipxe.file).decode("utf-8"))
+        while isinstance(found, AnotherScript):
+            clock.pause(found.seconds)
+            found = read_script(_get(found.url).decode("utf-8"))
         if found is None:
             return NextDevice("the boot script says so")
         for url in found.files:
