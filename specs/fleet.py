@@ -324,6 +324,17 @@ DEFAULT_BUDGETS = (
 )
 
 
+class BreakerRule(NamedTuple):
+    """After which failures no new work begins in the fleet, or in a group and all below it."""
+
+    group: str
+    """Empty: the fleet's."""
+    failures: int = 3
+    """So many machines, and ``percent`` of those whose work ended within the time."""
+    percent: int = 20
+    within_seconds: int = 3600
+
+
 class CompiledSigner(NamedTuple):
     """Somebody whose signature makes a commit valid."""
 
@@ -350,6 +361,8 @@ class FleetSettings(NamedTuple):
     budgets: tuple[Budget, ...] = DEFAULT_BUDGETS
     """The fleet's first, then those of groups, networks and scenarios as they are written."""
     commits: CompiledCommits = CompiledCommits()
+    breakers: tuple[BreakerRule, ...] = (BreakerRule(""),)
+    """The fleet's first, then those of groups as they are written."""
 
 
 @dataclass(frozen=True, slots=True)

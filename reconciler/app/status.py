@@ -41,7 +41,9 @@ def fleet_status(
     )
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
-    return FleetStatus(listed, count_conditions(states), observed.unknown_macs, faults)
+    return FleetStatus(
+        listed, count_conditions(states), observed.unknown_macs, faults, observed.breakers
+    )
 
 
 def conditions_of(

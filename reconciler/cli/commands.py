@@ -9,6 +9,7 @@ _COMMANDS = {
     "accept": "Go on from a commit that was refused for its history or its signature.",
     "adopt": "Turn discovered machines into documents of the repository.",
     "apply": "Carry out exactly one plan and watch it to its end.",
+    "breaker": "List what holds back new work after failures, and let it go on.",
     "cancel": "Stop work that has not ended, at any step.",
     "clear": "Lift quarantines, or say how operations of unknown outcome ended.",
     "deploy-os": "Build the RAM system that machines boot over the network.",

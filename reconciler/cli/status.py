@@ -129,6 +129,9 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
             {**asdict(each), "since": each.since.isoformat(), "at": each.at.isoformat()}
             for each in found.faults
         ],
+        "breakers": [
+            {**each._asdict(), "since": each.since.isoformat()} for each in found.breakers
+        ],
     }
     machines = ",\n    ".join(
         dumps(

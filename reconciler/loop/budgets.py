@@ -5,10 +5,11 @@ machine's work must be kept: the fleet's, and those of every group that the mach
 its network and of the scenario.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
+from reconciler.state.breakers import OpenBreaker
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import BUDGET_WINDOW
 from reconciler.state.operation import Operation
@@ -62,6 +63,12 @@ def counted(
         kinds.append("disruptive")
     name = owners[0] if len(owners) == 1 else work.hardware
     return Counted(name, tuple(scopes), tuple(kinds))
+
+
+def open_breaker(open_ones: Mapping[str, OpenBreaker], work: Counted) -> OpenBreaker | None:
+    """Return the breaker that holds work back; ``open_ones`` are by group, empty for the fleet."""
+    groups = (name for scope, name in work.scopes if scope in {"fleet", "group"})
+    return next((open_ones[name] for name in groups if name in open_ones), None)
 
 
 class BudgetTracker:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.loop.budgets import Limit
 from reconciler.loop.hearing import EVER
+from reconciler.state.breakers import OpenBreaker
 from reconciler.state.observed import CONTACT_MAX_AGE, Capture, ObservedMachine
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
@@ -80,11 +81,11 @@ class Verify:
 
 @dataclass(frozen=True, slots=True)
 class WaitForBudget:
-    """Begin when a budget lets; look again when another operation ends or an hour is over."""
+    """Begin when a budget or a breaker lets; look again when other work ends or time is over."""
 
     status: OperationStatus
     impact: Impact
-    limit: Limit
+    limit: Limit | OpenBreaker
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,7 +171,7 @@ def _is_starting(seen: ObservedMachine, since: datetime, now: datetime) -> bool:
     return asked is not None and since < asked <= now <= asked + BOOT_LASTS
 
 
-LimitOf = Callable[[Operation, Impact], Limit | None]
+LimitOf = Callable[[Operation, Impact], Limit | OpenBreaker | None]
 """Returns what work of an impact has to wait for now; None where it may begin."""
 
 

@@ -18,7 +18,8 @@ from agent.errors import CodedError, one_line
 from providers.netboot.decision import Grant
 from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.approval import approve, unattended
-from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, tracker_of
+from reconciler.loop.breaker import why_open
+from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, open_breaker, tracker_of
 from reconciler.loop.decide import (
     BEHIND_LIMIT,
     QUARANTINE_LOOK,
@@ -43,6 +44,7 @@ from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import next_change, plan_machines
 from reconciler.state.accepted_revisions import last_accepted
 from reconciler.state.boots import Boots
+from reconciler.state.breakers import FAILURES, Breakers, EndedWork, OpenBreaker
 from reconciler.state.database import Database
 from reconciler.state.faults import Faults
 from reconciler.state.grants import Grants
@@ -117,6 +119,7 @@ class Reconciler:
         self.boots = Boots(database)
         self.grants = Grants(database)
         self.faults = Faults(database)
+        self.breakers = Breakers(database)
         self.queue = ReconcileQueue()
         self._line = 0
         self._work: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -143,6 +146,7 @@ class Reconciler:
         line = self.operations.newest_line()
         under_way = self.operations.under_way()
         begun = self.operations.work_begun(now - BUDGET_WINDOW)
+        open_ones = self.breakers.open_ones()
         self.fleet = fleet
         self.hardware = hardware
         self._line = line
@@ -151,6 +155,7 @@ class Reconciler:
         self._waiting.clear()
         self._released.clear()
         self.queue.clear()
+        self._open: dict[str, OpenBreaker] = {each.group: each for each in open_ones}
         for each in under_way:
             self._take_in(each.op_id, hardware.owner(each.identities) or each.hardware)
         self._budgets: BudgetTracker = tracker_of(fleet, hardware, begun, now)
@@ -213,6 +218,8 @@ class Reconciler:
 
         True where there may be more: an approval of thousands is taken in steps.
         """
+        if self._open:
+            self._follow_breakers()
         line, moved = self.operations.moved_since(self._line, LINES)
         if not moved:
             return False
@@ -232,6 +239,13 @@ class Reconciler:
                 self.queue.add(key, now, Urgency.PERSON)
         self._effects.asked()
         return full
+
+    def _follow_breakers(self) -> None:
+        """Take notice that a person closed a breaker."""
+        before, self._open = self._open, {each.group: each for each in self.breakers.open_ones()}
+        if before.keys() - self._open.keys():
+            self._release()
+            self._effects.asked()
 
     # --- one machine -------------------------------------------------------------
 
@@ -439,6 +453,8 @@ class Reconciler:
                 )
                 self._let_go(status.operation.op_id)
                 self.queue.add(key, now, Urgency.MACHINE)
+                if state in FAILURES:
+                    self._count_failure(status.operation, now)
             case Wake(status, again):
                 if machine is not None:
                     self._effects.wake(machine, status)
@@ -484,9 +500,10 @@ class Reconciler:
         self._release()
 
     def ended(self, operation: Operation) -> None:
-        """Take notice that an operation was ended outside of ``reconcile``."""
+        """Take notice that an operation failed outside of ``reconcile``."""
         self._let_go(operation.op_id)
         self.ask(self.key_of(operation))
+        self._count_failure(operation, self._clock())
 
     def goes_on(self, operation: Operation, impact: Impact | None) -> None:
         """Take notice that an operation that had ended goes on; budgets count it again."""
@@ -501,16 +518,41 @@ class Reconciler:
     def _counted(self, operation: Operation, impact: Impact) -> Counted:
         return counted(self.fleet, self.hardware, operation, impact)
 
-    def _limit(self, operation: Operation, impact: Impact, now: datetime) -> Limit | None:
-        return self._budgets.limit(self._counted(operation, impact), now)
+    def _limit(
+        self, operation: Operation, impact: Impact, now: datetime
+    ) -> Limit | OpenBreaker | None:
+        return self._limit_of(self._counted(operation, impact), now)
+
+    def _limit_of(self, work: Counted, now: datetime) -> Limit | OpenBreaker | None:
+        return open_breaker(self._open, work) or self._budgets.limit(work, now)
+
+    def _count_failure(self, operation: Operation, now: datetime) -> None:
+        """Open the breakers for which work fails too often with this failure."""
+        owner = self.hardware.owner(operation.identities)
+        groups = self.fleet.machines[owner].groups if owner is not None else ()
+        for rule in self.fleet.settings.breakers:
+            if rule.group in self._open or rule.group not in {"", *groups}:
+                continue
+            since = now - timedelta(seconds=rule.within_seconds)
+            ended = self.breakers.ended_since(rule.group, since)
+            cause = why_open(rule, (each for each in ended if self._is_in(each, rule.group)))
+            if cause:
+                found = self.breakers.open(rule.group, now, SERVER, cause)
+                self._open[rule.group] = found
+                log.error("breaker open", code="RW651", whose=found.whose, cause=cause)
+
+    def _is_in(self, ended: EndedWork, group: str) -> bool:
+        owner = self.hardware.owner((ended.hardware,))
+        return not group or (owner is not None and group in self.fleet.machines[owner].groups)
 
     def _release(self) -> None:
         """Have the first machine that waits, and that the budgets let begin, looked at."""
         now = self._clock()
         self._release_at = None
-        waiting = {} if self._budgets.all_wait(now) else self._waiting
+        nobody = "" in self._open or self._budgets.all_wait(now)
+        waiting = {} if nobody else self._waiting
         for op_id, (key, work) in waiting.items():
-            if self._budgets.limit(work, now) is None:
+            if self._limit_of(work, now) is None:
                 del self._waiting[op_id]
                 self._released.add(key)
                 self.queue.add(key, now)

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from reconciler.loop.budgets import counted, tracker_of
+from reconciler.loop.budgets import counted, open_breaker, tracker_of
 from reconciler.loop.decide import impact_of, queue_order, waits_to_start
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed, ObservedMachine
@@ -24,6 +24,7 @@ def waits_for(
     machines that it does not concern go on.
     """
     tracker = tracker_of(fleet, hardware, observed.work_begun, now)
+    open_ones = {each.group: each for each in observed.breakers}
     of_machine: dict[str, list[OperationStatus]] = {}
     for status in observed.operations:
         if status.state in ACTIVE:
@@ -45,7 +46,7 @@ def waits_for(
     for status, seen in sorted(nexts, key=lambda each: each[0].at):
         operation = status.operation
         work = counted(fleet, hardware, operation, impact_of(operation, seen))
-        limit = tracker.limit(work, now)
+        limit = open_breaker(open_ones, work) or tracker.limit(work, now)
         if limit is None:
             tracker.begin(operation.op_id, work, now)
         found[operation.op_id] = str(limit or "")

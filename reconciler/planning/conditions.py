@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from reconciler.planning.planner import History, former_name
+from reconciler.state.breakers import OpenBreaker
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
@@ -158,6 +159,8 @@ class FleetStatus(NamedTuple):
     """MACs that asked for a boot and belong to no machine of the fleet."""
     faults: tuple[Fault, ...] = ()
     """What does not work in the server, apart from machines that are there."""
+    breakers: tuple[OpenBreaker, ...] = ()
+    """What holds back new work after failures."""
 
     @property
     def total(self) -> int:

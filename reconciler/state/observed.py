@@ -10,6 +10,7 @@ from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
     from agent.wire.report import InstalledSystem, Report
+    from reconciler.state.breakers import OpenBreaker
     from reconciler.state.operation import OperationStatus
     from reconciler.state.work_begun import WorkBegun
 
@@ -237,3 +238,5 @@ class Observed:
     """MACs that asked for a boot and belong to no machine of the fleet."""
     faults: tuple[Fault, ...] = ()
     """What does not work in the server, the oldest first."""
+    breakers: "tuple[OpenBreaker, ...]" = ()
+    """What holds back new work after failures."""

@@ -10,9 +10,9 @@ be lost without harm.
 reports' text, which ``machine_report`` keeps and few readers want. ``identities``
 are all that the hardware was known by, separated by spaces; the key is the first.
 ``observed_identity`` and ``operation_identity`` lead from one identity to the rows of its
-hardware. ``run`` is one approval and why; ``step`` when each step of an attempt began and
-ended. ``work_begun`` is what budgets count: when work was armed for the first time, and
-whether its machine is still at work on it.
+hardware. ``run`` is one approval and why; ``step`` when each step of an attempt began and ended.
+``breaker_event`` is when breakers opened and who closed them. ``work_begun`` is what budgets
+count: when work was armed for the first time, and whether its machine is still at work on it.
 """
 
 from datetime import UTC, datetime
@@ -302,6 +302,18 @@ fault = Table(
     Column("since", UtcDateTime, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("count", Integer, nullable=False),
+)
+
+breaker_event = Table(
+    "breaker_event",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("group", String, nullable=False),
+    Column("is_open", Boolean, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("breaker_event_by_group", "group", "sequence"),
 )
 
 accepted_revision = Table(

@@ -6,6 +6,7 @@ from datetime import datetime
 from sqlalchemy import select
 
 from reconciler.state import schema
+from reconciler.state.breakers import Breakers
 from reconciler.state.database import Database
 from reconciler.state.faults import Faults
 from reconciler.state.hardware import FleetHardware
@@ -43,6 +44,7 @@ def observe(
         work_begun=operations.work_begun(now - BUDGET_WINDOW),
         unknown_macs=tuple(sorted(unknown)),
         faults=Faults(database).present(),
+        breakers=Breakers(database).open_ones(),
     )
 
 
@@ -82,6 +84,7 @@ def observe_few(  # noqa: PLR0913, PLR0917 - what ``observe`` takes, and which m
         work_begun=operations.work_begun(now - BUDGET_WINDOW),
         unknown_macs=tuple(unknown),
         faults=Faults(database).present(),
+        breakers=Breakers(database).open_ones(),
     )
 
 

@@ -63,6 +63,11 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
 def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
     """Yield the summary, and one line for each thing in the server that does not work."""
     yield _summary_line(status)
+    for breaker in status.breakers:
+        text = f"RW651: no new work begins in {breaker.whose}: {breaker.cause}, "
+        text += f"{ago(breaker.since, now)}. Find out why, then say `rackwright breaker reset"
+        text += f"{f' {breaker.group}' if breaker.group else ''} --reason TEXT`"
+        yield Text(for_terminal(text), style="bold red")
     for fault in status.faults:
         lasting = duration((now - fault.since).total_seconds())
         times = f", {fault.times:,} times" if fault.times > 1 else ""

@@ -28,6 +28,7 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
         "Fleet": (
             (("spec", "defaults", "network"), "Network"),
             (("spec", "budgets", "groups", "*", "group"), "Group"),
+            (("spec", "breaker", "groups", "*", "group"), "Group"),
             (("spec", "budgets", "networks", "*", "network"), "Network"),
             (("spec", "budgets", "scenarios", "*", "scenario"), "Scenario"),
         ),

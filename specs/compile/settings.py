@@ -5,9 +5,18 @@ from collections.abc import Iterator, Mapping
 from specs.diagnostics.codes import Code
 from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import dotted
-from specs.fleet import Budget, BudgetScope, CompiledCommits, CompiledSigner, FleetSettings
-from specs.kinds.fleet import Budgets, Fleet, FleetSpec, ScopeBudget
+from specs.fleet import (
+    BreakerRule,
+    Budget,
+    BudgetScope,
+    CompiledCommits,
+    CompiledSigner,
+    FleetSettings,
+)
+from specs.kinds.fleet import Breaker, Budgets, Fleet, FleetSpec, ScopeBudget
 from specs.validate.resource import Resource
+
+_SCOPES = ("group", "network", "scenario")
 
 
 def compile_settings(resources: Mapping[str, Resource], diagnostics: Diagnostics) -> FleetSettings:
@@ -21,21 +30,28 @@ def compile_settings(resources: Mapping[str, Resource], diagnostics: Diagnostics
 
 def _settings(spec: FleetSpec) -> FleetSettings:
     commits = spec.commits
+    groups = spec.breaker.groups
     signers = tuple(CompiledSigner(each.name, each.key) for each in commits.signers)
     return FleetSettings(
         observation_max_age_seconds=spec.observation.max_age.seconds,
         budgets=tuple(_budgets(spec.budgets)),
         commits=CompiledCommits(commits.verify, signers),
+        breakers=(_rule("", spec.breaker), *(_rule(each.group, each) for each in groups)),
     )
 
 
+def _rule(group: str, breaker: Breaker) -> BreakerRule:
+    return BreakerRule(group, breaker.failures, breaker.percent, breaker.within.seconds)
+
+
 def _check_budgets(resource: Resource, diagnostics: Diagnostics) -> None:
-    for scope in ("group", "network", "scenario"):
-        for path, name, earlier in resource.repeated(("spec", "budgets", f"{scope}s", "*", scope)):
+    budgets = (("spec", "budgets", f"{each}s", "*", each) for each in _SCOPES)
+    for place in (*budgets, ("spec", "breaker", "groups", "*", "group")):
+        for path, name, earlier in resource.repeated(place):
             diagnostics.error(
                 resource.document.position(path),
                 Code.BUDGET_TWICE,
-                f"{dotted(path)}: {name} already has a budget at {earlier}",
+                f"{dotted(path)}: {name} already has a {place[1].removesuffix('s')} at {earlier}",
                 "merge the two",
             )
 

@@ -160,6 +160,47 @@ class Budgets(Record):
     )
 
 
+class Breaker(Record):
+    """When new work stops by itself until a person lets it go on. Cannot be switched off."""
+
+    failures: int = Field(
+        default=3,
+        ge=1,
+        le=MAX_AT_ONCE,
+        description="So many machines have to have failed.",
+        examples=[3],
+    )
+    percent: int = Field(
+        default=20,
+        ge=0,
+        le=100,
+        description="And so many in a hundred of those whose work ended. 0: the number decides.",
+        examples=[20],
+    )
+    within: Annotated[Duration, between(Duration(60), Duration(7 * 86_400))] = Field(
+        default=Duration(3600),
+        description="How long a failure counts. Between 1m and 1w.",
+        examples=["1h"],
+    )
+
+
+class GroupBreaker(Breaker):
+    """When new work stops in one group and all below it, besides the fleet's breaker."""
+
+    group: PathName = Field(description="The group.", examples=["tokyo/row2"])
+
+
+class FleetBreaker(Breaker):
+    """When new work stops by itself, in the fleet and in groups."""
+
+    groups: tuple[GroupBreaker, ...] = Field(
+        default=(),
+        max_length=1000,
+        description="Breakers of groups, besides the fleet's.",
+        examples=[[{"group": "tokyo/row2", "failures": 1}]],
+    )
+
+
 class Observation(Record):
     """What is believed of machines."""
 
@@ -184,6 +225,11 @@ class FleetSpec(Record):
     """The settings of a fleet."""
 
     budgets: Budgets = Field(default_factory=Budgets, description="Limits on work at a time.")
+    breaker: FleetBreaker = Field(
+        default_factory=FleetBreaker,
+        description="When new work stops by itself after failures, until "
+        "`rackwright breaker reset`. What has begun is finished.",
+    )
     observation: Observation = Field(
         default_factory=Observation, description="When news is too old."
     )

@@ -140,6 +140,12 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
             f"spec.budgets.{scope}s[].{scope}": Acts("whose machines the limits count")
             for scope in ("group", "network", "scenario")
         },
+        **{
+            f"spec.breaker.{scope}{part}": Acts("when no new work begins")
+            for scope in ("", "groups[].")
+            for part in ("failures", "percent", "within")
+        },
+        "spec.breaker.groups[].group": Acts("whose failures the breaker counts"),
         "spec.observation.maxAge": Acts("what is UNKNOWN"),
         "spec.commits.verify": Acts("which commits are acted on"),
         "spec.commits.signers[].name": ForPeople("messages about signatures"),

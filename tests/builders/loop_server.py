@@ -83,13 +83,15 @@ class LoopServer:
         run = approve(ledger, made, made.to_apply, "ada", self.now, kind="run", reason=reason)
         return made, run
 
-    def approve_all(self, **terms):
-        """Approve the plan of this moment, as another process does."""
+    def approve_all(self, *machines, **terms):
+        """Approve the plan of this moment, or that of some machines, as another process does."""
         fleet = self.loop.fleet
         seen = observe(self.database, fleet.machines.values(), self.outside.images(), self.now)
         made = plan(fleet, seen, self.now)
-        approve(Ledger(self.database), made, made.to_apply, "ada", self.now, **terms)
-        return [item.operation for item in made.to_apply]
+        names = {machine.name for machine in machines or fleet.machines.values()}
+        items = [item for item in made.to_apply if item.machine in names]
+        approve(Ledger(self.database), made, items, "ada", self.now, **terms)
+        return [item.operation for item in items]
 
     def run(self):
         """Reconcile until nothing is due; return how many machines were looked at."""

@@ -207,8 +207,8 @@ def settings_of(fleet: CompiledFleet) -> dict[str, object]:
         found |= {f"{network.subnet}.{key}": each for key, each in network._asdict().items()}
     settings = fleet.settings._asdict()
     commits = settings.pop("commits")
-    for number, budget in enumerate(settings.pop("budgets")):
-        found |= {f"{number}.{key}": value for key, value in budget._asdict().items()}
+    for number, rule in enumerate((*settings.pop("budgets"), *settings.pop("breakers"))):
+        found |= {f"{number}.{key}": value for key, value in rule._asdict().items()}
     for number, signer in enumerate(commits.signers):
         found |= {f"{number}.{key}": value for key, value in signer._asdict().items()}
     found |= {f".{key}": value for key, value in settings.items()}
@@ -307,6 +307,17 @@ def machines() -> dict[tuple[str, str], Variation]:
     return found
 
 
+def breakers() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of breakers."""
+    found: dict[tuple[str, str], Variation] = {}
+    breaker: list[Edit] = [("Fleet f", "spec.breaker.groups[].group", "a")]
+    for scope in ("", "groups[]."):
+        for part, values in (("failures", (2, 3)), ("percent", (5, 6)), ("within", ("1h", "2h"))):
+            found |= two("Fleet f", f"spec.breaker.{scope}{part}", values, breaker)
+    found |= two("Fleet f", "spec.breaker.groups[].group", ("a", "a/b"), breaker)
+    return found
+
+
 def networks_and_settings() -> dict[tuple[str, str], Variation]:
     """Return two valid fleets for each field of networks, the fleet and enrollment rules."""
     found = two("Network o", "metadata.name", ("o", "p"))
@@ -329,6 +340,7 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
                 found |= two("Fleet f", at, (3, 4), budgets)
     for scope, names in SCOPES.items():
         found |= two("Fleet f", f"spec.budgets.{scope}s[].{scope}", names, budgets)
+    found |= breakers()
     found |= two("Fleet f", "spec.observation.maxAge", ("1h", "3h"))
     for title in ("Fleet f", "Group a", "Scenario clone"):
         for part in ("grant", "silence", "proof", "wake"):

@@ -1,4 +1,4 @@
-"""Budgets count all work, by its scenario and kind too; approvals say on what terms work begins.
+"""Budgets count all work, by scenario and kind; approvals have terms, and breakers a history.
 
 What was approved before may interrupt nothing: where a system may run, it is asked about again.
 """
@@ -28,3 +28,13 @@ def upgrade() -> None:
     op.add_column(table, no)
     op.add_column(table, now)
     op.add_column(table, sa.Column("not_before", sa.String(32)))
+    op.create_table(
+        "breaker_event",
+        sa.Column("sequence", sa.Integer, primary_key=True, autoincrement=True),
+        sa.Column("group", sa.String, nullable=False),
+        sa.Column("is_open", sa.Boolean, nullable=False),
+        sa.Column("at", sa.String(32), nullable=False),
+        sa.Column("actor", sa.String, nullable=False),
+        sa.Column("reason", sa.Text, nullable=False),
+    )
+    op.create_index("breaker_event_by_group", "breaker_event", ["group", "sequence"])
