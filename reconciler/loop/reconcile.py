@@ -88,6 +88,18 @@ class Effects(Protocol):
     def images(self) -> dict[str, ObservedImage]:
         """Return the named images with their state."""
 
+    def observes_only(self) -> bool:
+        """Return whether the ledger may not be the one that was written: nothing begins then."""
+
+    def may_act(self) -> bool:
+        """Return whether a machine may act on what the ledger says now.
+
+        Asked before anything is handed out; it may take as long as writing a small file.
+        """
+
+    def enter_observe_only(self, code: str, cause: str) -> None:
+        """Begin nothing any more until a person has accepted the ledger."""
+
 
 class Reconciler:
     """Reconciles machines one at a time; all calls come from one event loop's thread."""
@@ -228,6 +240,20 @@ class Reconciler:
         self._effects.asked()
         return full
 
+    # --- whether the ledger can be relied on -------------------------------------
+
+    def observes_only(self) -> bool:
+        """Return whether nothing may begin on any machine."""
+        return self._effects.observes_only()
+
+    def may_act(self) -> bool:
+        """Return whether machines may act on what the ledger says; as in ``Effects``."""
+        return self._effects.may_act()
+
+    def observe_only(self, code: str, cause: str) -> None:
+        """Begin nothing any more until a person has accepted the ledger."""
+        self._effects.enter_observe_only(code, cause)
+
     # --- one machine -------------------------------------------------------------
 
     def ask(self, key: str, urgency: Urgency = Urgency.MACHINE) -> None:
@@ -287,7 +313,7 @@ class Reconciler:
         statuses = self.work_of(key)
         machine = self.fleet.machines.get(key)
         if not statuses:
-            if machine is not None and self._acts_unattended:
+            if machine is not None and self._acts_unattended and not self.observes_only():
                 self._plan(machine)
             return
         seen = self.machines.seen(machine, self.hardware) if machine else ObservedMachine()
@@ -345,6 +371,8 @@ class Reconciler:
         self, key: str, machine: CompiledMachine | None, outcome: Outcome, now: datetime
     ) -> None:
         match outcome:
+            case Arm() | Wake() | Verify() if self.observes_only():
+                pass  # all machines are looked at when a person has accepted the ledger
             case Arm():
                 self._arm(key, outcome, now)
                 self.queue.add(key, now, Urgency.MACHINE)

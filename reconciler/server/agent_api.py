@@ -12,9 +12,9 @@ from aiohttp.typedefs import Handler
 from agent.errors import CodedError
 from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
-from agent.wire.report import Report
+from agent.wire.report import Report, ReportAnswer
 from agent.wire.step import Finish
-from agent.wire.work import Claim, OperationEvent, Work
+from agent.wire.work import REBOOT_PREFIX, Claim, OperationEvent, Work
 from providers.imaging.store import ChunkStore
 from reconciler.errors import StateError, TrustError
 from reconciler.server.connection_limits import (
@@ -23,6 +23,7 @@ from reconciler.server.connection_limits import (
     decode_body,
     read_body,
 )
+from reconciler.server.contradictions import REFUSALS, Contradictions
 from reconciler.server.control_plane import ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.notifier import Notifier
@@ -39,8 +40,6 @@ log = structlog.get_logger(__name__)
 MAX_BODY = 4 * 1024 * 1024
 MAX_MANIFEST = 256 * 1024 * 1024
 LONGEST_WAIT = 30
-REBOOT_PREFIX = "reboot-"
-"""Work with this prefix only restarts the installed system, so that it boots over the network."""
 
 
 class AgentApi:
@@ -52,11 +51,13 @@ class AgentApi:
         enroller: Enroller,
         store: ChunkStore,
         notifier: Notifier,
+        contradictions: Contradictions,
     ) -> None:
         self._plane = plane
         self._enroller = enroller
         self._store = store
         self._notifier = notifier
+        self._contradictions = contradictions
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for an aiohttp application."""
@@ -102,8 +103,19 @@ class AgentApi:
         if machine is not None:
             self._refuse_foreign(peer, machine, report)
             self._plane.machines.record_report(machine, report, self._plane.now())
+            self._contradictions.reported(machine, report.installed)
+            if report.installed is not None:
+                self._reconcile(machine)
             self._plane.reconciler.ask(machine.name)
-        return web.Response(status=204)
+        finished = self._contradictions.finished_at(report.installed)
+        return _answer(ReportAnswer(finished)) if finished else web.Response(status=204)
+
+    def _reconcile(self, machine: CompiledMachine) -> None:
+        """Reconcile now: the report may end the machine's work, and the answer says so."""
+        try:
+            self._plane.reconciler.reconcile(machine.name)
+        except StateError as error:  # the loop tries it again
+            log.info("report not reconciled", machine=machine.name, code=error.code)
 
     def _refuse_foreign(
         self, peer: AgentIdentity, machine: CompiledMachine, report: Report
@@ -182,6 +194,9 @@ class AgentApi:
         event = await _body(request, OperationEvent)
         operation = request.match_info["operation"]
         if operation.startswith(REBOOT_PREFIX):
+            if event.kind == "failed" and event.code in REFUSALS:
+                key = self._plane.key_of_agent(peer.machine)
+                self._contradictions.refused(key, operation.removeprefix(REBOOT_PREFIX), event)
             return web.Response(status=204)
         status = self._at_work(peer, operation, event.attempt)
         if status is None:
@@ -190,7 +205,9 @@ class AgentApi:
                 return web.Response(status=204)
             raise _overtaken(peer, operation, event.attempt)
         plane = self._plane
-        if event.kind == "failed":
+        if event.kind == "failed" and event.code in REFUSALS:
+            self._contradictions.refused(plane.key_of_agent(peer.machine), operation, event)
+        elif event.kind == "failed":
             plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)
         elif plane.ledger.record_progress(operation, event, plane.now()) and event.kind == "done":
             last = status.operation.instructions.steps[-1]

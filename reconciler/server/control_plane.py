@@ -72,12 +72,12 @@ class ControlPlane:
 
     def machine_of_token(self, token: Token) -> CompiledMachine | None:
         """Return the machine that a token is for: that of its operation."""
-        status = self._status(token.operation)
+        status = self.status(token.operation)
         return self.reconciler.machine_of(status.operation) if status is not None else None
 
     def quarantine(self, token: Token, reason: str) -> None:
         """Quarantine the machine that a token is for."""
-        status = self._status(token.operation)
+        status = self.status(token.operation)
         identities = status.operation.identities if status else (f"name:{token.machine}",)
         self.machines.set_quarantine(token.machine, identities, reason, self.now())
 
@@ -100,13 +100,16 @@ class ControlPlane:
     # --- grants and work ---------------------------------------------------------
 
     def live_grants(self, key: str) -> tuple[Grant, ...]:
-        """Return the unclaimed grants of a machine's armed work; none in quarantine."""
+        """Return the unclaimed grants of a machine's armed work.
+
+        None in quarantine, and none before the ledger is witnessed up to its arming.
+        """
         armed = {
             status.operation.op_id: status.attempt
             for status in self.reconciler.work_of(key)
             if status.state is OperationState.ARMED and not self._is_quarantined(status)
         }
-        return self.grants.unclaimed(armed) if armed else ()
+        return self.grants.unclaimed(armed) if armed and self.reconciler.may_act() else ()
 
     def _is_quarantined(self, status: OperationStatus) -> bool:
         operation = status.operation
@@ -117,7 +120,7 @@ class ControlPlane:
 
     def credentials(self, grant: Grant, lifetime: timedelta) -> EnrollmentCredentials | None:
         """Mint the enrollment token of a boot script, while the grant is live."""
-        status = self._status(grant.operation)
+        status = self.status(grant.operation)
         if (
             status is None
             or status.state is not OperationState.ARMED
@@ -130,7 +133,7 @@ class ControlPlane:
     def work(self, key: str) -> Work | None:
         """Return the armed work of a machine whose agent waits in RAM, secrets filled in."""
         for grant in self.live_grants(key):
-            status = self._status(grant.operation)
+            status = self.status(grant.operation)
             if status is not None:
                 steps = tuple(
                     self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
@@ -147,7 +150,7 @@ class ControlPlane:
         """
         for grant in self.live_grants(key):
             if self._rebooted.get(grant.operation, 0) < grant.attempt:
-                return self._status(grant.operation)
+                return self.status(grant.operation)
         return None
 
     def claim_reboot(self, key: str, attempt: int) -> bool:
@@ -162,13 +165,15 @@ class ControlPlane:
 
     def claim(self, key: str, op_id: str, attempt: int) -> bool:
         """Use the grant up and record the start, both or neither; False when it is gone."""
-        status = self._status(op_id)
-        if status is None or not self._is_of(status, key) or status.attempt != attempt:
+        status = self.status(op_id)
+        if status is None or not self.is_of(status, key) or status.attempt != attempt:
             return False
         if status.state is OperationState.STARTED:
             # The answer to the claim got lost; whoever asks again has done nothing yet.
-            return status.last_event_at is None
+            return status.last_event_at is None and self.reconciler.may_act()
         if status.state is not OperationState.ARMED or self._is_quarantined(status):
+            return False
+        if not self.reconciler.may_act():
             return False
         now = self.now()
         with self._database.writing() as connection:  # nobody accepts a commit meanwhile
@@ -187,14 +192,14 @@ class ControlPlane:
                 reason="the agent claimed the grant",
             )
         self._rebooted.pop(op_id, None)
-        return True
+        return self.reconciler.may_act()  # the agent begins once the claim is witnessed
 
     def started(self, key: str, op_id: str, attempt: int) -> OperationStatus | None:
         """Return the operation if this machine is at work on it in this very attempt."""
-        status = self._status(op_id)
+        status = self.status(op_id)
         if (
             status is None
-            or not self._is_of(status, key)
+            or not self.is_of(status, key)
             or status.state is not OperationState.STARTED
             or status.attempt != attempt
         ):
@@ -225,7 +230,8 @@ class ControlPlane:
         )
         self.reconciler.ended(status.operation)
 
-    def _is_of(self, status: OperationStatus, key: str) -> bool:
+    def is_of(self, status: OperationStatus, key: str) -> bool:
+        """Return whether an operation is for the machine of this key."""
         return self.reconciler.key_of(status.operation) == key
 
     def _with_secrets(self, status: OperationStatus, step: ApplyIdentity) -> ApplyIdentity:
@@ -251,5 +257,6 @@ class ControlPlane:
         )
         return token
 
-    def _status(self, op_id: str) -> OperationStatus | None:
+    def status(self, op_id: str) -> OperationStatus | None:
+        """Return an operation as the ledger has it; None where it has none of this id."""
         return next(iter(self.ledger.operations(op_id=op_id)), None)

@@ -12,6 +12,8 @@ from reconciler.errors import OvertakenError, StateError
 from reconciler.state import schema
 from reconciler.state.current_operations import begin_current, move_current
 from reconciler.state.database import Database
+from reconciler.state.ledger_chain import GIVEN_BY_PEOPLE, LedgerLine, line_hash
+from reconciler.state.ledger_lines import newest_line
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_body import decode_operation, encode_operation
 from reconciler.state.operation_states import OperationState, permits
@@ -69,7 +71,9 @@ class Ledger:
                     planned_at=at,
                 )
             )
-            line = _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
+            line = _write(
+                connection, operation.op_id, OperationState.PLANNED.value, 0, at, actor, ""
+            )
             begin_current(connection, operation, line, at)
             return 0
         return _current(connection, operation.op_id)[1]
@@ -129,7 +133,7 @@ class Ledger:
                 f"the caller took it for {before}, attempt {attempt}",
                 "Another process moved it: look at it again with `rackwright status`",
             )
-        line = _write(connection, op_id, after, attempt, at, actor, reason)
+        line = _write(connection, op_id, after.value, attempt, at, actor, reason)
         move_current(connection, op_id, line, after, attempt, at, reason)
 
     def arm_within(  # noqa: PLR0913 - likewise
@@ -161,6 +165,10 @@ class Ledger:
         if impact is not None and status.state is OperationState.APPROVED:
             work = WorkBegun(operation.op_id, at, impact, operation.hardware, operation.identities)
             begin_work(connection, work)
+
+    def accept_within(self, connection: Connection, at: datetime, actor: str, reason: str) -> None:
+        """Append a person's word that the ledger is to be taken as it is."""
+        _write(connection, None, GIVEN_BY_PEOPLE, 0, at, actor, reason)
 
     def history(self, op_id: str) -> tuple[LedgerEntry, ...]:
         """Return all lines of one operation, oldest first."""
@@ -312,16 +320,16 @@ def _current(connection: Connection, op_id: str) -> tuple[OperationState, int]:
 
 def _write(  # noqa: PLR0913, PLR0917 - one argument per column
     connection: Connection,
-    op_id: str,
-    state: OperationState,
+    op_id: str | None,
+    state: str,
     attempt: int,
     at: datetime,
     actor: str,
     reason: str,
 ) -> int:
-    line: int = connection.execute(
-        insert(schema.ledger)
-        .values(op_id=op_id, state=state.value, attempt=attempt, at=at, actor=actor, reason=reason)
-        .returning(schema.ledger.c.sequence)
-    ).scalar_one()
-    return line
+    """Append one line to the chain; return its number."""
+    number, before = newest_line(connection)
+    line = LedgerLine(number + 1, op_id, state, attempt, schema.time_text(at), actor, reason)
+    values = {**line._asdict(), "at": at, "hash": line_hash(before, line)}
+    connection.execute(insert(schema.ledger).values(**values))
+    return line.sequence
