@@ -71,9 +71,8 @@ class Ledger:
                     planned_at=at,
                 )
             )
-            line = _write(
-                connection, operation.op_id, OperationState.PLANNED.value, 0, at, actor, ""
-            )
+            planned = OperationState.PLANNED.value
+            line = _write(connection, operation.op_id, planned, 0, at, actor, "")
             begin_current(connection, operation, line, at)
             return 0
         return _current(connection, operation.op_id)[1]

@@ -1,8 +1,8 @@
 """Tables of the state database.
 
 ``operation``, ``ledger`` and ``accepted_revision`` are append-only: triggers refuse UPDATE and
-DELETE. ``ledger`` is a chain of hashes that begins with the one row of ``ledger_id``; a line without
-an operation is a person's word about the ledger itself.
+DELETE. ``ledger`` is a chain of hashes that begins with the one row of ``ledger_id``; a line
+without an operation is a person's word about the ledger itself.
 ``current_operation`` repeats of them what still decides something, so that the
 planner need not read all history. ``progress`` is what an attempt said last and may
 be lost without harm.

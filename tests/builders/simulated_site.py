@@ -43,6 +43,21 @@ class SimulatedSite:
         }
         self.command = [sys.executable, "-m", "reconciler.cli"]
 
+    def serve(self, log: Path) -> None:
+        """Start the server beside the machines; ``log`` gets what it says."""
+        with log.open("ab") as said:
+            self.server = subprocess.Popen(
+                self.rack.inside([*self.command, "serve"]),
+                env=self.environment,
+                stdout=said,
+                stderr=said,
+            )
+
+    def stop_serving(self) -> None:
+        """Stop the server in good order."""
+        self.server.terminate()
+        self.server.wait(30)
+
     def commit(self, message: str) -> None:
         """Commit what the repository has now; the server follows."""
         author = Actor("Test", "test@example.org")
@@ -115,16 +130,9 @@ def simulated_site(
     with SimulatedRack(directory / "rack", count, disk_size=16 << 20) as rack:
         site = SimulatedSite(directory, rack, clones=clones)
         (consoles / "machines.log").symlink_to(rack.log)
-        with (consoles / "serve.log").open("wb") as log:
-            server = subprocess.Popen(
-                rack.inside([*site.command, "serve"]),
-                env=site.environment,
-                stdout=log,
-                stderr=log,
-            )
-            try:
-                yield site
-            finally:
-                site.end_commands()
-                server.terminate()
-                server.wait(30)
+        site.serve(consoles / "serve.log")
+        try:
+            yield site
+        finally:
+            site.end_commands()
+            site.stop_serving()

@@ -23,7 +23,9 @@ _COLUMNS = "sequence, op_id, state, attempt, at, actor, reason"
 
 def upgrade() -> None:
     """Give the ledger an id, and make the table anew with its hashes."""
-    ledger = op.get_context().config.attributes["new_ledger_id"]()
+    config = op.get_context().config
+    assert config is not None  # noqa: S101 - ``open_database`` gives one
+    ledger = config.attributes["new_ledger_id"]()
     op.create_table("ledger_id", sa.Column("id", sa.String(64), primary_key=True))
     connection = op.get_bind()
     connection.execute(sa.text("INSERT INTO ledger_id VALUES (:id)"), {"id": ledger})
