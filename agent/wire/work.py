@@ -52,4 +52,9 @@ class OperationEvent:
     result: dict[str, str] = field(factory=dict)
     """What the step found, for ``step-done``: ``manifest``, ``chunks-written`` …
 
-    ``finished`` where an agent refuses what it has done."""
+    ``finished`` with the time of that where an agent refuses what it has done."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Return whether the agent refuses the work because it was finished before."""
+        return self.kind == "failed" and "finished" in self.result

@@ -23,7 +23,7 @@ from reconciler.server.connection_limits import (
     decode_body,
     read_body,
 )
-from reconciler.server.contradictions import REFUSALS, Contradictions
+from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.notifier import Notifier
@@ -194,7 +194,7 @@ class AgentApi:
         event = await _body(request, OperationEvent)
         operation = request.match_info["operation"]
         if operation.startswith(REBOOT_PREFIX):
-            if event.kind == "failed" and event.code in REFUSALS:
+            if event.is_refusal:
                 key = self._plane.key_of_agent(peer.machine)
                 self._contradictions.refused(key, operation.removeprefix(REBOOT_PREFIX), event)
             return web.Response(status=204)
@@ -205,7 +205,7 @@ class AgentApi:
                 return web.Response(status=204)
             raise _overtaken(peer, operation, event.attempt)
         plane = self._plane
-        if event.kind == "failed" and event.code in REFUSALS:
+        if event.is_refusal:
             self._contradictions.refused(plane.key_of_agent(peer.machine), operation, event)
         elif event.kind == "failed":
             plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)

@@ -19,8 +19,6 @@ from specs.fleet import CompiledMachine
 
 BLOCKS = "RW748"
 """How the reason of such a quarantine begins."""
-REFUSALS = frozenset({"RW573", "RW574"})
-"""What agents say that refuse to do finished work again."""
 _MACHINES = 2
 """So many make it the ledger's fault."""
 _SHORT = 12
