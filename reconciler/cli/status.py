@@ -109,7 +109,7 @@ def _print(
     screen = console()
     if project.observe_only is not None:
         screen.print(Text(for_terminal(f"{project.observe_only}."), style="bold red"))
-        screen.print(Text(f"Nothing begins on any machine until then. {WHAT_TO_DO}", style="red"))
+        screen.print(Text(f"Nothing begins on any machine. {WHAT_TO_DO}.", style="red"))
     if held:
         for line in (f"held at {project.describe}", f"because {held}"):
             screen.print(Text("\n".join(map(for_terminal, line.splitlines())), style="yellow"))

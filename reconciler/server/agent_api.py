@@ -12,7 +12,7 @@ from aiohttp.typedefs import Handler
 from agent.errors import CodedError
 from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
-from agent.wire.report import Report, ReportAnswer
+from agent.wire.report import InstalledSystem, Report, ReportAnswer
 from agent.wire.step import Finish
 from agent.wire.work import REBOOT_PREFIX, Claim, OperationEvent, Work
 from providers.imaging.store import ChunkStore
@@ -103,19 +103,25 @@ class AgentApi:
         if machine is not None:
             self._refuse_foreign(peer, machine, report)
             self._plane.machines.record_report(machine, report, self._plane.now())
-            self._contradictions.reported(machine, report.installed)
-            if report.installed is not None:
-                self._reconcile(machine)
+            finished = self._installed(machine, report.installed)
             self._plane.reconciler.ask(machine.name)
-        finished = self._contradictions.finished_at(report.installed)
-        return _answer(ReportAnswer(finished)) if finished else web.Response(status=204)
+            if finished:
+                return _answer(ReportAnswer(finished))
+        return web.Response(status=204)
 
-    def _reconcile(self, machine: CompiledMachine) -> None:
-        """Reconcile now: the report may end the machine's work, and the answer says so."""
+    def _installed(self, machine: CompiledMachine, system: InstalledSystem | None) -> str:
+        """Return when the operation that installed a system was verified; empty where it is not.
+
+        A machine that has work is reconciled first: this very report may have ended it.
+        """
+        if system is None:
+            return ""
         try:
-            self._plane.reconciler.reconcile(machine.name)
+            if self._plane.reconciler.has_work(machine.name):
+                self._plane.reconciler.reconcile(machine.name)
         except StateError as error:  # the loop tries it again
             log.info("report not reconciled", machine=machine.name, code=error.code)
+        return self._contradictions.reported(machine, system)
 
     def _refuse_foreign(
         self, peer: AgentIdentity, machine: CompiledMachine, report: Report

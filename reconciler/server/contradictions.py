@@ -33,19 +33,20 @@ class Contradictions:
         self._plane = plane
         self._lines = lines
 
-    def finished_at(self, system: InstalledSystem | None) -> str:
-        """Return when the operation that installed a system was verified; empty where it is not."""
-        status = self._plane.status(system.operation) if system else None
-        verified = status is not None and status.state is OperationState.VERIFIED
-        return status.at.isoformat() if status and verified else ""
+    def reported(self, machine: CompiledMachine, system: InstalledSystem) -> str:
+        """Compare what installed a machine's system with the ledger.
 
-    def reported(self, machine: CompiledMachine, system: InstalledSystem | None) -> None:
-        """Compare what installed a machine's system with the ledger."""
-        if system is None or not system.operation or self._plane.status(system.operation):
-            return
+        Return when that operation was verified; empty where it is not.
+        """
+        if not system.operation:
+            return ""
+        status = self._plane.status(system.operation)
+        if status is not None:
+            return status.at.isoformat() if status.state is OperationState.VERIFIED else ""
         if not self._is_accepted(system.finished):
             cause = f"operation {system.operation[:_SHORT]} installed it, which the ledger lacks"
             self._block(machine, cause)
+        return ""
 
     def refused(self, key: str, op_id: str, event: OperationEvent) -> None:
         """Take notice that an agent finished the work that it was given once more."""

@@ -80,7 +80,8 @@ class LedgerGuard:
         """Return whether a machine may act on what the ledger says now.
 
         True once that is known outside the database, durably: one small file is written where
-        lines were added since the last time. StateError where the database is busy.
+        lines were added since the last time. StateError where the database is busy, and RW747
+        where that file cannot be written.
         """
         head = None if self.observe_only else self._compare()
         if head is None:
@@ -89,8 +90,7 @@ class LedgerGuard:
             try:
                 self._witnesses.write_first(head)
             except UnwritableFileError as error:
-                log.warning("nothing begins", code=error.code, cause=error.cause)
-                return False
+                raise StateError("RW747", error.cause, error.action) from error
             self._secured = head
         return True
 

@@ -65,18 +65,17 @@ def verify(server, machine):
 
 def test_an_operation_is_finished_once_it_is_verified(server):
     op_id = server.approved[ONE.name].op_id
-    assert server.contradictions.finished_at(system(ONE, op_id)) == ""
+    assert server.contradictions.reported(ONE, system(ONE, op_id)) == ""
     assert verify(server, ONE) == op_id
-    assert server.contradictions.finished_at(system(ONE, op_id)) == server.now.isoformat()
-    assert server.contradictions.finished_at(system(ONE, "unheard of")) == ""
-    assert server.contradictions.finished_at(None) == ""
+    assert server.contradictions.reported(ONE, system(ONE, op_id)) == server.now.isoformat()
+    assert server.contradictions.reported(ONE, system(ONE, "")) == ""
+    assert not quarantine(server, ONE)
 
 
 @pytest.mark.parametrize("op_id", ["", "known"])
 def test_a_system_that_the_ledger_knows_blocks_nothing(server, op_id):
     known = server.approved[ONE.name].op_id if op_id else ""
     server.contradictions.reported(ONE, system(ONE, known))
-    server.contradictions.reported(TWO, None)
     assert not quarantine(server, ONE)
     assert not server.outside.observe_only
 

@@ -127,7 +127,8 @@ def test_nothing_begins_where_the_witness_cannot_be_written(state):
     witness = state.state / "trust/ledger.json"
     witness.unlink()
     witness.mkdir()  # what is a folder takes no content
-    assert not guard.may_act()
+    with pytest.raises(StateError, match=r"RW747: .*/trust/ledger.json cannot be written"):
+        guard.may_act()
     assert guard.observe_only is None
     witness.rmdir()
     assert guard.may_act()
