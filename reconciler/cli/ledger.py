@@ -32,9 +32,10 @@ def ledger() -> None:
 @project_options
 @format_option
 def verify(project: "Project", output_format: str) -> int:
-    """Walk the whole ledger and compare its end with what is known outside the database.
+    """Walk the ledger and ask its witnesses.
 
-    Names the first line that does not follow from the line before it. Changes nothing.
+    They are what is known of it outside the database. Names the first line that does not
+    follow from the line before it. Changes nothing.
 
     Exit code 0 when the ledger is whole and all witnesses agree, else 1.
     """
@@ -53,12 +54,13 @@ def verify(project: "Project", output_format: str) -> int:
 @click.option("--reason", default="", metavar="TEXT", help="Why; kept in the ledger.")
 @project_options
 def accept(project: "Project", reason: str) -> int:
-    """Take the ledger as it is, after it was lost, restored or exchanged.
+    """Take the ledger as it is.
 
-    Until then the fleet is observe-only. What the ledger has as approved or armed loses its
-    approval, and what it has as started is of unknown outcome (`rackwright clear`). A
-    running `serve` goes on within a second; look at `rackwright plan` before you apply
-    anything: machines may have been given other work than this ledger knows.
+    After it was lost, restored or exchanged; until then the fleet is observe-only. What the
+    ledger has as approved or armed loses its approval, and what it has as started is of
+    unknown outcome (`rackwright clear`). A running `serve` goes on within a second; look at
+    `rackwright plan` before you apply anything: machines may have been given other work than
+    this ledger knows.
 
     \b
     Example:
