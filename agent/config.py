@@ -1,7 +1,9 @@
 """The installed agent's configuration, ``/etc/rackwright/agent.json``.
 
 The identity step writes it into the restored system; at its first start the agent
-enrolls with ``token`` and rewrites the file without it.
+enrolls with ``token`` and rewrites the file without it. Once the server has said that the
+operation is verified, the file says so too: no agent does that operation again, whatever
+a server says later.
 """
 
 from pathlib import Path
@@ -25,6 +27,8 @@ class AgentConfig:
     operation: str
     """The op_id that installed this system."""
     machine: str
+    finished: str = ""
+    """When the server said that the operation is verified, by its clock; empty until then."""
 
 
 def load_config(path: Path) -> AgentConfig:

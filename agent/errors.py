@@ -24,7 +24,8 @@ RW554 fenced · RW555 not accepted · RW557 unreachable · RW558 busy · RW559 a
 RW560 bad address or command line · RW561 bad credentials · RW562 bad configuration · RW563 no
 token · RW564 an attempt is not begun twice · RW565 a command failed · RW566 is missing · RW567
 reboot(2) refused · RW568 partition table, RW569 addresses unreadable · RW570 impossible steps ·
-RW571 step for another environment · RW572 a file cannot be written · RW599 an error of the agent
+RW571 step for another environment · RW572 a file cannot be written ·
+RW573, RW574 work that is finished already · RW599 an error of the agent
 itself
 """
 
@@ -131,3 +132,19 @@ class UnwritableFileError(TerminalError):
         self.path = path
         self.reason = reason
         self.errno = errno
+
+
+class FinishedWorkError(TerminalError):
+    """The work was done already, and the server knew that (RW573, RW574): its ledger is older.
+
+    ``finished`` is when the server said so, by its clock.
+    """
+
+    def __init__(self, code: str, cause: str, finished: str) -> None:
+        super().__init__(
+            code,
+            f"{cause}, and the server knew it as verified at {finished}",
+            "Look at `rackwright status`: the server's ledger may be an older copy. To do it "
+            "again, give the assignment a new run token",
+        )
+        self.finished = finished

@@ -14,7 +14,13 @@ from contextlib import contextmanager
 from attrs import evolve
 
 from agent.clock import Clock
-from agent.errors import CodedError, TerminalError, TransientError, UnwritableFileError
+from agent.errors import (
+    CodedError,
+    FinishedWorkError,
+    TerminalError,
+    TransientError,
+    UnwritableFileError,
+)
 from agent.journal import Journal, JournalEntry
 from agent.retry import RetryPolicy, retry
 from agent.wire.work import OperationEvent, Work
@@ -88,12 +94,8 @@ class EventStream:
 
     def failed(self, error: CodedError) -> None:
         """Deliver why the attempt ends here."""
-        event = evolve(
-            self._event("failed", self._entry.step),
-            code=error.code,
-            message=error.cause[:_TEXT_LIMIT],
-            action=error.action[:_TEXT_LIMIT],
-        )
+        entry = self._entry
+        event = failure(error, entry.attempt, step=entry.step, sequence=entry.sequence + 1)
         self._conclude(event, "stay")
 
     def done(self, finish: str) -> None:
@@ -157,6 +159,21 @@ class EventStream:
         except TerminalError as error:
             _log.warning("stopping: %s", error.cause)
             self._stopped = error
+
+
+def failure(error: CodedError, attempt: int, *, step: int, sequence: int) -> OperationEvent:
+    """Return the event that says why an attempt ends at a step."""
+    known = {"finished": error.finished} if isinstance(error, FinishedWorkError) else {}
+    return OperationEvent(
+        attempt=attempt,
+        sequence=sequence,
+        kind="failed",
+        step=step,
+        code=error.code,
+        message=error.cause[:_TEXT_LIMIT],
+        action=error.action[:_TEXT_LIMIT],
+        result=known,
+    )
 
 
 def report_unfinished(

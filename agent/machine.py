@@ -1,11 +1,12 @@
 """The machine that the agent runs on, as its session and steps see it."""
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 from agent.inspection.disks import DiskInspection, inspect_disks
 from agent.inspection.hardware import inspect_hardware
 from agent.inspection.host_paths import HostPaths, read_line
 from agent.inspection.installed_system import inspect_installed_system
+from agent.installed import InstalledOperation
 from agent.version import AGENT_VERSION
 from agent.wire.report import Hardware, Report
 
@@ -14,13 +15,13 @@ from agent.wire.report import Hardware, Report
 class LocalMachine:
     """What can be asked of this machine. Each call looks again.
 
-    ``operation`` is set in an installed system only.
+    ``operation`` is what installed it, in an installed system only.
     """
 
     environment: str
     paths: HostPaths = field(factory=HostPaths)
     boot_mac: str = ""
-    operation: str = ""
+    operation: InstalledOperation | None = None
 
     def hardware(self) -> Hardware:
         """Return SMBIOS and network identity."""
@@ -36,7 +37,10 @@ class LocalMachine:
         found = [*problems, *inspection.problems]
         installed = None
         if self.environment == "installed":
-            installed = inspect_installed_system(self.paths, self.operation, found)
+            installed = inspect_installed_system(self.paths, found)
+            if self.operation is not None:
+                known = self.operation
+                installed = evolve(installed, operation=known.op_id, finished=known.finished)
         return Report(
             environment=self.environment,
             boot_id=read_line(self.paths.proc / "sys/kernel/random/boot_id"),

@@ -10,6 +10,7 @@ from agent.config import AgentConfig, load_config, save_config
 from agent.credentials import Credentials, CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.inspection.host_paths import HostPaths
+from agent.installed import InstalledOperation
 from agent.journal import Journal
 from agent.machine import LocalMachine
 from agent.power import Power, SystemPower
@@ -40,8 +41,11 @@ def run_service(config_path: Path, state: Path, system: RunningSystem | None = N
     config = load_config(config_path)
     system = system or RunningSystem()
     clock = system.clock
-    machine = LocalMachine(_ENVIRONMENT, system.paths, operation=config.operation)
-    credentials = credentials_for(config, config_path, CredentialStore(state), machine, clock)
+    credentials = credentials_for(
+        config, config_path, CredentialStore(state), LocalMachine(_ENVIRONMENT, system.paths), clock
+    )
+    operation = InstalledOperation(config_path, load_config(config_path))
+    machine = LocalMachine(_ENVIRONMENT, system.paths, operation=operation)
     transport = Transport(config.server, KnownAuthority(credentials.authority), credentials)
     resources = SessionResources(
         transport=transport,

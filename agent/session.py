@@ -11,12 +11,20 @@
 """
 
 import logging
+from functools import partial
 
 from attrs import field, frozen
 
 from agent.clock import Clock
-from agent.errors import CodedError, FencedError, TerminalError, TransientError
-from agent.events import EventStream, report_unfinished
+from agent.errors import (
+    CodedError,
+    FencedError,
+    FinishedWorkError,
+    TerminalError,
+    TransientError,
+)
+from agent.events import EventStream, failure, report_unfinished
+from agent.identity.linux.installed_config import installed_config_on
 from agent.journal import Journal
 from agent.machine import LocalMachine
 from agent.power import Power
@@ -27,7 +35,7 @@ from agent.steps.run import StepContext, StepRunner, run_step
 from agent.transport import Transport
 from agent.wire.codec import WireError
 from agent.wire.step import Finish
-from agent.wire.work import Work
+from agent.wire.work import REBOOT_PREFIX, Work
 from agent.work_channel import WorkChannel
 
 _log = logging.getLogger(__name__)
@@ -136,6 +144,8 @@ class Session:
             self._note(f"RW564: attempt {work.attempt} of {work.operation} was offered again")
             resources.clock.pause(_PAUSE_SECONDS)
             return False
+        if self._is_finished(work):
+            return False
         try:
             retry(lambda: self._channel.claim(work), _CLAIM_RETRY, resources.clock)
         except FencedError as error:
@@ -148,6 +158,20 @@ class Session:
         self._last_work = resources.clock.monotonic()
         self._last_report = float("-inf")
         return self._end(finish)
+
+    def _is_finished(self, work: Work) -> bool:
+        """Refuse to restart for the operation that installed this system and is verified."""
+        installed = self._resources.machine.operation
+        if installed is None:
+            return False
+        try:
+            installed.refuse(work.operation.removeprefix(REBOOT_PREFIX))
+        except FinishedWorkError as refusal:
+            _log.error("REFUSED %s", refusal)
+            self._channel.event(work.operation, failure(refusal, work.attempt, step=0, sequence=1))
+            self._resources.clock.pause(_PAUSE_SECONDS)
+            return True
+        return False
 
     def _operate(self, work: Work) -> str | None:
         """Do the claimed work; return its ``finish`` once the server knows that it is done."""
@@ -201,6 +225,7 @@ class Session:
             machine_name=self._options.machine_name,
             operation=work.operation,
             machine=resources.machine,
+            installed_on=partial(installed_config_on, resources.machine.paths.sysfs),
             chunks=ChunkStore(resources.transport, resources.clock, events.check),
             progress=progress,
             report=lambda: retry(self._report, _STEP_RETRY, resources.clock),
@@ -239,7 +264,10 @@ class Session:
 
     def _report(self) -> None:
         problems = (self._problem,) if self._problem else ()
-        self._channel.report(self._resources.machine.report(problems))
+        machine = self._resources.machine
+        finished = self._channel.report(machine.report(problems))
+        if finished and machine.operation is not None:
+            machine.operation.acknowledge(finished)
         self._last_report = self._resources.clock.monotonic()
         self._problem = ""
 

@@ -3,8 +3,8 @@
 from attrs import frozen
 
 from agent.transport import Transport
-from agent.wire.codec import decode, encode
-from agent.wire.report import Report
+from agent.wire.codec import WireError, decode, encode
+from agent.wire.report import Report, ReportAnswer
 from agent.wire.work import Claim, OperationEvent, Work
 
 _POLL_GRACE_SECONDS = 15.0
@@ -19,9 +19,17 @@ class WorkChannel:
 
     transport: Transport
 
-    def report(self, report: Report) -> None:
-        """Say what the machine is: ``POST /v1/report``."""
-        self.transport.send("POST", "/v1/report", encode(report))
+    def report(self, report: Report) -> str:
+        """Say what the machine is: ``POST /v1/report``.
+
+        Return when the operation that installed the system was verified, as the server has
+        it; empty where it does not say so.
+        """
+        answer = self.transport.send("POST", "/v1/report", encode(report))
+        try:
+            return decode(ReportAnswer, answer).finished if answer else ""
+        except WireError:  # of a newer server
+            return ""
 
     def work(self, wait: int) -> Work | None:
         """Ask for work and let the server hold the request for ``wait`` seconds.

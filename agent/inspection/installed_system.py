@@ -10,12 +10,10 @@ from agent.inspection.host_paths import HostPaths, read_line
 from agent.wire.report import InstalledSystem
 
 
-def inspect_installed_system(
-    paths: HostPaths, operation: str, problems: list[str]
-) -> InstalledSystem:
+def inspect_installed_system(paths: HostPaths, problems: list[str]) -> InstalledSystem:
     """Return the system's identity; what cannot be read is added to ``problems``.
 
-    ``operation`` is the op_id that the identity step left in the configuration.
+    Which operation installed it, the agent's configuration says.
     """
     try:
         addresses = global_addresses()
@@ -29,7 +27,7 @@ def inspect_installed_system(
         ssh_host_keys=host_key_fingerprints(paths.root),
         os=pretty_name(paths.root),
         kernel=read_line(paths.proc / "sys/kernel/osrelease"),
-        operation=operation,
+        operation="",
     )
 
 

@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from attrs import asdict, frozen
 
 from agent.config import AgentConfig
-from agent.errors import TerminalError
+from agent.errors import FinishedWorkError, TerminalError
 from agent.identity.linux.apply import NewIdentity, apply_identity
 from agent.identity.machine_identity import checked_identity
 from agent.machine import LocalMachine
 from agent.steps.chunk_store import ChunkStore
 from agent.steps.disk_choice import describe, find_disk, select_disk
+from agent.wire.disk import Disk
 from agent.wire.step import ApplyIdentity, Backup, InspectDisks, Restore, Step
 
 
@@ -21,13 +22,15 @@ class StepContext:
 
     ``progress(done, total)`` takes bytes, may be called from any thread as often as it
     likes, and raises (FencedError above all) when the step has to stop at once.
-    ``report`` sends a fresh observation of the machine.
+    ``report`` sends a fresh observation of the machine. ``installed_on`` returns the
+    configuration of the agent that is installed on a disk, None where there is none.
     """
 
     environment: str
     machine_name: str
     operation: str
     machine: LocalMachine
+    installed_on: Callable[[Disk], AgentConfig | None]
     chunks: ChunkStore
     progress: Callable[[int, int], None]
     report: Callable[[], None]
@@ -96,8 +99,8 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
 
     The manifest is checked against the digest that was approved before the disk is
     opened. Returns what the restore counted, and ``disk``. TerminalError RW451 or RW452
-    where there is no such disk or more than one, RW457 for another manifest; and what
-    the restore and the server raise.
+    where there is no such disk or more than one, RW457 for another manifest, RW573 where the
+    disk has what this operation installed; and what the restore and the server raise.
     """
     context.require_ram_system(step.STEP_TYPE)
     # Compiled code that only the RAM system has.
@@ -105,6 +108,7 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     from agent.imaging.restore import restore  # noqa: PLC0415
 
     disk = find_disk(step.disk, context.machine.disks().disks)
+    refuse_finished(context.operation, context.installed_on(disk))
     encoded = context.chunks.get_manifest(step.manifest)
     digest = manifests.digest(encoded)
     if digest != step.manifest:
@@ -115,6 +119,16 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
         )
     result = restore(manifests.decode(encoded), disk, context.chunks, context.progress)
     return {"disk": describe(disk), "manifest": digest, **counts(asdict(result))}
+
+
+def refuse_finished(operation: str, installed: AgentConfig | None) -> None:
+    """Raise FinishedWorkError RW573 where this operation installed the system, to its end.
+
+    An attempt that was interrupted left a system that no server ever called verified.
+    """
+    if installed is not None and installed.operation == operation and installed.finished:
+        cause = f"the disk has the system that operation {operation} installed"
+        raise FinishedWorkError("RW573", cause, installed.finished)
 
 
 def counts(values: Mapping[str, object]) -> dict[str, str]:

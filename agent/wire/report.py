@@ -37,6 +37,8 @@ class InstalledSystem:
     kernel: str
     operation: str
     """The op_id that installed this system, as the identity step left it."""
+    finished: str = ""
+    """When the server said that this operation is verified, by its clock; ISO 8601."""
 
 
 @frozen
@@ -52,3 +54,11 @@ class Report:
     disks: tuple[Disk, ...] = ()
     installed: InstalledSystem | None = None
     problems: tuple[str, ...] = field(factory=tuple)
+
+
+@frozen
+class ReportAnswer:
+    """Answer to a report, where there is something to say; else 204."""
+
+    finished: str
+    """When the operation that installed the system was verified: it is never done again."""

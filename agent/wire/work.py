@@ -4,6 +4,9 @@ from attrs import field, frozen, validators
 
 from agent.wire.step import Step
 
+REBOOT_PREFIX = "reboot-"
+"""Work with this prefix to an op_id only restarts the installed system, so that it boots over the
+network for that operation."""
 EVENT_KINDS = ("step-started", "progress", "step-done", "failed", "done")
 
 
@@ -47,4 +50,11 @@ class OperationEvent:
     """Error code of a ``failed`` event."""
     action: str = field(default="", validator=validators.max_len(4000))
     result: dict[str, str] = field(factory=dict)
-    """What the step found, for ``step-done``: ``manifest``, ``chunks-written`` …"""
+    """What the step found, for ``step-done``: ``manifest``, ``chunks-written`` …
+
+    ``finished`` with the time of that where an agent refuses what it has done."""
+
+    @property
+    def is_refusal(self) -> bool:
+        """Return whether the agent refuses the work because it was finished before."""
+        return self.kind == "failed" and "finished" in self.result

@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from reconciler.planning.plan import Plan
     from reconciler.state.database import Database
     from reconciler.state.observed import ObservedImage
+    from reconciler.state.witness import ObserveOnly
     from specs.fleet import CompiledCommits, CompiledFleet
 
 
@@ -196,7 +197,12 @@ class Project:
 
     @property
     def notice(self) -> str:
-        """What a reviewer should know of the revision's acceptance; nothing where it is usual."""
+        """What a reviewer should know before it is applied; nothing where all is as usual."""
+        observes = str(self.observe_only) if self.observe_only else ""
+        return " · ".join(filter(None, (observes, self._notice_of_commit)))
+
+    @property
+    def _notice_of_commit(self) -> str:
         if isinstance(self.decision, Refuse):
             return f"for review only, this commit is not acceptable: {self.decision.error}"
         if self.decision.first and self.decision.signed:
@@ -297,6 +303,26 @@ class Project:
         from reconciler.state.database import open_database  # noqa: PLC0415 - slow to load
 
         return open_database(self.database_path)
+
+    @cached_property
+    def observe_only(self) -> "ObserveOnly | None":
+        """Why nothing may begin on any machine; None where it may. Makes no database."""
+        from reconciler.state.witness import Witnesses  # noqa: PLC0415 - slow to load
+
+        witnesses = Witnesses(self.state)
+        if not witnesses.read():
+            return None
+        from reconciler.state.ledger_guard import observe_only_of  # noqa: PLC0415 - likewise
+        from reconciler.state.ledger_lines import LedgerLines  # noqa: PLC0415 - likewise
+
+        return observe_only_of(
+            witnesses, lambda: LedgerLines(self.database) if self.has_state else None
+        )
+
+    def require_ledger(self) -> None:
+        """Refuse to begin anything while the fleet is observe-only (StateError RW741)."""
+        if self.observe_only is not None:
+            raise self.observe_only.error()
 
     @cached_property
     def store(self) -> "ChunkStore":

@@ -41,6 +41,7 @@ def apply(
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused.
     """  # noqa: D301 - \b keeps click from reflowing the list
     now = utc_now()
+    project.require_ledger()
     project.require_acceptable()
     plan = project.plan(now)
     screen = console(stderr=output_format == "json")

@@ -21,6 +21,7 @@ _COMMANDS = {
     "import": "Turn lists and files of other systems into documents.",
     "init": "Write a small fleet to start from.",
     "lab": "Run a rack of virtual or simulated machines.",
+    "ledger": "Verify the history of all work, or accept it as it is.",
     "migrate": "Bring documents to the apiVersion that this version reads.",
     "plan": "Show what separates the fleet from its repository.",
     "run": "Run a scenario on some machines by hand, for a reason that is kept.",

@@ -92,6 +92,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     could not be started.
     """  # noqa: D301 - \b keeps click from reflowing the list
     now = utc_now()
+    project.require_ledger()
     project.require_acceptable()
     plan = plan_of_run(project, scenario, on, reason, now)
     screen = console(stderr=output_format == "json")

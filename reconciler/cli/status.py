@@ -58,7 +58,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright status --select 'name=node-07*,label:role=compute' --full
 
     Exit code 0 when every machine that --group, --select and --search mean is Ready, whatever
-    --condition lists of them; else 1, also when they mean none.
+    --condition lists of them; else 1, also when they mean none, and while the fleet is
+    observe-only.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.machine_selection import MachineFilter, why_none  # noqa: PLC0415
     from reconciler.app.project import utc_now  # noqa: PLC0415
@@ -78,6 +79,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
             click.echo(why_none(project.fleet, wanted), err=True)
         elif conditions and not found.machines:
             click.echo(f"no machine is {' or '.join(conditions)}", err=True)
+    if project.observe_only is not None:
+        return 1
     if not found.total:
         return 1 if any(wanted) else 0
     return 0 if found.total == found.counts["Ready"] else 1
@@ -93,6 +96,7 @@ def _print(
 ) -> None:
     from rich.text import Text  # noqa: PLC0415 - JSON needs no Rich
 
+    from reconciler.state.witness import WHAT_TO_DO  # noqa: PLC0415 - likewise
     from reconciler.views.console import console  # noqa: PLC0415 - likewise
     from reconciler.views.status_text import (  # noqa: PLC0415 - likewise
         MOST_MACHINES,
@@ -103,6 +107,9 @@ def _print(
     from reconciler.views.untrusted import for_terminal  # noqa: PLC0415 - likewise
 
     screen = console()
+    if project.observe_only is not None:
+        screen.print(Text(for_terminal(f"{project.observe_only}."), style="bold red"))
+        screen.print(Text(f"Nothing begins on any machine. {WHAT_TO_DO}.", style="red"))
     if held:
         for line in (f"held at {project.describe}", f"because {held}"):
             screen.print(Text("\n".join(map(for_terminal, line.splitlines())), style="yellow"))
@@ -120,7 +127,13 @@ def _print(
 
 def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError | None") -> str:
     """Return the JSON text, one machine a line: a program that indents takes a second more."""
+    from attrs import asdict as fields  # noqa: PLC0415 - slow to load
+
+    from reconciler.state.witness import WHAT_TO_DO  # noqa: PLC0415 - slow to load
+
+    observes = project.observe_only
     head = {
+        "observeOnly": observes and {**fields(observes), "action": WHAT_TO_DO},
         "revision": project.fleet.revision,
         "held": str(held) if held else None,
         "counts": dict(found.counts),

@@ -93,6 +93,18 @@ class Effects(Protocol):
     def images(self) -> dict[str, ObservedImage]:
         """Return the named images with their state."""
 
+    def observes_only(self) -> bool:
+        """Return whether the ledger may not be the one that was written: nothing begins then."""
+
+    def may_act(self) -> bool:
+        """Return whether a machine may act on what the ledger says now.
+
+        Asked before anything is handed out; it may take as long as writing a small file.
+        """
+
+    def enter_observe_only(self, code: str, cause: str) -> None:
+        """Begin nothing any more until a person has accepted the ledger."""
+
 
 class Reconciler:
     """Reconciles machines one at a time; all calls come from one event loop's thread."""
@@ -247,6 +259,20 @@ class Reconciler:
             self._release()
             self._effects.asked()
 
+    # --- whether the ledger can be relied on -------------------------------------
+
+    def observes_only(self) -> bool:
+        """Return whether nothing may begin on any machine."""
+        return self._effects.observes_only()
+
+    def may_act(self) -> bool:
+        """Return whether machines may act on what the ledger says; as in ``Effects``."""
+        return self._effects.may_act()
+
+    def observe_only(self, code: str, cause: str) -> None:
+        """Begin nothing any more until a person has accepted the ledger."""
+        self._effects.enter_observe_only(code, cause)
+
     # --- one machine -------------------------------------------------------------
 
     def ask(self, key: str, urgency: Urgency = Urgency.MACHINE) -> None:
@@ -307,7 +333,7 @@ class Reconciler:
         view = self._view(key, machine)
         present = view.present
         if present is None:
-            if machine is not None and self._acts_unattended:
+            if machine is not None and self._acts_unattended and not self.observes_only():
                 self._plan(machine)
             return
         if present.state in NOT_BEGUN:
@@ -438,23 +464,13 @@ class Reconciler:
         self, key: str, machine: CompiledMachine | None, outcome: Outcome, now: datetime
     ) -> None:
         match outcome:
+            case Arm() | Wake() | Verify() if self.observes_only():
+                pass  # all machines are looked at when a person has accepted the ledger
             case Arm():
                 self._arm(key, outcome, now)
                 self.queue.add(key, now, Urgency.MACHINE)
-            case End(status, state, reason):
-                self.ledger.move(
-                    status.operation.op_id,
-                    status.state,
-                    state,
-                    attempt=status.attempt,
-                    at=now,
-                    actor=SERVER,
-                    reason=reason,
-                )
-                self._let_go(status.operation.op_id)
-                self.queue.add(key, now, Urgency.MACHINE)
-                if state in FAILURES:
-                    self._count_failure(status.operation, now)
+            case End():
+                self._end(key, outcome, now)
             case Wake(status, again):
                 if machine is not None:
                     self._effects.wake(machine, status)
@@ -470,6 +486,22 @@ class Reconciler:
                     self.queue.add(key, again)
             case _:
                 assert_never(outcome)
+
+    def _end(self, key: str, outcome: End, now: datetime) -> None:
+        status, operation = outcome.status, outcome.status.operation
+        self.ledger.move(
+            operation.op_id,
+            status.state,
+            outcome.state,
+            attempt=status.attempt,
+            at=now,
+            actor=SERVER,
+            reason=outcome.reason,
+        )
+        self._let_go(operation.op_id)
+        self.queue.add(key, now, Urgency.MACHINE)
+        if outcome.state in FAILURES:
+            self._count_failure(operation, now)
 
     def _arm(self, key: str, decision: Arm, now: datetime) -> None:
         status, operation = decision.status, decision.status.operation

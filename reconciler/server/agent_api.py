@@ -12,9 +12,9 @@ from aiohttp.typedefs import Handler, Middleware
 from agent.errors import CodedError
 from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
-from agent.wire.report import Report
+from agent.wire.report import InstalledSystem, Report, ReportAnswer
 from agent.wire.step import Finish
-from agent.wire.work import Claim, OperationEvent, Work
+from agent.wire.work import REBOOT_PREFIX, Claim, OperationEvent, Work
 from providers.imaging.store import ChunkStore
 from reconciler.errors import StateError, TrustError
 from reconciler.server.connection_limits import (
@@ -23,6 +23,7 @@ from reconciler.server.connection_limits import (
     decode_body,
     read_body,
 )
+from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.notifier import Notifier
@@ -39,8 +40,6 @@ log = structlog.get_logger(__name__)
 MAX_BODY = 4 * 1024 * 1024
 MAX_MANIFEST = 256 * 1024 * 1024
 LONGEST_WAIT = 30
-REBOOT_PREFIX = "reboot-"
-"""Work with this prefix only restarts the installed system, so that it boots over the network."""
 
 
 class AgentApi:
@@ -52,11 +51,13 @@ class AgentApi:
         enroller: Enroller,
         store: ChunkStore,
         notifier: Notifier,
+        contradictions: Contradictions,
     ) -> None:
         self._plane = plane
         self._enroller = enroller
         self._store = store
         self._notifier = notifier
+        self._contradictions = contradictions
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for an aiohttp application."""
@@ -105,8 +106,25 @@ class AgentApi:
             self._refuse_foreign(peer, machine, report)
             self._plane.machines.record_report(machine, report, self._plane.now())
             self._plane.proved_after_all(machine, report)
+            finished = self._installed(machine, report.installed)
             self._plane.reconciler.ask(machine.name)
+            if finished:
+                return _answer(ReportAnswer(finished))
         return web.Response(status=204)
+
+    def _installed(self, machine: CompiledMachine, system: InstalledSystem | None) -> str:
+        """Return when the operation that installed a system was verified; empty where it is not.
+
+        A machine that has work is reconciled first: this very report may have ended it.
+        """
+        if system is None:
+            return ""
+        try:
+            if self._plane.reconciler.has_work(machine.name):
+                self._plane.reconciler.reconcile(machine.name)
+        except StateError as error:  # the loop tries it again
+            log.info("report not reconciled", machine=machine.name, code=error.code)
+        return self._contradictions.reported(machine, system)
 
     def _refuse_foreign(
         self, peer: AgentIdentity, machine: CompiledMachine, report: Report
@@ -185,6 +203,9 @@ class AgentApi:
         event = await _body(request, OperationEvent)
         operation = request.match_info["operation"]
         if operation.startswith(REBOOT_PREFIX):
+            if event.is_refusal:
+                key = self._plane.key_of_agent(peer.machine)
+                self._contradictions.refused(key, operation.removeprefix(REBOOT_PREFIX), event)
             return web.Response(status=204)
         status = self._at_work(peer, operation, event.attempt)
         if status is None:
@@ -193,7 +214,9 @@ class AgentApi:
                 return web.Response(status=204)
             raise _overtaken(peer, operation, event.attempt)
         plane = self._plane
-        if event.kind == "failed":
+        if event.is_refusal:
+            self._contradictions.refused(plane.key_of_agent(peer.machine), operation, event)
+        elif event.kind == "failed":
             plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)
         elif plane.ledger.record_progress(operation, event, plane.now()) and event.kind == "done":
             last = status.operation.instructions.steps[-1]

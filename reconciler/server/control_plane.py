@@ -77,12 +77,12 @@ class ControlPlane:
 
     def machine_of_token(self, token: Token) -> CompiledMachine | None:
         """Return the machine that a token is for: that of its operation."""
-        status = self._status(token.operation)
+        status = self.status(token.operation)
         return self.reconciler.machine_of(status.operation) if status is not None else None
 
     def quarantine(self, token: Token, reason: str) -> None:
         """Quarantine the machine that a token is for."""
-        status = self._status(token.operation)
+        status = self.status(token.operation)
         identities = status.operation.identities if status else (f"name:{token.machine}",)
         self.machines.set_quarantine(token.machine, identities, reason, self.now())
 
@@ -105,13 +105,16 @@ class ControlPlane:
     # --- grants and work ---------------------------------------------------------
 
     def live_grants(self, key: str) -> tuple[Grant, ...]:
-        """Return the unclaimed grants of a machine's armed work; none in quarantine."""
+        """Return the unclaimed grants of a machine's armed work.
+
+        None in quarantine, and none before the ledger is witnessed up to its arming.
+        """
         armed = {
             status.operation.op_id: status
             for status in self.reconciler.work_of(key)
             if status.state is OperationState.ARMED and not self._is_quarantined(status)
         }
-        if not armed:
+        if not armed or not self.reconciler.may_act():
             return ()
         attempts = {op_id: status.attempt for op_id, status in armed.items()}
         return tuple(
@@ -128,7 +131,7 @@ class ControlPlane:
 
     def credentials(self, grant: Grant, lifetime: timedelta) -> EnrollmentCredentials | None:
         """Mint the enrollment token of a boot script, while the grant is live."""
-        status = self._status(grant.operation)
+        status = self.status(grant.operation)
         if (
             status is None
             or status.state is not OperationState.ARMED
@@ -140,7 +143,7 @@ class ControlPlane:
 
     def work(self, key: str) -> Work | None:
         """Return the work that the agent in RAM is to claim, secrets filled in."""
-        granted = (self._status(grant.operation) for grant in self.live_grants(key))
+        granted = (self.status(grant.operation) for grant in self.live_grants(key))
         status = next((each for each in granted if each is not None), self._claimed_only(key))
         if status is None:
             return None
@@ -167,7 +170,7 @@ class ControlPlane:
         not boot over the network first, is not sent round in circles.
         """
         for grant in self.live_grants(key):
-            status = self._status(grant.operation)
+            status = self.status(grant.operation)
             if status is not None and self._may_restart(status):
                 return status
         return None
@@ -194,13 +197,15 @@ class ControlPlane:
 
     def claim(self, key: str, op_id: str, attempt: int) -> bool:
         """Use the grant up and record the start, both or neither; False when it is gone."""
-        status = self._status(op_id)
-        if status is None or not self._is_of(status, key) or status.attempt != attempt:
+        status = self.status(op_id)
+        if status is None or not self.is_of(status, key) or status.attempt != attempt:
             return False
         if status.state is OperationState.STARTED:
             # The answer to the claim got lost; whoever asks again has done nothing yet.
-            return status.last_event_at is None
+            return status.last_event_at is None and self.reconciler.may_act()
         if status.state is not OperationState.ARMED or self._is_quarantined(status):
+            return False
+        if not self.reconciler.may_act():
             return False
         now = self.now()
         with self._database.writing() as connection:  # nobody accepts a commit meanwhile
@@ -219,14 +224,14 @@ class ControlPlane:
                 reason="the agent claimed the grant",
             )
         self._rebooted.pop(op_id, None)
-        return True
+        return self.reconciler.may_act()  # the agent begins once the claim is witnessed
 
     def started(self, key: str, op_id: str, attempt: int) -> OperationStatus | None:
         """Return the operation if this machine is at work on it in this very attempt."""
-        status = self._status(op_id)
+        status = self.status(op_id)
         if (
             status is None
-            or not self._is_of(status, key)
+            or not self.is_of(status, key)
             or status.state is not OperationState.STARTED
             or status.attempt != attempt
         ):
@@ -238,8 +243,8 @@ class ControlPlane:
 
         None where it did not, or where other work began on the machine meanwhile: that stands.
         """
-        status = self._status(op_id)
-        if status is None or not self._is_of(status, key) or status.attempt != attempt:
+        status = self.status(op_id)
+        if status is None or not self.is_of(status, key) or status.attempt != attempt:
             return None
         reason = "RW631: its agent is heard after all"
         with self._database.writing() as connection:
@@ -248,7 +253,7 @@ class ControlPlane:
             impact = self.ledger.go_on_within(connection, status, at=self.now(), reason=reason)
         log.info("silent work goes on", code="RW631", machine=key, operation=op_id)
         self.reconciler.goes_on(status.operation, impact)
-        return self._status(op_id)
+        return self.status(op_id)
 
     def proved_after_all(self, machine: CompiledMachine, report: Report) -> None:
         """Verify work that ended for silence, whose installed system reports after all.
@@ -256,8 +261,8 @@ class ControlPlane:
         The steps are done where the last of them made the system that reports.
         """
         system = report.installed
-        status = self._status(system.operation) if system and system.operation else None
-        if system is None or status is None or not self._is_of(status, machine.name):
+        status = self.status(system.operation) if system and system.operation else None
+        if system is None or status is None or not self.is_of(status, machine.name):
             return
         steps = status.operation.instructions.steps
         last = next((step for step in reversed(steps) if not isinstance(step, Finish)), None)
@@ -311,7 +316,8 @@ class ControlPlane:
         )
         self.reconciler.ended(status.operation)
 
-    def _is_of(self, status: OperationStatus, key: str) -> bool:
+    def is_of(self, status: OperationStatus, key: str) -> bool:
+        """Return whether an operation is for the machine of this key."""
         return self.reconciler.key_of(status.operation) == key
 
     def _with_secrets(self, status: OperationStatus, step: ApplyIdentity) -> ApplyIdentity:
@@ -337,5 +343,6 @@ class ControlPlane:
         )
         return token
 
-    def _status(self, op_id: str) -> OperationStatus | None:
+    def status(self, op_id: str) -> OperationStatus | None:
+        """Return an operation as the ledger has it; None where it has none of this id."""
         return next(iter(self.ledger.operations(op_id=op_id)), None)

@@ -36,6 +36,7 @@ from reconciler.loop.reconcile import Reconciler
 from reconciler.server.agent_api import AgentApi, busy_as_unavailable
 from reconciler.server.boots import BootDecisions
 from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_descriptor_limit
+from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.local_interface import local_interface
@@ -45,8 +46,11 @@ from reconciler.state.database import Database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.images import observed_images
 from reconciler.state.leases import StoredLeases
+from reconciler.state.ledger_guard import LedgerGuard
+from reconciler.state.ledger_lines import LedgerLines
 from reconciler.state.observed import Capture, ObservedImage
 from reconciler.state.operation import OperationStatus
+from reconciler.state.witness import Witnesses
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -100,6 +104,7 @@ class Service:
         self._faulty: set[str] = set()
         self.store = ChunkStore(settings.state / "store")
         self._images = observed_images(self.store)
+        self._guard = LedgerGuard(database, Witnesses(settings.state), clock)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
         credentials = self.authority.server_credentials(self.place.address, clock())
@@ -120,6 +125,7 @@ class Service:
             f"https://{self.place.address}:{settings.https_port}", credentials.pin
         )
         self.plane = ControlPlane(database, self.reconciler, endpoint, clock)
+        self._contradictions = Contradictions(self.plane, LedgerLines(database))
         self._reservations = self._reserved(fleet)
         self._netboot = self._new_netboot(database)
         gc.freeze()  # see ``use``
@@ -128,6 +134,7 @@ class Service:
         """Start everything; whatever cannot start stops what did."""
         async with AsyncExitStack() as stack:
             stack.enter_context(_lock(self._settings.state))
+            self._guard.start()
             with suppress(StateError):
                 self.reconciler.faults.forget()
             self.store.sweep(self._clock() - _LEFTOVER_AGE)
@@ -193,6 +200,18 @@ class Service:
         """Take notice that a machine is to be looked at soon."""
         self._news.set()
 
+    def observes_only(self) -> bool:
+        """Return whether the ledger may not be the one that was written."""
+        return self._guard.observe_only is not None
+
+    def may_act(self) -> bool:
+        """Return whether machines may act on what the ledger says now."""
+        return self._guard.may_act()
+
+    def enter_observe_only(self, code: str, cause: str) -> None:
+        """Begin nothing any more until a person has accepted the ledger."""
+        self._guard.enter(code, cause)
+
     # --- what runs ---------------------------------------------------------------
 
     def _start_tasks(self, stack: AsyncExitStack) -> None:
@@ -200,6 +219,7 @@ class Service:
         start("reconcile", self._reconcile, essential=True)
         start("ledger", self._follow_ledger, essential=True)
         start("hearing", self._watch_hearing)
+        start("ledger witness", self._watch_ledger)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
         start("network boot", self._netboot.watch)
@@ -245,6 +265,19 @@ class Service:
                 say("machines are listened to anew", code="RW630", cause=news.cause)
                 self.reconciler.listen_anew(clock_was_set=news.clock_was_set)
             await asyncio.sleep(BEAT_SECONDS)
+
+    async def _watch_ledger(self) -> None:
+        """See whether the ledger is the one that was written; begin again once it is accepted."""
+        is_accepted = False
+        while True:
+            with suppress(StateError):  # another process writes: the next look sees it
+                is_accepted = self._guard.look() or is_accepted
+                if is_accepted:
+                    self.reconciler.use(self.reconciler.fleet, self.reconciler.hardware)
+                    self.asked()
+                    is_accepted = False
+                    log.info("the ledger is accepted")
+            await asyncio.sleep(LEDGER_INTERVAL)
 
     async def _record_boots(self) -> None:
         while True:
@@ -347,7 +380,7 @@ class Service:
         firmware = web.Application(middlewares=[self._connections.middleware])
         firmware.add_routes(self._netboot.routes())
         enroller = Enroller(self.plane, self.authority, x509.random_serial_number)
-        api = AgentApi(self.plane, enroller, self.store, self._notifier)
+        api = AgentApi(self.plane, enroller, self.store, self._notifier, self._contradictions)
         agents = web.Application(
             middlewares=[self._connections.middleware, busy_as_unavailable(self._hearing.missed)]
         )

@@ -1,10 +1,11 @@
 """Opening the state database and bringing it to the current schema."""
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from secrets import token_hex
+from typing import TYPE_CHECKING, NamedTuple
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -65,9 +66,28 @@ class Database:
         with _refusals(self._path), self._engine.begin() as connection:
             yield connection
 
+    def files(self) -> "DatabaseFiles":
+        """Return which files are at the database's path now."""
+        return DatabaseFiles(_identity(self._path), _identity(Path(f"{self._path}-wal")))
+
     def close(self) -> None:
-        """Give back all connections."""
+        """Give back all connections; whoever asks later gets new ones, to what is there then."""
         self._engine.dispose()
+
+
+class DatabaseFiles(NamedTuple):
+    """The database and its write-ahead log by device and inode; None where there is none."""
+
+    database: tuple[int, int] | None
+    log: tuple[int, int] | None
+
+
+def _identity(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 @contextmanager
@@ -103,10 +123,18 @@ BRIEF = 0.05
 """Seconds that a server waits: machines wait for its answers, and it tries again by itself."""
 
 
-def open_database(path: Path, wait: float = PATIENT) -> Database:
+def random_ledger_id() -> str:
+    """Return an id that no other ledger has."""
+    return token_hex(16)
+
+
+def open_database(
+    path: Path, wait: float = PATIENT, new_ledger_id: Callable[[], str] = random_ledger_id
+) -> Database:
     """Return the SQLite database at ``path``, created and migrated as needed.
 
-    ``wait`` is for how many seconds a writer waits for another one.
+    ``wait`` is for how many seconds a writer waits for another one. ``new_ledger_id`` gives
+    the id of a ledger that has none yet.
 
     Raises StateError (RW701) when the file is no database, cannot be written, or was
     written by a newer version.
@@ -117,7 +145,7 @@ def open_database(path: Path, wait: float = PATIENT) -> Database:
     event.listen(engine, "begin", _begin)
     try:
         if _revision(engine) != _NEWEST:
-            _migrate(engine)
+            _migrate(engine, new_ledger_id)
     except DatabaseError as error:
         engine.dispose()
         action = next((text for sign, text in _ACTIONS if sign in str(error.orig)), _RESTORE)
@@ -162,7 +190,7 @@ def _revision(engine: Engine) -> str | None:
         return connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
 
 
-def _migrate(engine: Engine) -> None:
+def _migrate(engine: Engine, new_ledger_id: Callable[[], str]) -> None:
     from alembic import command  # noqa: PLC0415 - slow to load and seldom needed
     from alembic.config import Config  # noqa: PLC0415
     from alembic.util import CommandError  # noqa: PLC0415
@@ -171,6 +199,7 @@ def _migrate(engine: Engine) -> None:
     config.set_main_option("script_location", "reconciler:state/migrations")
     with engine.begin() as connection:
         config.attributes["connection"] = connection
+        config.attributes["new_ledger_id"] = new_ledger_id
         try:
             command.upgrade(config, "head")
         except CommandError as error:

@@ -12,6 +12,8 @@ from reconciler.errors import OvertakenError, StateError
 from reconciler.state import schema
 from reconciler.state.current_operations import begin_current, move_current, set_start
 from reconciler.state.database import Database
+from reconciler.state.ledger_chain import GIVEN_BY_PEOPLE, LedgerLine, line_hash
+from reconciler.state.ledger_lines import newest_line
 from reconciler.state.operation import Operation, OperationStatus, Start
 from reconciler.state.operation_body import decode_operation, encode_operation
 from reconciler.state.operation_states import (
@@ -74,7 +76,8 @@ class Ledger:
                     planned_at=at,
                 )
             )
-            line = _write(connection, operation.op_id, OperationState.PLANNED, 0, at, actor, "")
+            planned = OperationState.PLANNED.value
+            line = _write(connection, operation.op_id, planned, 0, at, actor, "")
             begin_current(connection, operation, line, at)
             return 0
         return _current(connection, operation.op_id)[1]
@@ -134,7 +137,7 @@ class Ledger:
                 f"the caller took it for {before}, attempt {attempt}",
                 "Another process moved it: look at it again with `rackwright status`",
             )
-        line = _write(connection, op_id, after, attempt, at, actor, reason)
+        line = _write(connection, op_id, after.value, attempt, at, actor, reason)
         move_current(connection, op_id, line, after, attempt, at, reason)
 
     def approve_within(  # noqa: PLR0913 - likewise
@@ -239,6 +242,10 @@ class Ledger:
             reason=reason,
         )
         return go_on_with_work(connection, operation.op_id, at)
+
+    def accept_within(self, connection: Connection, at: datetime, actor: str, reason: str) -> None:
+        """Append a person's word that the ledger is to be taken as it is."""
+        _write(connection, None, GIVEN_BY_PEOPLE, 0, at, actor, reason)
 
     def history(self, op_id: str) -> tuple[LedgerEntry, ...]:
         """Return all lines of one operation, oldest first."""
@@ -396,16 +403,16 @@ def _current(connection: Connection, op_id: str) -> tuple[OperationState, int, s
 
 def _write(  # noqa: PLR0913, PLR0917 - one argument per column
     connection: Connection,
-    op_id: str,
-    state: OperationState,
+    op_id: str | None,
+    state: str,
     attempt: int,
     at: datetime,
     actor: str,
     reason: str,
 ) -> int:
-    line: int = connection.execute(
-        insert(schema.ledger)
-        .values(op_id=op_id, state=state.value, attempt=attempt, at=at, actor=actor, reason=reason)
-        .returning(schema.ledger.c.sequence)
-    ).scalar_one()
-    return line
+    """Append one line to the chain; return its number."""
+    number, before = newest_line(connection)
+    line = LedgerLine(number + 1, op_id, state, attempt, schema.time_text(at), actor, reason)
+    values = {**line._asdict(), "at": at, "hash": line_hash(before, line)}
+    connection.execute(insert(schema.ledger).values(**values))
+    return line.sequence

@@ -98,7 +98,8 @@ class Operations:
         """
         with self._database.reading() as connection:
             rows = connection.execute(_LINES, {"line": line, "most": most}).all()
-        return rows[-1].sequence if rows else line, tuple(dict.fromkeys(row.op_id for row in rows))
+        moved = dict.fromkeys(row.op_id for row in rows if row.op_id is not None)
+        return rows[-1].sequence if rows else line, tuple(moved)
 
     def furthest_steps(self, op_ids: Collection[str]) -> dict[str, int]:
         """Return of each operation the last step that any attempt is known to have begun.

@@ -1,7 +1,8 @@
 """Tables of the state database.
 
 ``operation``, ``ledger`` and ``accepted_revision`` are append-only: triggers refuse UPDATE and
-DELETE.
+DELETE. ``ledger`` is a chain of hashes that begins with the one row of ``ledger_id``; a line
+without an operation is a person's word about the ledger itself.
 ``current_operation`` repeats of them what still decides something, so that the
 planner need not read all history. ``progress`` is what an attempt said last and may
 be lost without harm.
@@ -32,6 +33,13 @@ from sqlalchemy import (
 )
 
 
+def time_text(value: datetime) -> str:
+    """Return an aware time as it is stored; a naive time is a mistake."""
+    if value.tzinfo is None:
+        raise ValueError("a time without a time zone cannot be stored")
+    return value.astimezone(UTC).isoformat(timespec="microseconds")
+
+
 class UtcDateTime(TypeDecorator[datetime]):
     """Aware UTC times as sortable ISO 8601 text with microseconds."""
 
@@ -41,11 +49,7 @@ class UtcDateTime(TypeDecorator[datetime]):
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
         """Turn an aware time into text; a naive time is a mistake."""
         del dialect
-        if value is None:
-            return None
-        if value.tzinfo is None:
-            raise ValueError("a time without a time zone cannot be stored")
-        return value.astimezone(UTC).isoformat(timespec="microseconds")
+        return None if value is None else time_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         """Turn text back into an aware time."""
@@ -65,16 +69,19 @@ operation = Table(
     Column("planned_at", UtcDateTime, nullable=False),
 )
 
+ledger_id = Table("ledger_id", metadata, Column("id", String(64), primary_key=True))
+
 ledger = Table(
     "ledger",
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=True),
-    Column("op_id", String(32), ForeignKey("operation.op_id"), nullable=False),
+    Column("op_id", String(32), ForeignKey("operation.op_id")),
     Column("state", String, nullable=False),
     Column("attempt", Integer, nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("actor", String, nullable=False),
     Column("reason", Text, nullable=False),
+    Column("hash", String(64), nullable=False),
     Index("ledger_by_operation", "op_id", "sequence"),
     Index("ledger_by_time", "state", "at"),
 )

@@ -16,6 +16,9 @@ class FakeOutside:
         """Machines whose agents were told that there is work."""
         self.to_verify: list[Capture] = []
         self.asked_times = 0
+        self.observe_only = False
+        self.reasons: list[str] = []
+        """Why the fleet became observe-only."""
 
     def wake(self, machine: CompiledMachine, status: OperationStatus) -> None:
         """Note a wake-up."""
@@ -36,3 +39,16 @@ class FakeOutside:
     def images(self) -> dict[str, ObservedImage]:
         """Return the images that there are."""
         return self._images
+
+    def observes_only(self) -> bool:
+        """Return what the test says of the ledger."""
+        return self.observe_only
+
+    def may_act(self) -> bool:
+        """Return what the test says of the ledger."""
+        return not self.observe_only
+
+    def enter_observe_only(self, code: str, cause: str) -> None:
+        """Note it."""
+        self.observe_only = True
+        self.reasons.append(f"{code} {cause}")

@@ -107,6 +107,7 @@ def a_fleet(*machines: CompiledMachine, at_once: int = 1, per_hour: int = 10) ->
                 Budget("fleet", "", "destructive", at_once, per_hour),
                 Budget("fleet", "", "disruptive", 20, 200),
             ),
+            breakers=(),
         ),
         networks={"lab": NETWORK},
         groups=("lab",),

@@ -28,7 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.wire.codec import decode, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
-from agent.wire.report import Report
+from agent.wire.report import Report, ReportAnswer
 from agent.wire.work import Claim, OperationEvent, Work
 
 
@@ -140,6 +140,8 @@ class FakeControlPlane:
         self.tokens: dict[str, Token] = {}
         self.operations: dict[str, Operation] = {}
         self.reports: list[Report] = []
+        self.verified = ""
+        """When the operation of every installed system was verified."""
         self.chunks: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.requests: list[str] = []
@@ -292,10 +294,11 @@ class FakeControlPlane:
         pem = certificate.public_bytes(serialization.Encoding.PEM).decode()
         return encode(Enrollment(token.machine, pem, self.authority.pem))
 
-    def _report(self, report: Report) -> None:
+    def _report(self, report: Report) -> bytes | None:
         with self.changed:
             self.reports.append(report)
             self.changed.notify_all()
+            return encode(ReportAnswer(self.verified)) if self.verified else None
 
     def _work(self, machine: str, wait: float) -> bytes | None:
         def armed() -> Operation | None:

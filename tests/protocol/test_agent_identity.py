@@ -15,15 +15,19 @@ import pytest
 from attrs import evolve
 
 from agent.config import AgentConfig
-from agent.errors import TerminalError
+from agent.errors import FinishedWorkError, TerminalError
 from agent.identity.linux.agent_bundle import collect_bundle, install_agent, unit_text
 from agent.identity.linux.apply import NewIdentity, apply_identity
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
+from agent.identity.linux.installed_config import installed_config_on
+from agent.identity.linux.root_filesystem import find_root, root_tree
 from agent.identity.linux.ssh_host_keys import replace_host_keys
 from agent.identity.machine_identity import checked_identity
 from agent.inspection.disks import inspect_disks
 from agent.inspection.host_keys import host_key_fingerprints
 from agent.inspection.host_paths import HostPaths
+from agent.steps.run import refuse_finished
+from agent.wire.codec import encode
 from agent.wire.disk import Disk, DiskIdentity
 from agent.wire.step import ApplyIdentity
 from tests.unit.agent_sysfs import VIRTIO, add_disk, write_tree
@@ -264,6 +268,37 @@ def runs_alone(library: Path) -> str:
 
 
 @pytest.mark.needs_root
+def test_what_is_installed_is_read_from_outside_and_nothing_is_changed(
+    rack: Rack, golden: Path
+) -> None:
+    disk = rack.build(golden)
+    assert installed_config_on(rack.paths.sysfs, disk) is None
+    rack.apply(disk)
+    found = installed_config_on(rack.paths.sysfs, disk)
+    assert found == CONFIG
+    refuse_finished("op-1", found)  # an attempt that nobody called verified goes on
+
+    with root_tree(rack.paths.sysfs, disk, find_root(rack.paths.sysfs, disk), write=True) as tree:
+        tree.write("/etc/rackwright/agent.json", encode(evolve(CONFIG, finished="2026-11-21")))
+    before = rack.digest()
+    found = installed_config_on(rack.paths.sysfs, disk)
+    assert rack.digest() == before
+    refuse_finished("op-2", found)
+    with pytest.raises(
+        FinishedWorkError, match="RW573: the disk has the system that operation op-1"
+    ):
+        refuse_finished("op-1", found)
+
+
+def test_nothing_is_installed_where_nothing_can_be_read(rack: Rack, golden: Path) -> None:
+    broken = rack.build(golden)
+    rack.apply(broken)
+    with rack.node.open("r+b") as file:
+        file.seek(START)
+        file.write(bytes(4 * MIB))
+    assert installed_config_on(rack.paths.sysfs, broken) is None
+
+
 def test_applying_twice_gives_the_same_system(rack: Rack, golden: Path) -> None:
     disk = rack.build(golden)
     rack.apply(disk)

@@ -13,10 +13,11 @@ from agent.config import AgentConfig, load_config, save_config
 from agent.credentials import CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
+from agent.installed import InstalledOperation
 from agent.journal import Journal
 from agent.machine import LocalMachine
 from agent.retry import RetryPolicy
-from agent.service import credentials_for
+from agent.service import RunningSystem, credentials_for, run_service
 from agent.session import Session, SessionOptions, SessionResources
 from agent.transport import KnownAuthority, Transport
 from agent.wire.step import Finish, InspectDisks
@@ -26,7 +27,7 @@ from tests.protocol.agent_control_plane import FakeControlPlane
 pytestmark = pytest.mark.timeout(60)
 
 QUICK = Clock(pause=lambda seconds: threading.Event().wait(min(seconds, 0.02)) and None)
-MACHINE = LocalMachine("installed", operation="op-0")
+MACHINE = LocalMachine("installed")
 
 
 class RecordedPower:
@@ -141,9 +142,10 @@ def test_the_installed_agent_proves_its_system_and_restarts_it_when_told(
     credentials = credentials_for(load_config(config_path), config_path, store, MACHINE, QUICK)
     transport = Transport(plane.url, KnownAuthority(credentials.authority), credentials)
     power = RecordedPower()
+    operation = InstalledOperation(config_path, load_config(config_path))
     resources = SessionResources(
         transport=transport,
-        machine=MACHINE,
+        machine=LocalMachine("installed", operation=operation),
         power=power,
         journal=Journal(tmp_path / "state/operation.json"),
         clock=QUICK,
@@ -157,3 +159,31 @@ def test_the_installed_agent_proves_its_system_and_restarts_it_when_told(
     assert installed.hostname == Path("/proc/sys/kernel/hostname").read_text().strip()
     assert installed.machine_id == Path("/etc/machine-id").read_text().strip()
     assert power.calls == ["reboot"]
+
+
+def test_a_verified_system_does_not_restart_for_the_work_that_installed_it(
+    plane: FakeControlPlane, config_path: Path, tmp_path: Path
+) -> None:
+    plane.verified = "2026-11-21T12:00:00+00:00"
+    power = RecordedPower()
+    again = plane.arm("node-1", Work("reboot-op-0", 2, (Finish("reboot"),)))
+    system = RunningSystem(power=power, clock=QUICK)
+    agent = threading.Thread(
+        target=run_service, args=(config_path, tmp_path / "state", system), daemon=True
+    )
+    agent.start()
+    plane.wait_for(lambda: again.kinds() == ["failed"])
+    (event,) = again.events
+    assert (event.code, event.attempt) == ("RW574", 2)
+    assert event.message == (
+        "this system is what operation op-0 installed, and the server knew it as verified at "
+        "2026-11-21T12:00:00+00:00"
+    )
+    assert event.result == {"finished": plane.verified}
+    assert power.calls == []
+    assert plane.count("POST /v1/operations/reboot-op-0/claim") == 0
+
+    plane.arm("node-1", Work("reboot-op-1", 1, (Finish("reboot"),)))
+    agent.join(30)
+    assert power.calls == ["reboot"]
+    assert load_config(config_path).finished == plane.verified

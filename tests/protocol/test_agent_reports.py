@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,12 +39,14 @@ from reconciler.loop.approval import approve
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import plan
 from reconciler.server.agent_api import AgentApi
+from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.notifier import Notifier
 from reconciler.state.database import Database, open_database
 from reconciler.state.grants import Token
 from reconciler.state.hardware import FleetHardware
+from reconciler.state.ledger_lines import LedgerLines
 from reconciler.state.observed import Observed
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
@@ -104,10 +107,10 @@ class Server:
         hardware = a_report(machine).hardware
         return await asyncio.to_thread(enroll, invitation, store, hardware, BRIEF, QUICK)
 
-    async def report(self, credentials: Credentials, report: Report) -> None:
+    async def report(self, credentials: Credentials, report: Report) -> str:
         transport = Transport(self.url, PinnedServer(self.pin), credentials)
         try:
-            await asyncio.to_thread(WorkChannel(transport).report, report)
+            return await asyncio.to_thread(WorkChannel(transport).report, report)
         finally:
             transport.close()
 
@@ -130,7 +133,9 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     enroller = Enroller(plane, authority, x509.random_serial_number)
     application = web.Application()
     store = ChunkStore(directory / "store", reserve=0)
-    application.add_routes(AgentApi(plane, enroller, store, Notifier()).routes())
+    contradictions = Contradictions(plane, LedgerLines(database))
+    api = AgentApi(plane, enroller, store, Notifier(), contradictions)
+    application.add_routes(api.routes())
     server = TestServer(application, host=ADDRESS)
     await server.start_server(ssl=server_context(credentials, authority.authority_pem))
     operations = {
@@ -152,7 +157,7 @@ async def server(tmp_path: Path) -> AsyncIterator[Server]:
 
 def installed(machine: CompiledMachine, hardware: Hardware | None = None) -> Report:
     """Return what the machine's installed agent reports, on other hardware where one is given."""
-    report = a_report(machine, a_disk("now"), installed=an_installed_system(machine, "op"))
+    report = a_report(machine, a_disk("now"), installed=an_installed_system(machine, ""))
     return evolve(report, hardware=hardware or report.hardware)
 
 
@@ -267,3 +272,37 @@ async def test_an_agent_that_is_heard_after_all_goes_on_with_its_work(server: Se
     with pytest.raises(FencedError):
         await says("progress", 4)
     transport.close()
+
+
+async def test_the_report_that_verifies_an_operation_is_answered_with_when_that_was(
+    server: Server,
+) -> None:
+    op_id = server.operations[NODE.name]
+    credentials = await server.enrolled(NODE)
+    report = evolve(installed(NODE), installed=an_installed_system(NODE, op_id))
+    ledger = server.plane.ledger
+    for before, after in pairwise(("approved", "armed", "started")):
+        ledger.move(
+            op_id,
+            OperationState(before),
+            OperationState(after),
+            attempt=1,
+            at=now(),
+            actor="test",
+            reason="",
+        )
+    server.use(NODE, OTHER)
+    assert await server.report(credentials, report) == ""  # its steps are not done yet
+    ledger.record_progress(op_id, OperationEvent(attempt=1, sequence=1, kind="done", step=2), now())
+    said = await server.report(credentials, report)
+    (status,) = ledger.operations(op_id=op_id)
+    assert status.state is OperationState.VERIFIED
+    assert said == status.at.isoformat()
+
+
+async def test_a_system_that_the_ledger_does_not_know_blocks_its_machine(server: Server) -> None:
+    credentials = await server.enrolled(NODE)
+    report = evolve(installed(NODE), installed=an_installed_system(NODE, "f" * 32))
+    assert await server.report(credentials, report) == ""
+    assert server.observed().machines[NODE.name].quarantine.startswith("RW748: ")
+    assert not server.observed().machines[OTHER.name].quarantine

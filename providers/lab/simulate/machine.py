@@ -22,7 +22,12 @@ from providers.lab.simulate.identity_step import read_identity
 from providers.lab.simulate.machine_list import SERVER, MachineSettings
 from providers.lab.simulate.machine_state import MachineState, Stage
 from providers.lab.simulate.power_state import PowerCutError, PowerState
-from providers.lab.simulate.system import SimulatedSteps, run_installed_system, run_ram_system
+from providers.lab.simulate.system import (
+    SimulatedSteps,
+    installed_config,
+    run_installed_system,
+    run_ram_system,
+)
 
 _KERNEL = "6.1.0-simulated"
 _NOTHING_SECONDS = 15.0
@@ -53,6 +58,7 @@ class SimulatedMachine:
     ) -> None:
         self.settings = settings
         self._folder = folder
+        self._systems = folder / "systems"
         self._bridge = bridge
         self._source = source
         self._run: _Run | None = None
@@ -205,7 +211,11 @@ class SimulatedMachine:
     def _run_deploy_os(self, command_line: str, folder: Path, paths: HostPaths, run: _Run) -> None:
         self._show(run, "deploy-os")
         steps = SimulatedSteps(
-            lambda: self._faults, run.power, lambda: self._fail_power(run), self._source
+            lambda: self._faults,
+            run.power,
+            lambda: self._fail_power(run),
+            self._source,
+            lambda disk: installed_config(self._systems, Path(disk.node)),
         )
         run_ram_system(command_line, folder, paths, run.power, steps)
 
@@ -224,7 +234,7 @@ class SimulatedMachine:
             run.power.pause()
         self._show(run, "installed")
         identity = read_identity(system.record)
-        kept = self._folder / "systems" / identity.machine_id
+        kept = self._systems / identity.machine_id
         try:
             run_installed_system(identity, kept, paths, run.power)
         except CodedError as error:

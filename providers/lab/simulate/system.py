@@ -9,18 +9,26 @@ from pathlib import Path
 
 from attrs import evolve
 
-from agent.config import save_config
+from agent.config import AgentConfig, load_config, save_config
 from agent.deploy_os import RamSystem, run_deploy_os
 from agent.inspection.host_paths import HostPaths
 from agent.service import RunningSystem, run_service
 from agent.steps.run import StepContext, run_step
+from agent.wire.disk import Disk
 from agent.wire.step import ApplyIdentity, Step
 from providers.lab.simulate import nic
+from providers.lab.simulate.disk import NotBootableError, system_on
 from providers.lab.simulate.faults import Faults
 from providers.lab.simulate.host_tree import write_system
-from providers.lab.simulate.identity_step import SimulatedIdentity, apply_simulated_identity
+from providers.lab.simulate.identity_step import (
+    SimulatedIdentity,
+    apply_simulated_identity,
+    read_identity,
+)
 from providers.lab.simulate.power_state import PowerCutError, PowerState
 
+CONFIG = Path("etc/rackwright/agent.json")
+"""Below the folder of a system."""
 _MIDDLE = 4
 """A step is cut off when the fourth part of its bytes is done: a restore still writes then."""
 
@@ -33,12 +41,14 @@ class SimulatedSteps:
     power: PowerState
     fail_power: Callable[[], None]
     source: random.Random
+    installed_on: Callable[[Disk], AgentConfig | None]
 
     def __call__(self, step: Step, context: StepContext) -> dict[str, str]:
         """Do a step; PowerCutError where the faults say so."""
         faults = self.faults()
         if faults.hang_in == step.STEP_TYPE:
             self.power.pause()
+        context = evolve(context, installed_on=self.installed_on)
         if faults.cut_power_in == step.STEP_TYPE:
             context = evolve(context, progress=self._cut)
         if isinstance(step, ApplyIdentity):
@@ -52,6 +62,22 @@ class SimulatedSteps:
         if done * _MIDDLE >= total:
             self.fail_power()
             raise PowerCutError
+
+
+def installed_config(systems: Path, disk: Path) -> AgentConfig | None:
+    """Return the configuration of the agent on a disk; None where there is none.
+
+    ``systems`` has a folder for each system, which is what it keeps beside its disk.
+    """
+    try:
+        record = system_on(disk).record
+        identity = read_identity(record) if record else None
+    except (NotBootableError, ValueError):
+        return None
+    if identity is None:
+        return None
+    kept = systems / identity.machine_id / CONFIG
+    return load_config(kept) if kept.exists() else identity.config()
 
 
 def run_ram_system(
@@ -75,7 +101,7 @@ def run_installed_system(
     write_system(paths, identity.hostname, identity.machine_id, identity.host_key)
     if identity.addresses:  # else the lease of the firmware stays
         nic.set_address(IPv4Interface(identity.addresses[0]))
-    config = folder / "etc/rackwright/agent.json"
+    config = folder / CONFIG
     if not config.exists():
         shutil.rmtree(folder, ignore_errors=True)
         config.parent.mkdir(parents=True)
