@@ -39,7 +39,11 @@ def machine_details(project: Project, name: str, now: datetime) -> MachineDetail
     return MachineDetails(
         name=name,
         revision=fleet.revision,
-        wanted=tuple((each.field, each.value) for each in explained(fleet, machine)),
+        wanted=tuple(
+            (each.field, each.value)
+            for each in explained(fleet, machine)
+            if each.position is not None or not each.field.startswith("waits.")
+        ),
         condition=condition,
         seen=observed.machines.get(name, ObservedMachine()),
         quarantine=quarantine,

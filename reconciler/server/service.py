@@ -5,6 +5,7 @@ the process cannot do without ends it after a while, with a code that is not 0.
 """
 
 import asyncio
+import errno
 import fcntl
 import gc
 import os
@@ -22,7 +23,7 @@ import structlog
 from aiohttp import web
 from cryptography import x509
 
-from agent.errors import CodedError, UnwritableFileError
+from agent.errors import CodedError, UnwritableFileError, one_line
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
@@ -53,7 +54,7 @@ from reconciler.state.operation import OperationStatus
 from reconciler.state.witness import Witnesses
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
-from specs.fleet import CompiledFleet, CompiledMachine
+from specs.fleet import DEFAULT_WAITS, CompiledFleet, CompiledMachine
 
 LEDGER_INTERVAL = 1.0
 """Seconds between looks at the ledger: what another process approved is seen by then."""
@@ -64,6 +65,7 @@ IMAGES_INTERVAL = 60.0
 """Seconds after which images that another process changed are known."""
 _SLICE = 0.005
 """Seconds of reconciling after which whoever waits for the event loop has a turn."""
+_WANT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _LEFTOVER_AGE = timedelta(days=1)
 """Uploads that broke off longer ago are cleared away."""
 
@@ -101,6 +103,8 @@ class Service:
         self._news = asyncio.Event()
         self._notifier = Notifier()
         self._tests: set[str] = set()
+        self._failed_tests: dict[str, int] = {}
+        """By restore test, how often it did not come to its end, for no want of room."""
         self._faulty: set[str] = set()
         self.store = ChunkStore(settings.state / "store")
         self._images = observed_images(self.store)
@@ -332,8 +336,8 @@ class Service:
     async def _test(self, capture: Capture, name: str) -> None:
         """Test that an image can be restored, and let its name point to it if so.
 
-        What says nothing about the image, most likely a full disk, ends the test: it is tried
-        again later.
+        What says nothing about the image ends the test, and it is tried again later: for want of
+        room until there is some, else as often as work is attempted.
         """
         work = self._settings.state / "proof"
         work.mkdir(mode=0o700, exist_ok=True)
@@ -346,6 +350,12 @@ class Service:
             raise
         except CodedError as error:
             problem = f"{error.code}: {error.cause}"
+        except Exception as error:
+            count = self._failed_tests[name] = self._failed_tests.get(name, 0) + 1
+            problem = why_given_up(error, count)
+            if not problem:
+                raise
+        self._failed_tests.pop(name, None)
         self.plane.captures.record_restore_test(capture, problem)
         self._tests.discard(name)
         self._images = await asyncio.to_thread(observed_images, self.store)
@@ -410,6 +420,17 @@ class Service:
         stack.callback(sock.close)
         accept = partial(self._connections.accept, sock, runner, tls)
         self._supervisor.start(f"connections of {name}", accept, essential=True)
+
+
+def why_given_up(error: Exception, times: int) -> str:
+    """Return why a restore test that broke off is not tried again; empty where it is.
+
+    For want of room it is tried until there is some.
+    """
+    wants_room = isinstance(error, OSError) and error.errno in _WANT_OF_ROOM
+    if wants_room or times < DEFAULT_WAITS.attempts:
+        return ""
+    return f"RW634: the test did not come to its end, {times} times: {one_line(error)}"
 
 
 def is_served(state: Path) -> bool:
