@@ -1,11 +1,11 @@
 """Asking a person to agree: to a plan by the number of its disks, to a list; and who that is."""
 
 import sys
-from getpass import getuser
 from socket import gethostname
 
 import click
 
+from reconciler.cli.login import login
 from reconciler.errors import ReconcilerError
 from reconciler.planning.plan import Plan
 
@@ -54,6 +54,29 @@ def confirm_listed(question: str, undone: str) -> None:
         raise click.Abort
 
 
+def confirm_number(question: str, number: int, yes: int | None, undone: str) -> None:
+    """Have a person type a number that was shown, or take ``--yes=NUMBER``.
+
+    RW917 where nobody can answer; RW905 where ``--yes`` names another number. ``undone`` is
+    what did not happen then, as a clause.
+    """
+    if yes is not None:
+        if yes != number:
+            raise ReconcilerError(
+                "RW905", f"it is about {number}, the agreement is for {yes}", f"Say --yes={number}"
+            )
+        return
+    if not sys.stdin.isatty():
+        raise ReconcilerError(
+            "RW917",
+            f"nobody can be asked here, and {undone}",
+            f"Read the list, say --yes={number}",
+        )
+    answer = click.prompt(question, default="", show_default=False, err=True)
+    if answer.strip() != str(number):
+        raise click.Abort
+
+
 def who() -> str:
     """Return who gives this command, for the history: ``ada@host``."""
-    return f"{getuser()}@{gethostname()}"
+    return f"{login()}@{gethostname()}"

@@ -2,7 +2,7 @@
 
     planned ──► approved ──► armed ──► started ──► verified
      │ ▲            │         │ ▲ │       │ │ │└──► failed
-     │ └────────────┴─────────┤ └─┼───────┘ │ └───► indeterminate ──► verified | failed
+     │ └────────────┴─────────┤ └─┼───────┘ │ └───► indeterminate ──► verified | cancelled
      └─► cancelled ◄──────────┴───┼─────────┘
                                   └─► failed
 
@@ -12,7 +12,8 @@ machine began it. ``armed`` is durable before the machine can boot anything but 
 itself restarted (its firmware asked for a boot), so that the earlier attempt
 cannot be running any more, and it takes a new attempt number, which fences off
 whatever the earlier one might still say. Mere silence leads to
-``indeterminate``, which only a person resolves. A person may cancel whatever has not
+``indeterminate``, which only a person resolves: the work did run (``verified``), or it did
+not (``cancelled``). A person may cancel whatever has not
 ended: an agent at work is refused from then on, and stops.
 """
 
@@ -39,7 +40,7 @@ TRANSITIONS: dict[OperationState, frozenset[OperationState]] = {
     _S.APPROVED: frozenset({_S.ARMED, _S.PLANNED, _S.CANCELLED}),
     _S.ARMED: frozenset({_S.STARTED, _S.ARMED, _S.PLANNED, _S.FAILED, _S.CANCELLED}),
     _S.STARTED: frozenset({_S.VERIFIED, _S.FAILED, _S.INDETERMINATE, _S.ARMED, _S.CANCELLED}),
-    _S.INDETERMINATE: frozenset({_S.VERIFIED, _S.FAILED}),
+    _S.INDETERMINATE: frozenset({_S.VERIFIED, _S.CANCELLED}),
     _S.VERIFIED: frozenset(),
     _S.FAILED: frozenset(),
     _S.CANCELLED: frozenset(),
@@ -57,6 +58,11 @@ NOT_BEGUN = frozenset({_S.APPROVED, _S.ARMED})
 
 ENDED = frozenset({_S.VERIFIED, _S.FAILED, _S.CANCELLED})
 """Nothing follows."""
+
+
+def resolved(*, did_run: bool) -> OperationState:
+    """Return where a person's word takes an indeterminate operation."""
+    return OperationState.VERIFIED if did_run else OperationState.CANCELLED
 
 
 def permits(before: OperationState, after: OperationState) -> bool:
