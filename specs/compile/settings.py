@@ -5,7 +5,16 @@ from collections.abc import Mapping
 from specs.diagnostics.codes import Code
 from specs.diagnostics.diagnostic import Diagnostics
 from specs.diagnostics.path import dotted
-from specs.fleet import CompiledCommits, CompiledSigner, FleetSettings, GroupBudget
+from specs.fleet import (
+    CompiledApprovalRule,
+    CompiledApprovals,
+    CompiledCommits,
+    CompiledPerson,
+    CompiledSigner,
+    FleetSettings,
+    GroupBudget,
+)
+from specs.kinds.approvals import ApprovalRule, Approvals
 from specs.kinds.fleet import Fleet, FleetSpec
 from specs.kinds.fleet import GroupBudget as GroupBudgetModel
 from specs.validate.resource import Resource
@@ -31,6 +40,33 @@ def _settings(spec: FleetSpec) -> FleetSettings:
         max_disruptive_per_hour=budgets.disruptive.per_hour,
         group_budgets=tuple(map(_group_budget, budgets.groups)),
         commits=CompiledCommits(commits.verify, signers),
+        approvals=_approvals(spec.approvals),
+    )
+
+
+def _approvals(approvals: Approvals) -> CompiledApprovals:
+    return CompiledApprovals(
+        persons=tuple(
+            CompiledPerson(
+                name=each.name,
+                roles=each.roles,
+                logins=each.logins,
+                keys=each.keys,
+                emails=tuple(email.casefold() for email in each.emails),
+            )
+            for each in approvals.persons
+        ),
+        safe=_approval_rule(approvals.safe),
+        disruptive=_approval_rule(approvals.disruptive),
+        destructive=_approval_rule(approvals.destructive),
+    )
+
+
+def _approval_rule(rule: ApprovalRule | None) -> CompiledApprovalRule | None:
+    if rule is None:
+        return None
+    return CompiledApprovalRule(
+        rule.roles, rule.persons, rule.exclude_author, rule.expires.seconds
     )
 
 

@@ -206,11 +206,16 @@ def settings_of(fleet: CompiledFleet) -> dict[str, object]:
     for network in fleet.networks.values():
         found |= {f"{network.subnet}.{key}": each for key, each in network._asdict().items()}
     settings = fleet.settings._asdict()
-    commits = settings.pop("commits")
+    commits, approvals = settings.pop("commits"), settings.pop("approvals")
     for number, budget in enumerate(settings.pop("group_budgets")):
         found |= {f"{number}.{key}": value for key, value in budget._asdict().items()}
     for number, signer in enumerate(commits.signers):
         found |= {f"{number}.{key}": value for key, value in signer._asdict().items()}
+    for number, person in enumerate(approvals.persons):
+        found |= {f"{number}.{key}": value for key, value in person._asdict().items()}
+    for risk in ("safe", "disruptive", "destructive"):
+        rule = getattr(approvals, risk)
+        found |= {f"{risk}.{key}": value for key, value in (rule._asdict() if rule else {}).items()}
     found |= {f".{key}": value for key, value in settings.items()}
     found[".verify"] = commits.verify
     return {key: value for key, value in found.items() if not key.endswith(".position")}
@@ -256,6 +261,14 @@ IN_A_ROW: list[Edit] = [
 """A row of a table stands for the machine, and a target gives it its work."""
 COMMITS = {"verify": "ssh", "signers": [{"name": "ada", "key": KEY}]}
 BUDGETS = {"groups": [{"group": "a", "destructive": {"atOnce": 2}, "disruptive": {"atOnce": 2}}]}
+RULE = {"roles": ["operator", "owner"]}
+APPROVALS = {
+    "persons": [
+        {"name": name, "logins": [name], "emails": [f"{name}@example.org"], "roles": RULE["roles"]}
+        for name in ("ada", "bob")
+    ],
+    **dict.fromkeys(("safe", "disruptive", "destructive"), RULE),
+}
 DISK = {"wwn": ("W1", "W2"), "serial": ("S1", "S2"), "path": ("P1", "P2")}
 WITH_BACKUP: list[Edit] = [("Machine m", "spec.assign[].scenario", "keep")]
 ON_TARGET: list[Edit] = [
@@ -323,6 +336,23 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     found |= two("Fleet f", "spec.budgets.groups[].group", ("a", "a/b"), budgets)
     found |= two("Fleet f", "spec.observation.maxAge", ("1h", "3h"))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
+    ruled: list[Edit] = [("Fleet f", "spec.approvals", APPROVALS)]
+    for part, values in (
+        ("name", ("ada", "amy")),
+        ("logins", (["ada"], ["amy"])),
+        ("keys", ([KEY], [OTHER_KEY])),
+        ("emails", (["a@example.org"], ["c@example.org"])),
+        ("roles", (["operator", "owner"], ["operator", "owner", "auditor"])),
+    ):
+        found |= two("Fleet f", f"spec.approvals.persons[].{part}", values, ruled)
+    for risk in ("safe", "disruptive", "destructive"):
+        for part, values in (
+            ("roles", (["operator"], ["owner"])),
+            ("persons", (1, 2)),
+            ("excludeAuthor", (True, False)),
+            ("expires", ("1h", "2h")),
+        ):
+            found |= two("Fleet f", f"spec.approvals.{risk}.{part}", values, ruled)
     signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]
     found |= two("Fleet f", "spec.commits.signers[].key", (KEY, OTHER_KEY), signed)
     found[("Fleet", "spec.commits.verify")] = ([], signed[0], ("Fleet f", "spec.commits", {}))
