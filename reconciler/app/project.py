@@ -245,12 +245,15 @@ class Project:
     ) -> None:
         """Remember that a revision of the source is acted on, and what it protects.
 
-        Protection first: whatever happens between the two, there is too much of it.
+        Protection first: whatever happens between the two, there is too much of it. Its approval
+        rules come into force where there are none.
         """
+        from reconciler.loop.approval_rules import begin_rules  # noqa: PLC0415 - slow to load
         from reconciler.state.protections import Protections  # noqa: PLC0415 - slow to load
 
         machines = fleet.machines.values()
         Protections(self.database).remember(machines, commit.id if commit else "", now)
+        begin_rules(self.database, fleet, actor, now)
         self.revision_policy.accept(commit, actor, reason, now)
 
     def hold(self) -> ReconcilerError | None:
@@ -335,8 +338,16 @@ class Project:
         return found or observe(self.database, machines.values(), self._images, now, hardware)
 
     def plan(self, now: datetime) -> "Plan":
-        """Return the plan of this moment."""
-        return plan(self.fleet, self.observed(now), now)
+        """Return the plan of this moment, with the approvals that it needs."""
+        return self.with_requirements(plan(self.fleet, self.observed(now), now), now)
+
+    def with_requirements(self, made: "Plan", now: datetime) -> "Plan":
+        """Return a plan of this revision with the approvals that it needs."""
+        if not self.has_state and not self.fleet.settings.approvals.persons:
+            return made
+        from reconciler.app.approvals import PlanApprovals  # noqa: PLC0415 - slow to load
+
+        return PlanApprovals(self, now).with_requirements(made)
 
 
 def _can_be_made(path: Path) -> bool:

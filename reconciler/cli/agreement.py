@@ -7,7 +7,6 @@ import click
 
 from reconciler.cli.login import login
 from reconciler.errors import ReconcilerError
-from reconciler.planning.plan import Plan
 
 yes_option = click.option(
     "--yes",
@@ -21,14 +20,17 @@ yes_option = click.option(
 )
 
 
-def confirm(plan: Plan, disks: int, yes: int | None) -> None:
-    """Have a person agree, or take ``--yes``; RW905 where that names another number of disks."""
+def confirm(digest: str, disks: int, yes: int | None) -> None:
+    """Have a person agree to a plan, or take ``--yes``.
+
+    RW905 where that names another number of disks.
+    """
     if yes is not None:
         if yes != disks:
             raise ReconcilerError(
                 "RW905",
                 f"the plan overwrites {disks} disk(s), the agreement is for {yes}",
-                f"Review plan {plan.digest[:12]}; to agree, say `--yes={disks}`",
+                f"Review plan {digest[:12]}; to agree, say `--yes={disks}`",
             )
         return
     if disks:

@@ -9,6 +9,8 @@ _COMMANDS = {
     "accept": "Go on from a commit that was refused for its history or its signature.",
     "adopt": "Turn discovered machines into documents of the repository.",
     "apply": "Carry out exactly one plan and watch it to its end.",
+    "approvals": "List what waits for approvals, who gave which, and until when.",
+    "approve": "Approve a plan without watching it.",
     "cancel": "Stop work that has not ended, at any step.",
     "clear": "Lift quarantines.",
     "deploy-os": "Build the RAM system that machines boot over the network.",

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rich.filesize import decimal
 
+from reconciler.planning.approvals import Requirement
 from reconciler.planning.difference import FieldChange
 from reconciler.planning.estimate import (
     BOOT_SECONDS,
@@ -154,7 +155,11 @@ def some_names(row: SummaryRow | FieldChange) -> str:
 
 
 def approval(plan: Plan) -> tuple[str, ...]:
-    """Return what has to be agreed to and why, and what the budget makes of it."""
+    """Return what has to be agreed to and why, by whom, and what the budget makes of it."""
+    return (*_agreement(plan), *map(requirement, plan.requirements))
+
+
+def _agreement(plan: Plan) -> tuple[str, ...]:
     starting = {risk: sum(f.to_start for f in plan.groups if f.risk is risk) for risk in Risk}
     if not any(starting.values()):
         return () if plan.empty else ("Nothing can be started now.",)
@@ -168,6 +173,19 @@ def approval(plan: Plan) -> tuple[str, ...]:
     disks = f"{counted(plan.disks, 'disk')} will be overwritten"
     ask = f"`rackwright apply` asks you to type {plan.disks}"
     return f"Approval: {disks}{also}; {ask}.", _budget(plan)
+
+
+def requirement(needed: Requirement) -> str:
+    """Return one rule that a plan has to meet, by whom it is met, and who else can."""
+    persons = counted(needed.rule.persons, "person")
+    roles = " or ".join(needed.rule.roles)
+    given = [f"{name} until {end:%Y-%m-%d %H:%M} UTC" for name, end in needed.given]
+    parts = [f"given by {', '.join(given)}"] if given else []
+    if needed.missing:
+        others = " or ".join(needed.may) or "nobody: see spec.approvals"
+        parts.append(f"{needed.missing} {'more' if given else 'missing'}, by {others}")
+    what = needed.what[0].upper() + needed.what[1:]
+    return f"{what} needs {persons} of role {roles}: {'; '.join(parts)}."
 
 
 def _budget(plan: Plan) -> str:

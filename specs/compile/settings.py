@@ -65,9 +65,7 @@ def _approvals(approvals: Approvals) -> CompiledApprovals:
 def _approval_rule(rule: ApprovalRule | None) -> CompiledApprovalRule | None:
     if rule is None:
         return None
-    return CompiledApprovalRule(
-        rule.roles, rule.persons, rule.exclude_author, rule.expires.seconds
-    )
+    return CompiledApprovalRule(rule.roles, rule.persons, rule.exclude_author, rule.expires.seconds)
 
 
 def _check_group_budgets(resource: Resource, diagnostics: Diagnostics) -> None:

@@ -35,7 +35,9 @@ def test_persons_and_rules_are_compiled() -> None:
             CompiledPerson("Ada", ("operator",), ("ada",), (), ("ada@example.org",)),
             CompiledPerson("Bob", ("operator", "owner"), (), (KEY,), ("bob@example.org",)),
         ),
-        destructive=CompiledApprovalRule(("operator",), 2, True, 8 * 3600),
+        destructive=CompiledApprovalRule(
+            ("operator",), 2, exclude_author=True, expires_seconds=8 * 3600
+        ),
     )
 
 

@@ -1,0 +1,506 @@
+"""Approving plans by the rules in force: ``apply``, ``run`` and ``approve`` of one project."""
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace
+from datetime import datetime
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, NamedTuple
+
+from reconciler.errors import ReconcilerError
+from reconciler.git.approval_tags import ApprovalTag, approval_tags
+from reconciler.git.authors import Authorship, authorship
+from reconciler.git.location import repository_path
+from reconciler.git.repository import find_repository
+from reconciler.git.signature import Finding
+from reconciler.git.signature_check import Signed, check_signature
+from reconciler.loop.approval import approve_within, require_consistent
+from reconciler.loop.approval_rules import rules_as_text, rules_in_force, rules_of_text
+from reconciler.planning.approvals import (
+    Requirement,
+    Subject,
+    Waiting,
+    approves_revision,
+    person_of,
+    requirements,
+    rule_of,
+    strictest,
+    why_not,
+)
+from reconciler.planning.item import PlanItem, Risk
+from reconciler.state.approval_records import ApprovalRequest, GivenApproval
+from reconciler.state.approvals import (
+    Approvals,
+    ApprovedRevision,
+    approve_revision_within,
+    ask_within,
+    given_within,
+    say_within,
+)
+from reconciler.state.ledger import Ledger
+from reconciler.state.operation import Operation
+from reconciler.state.operation_states import OperationState
+from reconciler.state.runs import Run, run_of
+from specs.fleet import CompiledApprovals, CompiledCommits, CompiledPerson, CompiledSigner
+from specs.types.signing_key import is_openpgp
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+    from reconciler.app.project import Project
+    from reconciler.git.command import GitCommand
+    from reconciler.planning.plan import Plan
+
+_SHORT = 12
+
+
+class Approver(NamedTuple):
+    """Who gives a command."""
+
+    login: str
+    actor: str
+    """The login and the computer, for the history."""
+
+
+class Answer(NamedTuple):
+    """What became of an approval."""
+
+    run: Run | None
+    """What may begin now; None where approvals are missing, or there is nothing to begin."""
+    requirements: tuple[Requirement, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Return whether no approval is missing."""
+        return not any(each.missing for each in self.requirements)
+
+
+class PlanApprovals:
+    """Judges and records approvals at one moment."""
+
+    def __init__(self, project: "Project", now: datetime) -> None:
+        self._project = project
+        self._now = now
+        self._authors: dict[str, frozenset[str]] = {}
+
+    @cached_property
+    def _approvals(self) -> Approvals:
+        return Approvals(self._project.database)
+
+    @cached_property
+    def _approved(self) -> ApprovedRevision | None:
+        return self._approvals.approved_revision() if self._project.has_state else None
+
+    @cached_property
+    def rules(self) -> CompiledApprovals:
+        """The rules in force."""
+        return rules_in_force(self._approved, self._project.fleet)
+
+    # --- what is needed -------------------------------------------------------------
+
+    def subject_of(
+        self,
+        plan: "Plan",
+        items: Iterable[PlanItem],
+        kind: Literal["apply", "run"],
+        reason: str,
+        digest: str = "",
+    ) -> Subject:
+        """Return what approving these items of a plan of the project's revision means.
+
+        ``digest`` is that of the plan which was reviewed, where that is an earlier one. What
+        somebody asked for already, the same work of the same revision, is the same subject.
+        """
+        require_consistent(plan)
+        rules = rules_as_text(self._project.fleet.settings.approvals)
+        request = ApprovalRequest(
+            digest or plan.digest, kind, plan.revision, rules, self._now, reason
+        )
+        operations = tuple((item.operation, item.risk) for item in items if item.operation)
+        return Subject(self._asked_for(request, operations), operations)
+
+    def _asked_for(
+        self, request: ApprovalRequest, operations: Collection[tuple[Operation, Risk]]
+    ) -> ApprovalRequest:
+        if not self._project.has_state:
+            return request
+        wanted = {operation.op_id for operation, _ in operations}
+        for each in self._approvals.waiting():
+            if (each.kind, each.revision) == (request.kind, request.revision):
+                known = self._approvals.operations(each.digest)
+                if wanted and {one.operation.op_id for one in known} == wanted:
+                    return each
+        return request
+
+    def requirements(
+        self, subject: Subject, given: Iterable[GivenApproval] | None = None
+    ) -> tuple[Requirement, ...]:
+        """Return what has to be met before the subject may begin; nothing without rules.
+
+        SourceError or ReconcilerError RW963 where it cannot be told who wrote what.
+        """
+        request = subject.request
+        if given is None:
+            given = self._approvals.given(request.digest) if self._project.has_state else ()
+        return requirements(
+            self.rules,
+            subject.risks,
+            given,
+            self.authors(request.revision),
+            self._now,
+            changes_rules=self._changes_rules(request),
+        )
+
+    def with_requirements(self, plan: "Plan") -> "Plan":
+        """Return a plan with what has to be met before it may begin.
+
+        Where nobody can tell who wrote it, everybody counts as its author: approving it says why.
+        """
+        if strictest(self.rules) is None:
+            return plan
+        subject = self.subject_of(plan, plan.to_apply, "apply", "")
+        try:
+            needed = self.requirements(subject)
+        except ReconcilerError:
+            self._authors[plan.revision] = frozenset(each.name for each in self.rules.persons)
+            needed = self.requirements(subject)
+        return replace(plan, requirements=needed)
+
+    def _changes_rules(self, request: ApprovalRequest) -> bool:
+        return strictest(self.rules) is not None and rules_of_text(request.rules) != self.rules
+
+    # --- who wrote it ---------------------------------------------------------------
+
+    def authors(self, revision: str) -> frozenset[str]:
+        """Return the persons who wrote what changed since the last approved revision.
+
+        ReconcilerError RW963 where that cannot be told.
+        """
+        known = self._authors.get(revision)
+        if known is None:
+            known = self._authors[revision] = self._authors_of(revision)
+        return known
+
+    def _authors_of(self, revision: str) -> frozenset[str]:
+        rules = (self.rules.safe, self.rules.disruptive, self.rules.destructive)
+        approved = self._approved
+        if not any(each and each.exclude_author for each in rules) or approved is None:
+            return frozenset()
+        if approved.revision == revision:
+            return frozenset()
+        for commit in (approved.revision, revision):
+            if ":" in commit or self._git.commit_id(commit) is None:
+                raise ReconcilerError(
+                    "RW963",
+                    f"nobody knows who wrote {revision[:_SHORT]}: there is no commit "
+                    f"{commit[:_SHORT]}",
+                    "Name the repository that has both, or put this revision's rules in force with "
+                    "`rackwright accept COMMIT --approvals --reason TEXT`",
+                )
+        return frozenset(
+            name
+            for each in authorship(self._git, approved.revision, revision)
+            for name in self._persons_behind(each)
+        )
+
+    def _persons_behind(self, commit: Authorship) -> Iterable[str]:
+        for person in self.rules.persons:
+            if commit.emails.intersection(person.emails):
+                yield person.name
+        if commit.signature:
+            yield from self._signers(commit.commit, commit.signature, "commit")
+
+    def _signers(self, signed: str, kind: str, what: Signed) -> Iterable[str]:
+        """Yield who signed a commit or a tag; nobody where it is none of the persons."""
+        signers = tuple(
+            CompiledSigner(person.name, key)
+            for person in self.rules.persons
+            for key in person.keys
+            if is_openpgp(key) == (kind == "gpg")
+        )
+        if not signers or kind not in {"ssh", "gpg"}:
+            return
+        policy = CompiledCommits("gpg" if kind == "gpg" else "ssh", signers)
+        verdict = check_signature(self._git, signed, policy, what)
+        of_commit = what == "commit" and bool(verdict.signer)  # also with a key that has expired
+        if verdict.finding is Finding.GOOD or of_commit:
+            yield verdict.signer
+
+    @cached_property
+    def _git(self) -> "GitCommand":
+        path = repository_path(self._project.repo, self._project.state / "sources")
+        return find_repository(path).git
+
+    # --- tags -----------------------------------------------------------------------
+
+    @cached_property
+    def _tags(self) -> tuple[ApprovalTag, ...]:
+        if self._project.revision is None or not any(each.keys for each in self.rules.persons):
+            return ()
+        return tuple(approval_tags(self._git))
+
+    def _by_tags(self, request: ApprovalRequest) -> list[GivenApproval]:
+        """Return the approvals that signed tags on the request's commit give."""
+        said = self._approvals.said(request.digest) if self._project.has_state else ()
+        known = {each.tag for each in said}
+        return [
+            GivenApproval(
+                digest=request.digest,
+                person=person,
+                withdrawn=False,
+                means="tag",
+                tag=tag.id,
+                at=min(tag.at, self._now),
+                actor=tag.name,
+                reason="",
+            )
+            for tag in self._tags
+            if tag.commit == request.revision and request.digest.startswith(tag.digest)
+            if tag.id not in known
+            for kind in ("ssh", "gpg")
+            for person in self._signers(tag.id, kind, "tag")
+        ]
+
+    # --- approving ------------------------------------------------------------------
+
+    def require_may(self, subject: Subject, approver: Approver) -> None:
+        """Refuse who may approve nothing of it, unless tags approve all of it already.
+
+        ReconcilerError: RW961 for a login that nobody has who may approve, RW962 for a person
+        whose approval would count for nothing, RW963 as ``authors``.
+        """
+        tags = self._by_tags(subject.request)
+        needed = self.requirements(subject, [*self._given(subject), *tags])
+        if all(not each.missing for each in needed):
+            return
+        self._person(needed, subject, approver)
+
+    def _given(self, subject: Subject) -> tuple[GivenApproval, ...]:
+        return self._approvals.given(subject.request.digest) if self._project.has_state else ()
+
+    def _person(
+        self, needed: Iterable[Requirement], subject: Subject, approver: Approver
+    ) -> CompiledPerson:
+        person = person_of(self.rules, approver.login)
+        others = ", ".join(dict.fromkeys(name for each in needed for name in each.may))
+        ask = f"Ask {others}" if others else "Nobody else may either: see spec.approvals"
+        if person is None:
+            raise ReconcilerError(
+                "RW961",
+                f"the login {approver.login} belongs to nobody who may approve this plan",
+                ask,
+            )
+        reason = why_not(person, needed, self.authors(subject.request.revision))
+        if reason:
+            raise ReconcilerError("RW962", f"{person.name} may not approve this: {reason}", ask)
+        return person
+
+    def give(self, subject: Subject, approver: Approver, reason: str) -> Answer:
+        """Record an approval and, once none is missing, let the work begin: one transaction.
+
+        Raises as ``require_may``, and StateError RW704 when an operation was approved meanwhile.
+        """
+        request, ledger = subject.request, Ledger(self._project.database)
+        if not self.requirements(subject, ()):
+            with ledger.writing() as connection:
+                run = self._begin(connection, ledger, subject, approver, reason, ())
+            return Answer(run, ())
+        tags = self._by_tags(request)
+        needed = self.requirements(subject, [*self._given(subject), *tags])
+        own = []
+        if any(each.missing for each in needed):
+            person = self._person(needed, subject, approver)
+            own.append(
+                GivenApproval(
+                    request.digest,
+                    person.name,
+                    withdrawn=False,
+                    means="login",
+                    tag="",
+                    at=self._now,
+                    actor=approver.actor,
+                    reason=reason,
+                )
+            )
+        with ledger.writing() as connection:
+            for operation, _ in subject.operations:
+                ledger.plan_within(connection, operation, self._now, approver.actor)
+            risks = [(operation.op_id, risk.value) for operation, risk in subject.operations]
+            ask_within(connection, request, risks)
+            for each in (*tags, *own):
+                say_within(connection, each)
+            given = given_within(connection, request.digest)
+            answer = Answer(None, self.requirements(subject, given))
+            if answer.complete:
+                run = self._begin(
+                    connection, ledger, subject, approver, reason, answer.requirements
+                )
+                self._take_over(connection, request, given, approver)
+                answer = answer._replace(run=run)
+        return answer
+
+    def _begin(  # noqa: PLR0913, PLR0917 - what begins, and by whose word
+        self,
+        connection: "Connection",
+        ledger: Ledger,
+        subject: Subject,
+        approver: Approver,
+        reason: str,
+        needed: Iterable[Requirement],
+    ) -> Run | None:
+        request = subject.request
+        until = {each.rule: each.until for each in needed}
+        expires = {
+            operation.op_id: until.get(rule)
+            for operation, risk in subject.operations
+            if (rule := rule_of(self.rules, risk)) is not None
+        }
+        run = run_of(
+            request.kind,
+            approver.actor,
+            self._now,
+            reason or request.reason,
+            request.revision,
+            request.digest,
+        )
+        operations = [operation for operation, _ in subject.operations]
+        return approve_within(connection, ledger, operations, run, expires)
+
+    def _take_over(
+        self,
+        connection: "Connection",
+        request: ApprovalRequest,
+        given: Iterable[GivenApproval],
+        approver: Approver,
+    ) -> None:
+        """Put the rules of the plan's revision in force, where the strictest rule is met."""
+        authors = self.authors(request.revision)
+        if not approves_revision(self.rules, given, authors, self._now):
+            return
+        because = f"plan {request.digest[:_SHORT]} was approved"
+        approved = ApprovedRevision(
+            request.revision, request.rules, self._now, approver.actor, because
+        )
+        if self._is_newer(request.revision):
+            approve_revision_within(connection, approved)
+
+    def _is_newer(self, revision: str) -> bool:
+        """Return whether a revision does not go back behind the last approved one."""
+        approved = self._approved
+        if approved is None or ":" in revision or ":" in approved.revision:
+            return True
+        if approved.revision == revision or self._git.commit_id(approved.revision) is None:
+            return approved.revision != revision
+        return not self._git.commits_between(revision, approved.revision)
+
+    # --- by digest --------------------------------------------------------------------
+
+    def asked_for(self, name: str) -> ApprovalRequest | None:
+        """Return what was asked for, by the digest or its beginning; StateError RW642."""
+        return self._approvals.find(name) if self._project.has_state else None
+
+    def subject_asked_for(
+        self, request: ApprovalRequest, plan: "Plan"
+    ) -> tuple[Subject, list[tuple[str, str]]]:
+        """Return what of it can be approved still, and what cannot with the reason, by machine.
+
+        Work of documents is compared with the plan of this moment. Work by hand is not in it;
+        the server compares it with what is wanted before it begins.
+        """
+        asked = self._approvals.operations(request.digest)
+        waiting = [each for each in asked if each.state is OperationState.PLANNED]
+        refused = [
+            (each.operation.machine, f"it is {each.state} already")
+            for each in asked
+            if each.state is not OperationState.PLANNED
+        ]
+        if request.kind == "run":
+            found = [(each.operation, Risk(each.risk)) for each in waiting]
+            return Subject(request, tuple(found)), refused
+        present = {item.operation.op_id: item for item in plan.items if item.operation}
+        about = {item.machine: item for item in plan.items}
+        chosen = []
+        for each in waiting:
+            item = present.get(each.operation.op_id)
+            if item is not None and item.starts and item.operation is not None:
+                chosen.append((item.operation, item.risk))
+                continue
+            now = about.get(each.operation.machine)
+            why = f"it is {now.risk} now: {now.reason}" if now else "nothing is to be done there"
+            refused.append((each.operation.machine, why))
+        return Subject(request, tuple(chosen)), refused
+
+    def waiting(self) -> tuple[Waiting, ...]:
+        """Return what waits to be approved or to be armed, with who approved it; newest first.
+
+        What nobody's approval holds for any more is left out.
+        """
+        if not self._project.has_state:
+            return ()
+        return tuple(filter(None, map(self._waiting, self._approvals.waiting())))
+
+    def _waiting(self, request: ApprovalRequest) -> Waiting | None:
+        asked = self._approvals.operations(request.digest)
+        approved = [each for each in asked if each.state is OperationState.APPROVED]
+        planned = [each for each in asked if each.state is OperationState.PLANNED]
+        subject = Subject(
+            request, tuple((each.operation, Risk(each.risk)) for each in approved or planned)
+        )
+        given = self._approvals.given(request.digest)
+        needed = self.requirements(subject, given)
+        if not approved and not any(each.given for each in needed):
+            return None
+        return Waiting(subject, given, needed, is_approved=bool(approved))
+
+    def withdraw(self, request: ApprovalRequest, approver: Approver, reason: str) -> int:
+        """Take back an approval; return how many approved operations are planned again.
+
+        What was armed goes on: `cancel` stops it. ReconcilerError RW964 where the present user
+        did not approve it.
+        """
+        ledger = Ledger(self._project.database)
+        person = person_of(self.rules, approver.login)
+        with ledger.writing() as connection:
+            given = given_within(connection, request.digest)
+            mine = next((each for each in given if person and each.person == person.name), None)
+            if mine is None:
+                raise ReconcilerError(
+                    "RW964",
+                    f"the login {approver.login} did not approve plan {request.digest[:_SHORT]}",
+                    "Whoever approved it can withdraw it: `rackwright approvals` says who",
+                )
+            say_within(
+                connection,
+                mine._replace(
+                    withdrawn=True,
+                    means="login",
+                    tag="",
+                    at=self._now,
+                    actor=approver.actor,
+                    reason=reason,
+                ),
+            )
+            asked = self._approvals.operations(request.digest)
+            back = [each for each in asked if each.state is OperationState.APPROVED]
+            for each in back:
+                status = next(iter(ledger.operations(op_id=each.operation.op_id)))
+                ledger.move_within(
+                    connection,
+                    each.operation.op_id,
+                    OperationState.APPROVED,
+                    OperationState.PLANNED,
+                    attempt=status.attempt,
+                    at=self._now,
+                    actor=approver.actor,
+                    reason=f"RW641: {mine.person} withdrew the approval: {reason}",
+                )
+        return len(back)
+
+    def take_over_by_hand(self, approver: Approver, reason: str) -> None:
+        """Put the rules of the project's revision in force without approvals, and keep why."""
+        fleet = self._project.fleet
+        rules = rules_as_text(fleet.settings.approvals)
+        by_hand = ApprovedRevision(
+            fleet.revision, rules, self._now, approver.actor, f"by hand: {reason}"
+        )
+        with self._project.database.writing() as connection:
+            approve_revision_within(connection, by_hand)

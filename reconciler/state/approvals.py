@@ -1,0 +1,171 @@
+"""Approvals by rule: what was asked for, who said what, and whose rules are in force."""
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import NamedTuple
+
+from sqlalchemy import Connection, func, insert, select
+from sqlalchemy.dialects.sqlite import insert as upsert
+
+from reconciler.errors import StateError
+from reconciler.state import schema
+from reconciler.state.approval_records import ApprovalRequest, GivenApproval
+from reconciler.state.database import Database
+from reconciler.state.operation import Operation
+from reconciler.state.operation_body import decode_operation
+from reconciler.state.operation_states import OperationState
+
+
+class ApprovedRevision(NamedTuple):
+    """A revision whose approval rules came into force."""
+
+    revision: str
+    rules: str
+    at: datetime
+    actor: str
+    reason: str
+
+
+class RequestedOperation(NamedTuple):
+    """One operation of a plan that has to be approved, and where it stands."""
+
+    operation: Operation
+    risk: str
+    state: OperationState
+
+
+class Approvals:
+    """Approvals on the state database."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    def requests(self) -> tuple[ApprovalRequest, ...]:
+        """Return all that was ever asked for, the newest first."""
+        table = schema.approval_request
+        with self._database.reading() as connection:
+            rows = connection.execute(select(table).order_by(table.c.at.desc(), table.c.digest))
+            return tuple(ApprovalRequest(*row) for row in rows)
+
+    def waiting(self) -> tuple[ApprovalRequest, ...]:
+        """Return what has operations that wait to be approved or to be armed, newest first."""
+        table, mine = schema.approval_request, schema.approval_request_operation
+        current = schema.current_operation
+        waits = (OperationState.PLANNED.value, OperationState.APPROVED.value)
+        wanted = (
+            select(mine.c.digest)
+            .join(current, current.c.op_id == mine.c.op_id)
+            .where(current.c.state.in_(waits))
+        )
+        query = select(table).where(table.c.digest.in_(wanted))
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(table.c.at.desc(), table.c.digest))
+            return tuple(ApprovalRequest(*row) for row in rows)
+
+    def find(self, name: str) -> ApprovalRequest | None:
+        """Return the plan whose digest is or begins with ``name``; None where none does.
+
+        StateError RW642 where several do.
+        """
+        table = schema.approval_request
+        query = select(table).where(table.c.digest.startswith(name, autoescape=True)).limit(2)
+        with self._database.reading() as connection:
+            found = [ApprovalRequest(*row) for row in connection.execute(query)]
+        if len(found) > 1:
+            raise StateError(
+                "RW642",
+                f"several plans that were to be approved begin with {name}",
+                "Write more of the digest: `rackwright approvals` lists them",
+            )
+        return found[0] if found else None
+
+    def operations(self, digest: str) -> tuple[RequestedOperation, ...]:
+        """Return what would be done, by machine."""
+        mine, operation, ledger = (
+            schema.approval_request_operation,
+            schema.operation,
+            schema.ledger,
+        )
+        newest = (
+            select(func.max(ledger.c.sequence))
+            .join(mine, mine.c.op_id == ledger.c.op_id)
+            .where(mine.c.digest == digest)
+            .group_by(ledger.c.op_id)
+        )
+        query = (
+            select(operation.c.body, mine.c.risk, ledger.c.state)
+            .join(mine, mine.c.op_id == operation.c.op_id)
+            .join(ledger, ledger.c.op_id == operation.c.op_id)
+            .where(mine.c.digest == digest, ledger.c.sequence.in_(newest))
+            .order_by(operation.c.machine, operation.c.op_id)
+        )
+        with self._database.reading() as connection:
+            return tuple(
+                RequestedOperation(decode_operation(row.body), row.risk, OperationState(row.state))
+                for row in connection.execute(query)
+            )
+
+    def given(self, digest: str) -> tuple[GivenApproval, ...]:
+        """Return the approvals of a plan that were not withdrawn, the oldest first."""
+        with self._database.reading() as connection:
+            return given_within(connection, digest)
+
+    def said(self, digest: str) -> tuple[GivenApproval, ...]:
+        """Return everything that was said of a plan, withdrawals too, the oldest first."""
+        with self._database.reading() as connection:
+            return _said(connection, digest)
+
+    def approved_revision(self) -> ApprovedRevision | None:
+        """Return the revision whose rules are in force; None where no rule ever was."""
+        table = schema.approved_revision
+        query = select(table).order_by(table.c.sequence.desc()).limit(1)
+        with self._database.reading() as connection:
+            row = connection.execute(query).first()
+        return None if row is None else ApprovedRevision(*row[1:])
+
+
+def ask_within(
+    connection: Connection, request: ApprovalRequest, operations: Iterable[tuple[str, str]]
+) -> None:
+    """Keep a plan that has to be approved, with the risks of its operations by their ids.
+
+    Asking again changes nothing. The operations are recorded already.
+    """
+    connection.execute(
+        upsert(schema.approval_request).values(request._asdict()).on_conflict_do_nothing()
+    )
+    rows = [{"digest": request.digest, "op_id": op_id, "risk": risk} for op_id, risk in operations]
+    if rows:
+        table = schema.approval_request_operation
+        connection.execute(upsert(table).on_conflict_do_nothing(), rows)
+
+
+def say_within(connection: Connection, given: GivenApproval) -> None:
+    """Keep what a person says of a plan; a tag that is known is not said again."""
+    table = schema.approval
+    if given.tag:
+        known = select(table.c.sequence).where(
+            table.c.tag == given.tag, table.c.digest == given.digest
+        )
+        if connection.execute(known).first() is not None:
+            return
+    connection.execute(insert(table).values(given._asdict()))
+
+
+def given_within(connection: Connection, digest: str) -> tuple[GivenApproval, ...]:
+    """Return what ``Approvals.given`` does as a part of the caller's transaction."""
+    newest = {each.person: each for each in _said(connection, digest)}
+    return tuple(each for each in newest.values() if not each.withdrawn)
+
+
+def approve_revision_within(connection: Connection, approved: ApprovedRevision) -> None:
+    """Put the approval rules of a revision in force."""
+    connection.execute(insert(schema.approved_revision).values(approved._asdict()))
+
+
+def _said(connection: Connection, digest: str) -> tuple[GivenApproval, ...]:
+    table = schema.approval
+    rows = connection.execute(
+        select(table).where(table.c.digest == digest).order_by(table.c.sequence)
+    )
+    return tuple(GivenApproval(*row[1:]) for row in rows)
