@@ -16,6 +16,7 @@ from reconciler.git.signature_check import Signed, check_signature
 from reconciler.loop.approval import approve_within, require_consistent
 from reconciler.loop.approval_rules import rules_as_text, rules_in_force, rules_of_text
 from reconciler.planning.approvals import (
+    MissingApprovals,
     Requirement,
     Subject,
     Waiting,
@@ -40,6 +41,8 @@ from reconciler.state.ledger import Ledger
 from reconciler.state.operation import Operation
 from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import Run, run_of
+from reconciler.views.approval_text import missing_lines
+from reconciler.views.plan_words import requirement_clause
 from specs.fleet import CompiledApprovals, CompiledCommits, CompiledPerson, CompiledSigner
 from specs.types.signing_key import is_openpgp
 
@@ -158,12 +161,15 @@ class PlanApprovals:
         if strictest(self.rules) is None:
             return plan
         subject = self.subject_of(plan, plan.to_apply, "apply", "")
+        return replace(plan, requirements=self._requirements_to_show(subject))
+
+    def _requirements_to_show(self, subject: Subject) -> tuple[Requirement, ...]:
         try:
-            needed = self.requirements(subject)
+            return self.requirements(subject)
         except ReconcilerError:
-            self._authors[plan.revision] = frozenset(each.name for each in self.rules.persons)
-            needed = self.requirements(subject)
-        return replace(plan, requirements=needed)
+            everybody = frozenset(each.name for each in self.rules.persons)
+            self._authors[subject.request.revision] = everybody
+            return self.requirements(subject)
 
     def _changes_rules(self, request: ApprovalRequest) -> bool:
         return strictest(self.rules) is not None and rules_of_text(request.rules) != self.rules
@@ -395,8 +401,18 @@ class PlanApprovals:
     # --- by digest --------------------------------------------------------------------
 
     def asked_for(self, name: str) -> ApprovalRequest | None:
-        """Return what was asked for, by the digest or its beginning; StateError RW642."""
-        return self._approvals.find(name) if self._project.has_state else None
+        """Return what was asked for, by the digest or its beginning; None where nothing was.
+
+        ReconcilerError RW968 where several begin so.
+        """
+        found = self._approvals.named(name) if self._project.has_state else ()
+        if len(found) > 1:
+            raise ReconcilerError(
+                "RW968",
+                f"several plans that were to be approved begin with {name}",
+                "Write more of the digest: `rackwright approvals` lists them",
+            )
+        return found[0] if found else None
 
     def subject_asked_for(
         self, request: ApprovalRequest, plan: "Plan"
@@ -446,10 +462,29 @@ class PlanApprovals:
             request, tuple((each.operation, Risk(each.risk)) for each in approved or planned)
         )
         given = self._approvals.given(request.digest)
-        needed = self.requirements(subject, given)
+        needed = self._requirements_to_show(subject)
         if not approved and not any(each.given for each in needed):
             return None
         return Waiting(subject, given, needed, is_approved=bool(approved))
+
+    def missing(self) -> MissingApprovals:
+        """Return which approvals are missing, in words: for work at large, and of each plan."""
+        if strictest(self.rules) is None:
+            return MissingApprovals()
+        bare = requirements(self.rules, set(Risk), (), (), self._now)
+        by_rule = {each.rule: requirement_clause(each) for each in bare}
+        by_risk = {
+            risk: by_rule[rule] for risk in Risk if (rule := rule_of(self.rules, risk)) is not None
+        }
+        pending = [each for each in self.waiting() if not each.is_approved]
+        by_operation = {
+            operation.op_id: requirement_clause(need)
+            for each in pending
+            for need in each.requirements
+            for operation, risk in each.subject.operations
+            if rule_of(self.rules, risk) == need.rule
+        }
+        return MissingApprovals(tuple(missing_lines(pending)), by_risk, by_operation)
 
     def withdraw(self, request: ApprovalRequest, approver: Approver, reason: str) -> int:
         """Take back an approval; return how many approved operations are planned again.

@@ -23,6 +23,7 @@ from reconciler.git.location import (
 from reconciler.git.repository import find_repository, is_in_git
 from reconciler.git.tree import Commit, SourceTree
 from reconciler.git.worktree import read_worktree, uncommitted_files
+from reconciler.planning.approvals import MissingApprovals
 from reconciler.planning.planner import plan
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
@@ -348,6 +349,14 @@ class Project:
         from reconciler.app.approvals import PlanApprovals  # noqa: PLC0415 - slow to load
 
         return PlanApprovals(self, now).with_requirements(made)
+
+    def missing_approvals(self, now: datetime) -> MissingApprovals:
+        """Return which approvals are missing of work on the fleet; none without rules."""
+        if not self.has_state and not self.fleet.settings.approvals.persons:
+            return MissingApprovals()
+        from reconciler.app.approvals import PlanApprovals  # noqa: PLC0415 - slow to load
+
+        return PlanApprovals(self, now).missing()
 
 
 def _can_be_made(path: Path) -> bool:

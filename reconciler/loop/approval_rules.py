@@ -5,25 +5,55 @@ was approved by the rules of before. Only where there are none yet does a commit
 """
 
 from datetime import datetime
+from json import dumps, loads
+from typing import Any
 
-from reconciler.compiled.codec import codec_of
 from reconciler.planning.approvals import strictest
 from reconciler.state.approvals import Approvals, ApprovedRevision, approve_revision_within
 from reconciler.state.database import Database
-from specs.fleet import CompiledApprovals, CompiledFleet
-
-_CODEC = codec_of(CompiledApprovals)
+from specs.fleet import (
+    CompiledApprovalRule,
+    CompiledApprovals,
+    CompiledFleet,
+    CompiledPerson,
+)
 
 
 def rules_as_text(rules: CompiledApprovals) -> str:
-    """Return rules as they are kept."""
-    return _CODEC.text(rules)
+    """Return rules as they are kept: JSON with the names of the fields."""
+    return dumps(
+        {
+            "persons": [each._asdict() for each in rules.persons],
+            **{risk: rule and rule._asdict() for risk, rule in _by_risk(rules).items()},
+        },
+        sort_keys=True,
+    )
 
 
 def rules_of_text(text: str) -> CompiledApprovals:
     """Return rules that were kept."""
-    rules: CompiledApprovals = _CODEC.value(text)
-    return rules
+    kept = loads(text)
+    persons = (
+        CompiledPerson(**{key: _value(value) for key, value in each.items()})
+        for each in kept.pop("persons")
+    )
+    rules = {
+        risk: rule and CompiledApprovalRule(**{key: _value(each) for key, each in rule.items()})
+        for risk, rule in kept.items()
+    }
+    return CompiledApprovals(tuple(persons), **rules)
+
+
+def _by_risk(rules: CompiledApprovals) -> dict[str, CompiledApprovalRule | None]:
+    return {
+        "safe": rules.safe,
+        "disruptive": rules.disruptive,
+        "destructive": rules.destructive,
+    }
+
+
+def _value(value: Any) -> Any:  # noqa: ANN401 - a value of JSON
+    return tuple(value) if isinstance(value, list) else value
 
 
 def rules_in_force(approved: ApprovedRevision | None, fleet: CompiledFleet) -> CompiledApprovals:

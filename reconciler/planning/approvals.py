@@ -4,11 +4,12 @@ An approval counts for a rule when its person has one of the rule's roles, is no
 the rule leaves authors out, and has not given it too long ago. A person counts once.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import NamedTuple
 
-from reconciler.planning.item import Risk
+from reconciler.planning.item import PlanItem, Risk
 from reconciler.state.approval_records import ApprovalRequest, GivenApproval
 from reconciler.state.operation import Operation
 from specs.fleet import CompiledApprovalRule, CompiledApprovals, CompiledPerson
@@ -64,6 +65,26 @@ class Waiting(NamedTuple):
     given: tuple[GivenApproval, ...]
     requirements: tuple[Requirement, ...]
     is_approved: bool
+
+
+class MissingApprovals(NamedTuple):
+    """Which approvals are missing, in words: of a plan in sentences, of an item as a clause."""
+
+    plans: tuple[str, ...] = ()
+    """Of plans that somebody approved and that wait for more."""
+    by_risk: Mapping[Risk, str] = MappingProxyType({})
+    by_operation: Mapping[str, str] = MappingProxyType({})
+    """Of what is in such a plan."""
+
+    def of(self, item: PlanItem) -> str:
+        """Return what is missing before an item may begin; empty for nothing but a yes."""
+        if item.operation is None:
+            return ""
+        known = self.by_operation.get(item.operation.op_id)
+        return known or self.by_risk.get(item.risk, "")
+
+
+NONE_MISSING = MissingApprovals()
 
 
 def rule_of(rules: CompiledApprovals, risk: Risk) -> CompiledApprovalRule | None:

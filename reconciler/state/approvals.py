@@ -7,7 +7,6 @@ from typing import NamedTuple
 from sqlalchemy import Connection, func, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
-from reconciler.errors import StateError
 from reconciler.state import schema
 from reconciler.state.approval_records import ApprovalRequest, GivenApproval
 from reconciler.state.database import Database
@@ -40,13 +39,6 @@ class Approvals:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    def requests(self) -> tuple[ApprovalRequest, ...]:
-        """Return all that was ever asked for, the newest first."""
-        table = schema.approval_request
-        with self._database.reading() as connection:
-            rows = connection.execute(select(table).order_by(table.c.at.desc(), table.c.digest))
-            return tuple(ApprovalRequest(*row) for row in rows)
-
     def waiting(self) -> tuple[ApprovalRequest, ...]:
         """Return what has operations that wait to be approved or to be armed, newest first."""
         table, mine = schema.approval_request, schema.approval_request_operation
@@ -62,22 +54,12 @@ class Approvals:
             rows = connection.execute(query.order_by(table.c.at.desc(), table.c.digest))
             return tuple(ApprovalRequest(*row) for row in rows)
 
-    def find(self, name: str) -> ApprovalRequest | None:
-        """Return the plan whose digest is or begins with ``name``; None where none does.
-
-        StateError RW642 where several do.
-        """
+    def named(self, name: str) -> tuple[ApprovalRequest, ...]:
+        """Return the plans whose digests are or begin with ``name``; at most two of them."""
         table = schema.approval_request
         query = select(table).where(table.c.digest.startswith(name, autoescape=True)).limit(2)
         with self._database.reading() as connection:
-            found = [ApprovalRequest(*row) for row in connection.execute(query)]
-        if len(found) > 1:
-            raise StateError(
-                "RW642",
-                f"several plans that were to be approved begin with {name}",
-                "Write more of the digest: `rackwright approvals` lists them",
-            )
-        return found[0] if found else None
+            return tuple(ApprovalRequest(*row) for row in connection.execute(query))
 
     def operations(self, digest: str) -> tuple[RequestedOperation, ...]:
         """Return what would be done, by machine."""

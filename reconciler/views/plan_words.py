@@ -177,15 +177,21 @@ def _agreement(plan: Plan) -> tuple[str, ...]:
 
 def requirement(needed: Requirement) -> str:
     """Return one rule that a plan has to meet, by whom it is met, and who else can."""
-    persons = counted(needed.rule.persons, "person")
-    roles = " or ".join(needed.rule.roles)
-    given = [f"{name} until {end:%Y-%m-%d %H:%M} UTC" for name, end in needed.given]
-    parts = [f"given by {', '.join(given)}"] if given else []
-    if needed.missing:
-        others = " or ".join(needed.may) or "nobody: see spec.approvals"
-        parts.append(f"{needed.missing} {'more' if given else 'missing'}, by {others}")
     what = needed.what[0].upper() + needed.what[1:]
-    return f"{what} needs {persons} of role {roles}: {'; '.join(parts)}."
+    others = ""
+    if needed.missing:
+        more = f"{needed.missing} {'more' if needed.given else 'missing'}"
+        others = f"; {more}, by {' or '.join(needed.may) or 'nobody: see spec.approvals'}"
+    return f"{what} {requirement_clause(needed)}{others}."
+
+
+def requirement_clause(needed: Requirement) -> str:
+    """Return how many persons it takes, and who gave their approval until when."""
+    persons = counted(needed.rule.persons, "person")
+    given = ", ".join(f"{name} until {end:%Y-%m-%d %H:%M} UTC" for name, end in needed.given)
+    return f"needs {persons} of role {' or '.join(needed.rule.roles)}" + (
+        f"; given by {given}" if given else ""
+    )
 
 
 def _budget(plan: Plan) -> str:

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
     from pydantic_core import PydanticCustomError
 
 _KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIKvV9mS1xUuhTXpyZfSXVTFpVVAPJSrZqz2QmC2qQkjR"
-_PERSON = {"name": "Jane Doe", "logins": ["jane"], "emails": ["jane@example.org"]}
+_PERSONS = [
+    {"name": name, "logins": [login], "emails": [f"{login}@example.org"], "roles": ["operator"]}
+    for name, login in (("Jane Doe", "jane"), ("John Roe", "john"))
+]
 
 
 class Person(Record):
@@ -90,7 +93,7 @@ class Approvals(Record):
         max_length=1000,
         description="Everybody who may approve. Two entries are two persons: a login, key or "
         "e-mail belongs to one.",
-        examples=[[{**_PERSON, "roles": ["operator"]}]],
+        examples=[_PERSONS],
     )
     safe: ApprovalRule | None = Field(
         default=None,

@@ -140,11 +140,11 @@ def test_why_a_person_may_not_is_said() -> None:
 
 def test_it_is_said_in_one_sentence() -> None:
     assert requirement(needed(by("ada"))) == (
-        "Destructive work needs 2 persons of role operator: given by ada until 2026-11-29 12:00 "
+        "Destructive work needs 2 persons of role operator; given by ada until 2026-11-29 12:00 "
         "UTC; 1 more, by bob or cyd."
     )
     assert requirement(needed()) == (
-        "Destructive work needs 2 persons of role operator: 2 missing, by ada or bob or cyd."
+        "Destructive work needs 2 persons of role operator; 2 missing, by ada or bob or cyd."
     )
 
 

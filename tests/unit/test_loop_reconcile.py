@@ -317,7 +317,8 @@ def test_safe_work_begins_once_a_quarantine_is_lifted_by_another_process(serve):
     server.loop.machines.set_quarantine(machine.name, machine.hardware_identities, "no", server.now)
     server.run()
     assert server.states() == {}
-    server.loop.machines.clear_quarantine(machine.name, machine.hardware_identities)
+    identities = machine.hardware_identities
+    server.loop.machines.clear_quarantine(machine.name, identities, "ada", "", server.now)
     server.now += QUARANTINE_LOOK
     server.run()
     assert server.states() == {machine.name: _S.ARMED}

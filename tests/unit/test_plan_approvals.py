@@ -7,10 +7,11 @@ import pytest
 from builders.signed_commits import SshKey
 from builders.world import NOW, a_disk, a_machine, a_report
 from click.testing import CliRunner
-from tests.unit.git_repository import GitRepository
 
 from reconciler.app.approvals import Approver, PlanApprovals
+from reconciler.app.machine_selection import MachineFilter
 from reconciler.app.project import Project
+from reconciler.app.status import fleet_status
 from reconciler.cli.commands import cli
 from reconciler.errors import ReconcilerError
 from reconciler.state.approvals import Approvals
@@ -18,6 +19,7 @@ from reconciler.state.ledger import Ledger
 from reconciler.state.machines import Machines
 from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import Runs, expiry_of
+from tests.unit.git_repository import GitRepository
 
 _S = OperationState
 NODE, OTHER = a_machine(1), a_machine(2)
@@ -166,10 +168,8 @@ def test_without_rules_any_local_user_approves(tmp_path):
     answer = fleet.approve(EVE)
     assert answer.complete
     assert set(fleet.states().values()) == {_S.APPROVED}
-    assert (
-        expiry_of(fleet.project().database, Runs(fleet.project().database).op_ids(answer.run)[0])
-        is None
-    )
+    database = fleet.project().database
+    assert [expiry_of(database, each) for each in Runs(database).op_ids(answer.run)] == [None, None]
 
 
 def test_the_plan_says_what_is_missing(fleet):
@@ -178,6 +178,23 @@ def test_the_plan_says_what_is_missing(fleet):
     (needed,) = fleet.project().plan(NOW).requirements
     assert [name for name, _ in needed.given] == ["ada"]
     assert needed.missing == 1
+
+
+def test_status_says_what_is_missing(fleet):
+    fleet.report(NOW)
+    before = fleet_status(fleet.project(), MachineFilter(), (), NOW)
+    assert before.machines[0].reason.startswith(
+        "waits for approval (needs 2 persons of role operator): look run 1"
+    )
+    assert before.approvals == ()
+    fleet.approve(ADA)
+    after = fleet_status(fleet.project(), MachineFilter(), (), NOW)
+    assert after.machines[0].reason.startswith(
+        "waits for approval (needs 2 persons of role operator; given by ada until 2026-11-21 "
+        "20:00 UTC): look run 1"
+    )
+    (sentence,) = after.approvals
+    assert sentence.endswith("by ada until 2026-11-21 20:00 UTC; 1 more, by bob or cyd.")
 
 
 # --- authors ------------------------------------------------------------------------------
@@ -451,7 +468,7 @@ def test_two_persons_approve_by_command(fleet, monkeypatch):
     fleet.report(NOW)
     first = said(fleet, monkeypatch, "ada", "approve", "--reason", "change 1", "--yes")
     assert first.return_value == 4
-    assert "2 persons of role operator: given by ada until" in first.output
+    assert "2 persons of role operator; given by ada until" in first.output
     listed = said(fleet, monkeypatch, "bob", "approvals", "--format", "json")
     (each,) = json.loads(listed.output)["approvals"]
     assert (each["state"], each["requirements"][0]["missing"]) == ("pending", 1)
