@@ -305,17 +305,12 @@ class PlanApprovals:
 
         Raises as ``require_may``, and StateError RW704 when an operation was approved meanwhile.
         """
-        request, ledger = subject.request, Ledger(self._project.database)
-        if not self.requirements(subject, ()):
-            with ledger.writing() as connection:
-                run = self._begin(connection, ledger, subject, approver, reason, ())
-            return Answer(run, ())
-        tags = self._by_tags(request)
-        needed = self.requirements(subject, [*self._given(subject), *tags])
-        own = []
+        request = subject.request
+        said = self._by_tags(request)
+        needed = self.requirements(subject, [*self._given(subject), *said])
         if any(each.missing for each in needed):
             person = self._person(needed, subject, approver)
-            own.append(
+            said.append(
                 GivenApproval(
                     request.digest,
                     person.name,
@@ -327,22 +322,42 @@ class PlanApprovals:
                     reason=reason,
                 )
             )
+        return self._record(subject, said, approver, reason)
+
+    def count_tags(self, actor: str) -> tuple[Answer, ...]:
+        """Record the signed tags on plans that wait for approvals, and let begin what they allow.
+
+        Whoever looks needs no right: the tags approve. Raises as ``give``.
+        """
+        answers = []
+        for request in self._approvals.waiting() if self._project.has_state else ():
+            tags = self._by_tags(request)
+            if tags:
+                plan = self._project.plan(self._now)
+                subject, _ = self.subject_asked_for(request, plan)
+                answers.append(self._record(subject, tags, Approver("", actor), ""))
+        return tuple(answers)
+
+    def _record(
+        self, subject: Subject, said: Iterable[GivenApproval], approver: Approver, reason: str
+    ) -> Answer:
+        request, ledger = subject.request, Ledger(self._project.database)
+        is_ruled = bool(self.requirements(subject, ()))
         with ledger.writing() as connection:
-            for operation, _ in subject.operations:
-                ledger.plan_within(connection, operation, self._now, approver.actor)
-            risks = [(operation.op_id, risk.value) for operation, risk in subject.operations]
-            ask_within(connection, request, risks)
-            for each in (*tags, *own):
+            if is_ruled:
+                for operation, _ in subject.operations:
+                    ledger.plan_within(connection, operation, self._now, approver.actor)
+                risks = [(operation.op_id, risk.value) for operation, risk in subject.operations]
+                ask_within(connection, request, risks)
+            for each in said:
                 say_within(connection, each)
             given = given_within(connection, request.digest)
             answer = Answer(None, self.requirements(subject, given))
-            if answer.complete:
-                run = self._begin(
-                    connection, ledger, subject, approver, reason, answer.requirements
-                )
-                self._take_over(connection, request, given, approver)
-                answer = answer._replace(run=run)
-        return answer
+            if not answer.complete:
+                return answer
+            run = self._begin(connection, ledger, subject, approver, reason, answer.requirements)
+            self._take_over(connection, request, given, approver)
+        return answer._replace(run=run)
 
     def _begin(  # noqa: PLR0913, PLR0917 - what begins, and by whose word
         self,

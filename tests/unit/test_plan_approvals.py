@@ -9,6 +9,7 @@ from builders.world import NOW, a_disk, a_machine, a_report
 from click.testing import CliRunner
 
 from reconciler.app.approvals import Approver, PlanApprovals
+from reconciler.app.follow_approval_tags import count_tags
 from reconciler.app.machine_selection import MachineFilter
 from reconciler.app.project import Project
 from reconciler.app.status import fleet_status
@@ -363,6 +364,17 @@ def test_two_signed_tags_need_no_login(signed, keys):
     tag(signed, keys["bob"], f"approve/{digest[:12]}")
     tag(signed, keys["cyd"], f"approve/{digest[:20]}")
     assert signed.approve(EVE).complete
+
+
+def test_the_server_counts_tags_on_what_waits(signed, keys):
+    count_tags(signed.project(), NOW)
+    assert not signed.approve(ADA).complete
+    count_tags(signed.project(), NOW)
+    assert set(signed.states().values()) == {_S.PLANNED}
+    (waiting,) = signed.waiting()
+    tag(signed, keys["bob"], f"approve/{waiting.subject.request.digest[:12]}")
+    count_tags(signed.project(), NOW)
+    assert set(signed.states().values()) == {_S.APPROVED}
 
 
 @pytest.mark.parametrize(
