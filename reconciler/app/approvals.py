@@ -114,6 +114,16 @@ class PlanApprovals:
         somebody asked for already, the same work of the same revision, is the same subject.
         """
         require_consistent(plan)
+        return self._subject(plan, items, kind, reason, digest)
+
+    def _subject(
+        self,
+        plan: "Plan",
+        items: Iterable[PlanItem],
+        kind: Literal["apply", "run"],
+        reason: str,
+        digest: str = "",
+    ) -> Subject:
         rules = rules_as_text(self._project.fleet.settings.approvals)
         request = ApprovalRequest(
             digest or plan.digest, kind, plan.revision, rules, self._now, reason
@@ -127,11 +137,10 @@ class PlanApprovals:
         if not self._project.has_state:
             return request
         wanted = {operation.op_id for operation, _ in operations}
-        for each in self._approvals.waiting():
-            if (each.kind, each.revision) == (request.kind, request.revision):
-                known = self._approvals.operations(each.digest)
-                if wanted and {one.operation.op_id for one in known} == wanted:
-                    return each
+        for each in self._approvals.waiting() if wanted else ():
+            is_alike = (each.kind, each.revision) == (request.kind, request.revision)
+            if is_alike and self._approvals.op_ids(each.digest) == wanted:
+                return each
         return request
 
     def requirements(
@@ -160,7 +169,7 @@ class PlanApprovals:
         """
         if strictest(self.rules) is None:
             return plan
-        subject = self.subject_of(plan, plan.to_apply, "apply", "")
+        subject = self._subject(plan, plan.to_apply, "apply", "")
         return replace(plan, requirements=self._requirements_to_show(subject))
 
     def _requirements_to_show(self, subject: Subject) -> tuple[Requirement, ...]:
@@ -355,7 +364,11 @@ class PlanApprovals:
             answer = Answer(None, self.requirements(subject, given))
             if not answer.complete:
                 return answer
-            run = self._begin(connection, ledger, subject, approver, reason, answer.requirements)
+            counted = {name for each in answer.requirements for name, _ in each.given}
+            by = ", ".join(each.person for each in given if each.person in counted)
+            run = self._begin(
+                connection, ledger, subject, by or approver.actor, reason, answer.requirements
+            )
             self._take_over(connection, request, given, approver)
         return answer._replace(run=run)
 
@@ -364,7 +377,7 @@ class PlanApprovals:
         connection: "Connection",
         ledger: Ledger,
         subject: Subject,
-        approver: Approver,
+        actor: str,
         reason: str,
         needed: Iterable[Requirement],
     ) -> Run | None:
@@ -377,7 +390,7 @@ class PlanApprovals:
         }
         run = run_of(
             request.kind,
-            approver.actor,
+            actor,
             self._now,
             reason or request.reason,
             request.revision,
@@ -532,13 +545,12 @@ class PlanApprovals:
             asked = self._approvals.operations(request.digest)
             back = [each for each in asked if each.state is OperationState.APPROVED]
             for each in back:
-                status = next(iter(ledger.operations(op_id=each.operation.op_id)))
                 ledger.move_within(
                     connection,
                     each.operation.op_id,
                     OperationState.APPROVED,
                     OperationState.PLANNED,
-                    attempt=status.attempt,
+                    attempt=each.status.attempt,
                     at=self._now,
                     actor=approver.actor,
                     reason=f"RW641: {mine.person} withdrew the approval: {reason}",

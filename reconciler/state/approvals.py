@@ -4,15 +4,15 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, insert, select
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.state import schema
 from reconciler.state.approval_records import ApprovalRequest, GivenApproval
 from reconciler.state.database import Database
-from reconciler.state.operation import Operation
-from reconciler.state.operation_body import decode_operation
+from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import OperationState
+from reconciler.state.operations import Operations
 
 
 class ApprovedRevision(NamedTuple):
@@ -28,9 +28,18 @@ class ApprovedRevision(NamedTuple):
 class RequestedOperation(NamedTuple):
     """One operation of a plan that has to be approved, and where it stands."""
 
-    operation: Operation
+    status: OperationStatus
     risk: str
-    state: OperationState
+
+    @property
+    def operation(self) -> Operation:
+        """Return what is to be done."""
+        return self.status.operation
+
+    @property
+    def state(self) -> OperationState:
+        """Return where it stands."""
+        return self.status.state
 
 
 class Approvals:
@@ -38,6 +47,7 @@ class Approvals:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._operations = Operations(database)
 
     def waiting(self) -> tuple[ApprovalRequest, ...]:
         """Return what has operations that wait to be approved or to be armed, newest first."""
@@ -62,30 +72,23 @@ class Approvals:
             return tuple(ApprovalRequest(*row) for row in connection.execute(query))
 
     def operations(self, digest: str) -> tuple[RequestedOperation, ...]:
-        """Return what would be done, by machine."""
-        mine, operation, ledger = (
-            schema.approval_request_operation,
-            schema.operation,
-            schema.ledger,
-        )
-        newest = (
-            select(func.max(ledger.c.sequence))
-            .join(mine, mine.c.op_id == ledger.c.op_id)
-            .where(mine.c.digest == digest)
-            .group_by(ledger.c.op_id)
-        )
-        query = (
-            select(operation.c.body, mine.c.risk, ledger.c.state)
-            .join(mine, mine.c.op_id == operation.c.op_id)
-            .join(ledger, ledger.c.op_id == operation.c.op_id)
-            .where(mine.c.digest == digest, ledger.c.sequence.in_(newest))
-            .order_by(operation.c.machine, operation.c.op_id)
-        )
+        """Return what would be done, by machine; what was superseded since is left out."""
+        mine = schema.approval_request_operation
+        query = select(mine.c.op_id, mine.c.risk).where(mine.c.digest == digest)
         with self._database.reading() as connection:
-            return tuple(
-                RequestedOperation(decode_operation(row.body), row.risk, OperationState(row.state))
-                for row in connection.execute(query)
-            )
+            risks = {row.op_id: row.risk for row in connection.execute(query)}
+        found = (
+            RequestedOperation(each, risks[each.operation.op_id])
+            for each in self._operations.asked_for(digest)
+        )
+        return tuple(sorted(found, key=lambda each: each.operation.machine))
+
+    def op_ids(self, digest: str) -> frozenset[str]:
+        """Return the ids of the operations that were asked for."""
+        mine = schema.approval_request_operation
+        with self._database.reading() as connection:
+            query = select(mine.c.op_id).where(mine.c.digest == digest)
+            return frozenset(connection.execute(query).scalars())
 
     def given(self, digest: str) -> tuple[GivenApproval, ...]:
         """Return the approvals of a plan that were not withdrawn, the oldest first."""

@@ -164,6 +164,8 @@ def _agreement(plan: Plan) -> tuple[str, ...]:
     if not any(starting.values()):
         return () if plan.empty else ("Nothing can be started now.",)
     destructive, disruptive = starting[Risk.DESTRUCTIVE], starting[Risk.DISRUPTIVE]
+    if not destructive and not disruptive and plan.requirements:
+        return ("Approval: `rackwright apply` asks for a yes.",)
     if not destructive and not disruptive:
         return ("Approval: none is needed for what is safe; `rackwright apply` asks for a yes.",)
     interrupts = f"{counted(disruptive, 'machine')} will be interrupted"

@@ -139,7 +139,7 @@ def test_the_second_lets_it_begin_until_the_first_expires(fleet):
     database = fleet.project().database
     ends = {expiry_of(database, each) for each in Runs(database).op_ids(answer.run)}
     assert ends == {NOW + 8 * HOUR}
-    assert answer.run.actor == "bob@desk"
+    assert answer.run.actor == "ada, bob"
 
 
 def test_the_same_person_twice_is_one(fleet):
@@ -505,6 +505,26 @@ def test_a_run_by_hand_waits_for_the_second_person_too(fleet, monkeypatch):
     done = said(fleet, monkeypatch, "bob", "approve", digest, "--reason", "ok", "--yes")
     assert "look run by-hand/20261121-120000" in done.output
     assert fleet.states() == {"node-01": _S.APPROVED}
+
+
+def test_the_way_out_is_a_command_that_needs_a_reason(fleet, monkeypatch):
+    fleet.approve(ADA)
+    gone = {"persons": [a_person("eve")], "safe": {"roles": ["operator"]}}
+    commit = fleet.commit("eve", documents(gone))
+    monkeypatch.setattr("reconciler.cli.approving.login", lambda: "root")
+    places = ["--repo", str(fleet.repository.path), "--state", str(fleet.state)]
+    for arguments in (["--approvals"], ["--approvals", "--reason", "they all left"]):
+        done = CliRunner().invoke(
+            cli, ["accept", commit, *arguments, *places], standalone_mode=False
+        )
+        if "--reason" in arguments:
+            assert done.output.splitlines()[-1] == "its approval rules are in force"
+        else:
+            assert isinstance(done.exception, ReconcilerError)
+            assert done.exception.code == "RW941"
+            assert fleet.rules_of().revision != commit
+    assert fleet.rules_of().revision == commit
+    assert fleet.approve(EVE).complete
 
 
 @pytest.mark.parametrize(
