@@ -6,13 +6,8 @@ from datetime import datetime
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
+from reconciler.app.persons_in_git import PersonsInGit
 from reconciler.errors import ReconcilerError
-from reconciler.git.approval_tags import ApprovalTag, approval_tags
-from reconciler.git.authors import Authorship, authorship
-from reconciler.git.location import repository_path
-from reconciler.git.repository import find_repository
-from reconciler.git.signature import Finding
-from reconciler.git.signature_check import Signed, check_signature
 from reconciler.loop.approval import approve_within, require_consistent
 from reconciler.loop.approval_rules import rules_as_text, rules_in_force, rules_of_text
 from reconciler.planning.approvals import (
@@ -43,14 +38,12 @@ from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import Run, run_of
 from reconciler.views.approval_text import missing_lines
 from reconciler.views.plan_words import requirement_clause
-from specs.fleet import CompiledApprovals, CompiledCommits, CompiledPerson, CompiledSigner
-from specs.types.signing_key import is_openpgp
+from specs.fleet import CompiledApprovalRule, CompiledApprovals, CompiledPerson
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from reconciler.app.project import Project
-    from reconciler.git.command import GitCommand
     from reconciler.planning.plan import Plan
 
 _SHORT = 12
@@ -83,7 +76,12 @@ class PlanApprovals:
     def __init__(self, project: "Project", now: datetime) -> None:
         self._project = project
         self._now = now
-        self._authors: dict[str, frozenset[str]] = {}
+        self._wrote: dict[str, frozenset[str]] = {}
+        """By revision, who wrote what changed since the last approved one."""
+
+    @cached_property
+    def _git(self) -> PersonsInGit:
+        return PersonsInGit(self._project, self.rules.persons)
 
     @cached_property
     def _approvals(self) -> Approvals:
@@ -157,7 +155,7 @@ class PlanApprovals:
             self.rules,
             subject.risks,
             given,
-            self.authors(request.revision),
+            self._authors_of(subject),
             self._now,
             changes_rules=self._changes_rules(request),
         )
@@ -177,103 +175,34 @@ class PlanApprovals:
             return self.requirements(subject)
         except ReconcilerError:
             everybody = frozenset(each.name for each in self.rules.persons)
-            self._authors[subject.request.revision] = everybody
+            self._wrote[subject.request.revision] = everybody
             return self.requirements(subject)
 
     def _changes_rules(self, request: ApprovalRequest) -> bool:
         return strictest(self.rules) is not None and rules_of_text(request.rules) != self.rules
 
-    # --- who wrote it ---------------------------------------------------------------
-
-    def authors(self, revision: str) -> frozenset[str]:
-        """Return the persons who wrote what changed since the last approved revision.
+    def _authors(
+        self, revision: str, rules: Iterable[CompiledApprovalRule | None]
+    ) -> frozenset[str]:
+        """Return who wrote what changed since the last approved revision, where a rule asks.
 
         ReconcilerError RW963 where that cannot be told.
         """
-        known = self._authors.get(revision)
-        if known is None:
-            known = self._authors[revision] = self._authors_of(revision)
-        return known
-
-    def _authors_of(self, revision: str) -> frozenset[str]:
-        rules = (self.rules.safe, self.rules.disruptive, self.rules.destructive)
-        approved = self._approved
-        if not any(each and each.exclude_author for each in rules) or approved is None:
+        if self._approved is None or not any(each and each.exclude_author for each in rules):
             return frozenset()
-        if approved.revision == revision:
-            return frozenset()
-        for commit in (approved.revision, revision):
-            if ":" in commit or self._git.commit_id(commit) is None:
-                raise ReconcilerError(
-                    "RW963",
-                    f"nobody knows who wrote {revision[:_SHORT]}: there is no commit "
-                    f"{commit[:_SHORT]}",
-                    "Name the repository that has both, or put this revision's rules in force with "
-                    "`rackwright accept COMMIT --approvals --reason TEXT`",
-                )
-        return frozenset(
-            name
-            for each in authorship(self._git, approved.revision, revision)
-            for name in self._persons_behind(each)
-        )
+        if revision not in self._wrote:
+            self._wrote[revision] = self._git.authors(self._approved.revision, revision)
+        return self._wrote[revision]
 
-    def _persons_behind(self, commit: Authorship) -> Iterable[str]:
-        for person in self.rules.persons:
-            if commit.emails.intersection(person.emails):
-                yield person.name
-        if commit.signature:
-            yield from self._signers(commit.commit, commit.signature, "commit")
-
-    def _signers(self, signed: str, kind: str, what: Signed) -> Iterable[str]:
-        """Yield who signed a commit or a tag; nobody where it is none of the persons."""
-        signers = tuple(
-            CompiledSigner(person.name, key)
-            for person in self.rules.persons
-            for key in person.keys
-            if is_openpgp(key) == (kind == "gpg")
-        )
-        if not signers or kind not in {"ssh", "gpg"}:
-            return
-        policy = CompiledCommits("gpg" if kind == "gpg" else "ssh", signers)
-        verdict = check_signature(self._git, signed, policy, what)
-        of_commit = what == "commit" and bool(verdict.signer)  # also with a key that has expired
-        if verdict.finding is Finding.GOOD or of_commit:
-            yield verdict.signer
-
-    @cached_property
-    def _git(self) -> "GitCommand":
-        path = repository_path(self._project.repo, self._project.state / "sources")
-        return find_repository(path).git
-
-    # --- tags -----------------------------------------------------------------------
-
-    @cached_property
-    def _tags(self) -> tuple[ApprovalTag, ...]:
-        if self._project.revision is None or not any(each.keys for each in self.rules.persons):
-            return ()
-        return tuple(approval_tags(self._git))
+    def _authors_of(self, subject: Subject) -> frozenset[str]:
+        rules = [rule_of(self.rules, risk) for risk in subject.risks]
+        if self._changes_rules(subject.request):
+            rules.append(strictest(self.rules))
+        return self._authors(subject.request.revision, rules)
 
     def _by_tags(self, request: ApprovalRequest) -> list[GivenApproval]:
-        """Return the approvals that signed tags on the request's commit give."""
         said = self._approvals.said(request.digest) if self._project.has_state else ()
-        known = {each.tag for each in said}
-        return [
-            GivenApproval(
-                digest=request.digest,
-                person=person,
-                withdrawn=False,
-                means="tag",
-                tag=tag.id,
-                at=min(tag.at, self._now),
-                actor=tag.name,
-                reason="",
-            )
-            for tag in self._tags
-            if tag.commit == request.revision and request.digest.startswith(tag.digest)
-            if tag.id not in known
-            for kind in ("ssh", "gpg")
-            for person in self._signers(tag.id, kind, "tag")
-        ]
+        return self._git.approvals_by_tags(request, (each.tag for each in said), self._now)
 
     # --- approving ------------------------------------------------------------------
 
@@ -281,7 +210,7 @@ class PlanApprovals:
         """Refuse who may approve nothing of it, unless tags approve all of it already.
 
         ReconcilerError: RW961 for a login that nobody has who may approve, RW962 for a person
-        whose approval would count for nothing, RW963 as ``authors``.
+        whose approval would count for nothing, RW963 where nobody knows who wrote it.
         """
         tags = self._by_tags(subject.request)
         needed = self.requirements(subject, [*self._given(subject), *tags])
@@ -304,7 +233,7 @@ class PlanApprovals:
                 f"the login {approver.login} belongs to nobody who may approve this plan",
                 ask,
             )
-        reason = why_not(person, needed, self.authors(subject.request.revision))
+        reason = why_not(person, needed, self._authors_of(subject))
         if reason:
             raise ReconcilerError("RW962", f"{person.name} may not approve this: {reason}", ask)
         return person
@@ -407,24 +336,22 @@ class PlanApprovals:
         approver: Approver,
     ) -> None:
         """Put the rules of the plan's revision in force, where the strictest rule is met."""
-        authors = self.authors(request.revision)
+        approved = self._approved
+        if approved is not None and approved.revision == request.revision:
+            return
+        try:
+            authors = self._authors(request.revision, [strictest(self.rules)])
+        except ReconcilerError:
+            return  # nobody can tell whether its authors approved it
         if not approves_revision(self.rules, given, authors, self._now):
             return
+        if approved is not None and self._git.goes_back(approved.revision, request.revision):
+            return
         because = f"plan {request.digest[:_SHORT]} was approved"
-        approved = ApprovedRevision(
-            request.revision, request.rules, self._now, approver.actor, because
+        approve_revision_within(
+            connection,
+            ApprovedRevision(request.revision, request.rules, self._now, approver.actor, because),
         )
-        if self._is_newer(request.revision):
-            approve_revision_within(connection, approved)
-
-    def _is_newer(self, revision: str) -> bool:
-        """Return whether a revision does not go back behind the last approved one."""
-        approved = self._approved
-        if approved is None or ":" in revision or ":" in approved.revision:
-            return True
-        if approved.revision == revision or self._git.commit_id(approved.revision) is None:
-            return approved.revision != revision
-        return not self._git.commits_between(revision, approved.revision)
 
     # --- by digest --------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from reconciler.git.command import GitCommand
 from reconciler.git.signature import signature_kind
 from reconciler.git.tree import MAX_FILE_BYTES
 
-_ADDRESS = re.compile(rb"^(?:author|committer) .*<([^>]*)> [0-9]+ [+-][0-9]{4}$", re.MULTILINE)
+_ADDRESS = re.compile(rb"^(?:author|committer) [^\n]*?<([^>\n]*)>", re.MULTILINE)
 
 
 class Authorship(NamedTuple):

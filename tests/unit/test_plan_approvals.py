@@ -311,6 +311,19 @@ def test_what_no_commit_vouches_for_is_approved_by_nobody_where_authors_do_not_c
     assert "nobody knows who wrote worktree:" in error.cause
 
 
+def test_files_outside_git_are_approved_where_authors_count(tmp_path):
+    fleet = Fleet(tmp_path)
+    fleet.repository.write({"fleet.yaml": documents({**RULES, "safe": {"roles": ["operator"]}})})
+    (tmp_path / "fleet" / ".git").rename(tmp_path / "git")
+    assert fleet.approve(ADA).complete
+    end_all(fleet)
+    fleet.repository.write(
+        {"fleet.yaml": documents({**RULES, "safe": {"roles": ["operator"]}}, run="2")}
+    )
+    assert refused(fleet, EVE).code == "RW961"
+    assert fleet.approve(BOB).complete
+
+
 # --- tags ----------------------------------------------------------------------------------
 
 
