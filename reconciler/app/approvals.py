@@ -136,8 +136,8 @@ class PlanApprovals:
             return request
         wanted = {operation.op_id for operation, _ in operations}
         for each in self._approvals.waiting() if wanted else ():
-            is_alike = (each.kind, each.revision) == (request.kind, request.revision)
-            if is_alike and self._approvals.op_ids(each.digest) == wanted:
+            is_of_it = (each.kind, each.revision) == (request.kind, request.revision)
+            if is_of_it and self._approvals.op_ids(each.digest) == wanted:
                 return each
         return request
 
