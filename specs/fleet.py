@@ -353,6 +353,36 @@ class CompiledCommits:
     """Empty where nothing is verified, else not."""
 
 
+class CompiledPerson(NamedTuple):
+    """Somebody who may approve."""
+
+    name: str
+    roles: tuple[str, ...]
+    logins: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+    emails: tuple[str, ...] = ()
+    """Case folded."""
+
+
+class CompiledApprovalRule(NamedTuple):
+    """What work of one risk needs before it may begin."""
+
+    roles: tuple[str, ...]
+    persons: int
+    exclude_author: bool
+    expires_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledApprovals:
+    """Who may approve what. Where a risk has no rule, any local user may."""
+
+    persons: tuple[CompiledPerson, ...] = ()
+    safe: CompiledApprovalRule | None = None
+    disruptive: CompiledApprovalRule | None = None
+    destructive: CompiledApprovalRule | None = None
+
+
 class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
@@ -363,6 +393,7 @@ class FleetSettings(NamedTuple):
     commits: CompiledCommits = CompiledCommits()
     breakers: tuple[BreakerRule, ...] = (BreakerRule(""),)
     """The fleet's first, then those of groups as they are written."""
+    approvals: CompiledApprovals = CompiledApprovals()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What a person clears: quarantines, and operations of which nobody knows how they ended."""
+"""What a person clears: quarantines. Operations of unknown outcome are left to ``resolve``."""
 
 from collections.abc import Iterable
 from datetime import datetime
@@ -24,17 +24,21 @@ class Clearing(NamedTuple):
     identities: tuple[str, ...]
     """Everything that its hardware is known by; empty where only the name is known."""
     quarantines: tuple[Quarantine, ...]
-    operations: tuple[OperationStatus, ...]
+    unresolved: tuple[OperationStatus, ...]
+    """Operations of unknown outcome: nothing here clears them."""
 
     @property
     def findings(self) -> tuple[str, ...]:
-        """Return what would be cleared, each as a clause for people."""
-        return (
-            *(f"quarantined: {each.reason}" for each in self.quarantines),
-            *(
-                f"operation {each.operation.op_id[:SHORT]} of unknown outcome: {each.reason}"
-                for each in self.operations
-            ),
+        """Return what would be cleared, and what would not, each as a clause for people."""
+        return (*(f"quarantined: {each.reason}" for each in self.quarantines), *self.left)
+
+    @property
+    def left(self) -> tuple[str, ...]:
+        """Return what another command ends, each as a clause for people."""
+        return tuple(
+            f"nobody knows how operation {each.operation.op_id[:SHORT]} ended: say it with "
+            f"`rackwright resolve {self.machine}`"
+            for each in self.unresolved
         )
 
 
@@ -76,34 +80,15 @@ class Clearings:
     def of_all(self) -> tuple[Clearing, ...]:
         """Return all that there is to clear, also of hardware that no document has any more."""
         found = self.of_machines(self._fleet.machines.values())
-        done = {id(each) for one in found for each in (*one.quarantines, *one.operations)}
+        done = {id(each) for one in found for each in (*one.quarantines, *one.unresolved)}
         left = [each.machine for each in self._quarantines if id(each) not in done]
         left += [each.operation.machine for each in self._unknown if id(each) not in done]
         others = (self._clearing(name, self._ledger.known_as(name)) for name in dict.fromkeys(left))
         return (*found, *(each for each in others if each.findings))
 
-    def clear(
-        self, each: Clearing, outcome: OperationState, actor: str, reason: str, now: datetime
-    ) -> tuple[str, ...]:
-        """Clear one machine; return what was done, each as a clause.
-
-        StateError RW704 where another process moved an operation meanwhile.
-        """
-        done = []
-        if self._machines.clear_quarantine(each.machine, each.identities):
-            done.append("quarantine lifted")
-        for status in each.operations:
-            self._ledger.move(
-                status.operation.op_id,
-                status.state,
-                outcome,
-                attempt=status.attempt,
-                at=now,
-                actor=actor,
-                reason=reason or f"{actor} looked at the machine",
-            )
-            done.append(f"operation {status.operation.op_id[:SHORT]} is {outcome}")
-        return tuple(done)
+    def clear(self, each: Clearing, actor: str, reason: str, now: datetime) -> bool:
+        """End the quarantine of one machine, and keep who did it and why; False without one."""
+        return self._machines.clear_quarantine(each.machine, each.identities, actor, reason, now)
 
     def _clearing(self, name: str, identities: tuple[str, ...]) -> Clearing:
         known = {*identities, f"name:{name}"}

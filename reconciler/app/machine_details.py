@@ -23,7 +23,8 @@ def machine_details(project: Project, name: str, now: datetime) -> MachineDetail
     machine = find_machine(fleet, name, project.uncommitted)
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed_of([name], hardware, now)
-    (condition,) = conditions_of(fleet, (machine,), hardware, observed, now)
+    approvals = project.missing_approvals(now)
+    (condition,) = conditions_of(fleet, (machine,), hardware, observed, now, approvals)
     quarantine: Quarantine | None = None
     boots: tuple[BootEvent, ...] = ()
     operations: tuple[PastOperation, ...] = ()

@@ -23,6 +23,7 @@ from reconciler.git.location import (
 from reconciler.git.repository import find_repository, is_in_git
 from reconciler.git.tree import Commit, SourceTree
 from reconciler.git.worktree import read_worktree, uncommitted_files
+from reconciler.planning.approvals import MissingApprovals
 from reconciler.planning.planner import plan
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
@@ -251,12 +252,15 @@ class Project:
     ) -> None:
         """Remember that a revision of the source is acted on, and what it protects.
 
-        Protection first: whatever happens between the two, there is too much of it.
+        Protection first: whatever happens between the two, there is too much of it. Its approval
+        rules come into force where there are none.
         """
+        from reconciler.loop.approval_rules import begin_rules  # noqa: PLC0415 - slow to load
         from reconciler.state.protections import Protections  # noqa: PLC0415 - slow to load
 
         machines = fleet.machines.values()
         Protections(self.database).remember(machines, commit.id if commit else "", now)
+        begin_rules(self.database, fleet, actor, now)
         self.revision_policy.accept(commit, actor, reason, now)
 
     def hold(self) -> ReconcilerError | None:
@@ -361,8 +365,24 @@ class Project:
         return found or observe(self.database, machines.values(), self._images, now, hardware)
 
     def plan(self, now: datetime) -> "Plan":
-        """Return the plan of this moment."""
-        return plan(self.fleet, self.observed(now), now)
+        """Return the plan of this moment, with the approvals that it needs."""
+        return self.with_requirements(plan(self.fleet, self.observed(now), now), now)
+
+    def with_requirements(self, made: "Plan", now: datetime) -> "Plan":
+        """Return a plan of this revision with the approvals that it needs."""
+        if not self.has_state and not self.fleet.settings.approvals.persons:
+            return made
+        from reconciler.app.approvals import PlanApprovals  # noqa: PLC0415 - slow to load
+
+        return PlanApprovals(self, now).with_requirements(made)
+
+    def missing_approvals(self, now: datetime) -> MissingApprovals:
+        """Return which approvals are missing of work on the fleet; none without rules."""
+        if not self.has_state and not self.fleet.settings.approvals.persons:
+            return MissingApprovals()
+        from reconciler.app.approvals import PlanApprovals  # noqa: PLC0415 - slow to load
+
+        return PlanApprovals(self, now).missing()
 
 
 def _can_be_made(path: Path) -> bool:

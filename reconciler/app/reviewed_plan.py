@@ -45,6 +45,15 @@ def select(plan: Plan, planfile: Path | None) -> tuple[tuple[PlanItem, ...], Ref
     return tuple(chosen), refused
 
 
+def reviewed_digest(planfile: Path, revision: str) -> str:
+    """Return the digest of a plan file of this revision; empty for one of another revision.
+
+    ReconcilerError as ``select``.
+    """
+    document = _reviewed(planfile)
+    return document["digest"] if document["revision"] == revision else ""
+
+
 def stale(reviewed: ItemDocument, now: PlanItem | None) -> str:
     """Return why a reviewed item is not carried out, given what is planned there now."""
     if now is None:

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.loop.waiting import waits_for
+from reconciler.planning.approvals import NONE_MISSING, MissingApprovals
 from reconciler.planning.conditions import (
     FleetStatus,
     MachineCondition,
@@ -34,28 +35,31 @@ def fleet_status(
     chosen = filtered(fleet, wanted)
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed_of([each.name for each in chosen], hardware, now)
-    states = conditions_of(fleet, chosen, hardware, observed, now)
+    approvals = project.missing_approvals(now)
+    states = conditions_of(fleet, chosen, hardware, observed, now, approvals)
     folded = {each.casefold() for each in conditions}
     listed = (
         tuple(each for each in states if each.condition.casefold() in folded) if folded else states
     )
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
+    counts = count_conditions(states)
     return FleetStatus(
-        listed, count_conditions(states), observed.unknown_macs, faults, observed.breakers
+        listed, counts, observed.unknown_macs, faults, observed.breakers, approvals.plans
     )
 
 
-def conditions_of(
+def conditions_of(  # noqa: PLR0913, PLR0917 - all that conditions depend on
     fleet: "CompiledFleet",
     machines: "Iterable[CompiledMachine]",
     hardware: FleetHardware,
     observed: Observed,
     now: datetime,
+    approvals: MissingApprovals = NONE_MISSING,
 ) -> tuple[MachineCondition, ...]:
     """Return the conditions of some machines of a fleet, given what was observed of it."""
     chosen = tuple(machines)
     history = history_of(hardware, observed.operations)
     items = plan_machines(fleet, chosen, hardware, observed, now, history)
     waits = waits_for(fleet, observed, now, hardware)
-    return machine_conditions(fleet, chosen, observed, history, items, waits)
+    return machine_conditions(fleet, chosen, observed, history, items, waits, approvals)

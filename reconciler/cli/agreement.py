@@ -1,13 +1,12 @@
 """Asking a person to agree: to a plan by the number of its disks, to a list; and who that is."""
 
 import sys
-from getpass import getuser
 from socket import gethostname
 
 import click
 
+from reconciler.cli.login import login
 from reconciler.errors import ReconcilerError
-from reconciler.planning.plan import Plan
 
 yes_option = click.option(
     "--yes",
@@ -21,14 +20,17 @@ yes_option = click.option(
 )
 
 
-def confirm(plan: Plan, disks: int, yes: int | None) -> None:
-    """Have a person agree, or take ``--yes``; RW905 where that names another number of disks."""
+def confirm(digest: str, disks: int, yes: int | None) -> None:
+    """Have a person agree to a plan, or take ``--yes``.
+
+    RW905 where that names another number of disks.
+    """
     if yes is not None:
         if yes != disks:
             raise ReconcilerError(
                 "RW905",
                 f"the plan overwrites {disks} disk(s), the agreement is for {yes}",
-                f"Review plan {plan.digest[:12]}; to agree, say `--yes={disks}`",
+                f"Review plan {digest[:12]}; to agree, say `--yes={disks}`",
             )
         return
     if disks:
@@ -54,6 +56,29 @@ def confirm_listed(question: str, undone: str) -> None:
         raise click.Abort
 
 
+def confirm_number(question: str, number: int, yes: int | None, undone: str) -> None:
+    """Have a person type a number that was shown, or take ``--yes=NUMBER``.
+
+    RW917 where nobody can answer; RW905 where ``--yes`` names another number. ``undone`` is
+    what did not happen then, as a clause.
+    """
+    if yes is not None:
+        if yes != number:
+            raise ReconcilerError(
+                "RW905", f"it is about {number}, the agreement is for {yes}", f"Say --yes={number}"
+            )
+        return
+    if not sys.stdin.isatty():
+        raise ReconcilerError(
+            "RW917",
+            f"nobody can be asked here, and {undone}",
+            f"Read the list, say --yes={number}",
+        )
+    answer = click.prompt(question, default="", show_default=False, err=True)
+    if answer.strip() != str(number):
+        raise click.Abort
+
+
 def who() -> str:
     """Return who gives this command, for the history: ``ada@host``."""
-    return f"{getuser()}@{gethostname()}"
+    return f"{login()}@{gethostname()}"

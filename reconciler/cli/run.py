@@ -6,16 +6,16 @@ from pathlib import Path
 import click
 from pydantic import TypeAdapter, ValidationError
 
+from reconciler.app.approvals import PlanApprovals
 from reconciler.app.by_hand import plan_of_run
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.agreement import confirm, who, yes_option
+from reconciler.cli.agreement import yes_option
+from reconciler.cli.approving import WAITS, approve
 from reconciler.cli.follow import follow
 from reconciler.cli.options import boot_files_option, format_option, project_options
 from reconciler.cli.serving import require_able_to_serve
-from reconciler.loop.approval import approve
 from reconciler.planning.item import Risk
 from reconciler.server.service import is_served
-from reconciler.state.ledger import Ledger
 from reconciler.views.console import console
 from reconciler.views.plan_text import plan_text
 from specs.types.timestamp import Timestamp
@@ -89,12 +89,12 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright run backup --on node-07 --reason 'before the move' --next-start
 
     Exit code 0 when all is verified (with --no-wait: approved); 1 when something failed or
-    could not be started.
+    could not be started; 4 when more approvals are needed.
     """  # noqa: D301 - \b keeps click from reflowing the list
     now = utc_now()
     project.require_ledger()
     project.require_acceptable()
-    plan = plan_of_run(project, scenario, on, reason, now)
+    plan = project.with_requirements(plan_of_run(project, scenario, on, reason, now), now)
     screen = console(stderr=output_format == "json")
     screen.print(plan_text(plan, project.announcement, now), highlight=False)
     chosen = plan.to_apply
@@ -104,21 +104,17 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     no_wait = no_wait or next_start or not_before is not None
     if not no_wait and not is_served(project.state):
         require_able_to_serve(boot_files)
-    confirm(plan, sum(len(item.disks) for item in chosen), yes)
-    actor = who()
-    project.accept(actor, now)
-    made = approve(
-        Ledger(project.database),
+    subject = PlanApprovals(project, now).subject_of(
         plan,
         chosen,
-        actor,
-        now,
-        kind="run",
-        reason=reason,
-        trigger="next-boot" if next_start else None,
+        "run",
+        reason,
+        trigger="next-boot" if next_start else "",
         not_before=not_before,
     )
-    assert made is not None  # noqa: S101 - something is chosen
+    made = approve(project, subject, now, yes=yes, reason=reason, screen=screen).run
+    if made is None:
+        return WAITS
     screen.print(f"run {made.run_id}")
     inspected = sum(item.risk is Risk.UNKNOWN for item in chosen)
     if inspected:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.app.follow_approval_tags import follow_approval_tags
 from reconciler.app.follow_git import GitFollower, log_held
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import boot_files_option, project_options
@@ -58,4 +59,5 @@ async def _serve(project: Project, settings: ServiceSettings) -> None:
         await asyncio.to_thread(project.accept, SERVER, utc_now())
         follower = GitFollower(project, service, utc_now)
         service.supervise("Git", lambda: follower.follow(stop))
+        service.supervise("approval tags", lambda: follow_approval_tags(project, utc_now, stop))
         await stop.wait()

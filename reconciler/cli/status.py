@@ -138,6 +138,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "held": str(held) if held else None,
         "counts": dict(found.counts),
         "unknownMacs": list(found.unknown_macs),
+        "approvals": list(found.approvals),
         "faults": [
             {**asdict(each), "since": each.since.isoformat(), "at": each.at.isoformat()}
             for each in found.faults

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from itertools import starmap
 from pathlib import Path
-from typing import IO, Final, NamedTuple
+from typing import IO, Final, Literal, NamedTuple
 
 from reconciler.errors import SourceError
 from reconciler.git import program
@@ -149,8 +149,24 @@ class GitCommand:
         line = self._checked(["rev-list", "--reverse", "--first-parent", between, "--"]).split()
         return tuple(commit for commit in line if commit in descendants)
 
-    def verify_commit(
-        self, commit: str, configuration: Iterable[str], environment: Mapping[str, str]
+    def commits_between(self, older: str, newer: str) -> tuple[str, ...]:
+        """Return the commits that ``newer`` has and ``older`` lacks, merged ones too."""
+        return tuple(self._checked(["rev-list", f"{older}..{newer}", "--"]).split())
+
+    def tags(self, prefix: str) -> Iterator[tuple[str, str]]:
+        """Yield names and ids of the annotated tags whose names begin with ``prefix``."""
+        form = "--format=%(objecttype) %(objectname) %(refname:strip=2)"
+        for line in self._checked(["for-each-ref", form, f"refs/tags/{prefix}"]).splitlines():
+            kind, object_id, name = line.split(" ", 2)
+            if kind == "tag":
+                yield name, object_id
+
+    def verify(
+        self,
+        kind: Literal["commit", "tag"],
+        object_id: str,
+        configuration: Iterable[str],
+        environment: Mapping[str, str],
     ) -> tuple[int, str]:
         """Return git's exit status and what the verifying program said of the signature.
 
@@ -160,7 +176,7 @@ class GitCommand:
         settings = [part for each in configuration for part in ("-c", each)]
         return program.run_for(
             _VERIFY_SECONDS,
-            [*self._command(), *settings, "verify-commit", "--raw", commit],
+            [*self._command(), *settings, f"verify-{kind}", "--raw", object_id],
             {
                 **READING,
                 "GIT_CONFIG_GLOBAL": "/dev/null",

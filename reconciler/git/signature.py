@@ -57,6 +57,15 @@ def signature_kind(object_id: str, commit: bytes) -> str:
     return ""
 
 
+def tag_signature_kind(tag: bytes) -> str:
+    """Return the kind of a tag's signature, as ``signature_kind`` does for a commit.
+
+    ``tag`` is a tag in ``git cat-file tag`` form: its signature ends it (gitformat-signature(5)).
+    """
+    kinds = [_BEGINNINGS[line] for line in tag.split(b"\n") if line in _BEGINNINGS]
+    return kinds[-1] if kinds else ""
+
+
 def allowed_signers(signers: Sequence[CompiledSigner]) -> str:
     """Return the signers in the form of ssh-keygen(1), "ALLOWED SIGNERS".
 

@@ -1,7 +1,9 @@
 """From a plan to approved operations in the ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+
+from sqlalchemy import Connection
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.item import PlanItem, Risk
@@ -9,7 +11,7 @@ from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
 from reconciler.state.ledger import Ledger
 from reconciler.state.observed import ObservedMachine
-from reconciler.state.operation import BY_HAND, Start
+from reconciler.state.operation import BY_HAND, Operation, Start
 from reconciler.state.runs import Run, RunKind, record_run, run_of
 from specs.fleet import Trigger
 
@@ -45,6 +47,26 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
     StateError RW704 when one of them was approved meanwhile.
     ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
     """
+    require_consistent(plan)
+    work = [
+        (
+            item.operation,
+            Start(
+                kind != "unattended" and item.risk is not Risk.SAFE,
+                trigger or item.trigger,
+                not_before,
+            ),
+        )
+        for item in items
+        if item.operation is not None
+    ]
+    run = run_of(kind, actor, now, reason, plan.revision, plan.digest)
+    with ledger.writing() as connection:
+        return approve_within(connection, ledger, work, run)
+
+
+def require_consistent(plan: Plan) -> None:
+    """Refuse a plan that breaks an invariant (RW907)."""
     broken = broken_invariants(plan)
     if broken:
         raise ReconcilerError(
@@ -53,22 +75,36 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
             "This is a defect of Rackwright: report it with the output of `plan --format json`",
         )
 
-    work = [(item, item.operation) for item in items if item.operation is not None]
-    operations = [operation for _, operation in work]
+
+def approve_within(
+    connection: Connection,
+    ledger: Ledger,
+    work: Sequence[tuple[Operation, Start]],
+    run: Run,
+    expires: Mapping[str, datetime | None] | None = None,
+) -> Run | None:
+    """Do what ``approve`` does as a part of the caller's transaction.
+
+    ``expires`` says of operations until when they may be armed.
+    """
+    operations = [operation for operation, _ in work]
     if not operations:
         return None
-    run = run_of(kind, actor, now, reason, plan.revision, plan.digest)
     if operations[0].is_by_hand:  # one name for both
         run = run._replace(run_id=operations[0].run.removeprefix(BY_HAND))
-    told = f"run {run.run_id}, plan {plan.digest[:12]}" + (f": {reason}" if reason else "")
-    with ledger.writing() as connection:
-        for item, operation in work:
-            interrupts = kind != "unattended" and item.risk is not Risk.SAFE
-            start = Start(interrupts, trigger or item.trigger, not_before)
-            ledger.approve_within(
-                connection, operation, start, at=now, actor=actor, reason=told + said(start)
-            )
-        record_run(connection, run, [each.op_id for each in operations])
+    told = f"run {run.run_id}" + (f", plan {run.plan_digest[:12]}" if run.plan_digest else "")
+    told += f": {run.reason}" if run.reason else ""
+    for operation, start in work:
+        ledger.approve_within(
+            connection,
+            operation,
+            start,
+            at=run.at,
+            actor=run.actor,
+            reason=told + said(start),
+        )
+    ends = expires or {}
+    record_run(connection, run, {each.op_id: ends.get(each.op_id) for each in operations})
     return run
 
 

@@ -111,6 +111,8 @@ class WorkView:
     """Why the present operation is not wanted any more, as a clause; empty where it is."""
     behind_until: datetime | None = None
     """A newer commit is accepted that the server has yet to take: so long nothing is armed."""
+    expires: datetime | None = None
+    """Until when the approval of the present operation holds, before it is armed; None: always."""
     has_begun: bool = False
     """An earlier attempt of the present operation was claimed: disks may be half written."""
     waits: Waits = DEFAULT_WAITS
@@ -187,6 +189,13 @@ def decide(view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
     status = view.present
     if status is None:
         return WaitUntil(None)
+    if status.state is OperationState.APPROVED and view.expires and now >= view.expires:
+        return End(
+            status,
+            OperationState.PLANNED,
+            f"RW640: its approval held until {view.expires:%Y-%m-%d %H:%M} UTC, and its turn had "
+            "not come. Nothing was begun.",
+        )
     if view.behind_until is not None:
         return WaitUntil(view.behind_until)  # taking the revision has it looked at, too
     if view.lapsed and status.state in NOT_BEGUN:

@@ -18,6 +18,7 @@ from agent.errors import CodedError, one_line
 from providers.netboot.decision import Grant
 from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.approval import approve, unattended
+from reconciler.loop.approval_rules import rules_in_force
 from reconciler.loop.breaker import why_open
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, open_breaker, tracker_of
 from reconciler.loop.decide import (
@@ -43,6 +44,7 @@ from reconciler.planning.estimate import budget_of
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import next_change, plan_machines
 from reconciler.state.accepted_revisions import last_accepted
+from reconciler.state.approvals import Approvals
 from reconciler.state.boots import Boots
 from reconciler.state.breakers import FAILURES, Breakers, EndedWork, OpenBreaker
 from reconciler.state.database import Database
@@ -61,6 +63,7 @@ from reconciler.state.observed import (
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
+from reconciler.state.runs import expiry_of
 from reconciler.state.work_begun import Impact
 from specs.fleet import CompiledFleet, CompiledMachine, Waits
 
@@ -341,6 +344,8 @@ class Reconciler:
         now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
         self._carry_out(key, machine, outcome, now)
+        if view.expires is not None and now < view.expires:
+            self.queue.add(key, view.expires)  # an earlier time that is known stays
 
     def _view(self, key: str, machine: CompiledMachine | None) -> WorkView:
         """Return a machine's work under way and what is known of it."""
@@ -429,9 +434,11 @@ class Reconciler:
         operation = present.operation
         if self.operations.furthest_steps([operation.op_id]):
             return replace(view, has_begun=True)
-        behind = self._behind_until() if present.state is OperationState.APPROVED else None
-        if behind is not None:
-            return replace(view, behind_until=behind + _MOMENT)
+        if present.state is OperationState.APPROVED:
+            view = replace(view, expires=expiry_of(self._database, operation.op_id))
+            behind = self._behind_until()
+            if behind is not None:
+                return replace(view, behind_until=behind + _MOMENT)
         return replace(view, lapsed=self._why_lapsed(operation, view.seen))
 
     def _behind_until(self) -> datetime | None:
@@ -606,6 +613,8 @@ class Reconciler:
         items = plan_machines(self.fleet, (machine,), self.hardware, observed, now)
         made = plan_of(self.fleet.revision, now, items, budget_of(self.fleet.settings))
         wanted = unattended(made, observed.machines[machine.name], now)
+        if wanted and self._safe_work_is_approved_by_rule():
+            wanted = ()
         if wanted:
             approve(self.ledger, made, wanted, SERVER, now, kind="unattended")
             self.follow_ledger()
@@ -616,6 +625,10 @@ class Reconciler:
             again = now + QUARANTINE_LOOK
         if again is not None:
             self.queue.add(machine.name, again)
+
+    def _safe_work_is_approved_by_rule(self) -> bool:
+        approved = Approvals(self._database).approved_revision()
+        return rules_in_force(approved, self.fleet).safe is not None
 
     def _observed(self, machine: CompiledMachine) -> Observed:
         """Return what plans of this one machine read."""

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Literal, NamedTuple
 
+from reconciler.planning.approvals import NONE_MISSING, MissingApprovals
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from reconciler.planning.planner import History, former_name
 from reconciler.state.breakers import OpenBreaker
@@ -48,12 +49,13 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     history: History,
     items: Iterable[PlanItem],
     waits_for: Mapping[str, str],
+    approvals: MissingApprovals = NONE_MISSING,
 ) -> tuple[MachineCondition, ...]:
     """Return the conditions of some machines of ``desired``, in their order.
 
     ``history`` is ``history_of`` the observed operations, ``items`` is what is planned for
-    these machines, and ``waits_for`` says of an approved operation, by its id, which budget
-    holds it back, or which moment; it may be empty.
+    these machines, ``waits_for`` says of an approved operation, by its id, which budget
+    holds it back, or which moment (it may be empty), and ``approvals`` which are missing.
     The reason of a renamed machine says so, until something is heard under its new name.
     """
     faults = {fault.subject: fault for fault in observed.faults}
@@ -70,6 +72,7 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
             planned.get(machine.name),
             history[machine.name][0] if machine.name in history else (),
             waits_for,
+            approvals,
             faults.get(f"machine/{machine.name}"),
         )
         for machine in machines
@@ -83,6 +86,7 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     item: PlanItem | None,
     operations: Iterable[OperationStatus],
     waits_for: Mapping[str, str],
+    approvals: MissingApprovals,
     fault: Fault | None,
 ) -> MachineCondition:
     running = ended = verified = None
@@ -104,7 +108,7 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         condition, reason = "Ready", _ready(seen, verified)
         since = verified.at if verified is not None else None
     else:
-        condition, reason = _planned(item)
+        condition, reason = _planned(item, approvals.of(item), _why_lapsed(item, operations))
         is_due_to_end = condition == "Stalled" and ended is not verified
         since = ended.at if ended is not None and is_due_to_end else None
     waits = waits_for.get(running.operation.op_id) if running is not None else None
@@ -130,12 +134,27 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     )
 
 
-def _planned(item: PlanItem) -> tuple[Condition, str]:
+def _planned(item: PlanItem, approvals: str, lapsed: str) -> tuple[Condition, str]:
     if item.risk is Risk.UNKNOWN:
         return "Unknown", item.reason
     if item.risk is Risk.BLOCKED:
         return "Stalled", item.reason
-    return "Reconciling", f"waits for approval: {item.reason}"
+    missing = f" ({approvals})" if approvals else ""
+    before = f". It was approved before: {lapsed}" if lapsed else ""
+    return "Reconciling", f"waits for approval{missing}: {item.reason}{before}"
+
+
+def _why_lapsed(item: PlanItem, operations: Iterable[OperationStatus]) -> str:
+    """Return why an earlier approval of an item holds no more; empty where there was none."""
+    op_id = item.operation.op_id if item.operation else ""
+    return next(
+        (
+            status.reason
+            for status in operations
+            if status.operation.op_id == op_id and status.state is OperationState.PLANNED
+        ),
+        "",
+    )
 
 
 def _ready(seen: ObservedMachine, verified: OperationStatus | None) -> str:
@@ -161,6 +180,8 @@ class FleetStatus(NamedTuple):
     """What does not work in the server, apart from machines that are there."""
     breakers: tuple[OpenBreaker, ...] = ()
     """What holds back new work after failures."""
+    approvals: tuple[str, ...] = ()
+    """Which approvals are missing of plans that wait for more, a sentence each."""
 
     @property
     def total(self) -> int:

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
+from reconciler.planning.approvals import Requirement
 from reconciler.planning.estimate import Budget
 from reconciler.planning.groups import PlanGroup, digest_of, group_items
 from reconciler.planning.item import RISKS, PlanItem, Risk
@@ -19,6 +20,8 @@ class Plan:
     groups: tuple[PlanGroup, ...]
     """In the order that ``group_items`` gives."""
     budget: Budget
+    requirements: tuple[Requirement, ...] = ()
+    """What the approval rules ask for before it may begin; no part of its identity."""
 
     @property
     def items(self) -> tuple[PlanItem, ...]:

@@ -330,10 +330,10 @@ def _under_way(machine: CompiledMachine, status: OperationStatus) -> Decision:
             risk=Risk.BLOCKED,
             action=operation.kind,
             reason=f"nobody knows how operation {operation.op_id[:12]} ended: {status.reason} "
-            "Look at the machine, then say `rackwright clear`",
+            "Look at the machine, then say `rackwright resolve`",
             cause=None,
             observed_at=status.at,
-            unblock=f"Look at the machine, then say `rackwright clear {machine.name}`",
+            unblock=f"Look at the machine, then say `rackwright resolve {machine.name}`",
         )
     return Decision(
         risk=Risk.BLOCKED,

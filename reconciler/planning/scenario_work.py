@@ -15,10 +15,11 @@ from reconciler.state.observed import (
     Capture,
     ObservedImage,
     ObservedMachine,
-    is_fresh,
+    TimedReport,
     is_future,
 )
 from reconciler.state.operation import INSPECTION, OperationKind, OperationStatus
+from reconciler.state.operation_states import OperationState
 from specs.fleet import (
     PROTECT,
     Assignment,
@@ -183,16 +184,9 @@ def _target(
     view: MachineView, scenario: CompiledScenario, step: RestoreStep
 ) -> _Target | Refusal | str:
     """Return what a step writes where; as text why the disks have to be looked at before."""
-    kept = protected(view, scenario)
-    if kept is not None:
-        return kept
-    known = view.seen.disks
-    if known is None:
-        return "its disks were never seen"
-    if not is_fresh(known.at, view.now, view.max_age):
-        ahead = is_future(known.at, view.now)
-        when = still_to_come(known.at) if ahead else f"at {known.at:%Y-%m-%d %H:%M:%S} UTC"
-        return f"its disks were last seen {when}"
+    known = protected(view, scenario) or _known_disks(view)
+    if not isinstance(known, TimedReport):
+        return known
     image = view.images.get(step.image)
     if image is None:
         return (
@@ -211,6 +205,38 @@ def _target(
     if misfit:
         return misfit, "Name another disk, or an image that fits it"
     return _Target(image, disk, known.at)
+
+
+def _known_disks(view: MachineView) -> TimedReport | str:
+    """Return what is known of the disks; as text why they have to be looked at before."""
+    known = view.seen.disks
+    if known is None:
+        return "its disks were never seen"
+    if view.now - known.at > view.max_age:
+        return f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC"
+    stopped = _stopped_since(view, known.at)
+    if stopped is not None:
+        scenario = stopped.operation.scenario
+        return f"nobody knows what {scenario}, which was stopped, left on its disks"
+    return known
+
+
+def _stopped_since(view: MachineView, seen: datetime) -> OperationStatus | None:
+    """Return work on the disks that was cancelled, or that a person says did not run, since then.
+
+    An agent may have begun it: what was seen of the disks before says nothing of them now.
+    """
+    return next(
+        (
+            status
+            for status in view.operations
+            if status.state is OperationState.CANCELLED
+            and status.operation.destructive
+            and status.attempt > 0
+            and status.at >= seen
+        ),
+        None,
+    )
 
 
 def protected(view: MachineView, scenario: CompiledScenario) -> Refusal | None:

@@ -58,6 +58,12 @@ class PastOperation:
         )
 
     @property
+    def begun_at(self) -> datetime:
+        """Return when an agent began it for the first time; before that, when it was planned."""
+        begun = (line.at for line in self.lines if line.state is OperationState.STARTED)
+        return next(begun, self.lines[0].at)
+
+    @property
     def approved_by(self) -> str:
         """Return who approved it, else who planned it."""
         approvals = [line.actor for line in self.lines if line.state is OperationState.APPROVED]
@@ -89,6 +95,17 @@ class MachineHistory:
             .where(table.c.hardware.in_(tuple(identities)))
             .order_by(table.c.planned_at.desc(), table.c.op_id)
             .limit(limit)
+        )
+        with self._database.reading() as connection:
+            return _past(connection, query)
+
+    def of_operations(self, op_ids: Iterable[str]) -> tuple[PastOperation, ...]:
+        """Return these operations, by machine."""
+        table = schema.operation
+        query = (
+            select(table.c.op_id, table.c.body)
+            .where(table.c.op_id.in_(tuple(op_ids)))
+            .order_by(table.c.machine, table.c.op_id)
         )
         with self._database.reading() as connection:
             return _past(connection, query)

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, false, select, update
+from sqlalchemy import Connection, and_, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.wire.codec import decode, encode
@@ -140,19 +140,36 @@ class Machines:
         with self._database.reading() as connection:
             return quarantines(connection)
 
-    def clear_quarantine(self, machine: str, identities: tuple[str, ...]) -> bool:
-        """End the quarantine; False where there was none.
+    def clear_quarantine(
+        self, machine: str, identities: tuple[str, ...], actor: str, reason: str, at: datetime
+    ) -> bool:
+        """End the quarantine and keep who ended it and why; False where there was none.
 
         Without identities it is found by the name that the machine had then.
         """
         table = schema.quarantine
         known = {*identities, f"name:{machine}"}
         with self._database.writing() as connection:
-            rows = connection.execute(select(table.c.hardware, table.c.identities)).all()
-            found = [row.hardware for row in rows if known.intersection(row.identities.split(" "))]
-            named = table.c.machine == machine if not identities else false()
-            query = delete(table).where(table.c.hardware.in_(found) | named)
-            return bool(connection.execute(query).rowcount)
+            ended = [
+                row
+                for row in connection.execute(select(table)).all()
+                if known.intersection(row.identities.split(" "))
+                or (not identities and row.machine == machine)
+            ]
+            for row in ended:
+                connection.execute(delete(table).where(table.c.hardware == row.hardware))
+                connection.execute(
+                    insert(schema.ended_quarantine).values(
+                        hardware=row.hardware,
+                        machine=row.machine,
+                        alarm=row.reason,
+                        since=row.at,
+                        at=at,
+                        actor=actor,
+                        reason=reason,
+                    )
+                )
+        return bool(ended)
 
 
 def quarantines(connection: Connection) -> tuple[Quarantine, ...]:

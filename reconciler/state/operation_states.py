@@ -2,7 +2,7 @@
 
     planned ──► approved ──► armed ──► started ──► verified
      │ ▲            │         │ ▲ │       │ │ │└──► failed
-     │ └────────────┴─────────┤ └─┼───────┘ │ └───► indeterminate ──► verified | failed
+     │ └────────────┴─────────┤ └─┼───────┘ │ └───► indeterminate ──► verified | cancelled
      └─► cancelled ◄──────────┴───┼─────────┘
                                   └─► failed       indeterminate | failed ──► started | verified
 
@@ -13,7 +13,8 @@ cannot be running any more: the machine restarted (its firmware asked for a boot
 agent was silent then), or the agent claimed the work and never said that it begins, which
 it does first. It takes a new attempt number, which fences off whatever the earlier one
 might still say. Mere silence in the middle of the work leads to ``indeterminate``, which a
-person resolves, or the truth that arrives late: what ended for silence alone
+person resolves (it did run: ``verified``, or it did not: ``cancelled``), or the truth that
+arrives late: what ended for silence alone
 (``ended_for_silence``) goes on when the agent of that very attempt is heard after all, and
 is verified when the system that it installed reports, unless other work began on the machine
 meanwhile. A person may cancel whatever has not ended: an agent at work is refused from then
@@ -43,7 +44,7 @@ TRANSITIONS: dict[OperationState, frozenset[OperationState]] = {
     _S.APPROVED: frozenset({_S.ARMED, _S.PLANNED, _S.CANCELLED}),
     _S.ARMED: frozenset({_S.STARTED, _S.ARMED, _S.PLANNED, _S.FAILED, _S.CANCELLED}),
     _S.STARTED: frozenset({_S.VERIFIED, _S.FAILED, _S.INDETERMINATE, _S.ARMED, _S.CANCELLED}),
-    _S.INDETERMINATE: frozenset({_S.VERIFIED, _S.FAILED, _S.STARTED}),
+    _S.INDETERMINATE: frozenset({_S.VERIFIED, _S.CANCELLED, _S.STARTED}),
     _S.VERIFIED: frozenset(),
     _S.FAILED: frozenset({_S.STARTED, _S.VERIFIED}),
     _S.CANCELLED: frozenset(),
@@ -63,6 +64,11 @@ ENDED = frozenset({_S.VERIFIED, _S.FAILED, _S.CANCELLED})
 """Nothing follows, but for what ended for silence."""
 
 _SILENCE = ("RW613:", "RW614:")
+
+
+def resolved(*, did_run: bool) -> OperationState:
+    """Return where a person's word takes an indeterminate operation."""
+    return OperationState.VERIFIED if did_run else OperationState.CANCELLED
 
 
 def ended_for_silence(state: OperationState, reason: str) -> bool:

@@ -86,6 +86,11 @@ class Operations:
         states = [state.value for state in or_in]
         return self._read(or_(_TABLE.c.op_id.in_(named), _TABLE.c.state.in_(states)))
 
+    def asked_for(self, digest: str) -> tuple[OperationStatus, ...]:
+        """Return the current operations of a plan that has to be approved."""
+        table = schema.approval_request_operation
+        return self._read(_TABLE.c.op_id.in_(select(table.c.op_id).where(table.c.digest == digest)))
+
     def newest_line(self) -> int:
         """Return the number of the ledger's newest line; 0 where there is none."""
         with self._database.reading() as connection:

@@ -65,12 +65,18 @@ def run_of(  # noqa: PLR0913, PLR0917 - all that is recorded of an approval
     return Run(run_id, kind, actor, at, reason, revision, plan_digest)
 
 
-def record_run(connection: Connection, run: Run, op_ids: Iterable[str]) -> None:
-    """Write a run down, in the transaction that approves its operations."""
+def record_run(connection: Connection, run: Run, operations: Mapping[str, datetime | None]) -> None:
+    """Write a run down, in the transaction that approves its operations.
+
+    ``operations`` says of each by its id until when it may be armed; None for ever.
+    """
     connection.execute(upsert(schema.run).values(run._asdict()).on_conflict_do_nothing())
     connection.execute(
         upsert(schema.run_operation).on_conflict_do_nothing(),
-        [{"run_id": run.run_id, "op_id": op_id} for op_id in op_ids],
+        [
+            {"run_id": run.run_id, "op_id": op_id, "expires": expires}
+            for op_id, expires in operations.items()
+        ],
     )
 
 
@@ -116,6 +122,21 @@ class Runs:
         query = select(table.c.op_id).where(table.c.run_id == run.run_id)
         with self._database.reading() as connection:
             return tuple(connection.execute(query).scalars())
+
+
+def expiry_of(database: Database, op_id: str) -> datetime | None:
+    """Return until when an approved operation may be armed, by its newest run; None for ever."""
+    mine, run = schema.run_operation, schema.run
+    query = (
+        select(mine.c.expires)
+        .join(run, run.c.run_id == mine.c.run_id)
+        .where(mine.c.op_id == op_id)
+        .order_by(run.c.at.desc())
+        .limit(1)
+    )
+    with database.reading() as connection:
+        expires: datetime | None = connection.execute(query).scalar()
+    return expires
 
 
 def _summary(connection: Connection, run: Run) -> RunSummary:

@@ -14,6 +14,12 @@ are all that the hardware was known by, separated by spaces; the key is the firs
 hardware. ``run`` is one approval and why; ``step`` when each step of an attempt began and ended.
 ``breaker_event`` is when breakers opened and who closed them. ``work_begun`` is what budgets
 count: when work was armed for the first time, and whether its machine is still at work on it.
+
+``approval_request`` is a plan that has to be approved by rule, with the approval rules that its
+revision has, and ``approval`` what persons said of it; ``run_operation.expires`` is until when
+what was approved may be armed. ``approved_revision`` is whose approval rules are in force.
+``ended_quarantine`` says who ended a quarantine and why. These are append-only too, except
+``run_operation``.
 """
 
 from datetime import UTC, datetime
@@ -174,7 +180,68 @@ run_operation = Table(
     metadata,
     Column("run_id", String, ForeignKey("run.run_id"), primary_key=True),
     Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("expires", UtcDateTime),
     Index("run_operation_by_operation", "op_id"),
+)
+
+approval_request = Table(
+    "approval_request",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("revision", String, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("trigger", String, nullable=False),
+    Column("not_before", UtcDateTime),
+)
+
+approval_request_operation = Table(
+    "approval_request_operation",
+    metadata,
+    Column("digest", String(64), ForeignKey("approval_request.digest"), primary_key=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("risk", String, nullable=False),
+)
+
+approval = Table(
+    "approval",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("digest", String(64), nullable=False),
+    Column("person", String, nullable=False),
+    Column("withdrawn", Boolean, nullable=False),
+    Column("means", String, nullable=False),
+    Column("tag", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("approval_by_digest", "digest"),
+)
+
+approved_revision = Table(
+    "approved_revision",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("revision", String, nullable=False),
+    Column("rules", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+ended_quarantine = Table(
+    "ended_quarantine",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("hardware", String, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("alarm", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
 )
 
 step = Table(

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from rich.filesize import decimal
 
+from reconciler.planning.approvals import Requirement
 from reconciler.planning.difference import FieldChange
 from reconciler.planning.estimate import (
     BOOT_SECONDS,
@@ -154,12 +155,18 @@ def some_names(row: SummaryRow | FieldChange) -> str:
 
 
 def approval(plan: Plan) -> tuple[str, ...]:
-    """Return what has to be agreed to and why, and what the budget makes of it."""
+    """Return what has to be agreed to and why, by whom, and what the budget makes of it."""
+    return (*_agreement(plan), *map(requirement, plan.requirements))
+
+
+def _agreement(plan: Plan) -> tuple[str, ...]:
     starting = {risk: sum(f.to_start for f in plan.groups if f.risk is risk) for risk in Risk}
     if not any(starting.values()):
         return () if plan.empty else ("Nothing can be started now.",)
     destructive = starting[Risk.DESTRUCTIVE]
     disruptive = starting[Risk.DISRUPTIVE] + starting[Risk.UNKNOWN]
+    if not destructive and not disruptive and plan.requirements:
+        return ("Approval: `rackwright apply` asks for a yes.",)
     if not destructive and not disruptive:
         return ("Approval: none is needed for what is safe; `rackwright apply` asks for a yes.",)
     interrupts = f"{counted(disruptive, 'machine')} may be interrupted"
@@ -169,6 +176,25 @@ def approval(plan: Plan) -> tuple[str, ...]:
     disks = f"{counted(plan.disks, 'disk')} will be overwritten"
     ask = f"`rackwright apply` asks you to type {plan.disks}"
     return f"Approval: {disks}{also}; {ask}.", _budget(plan)
+
+
+def requirement(needed: Requirement) -> str:
+    """Return one rule that a plan has to meet, by whom it is met, and who else can."""
+    what = needed.what[0].upper() + needed.what[1:]
+    others = ""
+    if needed.missing:
+        more = f"{needed.missing} {'more' if needed.given else 'missing'}"
+        others = f"; {more}, by {' or '.join(needed.may) or 'nobody: see spec.approvals'}"
+    return f"{what} {requirement_clause(needed)}{others}."
+
+
+def requirement_clause(needed: Requirement) -> str:
+    """Return how many persons it takes, and who gave their approval until when."""
+    persons = counted(needed.rule.persons, "person")
+    given = ", ".join(f"{name} until {end:%Y-%m-%d %H:%M} UTC" for name, end in needed.given)
+    return f"needs {persons} of role {' or '.join(needed.rule.roles)}" + (
+        f"; given by {given}" if given else ""
+    )
 
 
 def _budget(plan: Plan) -> str:

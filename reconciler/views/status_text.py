@@ -61,7 +61,7 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
 
 
 def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
-    """Yield the summary, and one line for each thing in the server that does not work."""
+    """Yield the summary, a line for each thing in the server that does not work, and approvals."""
     yield _summary_line(status)
     for breaker in status.breakers:
         text = f"RW651: no new work begins in {breaker.whose}: {breaker.cause}, "
@@ -73,6 +73,8 @@ def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
         times = f", {fault.times:,} times" if fault.times > 1 else ""
         text = f"{fault.subject} {fault.code}: {fault.cause} (for {lasting}{times})"
         yield Text(for_terminal(text), style="red")
+    for sentence in status.approvals:
+        yield Text(for_terminal(sentence), style="yellow")
 
 
 def _summary_line(status: FleetStatus) -> Text:

@@ -9,10 +9,14 @@ from specs.fleet import (
     BreakerRule,
     Budget,
     BudgetScope,
+    CompiledApprovalRule,
+    CompiledApprovals,
     CompiledCommits,
+    CompiledPerson,
     CompiledSigner,
     FleetSettings,
 )
+from specs.kinds.approvals import ApprovalRule, Approvals
 from specs.kinds.fleet import Breaker, Budgets, Fleet, FleetSpec, ScopeBudget
 from specs.validate.resource import Resource
 
@@ -37,7 +41,32 @@ def _settings(spec: FleetSpec) -> FleetSettings:
         budgets=tuple(_budgets(spec.budgets)),
         commits=CompiledCommits(commits.verify, signers),
         breakers=(_rule("", spec.breaker), *(_rule(each.group, each) for each in groups)),
+        approvals=_approvals(spec.approvals),
     )
+
+
+def _approvals(approvals: Approvals) -> CompiledApprovals:
+    return CompiledApprovals(
+        persons=tuple(
+            CompiledPerson(
+                name=each.name,
+                roles=each.roles,
+                logins=each.logins,
+                keys=each.keys,
+                emails=tuple(email.casefold() for email in each.emails),
+            )
+            for each in approvals.persons
+        ),
+        safe=_approval_rule(approvals.safe),
+        disruptive=_approval_rule(approvals.disruptive),
+        destructive=_approval_rule(approvals.destructive),
+    )
+
+
+def _approval_rule(rule: ApprovalRule | None) -> CompiledApprovalRule | None:
+    if rule is None:
+        return None
+    return CompiledApprovalRule(rule.roles, rule.persons, rule.exclude_author, rule.expires.seconds)
 
 
 def _rule(group: str, breaker: Breaker) -> BreakerRule:

@@ -4,6 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from specs.kinds.approvals import Approvals
 from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
@@ -236,6 +237,9 @@ class FleetSpec(Record):
     commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
     waits: Waits | None = Field(
         default=None, description="How long machines at work are waited for."
+    )
+    approvals: Approvals = Field(
+        default_factory=Approvals, description="Who may approve what; without it, any local user."
     )
     defaults: Defaults = Field(
         default_factory=Defaults, description="What holds where nothing nearer says otherwise."

@@ -151,6 +151,15 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.commits.signers[].name": ForPeople("messages about signatures"),
         "spec.commits.signers[].key": Acts("which commits are acted on"),
         **_WAITS,
+        **{
+            f"spec.approvals.persons[].{part}": Acts("whose approvals count")
+            for part in ("name", "logins", "keys", "emails", "roles")
+        },
+        **{
+            f"spec.approvals.{risk}.{part}": Acts("what work may begin")
+            for risk in ("safe", "disruptive", "destructive")
+            for part in ("roles", "persons", "excludeAuthor", "expires")
+        },
         "spec.defaults.network": Acts("the network of machines that name none"),
     },
     "Group": {

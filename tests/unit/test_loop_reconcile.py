@@ -442,7 +442,8 @@ def test_safe_work_begins_once_a_quarantine_is_lifted_by_another_process(serve):
     server.waits_in_ram(machine)
     server.run()
     assert server.states() == {}
-    server.loop.machines.clear_quarantine(machine.name, machine.hardware_identities)
+    identities = machine.hardware_identities
+    server.loop.machines.clear_quarantine(machine.name, identities, "ada", "", server.now)
     server.now += QUARANTINE_LOOK
     server.run()
     assert server.states() == {machine.name: _S.ARMED}

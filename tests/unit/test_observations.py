@@ -25,6 +25,8 @@ from reconciler.state.machines import Machines
 from reconciler.state.world import observe, observe_few
 
 NODE = a_machine(1)
+BY = ("ada", "", NOW)
+"""Who ends a quarantine, why and when."""
 OTHER = a_machine(2)
 BARE = replace(NODE, uuid="", macs=("52:54:00:77:00:01", "52:54:00:77:00:a1"))
 
@@ -167,15 +169,15 @@ def test_the_first_reason_of_a_quarantine_stays_until_it_is_cleared(observations
     for reason in ("first", "second"):
         observations.set_quarantine(NODE.name, NODE.hardware_identities, reason, NOW)
     assert observations.quarantine(NODE.name, NODE.hardware_identities) == "first"
-    assert observations.clear_quarantine(NODE.name, NODE.hardware_identities)
-    assert not observations.clear_quarantine(NODE.name, NODE.hardware_identities)
+    assert observations.clear_quarantine(NODE.name, NODE.hardware_identities, *BY)
+    assert not observations.clear_quarantine(NODE.name, NODE.hardware_identities, *BY)
     assert observations.quarantine(NODE.name, NODE.hardware_identities) == ""
 
 
 def test_a_quarantine_is_lifted_by_the_name_that_the_machine_had(observations):
     observations.set_quarantine(NODE.name, NODE.hardware_identities, "alarm", NOW)
-    assert not observations.clear_quarantine("another", ())
-    assert observations.clear_quarantine(NODE.name, ())
+    assert not observations.clear_quarantine("another", (), *BY)
+    assert observations.clear_quarantine(NODE.name, (), *BY)
 
 
 # --- boot requests ------------------------------------------------------------------------

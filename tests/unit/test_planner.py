@@ -346,7 +346,7 @@ def test_an_indeterminate_operation_waits_for_a_person():
     lost = a_status(operation, OperationState.INDETERMINATE, reason="RW613: nothing was heard.")
     made = plan(a_fleet(NODE), replace(world, operations=(lost,)), NOW)
     assert only_item(made).operation is None
-    assert "rackwright clear" in only_item(made).reason
+    assert "rackwright resolve" in only_item(made).reason
 
 
 @pytest.mark.parametrize("state", ["approved", "armed", "started"])

@@ -206,11 +206,16 @@ def settings_of(fleet: CompiledFleet) -> dict[str, object]:
     for network in fleet.networks.values():
         found |= {f"{network.subnet}.{key}": each for key, each in network._asdict().items()}
     settings = fleet.settings._asdict()
-    commits = settings.pop("commits")
+    commits, approvals = settings.pop("commits"), settings.pop("approvals")
     for number, rule in enumerate((*settings.pop("budgets"), *settings.pop("breakers"))):
         found |= {f"{number}.{key}": value for key, value in rule._asdict().items()}
     for number, signer in enumerate(commits.signers):
         found |= {f"{number}.{key}": value for key, value in signer._asdict().items()}
+    for number, person in enumerate(approvals.persons):
+        found |= {f"{number}.{key}": value for key, value in person._asdict().items()}
+    for risk in ("safe", "disruptive", "destructive"):
+        rule = getattr(approvals, risk)
+        found |= {f"{risk}.{key}": value for key, value in (rule._asdict() if rule else {}).items()}
     found |= {f".{key}": value for key, value in settings.items()}
     for level, said in fleet.waits.items():
         found |= {f"{level}.{key}": each.value for key, each in said.items()}
@@ -262,6 +267,14 @@ BUDGETS = {
     f"{scope}s": [{scope: names[0], **{kind: {"atOnce": 2} for kind in BUDGET_FIELDS}}]
     for scope, names in SCOPES.items()
 }
+RULE = {"roles": ["operator", "owner"]}
+APPROVALS = {
+    "persons": [
+        {"name": name, "logins": [name], "emails": [f"{name}@example.org"], "roles": RULE["roles"]}
+        for name in ("ada", "bob")
+    ],
+    **dict.fromkeys(("safe", "disruptive", "destructive"), RULE),
+}
 DISK = {"wwn": ("W1", "W2"), "serial": ("S1", "S2"), "path": ("P1", "P2")}
 WITH_BACKUP: list[Edit] = [("Machine m", "spec.assign[].scenario", "keep")]
 ON_TARGET: list[Edit] = [
@@ -307,6 +320,29 @@ def machines() -> dict[tuple[str, str], Variation]:
     return found
 
 
+def approvals() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of approvals."""
+    found: dict[tuple[str, str], Variation] = {}
+    ruled: list[Edit] = [("Fleet f", "spec.approvals", APPROVALS)]
+    for part, values in (
+        ("name", ("ada", "amy")),
+        ("logins", (["ada"], ["amy"])),
+        ("keys", ([KEY], [OTHER_KEY])),
+        ("emails", (["a@example.org"], ["c@example.org"])),
+        ("roles", (["operator", "owner"], ["operator", "owner", "auditor"])),
+    ):
+        found |= two("Fleet f", f"spec.approvals.persons[].{part}", values, ruled)
+    for risk in ("safe", "disruptive", "destructive"):
+        for part, values in (
+            ("roles", (["operator"], ["owner"])),
+            ("persons", (1, 2)),
+            ("excludeAuthor", (True, False)),
+            ("expires", ("1h", "2h")),
+        ):
+            found |= two("Fleet f", f"spec.approvals.{risk}.{part}", values, ruled)
+    return found
+
+
 def breakers() -> dict[tuple[str, str], Variation]:
     """Return two valid fleets for each field of breakers."""
     found: dict[tuple[str, str], Variation] = {}
@@ -347,6 +383,7 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
             found |= two(title, f"spec.waits.{part}", ("2m", "3m"))
         found |= two(title, "spec.waits.attempts", (2, 3))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
+    found |= approvals()
     signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]
     found |= two("Fleet f", "spec.commits.signers[].key", (KEY, OTHER_KEY), signed)
     found[("Fleet", "spec.commits.verify")] = ([], signed[0], ("Fleet f", "spec.commits", {}))

@@ -18,11 +18,14 @@ from builders.world import (
     ramdisk,
 )
 from click.testing import CliRunner
+from sqlalchemy import select
 
 from reconciler.app.status import conditions_of
 from reconciler.cli.clear import clear
+from reconciler.cli.login import login
 from reconciler.errors import ReconcilerError
 from reconciler.planning.planner import plan
+from reconciler.state import schema
 from reconciler.state.database import open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
@@ -133,6 +136,11 @@ def lost(tmp_path):
     return tmp_path / "state"
 
 
+def to_resolve(name):
+    op_id = cloned().op_id[:12]
+    return f"nobody knows how operation {op_id} ended: say it with `rackwright resolve {name}`"
+
+
 @pytest.mark.parametrize(
     ("name", "mac", "asked", "cleared"),
     [
@@ -150,7 +158,7 @@ def test_clear_finds_the_hardware_by_name(lost, name, mac, asked, cleared):
     arguments = [asked, "--repo", str(fleet), "--state", str(lost)]
     done = CliRunner().invoke(clear, arguments, standalone_mode=False, catch_exceptions=False)
     expected = (
-        f"{asked}: quarantine lifted; operation {cloned().op_id[:12]} is failed"
+        f"{asked}: quarantine lifted; {to_resolve(asked)}"
         if cleared
         else f"{asked}: there was nothing to clear"
     )
@@ -228,12 +236,21 @@ def left(state):
 def test_all_that_there_is_to_clear_is_cleared_a_line_each(two):
     done = asked_to_clear(two, "--all", "--yes")
     assert done.output.splitlines() == [
-        f"node-01: quarantine lifted; operation {cloned().op_id[:12]} is failed",
+        f"node-01: quarantine lifted; {to_resolve('node-01')}",
         "node-02: quarantine lifted",
         "gone-01: quarantine lifted",
     ]
     assert left(two) == []
-    assert asked_to_clear(two, "--all", "--yes").output == "there was nothing to clear\n"
+
+
+def test_what_nobody_knows_the_end_of_is_left_and_is_no_success_of_clear(two):
+    assert asked_to_clear(two, "--all", "--yes").return_value == 1
+    again = asked_to_clear(two, "node-01")
+    assert (again.output, again.return_value) == (f"node-01: {to_resolve('node-01')}\n", 1)
+    database = open_database(two / "rackwright.db")
+    assert Ledger(database).history(cloned().op_id)[-1].state is _S.INDETERMINATE
+    database.close()
+    assert asked_to_clear(two, "node-02").return_value == 0
 
 
 def test_a_selector_clears_only_what_it_means(two):
@@ -244,11 +261,11 @@ def test_a_selector_clears_only_what_it_means(two):
 
 
 def test_several_names_are_cleared_in_their_order(two):
-    done = asked_to_clear(two, "node-02", "node-03", "node-01", "--yes", "--as", "verified")
+    done = asked_to_clear(two, "node-02", "node-03", "node-01", "--yes")
     assert done.output.splitlines() == [
         "node-02: quarantine lifted",
         "node-03: there was nothing to clear",
-        f"node-01: quarantine lifted; operation {cloned().op_id[:12]} is verified",
+        f"node-01: quarantine lifted; {to_resolve('node-01')}",
     ]
 
 
@@ -267,7 +284,7 @@ def test_the_list_shows_what_would_be_cleared_and_cannot_steer_the_terminal(two,
             standalone_mode=False,
         )
     assert capsys.readouterr().err.splitlines() == [
-        f"node-01: quarantined: alarm; operation {cloned().op_id[:12]} of unknown outcome: because",
+        f"node-01: quarantined: alarm; {to_resolve('node-01')}",
         "node-02: quarantined: [/dev/sda] \\x1b[31m",
         "gone-01: quarantined: alarm",
     ]
@@ -287,9 +304,15 @@ def test_machines_are_named_in_exactly_one_way(two, arguments, cause):
     assert (caught.value.code, caught.value.cause) == ("RW916", cause)
 
 
-def test_the_reason_is_kept_in_the_history(two):
-    asked_to_clear(two, "node-01", "--reason", "it boots and is as it should be")
+def test_who_lifted_a_quarantine_and_why_is_kept(two):
+    asked_to_clear(two, "node-02", "--reason", "its board was replaced")
     database = open_database(two / "rackwright.db")
-    last = Ledger(database).history(cloned().op_id)[-1]
+    with database.reading() as connection:
+        (row,) = connection.execute(select(schema.ended_quarantine)).all()
     database.close()
-    assert (last.state, last.reason) == (_S.FAILED, "it boots and is as it should be")
+    assert (row.machine, row.alarm, row.reason) == (
+        "node-02",
+        "[/dev/sda] \x1b[31m",
+        "its board was replaced",
+    )
+    assert row.actor.startswith(f"{login()}@")
