@@ -414,17 +414,17 @@ class Reconciler:
         it was thought to be.
         """
         now = self._clock()
+        for key in self._work:
+            self.queue.add(key, now)
+        if clock_was_set:
+            for key in self._failures:
+                self.queue.add(key, now)
+            self._sweep = iter(self.fleet.machines) if self._acts_unattended else iter(())
+            self._release_at = now if self._waiting else None
+        self._effects.asked()
         if clock_was_set:
             begun = self.operations.work_begun(now - BUDGET_WINDOW)
             self._budgets = tracker_of(self.fleet, self.hardware, begun, now)
-            self.queue.clear()
-            self._release_at = now if self._waiting else None
-            self._sweep = iter(self.fleet.machines) if self._acts_unattended else iter(())
-            for key in self._failures:
-                self.queue.add(key, now)
-        for key in self._work:
-            self.queue.add(key, now)
-        self._effects.asked()
 
     def _compared(self, view: WorkView, present: OperationStatus) -> WorkView:
         """Compare work that no agent is at with what is wanted now.
