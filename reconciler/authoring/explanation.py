@@ -59,7 +59,8 @@ def find_machine(
 def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[ExplainedField, ...]:
     """Return every effective value of a machine, in the order of ``MACHINE_FIELDS``.
 
-    Defaults are included. The holds that select the machine follow as ``holds.NAME``.
+    Defaults are included. The windows of the machine and the holds that select it follow, as
+    ``windows`` and ``holds.NAME``.
     """
     fields = (
         _field(told, machine.origins[told.name])
@@ -68,7 +69,7 @@ def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[Explained
         for told in _values(fleet, machine)
         if told.value
     )
-    return (*fields, *_holds(fleet, machine))
+    return (*fields, *_windows(fleet, machine), *_holds(fleet, machine))
 
 
 def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedField, ...]:
@@ -126,6 +127,17 @@ def _field(told: _Told, origin: Origin) -> ExplainedField:
     else:
         reason = "the machine's own"
     return ExplainedField(*told[:2], origin.position, origin.path, reason, told.display_name)
+
+
+def _windows(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    found = fleet.windows_of(machine)
+    if found is None:
+        yield ExplainedField("windows", "always", None, (), "default")
+        return
+    level, windows = found
+    path = machine.groups[machine.groups.index(level) :] if level else machine.groups
+    giver = f"group {' > '.join(path)}" if level else "the Fleet document"
+    yield ExplainedField("windows", str(windows), windows.position, path, f"through {giver}")
 
 
 def _holds(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:

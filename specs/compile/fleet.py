@@ -23,6 +23,7 @@ from specs.compile.tables.expand import Tables
 from specs.compile.targets import compile_targets
 from specs.compile.uniqueness import check_uniqueness
 from specs.compile.unsupported import unsupported_documents
+from specs.compile.windows import compile_windows
 from specs.desired_state import is_desired_state, is_table
 from specs.diagnostics.diagnostic import Diagnostic, Diagnostics
 from specs.diagnostics.nearest import NearestNames
@@ -165,4 +166,5 @@ def _fleet(
             of_kind("EnrollmentRule"), context.tree, diagnostics
         ),
         unsupported=unsupported_documents(context.registry),
+        windows=compile_windows(context.registry),
     )

@@ -7,6 +7,7 @@ from pydantic import Field
 from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
+from specs.kinds.windows import Windows
 from specs.types.name import Name, PathName
 from specs.types.quantities import Duration, between
 
@@ -118,6 +119,11 @@ class FleetSpec(Record):
     commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
     defaults: Defaults = Field(
         default_factory=Defaults, description="What holds where nothing nearer says otherwise."
+    )
+    windows: Windows | None = Field(
+        default=None,
+        description="When work may be done on machines whose groups say no windows.",
+        examples=[{"timeZone": "Asia/Tokyo", "allow": [{"begin": "22:00", "end": "05:00"}]}],
     )
 
 

@@ -104,9 +104,22 @@ def _in_a_group() -> dict[str, Effect]:
     return {path: _MACHINE[path] for path in _MACHINE if path.startswith((*places, "spec.assign"))}
 
 
+def _windows() -> dict[str, Effect]:
+    acts = Acts("when work may begin")
+    parts = [f"{word}[].{each}" for word in ("allow", "deny") for each in ("days", "begin", "end")]
+    named = ("timeZone", *parts, "holidays.dates", "holidays.calendars")
+    return {f"spec.windows.{each}": acts for each in named}
+
+
 _STEPS = {f"spec.steps[].{step}": Blocks(reason) for step, reason in STEPS.items()}
 
 _REST: Mapping[str, Mapping[str, Effect]] = {
+    "Calendar": {
+        "metadata.name": ForPeople("references"),
+        **_SHOWN,
+        "spec.dates": Acts("when work may begin"),
+        "spec.description": ForPeople("the document"),
+    },
     "DeployOS": _NAME,
     "EnrollmentRule": {
         "metadata.name": Acts("the order of rules with equal numbers"),
@@ -135,12 +148,14 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.commits.signers[].name": ForPeople("messages about signatures"),
         "spec.commits.signers[].key": Acts("which commits are acted on"),
         "spec.defaults.network": Acts("the network of machines that name none"),
+        **_windows(),
     },
     "Group": {
         "metadata.name": Acts("which machines are below it"),
         **_SHOWN,
         "spec.labels": Acts("which selectors mean its machines"),
         **_in_a_group(),
+        **_windows(),
     },
     "Hold": {
         "metadata.name": ForPeople("messages about what is held"),

@@ -18,6 +18,7 @@ from builders.world import NOW, a_disk, a_report, a_status, an_image, observed
 
 from agent.wire.disk import DiskIdentity
 from reconciler.planning.planner import plan
+from reconciler.planning.windows import closed
 from reconciler.state.observed import Observed, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
 from specs.compile.fleet import compile_fleet
@@ -52,6 +53,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "Network o": {"subnet": "10.1.0.0/16", "domain": "o.example.net"},
     "Group a": {},
     "Group a/b": {},
+    "Calendar c": {"dates": ["2026-11-22"]},
+    "Calendar d": {"dates": ["2026-11-23"]},
     "Machine m": {
         "group": "a",
         "hardware": {"macs": [MAC]},
@@ -182,7 +185,7 @@ def world() -> Observed:
 
 
 def done_with(fleet: CompiledFleet) -> object:
-    """Return what is done with a fleet: its plan, and where discovered machines are put."""
+    """Return what is done with a fleet: its plan, where strangers are put, when nothing begins."""
     made = plan(fleet, world(), NOW)
     items = [
         (each.machine, each.subject, each.group, each.risk, each.action, each.reason)
@@ -197,7 +200,14 @@ def done_with(fleet: CompiledFleet) -> object:
         found.rule and (found.rule.group, found.rule.network)
         for found in (enrollment(each, fleet.enrollment_rules) for each in strangers)
     ]
-    return items, made.budget, placed
+    moments = [NOW + timedelta(hours=3 * each) for each in range(56)]
+    shut = [
+        closed(said[1], moment, timedelta()) is not None
+        for machine in fleet.machines.values()
+        if (said := fleet.windows_of(machine))
+        for moment in moments
+    ]
+    return items, made.budget, placed, shut
 
 
 def settings_of(fleet: CompiledFleet) -> dict[str, object]:
@@ -339,6 +349,35 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     return found
 
 
+WINDOW = {"days": ["mon", "tue"], "begin": "01:00", "end": "05:00"}
+WINDOWS = {"timeZone": "Asia/Tokyo", "allow": [WINDOW]}
+
+
+def windows() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of windows and calendars."""
+    found: dict[tuple[str, str], Variation] = {}
+    for title in ("Fleet f", "Group a"):
+        base: list[Edit] = [(title, "spec.windows", WINDOWS)]
+        found |= two(title, "spec.windows.timeZone", ("UTC", "Asia/Tokyo"), base)
+        for word in ("allow", "deny"):
+            at = f"spec.windows.{word}[]"
+            base = [(title, "spec.windows", {"timeZone": "UTC", word: [WINDOW]})]
+            found |= two(title, f"{at}.days", (["mon"], ["sat"]), base)
+            found |= two(title, f"{at}.begin", ("00:30", "04:00"), base)
+            found |= two(title, f"{at}.end", ("12:00", "24:00"), base)
+        base = [(title, "spec.windows", {"timeZone": "UTC"})]
+        dates = ["2026-11-22"], ["2026-11-25"]
+        found |= two(title, "spec.windows.holidays.dates", dates, base)
+        found |= two(title, "spec.windows.holidays.calendars", (["c"], ["d"]), base)
+    found |= two(
+        "Calendar c",
+        "spec.dates",
+        dates,
+        [*base, ("Group a", "spec.windows.holidays", {"calendars": ["c"]})],
+    )
+    return found
+
+
 def work() -> dict[tuple[str, str], Variation]:
     """Return two valid fleets for each field of scenarios, images and holds."""
     found: dict[tuple[str, str], Variation] = {}
@@ -378,7 +417,7 @@ def work() -> dict[tuple[str, str], Variation]:
     return found
 
 
-VARIATIONS = {**machines(), **networks_and_settings(), **work()}
+VARIATIONS = {**machines(), **networks_and_settings(), **windows(), **work()}
 """Two valid fleets for each field that acts, which differ in it alone."""
 ACTING = [each for each in ALL if isinstance(effect_of(*each), Acts)]
 BLOCKING = [
@@ -446,6 +485,9 @@ FOR_PEOPLE: list[tuple[str, str]] = [
     ("Fleet f", "metadata.name"),
     ("Fleet f", "spec.commits.signers[].name"),
     ("Hold h", "metadata.name"),
+    ("Calendar c", "metadata.name"),
+    ("Calendar c", "metadata.displayName"),
+    ("Calendar c", "spec.description"),
 ]
 
 
