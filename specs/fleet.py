@@ -191,6 +191,31 @@ class CompiledWindows(NamedTuple):
         return f"{'; '.join(parts)} in {self.time_zone}" if parts else "always"
 
 
+class CompiledSchedule(NamedTuple):
+    """One ``Schedule`` document: a scenario or a power action, at a moment or again and again."""
+
+    name: str
+    scenario: str
+    """Empty where it is about power."""
+    power: Literal["", "on", "off", "reboot"]
+    at: datetime | None
+    cron: str
+    """Empty where ``at`` says the one moment."""
+    time_zone: str
+    """Of ``cron``."""
+    window_seconds: int
+    """How late it may still begin."""
+    missed: Literal["skip", "run-once", "run-all"]
+    holidays: tuple[date, ...]
+    """In order."""
+    holiday_action: Literal["skip", "next-day"]
+    start_interval_seconds: int
+    jitter_seconds: int
+    approved: Literal["", "destructive"]
+    position: Position
+    display_name: str = ""
+
+
 class CompiledEnrollmentRule(NamedTuple):
     """One ``EnrollmentRule`` document: all parts that are given must match a machine.
 
@@ -264,6 +289,8 @@ class CompiledMachine:
     """Why its work cannot begin yet, as a clause; it plans as BLOCKED. Empty: it can."""
     holds: tuple[str, ...] = ()
     """The names of the holds that select it."""
+    schedules: tuple[str, ...] = ()
+    """The names of the schedules that select it."""
 
     @property
     def hardware_identity(self) -> str:
@@ -366,6 +393,7 @@ class CompiledFleet:
     machines: Mapping[str, CompiledMachine] = field(default_factory=dict)
     holds: tuple[CompiledHold, ...] = ()
     """In the order of names."""
+    schedules: Mapping[str, CompiledSchedule] = field(default_factory=dict)
     enrollment_rules: tuple[CompiledEnrollmentRule, ...] = ()
     """In the order in which they are asked."""
     unsupported: tuple[UnsupportedDocument, ...] = ()

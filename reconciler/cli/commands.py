@@ -24,6 +24,7 @@ _COMMANDS = {
     "plan": "Show what separates the fleet from its repository.",
     "run": "Run a scenario on some machines by hand, for a reason that is kept.",
     "runs": "List what was approved, by whom and why, and how it went.",
+    "schedule": "Show what schedules did and will do.",
     "schema": "Print the JSON Schema of documents, for editors.",
     "serve": "Run the control plane: netboot, agents, reconcile loop.",
     "status": "Show every machine: wanted, observed, and when.",

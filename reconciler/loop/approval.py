@@ -1,7 +1,9 @@
 """From a plan to approved operations in the ledger."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+
+from sqlalchemy import Connection
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.item import PlanItem, Risk
@@ -41,11 +43,14 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
     *,
     kind: RunKind = "apply",
     reason: str = "",
+    run_id: str = "",
+    alongside: Callable[[Connection], None] | None = None,
 ) -> Run | None:
     """Record the operations of ``items`` as planned and approved by ``actor``: all or none.
 
     Return the run that they make together; None where nothing is to be done. ``reason`` is a
-    person's.
+    person's. ``run_id`` is that of a run that has its name already, ``alongside`` what else is
+    to be written in the transaction.
 
     StateError RW704 when one of them was approved meanwhile.
     ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
@@ -64,6 +69,8 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
     run = run_of(kind, actor, now, reason, plan.revision, plan.digest)
     if operations[0].is_by_hand:  # one name for both
         run = run._replace(run_id=operations[0].run.removeprefix(BY_HAND))
+    if run_id:
+        run = run._replace(run_id=run_id, plan_digest="")  # its operations are of several plans
     told = f"run {run.run_id}, plan {plan.digest[:12]}" + (f": {reason}" if reason else "")
     with ledger.writing() as connection:
         for operation in operations:
@@ -79,4 +86,6 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
                 reason=told,
             )
         record_run(connection, run, [each.op_id for each in operations])
+        if alongside is not None:
+            alongside(connection)
     return run

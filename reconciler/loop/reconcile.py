@@ -440,7 +440,7 @@ class Reconciler:
     def _plan(self, machine: CompiledMachine) -> None:
         """Start what needs nobody's approval on one machine; look again when its plan changes."""
         now = self._clock()
-        observed = self._observed(machine)
+        observed = self.observed(machine)
         items = plan_machines(self.fleet, (machine,), self.hardware, observed, now)
         made = plan_of(self.fleet.revision, now, items, budget_of(self.fleet.settings))
         wanted = unattended(made, observed)
@@ -455,7 +455,7 @@ class Reconciler:
         if again is not None:
             self.queue.add(machine.name, again)
 
-    def _observed(self, machine: CompiledMachine) -> Observed:
+    def observed(self, machine: CompiledMachine) -> Observed:
         """Return what plans of this one machine read."""
         operations = self.operations.of_hardware(machine.hardware_identities)
         op_ids = [status.operation.op_id for status in operations]

@@ -41,6 +41,8 @@ MAX_MANIFEST = 256 * 1024 * 1024
 LONGEST_WAIT = 30
 REBOOT_PREFIX = "reboot-"
 """Work with this prefix only restarts the installed system, so that it boots over the network."""
+POWER_PREFIX = "power-"
+"""Work with this prefix shuts the installed system down or restarts it: a schedule says so."""
 
 
 class AgentApi:
@@ -150,7 +152,10 @@ class AgentApi:
             return self._plane.work(key)
         status = self._plane.reboot_wanted(key)
         if status is None:
-            return None
+            request = self._plane.power_requests.wanted(key)
+            if request is None:
+                return None
+            return Work(f"{POWER_PREFIX}{request.name}", 1, (Finish(request.action),))
         return Work(f"{REBOOT_PREFIX}{status.operation.op_id}", status.attempt, (Finish("reboot"),))
 
     async def claim(self, request: web.Request) -> web.Response:
@@ -161,6 +166,11 @@ class AgentApi:
         key = self._plane.key_of_agent(peer.machine)
         if operation.startswith(REBOOT_PREFIX):
             granted = self._plane.claim_reboot(key, claim.attempt)
+        elif operation.startswith(POWER_PREFIX):
+            name = operation.removeprefix(POWER_PREFIX)
+            granted = peer.environment == "installed" and self._plane.power_requests.claim(
+                key, name
+            )
         else:
             granted = peer.environment == "deploy-os" and self._plane.claim(
                 key, operation, claim.attempt
@@ -181,7 +191,7 @@ class AgentApi:
         peer = self._peer(request)
         event = await _body(request, OperationEvent)
         operation = request.match_info["operation"]
-        if operation.startswith(REBOOT_PREFIX):
+        if operation.startswith((REBOOT_PREFIX, POWER_PREFIX)):
             return web.Response(status=204)
         status = self._at_work(peer, operation, event.attempt)
         if status is None:

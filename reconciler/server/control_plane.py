@@ -12,6 +12,7 @@ from attrs import evolve
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import Work
 from providers.netboot.decision import EnrollmentCredentials, Grant
+from reconciler.loop.power_requests import PowerRequests
 from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
@@ -49,6 +50,7 @@ class ControlPlane:
         self.machines = reconciler.machines
         self.grants = reconciler.grants
         self.captures = Captures(database)
+        self.power_requests = PowerRequests()
         self._endpoint = endpoint
         self._clock = clock
         self._rebooted: dict[str, int] = {}

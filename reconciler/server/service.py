@@ -31,6 +31,7 @@ from providers.netboot.server import NetbootConfiguration, NetbootServer
 from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.loop.reconcile import Reconciler
+from reconciler.loop.schedules import Schedules
 from reconciler.server.agent_api import AgentApi, busy_as_unavailable
 from reconciler.server.boots import BootDecisions
 from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_descriptor_limit
@@ -51,6 +52,8 @@ from specs.fleet import CompiledFleet, CompiledMachine
 
 LEDGER_INTERVAL = 1.0
 """Seconds between looks at the ledger: what another process approved is seen by then."""
+SCHEDULE_INTERVAL = 1.0
+"""Seconds between looks whether a schedule is due."""
 WRITE_INTERVAL = 0.2
 """Seconds between two writes of boot requests."""
 HEALTH_INTERVAL = 5.0
@@ -111,6 +114,9 @@ class Service:
             f"https://{self.place.address}:{settings.https_port}", credentials.pin
         )
         self.plane = ControlPlane(database, self.reconciler, endpoint, clock)
+        self.schedules = Schedules(
+            database, self.reconciler, self.plane.power_requests, self, clock
+        )
         self._reservations = self._reserved(fleet)
         self._netboot = self._new_netboot(database)
         gc.freeze()  # see ``use``
@@ -165,6 +171,10 @@ class Service:
         """Ask a machine to start."""
         self._power.wake(machine, status)
 
+    def start(self, machine: CompiledMachine) -> None:
+        """Ask a machine to start, because a schedule says so."""
+        self._power.start(machine)
+
     def verify(self, capture: Capture) -> None:
         """Test that an image can be restored, unless that is under way."""
         name = f"restore test of {capture.image} ({capture.operation[:12]})"
@@ -190,6 +200,7 @@ class Service:
         start = self._supervisor.start
         start("reconcile", self._reconcile, essential=True)
         start("ledger", self._follow_ledger, essential=True)
+        start("schedules", self._keep_schedules)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
         start("network boot", self._netboot.watch)
@@ -225,6 +236,14 @@ class Service:
             with suppress(StateError):  # another process writes: the next look sees it
                 more = self.reconciler.follow_ledger()
             await asyncio.sleep(0 if more else LEDGER_INTERVAL)
+
+    async def _keep_schedules(self) -> None:
+        """Carry out schedules piece by piece; the clock may jump, so that it is asked often."""
+        while True:
+            more = False
+            with suppress(StateError):  # another process writes: the next look goes on
+                more = self.schedules.step()
+            await asyncio.sleep(0 if more else SCHEDULE_INTERVAL)
 
     async def _record_boots(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from specs.compile.machines import compile_machines
 from specs.compile.networks import compile_networks
 from specs.compile.references import check_references
 from specs.compile.scenarios import compile_images, compile_scenarios
+from specs.compile.schedules import compile_schedules
 from specs.compile.selectors import (
     compile_holds,
     selectors_of_documents,
@@ -167,4 +168,5 @@ def _fleet(
         ),
         unsupported=unsupported_documents(context.registry),
         windows=compile_windows(context.registry),
+        schedules=compile_schedules(context.selectors, context.registry),
     )

@@ -95,10 +95,11 @@ class Recurrence(Record):
         description="How late it may still begin. Between 1m and 1w.",
         examples=["1h"],
     )
-    missed: Literal["skip", "run-once"] = Field(
+    missed: Literal["skip", "run-once", "run-all"] = Field(
         default="skip",
-        description="What to do when the window went by, because the server or the machine was "
-        "off: leave it out, or do it once as soon as possible.",
+        description="What to do when the window went by, because the server was off. skip: leave "
+        "it out. run-once: do it once, as soon as possible. run-all: make up for each, up to the "
+        "last 100.",
         examples=["run-once"],
     )
     holidays: Holidays | None = Field(default=None, description="Days on which nothing is started.")

@@ -1,8 +1,11 @@
 """Times of day, days of the week, time zones and recurring times."""
 
 import re
+from datetime import datetime
 from typing import Annotated, Literal
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError, available_timezones
+
+from cronsim import CronSim, CronSimError
 
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.quote import quoted
@@ -31,6 +34,7 @@ _FIELDS = (
 )
 """The five fields of crontab(5), the lowest and highest number of each, and their names."""
 
+_ANY_DAY = datetime(2000, 1, 1)  # noqa: DTZ001 - no moment is asked for
 _ITEM = re.compile(r"(\*|[0-9a-z]+)(?:-([0-9a-z]+))?(?:/([0-9]+))?")
 
 
@@ -70,7 +74,12 @@ def _cron(text: str) -> str:
     for field, (noun, lowest, highest, names) in zip(fields, _FIELDS, strict=True):
         for item in field.lower().split(","):
             _check_item(item, noun, (lowest, highest), names)
-    return " ".join(fields).lower()
+    cron = " ".join(fields).lower()
+    try:
+        CronSim(cron, _ANY_DAY)
+    except CronSimError:
+        raise InvalidValue(f"{quoted(text)} never comes", "no such month has that day") from None
+    return cron
 
 
 def _check_item(item: str, noun: str, bounds: tuple[int, int], names: tuple[str, ...]) -> None:

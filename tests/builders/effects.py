@@ -215,7 +215,23 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         **_disk("spec.steps[].restore.disk"),
         "spec.steps[].restore.identity": Acts("whether the system becomes this machine's"),
     },
-    "Schedule": _NAME,
+    "Schedule": {
+        "metadata.name": Acts("the run tokens of its work"),
+        **_SHOWN,
+        **_selector("spec.select", "on which machines it acts"),
+        "spec.action.scenario": Acts("what is run"),
+        "spec.action.power": Acts("how machines are switched"),
+        **{
+            f"spec.when.{each}": Acts("when it acts")
+            for each in (
+                *("at", "cron", "timeZone", "window", "missed"),
+                *("holidays.dates", "holidays.calendars", "holidays.action"),
+            )
+        },
+        "spec.startInterval": Acts("when each machine begins"),
+        "spec.jitter": Acts("when each machine begins"),
+        "spec.approved": Acts("whether disks are overwritten"),
+    },
     "UpdatePolicy": _NAME,
 }
 """What does not block."""

@@ -18,13 +18,16 @@ from builders.world import NOW, a_disk, a_report, a_status, an_image, observed
 
 from agent.wire.disk import DiskIdentity
 from reconciler.planning.planner import plan
+from reconciler.planning.scheduled_work import why_never
+from reconciler.planning.schedules import delay_of, due, upcoming
 from reconciler.planning.windows import closed
 from reconciler.state.observed import Observed, ObservedMachine, TimedReport
+from reconciler.state.operation import scheduled_token
 from reconciler.state.operation_states import OperationState
 from specs.compile.fleet import compile_fleet
 from specs.compile.unsupported import Blocks
 from specs.enrollment import DiscoveredMachine, enrollment
-from specs.fleet import CompiledFleet
+from specs.fleet import CompiledFleet, CompiledSchedule
 from specs.kinds import KINDS
 from specs.kinds.record import Record
 from specs.validate.fields import field_at
@@ -71,6 +74,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "until": "2027-01-01T00:00:00Z",
         "owner": "ada",
         "reason": "disks are replaced",
+    },
+    "Schedule s": {
+        "select": {"machines": ["t"]},
+        "action": {"scenario": "clone"},
+        "when": {"cron": "0 6 * * *", "timeZone": "UTC"},
     },
     "EnrollmentRule r": {"order": 5, "match": {"macs": ["0a:*"]}, "group": "a"},
     "EnrollmentRule s": {"order": 5, "match": {"macs": ["*"]}, "group": "a/b"},
@@ -207,7 +215,27 @@ def done_with(fleet: CompiledFleet) -> object:
         if (said := fleet.windows_of(machine))
         for moment in moments
     ]
-    return items, made.budget, placed, shut
+    return (
+        items,
+        made.budget,
+        placed,
+        shut,
+        [acts(fleet, each) for each in fleet.schedules.values()],
+    )
+
+
+def acts(fleet: CompiledFleet, schedule: CompiledSchedule) -> object:
+    """Return what a schedule does, when and where; what ran late is known by the way it is told."""
+    machines = [each.name for each in fleet.machines.values() if schedule.name in each.schedules]
+    return (
+        scheduled_token(schedule.name, NOW),
+        schedule.scenario,
+        schedule.power,
+        [why_never(fleet, schedule, each) for each in fleet.machines.values()],
+        [(name, delay_of(schedule, name, place)) for place, name in enumerate(machines)],
+        upcoming(schedule, NOW - timedelta(days=1), 9),
+        due(schedule, NOW - timedelta(days=3), NOW),
+    )
 
 
 def settings_of(fleet: CompiledFleet) -> dict[str, object]:
@@ -378,6 +406,44 @@ def windows() -> dict[tuple[str, str], Variation]:
     return found
 
 
+def schedules() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of schedules."""
+    found = two("Schedule s", "metadata.name", ("s", "z"))
+    chosen: list[Edit] = [
+        ("Schedule s", "spec.select", {}),
+        ("Machine m", "metadata.labels", {"x": "z"}),
+        ("Schedule s", "spec.startInterval", "10s"),
+    ]
+    found |= two("Schedule s", "spec.select.machines", (["m"], ["t"]), chosen)
+    found |= two("Schedule s", "spec.select.groups", (["a"], ["a/b"]), chosen)
+    found |= two("Schedule s", "spec.select.labels", ({"x": "z"}, {"x": "w"}), chosen)
+    found |= two("Schedule s", "spec.action.scenario", ("clone", "keep"))
+    power: list[Edit] = [("Schedule s", "spec.action", {})]
+    found |= two("Schedule s", "spec.action.power", ("on", "off"), power)
+    once: list[Edit] = [("Schedule s", "spec.when", {"at": "2026-11-21T11:00:00Z"})]
+    moments = "2026-11-21T11:00:00Z", "2026-11-21T11:30:00Z"
+    found |= two("Schedule s", "spec.when.at", moments, once)
+    found |= two("Schedule s", "spec.when.cron", ("0 6 * * *", "0 7 * * *"))
+    found |= two("Schedule s", "spec.when.timeZone", ("UTC", "Asia/Tokyo"))
+    found |= two("Schedule s", "spec.when.window", ("1h", "1d"))
+    found |= two("Schedule s", "spec.when.missed", ("skip", "run-once"))
+    none: list[Edit] = [("Schedule s", "spec.when.holidays", {})]
+    dates = ["2026-11-22"], ["2026-11-25"]
+    found |= two("Schedule s", "spec.when.holidays.dates", dates, none)
+    found |= two("Schedule s", "spec.when.holidays.calendars", (["c"], ["d"]), none)
+    days: list[Edit] = [("Schedule s", "spec.when.holidays", {"calendars": ["c"]})]
+    found |= two("Schedule s", "spec.when.holidays.action", ("skip", "next-day"), days)
+    both: list[Edit] = [("Schedule s", "spec.select", {"machines": ["*"]})]
+    found |= two("Schedule s", "spec.startInterval", ("10s", "20s"), both)
+    found |= two("Schedule s", "spec.jitter", ("1h", "2h"))
+    found[("Schedule", "spec.approved")] = (
+        [],
+        ("Schedule s", "spec.approved", "destructive"),
+        ("Schedule s", "spec.jitter", ...),
+    )
+    return found
+
+
 def work() -> dict[tuple[str, str], Variation]:
     """Return two valid fleets for each field of scenarios, images and holds."""
     found: dict[tuple[str, str], Variation] = {}
@@ -417,7 +483,7 @@ def work() -> dict[tuple[str, str], Variation]:
     return found
 
 
-VARIATIONS = {**machines(), **networks_and_settings(), **windows(), **work()}
+VARIATIONS = {**machines(), **networks_and_settings(), **windows(), **schedules(), **work()}
 """Two valid fleets for each field that acts, which differ in it alone."""
 ACTING = [each for each in ALL if isinstance(effect_of(*each), Acts)]
 BLOCKING = [
@@ -485,6 +551,7 @@ FOR_PEOPLE: list[tuple[str, str]] = [
     ("Fleet f", "metadata.name"),
     ("Fleet f", "spec.commits.signers[].name"),
     ("Hold h", "metadata.name"),
+    ("Schedule s", "metadata.displayName"),
     ("Calendar c", "metadata.name"),
     ("Calendar c", "metadata.displayName"),
     ("Calendar c", "spec.description"),
@@ -515,7 +582,6 @@ BLOCKS = {
 }
 NEEDED: dict[str, list[Edit]] = {
     "Installer": [("OperatingSystem debian12", "", example_document("OperatingSystem")["spec"])],
-    "Schedule": [("Scenario nightly-backup", "", {"steps": [{"inspectDisks": {}}]})],
     "install": [
         ("OperatingSystem debian12", "", example_document("OperatingSystem")["spec"]),
         ("Installer debian12-server", "", example_document("Installer")["spec"]),
