@@ -8,7 +8,6 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from reconciler.loop.decide import CONTACT_MAX_AGE
 from reconciler.loop.job import LATER, Job, Over, Wait
 from reconciler.loop.power_requests import PowerRequest, PowerRequests, SystemAction
 from reconciler.loop.reconcile import Reconciler
@@ -18,8 +17,6 @@ from reconciler.state.observed import ObservedMachine
 from reconciler.state.schedule_history import MachinePart, ScheduleHistory
 from specs.fleet import CompiledMachine, CompiledSchedule
 
-WAKE_AGAIN = timedelta(minutes=1)
-"""Between wake-ups of a machine that gives no sign of life."""
 _ACTIONS: dict[str, SystemAction] = {"off": "poweroff", "reboot": "reboot"}
 _VERBS: dict[SystemAction, str] = {"poweroff": "shut down", "reboot": "restart"}
 
@@ -74,13 +71,13 @@ class PowerJobs:
     def _start(
         self, machine: CompiledMachine, seen: ObservedMachine, job: Job, now: datetime
     ) -> Wait | Over:
+        # What was heard just before proves nothing: the machine may have been switched off then.
         signs = (seen.boot_request, seen.ramdisk_contact, seen.installed_contact)
         newest = max((each for each in signs if each is not None), default=None)
-        if newest is not None and newest >= job.begins - CONTACT_MAX_AGE:
-            started = newest > job.begins
-            return Over("done", "it started" if started else "it was running already")
+        if newest is not None and newest > job.begins:
+            return Over("done", "it runs")
         self._effects.start(machine)
-        return Wait("asked to start; no sign of it yet", now + WAKE_AGAIN)
+        return Wait("asked to start; no sign of it since", now + LATER)
 
     def _ask_system(self, schedule: CompiledSchedule, machine: CompiledMachine, job: Job) -> None:
         """Have the machine's agent asked; written down is it when the agent begins."""

@@ -6,14 +6,16 @@ work is approved in the transaction that writes that down. Whatever is killed wh
 next start goes on with what was open and runs nothing twice.
 """
 
-from collections.abc import Callable
+from collections import deque
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
-from heapq import heapify, heappop, heappush
+from heapq import heappop, heappush
+from itertools import islice
 
 import structlog
 
 from agent.errors import CodedError, one_line
-from reconciler.errors import OvertakenError
+from reconciler.errors import OvertakenError, StateError
 from reconciler.loop.job import LATER, Job, Over, Wait
 from reconciler.loop.power_job import PowerEffects, PowerJobs
 from reconciler.loop.power_requests import PowerRequests
@@ -41,6 +43,8 @@ from reconciler.state.schedule_history import (
 )
 from specs.fleet import CompiledFleet, CompiledMachine, CompiledSchedule
 
+_AT_ONCE = 500
+"""Jobs that are queued in one step: a few milliseconds."""
 _SLEW = timedelta(minutes=1)
 """A clock that goes back by more was put back."""
 
@@ -70,6 +74,8 @@ class Schedules:
         self._next: dict[str, datetime] = {}
         """By schedule, its next moment; those that have none are left out."""
         self._jobs: list[Job] = []
+        self._opening: deque[tuple[PastOccurrence, Iterator[Job]]] = deque()
+        """Occurrences whose jobs are being queued."""
         self._left: dict[tuple[str, datetime], int] = {}
         """By open occurrence, how many jobs are not over."""
         self._told: dict[tuple[str, datetime, str], str] = {}
@@ -78,8 +84,16 @@ class Schedules:
     def step(self) -> bool:
         """Do a small piece of what is due; False where nothing is.
 
-        StateError where the state cannot be read or written: nothing is lost then.
+        StateError where the state cannot be read or written: the next step begins again with
+        what is written down.
         """
+        try:
+            return self._step()
+        except StateError:
+            self._fleet = None
+            raise
+
+    def _step(self) -> bool:
         now, fleet = self._clock(), self._reconciler.fleet
         if fleet is not self._fleet or now < self._looked_at - _SLEW:
             self._use(fleet, now)
@@ -87,6 +101,9 @@ class Schedules:
         name = min(self._next, key=self._next.__getitem__, default=None)
         if name is not None and self._next[name] <= now:
             self._open(fleet.schedules[name], now)
+            return True
+        if self._opening:
+            self._queue_some()
             return True
         if self._jobs and self._jobs[0].due <= now:
             job = self._jobs[0]
@@ -106,6 +123,7 @@ class Schedules:
         self._handled.clear()
         self._next.clear()
         self._jobs.clear()
+        self._opening.clear()
         self._left.clear()
         self._told.clear()
         self._requests.clear()
@@ -159,26 +177,40 @@ class Schedules:
     def _queue(
         self, fleet: CompiledFleet, schedule: CompiledSchedule, occurrence: PastOccurrence
     ) -> None:
-        known = self._history.machines(occurrence)
+        self._left[schedule.name, occurrence.moment] = 0
+        self._opening.append((occurrence, self._jobs_of(fleet, schedule, occurrence)))
+
+    def _jobs_of(
+        self, fleet: CompiledFleet, schedule: CompiledSchedule, occurrence: PastOccurrence
+    ) -> Iterator[Job]:
+        """Yield what is to be done yet on each machine that the schedule selects."""
+        known = self._history.machine_states(occurrence)
         window = timedelta(seconds=schedule.window_seconds)
-        chosen = [name for name, each in fleet.machines.items() if schedule.name in each.schedules]
-        jobs = []
-        for place, name in enumerate(chosen):
-            part = known.get(name)
-            if part is not None and part.state in {"done", "left-out"}:
+        place = 0
+        for name, machine in fleet.machines.items():
+            if schedule.name not in machine.schedules:
                 continue
             begins = occurrence.begins_at + delay_of(schedule, name, place)
-            closes = begins + window
-            is_begun = part is not None and part.state == "begun"
-            first = closes if is_begun else begins
-            jobs.append(Job(first, schedule.name, occurrence.moment, name, begins, closes))
-        if not jobs:
-            reason = "" if chosen else "no machine is selected"
-            self._history.end(schedule.name, occurrence.moment, reason)
-            return
-        self._left[schedule.name, occurrence.moment] = len(jobs)
-        self._jobs += jobs
-        heapify(self._jobs)
+            place += 1
+            state = known.get(name)
+            if state not in {"done", "left-out"}:
+                closes = begins + window
+                first = closes if state == "begun" else begins
+                yield Job(first, schedule.name, occurrence.moment, name, begins, closes)
+
+    def _queue_some(self) -> None:
+        """Queue some of the jobs of an occurrence; what has none is over."""
+        occurrence, jobs = self._opening[0]
+        key = occurrence.schedule, occurrence.moment
+        some = list(islice(jobs, _AT_ONCE))
+        for job in some:
+            heappush(self._jobs, job)
+        self._left[key] += len(some)
+        if len(some) < _AT_ONCE:
+            if not self._left[key]:
+                self._history.end(*key)
+                del self._left[key]
+            self._opening.popleft()
 
     # --- one machine -------------------------------------------------------------
 

@@ -104,6 +104,15 @@ class ScheduleHistory:
         with self._database.reading() as connection:
             return {row.machine: MachinePart(*row) for row in connection.execute(query)}
 
+    def machine_states(self, occurrence: PastOccurrence) -> dict[str, str]:
+        """Return where the machines stand so far, by their names."""
+        table = schema.schedule_machine
+        query = select(table.c.machine, table.c.state).where(
+            table.c.schedule == occurrence.schedule, table.c.moment == occurrence.moment
+        )
+        with self._database.reading() as connection:
+            return {row.machine: row.state for row in connection.execute(query)}
+
     def machine(self, schedule: str, moment: datetime, machine: str) -> MachinePart | None:
         """Return what became of one machine; None where nothing is written down yet."""
         table = schema.schedule_machine

@@ -15,6 +15,7 @@ from specs.types.display_name import named
 from specs.types.quantities import Duration
 
 _INDENT = (0, 0, 0, 2)
+_NOTHING = {"open": "nothing has begun", "over": "no machine was selected"}
 _WORDS = {"left-out": "left out", "waiting": "waiting"}
 
 
@@ -75,9 +76,9 @@ def result(occurrence: PastOccurrence, counts: Mapping[str, int]) -> str:
     if occurrence.state == "left-out":
         return f"left out: {occurrence.reason}"
     parts = [f"{count:,} {_WORDS.get(state, state)}" for state, count in counts.items()]
-    went = " · ".join(parts) or occurrence.reason or "nothing begun yet"
+    went = " · ".join(parts) or occurrence.reason or _NOTHING[occurrence.state]
     if occurrence.state == "open":
-        went += ", under way"
+        went += ", not over"
     return f"{went}, run {occurrence.run_id}"
 
 

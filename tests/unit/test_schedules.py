@@ -153,8 +153,9 @@ def test_whatever_is_forgotten_when_nothing_runs_twice(serve):
     server.now = DUE
     steps = 0
     while server.schedules.step():
-        server.restart()
         steps += 1
+        if steps % 3 == 0:
+            server.restart()
         assert steps < 50
     assert sorted(each[0] for each in server.operations()) == [
         f"node-0{number}" for number in range(1, 6)
@@ -394,16 +395,16 @@ def test_machines_are_started_until_they_give_a_sign_of_life(serve):
     server.loop.machines.record_contact(
         server.loop.fleet.machines["node-01"], "installed", server.now + MINUTE
     )
-    server.at(DUE + 2 * MINUTE)
+    server.at(DUE + MINUTE)
     assert server.outside.started == ["node-01", "node-02", "node-02"]
     assert server.parts() == {
-        "node-01": ("done", "it started"),
-        "node-02": ("waiting", "asked to start; no sign of it yet"),
+        "node-01": ("done", "it runs"),
+        "node-02": ("waiting", "asked to start; no sign of it since"),
     }
     server.at(DUE + HOUR)
     assert server.parts()["node-02"] == (
         "left-out",
-        "its window was over: asked to start; no sign of it yet",
+        "its window was over: asked to start; no sign of it since",
     )
     assert server.newest().state == "over"
 
