@@ -1,12 +1,16 @@
 """Whether work may begin: compared with asking a clock on the wall, minute by minute."""
 
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from reconciler.planning.planner import plan
+from reconciler.planning.schedules import upcoming
 from reconciler.planning.windows import Closed, closed
+from reconciler.state.observed import Observed
 from specs.compile.fleet import compile_fleet
 from specs.diagnostics.position import Position
 from specs.fleet import CompiledWindow, CompiledWindows
@@ -239,6 +243,25 @@ kind: Machine
 metadata: {{name: {name}}}
 spec: {{group: {group}, hardware: {{macs: ["02:00:00:00:00:{number:02}"]}}}}
 """
+
+
+def test_the_example_compiles_and_nothing_in_it_blocks() -> None:
+    folder = Path(__file__).parents[2] / "examples/schedules"
+    result = compile_fleet({"fleet.yaml": (folder / "fleet.yaml").read_bytes()}, "r")
+    assert result.diagnostics == ()
+    assert result.fleet is not None
+    items = plan(result.fleet, Observed(), datetime(2026, 12, 28, 3, tzinfo=UTC)).items
+    assert items == ()
+    resets = upcoming(
+        result.fleet.schedules["nightly-reset"], datetime(2026, 12, 28, tzinfo=UTC), 5
+    )
+    assert [(f"{each.moment:%m-%d}", each.left_out) for each in resets] == [
+        ("12-28", "2026-12-29 is a holiday"),
+        ("12-29", "2026-12-30 is a holiday"),
+        ("12-30", "2026-12-31 is a holiday"),
+        ("12-31", "2027-01-01 is a holiday"),
+        ("01-03", ""),
+    ]
 
 
 def test_the_nearest_group_that_says_windows_wins_else_the_fleet_does() -> None:
