@@ -59,8 +59,8 @@ def find_machine(
 def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[ExplainedField, ...]:
     """Return every effective value of a machine, in the order of ``MACHINE_FIELDS``.
 
-    Defaults are included. The windows of the machine and the holds that select it follow, as
-    ``windows`` and ``holds.NAME``.
+    Defaults are included. The windows of the machine, and the holds and schedules that select
+    it, follow as ``windows``, ``holds.NAME`` and ``schedules.NAME``.
     """
     fields = (
         _field(told, machine.origins[told.name])
@@ -69,7 +69,8 @@ def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[Explained
         for told in _values(fleet, machine)
         if told.value
     )
-    return (*fields, *_windows(fleet, machine), *_holds(fleet, machine))
+    also = (*_windows(fleet, machine), *_holds(fleet, machine), *_schedules(fleet, machine))
+    return (*fields, *also)
 
 
 def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedField, ...]:
@@ -146,6 +147,16 @@ def _holds(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[Explained
             value = f"until {hold.until.isoformat()}, {hold.owner}: {hold.reason}"
             reason = f"selected by hold {hold.name}"
             yield ExplainedField(f"holds.{hold.name}", value, hold.position, (), reason)
+
+
+def _schedules(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    for name in machine.schedules:
+        schedule = fleet.schedules[name]
+        does = f"power {schedule.power}" if schedule.power else f"scenario {schedule.scenario}"
+        when = schedule.at.isoformat() if schedule.at else f"{schedule.cron} {schedule.time_zone}"
+        reason = f"selected by schedule {name}"
+        value = f"{does}, {when}"
+        yield ExplainedField(f"schedules.{name}", value, schedule.position, (), reason)
 
 
 _DEFAULTS = {

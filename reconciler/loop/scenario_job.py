@@ -74,6 +74,8 @@ class ScenarioJobs:
         """Return why nothing begins any more; None where it still may."""
         part = self._history.machine(job.schedule, job.moment, job.machine)
         op_id = part.op_id if part else ""
+        if part and part.state == "begun" and not lapsed:
+            return Over("done", "", op_id)  # it ended, and a later time of the schedule did too
         looks = [each for each in observed.operations if each.operation.op_id == op_id]
         if looks and looks[-1].state in _IN_VAIN:
             why = f"the look at its disks that came first {looks[-1].state}: {looks[-1].reason}"

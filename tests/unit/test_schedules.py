@@ -15,7 +15,12 @@ from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import Runs
 from reconciler.state.schedule_history import ScheduleHistory
 from reconciler.state.world import observe
-from specs.fleet import CompiledHold, CompiledSchedule, CompiledWindow, CompiledWindows
+from specs.fleet import (
+    CompiledHold,
+    CompiledSchedule,
+    CompiledWindow,
+    CompiledWindows,
+)
 
 _S = OperationState
 MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
@@ -136,6 +141,33 @@ def test_a_scenario_is_approved_for_each_machine_when_its_moment_comes(serve):
     assert server.newest().state == "over"
     server.at(DUE + DAY)
     assert len(server.operations()) == 4
+
+
+def ends(server, machine):
+    (status,) = server.loop.work_of(machine)
+    for before, after in (
+        (_S.APPROVED, _S.ARMED),
+        (_S.ARMED, _S.STARTED),
+        (_S.STARTED, _S.VERIFIED),
+    ):
+        server.plane.ledger.move(
+            status.operation.op_id, before, after, attempt=1, at=server.now, actor="x", reason=""
+        )
+    server.loop.follow_ledger()
+
+
+def test_times_that_overlap_run_once_each_and_plans_read_the_newest(serve):
+    server = serve(a_schedule(cron="*/10 * * * *"), chosen(1))
+    for minute in range(0, 120, 10):
+        server.at(NOW + (minute + 10) * MINUTE)
+        ends(server, "node-01")
+    assert len(server.operations()) == 12
+    assert len(server.loop.operations.current()) == 1
+    server.at(server.now + 2 * HOUR)
+    over = [each for each in server.history().newest("nightly", 19) if each.state == "over"]
+    parts = [part for each in over for part in server.history().machines(each).values()]
+    assert {part.state for part in parts} == {"done"}
+    assert len(server.operations()) == 13
 
 
 def test_work_that_documents_assign_and_a_schedules_are_one_queue(serve):
