@@ -29,8 +29,9 @@ def serve(
     New commits of REF (or, outside Git, changed files) are followed while they
     are acceptable. With one that is broken, not signed as the fleet requires, or that
     rewrites history, the reason is logged and the last accepted one stays. Safe work, and
-    a look at machines that were never seen, is started unattended; whatever overwrites
-    a disk or interrupts a running system waits for `rackwright apply`.
+    a look at machines that were never seen, is started unattended, and so is what schedules
+    say; whatever else overwrites a disk or interrupts a running system waits for
+    `rackwright apply`.
     """
     require_able_to_serve(boot_files)
     configure_log(json=log_json)

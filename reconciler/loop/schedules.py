@@ -15,7 +15,7 @@ from itertools import islice
 import structlog
 
 from agent.errors import CodedError, one_line
-from reconciler.errors import OvertakenError, StateError
+from reconciler.errors import OvertakenError
 from reconciler.loop.job import LATER, Job, Over, Wait
 from reconciler.loop.power_job import PowerEffects, PowerJobs
 from reconciler.loop.power_requests import PowerRequests
@@ -84,12 +84,12 @@ class Schedules:
     def step(self) -> bool:
         """Do a small piece of what is due; False where nothing is.
 
-        StateError where the state cannot be read or written: the next step begins again with
-        what is written down.
+        StateError where the state cannot be read or written. Whatever goes wrong, the next step
+        begins again with what is written down.
         """
         try:
             return self._step()
-        except StateError:
+        except Exception:
             self._fleet = None
             raise
 

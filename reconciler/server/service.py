@@ -77,7 +77,7 @@ class ServiceSettings:
     http_port: int = 8080
     https_port: int = 8443
     unattended: bool = False
-    """Whether to start what needs nobody's approval."""
+    """Whether to start what needs nobody's approval, and what schedules say."""
 
 
 class Service:
@@ -200,7 +200,8 @@ class Service:
         start = self._supervisor.start
         start("reconcile", self._reconcile, essential=True)
         start("ledger", self._follow_ledger, essential=True)
-        start("schedules", self._keep_schedules)
+        if self._settings.unattended:
+            start("schedules", self._keep_schedules)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
         start("network boot", self._netboot.watch)
