@@ -6,7 +6,7 @@ the same commit are equal.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Annotated, Literal, NamedTuple
 
@@ -14,7 +14,10 @@ from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
 from specs.machine_fields import MachineField, PowerDriver, Said, declared
 from specs.types.address_range import AddressRange
+from specs.types.clock import WEEKDAYS
 
+FLEET = ""
+"""Who says what no group says: the Fleet document."""
 PROTECT = "protect"
 """The field whose place a plan names: protection is what a person takes away."""
 
@@ -148,6 +151,76 @@ class CompiledHold(NamedTuple):
     position: Position
 
 
+class CompiledWindow(NamedTuple):
+    """Hours that come again every week, on a clock on the wall."""
+
+    days: tuple[int, ...]
+    """Those on which it opens, Monday is 0; in order."""
+    begin: int
+    """In minutes from midnight."""
+    end: int
+    """Likewise, up to 1440. Before ``begin``: on the next day."""
+
+    def __str__(self) -> str:
+        """Return it for people: ``mon-fri 22:00-05:00``."""
+        days = [WEEKDAYS[day] for day in self.days]
+        is_row = len(days) > 2 and self.days[-1] - self.days[0] == len(days) - 1  # noqa: PLR2004
+        named = f"{days[0]}-{days[-1]}" if is_row else ",".join(days)
+        hours = "-".join(f"{each // 60:02}:{each % 60:02}" for each in (self.begin, self.end))
+        return hours if len(days) == len(WEEKDAYS) else f"{named} {hours}"
+
+
+class CompiledWindows(NamedTuple):
+    """When work may be done on machines, as the Fleet or a group says it."""
+
+    time_zone: str
+    """A name of the IANA time zone database."""
+    allow: tuple[CompiledWindow, ...]
+    """Empty: always."""
+    deny: tuple[CompiledWindow, ...]
+    """They win over ``allow``."""
+    holidays: tuple[date, ...]
+    """Days on which nothing begins, in order."""
+    position: Position
+
+    def __str__(self) -> str:
+        """Return all of it for people, on one line."""
+        parts = [
+            f"{word} {', '.join(map(str, windows))}"
+            for word, windows in (("allow", self.allow), ("deny", self.deny))
+            if windows
+        ]
+        if self.holidays:
+            more = f" and {len(self.holidays) - 1:,} more" if len(self.holidays) > 1 else ""
+            parts.append(f"nothing begins on {self.holidays[0]}{more}")
+        return f"{'; '.join(parts)} in {self.time_zone}" if parts else "always"
+
+
+class CompiledSchedule(NamedTuple):
+    """One ``Schedule`` document: a scenario or a power action, at a moment or again and again."""
+
+    name: str
+    scenario: str
+    """Empty where it is about power."""
+    power: Literal["", "on", "off", "reboot"]
+    at: datetime | None
+    cron: str
+    """Empty where ``at`` says the one moment."""
+    time_zone: str
+    """Of ``cron``."""
+    window_seconds: int
+    """How late it may still begin."""
+    missed: Literal["skip", "run-once", "run-all"]
+    holidays: tuple[date, ...]
+    """In order."""
+    holiday_action: Literal["skip", "next-day"]
+    start_interval_seconds: int
+    jitter_seconds: int
+    approved: Literal["", "destructive"]
+    position: Position
+    display_name: str = ""
+
+
 class CompiledEnrollmentRule(NamedTuple):
     """One ``EnrollmentRule`` document: all parts that are given must match a machine.
 
@@ -221,6 +294,8 @@ class CompiledMachine:
     """Why its work cannot begin yet, as a clause; it plans as BLOCKED. Empty: it can."""
     holds: tuple[str, ...] = ()
     """The names of the holds that select it."""
+    schedules: tuple[str, ...] = ()
+    """The names of the schedules that select it."""
 
     @property
     def hardware_identity(self) -> str:
@@ -412,6 +487,7 @@ class CompiledFleet:
     machines: Mapping[str, CompiledMachine] = field(default_factory=dict)
     holds: tuple[CompiledHold, ...] = ()
     """In the order of names."""
+    schedules: Mapping[str, CompiledSchedule] = field(default_factory=dict)
     enrollment_rules: tuple[CompiledEnrollmentRule, ...] = ()
     """In the order in which they are asked."""
     unsupported: tuple[UnsupportedDocument, ...] = ()
@@ -441,3 +517,16 @@ class CompiledFleet:
             for level in levels
             for name, each in self.waits.get(level, {}).items()
         }
+
+    windows: Mapping[str, CompiledWindows] = field(default_factory=dict)
+    """By the group that says them; of the Fleet document under ``FLEET``."""
+
+    def windows_of(self, machine: CompiledMachine) -> tuple[str, CompiledWindows] | None:
+        """Return the windows of a machine and who says them: the nearest group, else the Fleet.
+
+        None: nobody does, work may be done at any time.
+        """
+        for level in (*reversed(machine.groups), FLEET):
+            if level in self.windows:
+                return level, self.windows[level]
+        return None

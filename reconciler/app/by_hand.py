@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from reconciler.app.cancel import require_reason
 from reconciler.app.machine_selection import MachineFilter, some
 from reconciler.errors import ReconcilerError
-from reconciler.planning.by_hand import plan_by_hand
+from reconciler.planning.by_hand import MOST_WAITING, plan_by_hand
 from reconciler.planning.plan import Plan
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.operation import BY_HAND
@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from reconciler.app.project import Project
     from reconciler.state.observed import Observed
     from specs.fleet import CompiledFleet, CompiledMachine
-
-MOST_WAITING = 100
-"""Operations of one machine that may be under way: a longer queue is a mistake."""
 
 
 def plan_of_run(

@@ -68,8 +68,9 @@ def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[Explained
     """Return every effective value of a machine, in the order of ``MACHINE_FIELDS``.
 
     Defaults are included. How long its work is waited for follows as ``waits.NAME``, what a
-    scenario that it has says of that as ``waits[SCENARIO].NAME``, and the holds that select the
-    machine as ``holds.NAME``.
+    scenario that it has says of that as ``waits[SCENARIO].NAME``, then the windows of the
+    machine, and the holds and schedules that select it, as ``windows``, ``holds.NAME`` and
+    ``schedules.NAME``.
     """
     fields = (
         _field(told, machine.origins[told.name])
@@ -78,7 +79,8 @@ def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[Explained
         for told in _values(fleet, machine)
         if told.value
     )
-    return (*fields, *_waits(fleet, machine), *_holds(fleet, machine))
+    also = (*_windows(fleet, machine), *_holds(fleet, machine), *_schedules(fleet, machine))
+    return (*fields, *_waits(fleet, machine), *also)
 
 
 def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedField, ...]:
@@ -163,12 +165,33 @@ def _wait(
     return ExplainedField(f"{outer}.{name}", text, position, (), reason)
 
 
+def _windows(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    found = fleet.windows_of(machine)
+    if found is None:
+        yield ExplainedField("windows", "always", None, (), "default")
+        return
+    level, windows = found
+    path = machine.groups[machine.groups.index(level) :] if level else machine.groups
+    giver = f"group {' > '.join(path)}" if level else "the Fleet document"
+    yield ExplainedField("windows", str(windows), windows.position, path, f"through {giver}")
+
+
 def _holds(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
     for hold in fleet.holds:
         if hold.name in machine.holds:
             value = f"until {hold.until.isoformat()}, {hold.owner}: {hold.reason}"
             reason = f"selected by hold {hold.name}"
             yield ExplainedField(f"holds.{hold.name}", value, hold.position, (), reason)
+
+
+def _schedules(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    for name in machine.schedules:
+        schedule = fleet.schedules[name]
+        does = f"power {schedule.power}" if schedule.power else f"scenario {schedule.scenario}"
+        when = schedule.at.isoformat() if schedule.at else f"{schedule.cron} {schedule.time_zone}"
+        reason = f"selected by schedule {name}"
+        value = f"{does}, {when}"
+        yield ExplainedField(f"schedules.{name}", value, schedule.position, (), reason)
 
 
 _DEFAULTS = {

@@ -29,6 +29,7 @@ _COMMANDS = {
     "resolve": "Say how operations ended of which nobody knows.",
     "run": "Run a scenario on some machines by hand, for a reason that is kept.",
     "runs": "List what was approved, by whom and why, and how it went.",
+    "schedule": "Show what schedules did and will do.",
     "schema": "Print the JSON Schema of documents, for editors.",
     "serve": "Run the control plane: netboot, agents, reconcile loop.",
     "status": "Show every machine: wanted, observed, and when.",

@@ -17,7 +17,7 @@ from reconciler.views.run_json import run_document, summary_document
 from reconciler.views.run_text import run_parts, runs_table
 
 _MOST = 20
-_BY_PEOPLE: tuple[RunKind, ...] = ("apply", "run")
+_BY_PEOPLE: tuple[RunKind, ...] = ("apply", "run", "schedule")
 _ALL: tuple[RunKind, ...] = (*_BY_PEOPLE, "unattended")
 
 

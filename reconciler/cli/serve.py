@@ -30,8 +30,8 @@ def serve(
     New commits of REF (or, outside Git, changed files) are followed while they
     are acceptable. With one that is broken, not signed as the fleet requires, or that
     rewrites history, the reason is logged and the last accepted one stays. Safe work is
-    started unattended where an agent in RAM waits for it; whatever overwrites a disk or
-    may interrupt somebody waits for `rackwright apply`.
+    started unattended where an agent in RAM waits for it, and so is what schedules say;
+    whatever else overwrites a disk or may interrupt somebody waits for `rackwright apply`.
     """
     require_able_to_serve(boot_files)
     configure_log(json=log_json)

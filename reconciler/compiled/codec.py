@@ -7,7 +7,7 @@ here, unless it is of a type that JSON lacks and that no other field has (``_SCA
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from json import JSONEncoder, loads
@@ -50,6 +50,7 @@ _SCALARS: Mapping[Any, Codec] = {
     str: _PLAIN,
     NoneType: _PLAIN,
     Code: Codec(str, Code),
+    date: Codec(date.isoformat, date.fromisoformat),
     datetime: Codec(datetime.isoformat, datetime.fromisoformat),
     IPv4Address: Codec(int, IPv4Address),
     IPv4Interface: Codec(

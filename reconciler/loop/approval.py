@@ -1,6 +1,6 @@
 """From a plan to approved operations in the ledger."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection
@@ -10,21 +10,22 @@ from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
 from reconciler.state.ledger import Ledger
-from reconciler.state.observed import ObservedMachine
 from reconciler.state.operation import BY_HAND, Operation, Start
 from reconciler.state.runs import Run, RunKind, record_run, run_of
 from specs.fleet import Trigger
 
 
-def unattended(plan: Plan, seen: ObservedMachine, now: datetime) -> tuple[PlanItem, ...]:
+def unattended(plan: Plan, tried: Collection[str], *, may: bool) -> tuple[PlanItem, ...]:
     """Return what the server may start without a person on the machine that a plan is about.
 
-    Safe work, and a look at its disks, while an agent in RAM waits for work there. Any other
-    machine may be in use: it would be interrupted, or caught by its user's next restart.
+    Safe work, and a look at its disks, where it ``may`` take the machine: while an agent in RAM
+    waits for work there, or in a window. Any other machine may be in use: it would be
+    interrupted, or caught by its user's next restart. ``tried`` are scenarios that did not
+    come to begin there lately.
     """
-    if not seen.is_idle(now):
-        return ()
-    return tuple(item for item in plan.to_apply if item.risk in {Risk.SAFE, Risk.UNKNOWN})
+    safe = (item for item in plan.to_apply if item.risk in {Risk.SAFE, Risk.UNKNOWN})
+    chosen = tuple(each for each in safe if each.operation and each.operation.scenario not in tried)
+    return chosen if may else ()
 
 
 def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
@@ -38,11 +39,14 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
     reason: str = "",
     trigger: Trigger | None = None,
     not_before: datetime | None = None,
+    run_id: str = "",
+    alongside: Callable[[Connection], None] | None = None,
 ) -> Run | None:
     """Record the operations of ``items`` as planned and approved by ``actor``: all or none.
 
     Return the run that they make together; None where nothing is to be done. ``reason`` is a
-    person's; ``trigger`` is the scenario's where it is None.
+    person's; ``trigger`` is the scenario's where it is None. ``run_id`` is that of a run that has
+    its name already, ``alongside`` what else is to be written in the transaction.
 
     StateError RW704 when one of them was approved meanwhile.
     ReconcilerError RW907 when the plan breaks an invariant: nothing is approved then.
@@ -61,8 +65,13 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
         if item.operation is not None
     ]
     run = run_of(kind, actor, now, reason, plan.revision, plan.digest)
+    if run_id:
+        run = run._replace(run_id=run_id, plan_digest="")  # its operations are of several plans
     with ledger.writing() as connection:
-        return approve_within(connection, ledger, work, run)
+        made = approve_within(connection, ledger, work, run)
+        if alongside is not None:
+            alongside(connection)
+        return made
 
 
 def require_consistent(plan: Plan) -> None:

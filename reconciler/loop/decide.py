@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.loop.budgets import Limit
 from reconciler.loop.hearing import EVER
+from reconciler.planning.windows import Closed
 from reconciler.state.breakers import OpenBreaker
 from reconciler.state.observed import CONTACT_MAX_AGE, Capture, ObservedMachine
 from reconciler.state.operation import Operation, OperationStatus
@@ -118,6 +119,10 @@ class WorkView:
     waits: Waits = DEFAULT_WAITS
     hears_since: datetime = EVER
     """From when on the server could hear: whatever is waited for counts from then, if later."""
+    closed: Closed | None = None
+    """Why the machine's windows let the present operation not begin; None where they do."""
+    in_window: bool = False
+    """Documents say that work may be done on the machine at this hour."""
     claimed_attempts: int = 0
     """Attempts of the present operation that an agent claimed."""
     restart_asked: datetime | None = None
@@ -173,6 +178,15 @@ def _is_starting(seen: ObservedMachine, since: datetime, now: datetime) -> bool:
     return asked is not None and since < asked <= now <= asked + BOOT_LASTS
 
 
+def may_take(seen: ObservedMachine, now: datetime, *, in_window: bool) -> bool:
+    """Return whether a machine may be taken though nobody agreed to interrupt it.
+
+    ``in_window`` says that documents name this hour for work on it: then it may be in
+    use by nobody but a system whose agent was heard.
+    """
+    return seen.is_idle(now) or (in_window and not seen.system_may_run)
+
+
 LimitOf = Callable[[Operation, Impact], Limit | OpenBreaker | None]
 """Returns what work of an impact has to wait for now; None where it may begin."""
 
@@ -201,21 +215,22 @@ def decide(view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
     if view.lapsed and status.state in NOT_BEGUN:
         return End(status, OperationState.PLANNED, f"RW616: {view.lapsed}. Nothing was begun.")
     if status.state is OperationState.APPROVED:
-        return _approved(status, view.seen, limit_of, now)
+        return _approved(status, view, limit_of, now)
     if status.state is OperationState.ARMED:
         return _armed(status, view, now)
     return _started(status, view, now)
 
 
-def _approved(
-    status: OperationStatus, seen: ObservedMachine, limit_of: LimitOf, now: datetime
-) -> Outcome:
+def _approved(status: OperationStatus, view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
+    seen = view.seen
     if seen.quarantine:
         return WaitUntil(now + QUARANTINE_LOOK)
     if waits_to_start(status, seen, now):
         not_before = status.start.not_before
         return WaitUntil(not_before if not_before and now < not_before else None)
-    if not status.start.may_interrupt and not seen.is_idle(now):
+    if view.closed is not None:
+        return WaitUntil(view.closed.opens)
+    if not status.start.may_interrupt and not may_take(seen, now, in_window=view.in_window):
         return End(
             status,
             OperationState.PLANNED,
@@ -238,17 +253,8 @@ def grant_end(status: OperationStatus, view: WorkView, now: datetime) -> datetim
 
 def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     seen, waits, expiry = view.seen, view.waits, grant_end(status, view, now)
-    if seen.quarantine and view.has_begun:
-        return WaitUntil(now + QUARANTINE_LOOK)
-    if seen.quarantine and now <= expiry:
-        return WaitUntil(min(now + QUARANTINE_LOOK, expiry + _MOMENT))
     if seen.quarantine:
-        return End(
-            status,
-            OperationState.FAILED,
-            f"RW615: nothing was begun before its boot grant was over, for the machine is in "
-            f"quarantine: {seen.quarantine}. End it, then give the assignment a new run token.",
-        )
+        return _armed_in_quarantine(status, view, now, expiry)
     if now <= expiry:
         gone = _contact_end(view, now)
         if now < gone:
@@ -258,6 +264,13 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
         again = now + timedelta(seconds=waits.wake_seconds)
         return Wake(status, min(again, expiry + _MOMENT))
     limit = f"{Duration(waits.grant_seconds)} (waits.grant)"
+    if not status.start.may_interrupt:
+        return End(
+            status,
+            OperationState.PLANNED,
+            f"RW653: nobody used the boot grant for {limit}; it is not left lying to catch "
+            "somebody's next start.",
+        )
     unused = status.attempt - view.claimed_attempts
     if unused < waits.attempts:
         reason = f"nobody used the boot grant for {limit}"
@@ -274,6 +287,21 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
         f"RW611: the machine did not boot over the network with any of {unused} boot grants "
         f"(waits.attempts) of {limit}; {sign}. Check its power, its boot order and its network "
         "port.",
+    )
+
+
+def _armed_in_quarantine(
+    status: OperationStatus, view: WorkView, now: datetime, expiry: datetime
+) -> Outcome:
+    if view.has_begun:
+        return WaitUntil(now + QUARANTINE_LOOK)
+    if now <= expiry:
+        return WaitUntil(min(now + QUARANTINE_LOOK, expiry + _MOMENT))
+    return End(
+        status,
+        OperationState.FAILED,
+        f"RW615: nothing was begun before its boot grant was over, for the machine is in "
+        f"quarantine: {view.seen.quarantine}. End it, then give the assignment a new run token.",
     )
 
 

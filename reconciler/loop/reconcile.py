@@ -34,15 +34,19 @@ from reconciler.loop.decide import (
     WorkView,
     decide,
     grant_end,
+    may_take,
     queue_order,
     unproved_restart,
 )
 from reconciler.loop.hearing import ever
 from reconciler.loop.queue import ReconcileQueue, Urgency
 from reconciler.planning.approval_lapse import why_lapsed
-from reconciler.planning.estimate import budget_of
+from reconciler.planning.approvals import rule_of
+from reconciler.planning.estimate import budget_of, work_seconds
+from reconciler.planning.item import Risk
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import next_change, plan_machines
+from reconciler.planning.windows import closed, is_in_window, windows_of
 from reconciler.state.accepted_revisions import last_accepted
 from reconciler.state.approvals import Approvals
 from reconciler.state.boots import Boots
@@ -69,6 +73,8 @@ from specs.fleet import CompiledFleet, CompiledMachine, Waits
 
 SERVER = "server"
 """The actor of ledger lines that no person caused."""
+UNATTENDED_AGAIN = timedelta(hours=20)
+"""A machine that did not start for unattended work is tried again in the next window."""
 LINES = 250
 """Ledger lines that are read at once."""
 _FIRST_RETRY = timedelta(seconds=1)
@@ -435,11 +441,21 @@ class Reconciler:
         if self.operations.furthest_steps([operation.op_id]):
             return replace(view, has_begun=True)
         if present.state is OperationState.APPROVED:
+            view = self._within_windows(view, present)
             view = replace(view, expires=expiry_of(self._database, operation.op_id))
             behind = self._behind_until()
             if behind is not None:
                 return replace(view, behind_until=behind + _MOMENT)
         return replace(view, lapsed=self._why_lapsed(operation, view.seen))
+
+    def _within_windows(self, view: WorkView, present: OperationStatus) -> WorkView:
+        machine = self.machine_of(present.operation)
+        if machine is None:
+            return view
+        seconds = work_seconds(present.operation.instructions.steps, self._effects.images())
+        now, windows = self._clock(), windows_of(self.fleet, machine)
+        found = closed(windows, now, timedelta(seconds=seconds))
+        return replace(view, closed=found, in_window=is_in_window(windows, now))
 
     def _behind_until(self) -> datetime | None:
         """Return how long to wait for the commit that was accepted last; None where it is taken.
@@ -609,12 +625,18 @@ class Reconciler:
     def _plan(self, machine: CompiledMachine) -> None:
         """Start what needs nobody's approval on one machine; look again when its plan changes."""
         now = self._clock()
-        observed = self._observed(machine)
+        observed = self.observed(machine)
         items = plan_machines(self.fleet, (machine,), self.hardware, observed, now)
         made = plan_of(self.fleet.revision, now, items, budget_of(self.fleet.settings))
-        wanted = unattended(made, observed.machines[machine.name], now)
-        if wanted and self._safe_work_is_approved_by_rule():
-            wanted = ()
+        seen = observed.machines[machine.name]
+        in_window = is_in_window(windows_of(self.fleet, machine), now)
+        tried = {
+            each.operation.scenario
+            for each in observed.operations
+            if each.state is OperationState.PLANNED and now - each.at < UNATTENDED_AGAIN
+        }
+        wanted = unattended(made, tried, may=may_take(seen, now, in_window=in_window))
+        wanted = tuple(each for each in wanted if not self.needs_persons(each.risk))
         if wanted:
             approve(self.ledger, made, wanted, SERVER, now, kind="unattended")
             self.follow_ledger()
@@ -626,11 +648,12 @@ class Reconciler:
         if again is not None:
             self.queue.add(machine.name, again)
 
-    def _safe_work_is_approved_by_rule(self) -> bool:
+    def needs_persons(self, risk: Risk) -> bool:
+        """Return whether the rules in force want persons to approve work of a risk."""
         approved = Approvals(self._database).approved_revision()
-        return rules_in_force(approved, self.fleet).safe is not None
+        return rule_of(rules_in_force(approved, self.fleet), risk) is not None
 
-    def _observed(self, machine: CompiledMachine) -> Observed:
+    def observed(self, machine: CompiledMachine) -> Observed:
         """Return what plans of this one machine read."""
         operations = self.operations.of_hardware(machine.hardware_identities)
         op_ids = [status.operation.op_id for status in operations]

@@ -1,10 +1,12 @@
 """What approved work waits for, seen from outside the server: for ``status``. Pure."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 from reconciler.loop.budgets import counted, open_breaker, tracker_of
 from reconciler.loop.decide import impact_of, queue_order, waits_to_start
+from reconciler.planning.estimate import work_seconds
+from reconciler.planning.windows import Closed, closed, windows_of
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed, ObservedMachine
 from reconciler.state.operation_states import ACTIVE, AT_WORK, OperationState
@@ -40,6 +42,9 @@ def waits_for(
             waits = status.state is OperationState.APPROVED and waits_to_start(status, seen, now)
             if waits:
                 found[status.operation.op_id] = waits
+            elif free and (shut := _closed(fleet, observed, name, status, now)):
+                found[status.operation.op_id] = f"a window: {shut.reason}"
+                free = False
             elif free:
                 nexts.append((status, seen))
                 free = False  # what was approved later waits for this
@@ -51,3 +56,15 @@ def waits_for(
             tracker.begin(operation.op_id, work, now)
         found[operation.op_id] = str(limit or "")
     return found
+
+
+def _closed(
+    fleet: CompiledFleet, observed: Observed, name: str, status: "OperationStatus", now: datetime
+) -> Closed | None:
+    """Return why the windows of a machine let an operation not begin; None where they do."""
+    machine = fleet.machines.get(name)
+    windows = windows_of(fleet, machine) if machine is not None else None
+    if windows is None:
+        return None
+    seconds = work_seconds(status.operation.instructions.steps, observed.images)
+    return closed(windows, now, timedelta(seconds=seconds))

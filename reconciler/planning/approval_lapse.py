@@ -45,16 +45,33 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
         return f"the machine is {held_because(hold)}"
     if operation.scenario == INSPECTION:
         return ""
-    wanted = operation.scenario, operation.run
-    is_assigned = any((each.scenario, each.run) == wanted for each in machine.assignments)
-    if not is_assigned and not operation.is_by_hand:
-        return f"{wanted[0]} run {wanted[1]} is not assigned to the machine any more"
+    unwanted = _unwanted(desired, machine, operation)
+    if unwanted:
+        return unwanted
     scenario = desired.scenarios.get(operation.scenario)
     if scenario is None:
         return f"there is no scenario {operation.scenario} any more"
     if operation.destructive and (kept := protected(view, scenario)):
         return kept[0]
     return _changed(view, scenario, operation)
+
+
+def _unwanted(desired: CompiledFleet, machine: CompiledMachine, operation: Operation) -> str:
+    """Return why no document asks for the operation any more; empty where one does."""
+    if operation.is_by_hand:
+        return ""
+    if operation.schedule:
+        schedule = desired.schedules.get(operation.schedule)
+        selects = schedule is not None and schedule.name in machine.schedules
+        if schedule is None or not selects or schedule.scenario != operation.scenario:
+            return f"schedule {operation.schedule} does not run {operation.scenario} here any more"
+        if operation.destructive and schedule.approved != "destructive":
+            return f"schedule {schedule.name} does not say `approved: destructive` any more"
+        return ""
+    wanted = operation.scenario, operation.run
+    if any((each.scenario, each.run) == wanted for each in machine.assignments):
+        return ""
+    return f"{wanted[0]} run {wanted[1]} is not assigned to the machine any more"
 
 
 def _changed(view: MachineView, scenario: CompiledScenario, operation: Operation) -> str:

@@ -1,4 +1,4 @@
-"""What running a scenario by hand would do, beside whatever is assigned to the machines. Pure."""
+"""What running a scenario by hand, or by a schedule, would do beside what is assigned. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import replace
@@ -11,6 +11,9 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 from reconciler.state.operation_states import ACTIVE
 from specs.fleet import Assignment, CompiledFleet, CompiledMachine, CompiledScenario, Origin
+
+MOST_WAITING = 100
+"""Operations of one machine that may be under way: a longer queue is a mistake."""
 
 
 def plan_by_hand(  # noqa: PLR0913, PLR0917 - what, on which machines, and what is known

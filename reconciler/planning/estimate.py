@@ -1,10 +1,15 @@
 """How long work may take: a guess from stated constants, always shown as one."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import ceil
+from typing import TYPE_CHECKING
 
 from specs.fleet import FleetSettings
+
+if TYPE_CHECKING:
+    from agent.wire.step import Step
+    from reconciler.state.observed import ObservedImage
 
 BYTES_PER_SECOND = 100_000_000
 """What one Gigabit link of the server carries, shared by all machines at work."""
@@ -60,6 +65,17 @@ def strictest(
 def restore_seconds(used_bytes: int) -> int:
     """Return the estimate for one machine that has the link to itself."""
     return BOOT_SECONDS + ceil(used_bytes / BYTES_PER_SECOND)
+
+
+def work_seconds(steps: Iterable["Step"], images: "Mapping[str, ObservedImage]") -> int:
+    """Return the estimate for the steps of one machine, by the images that they move.
+
+    An image that is captured for the first time counts as nothing.
+    """
+    from agent.wire.step import Backup, Restore  # noqa: PLC0415 - plans without work need none
+
+    moved = (step.image for step in steps if isinstance(step, Backup | Restore))
+    return restore_seconds(sum(images[name].used_bytes for name in moved if name in images))
 
 
 def waves(machines: int, budget: Budget) -> int:

@@ -10,6 +10,7 @@ from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.scenario_work import Disputed, MachineView, still_to_come, work_for
+from reconciler.planning.scheduled_work import why_never
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import (
     CLOCK_TOLERANCE,
@@ -41,7 +42,11 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
     """
     machines = desired.machines.values()
     hardware = FleetHardware(machines)
-    items = [*fleet_items(desired), *plan_machines(desired, machines, hardware, observed, now)]
+    items = [
+        *fleet_items(desired),
+        *plan_machines(desired, machines, hardware, observed, now),
+        *schedule_items(desired, machines),
+    ]
     return plan_of(desired.revision, now, items, budget_of(desired.settings))
 
 
@@ -153,6 +158,26 @@ def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
         )
 
 
+def schedule_items(
+    desired: CompiledFleet, machines: Iterable[CompiledMachine]
+) -> Iterator[PlanItem]:
+    """Yield what schedules that select some machines will not do on them, and why."""
+    for machine in machines:
+        for name in machine.schedules:
+            schedule = desired.schedules[name]
+            found = why_never(desired, schedule, machine)
+            if found is not None:
+                decision = Decision(
+                    risk=Risk.BLOCKED,
+                    action=f"schedule {name}",
+                    reason=found[0],
+                    cause=Origin(schedule.position),
+                    unblock=found[1],
+                )
+                group = desired.group_display_names.get(machine.group, "")
+                yield decision.item(machine, "", group)
+
+
 def _decisions(desired: CompiledFleet, view: MachineView) -> list[Decision]:
     """Return what separates one machine from its desired state: a pure function of ``view``.
 
@@ -224,9 +249,12 @@ def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:
 
 def hold_of(desired: CompiledFleet, view: MachineView) -> CompiledHold | None:
     """Return the hold that keeps new work from the machine longest; one that is over has none."""
-    holds = [
-        hold for hold in desired.holds if hold.name in view.machine.holds and view.now < hold.until
-    ]
+    return held_by(desired, view.machine, view.now)
+
+
+def held_by(desired: CompiledFleet, machine: CompiledMachine, now: datetime) -> CompiledHold | None:
+    """Return the hold that keeps new work from a machine longest at a time."""
+    holds = [hold for hold in desired.holds if hold.name in machine.holds and now < hold.until]
     return max(holds, key=lambda hold: (hold.until, hold.name), default=None)
 
 

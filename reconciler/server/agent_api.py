@@ -40,6 +40,8 @@ log = structlog.get_logger(__name__)
 MAX_BODY = 4 * 1024 * 1024
 MAX_MANIFEST = 256 * 1024 * 1024
 LONGEST_WAIT = 30
+POWER_PREFIX = "power-"
+"""Work with this prefix shuts the installed system down or restarts it: a schedule says so."""
 
 
 class AgentApi:
@@ -171,7 +173,10 @@ class AgentApi:
             return self._plane.work(key)
         status = self._plane.reboot_wanted(key)
         if status is None:
-            return None
+            request = self._plane.power_requests.wanted(key)
+            if request is None:
+                return None
+            return Work(f"{POWER_PREFIX}{request.name}", 1, (Finish(request.action),))
         return Work(f"{REBOOT_PREFIX}{status.operation.op_id}", status.attempt, (Finish("reboot"),))
 
     async def claim(self, request: web.Request) -> web.Response:
@@ -182,6 +187,11 @@ class AgentApi:
         key = self._plane.key_of_agent(peer.machine)
         if operation.startswith(REBOOT_PREFIX):
             granted = self._plane.claim_reboot(key, claim.attempt)
+        elif operation.startswith(POWER_PREFIX):
+            name = operation.removeprefix(POWER_PREFIX)
+            granted = peer.environment == "installed" and self._plane.power_requests.claim(
+                key, name
+            )
         else:
             granted = peer.environment == "deploy-os" and self._plane.claim(
                 key, operation, claim.attempt
@@ -206,6 +216,8 @@ class AgentApi:
             if event.is_refusal:
                 key = self._plane.key_of_agent(peer.machine)
                 self._contradictions.refused(key, operation.removeprefix(REBOOT_PREFIX), event)
+            return web.Response(status=204)
+        if operation.startswith(POWER_PREFIX):
             return web.Response(status=204)
         status = self._at_work(peer, operation, event.attempt)
         if status is None:

@@ -15,6 +15,7 @@ from agent.wire.step import ApplyIdentity, Finish
 from agent.wire.work import Work
 from providers.netboot.decision import EnrollmentCredentials, Grant
 from reconciler.loop.decide import reported
+from reconciler.loop.power_requests import PowerRequests
 from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
@@ -54,6 +55,7 @@ class ControlPlane:
         self.machines = reconciler.machines
         self.grants = reconciler.grants
         self.captures = Captures(database)
+        self.power_requests = PowerRequests()
         self._endpoint = endpoint
         self._clock = clock
         self._rebooted: dict[str, int] = {}

@@ -26,6 +26,11 @@ class Power:
         self._last: dict[str, tuple[str, int, datetime]] = {}
         """By machine, the operation, attempt and time of the last wake-up."""
 
+    def start(self, machine: CompiledMachine) -> None:
+        """Ask the machine to start, now. CodedError where that is not possible."""
+        self._power_on(machine)
+        log.info("asked to start", machine=machine.name, driver=machine.power_driver)
+
     def wake(self, machine: CompiledMachine, status: OperationStatus) -> None:
         """Ask the machine to start, unless it was asked just now."""
         now, attempt = self._clock(), (status.operation.op_id, status.attempt)

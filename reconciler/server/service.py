@@ -34,6 +34,7 @@ from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.loop.hearing import BEAT_SECONDS, Hearing
 from reconciler.loop.reconcile import Reconciler
+from reconciler.loop.schedules import Schedules
 from reconciler.server.agent_api import AgentApi, busy_as_unavailable
 from reconciler.server.boots import BootDecisions
 from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_descriptor_limit
@@ -58,6 +59,8 @@ from specs.fleet import DEFAULT_WAITS, CompiledFleet, CompiledMachine
 
 LEDGER_INTERVAL = 1.0
 """Seconds between looks at the ledger: what another process approved is seen by then."""
+SCHEDULE_INTERVAL = 1.0
+"""Seconds between looks whether a schedule is due."""
 WRITE_INTERVAL = 0.2
 """Seconds between two writes of boot requests."""
 HEALTH_INTERVAL = 5.0
@@ -82,7 +85,7 @@ class ServiceSettings:
     http_port: int = 8080
     https_port: int = 8443
     unattended: bool = False
-    """Whether to start what needs nobody's approval."""
+    """Whether to start what needs nobody's approval, and what schedules say."""
 
 
 class Service:
@@ -130,6 +133,9 @@ class Service:
         )
         self.plane = ControlPlane(database, self.reconciler, endpoint, clock)
         self._contradictions = Contradictions(self.plane, LedgerLines(database))
+        self.schedules = Schedules(
+            database, self.reconciler, self.plane.power_requests, self, clock
+        )
         self._reservations = self._reserved(fleet)
         self._netboot = self._new_netboot(database)
         gc.freeze()  # see ``use``
@@ -185,6 +191,10 @@ class Service:
         """Ask a machine to start."""
         self._power.wake(machine, status)
 
+    def start(self, machine: CompiledMachine) -> None:
+        """Ask a machine to start, because a schedule says so."""
+        self._power.start(machine)
+
     def verify(self, capture: Capture) -> None:
         """Test that an image can be restored, unless that is under way."""
         name = f"restore test of {capture.image} ({capture.operation[:12]})"
@@ -224,6 +234,8 @@ class Service:
         start("ledger", self._follow_ledger, essential=True)
         start("hearing", self._watch_hearing)
         start("ledger witness", self._watch_ledger)
+        if self._settings.unattended:
+            start("schedules", self._keep_schedules)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
         start("network boot", self._netboot.watch)
@@ -282,6 +294,14 @@ class Service:
                     is_accepted = False
                     log.info("the ledger is accepted")
             await asyncio.sleep(LEDGER_INTERVAL)
+
+    async def _keep_schedules(self) -> None:
+        """Carry out schedules piece by piece; the clock may jump, so that it is asked often."""
+        while True:
+            more = False
+            with suppress(StateError):  # another process writes: the next look goes on
+                more = not self.observes_only() and self.schedules.step()
+            await asyncio.sleep(0 if more else SCHEDULE_INTERVAL)
 
     async def _record_boots(self) -> None:
         while True:

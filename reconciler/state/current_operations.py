@@ -2,8 +2,8 @@
 
 It is kept beside the ledger, in the same transactions.
 Of the same work of the same hardware (scenario and run token; all inspections that
-the planner asked for count as one) the newest end stays, and the newest that was
-verified and wrote a disk: what the disk holds is known from that one.
+the planner asked for count as one, and so do all times of a schedule) the newest end stays,
+and the newest that was verified and wrote a disk: what the disk holds is known from that one.
 """
 
 from datetime import datetime
@@ -11,7 +11,7 @@ from datetime import datetime
 from sqlalchemy import Connection, and_, delete, insert, or_, update
 
 from reconciler.state import schema
-from reconciler.state.operation import INSPECTION, Operation, Start
+from reconciler.state.operation import INSPECTION, SCHEDULED, Operation, Start
 from reconciler.state.operation_states import AT_WORK, ENDED, OperationState
 from reconciler.state.work_begun import end_work
 
@@ -80,7 +80,13 @@ def move_current(  # noqa: PLR0913, PLR0917 - one argument per column
     if state not in ENDED:
         return
     inspection = row.scenario == INSPECTION and row.kind == "inspect"
-    same_run = table.c.kind == "inspect" if inspection else table.c.run == row.run
+    if inspection:
+        same_run = table.c.kind == "inspect"
+    elif row.run.startswith(SCHEDULED):
+        schedule = row.run.rpartition("/")[0]
+        same_run = table.c.run.startswith(f"{schedule}/", autoescape=True)
+    else:
+        same_run = table.c.run == row.run
     superseded = and_(
         table.c.hardware == row.hardware,
         table.c.scenario == row.scenario,

@@ -20,6 +20,8 @@ INSPECTION = "inspection"
 """The scenario of the inspections that the planner asks for by itself."""
 BY_HAND = "by-hand/"
 """What the run token of work begins with that no document assigns: none in a document can."""
+SCHEDULED = "schedule/"
+"""Likewise of work that a schedule began: its name and the moment follow."""
 _encode = JSONEncoder(separators=(",", ":")).encode
 
 
@@ -63,6 +65,13 @@ class Operation:
     def is_by_hand(self) -> bool:
         """Return whether a person asked for it beside what documents assign."""
         return self.run.startswith(BY_HAND)
+
+    @property
+    def schedule(self) -> str:
+        """Return the name of the schedule that began it; empty where none did."""
+        if not self.run.startswith(SCHEDULED):
+            return ""
+        return self.run.removeprefix(SCHEDULED).rpartition("/")[0]
 
     @cached_property
     def instructions(self) -> Instructions:
@@ -116,6 +125,11 @@ class OperationStatus:
         return backups.get(self.step) or (
             next(iter(backups.values())) if len(backups) == 1 else None
         )
+
+
+def scheduled_token(schedule: str, moment: datetime) -> str:
+    """Return the run token of a schedule's work at a moment of its own, in UTC."""
+    return f"{SCHEDULED}{schedule}/{moment:%Y%m%dT%H%M%SZ}"
 
 
 def operation_id(

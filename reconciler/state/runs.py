@@ -1,8 +1,8 @@
 """Runs: what was approved together, by whom and why, and how it went.
 
-A run is one approval: of a plan (``apply``), of a scenario by hand (``run``), or of what the
-server may start by itself (``unattended``). What lapsed and was approved again belongs to
-both runs.
+A run is one approval: of a plan (``apply``), of a scenario by hand (``run``), of one occurrence
+of a schedule (``schedule``), or of what the server may start by itself (``unattended``). What
+lapsed and was approved again belongs to both runs.
 """
 
 from collections.abc import Iterable, Mapping
@@ -18,7 +18,7 @@ from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.operation_states import OperationState
 
-RunKind = Literal["apply", "run", "unattended"]
+RunKind = Literal["apply", "run", "schedule", "unattended"]
 
 
 class Run(NamedTuple):
@@ -63,6 +63,11 @@ def run_of(  # noqa: PLR0913, PLR0917 - all that is recorded of an approval
         return Run(f"{at:%Y%m%d}-unattended", kind, actor, at, reason, revision, "")
     run_id = run_name(at, f"{actor} {at.isoformat()} {reason} {plan_digest}")
     return Run(run_id, kind, actor, at, reason, revision, plan_digest)
+
+
+def scheduled_run(schedule: str, moment: datetime) -> str:
+    """Return the id of the run that an occurrence of a schedule is."""
+    return f"{moment:%Y%m%d-%H%M}-{schedule}"
 
 
 def record_run(connection: Connection, run: Run, operations: Mapping[str, datetime | None]) -> None:

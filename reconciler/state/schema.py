@@ -20,6 +20,9 @@ revision has, and ``approval`` what persons said of it; ``run_operation.expires`
 what was approved may be armed. ``approved_revision`` is whose approval rules are in force.
 ``ended_quarantine`` says who ended a quarantine and why. These are append-only too, except
 ``run_operation``.
+
+``schedule_handled`` says up to which moment each schedule was looked at, ``schedule_occurrence``
+what became of each moment, ``schedule_machine`` what became of each machine at it.
 """
 
 from datetime import UTC, datetime
@@ -253,6 +256,38 @@ step = Table(
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("bytes_done", Integer, nullable=False),
+)
+
+schedule_handled = Table(
+    "schedule_handled",
+    metadata,
+    Column("schedule", String, primary_key=True),
+    Column("rhythm", String, nullable=False),
+    Column("until", UtcDateTime, nullable=False),
+)
+
+schedule_occurrence = Table(
+    "schedule_occurrence",
+    metadata,
+    Column("schedule", String, primary_key=True),
+    Column("moment", UtcDateTime, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("begins_at", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("run_id", String, nullable=False),
+    Index("schedule_occurrence_by_state", "state"),
+)
+
+schedule_machine = Table(
+    "schedule_machine",
+    metadata,
+    Column("schedule", String, primary_key=True),
+    Column("moment", UtcDateTime, primary_key=True),
+    Column("machine", String, primary_key=True),
+    Column("state", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("op_id", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
 )
 
 boot_grant = Table(

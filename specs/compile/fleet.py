@@ -13,6 +13,7 @@ from specs.compile.machines import compile_machines
 from specs.compile.networks import compile_networks
 from specs.compile.references import check_references
 from specs.compile.scenarios import compile_images, compile_scenarios
+from specs.compile.schedules import compile_schedules
 from specs.compile.selectors import (
     compile_holds,
     selectors_of_documents,
@@ -24,6 +25,7 @@ from specs.compile.targets import compile_targets
 from specs.compile.uniqueness import check_uniqueness
 from specs.compile.unsupported import unsupported_documents
 from specs.compile.waits import compile_waits
+from specs.compile.windows import compile_windows
 from specs.desired_state import is_desired_state, is_table
 from specs.diagnostics.diagnostic import Diagnostic, Diagnostics
 from specs.diagnostics.nearest import NearestNames
@@ -167,4 +169,6 @@ def _fleet(
         ),
         unsupported=unsupported_documents(context.registry),
         waits=compile_waits(context.registry),
+        windows=compile_windows(context.registry),
+        schedules=compile_schedules(context.selectors, context.registry),
     )

@@ -70,10 +70,10 @@ def compile_machines(
             _check_network(resource, model, settings, diagnostics)
             if model.spec.hardware.formerly:
                 warn_of_idle_history(resource, diagnostics)
-            targets, holds = _chosen_by(resource, model, settings, context)
+            targets, chosen_by = _chosen_by(resource, model, settings, context)
             if targets:
                 conflicts.check(name, settings.assignments, targets)
-            machines[name] = _compiled(resource, model, settings, targets, holds)
+            machines[name] = _compiled(resource, model, settings, targets, chosen_by)
     conflicts.report(diagnostics)
     return machines
 
@@ -100,18 +100,18 @@ def _settings(resource: Resource, model: "Machine", context: CompileContext) -> 
 
 def _chosen_by(
     resource: Resource, model: "Machine", settings: _Settings, context: CompileContext
-) -> tuple[Sequence[Target], tuple[str, ...]]:
-    """Return the targets and the names of the holds that select a machine."""
+) -> tuple[Sequence[Target], Mapping[str, tuple[str, ...]]]:
+    """Return the targets, and by kind the names of the documents that select a machine."""
     if not context.targets and not context.selectors:
-        return (), ()
+        return (), {}
     asked = resource.name, model.spec.group, settings.labels
     targets = [target for target in context.targets if target.written.selection.matches(*asked)]
-    holds = tuple(
-        each.resource.name
-        for each in context.selectors
-        if each.resource.kind == "Hold" and each.selection.matches(*asked)
-    )
-    return targets, holds
+    found: dict[str, tuple[str, ...]] = {}
+    for each in context.selectors:
+        kind, name = each.resource.kind, each.resource.name
+        if each.selection.matches(*asked):
+            found[kind] = (*found.get(kind, ()), name)
+    return targets, found
 
 
 def _check_network(
@@ -139,7 +139,7 @@ def _compiled(
     model: "Machine",
     settings: _Settings,
     targets: Sequence[Target],
-    holds: tuple[str, ...],
+    chosen_by: Mapping[str, tuple[str, ...]],
 ) -> CompiledMachine:
     inherited, assignments = settings.inherited, settings.assignments
     if targets:
@@ -154,7 +154,8 @@ def _compiled(
         origins=Origins(resource.document, partial(_fields, model, inherited, targets)),
         unsupported=DRIVERS.get(settings.power.driver, ""),
         power_settings=settings.power.settings,
-        holds=holds,
+        holds=chosen_by.get("Hold", ()),
+        schedules=chosen_by.get("Schedule", ()),
     )
 
 

@@ -16,6 +16,7 @@ _Pattern = tuple[str, ...]
 REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
     {
         "Group": (
+            (("spec", "windows", "holidays", "calendars", "*"), "Calendar"),
             (("spec", "network"), "Network"),
             (("spec", "assign", "*", "scenario"), "Scenario"),
         ),
@@ -26,6 +27,7 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
         ),
         "EnrollmentRule": ((("spec", "network"), "Network"),),
         "Fleet": (
+            (("spec", "windows", "holidays", "calendars", "*"), "Calendar"),
             (("spec", "defaults", "network"), "Network"),
             (("spec", "budgets", "groups", "*", "group"), "Group"),
             (("spec", "breaker", "groups", "*", "group"), "Group"),
@@ -38,7 +40,10 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
             (("spec", "defaults", "group"), "Group"),
             (("spec", "defaults", "network"), "Network"),
         ),
-        "Schedule": ((("spec", "action", "scenario"), "Scenario"),),
+        "Schedule": (
+            (("spec", "action", "scenario"), "Scenario"),
+            (("spec", "when", "holidays", "calendars", "*"), "Calendar"),
+        ),
         "UpdatePolicy": ((("spec", "packages", "*"), "Package"),),
         "Scenario": (
             (("spec", "steps", "*", "backup", "image"), "Image"),

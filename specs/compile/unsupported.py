@@ -88,7 +88,6 @@ FIELDS: Mapping[str, Mapping[str, Blocks]] = MappingProxyType(
                 }
             ),
         },
-        "Schedule": {"spec": Blocks("nothing starts work at a time yet")},
         "UpdatePolicy": {"spec": Blocks("no provider updates machines yet")},
     }
 )

@@ -13,6 +13,7 @@ API_VERSION = "rackwright/v1alpha1"
 
 _MODULES = MappingProxyType(
     {
+        "Calendar": "calendar",
         "DeployOS": "deploy_os",
         "EnrollmentRule": "enrollment_rule",
         "Fleet": "fleet",

@@ -9,6 +9,7 @@ from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
 from specs.kinds.waits import Waits
+from specs.kinds.windows import Windows
 from specs.types.name import Name, PathName
 from specs.types.quantities import Duration, between
 
@@ -243,6 +244,11 @@ class FleetSpec(Record):
     )
     defaults: Defaults = Field(
         default_factory=Defaults, description="What holds where nothing nearer says otherwise."
+    )
+    windows: Windows | None = Field(
+        default=None,
+        description="When work may be done on machines whose groups say no windows.",
+        examples=[{"timeZone": "Asia/Tokyo", "allow": [{"begin": "22:00", "end": "05:00"}]}],
     )
 
 

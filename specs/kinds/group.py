@@ -12,6 +12,7 @@ from specs.kinds.machine import (
 )
 from specs.kinds.metadata import Document, PathMetadata
 from specs.kinds.waits import Waits
+from specs.kinds.windows import Windows
 from specs.types.labels import Labels
 
 
@@ -38,6 +39,12 @@ class GroupSpec(SharedSettings):
         max_length=MAX_ASSIGNMENTS,
         description="What the machines shall have run. Replaces what outer groups assign.",
         examples=[[{"scenario": "golden-compute", "run": "2026-11"}]],
+    )
+    windows: Windows | None = Field(
+        default=None,
+        description="When work may be done on its machines. All that is written here holds "
+        "instead of what an outer group or the Fleet says.",
+        examples=[{"timeZone": "Asia/Tokyo", "allow": [{"begin": "22:00", "end": "05:00"}]}],
     )
 
 

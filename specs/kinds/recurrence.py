@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from specs.kinds.record import Record
-from specs.types.clock import Cron, TimeOfDay, TimeZone, Weekday
+from specs.types.clock import WEEKDAYS, Cron, EndTimeOfDay, TimeOfDay, TimeZone, Weekday
 from specs.types.invalid_value import InvalidValue
+from specs.types.name import Name
 from specs.types.quantities import Duration, between
 from specs.types.timestamp import CalendarDay, Timestamp
 
@@ -15,14 +16,16 @@ class Window(Record):
     """Hours in which work may begin. One that ends before it begins lasts past midnight."""
 
     days: tuple[Weekday, ...] = Field(
-        default=("mon", "tue", "wed", "thu", "fri", "sat", "sun"),
+        default=WEEKDAYS,
         min_length=1,
         max_length=7,
         description="The days on which it opens; every day where absent.",
         examples=[["sat", "sun"]],
     )
     begin: TimeOfDay = Field(description="When it opens.", examples=["22:00"])
-    end: TimeOfDay = Field(description="When it closes.", examples=["05:00"])
+    end: EndTimeOfDay = Field(
+        description="When it closes; 24:00 is the end of the day.", examples=["05:00"]
+    )
 
     @model_validator(mode="after")
     def _lasts(self) -> Self:
@@ -33,15 +36,34 @@ class Window(Record):
         return self
 
 
-class Holidays(Record):
-    """Days on which nothing is started."""
+class Days(Record):
+    """Days on which nothing begins: written here, or in documents of their own, or both."""
 
     dates: tuple[CalendarDay, ...] = Field(
-        min_length=1,
+        default=(),
         max_length=1000,
-        description="The days, in the time zone of the document.",
+        description="The days, in the time zone that is written beside them.",
         examples=[["2026-12-24", "2026-12-25"]],
     )
+    calendars: tuple[Name, ...] = Field(
+        default=(),
+        max_length=100,
+        description="Calendar documents whose days count as well.",
+        examples=[["japan"]],
+    )
+
+    @model_validator(mode="after")
+    def _says_some(self) -> Self:
+        if not self.dates and not self.calendars:
+            raise InvalidValue(
+                "says no day", 'dates: ["2026-12-24"], or calendars: [NAME]'
+            ).as_pydantic()
+        return self
+
+
+class Holidays(Days):
+    """Days on which nothing is started, and what becomes of what falls on them."""
+
     action: Literal["skip", "next-day"] = Field(
         default="skip",
         description="skip: what falls on such a day is left out. next-day: it happens at the same "
@@ -73,10 +95,11 @@ class Recurrence(Record):
         description="How late it may still begin. Between 1m and 1w.",
         examples=["1h"],
     )
-    missed: Literal["skip", "run-once"] = Field(
+    missed: Literal["skip", "run-once", "run-all"] = Field(
         default="skip",
-        description="What to do when the window went by, because the server or the machine was "
-        "off: leave it out, or do it once as soon as possible.",
+        description="What to do when the window went by, because the server was off. skip: leave "
+        "it out. run-once: do it once, as soon as possible. run-all: make up for each, up to the "
+        "last 100.",
         examples=["run-once"],
     )
     holidays: Holidays | None = Field(default=None, description="Days on which nothing is started.")

@@ -108,6 +108,15 @@ _WAITS = {
     f"spec.waits.{part}": Acts("how long a machine at work is waited for")
     for part in ("grant", "silence", "proof", "wake", "attempts")
 }
+
+
+def _windows() -> dict[str, Effect]:
+    acts = Acts("when work may begin")
+    parts = [f"{word}[].{each}" for word in ("allow", "deny") for each in ("days", "begin", "end")]
+    named = ("timeZone", *parts, "holidays.dates", "holidays.calendars")
+    return {f"spec.windows.{each}": acts for each in named}
+
+
 _STEPS = {f"spec.steps[].{step}": Blocks(reason) for step, reason in STEPS.items()}
 
 BUDGET_FIELDS = {
@@ -118,6 +127,12 @@ BUDGET_FIELDS = {
 }
 
 _REST: Mapping[str, Mapping[str, Effect]] = {
+    "Calendar": {
+        "metadata.name": ForPeople("references"),
+        **_SHOWN,
+        "spec.dates": Acts("when work may begin"),
+        "spec.description": ForPeople("the document"),
+    },
     "DeployOS": _NAME,
     "EnrollmentRule": {
         "metadata.name": Acts("the order of rules with equal numbers"),
@@ -161,6 +176,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
             for part in ("roles", "persons", "excludeAuthor", "expires")
         },
         "spec.defaults.network": Acts("the network of machines that name none"),
+        **_windows(),
     },
     "Group": {
         "metadata.name": Acts("which machines are below it"),
@@ -168,6 +184,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.labels": Acts("which selectors mean its machines"),
         **_WAITS,
         **_in_a_group(),
+        **_windows(),
     },
     "Hold": {
         "metadata.name": ForPeople("messages about what is held"),
@@ -229,7 +246,23 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         **_disk("spec.steps[].restore.disk"),
         "spec.steps[].restore.identity": Acts("whether the system becomes this machine's"),
     },
-    "Schedule": _NAME,
+    "Schedule": {
+        "metadata.name": Acts("the run tokens of its work"),
+        **_SHOWN,
+        **_selector("spec.select", "on which machines it acts"),
+        "spec.action.scenario": Acts("what is run"),
+        "spec.action.power": Acts("how machines are switched"),
+        **{
+            f"spec.when.{each}": Acts("when it acts")
+            for each in (
+                *("at", "cron", "timeZone", "window", "missed"),
+                *("holidays.dates", "holidays.calendars", "holidays.action"),
+            )
+        },
+        "spec.startInterval": Acts("when each machine begins"),
+        "spec.jitter": Acts("when each machine begins"),
+        "spec.approved": Acts("whether disks are overwritten"),
+    },
     "UpdatePolicy": _NAME,
 }
 """What does not block."""

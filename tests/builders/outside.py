@@ -12,6 +12,8 @@ class FakeOutside:
         self._images = {image.name: image for image in images}
         self.woken: list[tuple[str, str]] = []
         """Machine and operation of each wake-up."""
+        self.started: list[str] = []
+        """Machines that schedules had started."""
         self.told: list[str] = []
         """Machines whose agents were told that there is work."""
         self.to_verify: list[Capture] = []
@@ -23,6 +25,10 @@ class FakeOutside:
     def wake(self, machine: CompiledMachine, status: OperationStatus) -> None:
         """Note a wake-up."""
         self.woken.append((machine.name, status.operation.op_id))
+
+    def start(self, machine: CompiledMachine) -> None:
+        """Note that a schedule had a machine started."""
+        self.started.append(machine.name)
 
     def verify(self, capture: Capture) -> None:
         """Note a restore test."""

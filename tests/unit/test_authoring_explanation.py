@@ -81,6 +81,7 @@ def test_every_effective_value_has_its_place_and_its_way() -> None:
         ("waits.proof", "15m", "-", "default"),
         ("waits.wake", "20s", "-", "default"),
         ("waits.attempts", "5", "-", "default"),
+        ("windows", "always", "-", "default"),
     ]
 
 

@@ -28,7 +28,7 @@ from providers.netboot.decision import AskAgain, BootRequest, DeployOS, LocalDis
 from reconciler.app.status import conditions_of
 from reconciler.errors import TrustError
 from reconciler.loop.approval import approve, unattended
-from reconciler.loop.decide import RESTART_SILENCE
+from reconciler.loop.decide import RESTART_SILENCE, may_take
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
@@ -409,14 +409,16 @@ def test_the_server_starts_by_itself_only_what_harms_nobody(machine, contact, st
     seen = ObservedMachine(ramdisk_contact=contact)
     made = plan(a_fleet(machine), observed({machine.name: seen}, (an_image(),)), NOW)
     assert len(made.to_apply) == 1
-    assert unattended(made, seen, NOW) == (made.to_apply if starts else ())
+    may = may_take(seen, NOW, in_window=False)
+    assert unattended(made, (), may=may) == (made.to_apply if starts else ())
+    assert unattended(made, [each.operation.scenario for each in made.to_apply], may=may) == ()
 
 
 def test_the_server_overwrites_nothing_by_itself():
     seen = replace(ramdisk(NODE, a_disk()), ramdisk_contact=NOW)
     made = plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW)
     assert made.to_apply
-    assert unattended(made, seen, NOW) == ()
+    assert unattended(made, (), may=True) == ()
 
 
 def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved):
@@ -565,7 +567,7 @@ def test_what_a_person_said_of_silent_work_stands(plane, approved, clock):
     plane.ledger.move(
         approved.op_id,
         OperationState.INDETERMINATE,
-        OperationState.FAILED,
+        OperationState.CANCELLED,
         attempt=1,
         at=clock(),
         actor="ada",
@@ -573,7 +575,7 @@ def test_what_a_person_said_of_silent_work_stands(plane, approved, clock):
     )
     assert plane.heard_after_all(NODE.name, approved.op_id, 1) is None
     proves(plane, approved)
-    assert state(plane, approved) == (OperationState.FAILED, 1)
+    assert state(plane, approved) == (OperationState.CANCELLED, 1)
 
 
 def test_silent_work_stands_once_other_work_began_on_its_machine(plane, approved, clock):

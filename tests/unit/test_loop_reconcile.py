@@ -28,7 +28,8 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import FEW, observe, observe_few
-from specs.fleet import Budget
+from specs.diagnostics.position import Position
+from specs.fleet import FLEET, Budget, CompiledWindow, CompiledWindows
 
 _S = OperationState
 
@@ -334,6 +335,63 @@ def test_work_approved_for_an_idle_machine_interrupts_no_system(serve):
     assert server.states() == {machine.name: _S.ARMED}
 
 
+# --- windows --------------------------------------------------------------------------
+
+
+def open_from(server, begin, end, **more):
+    """Let work be done on all machines from hour to hour, UTC."""
+    days = tuple(range(7))
+    window = CompiledWindow(days, begin * 60, end * 60)
+    windows = CompiledWindows("UTC", (window,), (), frozenset(), Position("fleet.yaml", 3, 5))
+    server.use(replace(server.loop.fleet, windows={FLEET: windows}, **more))
+
+
+def test_approved_work_waits_for_its_window_and_says_so(serve):
+    server = serve(NODE)
+    server.reports(NODE)
+    open_from(server, 22, 23)
+    server.approve_all()
+    server.run()
+    assert server.states() == {NODE.name: _S.APPROVED}
+    assert conditions_of_all(server) == {
+        NODE.name: "restore: approved, waits for a window: outside its windows (allow 22:00-23:00 "
+        "in UTC) until 2026-11-21 22:00 UTC"
+    }
+    server.now = NOW.replace(hour=22)
+    assert server.loop.next_time() == server.now
+    server.run()
+    assert server.states() == {NODE.name: _S.ARMED}
+
+
+def test_a_machine_that_may_be_in_use_is_looked_at_in_its_window_once(serve):
+    server = serve(NODE, unattended=True)
+    open_from(server, 12, 16)  # it is noon
+    server.run()
+    assert server.states() == {NODE.name: _S.ARMED}
+    server.now += timedelta(minutes=16)
+    server.run()
+    (status,) = server.loop.operations.current()
+    assert (status.state, status.attempt) == (_S.PLANNED, 1)
+    assert status.reason.startswith("RW653: nobody used the boot grant for 15m (waits.grant); ")
+    server.now += timedelta(hours=1)
+    server.loop.ask(NODE.name)
+    server.run()
+    assert server.states() == {NODE.name: _S.PLANNED}
+    server.now = NOW + timedelta(days=1)
+    server.loop.ask(NODE.name)
+    server.run()
+    assert server.states() == {NODE.name: _S.ARMED}
+
+
+def test_a_running_system_is_not_interrupted_in_a_window_either(serve):
+    machine = a_machine(1, "capture-golden")
+    server = serve(machine, unattended=True)
+    server.reports(machine, installed=True)
+    open_from(server, 12, 16)
+    server.run()
+    assert server.states() == {}
+
+
 # --- when work begins -----------------------------------------------------------------
 
 
@@ -382,7 +440,9 @@ def test_a_start_of_an_hour_ago_is_not_the_next_one(serve):
     server.run()
     server.now += timedelta(seconds=1)
     server.boots_over_the_network(NODE)
-    server.loop.machines.clear_quarantine(NODE.name, NODE.hardware_identities)
+    server.loop.machines.clear_quarantine(
+        NODE.name, NODE.hardware_identities, "ada", "", server.now
+    )
     server.now += timedelta(minutes=50)
     server.run()
     assert server.states() == {NODE.name: _S.APPROVED}

@@ -18,12 +18,16 @@ from builders.world import NOW, a_disk, a_report, a_status, an_image, observed
 
 from agent.wire.disk import DiskIdentity
 from reconciler.planning.planner import plan
+from reconciler.planning.scheduled_work import why_never
+from reconciler.planning.schedules import delay_of, due, upcoming
+from reconciler.planning.windows import closed
 from reconciler.state.observed import Observed, ObservedMachine, TimedReport
+from reconciler.state.operation import scheduled_token
 from reconciler.state.operation_states import OperationState
 from specs.compile.fleet import compile_fleet
 from specs.compile.unsupported import Blocks
 from specs.enrollment import DiscoveredMachine, enrollment
-from specs.fleet import CompiledFleet
+from specs.fleet import CompiledFleet, CompiledSchedule
 from specs.kinds import KINDS
 from specs.kinds.record import Record
 from specs.validate.fields import field_at
@@ -52,6 +56,8 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     "Network o": {"subnet": "10.1.0.0/16", "domain": "o.example.net"},
     "Group a": {},
     "Group a/b": {},
+    "Calendar c": {"dates": ["2026-11-22"]},
+    "Calendar d": {"dates": ["2026-11-23"]},
     "Machine m": {
         "group": "a",
         "hardware": {"macs": [MAC]},
@@ -68,6 +74,11 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
         "until": "2027-01-01T00:00:00Z",
         "owner": "ada",
         "reason": "disks are replaced",
+    },
+    "Schedule s": {
+        "select": {"machines": ["t"]},
+        "action": {"scenario": "clone"},
+        "when": {"cron": "0 6 * * *", "timeZone": "UTC"},
     },
     "EnrollmentRule r": {"order": 5, "match": {"macs": ["0a:*"]}, "group": "a"},
     "EnrollmentRule s": {"order": 5, "match": {"macs": ["*"]}, "group": "a/b"},
@@ -182,7 +193,7 @@ def world() -> Observed:
 
 
 def done_with(fleet: CompiledFleet) -> object:
-    """Return what is done with a fleet: its plan, and where discovered machines are put."""
+    """Return what is done with a fleet: its plan, where strangers are put, when nothing begins."""
     made = plan(fleet, world(), NOW)
     items = [
         (each.machine, each.subject, each.group, each.risk, each.action, each.reason)
@@ -197,7 +208,34 @@ def done_with(fleet: CompiledFleet) -> object:
         found.rule and (found.rule.group, found.rule.network)
         for found in (enrollment(each, fleet.enrollment_rules) for each in strangers)
     ]
-    return items, made.budget, placed
+    moments = [NOW + timedelta(hours=3 * each) for each in range(56)]
+    shut = [
+        closed(said[1], moment, timedelta()) is not None
+        for machine in fleet.machines.values()
+        if (said := fleet.windows_of(machine))
+        for moment in moments
+    ]
+    return (
+        items,
+        made.budget,
+        placed,
+        shut,
+        [acts(fleet, each) for each in fleet.schedules.values()],
+    )
+
+
+def acts(fleet: CompiledFleet, schedule: CompiledSchedule) -> object:
+    """Return what a schedule does, when and where; what ran late is known by the way it is told."""
+    machines = [each.name for each in fleet.machines.values() if schedule.name in each.schedules]
+    return (
+        scheduled_token(schedule.name, NOW),
+        schedule.scenario,
+        schedule.power,
+        [why_never(fleet, schedule, each) for each in fleet.machines.values()],
+        [(name, delay_of(schedule, name, place)) for place, name in enumerate(machines)],
+        upcoming(schedule, NOW - timedelta(days=1), 9),
+        due(schedule, NOW - timedelta(days=3), NOW),
+    )
 
 
 def settings_of(fleet: CompiledFleet) -> dict[str, object]:
@@ -400,6 +438,73 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     return found
 
 
+WINDOW = {"days": ["mon", "tue"], "begin": "01:00", "end": "05:00"}
+WINDOWS = {"timeZone": "Asia/Tokyo", "allow": [WINDOW]}
+
+
+def windows() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of windows and calendars."""
+    found: dict[tuple[str, str], Variation] = {}
+    for title in ("Fleet f", "Group a"):
+        base: list[Edit] = [(title, "spec.windows", WINDOWS)]
+        found |= two(title, "spec.windows.timeZone", ("UTC", "Asia/Tokyo"), base)
+        for word in ("allow", "deny"):
+            at = f"spec.windows.{word}[]"
+            base = [(title, "spec.windows", {"timeZone": "UTC", word: [WINDOW]})]
+            found |= two(title, f"{at}.days", (["mon"], ["sat"]), base)
+            found |= two(title, f"{at}.begin", ("00:30", "04:00"), base)
+            found |= two(title, f"{at}.end", ("12:00", "24:00"), base)
+        base = [(title, "spec.windows", {"timeZone": "UTC"})]
+        dates = ["2026-11-22"], ["2026-11-25"]
+        found |= two(title, "spec.windows.holidays.dates", dates, base)
+        found |= two(title, "spec.windows.holidays.calendars", (["c"], ["d"]), base)
+    found |= two(
+        "Calendar c",
+        "spec.dates",
+        dates,
+        [*base, ("Group a", "spec.windows.holidays", {"calendars": ["c"]})],
+    )
+    return found
+
+
+def schedules() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of schedules."""
+    found = two("Schedule s", "metadata.name", ("s", "z"))
+    chosen: list[Edit] = [
+        ("Schedule s", "spec.select", {}),
+        ("Machine m", "metadata.labels", {"x": "z"}),
+        ("Schedule s", "spec.startInterval", "10s"),
+    ]
+    found |= two("Schedule s", "spec.select.machines", (["m"], ["t"]), chosen)
+    found |= two("Schedule s", "spec.select.groups", (["a"], ["a/b"]), chosen)
+    found |= two("Schedule s", "spec.select.labels", ({"x": "z"}, {"x": "w"}), chosen)
+    found |= two("Schedule s", "spec.action.scenario", ("clone", "keep"))
+    power: list[Edit] = [("Schedule s", "spec.action", {})]
+    found |= two("Schedule s", "spec.action.power", ("on", "off"), power)
+    once: list[Edit] = [("Schedule s", "spec.when", {"at": "2026-11-21T11:00:00Z"})]
+    moments = "2026-11-21T11:00:00Z", "2026-11-21T11:30:00Z"
+    found |= two("Schedule s", "spec.when.at", moments, once)
+    found |= two("Schedule s", "spec.when.cron", ("0 6 * * *", "0 7 * * *"))
+    found |= two("Schedule s", "spec.when.timeZone", ("UTC", "Asia/Tokyo"))
+    found |= two("Schedule s", "spec.when.window", ("1h", "1d"))
+    found |= two("Schedule s", "spec.when.missed", ("skip", "run-once"))
+    none: list[Edit] = [("Schedule s", "spec.when.holidays", {})]
+    dates = ["2026-11-22"], ["2026-11-25"]
+    found |= two("Schedule s", "spec.when.holidays.dates", dates, none)
+    found |= two("Schedule s", "spec.when.holidays.calendars", (["c"], ["d"]), none)
+    days: list[Edit] = [("Schedule s", "spec.when.holidays", {"calendars": ["c"]})]
+    found |= two("Schedule s", "spec.when.holidays.action", ("skip", "next-day"), days)
+    both: list[Edit] = [("Schedule s", "spec.select", {"machines": ["*"]})]
+    found |= two("Schedule s", "spec.startInterval", ("10s", "20s"), both)
+    found |= two("Schedule s", "spec.jitter", ("1h", "2h"))
+    found[("Schedule", "spec.approved")] = (
+        [],
+        ("Schedule s", "spec.approved", "destructive"),
+        ("Schedule s", "spec.jitter", ...),
+    )
+    return found
+
+
 def work() -> dict[tuple[str, str], Variation]:
     """Return two valid fleets for each field of scenarios, images and holds."""
     found: dict[tuple[str, str], Variation] = {}
@@ -440,7 +545,7 @@ def work() -> dict[tuple[str, str], Variation]:
     return found
 
 
-VARIATIONS = {**machines(), **networks_and_settings(), **work()}
+VARIATIONS = {**machines(), **networks_and_settings(), **windows(), **schedules(), **work()}
 """Two valid fleets for each field that acts, which differ in it alone."""
 ACTING = [each for each in ALL if isinstance(effect_of(*each), Acts)]
 BLOCKING = [
@@ -508,6 +613,10 @@ FOR_PEOPLE: list[tuple[str, str]] = [
     ("Fleet f", "metadata.name"),
     ("Fleet f", "spec.commits.signers[].name"),
     ("Hold h", "metadata.name"),
+    ("Schedule s", "metadata.displayName"),
+    ("Calendar c", "metadata.name"),
+    ("Calendar c", "metadata.displayName"),
+    ("Calendar c", "spec.description"),
 ]
 
 
@@ -535,7 +644,6 @@ BLOCKS = {
 }
 NEEDED: dict[str, list[Edit]] = {
     "Installer": [("OperatingSystem debian12", "", example_document("OperatingSystem")["spec"])],
-    "Schedule": [("Scenario nightly-backup", "", {"steps": [{"inspectDisks": {}}]})],
     "install": [
         ("OperatingSystem debian12", "", example_document("OperatingSystem")["spec"]),
         ("Installer debian12-server", "", example_document("Installer")["spec"]),

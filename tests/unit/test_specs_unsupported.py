@@ -88,7 +88,6 @@ def test_a_document_without_provider_compiles_to_why_it_has_no_effect() -> None:
         ("OperatingSystem", "x", "no provider installs operating systems yet"),
         ("Package", "x", "no provider installs packages yet"),
         ("PackageSource", "x", "no provider mirrors packages yet"),
-        ("Schedule", "x", "nothing starts work at a time yet"),
         ("UpdatePolicy", "x", "no provider updates machines yet"),
     ]
 

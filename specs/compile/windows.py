@@ -1,0 +1,64 @@
+"""Windows and calendars: when work may be done."""
+
+from collections.abc import Iterator
+from datetime import date
+
+from specs.diagnostics.path import Path
+from specs.fleet import FLEET, CompiledWindow, CompiledWindows
+from specs.kinds.calendar import Calendar
+from specs.kinds.fleet import Fleet
+from specs.kinds.group import Group
+from specs.kinds.recurrence import Days, Window
+from specs.kinds.windows import Windows
+from specs.types.clock import WEEKDAYS
+from specs.validate.registry import Registry
+from specs.validate.resource import Resource
+
+_WINDOWS: Path = ("spec", "windows")
+
+
+def compile_windows(registry: Registry) -> dict[str, CompiledWindows]:
+    """Return the windows of the Fleet document and of groups, by the group; the Fleet's first."""
+    return {
+        level: _compiled(windows, resource, registry)
+        for level, resource, windows in _written(registry)
+    }
+
+
+def days_of(days: Days | None, registry: Registry) -> tuple[date, ...]:
+    """Return the days that are meant, those of the calendars among them, in order."""
+    if days is None:
+        return ()
+    calendars = registry.of_kind("Calendar")
+    named = [calendars[name].model for name in days.calendars if name in calendars]
+    of_calendars = [each.spec.dates for each in named if isinstance(each, Calendar)]
+    return tuple(sorted({*days.dates, *(day for dates in of_calendars for day in dates)}))
+
+
+def _written(registry: Registry) -> Iterator[tuple[str, Resource, Windows]]:
+    for resource in registry.of_kind("Fleet").values():
+        if isinstance(resource.model, Fleet) and resource.model.spec.windows is not None:
+            yield FLEET, resource, resource.model.spec.windows
+    for name, resource in registry.of_kind("Group").items():
+        if isinstance(resource.model, Group) and resource.model.spec.windows is not None:
+            yield name, resource, resource.model.spec.windows
+
+
+def _compiled(windows: Windows, resource: Resource, registry: Registry) -> CompiledWindows:
+    return CompiledWindows(
+        time_zone=windows.time_zone,
+        allow=tuple(map(_window, windows.allow)),
+        deny=tuple(map(_window, windows.deny)),
+        holidays=days_of(windows.holidays, registry),
+        position=resource.document.position(_WINDOWS),
+    )
+
+
+def _window(window: Window) -> CompiledWindow:
+    days = sorted({WEEKDAYS.index(day) for day in window.days})
+    return CompiledWindow(tuple(days), _minutes(window.begin), _minutes(window.end))
+
+
+def _minutes(time: str) -> int:
+    hours, minutes = time.split(":")
+    return int(hours) * 60 + int(minutes)
