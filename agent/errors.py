@@ -4,6 +4,7 @@ CodedError               what a person is told, whatever package it comes from
 ├── TransientError       the same call may succeed later: retry with back-off
 ├── TerminalError        retrying cannot help: report and stop
 │   ├── FencedError      another attempt took over: stop at once, say nothing more
+│   ├── EndedError       the server ended this operation: stop at once
 │   ├── CommandError     an external program failed
 │   │   └── MissingCommandError   it is not there
 │   ├── UnwritableFileError   a file could not be written
@@ -24,8 +25,8 @@ RW554 fenced · RW555 not accepted · RW557 unreachable · RW558 busy · RW559 a
 RW560 bad address or command line · RW561 bad credentials · RW562 bad configuration · RW563 no
 token · RW564 an attempt is not begun twice · RW565 a command failed · RW566 is missing · RW567
 reboot(2) refused · RW568 partition table, RW569 addresses unreadable · RW570 impossible steps ·
-RW571 step for another environment · RW572 a file cannot be written · RW599 an error of the agent
-itself
+RW571 step for another environment · RW572 a file cannot be written · RW576 a time limit passed ·
+RW577 the server ended the operation · RW599 an error of the agent itself
 """
 
 from collections.abc import Sequence
@@ -76,6 +77,10 @@ class TerminalError(CodedError):
 
 class FencedError(TerminalError):
     """Another attempt took over this operation: nothing more may be done for it."""
+
+
+class EndedError(TerminalError):
+    """The server ended this operation, or a person cancelled it: nothing more may be done."""
 
 
 class CommandError(TerminalError):

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain, repeat
 from typing import assert_never
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
+from agent.wire.work import OnError, TimeLimit
 from reconciler.planning.decision import Decision, Work, blocked
 from reconciler.planning.disks import choose_disk, describe, image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
@@ -28,6 +30,7 @@ from specs.fleet import (
 )
 
 INSPECTION_TIMEOUT = 30 * 60
+INSPECTION_ON_ERROR = OnError("local-boot", 60)
 Refusal = tuple[str, str]
 """Why the work waits for a person or another operation, and what a person can do about it."""
 
@@ -96,7 +99,7 @@ def work_for(
         return blocked(assignment, reason, view.seen.last_seen, unblock)
     written = tuple(target.disk.identity for target in targets.values())
     images = tuple(_change(view, target) for target in targets.values())
-    steps = [wire for step in scenario.steps for wire in _wire_steps(view, step, targets)]
+    steps, limits = _steps(view, scenario, targets)
     kind = _kind(scenario)
     return Decision(
         risk=_risk(view, written),
@@ -113,6 +116,8 @@ def work_for(
             disks=written,
             proof=scenario.after == "reboot" and any(step.identity == "apply" for step in targets),
             timeout_seconds=scenario.timeout_seconds,
+            limits=limits,
+            on_error=OnError(scenario.on_error, scenario.on_error_seconds),
         ),
         disks=tuple(_facts(view, target) for target in targets.values()),
         spared=_spared(view, written),
@@ -236,6 +241,8 @@ def _inspection(revision: str, view: MachineView, assignment: Assignment, reason
             disks=(),
             proof=False,
             timeout_seconds=INSPECTION_TIMEOUT,
+            limits=(),
+            on_error=INSPECTION_ON_ERROR,
         ),
         observed_at=view.seen.last_seen,
     )
@@ -265,6 +272,20 @@ def _misfit(image: ObservedImage, disk: Disk) -> str:
             f"image {image.name} has {image.sector_size}"
         )
     return ""
+
+
+def _steps(
+    view: MachineView, scenario: CompiledScenario, targets: Mapping[RestoreStep, _Target]
+) -> tuple[list[Step], tuple[TimeLimit, ...]]:
+    """Return what the agent does, and how long what each step of the document becomes may take."""
+    steps: list[Step] = []
+    limits: list[TimeLimit] = []
+    for step, seconds in zip(scenario.steps, chain(scenario.step_seconds, repeat(0)), strict=False):
+        wire = _wire_steps(view, step, targets)
+        if seconds and wire:
+            limits.append(TimeLimit(len(steps), len(steps) + len(wire) - 1, seconds))
+        steps += wire
+    return steps, tuple(limits)
 
 
 def _wire_steps(

@@ -3,26 +3,30 @@
 All methods are synchronous and called from one event loop's thread.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from attrs import evolve
 
-from agent.wire.step import ApplyIdentity
-from agent.wire.work import Work
+from agent.wire.step import ApplyIdentity, Finish, Restore
+from agent.wire.work import TimeLimit, Work
 from providers.netboot.decision import EnrollmentCredentials, Grant
 from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
 from reconciler.state.grants import Token
-from reconciler.state.operation import OperationStatus
+from reconciler.state.operation import Instructions, Operation, OperationStatus
 from reconciler.state.operation_states import OperationState
 from reconciler.trust.token import new_token, token_digest
 from specs.fleet import CompiledMachine
 
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
 """From the hand-out of the work to the installed agent's first start: a restore lies between."""
+
+_AGENT_FIRST = 30
+"""Seconds before the server's own limit at which the agent, which knows why, ends the work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,8 +140,26 @@ class ControlPlane:
                     self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
                     for step in status.operation.instructions.steps
                 )
-                return Work(grant.operation, grant.attempt, steps)
+                instructions = status.operation.instructions
+                return Work(
+                    grant.operation,
+                    grant.attempt,
+                    steps,
+                    limits=(*instructions.limits, *_whole_limit(instructions)),
+                    on_error=instructions.on_error,
+                    disks_written=self._may_be_written(status.operation),
+                )
         return None
+
+    def _may_be_written(self, operation: Operation) -> bool:
+        """Return whether an earlier attempt may have begun to write to a disk."""
+        furthest = self.reconciler.operations.furthest_steps([operation.op_id])
+        writes = (
+            index
+            for index, step in enumerate(operation.instructions.steps)
+            if isinstance(step, Restore)
+        )
+        return furthest.get(operation.op_id, -1) >= next(writes, sys.maxsize)
 
     def reboot_wanted(self, key: str) -> OperationStatus | None:
         """Return the armed operation for which the installed system has to restart.
@@ -201,6 +223,11 @@ class ControlPlane:
             return None
         return status
 
+    def own_operation(self, key: str, op_id: str) -> OperationStatus | None:
+        """Return the operation if it is this machine's, whatever its state."""
+        status = self._status(op_id)
+        return status if status is not None and self._is_of(status, key) else None
+
     def at_work(self, key: str) -> OperationStatus | None:
         """Return the operation that this machine has started, if any."""
         return next(
@@ -253,3 +280,11 @@ class ControlPlane:
 
     def _status(self, op_id: str) -> OperationStatus | None:
         return next(iter(self.ledger.operations(op_id=op_id)), None)
+
+
+def _whole_limit(instructions: Instructions) -> tuple[TimeLimit, ...]:
+    """Return the time limit for all steps together, as the agent has it."""
+    steps = [step for step in instructions.steps if not isinstance(step, Finish)]
+    seconds = instructions.timeout_seconds
+    ahead = min(_AGENT_FIRST, seconds // 10)
+    return (TimeLimit(0, len(steps) - 1, seconds - ahead),) if steps else ()

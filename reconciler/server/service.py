@@ -36,6 +36,7 @@ from reconciler.server.boots import BootDecisions
 from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_descriptor_limit
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
+from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.local_interface import local_interface
 from reconciler.server.notifier import Notifier
 from reconciler.server.power import Power
@@ -45,6 +46,7 @@ from reconciler.state.images import observed_images
 from reconciler.state.leases import StoredLeases
 from reconciler.state.observed import Capture, ObservedImage
 from reconciler.state.operation import OperationStatus
+from reconciler.state.run_evidence import RunEvidence
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
 from specs.fleet import CompiledFleet, CompiledMachine
@@ -103,6 +105,11 @@ class Service:
         credentials = self.authority.server_credentials(self.place.address, clock())
         self._tls = server_context(credentials, self.authority.authority_pem)
         self._power = Power(self.place, clock)
+        self._evidence = EvidenceKeeper(
+            RunEvidence(database, settings.state / "runs"),
+            lambda: self.reconciler.fleet.settings,
+            clock,
+        )
         hardware = FleetHardware(fleet.machines.values()).prepare()
         self.reconciler = Reconciler(
             database, fleet, hardware, self, clock, acts_unattended=settings.unattended
@@ -192,6 +199,7 @@ class Service:
         start("ledger", self._follow_ledger, essential=True)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
+        start("evidence of runs", self._evidence.prune_for_ever)
         start("network boot", self._netboot.watch)
         start("health", self._watch_health)
         manager = ServiceManager()
@@ -327,7 +335,7 @@ class Service:
         firmware = web.Application(middlewares=[self._connections.middleware])
         firmware.add_routes(self._netboot.routes())
         enroller = Enroller(self.plane, self.authority, x509.random_serial_number)
-        api = AgentApi(self.plane, enroller, self.store, self._notifier)
+        api = AgentApi(self.plane, enroller, self.store, self._notifier, self._evidence)
         agents = web.Application(middlewares=[self._connections.middleware, busy_as_unavailable])
         agents.add_routes(api.routes())
         agents.add_routes(chunk_routes(self.store, api.authorise))

@@ -13,6 +13,7 @@ from reconciler.state.operation_states import OperationState
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity
     from agent.wire.step import Step
+    from agent.wire.work import OnError, TimeLimit
 
 OperationKind = Literal["inspect", "capture", "restore"]
 INSPECTION = "inspection"
@@ -33,6 +34,10 @@ class Instructions:
     disks: "tuple[DiskIdentity, ...]"
     """The disks that will be written, none for work that only reads."""
     timeout_seconds: int
+    """For all steps together."""
+    limits: "tuple[TimeLimit, ...]"
+    """For some of them, besides."""
+    on_error: "OnError"
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ def _settings(spec: FleetSpec) -> FleetSettings:
         max_disruptive_per_hour=budgets.disruptive.per_hour,
         group_budgets=tuple(map(_group_budget, budgets.groups)),
         commits=CompiledCommits(commits.verify, signers),
+        keep_evidence_seconds=spec.runs.keep.seconds,
+        max_evidence_size=spec.runs.max_size.bytes,
     )
 
 

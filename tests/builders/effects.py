@@ -131,6 +131,8 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
             for part in ("atOnce", "perHour")
         },
         "spec.observation.maxAge": Acts("what is UNKNOWN"),
+        "spec.runs.keep": Acts("how long the logs of runs are kept"),
+        "spec.runs.maxSize": Acts("how many logs of runs are kept"),
         "spec.commits.verify": Acts("which commits are acted on"),
         "spec.commits.signers[].name": ForPeople("messages about signatures"),
         "spec.commits.signers[].key": Acts("which commits are acted on"),
@@ -192,6 +194,9 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         },
         "spec.options.after": Acts("what the machine does at last"),
         "spec.options.timeout": Acts("when the run has failed"),
+        "spec.options.onError": Acts("what the machine does after a failure"),
+        "spec.options.onErrorDelay": Acts("how long it waits before that"),
+        "spec.steps[].timeout": Acts("when the step has failed"),
         **_selector("spec.targets[].select", "which machines have it run"),
         "spec.targets[].run": Acts("what they have run"),
         "spec.steps[].backup.image": Acts("what the content is called"),

@@ -39,11 +39,13 @@ from reconciler.planning.planner import plan
 from reconciler.server.agent_api import AgentApi
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
+from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.notifier import Notifier
 from reconciler.state.database import Database, open_database
 from reconciler.state.grants import Token
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
+from reconciler.state.run_evidence import RunEvidence
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
@@ -128,7 +130,10 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     enroller = Enroller(plane, authority, x509.random_serial_number)
     application = web.Application()
     store = ChunkStore(directory / "store", reserve=0)
-    application.add_routes(AgentApi(plane, enroller, store, Notifier()).routes())
+    evidence = EvidenceKeeper(
+        RunEvidence(database, directory / "runs"), lambda: fleet.settings, now
+    )
+    application.add_routes(AgentApi(plane, enroller, store, Notifier(), evidence).routes())
     server = TestServer(application, host=ADDRESS)
     await server.start_server(ssl=server_context(credentials, authority.authority_pem))
     operations = {

@@ -322,6 +322,8 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     budgets: list[Edit] = [("Fleet f", "spec.budgets", BUDGETS)]
     found |= two("Fleet f", "spec.budgets.groups[].group", ("a", "a/b"), budgets)
     found |= two("Fleet f", "spec.observation.maxAge", ("1h", "3h"))
+    found |= two("Fleet f", "spec.runs.keep", ("30d", "90d"))
+    found |= two("Fleet f", "spec.runs.maxSize", ("1GiB", "2GiB"))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
     signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]
     found |= two("Fleet f", "spec.commits.signers[].key", (KEY, OTHER_KEY), signed)
@@ -357,6 +359,9 @@ def work() -> dict[tuple[str, str], Variation]:
     found |= two("Scenario keep", "spec.targets[].run", ("1", "2"), chosen)
     found |= two("Scenario clone", "spec.options.after", ("reboot", "poweroff"))
     found |= two("Scenario clone", "spec.options.timeout", ("1h", "2h"))
+    found |= two("Scenario clone", "spec.options.onError", ("local-boot", "poweroff"))
+    found |= two("Scenario clone", "spec.options.onErrorDelay", ("1m", "2m"))
+    found |= two("Scenario clone", "spec.steps[].timeout", ("1h", "2h"))
     found |= two("Scenario clone", "spec.steps[].restore.image", ("golden", "other"))
     found |= two("Scenario clone", "spec.steps[].restore.identity", ("apply", "keep"))
     found |= two("Scenario keep", "spec.steps[].backup.image", ("kept", "other"), WITH_BACKUP)
