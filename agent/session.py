@@ -294,10 +294,12 @@ class Session:
             failure = Failure(str(ended), work.on_error, events.disks_written, step_hangs=hangs)
         except TransientError as away:
             _log.warning("the server does not know of the failure: %s", away.cause)
-        except TerminalError as refusal:
+        except FencedError as fenced:
             if not hangs:
-                self._abandon(refusal)
+                self._abandon(fenced)
                 return
+        except TerminalError as refusal:
+            _log.warning("the server does not want to know of the failure: %s", refusal.cause)
         self._resources.journal.clear()
         self._depart(failure)
 

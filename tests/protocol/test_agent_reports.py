@@ -1,7 +1,7 @@
 """Reports over the server's own API: real certificates, real TLS, the agent's own client."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -27,10 +27,13 @@ from structlog.testing import capture_logs
 from agent.clock import Clock
 from agent.credentials import Credentials, CredentialStore
 from agent.enroll import Invitation, enroll
-from agent.errors import TerminalError
+from agent.errors import EndedError, FencedError, TerminalError
+from agent.imaging.packed_text import pack
 from agent.retry import RetryPolicy
 from agent.transport import PinnedServer, Transport
+from agent.wire.evidence import MOST_PACKED, MOST_TEXT
 from agent.wire.report import Hardware, Report
+from agent.wire.work import OperationEvent
 from agent.work_channel import WorkChannel
 from providers.imaging.store import ChunkStore
 from reconciler.loop.approval import approve
@@ -45,6 +48,7 @@ from reconciler.state.database import Database, open_database
 from reconciler.state.grants import Token
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
+from reconciler.state.operation_states import OperationState
 from reconciler.state.run_evidence import RunEvidence
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
@@ -54,6 +58,7 @@ from specs.fleet import CompiledMachine
 
 pytestmark = pytest.mark.timeout(60)
 
+_S = OperationState
 NODE = a_machine(1, "clone-golden")
 OTHER = a_machine(2, "clone-golden")
 ADDRESS = "127.0.0.1"
@@ -226,3 +231,107 @@ async def test_a_name_that_another_machine_got_does_not_take_its_first_owners_re
     with pytest.raises(TerminalError, match="the certificate is for node-01, the report is of"):
         await server.report(first, installed(NODE))
     assert server.observed().machines[heir.name].installed is None
+
+
+# --- evidence, and the end that others decide ------------------------------------------
+
+
+async def ask(
+    server: Server, credentials: Credentials, call: Callable[[WorkChannel], None]
+) -> None:
+    transport = Transport(server.url, PinnedServer(server.pin), credentials)
+    try:
+        await asyncio.to_thread(call, WorkChannel(transport))
+    finally:
+        transport.close()
+
+
+def begun(server: Server, machine: CompiledMachine) -> str:
+    """Let the machine's operation stand where its agent has claimed it."""
+    op_id = server.operations[machine.name]
+    for before, after in ((_S.APPROVED, _S.ARMED), (_S.ARMED, _S.STARTED)):
+        server.plane.ledger.move(
+            op_id, before, after, attempt=1, at=now(), actor=machine.name, reason=""
+        )
+    server.plane.reconciler.follow_ledger()
+    return op_id
+
+
+def evidence_of(server: Server, op_id: str) -> list[str]:
+    found = RunEvidence(server.database, server.directory / "runs").of([op_id])
+    return [file.name for file in found.get(op_id, ())]
+
+
+async def test_a_machine_sends_evidence_of_its_own_operation_only(server: Server) -> None:
+    mine, foreign = begun(server, NODE), begun(server, OTHER)
+    credentials = await server.enrolled(NODE, "deploy-os")
+    await ask(server, credentials, lambda to: to.evidence(mine, 1, "agent", pack(b"a log\n")))
+    assert evidence_of(server, mine) == ["agent"]
+    for op_id, attempt in ((foreign, 1), ("0" * 32, 1), (mine, 2)):
+        with pytest.raises(TerminalError, match="RW578 what the machine sent of a run is not"):
+            await ask(
+                server,
+                credentials,
+                lambda to, at=(op_id, attempt): to.evidence(*at, "agent", pack(b"a log\n")),
+            )
+    assert evidence_of(server, foreign) == []
+    assert len(list((server.directory / "runs").rglob("*.zst"))) == 1
+
+
+async def test_an_installed_system_sends_no_evidence(server: Server) -> None:
+    mine = begun(server, NODE)
+    credentials = await server.enrolled(NODE, "installed")
+    with pytest.raises(TerminalError, match="RW531"):
+        await ask(server, credentials, lambda to: to.evidence(mine, 1, "agent", pack(b"x")))
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"\0" * (MOST_PACKED + 1), "RW535 more than 655360 bytes"),
+        (pack(b"\0" * (MOST_TEXT + 1)), "RW530 its size is not said, or larger than allowed"),
+        (b"no zstandard", "RW530 it is not compressed as it should be"),
+    ],
+)
+async def test_evidence_that_is_too_large_or_none_is_refused(
+    server: Server, body: bytes, why: str
+) -> None:
+    mine = begun(server, NODE)
+    credentials = await server.enrolled(NODE, "deploy-os")
+    with pytest.raises(TerminalError, match=why):
+        await ask(server, credentials, lambda to: to.evidence(mine, 1, "agent", body))
+    assert evidence_of(server, mine) == []
+
+
+PROGRESS = OperationEvent(1, 5, "progress", 1)
+FAILED = OperationEvent(1, 6, "failed", 1, code="RW421", message="bad", action="Replace it")
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "FAILED", "INDETERMINATE"])
+async def test_an_agent_at_work_on_what_has_ended_is_told_so(server: Server, state: str) -> None:
+    mine = begun(server, NODE)
+    credentials = await server.enrolled(NODE, "deploy-os")
+    await ask(server, credentials, lambda to: to.event(mine, PROGRESS))
+    server.plane.ledger.move(
+        mine, _S.STARTED, _S[state], attempt=1, at=now(), actor="ada", reason="wrong image"
+    )
+    server.plane.reconciler.follow_ledger()
+    said = f"RW577: the server ended this operation: RW579 the operation has ended as {_S[state]}"
+    with pytest.raises(EndedError, match=f"{said}: wrong image"):
+        await ask(server, credentials, lambda to: to.event(mine, evolve(PROGRESS, sequence=7)))
+    if state == "FAILED":  # what the agent has to say of it is nothing new
+        await ask(server, credentials, lambda to: to.event(mine, FAILED))
+    else:
+        with pytest.raises(EndedError):
+            await ask(server, credentials, lambda to: to.event(mine, FAILED))
+
+
+async def test_an_attempt_that_another_took_over_is_no_end(server: Server) -> None:
+    mine = begun(server, NODE)
+    server.plane.ledger.move(
+        mine, _S.STARTED, _S.ARMED, attempt=2, at=now(), actor="server", reason="it restarted"
+    )
+    server.plane.reconciler.follow_ledger()
+    credentials = await server.enrolled(NODE, "deploy-os")
+    with pytest.raises(FencedError, match="RW554"):
+        await ask(server, credentials, lambda to: to.event(mine, PROGRESS))

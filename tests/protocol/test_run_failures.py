@@ -199,7 +199,7 @@ def check_evidence(site, directory, complete):
     kernel = site.run("runs", "log", run, "--file", "dmesg")
     assert "rackwright.token=[redacted]" in kernel
     disks = site.run("runs", "log", run, "--file", "disks")
-    assert re.search(r"before the first step\n  /\S+/vda, .*serial GOLDEN", disks, re.IGNORECASE)
+    assert re.search(r"before the first step\n  /\S+/vda, .*gpt, 2 partitions: .*serial ", disks)
     assert re.search(r"after the last step\n  /\S+/vda, .*\n    partition 1: from ", disks)
     assert "PASSED" in site.run("runs", "log", run, "--file", "smart")
     system = json.loads(site.run("runs", "log", run, "--file", "system"))

@@ -215,6 +215,26 @@ def test_progress_that_the_journal_has_no_room_for_stops_nothing(journal: Journa
     assert server.heard[-1].kind == "done"
 
 
+def test_a_failure_may_be_told_for_a_while_only(journal: Journal) -> None:
+    server = Server(*[AWAY] * 1000)
+    events = stream(server, journal)
+    with events.running(), pytest.raises(TransientError):
+        events.failed(FENCED, 0.0)
+    assert server.heard == []
+
+
+def test_that_a_disk_is_written_is_in_the_journal_before_it_is(journal: Journal) -> None:
+    events = stream(Server(), journal)
+    with events.running():
+        assert not events.disks_written
+        events.writing()
+        entry = journal.read()
+        assert entry is not None
+        assert entry.disks_written
+        assert events.disks_written
+        events.done("reboot")
+
+
 def test_finish_has_to_be_the_last_step() -> None:
     check_order(Work("o", 1, (InspectDisks(), Finish("stay"))))
     check_order(Work("o", 1, ()))
