@@ -33,6 +33,7 @@ _log = logging.getLogger(__name__)
 Send = Callable[[str, int, EvidenceName, bytes], None]
 """``WorkChannel.evidence``: operation, attempt, name, compressed text."""
 
+_Key = tuple[str, int, EvidenceName]
 _INTERVAL = 60.0
 _LAST_SECONDS = 10.0
 _MOST_UNSENT = 20
@@ -62,7 +63,9 @@ class Evidence:
         self._send = send
         self._clock = clock
         self._secrets = set(sources.secrets)
-        self._unsent: dict[tuple[str, int, EvidenceName], bytes] = {}
+        self._unsent: dict[_Key, bytes] = {}
+        self._sent: dict[_Key, bytes] = {}
+        """What was sent last of the present attempt."""
         self._sending = threading.Lock()
         self._run: _Run | None = None
 
@@ -71,6 +74,7 @@ class Evidence:
         for step in work.steps:
             if isinstance(step, ApplyIdentity):
                 self._secrets |= {step.agent_token, step.pin}
+        self._sent.clear()
         self._run = _Run(self, work, tuple(disks))
         self._run.start()
 
@@ -119,6 +123,8 @@ class Evidence:
         packed = pack(bounded(redacted(text, self._secrets).encode("utf-8", "replace")))
         with self._sending:
             key = (work.operation, work.attempt, name)
+            if self._sent.get(key) == packed:
+                return
             self._unsent.pop(key, None)
             self._unsent[key] = packed
             while len(self._unsent) > _MOST_UNSENT:
@@ -130,6 +136,7 @@ class Evidence:
             for key, packed in list(self._unsent.items()):
                 try:
                     self._send(*key, packed)
+                    self._sent[key] = packed
                 except TransientError as error:
                     _log.debug("evidence not sent yet: %s", error.cause)
                     return

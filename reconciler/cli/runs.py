@@ -74,7 +74,7 @@ def show(project: Project, run_id: str, output_format: str) -> None:
     found = Runs(project.database)
     summary = found.summary(found.find(run_id))
     operations = MachineHistory(project.database).of_run(summary.run.run_id)
-    evidence = _evidence(project).of(each.operation.op_id for each in operations)
+    evidence = _evidence(project).of_run(summary.run.run_id)
     now = utc_now()
     if output_format == "json":
         click.echo(dumps(run_document(summary, operations, evidence, now), indent=2))
@@ -117,7 +117,7 @@ def log(  # noqa: PLR0913, PLR0917 - one argument per option
     run = Runs(project.database).find(run_id)
     operations = MachineHistory(project.database).of_run(run.run_id)
     evidence = _evidence(project)
-    known = evidence.of(each.operation.op_id for each in operations)
+    known = evidence.of_run(run.run_id)
     chosen = chosen_log(operations, known, machine, name, attempt)
     text = evidence.text(chosen.file)
     if output_format == "json":
@@ -149,7 +149,7 @@ def collect(project: Project, run_id: str, file: Path) -> None:
     summary = found.summary(found.find(run_id))
     operations = MachineHistory(project.database).of_run(summary.run.run_id)
     evidence = _evidence(project)
-    known = evidence.of(each.operation.op_id for each in operations)
+    known = evidence.of_run(summary.run.run_id)
     document = dumps(run_document(summary, operations, known, utc_now()), indent=2)
     files = [("run.json", document.encode())]
     for each in operations:

@@ -91,11 +91,13 @@ class RunEvidence:
             raise UnwritableFileError(path, error.strerror or str(error), error.errno) from error
         write_atomically(path, body, _MODE)
 
-    def of(self, op_ids: Iterable[str]) -> dict[str, tuple[EvidenceFile, ...]]:
-        """Return the evidence of these operations, by operation, attempt and name."""
+    def of_run(self, run_id: str) -> dict[str, tuple[EvidenceFile, ...]]:
+        """Return the evidence of a run, by operation, and of each by attempt and name."""
+        mine = schema.run_operation
         query = (
             select(_TABLE)
-            .where(_TABLE.c.op_id.in_(list(op_ids)))
+            .join(mine, mine.c.op_id == _TABLE.c.op_id)
+            .where(mine.c.run_id == run_id)
             .order_by(_TABLE.c.op_id, _TABLE.c.attempt, _TABLE.c.name)
         )
         found: dict[str, tuple[EvidenceFile, ...]] = {}

@@ -91,7 +91,7 @@ def _operation(
         yield Padding(Text(for_terminal(last.reason)), (0, 0, 0, _INDENT), expand=False)
     if each.known_steps:
         table = Table.grid(padding=(0, 2))
-        table.add_column()
+        table.add_column(no_wrap=True)
         for _ in range(3):
             table.add_column(justify="right", no_wrap=True)
         for step in each.known_steps:

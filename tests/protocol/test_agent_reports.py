@@ -50,6 +50,7 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 from reconciler.state.operation_states import OperationState
 from reconciler.state.run_evidence import RunEvidence
+from reconciler.state.runs import Runs
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
@@ -258,8 +259,9 @@ def begun(server: Server, machine: CompiledMachine) -> str:
 
 
 def evidence_of(server: Server, op_id: str) -> list[str]:
-    found = RunEvidence(server.database, server.directory / "runs").of([op_id])
-    return [file.name for file in found.get(op_id, ())]
+    kept = RunEvidence(server.database, server.directory / "runs")
+    (run,) = Runs(server.database).newest(9, ["apply"])
+    return [file.name for file in kept.of_run(run.run.run_id).get(op_id, ())]
 
 
 async def test_a_machine_sends_evidence_of_its_own_operation_only(server: Server) -> None:

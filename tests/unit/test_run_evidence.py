@@ -43,6 +43,7 @@ class Site:
     evidence: RunEvidence
     folder: Path
     settings: FleetSettings
+    run: str
     now: datetime = NOW
 
     @property
@@ -71,7 +72,7 @@ class Site:
 
     def kept(self) -> list[tuple[str, str]]:
         names = {self.op_id(machine): machine for machine in ("node-01", "node-02")}
-        found = self.evidence.of(names)
+        found = self.evidence.of_run(self.run)
         rows = sorted((names[each.op_id], each.name) for files in found.values() for each in files)
         on_disk = sorted(
             (names[path.parent.parent.name], path.name.removesuffix(".zst"))
@@ -88,9 +89,10 @@ def site(tmp_path: Path) -> Iterator[Site]:
     for machine in (ONE, TWO):
         Machines(database).record_report(machine, a_report(machine, a_disk(machine.name)), NOW)
     made = plan(fleet, observe(database, (ONE, TWO), {"debian12": an_image()}, NOW), NOW)
-    approve(Ledger(database), made, made.to_apply, "ada", NOW)
+    run = approve(Ledger(database), made, made.to_apply, "ada", NOW)
+    assert run is not None
     folder = tmp_path / "runs"
-    yield Site(database, RunEvidence(database, folder), folder, fleet.settings)
+    yield Site(database, RunEvidence(database, folder), folder, fleet.settings, run.run_id)
     database.close()
 
 
@@ -98,8 +100,7 @@ def test_a_text_is_kept_in_a_file_for_its_owner_only_and_read_again(site: Site) 
     site.begin("node-01")
     site.takes("node-01", b"first\n")
     site.takes("node-01", b"and last\n")
-    (files,) = site.evidence.of([site.op_id("node-01")]).values()
-    (file,) = files
+    ((file,),) = site.evidence.of_run(site.run).values()
     assert site.evidence.text(file) == "and last\n"
     path = site.folder / file.path
     assert path.relative_to(site.folder).parts == (file.op_id, "1", "agent.zst")
@@ -114,7 +115,7 @@ def test_a_text_is_kept_in_a_file_for_its_owner_only_and_read_again(site: Site) 
 def test_a_file_that_is_damaged_or_gone_is_named(site: Site) -> None:
     site.begin("node-01")
     site.takes("node-01", b"text\n")
-    ((file,),) = site.evidence.of([site.op_id("node-01")]).values()
+    ((file,),) = site.evidence.of_run(site.run).values()
     path = site.folder / file.path
     path.write_bytes(pack(b"another\n"))
     with pytest.raises(StateError, match=r"RW960: .*its content is another one than was received"):
@@ -227,9 +228,8 @@ def test_the_log_that_is_meant_is_found_or_what_is_missing_is_said(site: Site) -
         site.begin(machine)
     site.takes("node-01", b"one\n")
     site.takes("node-01", b"two\n", attempt=2)
-    (run,) = runs_of(site.database)
-    operations = MachineHistory(site.database).of_run(run)
-    evidence = site.evidence.of(each.operation.op_id for each in operations)
+    operations = MachineHistory(site.database).of_run(site.run)
+    evidence = site.evidence.of_run(site.run)
 
     def file(machine: str, attempt: int | None = None) -> EvidenceFile:
         return chosen_log(operations, evidence, machine, "agent", attempt).file
@@ -247,12 +247,6 @@ def test_the_log_that_is_meant_is_found_or_what_is_missing_is_said(site: Site) -
         file("node-02")
     with pytest.raises(ReconcilerError, match="RW959: there is no agent of attempt 3 of node-01"):
         file("node-01", 3)
-
-
-def runs_of(database: Database) -> list[str]:
-    from reconciler.state.runs import Runs  # noqa: PLC0415
-
-    return [each.run.run_id for each in Runs(database).newest(9, ["apply"])]
 
 
 def test_a_log_cannot_steer_a_terminal() -> None:
