@@ -62,20 +62,19 @@ class Evidence:
         self._machine = machine
         self._send = send
         self._clock = clock
-        self._secrets = set(sources.secrets)
+        self._secrets = frozenset(sources.secrets)
         self._unsent: dict[_Key, bytes] = {}
         self._sent: dict[_Key, bytes] = {}
         """What was sent last of the present attempt."""
         self._sending = threading.Lock()
         self._run: _Run | None = None
 
-    def begin(self, work: Work, disks: Sequence[Disk]) -> None:
-        """Begin with an attempt, whose machine had these disks just before."""
-        for step in work.steps:
-            if isinstance(step, ApplyIdentity):
-                self._secrets |= {step.agent_token, step.pin}
+    def begin(self, work: Work, disks: Sequence[Disk] | None) -> None:
+        """Begin with an attempt, whose machine had these disks just before; None: not known."""
+        steps = [step for step in work.steps if isinstance(step, ApplyIdentity)]
+        self._secrets |= {secret for step in steps for secret in (step.agent_token, step.pin)}
         self._sent.clear()
-        self._run = _Run(self, work, tuple(disks))
+        self._run = _Run(self, work, disks)
         self._run.start()
 
     def finish(self, outcome: str, *, looks_at_disks: bool) -> None:
@@ -90,30 +89,30 @@ class Evidence:
 
     def left_behind(self, operation: str, attempt: int, outcome: str) -> None:
         """Send what there is of an attempt that an earlier process of this agent began."""
-        self.begin(Work(operation, attempt, ()), ())
+        self.begin(Work(operation, attempt, ()), None)
         self.finish(outcome, looks_at_disks=True)
+
+    def close(self) -> None:
+        """Send nothing more of an attempt that was not finished: the machine is gone."""
+        if self._run is not None:
+            self._run.stop()
 
     # --- for the run's thread ----------------------------------------------------
 
-    def texts(
-        self, names: Iterable[EvidenceName], work: Work, before: Sequence[Disk], outcome: str
-    ) -> Iterable[tuple[EvidenceName, str]]:
-        """Yield these texts as they are now."""
-        records, disks = self._sources.records, before
-        for name in names:
-            if name == "agent":
-                yield name, self._sources.log.text()
-            elif name == "dmesg":
-                yield name, records.kernel_log()
-            elif name == "system":
-                yield name, self._system(work, outcome)
-            elif name == "disks":
-                after = None
-                if outcome:
-                    disks = after = self._machine.disks().disks
-                yield name, disks_text(before, after)
-            else:
-                yield name, records.disk_health(disks)
+    def text(
+        self, name: EvidenceName, work: Work, before: Sequence[Disk] | None, outcome: str
+    ) -> str:
+        """Return a text as it is now; ``outcome`` is empty while the attempt goes on."""
+        if name == "agent":
+            return self._sources.log.text()
+        if name == "dmesg":
+            return self._sources.records.kernel_log()
+        if name == "system":
+            return self._system(work, outcome)
+        if name == "disks":
+            return disks_text(before, self._machine.disks().disks if outcome else None)
+        disks = self._machine.disks().disks if before is None else before
+        return self._sources.records.disk_health(disks)
 
     def keep(self, work: Work, name: EvidenceName, text: str) -> None:
         """Take a text in, without secrets and bounded, to be sent."""
@@ -165,7 +164,7 @@ class Evidence:
 class _Run:
     """The thread that sends the evidence of one attempt."""
 
-    def __init__(self, evidence: Evidence, work: Work, disks: tuple[Disk, ...]) -> None:
+    def __init__(self, evidence: Evidence, work: Work, disks: Sequence[Disk] | None) -> None:
         self._evidence = evidence
         self._work = work
         self._disks = disks
@@ -193,17 +192,20 @@ class _Run:
             self._collect(("agent", "dmesg"), "")
         self._collect(self._last, self._outcome)
 
+    def stop(self) -> None:
+        self._ends.set()
+
     def _collect(self, names: Iterable[EvidenceName], outcome: str) -> None:
         """Send each text as soon as it is there; whatever goes wrong concerns nothing else."""
-        evidence = self._evidence
-        try:
-            for name, text in evidence.texts(names, self._work, self._disks, outcome):
-                evidence.keep(self._work, name, text)
-                evidence.send_all()
-                if self._ends.is_set() and not outcome:
-                    return  # the end has come meanwhile, and sends all of it
-        except Exception as error:  # noqa: BLE001 - the work goes on without evidence
-            _log.warning("evidence not collected: %s", one_line(error))
+        for name in names:
+            if self._ends.is_set() and not outcome:
+                return  # the end has come meanwhile, and sends all of it
+            try:
+                text = self._evidence.text(name, self._work, self._disks, outcome)
+                self._evidence.keep(self._work, name, text)
+                self._evidence.send_all()
+            except Exception as error:  # noqa: BLE001 - the work goes on without it
+                _log.warning("no evidence %s: %s", name, one_line(error))
 
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
@@ -226,9 +228,9 @@ def bounded(text: bytes, most: int = MOST_TEXT) -> bytes:
     return first + mark % (len(text) - len(first) - len(last)) + last
 
 
-def disks_text(before: Sequence[Disk], after: Sequence[Disk] | None) -> str:
-    """Return what the disks held before the first step and after the last."""
-    parts = ["before the first step", *_lines(before)]
+def disks_text(before: Sequence[Disk] | None, after: Sequence[Disk] | None) -> str:
+    """Return what the disks held before the first step and after the last, as far as known."""
+    parts = ["before the first step", *(["  not known"] if before is None else _lines(before))]
     if after is not None:
         parts += ["after the last step", *_lines(after)]
     return "".join(f"{line}\n" for line in parts)

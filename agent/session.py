@@ -114,6 +114,14 @@ class Session:
         Raises TerminalError where the server refuses this agent, unless the options say
         to outlive that.
         """
+        try:
+            self._work_until_over()
+        finally:
+            self._call_off_departure()
+            if self._evidence is not None:
+                self._evidence.close()
+
+    def _work_until_over(self) -> None:
         resources = self._resources
         failures = 0
         earlier = unfinished(resources.journal)
@@ -122,22 +130,20 @@ class Session:
         while True:
             try:
                 if self._turn():
-                    break
+                    return
                 failures = 0
             except TransientError as error:
                 failures += 1
                 self._wait(_AWAY, failures, error)
             except TerminalError as error:
                 if not self._options.outlives_refusal:
-                    self._call_off_departure()
                     raise
                 failures += 1
                 self._wait(_REFUSED, failures, error)
             if self._idle_too_long():
                 _log.info("no work for %.0f s, switching off", self._options.idle)
                 resources.power.poweroff()
-                break
-        self._call_off_departure()
+                return
 
     def _take_up(self, earlier: Unfinished) -> bool:
         """Tell how an attempt of an earlier process ended; return whether the session is over."""

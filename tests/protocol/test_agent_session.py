@@ -701,3 +701,32 @@ def test_a_server_that_takes_no_evidence_gets_its_work_done_all_the_same(bench: 
     operation = bench.plane.arm("node-1", work(InspectDisks(), Finish("reboot")))
     bench.run_to_end()
     assert operation.kinds() == ["step-started", "step-done", "done"]
+
+
+def test_of_an_attempt_that_an_earlier_process_began_is_sent_what_there_is(bench: Bench) -> None:
+    with_evidence(bench)
+    operation = bench.plane.arm("node-1", failing(InspectDisks()))
+    operation.state = "claimed"
+    entry = JournalEntry(OP, 1, sequence=7, on_error=AT_ONCE)
+    Journal(bench.state / "operation.json").write(entry)
+    bench.run_to_end()
+    texts = sent(bench)
+    assert texts["disks"].startswith("before the first step\n  not known\nafter the last step\n")
+    assert texts["smart"] == "disk-1 is well\n"
+    assert json.loads(texts["system"])["outcome"].startswith("RW564: the agent was started again")
+    assert bench.power.calls == ["reboot"]
+
+
+def test_one_record_that_cannot_be_read_costs_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_evidence(bench)
+
+    def fails(_records: Records) -> str:
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(Records, "kernel_log", fails)
+    operation = bench.plane.arm("node-1", work(InspectDisks(), Finish("reboot")))
+    bench.run_to_end()
+    assert operation.state == "done"
+    assert set(sent(bench)) == {"agent", "disks", "smart", "system"}
