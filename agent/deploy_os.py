@@ -7,11 +7,16 @@ from attrs import field, frozen
 
 from agent.bootline import DEFAULT_IDLE_SECONDS, BootLine, parse_boot_line
 from agent.clock import Clock
+from agent.console import ConsoleKeys
 from agent.credentials import CredentialStore
+from agent.departure import Keys
 from agent.enroll import Invitation, enroll
 from agent.errors import CodedError
+from agent.evidence import EvidenceSources
 from agent.inspection.host_paths import HostPaths
+from agent.inspection.records import KernelRecords, MachineRecords
 from agent.journal import Journal
+from agent.log import LogMemory
 from agent.machine import LocalMachine
 from agent.power import KernelPower, Power
 from agent.retry import RetryPolicy
@@ -32,6 +37,9 @@ class RamSystem:
     power: Power = field(factory=KernelPower)
     clock: Clock = field(factory=Clock)
     do_step: StepRunner = run_step
+    records: MachineRecords = field(factory=KernelRecords)
+    log: LogMemory = field(factory=LogMemory)
+    keys: Keys = field(factory=lambda: ConsoleKeys(HostPaths()))
 
 
 def run_deploy_os(command_line: Path, state: Path, system: RamSystem | None = None) -> None:
@@ -47,7 +55,8 @@ def run_deploy_os(command_line: Path, state: Path, system: RamSystem | None = No
     try:
         boot = parse_boot_line(command_line.read_text("utf-8", errors="replace"))
         idle = float(boot.idle)
-        _work(boot, state, system)
+        with system.log.attached():
+            _work(boot, state, system)
     except CodedError as error:
         give_up(error, idle, system.clock, system.power)
 
@@ -73,6 +82,8 @@ def _work(boot: BootLine, state: Path, system: RamSystem) -> None:
         journal=Journal(state / "operation.json"),
         clock=clock,
         do_step=system.do_step,
+        evidence=EvidenceSources(system.records, system.log, (boot.token, boot.pin)),
+        keys=system.keys,
     )
     options = SessionOptions(_ENVIRONMENT, credentials.machine, idle=float(boot.idle))
     try:

@@ -4,6 +4,7 @@ CodedError               what a person is told, whatever package it comes from
 ├── TransientError       the same call may succeed later: retry with back-off
 ├── TerminalError        retrying cannot help: report and stop
 │   ├── FencedError      another attempt took over: stop at once, say nothing more
+│   ├── EndedError       the server ended this operation: stop at once
 │   ├── CommandError     an external program failed
 │   │   └── MissingCommandError   it is not there
 │   ├── UnwritableFileError   a file could not be written
@@ -25,8 +26,8 @@ RW560 bad address or command line · RW561 bad credentials · RW562 bad configur
 token · RW564 an attempt is not begun twice · RW565 a command failed · RW566 is missing · RW567
 reboot(2) refused · RW568 partition table, RW569 addresses unreadable · RW570 impossible steps ·
 RW571 step for another environment · RW572 a file cannot be written ·
-RW573, RW574 work that is finished already · RW599 an error of the agent
-itself
+RW573, RW574 work that is finished already · RW576 a time limit passed · RW577 the server ended
+the operation · RW599 an error of the agent itself
 """
 
 from collections.abc import Sequence
@@ -77,6 +78,10 @@ class TerminalError(CodedError):
 
 class FencedError(TerminalError):
     """Another attempt took over this operation: nothing more may be done for it."""
+
+
+class EndedError(TerminalError):
+    """The server ended this operation, or a person cancelled it: nothing more may be done."""
 
 
 class CommandError(TerminalError):

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from attrs import evolve
+from attrs import evolve, frozen
 
 from agent.clock import Clock
 from agent.errors import (
@@ -52,12 +52,22 @@ class EventStream:
         self._journal = journal
         self._clock = clock
         self._interval = interval
-        self._entry = JournalEntry(work.operation, work.attempt)
+        self._entry = JournalEntry(
+            work.operation,
+            work.attempt,
+            on_error=work.on_error,
+            disks_written=work.disks_written,
+        )
         self._sending = threading.Lock()
         self._closed = threading.Event()
         self._counts: tuple[int, int, int] | None = None
         self._stopped: TerminalError | None = None
-        self._thread = threading.Thread(target=self._send_progress, name="progress", daemon=True)
+        self._stopped_at = 0.0
+        self._thread = threading.Thread(
+            target=self._send_progress,
+            name=f"{threading.current_thread().name} progress",
+            daemon=True,
+        )
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -74,6 +84,19 @@ class EventStream:
         """Raise the server's refusal, if it has refused: nothing more may be done then."""
         if self._stopped is not None:
             raise self._stopped
+
+    def overdue(self) -> float:
+        """Return for how many seconds the running step should have stopped; negative: not at all.
+
+        It should from the moment on at which the server refused.
+        """
+        if self._stopped is None:
+            return float("-inf")
+        return self._clock.monotonic() - self._stopped_at
+
+    def error(self) -> TerminalError | None:
+        """Return the server's refusal; None where it has not refused."""
+        return self._stopped
 
     def step_started(self, step: int) -> None:
         """Say so before the step touches anything; blocks until the server has heard it."""
@@ -92,11 +115,23 @@ class EventStream:
         event = self._event("step-done", step)
         self._deliver(evolve(event, bytes_done=done, bytes_total=total, result=result))
 
-    def failed(self, error: CodedError) -> None:
-        """Deliver why the attempt ends here."""
+    @property
+    def disks_written(self) -> bool:
+        """Return whether this attempt or an earlier one began to write to a disk."""
+        return self._entry.disks_written
+
+    def writing(self) -> None:
+        """Note that a disk is written from now on; raises once the server has refused."""
+        self.check()
+        with self._sending:
+            self._entry = evolve(self._entry, disks_written=True)
+            self._journal.write(self._entry)
+
+    def failed(self, error: CodedError, seconds: float | None = None) -> None:
+        """Deliver why the attempt ends here; TransientError where ``seconds`` did not suffice."""
         entry = self._entry
         event = failure(error, entry.attempt, step=entry.step, sequence=entry.sequence + 1)
-        self._conclude(event, "stay")
+        self._conclude(event, "", seconds)
 
     def done(self, finish: str) -> None:
         """Deliver the success of the whole attempt; ``finish`` is what the machine does next."""
@@ -105,23 +140,26 @@ class EventStream:
     def _event(self, kind: str, step: int) -> OperationEvent:
         return OperationEvent(self._entry.attempt, 1, kind, step)
 
-    def _conclude(self, event: OperationEvent, finish: str) -> None:
+    def _conclude(self, event: OperationEvent, finish: str, seconds: float | None = None) -> None:
         self._counts = None
-        self._deliver(event, finish)
+        self._deliver(event, finish, seconds)
         self._journal.clear()
 
-    def _deliver(self, event: OperationEvent, finish: str | None = None) -> None:
-        """Send until acknowledged; every try has the same sequence number.
+    def _deliver(
+        self, event: OperationEvent, finish: str | None = None, seconds: float | None = None
+    ) -> None:
+        """Send until acknowledged, or for so many seconds; every try has the same number.
 
         With ``finish`` the event is the last one.
         """
         self.check()
+        policy = evolve(_FOREVER, limit=seconds)
         with self._sending:
             numbered = self._number(event, finish)
             try:
-                retry(lambda: self._send(self._entry.operation, numbered), _FOREVER, self._clock)
+                retry(lambda: self._send(self._entry.operation, numbered), policy, self._clock)
             except TerminalError as error:
-                self._stopped = error
+                self._stop(error)
                 raise
 
     def _number(self, event: OperationEvent, finish: str | None = None) -> OperationEvent:
@@ -133,6 +171,10 @@ class EventStream:
             self._entry = evolve(self._entry, final=numbered, finish=finish)
         self._journal.write(self._entry)
         return numbered
+
+    def _stop(self, error: TerminalError) -> None:
+        self._stopped_at = self._clock.monotonic()
+        self._stopped = error
 
     def _send_progress(self) -> None:
         sent: tuple[int, int, int] | None = None
@@ -158,7 +200,7 @@ class EventStream:
             _log.info("progress not delivered: %s", error.cause)
         except TerminalError as error:
             _log.warning("stopping: %s", error.cause)
-            self._stopped = error
+            self._stop(error)
 
 
 def failure(error: CodedError, attempt: int, *, step: int, sequence: int) -> OperationEvent:
@@ -176,15 +218,31 @@ def failure(error: CodedError, attempt: int, *, step: int, sequence: int) -> Ope
     )
 
 
-def report_unfinished(
-    send: Callable[[str, OperationEvent], None], journal: Journal, clock: Clock
-) -> str | None:
-    """Tell the server how an attempt of an earlier process ended; return what to do next.
+@frozen
+class Unfinished:
+    """What an earlier process of the agent was at, and how that ended."""
 
-    An attempt whose end had been reached is reported as it ended, and its ``finish``
-    returned. One that was interrupted is reported as failed: it is not begun again,
-    because what it had done is not known. None when nothing was unfinished, ``failed``
-    after a failure.
+    entry: JournalEntry
+    final: OperationEvent
+    refusal: str = ""
+    """What the server said where it does not want to hear of it."""
+
+    @property
+    def is_done(self) -> bool:
+        """Return whether all steps were done and the server knows."""
+        return self.final.kind == "done" and not self.refusal
+
+    @property
+    def cause(self) -> str:
+        """Return why it is not, in one line."""
+        return self.refusal or f"{self.final.code}: {self.final.message}. {self.final.action}."
+
+
+def unfinished(journal: Journal) -> Unfinished | None:
+    """Return what an earlier process of the agent was at; None where it was at nothing.
+
+    An attempt whose end had been reached ended so. One that was interrupted failed: it is
+    not begun again, because what it had done is not known.
     """
     entry = journal.read()
     if entry is None:
@@ -199,11 +257,18 @@ def report_unfinished(
         action="Look at the machine's log, then run the operation again",
     )
     journal.write(evolve(entry, sequence=final.sequence, final=final))
+    return Unfinished(entry, final)
+
+
+def report_unfinished(
+    send: Callable[[str, OperationEvent], None], journal: Journal, clock: Clock, found: Unfinished
+) -> Unfinished:
+    """Tell the server how it ended, however long that takes; return it with the answer."""
+    operation = found.entry.operation
     try:
-        retry(lambda: send(entry.operation, final), _FOREVER, clock)
+        retry(lambda: send(operation, found.final), _FOREVER, clock)
     except TerminalError as error:
-        _log.warning("the server does not want the end of %s: %s", entry.operation, error.cause)
-        journal.clear()
-        return "failed"
+        _log.warning("the server does not want the end of %s: %s", operation, error.cause)
+        found = evolve(found, refusal=str(error))
     journal.clear()
-    return entry.finish if final.kind == "done" else "failed"
+    return found

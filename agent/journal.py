@@ -7,11 +7,11 @@ and never begins the same attempt a second time.
 import logging
 from pathlib import Path
 
-from attrs import frozen
+from attrs import field, frozen
 
 from agent.whole_file import write_atomically
 from agent.wire.codec import WireError, decode, encode
-from agent.wire.work import OperationEvent
+from agent.wire.work import OnError, OperationEvent
 
 _log = logging.getLogger(__name__)
 _MODE = 0o600
@@ -26,8 +26,11 @@ class JournalEntry:
     sequence: int = 0
     """Of the last event that may have been sent."""
     step: int = 0
-    finish: str = "stay"
-    """What the machine does after ``done``."""
+    finish: str = ""
+    """What the machine does after ``done``; empty where nothing says so."""
+    on_error: OnError = field(factory=OnError)
+    disks_written: bool = False
+    """Whether this attempt or an earlier one began to write to a disk."""
     final: OperationEvent | None = None
     """The event that ends the attempt, once it is known."""
 

@@ -1,6 +1,7 @@
 """Restarting and switching off the machine that the agent runs on."""
 
 import ctypes
+import logging
 import os
 from typing import Protocol
 
@@ -12,6 +13,9 @@ _RESTART = 0x01234567
 _POWER_OFF = 0x4321FEDC
 
 
+_log = logging.getLogger(__name__)
+
+
 class Power(Protocol):
     """The two ways to end a session."""
 
@@ -20,6 +24,17 @@ class Power(Protocol):
 
     def poweroff(self) -> None:
         """Switch the machine off. May return before it happens."""
+
+
+def leave(power: Power, action: str) -> bool:
+    """Do what ``reboot`` or ``poweroff`` asks for; return whether ``action`` is one of them."""
+    if action == "reboot":
+        _log.info("restarting")
+        power.reboot()
+    elif action == "poweroff":
+        _log.info("switching off")
+        power.poweroff()
+    return action in ("reboot", "poweroff")
 
 
 class KernelPower:

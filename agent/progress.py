@@ -25,11 +25,12 @@ def progress_line(name: str, done: int, total: int, bytes_per_second: float) -> 
     if bytes_per_second > 0:
         parts.append(f"{bytes_per_second / 1e6:.1f} MB/s")
         if total > done:
-            parts.append(f"ETA {_clock_text((total - done) / bytes_per_second)}")
+            parts.append(f"ETA {clock_text((total - done) / bytes_per_second)}")
     return " ".join(parts)
 
 
-def _clock_text(seconds: float) -> str:
+def clock_text(seconds: float) -> str:
+    """Return ``1:05:09`` for so many seconds."""
     minutes, second = divmod(int(seconds + 0.5), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02}:{second:02}"

@@ -5,38 +5,51 @@
 │                      claim ──refused──> (abandon) ─┐
 │                        │ 204                       │
 │                      steps, events                 │
-│                        │ done │ failed │ fenced    │
-└────────── stay <───────┴──────┴────────┴───────────┘
+│                        │ done │ failed, ended │ fenced
+│                        │      └─ onError: after its delay restart or power off, or stay
+└────────── stay <───────┴───────────────────────────┘
                          └─ done, acknowledged ─> reboot or power off
+
+While a delay passes the agent goes on asking for work: what it claims then counts instead.
 """
 
 import logging
 from functools import partial
+from typing import TYPE_CHECKING
 
 from attrs import field, frozen
 
+from agent.after_failure import Failure
 from agent.clock import Clock
+from agent.deadlines import Deadlines
+from agent.departure import Departure, Keys, NoKeys
 from agent.errors import (
     CodedError,
+    EndedError,
     FencedError,
     FinishedWorkError,
     TerminalError,
     TransientError,
 )
-from agent.events import EventStream, failure, report_unfinished
+from agent.events import EventStream, Unfinished, failure, report_unfinished, unfinished
+from agent.evidence import Evidence, EvidenceSources
 from agent.identity.linux.installed_config import installed_config_on
 from agent.journal import Journal
 from agent.machine import LocalMachine
-from agent.power import Power
+from agent.power import Power, leave
 from agent.progress import ProgressMeter
 from agent.retry import RetryPolicy, retry
 from agent.steps.chunk_store import ChunkStore
 from agent.steps.run import StepContext, StepRunner, run_step
+from agent.steps.step_thread import StepHangsError, run_to_end
 from agent.transport import Transport
 from agent.wire.codec import WireError
-from agent.wire.step import Finish
+from agent.wire.step import Finish, Step
 from agent.wire.work import REBOOT_PREFIX, Work
 from agent.work_channel import WorkChannel
+
+if TYPE_CHECKING:
+    from agent.wire.disk import Disk
 
 _log = logging.getLogger(__name__)
 
@@ -55,18 +68,20 @@ class SessionOptions:
 
     ``idle`` is the number of seconds without work after which the machine is switched
     off, None for never. ``outlives_refusal``: carry on asking, more and more rarely,
-    when the server refuses this agent, instead of raising.
+    when the server refuses this agent, instead of raising. ``hang_seconds``: how long after it
+    should have stopped a step is taken to hang.
     """
 
     environment: str
     machine_name: str
     idle: float | None = None
     outlives_refusal: bool = False
+    hang_seconds: float = 120.0
 
 
 @frozen
 class SessionResources:
-    """All that a session acts on."""
+    """All that a session acts on. Without ``evidence`` none is collected."""
 
     transport: Transport
     machine: LocalMachine
@@ -74,6 +89,8 @@ class SessionResources:
     journal: Journal
     clock: Clock = field(factory=Clock)
     do_step: StepRunner = run_step
+    evidence: EvidenceSources | None = None
+    keys: Keys = field(factory=NoKeys)
 
 
 class Session:
@@ -83,23 +100,40 @@ class Session:
         self._options = options
         self._resources = resources
         self._channel = WorkChannel(resources.transport)
+        self._evidence = (
+            None
+            if resources.evidence is None
+            else Evidence(
+                resources.evidence, resources.machine, self._channel.evidence, resources.clock
+            )
+        )
         self._begun: set[tuple[str, int]] = set()
         self._problem = ""
+        self._disks: tuple[Disk, ...] = ()
+        """As they were reported last."""
         self._last_report = float("-inf")
         self._last_work = resources.clock.monotonic()
         self._keep_screen = False
+        self._departure: Departure | None = None
 
     def run(self) -> None:
-        """Work until a ``finish`` or idleness ends the session.
+        """Work until a ``finish``, a failure, a key or idleness ends the session.
 
         Raises TerminalError where the server refuses this agent, unless the options say
         to outlive that.
         """
+        try:
+            self._work_until_over()
+        finally:
+            self._call_off_departure()
+            if self._evidence is not None:
+                self._evidence.close()
+
+    def _work_until_over(self) -> None:
         resources = self._resources
         failures = 0
-        earlier = report_unfinished(self._channel.event, resources.journal, resources.clock)
-        self._keep_screen = earlier == "failed"
-        if self._end(earlier):
+        earlier = unfinished(resources.journal)
+        if earlier is not None and self._take_up(earlier):
             return
         while True:
             try:
@@ -119,20 +153,41 @@ class Session:
                 resources.power.poweroff()
                 return
 
+    def _take_up(self, earlier: Unfinished) -> bool:
+        """Tell how an attempt of an earlier process ended; return whether the session is over."""
+        resources, entry = self._resources, earlier.entry
+        if self._evidence is not None and not earlier.is_done:
+            self._evidence.left_behind(entry.operation, entry.attempt, earlier.cause)
+        earlier = report_unfinished(
+            self._channel.event, resources.journal, resources.clock, earlier
+        )
+        if earlier.is_done:
+            return self._end(entry.finish)
+        self._depart(Failure(earlier.cause, entry.on_error, entry.disks_written))
+        return False
+
     def _turn(self) -> bool:
         """Report if due, ask once for work and do it; return whether the session is over."""
         clock = self._resources.clock
+        departure = self._departure
+        if departure is not None:
+            if departure.is_over():
+                return True
+            if departure.failure.step_hangs:
+                clock.pause(min(_PAUSE_SECONDS, departure.seconds_left()))
+                return False
         self._report_when_due()
         asked = clock.monotonic()
+        wait = int(min(_POLL_WAIT_SECONDS, self._seconds_left()))
         try:
-            work = self._channel.work(_POLL_WAIT_SECONDS)
+            work = self._channel.work(wait)
         except WireError as error:
             self._note(f"RW559: work that this agent does not understand: {error}")
             clock.pause(_PAUSE_SECONDS)
             return False
         if work is None:
             if clock.monotonic() - asked < 1.0:
-                clock.pause(_PAUSE_SECONDS)
+                clock.pause(min(_PAUSE_SECONDS, self._seconds_left()))
             return False
         return self._take(work)
 
@@ -152,8 +207,11 @@ class Session:
             _log.warning("claim refused operation=%s %s", work.operation, error.cause)
             resources.clock.pause(_PAUSE_SECONDS)
             return False
+        self._call_off_departure()
         self._begun.add(attempt)
         _log.info("claimed operation=%s attempt=%d", work.operation, work.attempt)
+        if self._evidence is not None:
+            self._evidence.begin(work, self._disks)
         finish = self._operate(work)
         self._last_work = resources.clock.monotonic()
         self._last_report = float("-inf")
@@ -173,48 +231,68 @@ class Session:
             return True
         return False
 
-    def _operate(self, work: Work) -> str | None:
+    def _operate(self, work: Work) -> str:
         """Do the claimed work; return its ``finish`` once the server knows that it is done."""
         resources = self._resources
         events = EventStream(self._channel.event, work, resources.journal, resources.clock)
         with events.running():
             try:
                 finish = self._run_steps(work, events)
+                self._collect("all steps are done")
                 events.done(finish)
             except FencedError as error:
                 self._abandon(error)
             except CodedError as error:
-                self._fail(events, error)
+                self._fail(work, events, error)
             except Exception as error:  # noqa: BLE001 - the server must hear of any failure
                 _log.error("unexpected error operation=%s", work.operation, exc_info=error)
-                self._fail(events, _unexpected(error))
+                self._fail(work, events, _unexpected(error))
             else:
                 self._keep_screen = False
                 _log.info("done operation=%s", work.operation)
                 return finish
-        return None
+        return ""
 
     def _run_steps(self, work: Work, events: EventStream) -> str:
+        """Do the steps; return what the machine does next, empty where no step says so."""
         check_order(work)
-        finish = "stay"
+        deadlines = Deadlines(work, self._resources.clock)
+        finish = ""
         for index, step in enumerate(work.steps):
             if isinstance(step, Finish):
                 finish = step.action
                 continue
             events.step_started(index)
+            deadlines.begin(index)
             _log.info("step %d/%d %s", index + 1, len(work.steps), step.STEP_TYPE)
-            context = self._context(
-                work, events, ProgressMeter(step.STEP_TYPE, self._resources.clock)
+            context = self._context(work, events, deadlines, step)
+            result = run_to_end(
+                partial(self._resources.do_step, step, context),
+                partial(self._why_hangs, events, deadlines),
             )
-            result = self._resources.do_step(step, context)
             events.check()
             events.step_done(result)
         return finish
 
-    def _context(self, work: Work, events: EventStream, meter: ProgressMeter) -> StepContext:
+    def _why_hangs(self, events: EventStream, deadlines: Deadlines) -> TerminalError | None:
+        if events.overdue() > self._options.hang_seconds:
+            return events.error()
+        if deadlines.overdue() > self._options.hang_seconds:
+            return deadlines.error()
+        return None
+
+    def _context(
+        self, work: Work, events: EventStream, deadlines: Deadlines, step: Step
+    ) -> StepContext:
         resources = self._resources
+        meter = ProgressMeter(step.STEP_TYPE, resources.clock)
+
+        def check() -> None:
+            events.check()
+            deadlines.check()
 
         def progress(done: int, total: int) -> None:
+            deadlines.check()
             events.progress(done, total)
             line = meter.advance(done, total)
             if line:
@@ -226,35 +304,69 @@ class Session:
             operation=work.operation,
             machine=resources.machine,
             installed_on=partial(installed_config_on, resources.machine.paths.sysfs),
-            chunks=ChunkStore(resources.transport, resources.clock, events.check),
+            chunks=ChunkStore(resources.transport, resources.clock, check),
             progress=progress,
+            writing=events.writing,
             report=lambda: retry(self._report, _STEP_RETRY, resources.clock),
         )
 
-    def _fail(self, events: EventStream, error: CodedError) -> None:
-        """Report the failure; the machine stays as it is, its screen shows the cause."""
-        self._keep_screen = True
+    # --- after a failure ---------------------------------------------------------
+
+    def _fail(self, work: Work, events: EventStream, error: CodedError) -> None:
+        """Report the failure; then the machine does what the work says of failures."""
+        hangs = isinstance(error, StepHangsError)
+        failure = Failure(str(error), work.on_error, events.disks_written, step_hangs=hangs)
         _log.error("FAILED %s", error)
+        self._collect(str(error), looks_at_disks=not hangs)
         try:
-            events.failed(error)
+            if not isinstance(error, EndedError):
+                events.failed(error, failure.delivery_seconds)
+        except EndedError as ended:
+            failure = Failure(str(ended), work.on_error, events.disks_written, step_hangs=hangs)
+        except TransientError as away:
+            _log.warning("the server does not know of the failure: %s", away.cause)
+        except FencedError as fenced:
+            if not hangs:
+                self._abandon(fenced)
+                return
         except TerminalError as refusal:
-            self._abandon(refusal)
+            _log.warning("the server does not want to know of the failure: %s", refusal.cause)
+        self._resources.journal.clear()
+        self._depart(failure)
 
     def _abandon(self, error: TerminalError) -> None:
         """Leave the attempt alone: it is no longer this agent's."""
         self._keep_screen = True
         self._resources.journal.clear()
         _log.error("STOPPED %s", error)
+        self._collect(str(error))
 
-    def _end(self, finish: str | None) -> bool:
-        """Restart or switch off as an acknowledged operation wants; return whether it does."""
-        if finish == "reboot":
-            _log.info("restarting")
-            self._resources.power.reboot()
-        elif finish == "poweroff":
-            _log.info("switching off")
-            self._resources.power.poweroff()
-        return finish in ("reboot", "poweroff")
+    def _depart(self, failure: Failure) -> None:
+        if self._options.environment != "deploy-os":
+            return  # an installed system goes on as it is
+        self._keep_screen = True
+        resources = self._resources
+        self._departure = Departure(failure, resources.power, resources.keys, resources.clock)
+
+    def _seconds_left(self) -> float:
+        """Return the seconds until the machine leaves after a failure; infinite where it stays."""
+        return float("inf") if self._departure is None else self._departure.seconds_left()
+
+    def _call_off_departure(self) -> None:
+        if self._departure is not None:
+            self._departure.call_off()
+            self._departure = None
+
+    def _collect(self, outcome: str, *, looks_at_disks: bool = True) -> None:
+        if self._evidence is not None:
+            self._evidence.finish(outcome, looks_at_disks=looks_at_disks)
+
+    # -----------------------------------------------------------------------------
+
+    def _end(self, finish: str) -> bool:
+        """Restart, switch off or stay as an operation's end wants; return whether it is over."""
+        self._keep_screen = self._keep_screen or finish == "stay"
+        return leave(self._resources.power, finish)
 
     def _report_when_due(self) -> None:
         # A report that would fall due during the coming long poll is sent before it.
@@ -265,7 +377,9 @@ class Session:
     def _report(self) -> None:
         problems = (self._problem,) if self._problem else ()
         machine = self._resources.machine
-        finished = self._channel.report(machine.report(problems))
+        report = machine.report(problems)
+        self._disks = report.disks
+        finished = self._channel.report(report)
         if finished and machine.operation is not None:
             machine.operation.acknowledge(finished)
         self._last_report = self._resources.clock.monotonic()
@@ -279,6 +393,7 @@ class Session:
 
     def _wait(self, policy: RetryPolicy, failures: int, error: CodedError) -> None:
         delay = policy.delay(failures, self._resources.clock.chance())
+        delay = min(delay, self._seconds_left())
         _log.warning("%s failures=%d retry_in=%.1fs", error.cause, failures, delay)
         self._resources.clock.pause(delay)
 

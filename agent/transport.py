@@ -21,12 +21,12 @@ from urllib3.exceptions import SSLError as TlsError
 from urllib3.util import parse_url
 
 from agent.credentials import Credentials
-from agent.errors import CodedError, FencedError, TerminalError, TransientError
+from agent.errors import CodedError, EndedError, FencedError, TerminalError, TransientError
 from agent.version import AGENT_VERSION
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
-_CONNECTIONS = 6  # four for chunks, one for events, one for reports
+_CONNECTIONS = 7  # four for chunks, one each for events, reports and evidence
 _DETAIL_LIMIT = 300
 
 _BUSY = frozenset({429, 500, 502, 503, 504})
@@ -102,9 +102,9 @@ class Transport:
         """Send one request and return the body of the answer.
 
         A few quick retries bridge a dropped connection or a busy server.
-        Raises TransientError (RW557 unreachable, RW558 busy), FencedError (RW554) or
-        TerminalError (RW551 wrong certificate, RW552 certificate not verified, RW553
-        refused, RW555 not accepted).
+        Raises TransientError (RW557 unreachable, RW558 busy), FencedError (RW554),
+        EndedError (RW577) or TerminalError (RW551 wrong certificate, RW552 certificate not
+        verified, RW553 refused, RW555 not accepted).
         """
         headers = dict(self._pool.headers)
         if body is not None:
@@ -148,6 +148,12 @@ def problem_of(status: int, request: str, body: bytes) -> CodedError | None:
             "RW554",
             f"another attempt took over: the server refused {request} with status 409{said}",
             "Nothing is needed here; the newer attempt carries on",
+        )
+    if status == 410:  # noqa: PLR2004 - Gone
+        return EndedError(
+            "RW577",
+            f"the server ended this operation{said}",
+            action or "See the operation on the server for the reason",
         )
     if status in _BUSY:
         return TransientError(

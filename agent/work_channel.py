@@ -4,10 +4,12 @@ from attrs import frozen
 
 from agent.transport import Transport
 from agent.wire.codec import WireError, decode, encode
+from agent.wire.evidence import EvidenceName
 from agent.wire.report import Report, ReportAnswer
 from agent.wire.work import Claim, OperationEvent, Work
 
 _POLL_GRACE_SECONDS = 15.0
+_EVIDENCE_SECONDS = 10.0
 
 
 @frozen
@@ -52,3 +54,14 @@ class WorkChannel:
     def event(self, operation: str, event: OperationEvent) -> None:
         """Tell how the work goes; a repeated delivery is recognised by its sequence."""
         self.transport.send("POST", f"/v1/operations/{operation}/events", encode(event))
+
+    def evidence(self, operation: str, attempt: int, name: EvidenceName, packed: bytes) -> None:
+        """Bring one text, compressed; one that was there is replaced."""
+        self.transport.send(
+            "PUT",
+            f"/v1/operations/{operation}/evidence/{attempt}/{name}",
+            packed,
+            content_type="application/zstd",
+            read_seconds=_EVIDENCE_SECONDS,
+            quick_retries=False,
+        )

@@ -20,6 +20,7 @@ from agent.wire.codec import encode
 from agent.wire.disk import Disk, DiskIdentity, Partition
 from agent.wire.report import Hardware, InstalledSystem, Report
 from agent.wire.step import ApplyIdentity, Finish, InspectDisks, Restore
+from agent.wire.work import OnError
 from reconciler.planning.decision import Work
 from reconciler.planning.planner import plan
 from reconciler.state import schema
@@ -147,6 +148,8 @@ def generated(machine: CompiledMachine) -> Generated:
         disks=(disk.identity,),
         proof=True,
         timeout_seconds=7200,
+        limits=(),
+        on_error=OnError("local-boot", 60),
     ).on(machine)
     system = InstalledSystem(
         hostname=machine.hostname,

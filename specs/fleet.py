@@ -107,6 +107,10 @@ class CompiledScenario(NamedTuple):
     """Why nothing here can run it yet, as a clause; it plans as BLOCKED. Empty: it can."""
     display_name: str = ""
     trigger: Trigger = "now"
+    on_error: Literal["local-boot", "poweroff", "reboot", "stay"] = "local-boot"
+    on_error_seconds: int = 60
+    step_seconds: tuple[int, ...] = ()
+    """How long each step may take; 0, or none for the last ones: only ``timeout_seconds`` holds."""
 
 
 class CompiledImage(NamedTuple):
@@ -469,6 +473,10 @@ class FleetSettings(NamedTuple):
     breakers: tuple[BreakerRule, ...] = (BreakerRule(""),)
     """The fleet's first, then those of groups as they are written."""
     approvals: CompiledApprovals = CompiledApprovals()
+    keep_evidence_seconds: int = 90 * 86_400
+    """How long what machines sent of a run that has ended is kept."""
+    max_evidence_size: int = 2 << 30
+    """Bytes."""
 
 
 @dataclass(frozen=True, slots=True)

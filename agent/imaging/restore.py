@@ -54,11 +54,17 @@ class RestoreResult:
 
 
 def restore(
-    manifest: Manifest, disk: Disk, source: ChunkSource, progress: Progress
+    manifest: Manifest,
+    disk: Disk,
+    source: ChunkSource,
+    progress: Progress,
+    *,
+    writing: Callable[[], None] = lambda: None,
 ) -> RestoreResult:
     """Make the used blocks of ``disk`` equal to the image's and return what was done.
 
-    ``progress`` counts used bytes twice: compared or written, then read back.
+    ``progress`` counts used bytes twice: compared or written, then read back. ``writing`` is
+    called before the first write; where it raises, nothing is written.
     Before the first write it raises RefusedDiskError and ManifestError, and
     whatever the source raises for the boot block's chunks. After it,
     CorruptChunkError, DiskFailureError, ReadBackError and whatever the source
@@ -71,7 +77,7 @@ def restore(
         facts = seen(device)
         refuse_other_disk(disk, facts)
         refuse_target(disk.node, facts, size=manifest.disk_size, sector_size=manifest.sector_size)
-        return _Restore(manifest, device, source, progress).run()
+        return _Restore(manifest, device, source, progress).run(writing)
 
 
 @frozen
@@ -99,8 +105,9 @@ class _Restore:
         self._done = 0
         self._fetched = 0
 
-    def run(self) -> RestoreResult:
+    def run(self, writing: Callable[[], None]) -> RestoreResult:
         block = gather(self._manifest, self._device, self._fit, self._fetch_boot_chunk)
+        writing()
         invalidate(block, self._device)
         chunks_written, bytes_written = self._write(block)
         self._device.flush()

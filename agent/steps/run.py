@@ -22,8 +22,9 @@ class StepContext:
 
     ``progress(done, total)`` takes bytes, may be called from any thread as often as it
     likes, and raises (FencedError above all) when the step has to stop at once.
-    ``report`` sends a fresh observation of the machine. ``installed_on`` returns the
-    configuration of the agent that is installed on a disk, None where there is none.
+    ``writing`` is called before the first write to a disk. ``report`` sends a fresh
+    observation of the machine. ``installed_on`` returns the configuration of the agent that
+    is installed on a disk, None where there is none.
     """
 
     environment: str
@@ -33,6 +34,7 @@ class StepContext:
     installed_on: Callable[[Disk], AgentConfig | None]
     chunks: ChunkStore
     progress: Callable[[int, int], None]
+    writing: Callable[[], None]
     report: Callable[[], None]
 
     def require_ram_system(self, step: str) -> None:
@@ -117,7 +119,8 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
             f"the server sent the manifest {digest} where {step.manifest} was asked for",
             "Verify the image on the server",
         )
-    result = restore(manifests.decode(encoded), disk, context.chunks, context.progress)
+    manifest = manifests.decode(encoded)
+    result = restore(manifest, disk, context.chunks, context.progress, writing=context.writing)
     return {"disk": describe(disk), "manifest": digest, **counts(asdict(result))}
 
 
@@ -157,5 +160,6 @@ def _apply_identity(step: ApplyIdentity, context: StepContext) -> dict[str, str]
     identity = checked_identity(step)
     disk = find_disk(step.disk, context.machine.disks().disks)
     new = NewIdentity(identity, uuid.uuid4().hex, installed_config(step, context))
+    context.writing()
     result = apply_identity(context.machine.paths.sysfs, disk, new, context.progress)
     return {"disk": describe(disk), "hostname": identity.hostname, **result}

@@ -8,6 +8,32 @@ REBOOT_PREFIX = "reboot-"
 """Work with this prefix to an op_id only restarts the installed system, so that it boots over the
 network for that operation."""
 EVENT_KINDS = ("step-started", "progress", "step-done", "failed", "done")
+AFTER_ERRORS = ("local-boot", "poweroff", "reboot", "stay")
+
+
+@frozen
+class TimeLimit:
+    """How long the steps from ``first`` to ``last``, both included, may take together.
+
+    ``seconds`` count from the beginning of the step ``first``; waiting for one's turn is not
+    among them.
+    """
+
+    first: int
+    last: int
+    seconds: int = field(validator=validators.ge(1))
+
+
+@frozen
+class OnError:
+    """What the machine does ``delay`` seconds after an operation ended without success.
+
+    ``local-boot`` restarts it where no disk was written, and lets it stay in the Deploy-OS
+    where one was. The others hold whatever was written.
+    """
+
+    action: str = field(default="stay", validator=validators.in_(AFTER_ERRORS))
+    delay: int = field(default=0, validator=validators.ge(0))
 
 
 @frozen
@@ -22,6 +48,10 @@ class Work:
     operation: str
     attempt: int
     steps: tuple[Step, ...]
+    limits: tuple[TimeLimit, ...] = ()
+    on_error: OnError = field(factory=OnError)
+    disks_written: bool = False
+    """An earlier attempt began to write: the disks are not what they were before it."""
 
 
 @frozen

@@ -5,15 +5,21 @@ from pathlib import Path
 
 import click
 
+from agent.wire.evidence import EVIDENCE_NAMES, EvidenceName
 from reconciler.app.project import Project, utc_now
+from reconciler.app.run_log import chosen_log
 from reconciler.cli.edited_file import write_output
 from reconciler.cli.follow import watch
 from reconciler.cli.options import FILE, format_option, project_options
+from reconciler.errors import StateError
 from reconciler.state.machine_history import MachineHistory
+from reconciler.state.run_evidence import RunEvidence
 from reconciler.state.runs import RunKind, Runs
+from reconciler.views.archive import archive
 from reconciler.views.console import console
 from reconciler.views.run_csv import runs_csv
 from reconciler.views.run_json import run_document, summary_document
+from reconciler.views.run_log import log_document, log_lines
 from reconciler.views.run_text import run_parts, runs_table
 
 _MOST = 20
@@ -41,6 +47,7 @@ def runs(
     Examples:
       rackwright runs
       rackwright runs show 20261128-1830
+      rackwright runs log 20261128-1830 --machine node-07
       rackwright runs export --csv runs.csv
     """  # noqa: D301 - \b keeps click from reflowing the list
     context.obj = project
@@ -67,13 +74,94 @@ def show(project: Project, run_id: str, output_format: str) -> None:
     found = Runs(project.database)
     summary = found.summary(found.find(run_id))
     operations = MachineHistory(project.database).of_run(summary.run.run_id)
+    evidence = _evidence(project).of_run(summary.run.run_id)
     now = utc_now()
     if output_format == "json":
-        click.echo(dumps(run_document(summary, operations, now), indent=2))
+        click.echo(dumps(run_document(summary, operations, evidence, now), indent=2))
         return
     screen = console()
-    for part in run_parts(summary, operations, now):
+    for part in run_parts(summary, operations, evidence, now):
         screen.print(part)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option("--machine", default="", metavar="NAME", help="Whose; needed if the run has several.")
+@click.option(
+    "--file",
+    "name",
+    type=click.Choice(EVIDENCE_NAMES),
+    default="agent",
+    show_default=True,
+    help="agent: the agent's log. dmesg: the kernel's. disks: before and after. smart: their "
+    "health. system: the Deploy-OS and the hardware.",
+)
+@click.option("--attempt", type=click.IntRange(1), help="Which attempt; the newest that has it.")
+@format_option
+@click.pass_obj
+def log(  # noqa: PLR0913, PLR0917 - one argument per option
+    project: Project,
+    run_id: str,
+    machine: str,
+    name: EvidenceName,
+    attempt: int | None,
+    output_format: str,
+) -> None:
+    """Print what a machine itself sent of a run: its logs, disks, their health.
+
+    \b
+    Examples:
+      rackwright runs log 20261128-1830
+      rackwright runs log 20261128-1830 --machine node-07 --file dmesg
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    run = Runs(project.database).find(run_id)
+    operations = MachineHistory(project.database).of_run(run.run_id)
+    evidence = _evidence(project)
+    known = evidence.of_run(run.run_id)
+    chosen = chosen_log(operations, known, machine, name, attempt)
+    text = evidence.text(chosen.file)
+    if output_format == "json":
+        document = log_document(chosen.operation.operation.machine, chosen.file, text)
+        click.echo(dumps(document, indent=2))
+        return
+    for line in log_lines(text):
+        click.echo(line)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "--out",
+    "file",
+    required=True,
+    type=FILE,
+    metavar="FILE.tar.zst",
+    help="Where to write; - for standard output.",
+)
+@click.pass_obj
+def collect(project: Project, run_id: str, file: Path) -> None:
+    """Write all that is kept of a run into one archive: what is recorded, and every log.
+
+    `tar --zstd -xf FILE` unpacks it. Texts are as the machines sent them: read them with a
+    program that heeds no escape sequences.
+    """
+    found = Runs(project.database)
+    summary = found.summary(found.find(run_id))
+    operations = MachineHistory(project.database).of_run(summary.run.run_id)
+    evidence = _evidence(project)
+    known = evidence.of_run(summary.run.run_id)
+    document = dumps(run_document(summary, operations, known, utc_now()), indent=2)
+    files = [("run.json", document.encode())]
+    for each in operations:
+        for text in known.get(each.operation.op_id, ()):
+            at = f"{each.operation.machine}/{text.op_id[:12]}/{text.attempt}/{text.name}.txt"
+            try:
+                files.append((at, evidence.text(text).encode()))
+            except StateError as error:
+                click.echo(f"left out: {error}", err=True)
+    write_output(file, archive(summary.run.run_id, files, int(summary.run.at.timestamp())))
+    if str(file) != "-":
+        click.echo(f"written: {file}, {len(files)} files", err=True)
 
 
 @runs.command(name="watch")
@@ -88,6 +176,10 @@ def watch_run(project: Project, run_id: str, output_format: str) -> int:
     found = Runs(project.database)
     op_ids = found.op_ids(found.find(run_id))
     return 0 if watch(project, op_ids, output_format) else 1
+
+
+def _evidence(project: Project) -> RunEvidence:
+    return RunEvidence(project.database, project.state / "runs")
 
 
 @runs.command()

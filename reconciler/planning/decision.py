@@ -17,6 +17,7 @@ from specs.fleet import Assignment, CompiledMachine
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity
     from agent.wire.step import Step
+    from agent.wire.work import OnError, TimeLimit
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +34,8 @@ class Work:
     disks: "tuple[DiskIdentity, ...]"
     proof: bool
     timeout_seconds: int
+    limits: "tuple[TimeLimit, ...]"
+    on_error: "OnError"
 
     def on(self, machine: CompiledMachine) -> Operation:
         """Return the operation on a machine."""
@@ -50,7 +53,13 @@ class Work:
             destructive=bool(disks),
             proof=self.proof,
             body=Instructions(
-                machine.macs, machine.uuid, self.steps, self.disks, self.timeout_seconds
+                machine.macs,
+                machine.uuid,
+                self.steps,
+                self.disks,
+                self.timeout_seconds,
+                self.limits,
+                self.on_error,
             ),
         )
 

@@ -3,10 +3,12 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain, repeat
 from typing import assert_never
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
+from agent.wire.work import OnError, TimeLimit
 from reconciler.planning.decision import Decision, Work, blocked
 from reconciler.planning.disks import choose_disk, describe, image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
@@ -36,6 +38,7 @@ from specs.fleet import (
 )
 
 INSPECTION_TIMEOUT = 30 * 60
+INSPECTION_ON_ERROR = OnError("local-boot", 60)
 Refusal = tuple[str, str]
 """Why the work waits for a person or another operation, and what a person can do about it."""
 
@@ -104,7 +107,7 @@ def work_for(
         return blocked(assignment, reason, view.seen.last_seen, unblock)
     written = tuple(target.disk.identity for target in targets.values())
     images = tuple(_change(view, target) for target in targets.values())
-    steps = [wire for step in scenario.steps for wire in _wire_steps(view, step, targets)]
+    steps, limits = _steps(view, scenario, targets)
     kind = _kind(scenario)
     return Decision(
         risk=_risk(view, written),
@@ -121,6 +124,8 @@ def work_for(
             disks=written,
             proof=scenario.after == "reboot" and any(step.identity == "apply" for step in targets),
             timeout_seconds=scenario.timeout_seconds,
+            limits=limits,
+            on_error=OnError(scenario.on_error, scenario.on_error_seconds),
         ),
         disks=tuple(_facts(view, target) for target in targets.values()),
         spared=_spared(view, written),
@@ -212,8 +217,10 @@ def _known_disks(view: MachineView) -> TimedReport | str:
     known = view.seen.disks
     if known is None:
         return "its disks were never seen"
-    if view.now - known.at > view.max_age:
-        return f"its disks were last seen at {known.at:%Y-%m-%d %H:%M:%S} UTC"
+    if not is_fresh(known.at, view.now, view.max_age):
+        ahead = is_future(known.at, view.now)
+        when = still_to_come(known.at) if ahead else f"at {known.at:%Y-%m-%d %H:%M:%S} UTC"
+        return f"its disks were last seen {when}"
     stopped = _stopped_since(view, known.at)
     if stopped is not None:
         scenario = stopped.operation.scenario
@@ -277,6 +284,8 @@ def _inspection(revision: str, view: MachineView, assignment: Assignment, reason
             disks=(),
             proof=False,
             timeout_seconds=INSPECTION_TIMEOUT,
+            limits=(),
+            on_error=INSPECTION_ON_ERROR,
         ),
         observed_at=view.seen.last_seen,
     )
@@ -306,6 +315,20 @@ def _misfit(image: ObservedImage, disk: Disk) -> str:
             f"image {image.name} has {image.sector_size}"
         )
     return ""
+
+
+def _steps(
+    view: MachineView, scenario: CompiledScenario, targets: Mapping[RestoreStep, _Target]
+) -> tuple[list[Step], tuple[TimeLimit, ...]]:
+    """Return what the agent does, and how long what each step of the document becomes may take."""
+    steps: list[Step] = []
+    limits: list[TimeLimit] = []
+    for step, seconds in zip(scenario.steps, chain(scenario.step_seconds, repeat(0)), strict=False):
+        wire = _wire_steps(view, step, targets)
+        if seconds and wire:
+            limits.append(TimeLimit(len(steps), len(steps) + len(wire) - 1, seconds))
+        steps += wire
+    return steps, tuple(limits)
 
 
 def _wire_steps(

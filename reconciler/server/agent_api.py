@@ -9,14 +9,15 @@ import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from agent.errors import CodedError
+from agent.errors import CodedError, UnwritableFileError
 from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
+from agent.wire.evidence import MOST_PACKED
 from agent.wire.report import InstalledSystem, Report, ReportAnswer
 from agent.wire.step import Finish
 from agent.wire.work import REBOOT_PREFIX, Claim, OperationEvent, Work
 from providers.imaging.store import ChunkStore
-from reconciler.errors import StateError, TrustError
+from reconciler.errors import ReconcilerError, StateError, TrustError
 from reconciler.server.connection_limits import (
     UNAUTHENTICATED_BODY,
     BodyTooLargeError,
@@ -26,10 +27,11 @@ from reconciler.server.connection_limits import (
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import ControlPlane
 from reconciler.server.enrollment import Enroller
+from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.notifier import Notifier
 from reconciler.server.reported_hardware import contradiction
 from reconciler.state.operation import OperationStatus
-from reconciler.state.operation_states import OperationState
+from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.trust.identity import AgentIdentity
 from reconciler.trust.tls import connected_agent
 from specs.fleet import CompiledMachine
@@ -42,24 +44,27 @@ MAX_MANIFEST = 256 * 1024 * 1024
 LONGEST_WAIT = 30
 POWER_PREFIX = "power-"
 """Work with this prefix shuts the installed system down or restarts it: a schedule says so."""
+_TOLD_BY_AGENTS = frozenset({OperationState.VERIFIED, OperationState.FAILED})
 
 
 class AgentApi:
     """The routes under ``/v1`` that are not chunks."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 - what it answers from
         self,
         plane: ControlPlane,
         enroller: Enroller,
         store: ChunkStore,
         notifier: Notifier,
         contradictions: Contradictions,
+        evidence: EvidenceKeeper,
     ) -> None:
         self._plane = plane
         self._enroller = enroller
         self._store = store
         self._notifier = notifier
         self._contradictions = contradictions
+        self._evidence = evidence
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for an aiohttp application."""
@@ -70,6 +75,7 @@ class AgentApi:
             web.post("/v1/operations/{operation}/claim", self.claim),
             web.post("/v1/operations/{operation}/events", self.event),
             web.put("/v1/operations/{operation}/manifest", self.manifest),
+            web.put(r"/v1/operations/{operation}/evidence/{attempt:\d{1,9}}/{name}", self.evidence),
         ]
 
     def authorise(self, request: web.Request, purpose: str) -> None:
@@ -212,19 +218,26 @@ class AgentApi:
         peer = self._peer(request)
         event = await _body(request, OperationEvent)
         operation = request.match_info["operation"]
-        if operation.startswith(REBOOT_PREFIX):
+        if operation.startswith((REBOOT_PREFIX, POWER_PREFIX)):
             if event.is_refusal:
                 key = self._plane.key_of_agent(peer.machine)
                 self._contradictions.refused(key, operation.removeprefix(REBOOT_PREFIX), event)
             return web.Response(status=204)
-        if operation.startswith(POWER_PREFIX):
-            return web.Response(status=204)
         status = self._at_work(peer, operation, event.attempt)
         if status is None:
+            ended = self._ended(peer, operation, event)
+            if ended is None:
+                raise _overtaken(peer, operation, event.attempt)
             # Its end may have been recorded although the answer got lost.
-            if self._ended(peer, operation, event):
+            if event.kind in {"done", "failed"} and ended.state in _TOLD_BY_AGENTS:
                 return web.Response(status=204)
-            raise _overtaken(peer, operation, event.attempt)
+            raise _gone(ended)
+        self._take_in(peer, operation, status, event)
+        return web.Response(status=204)
+
+    def _take_in(
+        self, peer: AgentIdentity, operation: str, status: OperationStatus, event: OperationEvent
+    ) -> None:
         plane = self._plane
         if event.is_refusal:
             self._contradictions.refused(plane.key_of_agent(peer.machine), operation, event)
@@ -236,7 +249,6 @@ class AgentApi:
             if machine is not None and not (isinstance(last, Finish) and last.action == "stay"):
                 plane.machines.forget_contact(machine)
         plane.reconciler.ask(plane.reconciler.key_of(status.operation))
-        return web.Response(status=204)
 
     async def manifest(self, request: web.Request) -> web.Response:
         """Take in the manifest of a captured image; its proof follows."""
@@ -258,6 +270,27 @@ class AgentApi:
         self._plane.captures.record(operation, image, digest)
         return web.json_response({"digest": digest}, status=201)
 
+    async def evidence(self, request: web.Request) -> web.Response:
+        """Keep what a machine sends of its own attempt: logs, disks, SMART."""
+        peer = self._peer(request, "deploy-os")
+        operation, name = request.match_info["operation"], request.match_info["name"]
+        attempt = int(request.match_info["attempt"])
+        status = self._plane.own_operation(self._plane.key_of_agent(peer.machine), operation)
+        try:
+            self._evidence.check(status, attempt, name)
+        except ReconcilerError as error:
+            raise _refusal(web.HTTPForbidden, error.code, error.cause, error.action) from error
+        body = await _bounded(request, MOST_PACKED)
+        try:
+            await self._evidence.take(operation, attempt, name, body)
+        except ValueError as error:
+            raise _refusal(web.HTTPBadRequest, "RW530", str(error)) from error
+        except UnwritableFileError as error:
+            raise _refusal(
+                web.HTTPServiceUnavailable, error.code, error.cause, error.action
+            ) from error
+        return web.Response(status=204)
+
     def _at_work(self, peer: AgentIdentity, operation: str, attempt: int) -> OperationStatus | None:
         if peer.environment != "deploy-os":
             return None
@@ -276,13 +309,20 @@ class AgentApi:
                 "Nothing is needed: it goes on once the agent says how it goes",
             )
 
-    def _ended(self, peer: AgentIdentity, operation: str, event: OperationEvent) -> bool:
+    def _ended(
+        self, peer: AgentIdentity, operation: str, event: OperationEvent
+    ) -> OperationStatus | None:
+        """Return the operation if this attempt was its last one, and it has ended."""
         statuses = self._plane.ledger.operations(op_id=operation)
-        return event.kind in {"done", "failed"} and any(
-            status.operation.machine == peer.machine
-            and status.attempt == event.attempt
-            and status.state in {OperationState.VERIFIED, OperationState.FAILED}
-            for status in statuses
+        return next(
+            (
+                status
+                for status in statuses
+                if status.operation.machine == peer.machine
+                and status.attempt == event.attempt
+                and status.state in ENDED | {OperationState.INDETERMINATE}
+            ),
+            None,
         )
 
     def _peer(self, request: web.Request, environment: str | None = None) -> AgentIdentity:
@@ -325,6 +365,17 @@ def _overtaken(peer: AgentIdentity, operation: str, attempt: int) -> web.HTTPExc
         "RW536",
         f"{peer.machine} is not at work on operation {operation}, attempt {attempt}",
         "Another attempt took over, or the operation has ended",
+    )
+
+
+def _gone(status: OperationStatus) -> web.HTTPException:
+    """Return what an agent is told that is at work on what the server or a person has ended."""
+    said = f": {status.reason}" if status.reason else ""
+    return _refusal(
+        web.HTTPGone,
+        "RW579",
+        f"the operation has ended as {status.state}{said}",
+        "See `rackwright runs` on the server for who ended it and why",
     )
 
 

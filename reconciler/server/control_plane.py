@@ -3,6 +3,7 @@
 All methods are synchronous and called from one event loop's thread.
 """
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -11,8 +12,8 @@ import structlog
 from attrs import evolve
 
 from agent.wire.report import Report
-from agent.wire.step import ApplyIdentity, Finish
-from agent.wire.work import Work
+from agent.wire.step import ApplyIdentity, Finish, Restore
+from agent.wire.work import TimeLimit, Work
 from providers.netboot.decision import EnrollmentCredentials, Grant
 from reconciler.loop.decide import reported
 from reconciler.loop.power_requests import PowerRequests
@@ -20,13 +21,16 @@ from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
 from reconciler.state.grants import Token
-from reconciler.state.operation import OperationStatus
+from reconciler.state.operation import Instructions, Operation, OperationStatus
 from reconciler.state.operation_states import OperationState
 from reconciler.trust.token import new_token, token_digest
 from specs.fleet import CompiledMachine
 
 INSTALLED_TOKEN_LIFETIME = timedelta(hours=4)
 """From the hand-out of the work to the installed agent's first start: a restore lies between."""
+
+_AGENT_FIRST = 30
+"""Seconds before the server's own limit at which the agent, which knows why, ends the work."""
 
 log = structlog.get_logger(__name__)
 
@@ -153,7 +157,15 @@ class ControlPlane:
             self._with_secrets(status, step) if isinstance(step, ApplyIdentity) else step
             for step in status.operation.instructions.steps
         )
-        return Work(status.operation.op_id, status.attempt, steps)
+        instructions = status.operation.instructions
+        return Work(
+            status.operation.op_id,
+            status.attempt,
+            steps,
+            limits=(*instructions.limits, *_whole_limit(instructions)),
+            on_error=instructions.on_error,
+            disks_written=self._may_be_written(status.operation),
+        )
 
     def _claimed_only(self, key: str) -> OperationStatus | None:
         """Return the work that an agent claimed and did not begin: the answer may have got lost.
@@ -164,6 +176,16 @@ class ControlPlane:
         if status is None or status.last_event_at is not None or self._is_quarantined(status):
             return None
         return status
+
+    def _may_be_written(self, operation: Operation) -> bool:
+        """Return whether an earlier attempt may have begun to write to a disk."""
+        furthest = self.reconciler.operations.furthest_steps([operation.op_id])
+        writes = (
+            index
+            for index, step in enumerate(operation.instructions.steps)
+            if isinstance(step, Restore)
+        )
+        return furthest.get(operation.op_id, -1) >= next(writes, sys.maxsize)
 
     def reboot_wanted(self, key: str) -> OperationStatus | None:
         """Return the armed operation for which the installed system has to restart.
@@ -239,6 +261,11 @@ class ControlPlane:
         ):
             return None
         return status
+
+    def own_operation(self, key: str, op_id: str) -> OperationStatus | None:
+        """Return the operation if it is this machine's, whatever its state."""
+        status = self.status(op_id)
+        return status if status is not None and self.is_of(status, key) else None
 
     def heard_after_all(self, key: str, op_id: str, attempt: int) -> OperationStatus | None:
         """Go on with work that ended for silence, whose agent is heard after all.
@@ -348,3 +375,11 @@ class ControlPlane:
     def status(self, op_id: str) -> OperationStatus | None:
         """Return an operation as the ledger has it; None where it has none of this id."""
         return next(iter(self.ledger.operations(op_id=op_id)), None)
+
+
+def _whole_limit(instructions: Instructions) -> tuple[TimeLimit, ...]:
+    """Return the time limit for all steps together, as the agent has it."""
+    steps = [step for step in instructions.steps if not isinstance(step, Finish)]
+    seconds = instructions.timeout_seconds
+    ahead = min(_AGENT_FIRST, seconds // 10)
+    return (TimeLimit(0, len(steps) - 1, seconds - ahead),) if steps else ()

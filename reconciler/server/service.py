@@ -41,6 +41,7 @@ from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
+from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.local_interface import local_interface
 from reconciler.server.notifier import Notifier
 from reconciler.server.power import Power
@@ -52,6 +53,7 @@ from reconciler.state.ledger_guard import LedgerGuard
 from reconciler.state.ledger_lines import LedgerLines
 from reconciler.state.observed import Capture, ObservedImage
 from reconciler.state.operation import OperationStatus
+from reconciler.state.run_evidence import RunEvidence
 from reconciler.state.witness import Witnesses
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
@@ -118,6 +120,11 @@ class Service:
         self._tls = server_context(credentials, self.authority.authority_pem)
         self._power = Power(self.place, clock)
         self._hearing = Hearing(clock, time.monotonic)
+        self._evidence = EvidenceKeeper(
+            RunEvidence(database, settings.state / "runs"),
+            lambda: self.reconciler.fleet.settings,
+            clock,
+        )
         hardware = FleetHardware(fleet.machines.values()).prepare()
         self.reconciler = Reconciler(
             database,
@@ -238,6 +245,7 @@ class Service:
             start("schedules", self._keep_schedules)
         start("boot requests", self._record_boots)
         start("images", self._read_images)
+        start("evidence of runs", self._evidence.prune_for_ever)
         start("network boot", self._netboot.watch)
         start("health", self._watch_health)
         manager = ServiceManager()
@@ -410,7 +418,14 @@ class Service:
         firmware = web.Application(middlewares=[self._connections.middleware])
         firmware.add_routes(self._netboot.routes())
         enroller = Enroller(self.plane, self.authority, x509.random_serial_number)
-        api = AgentApi(self.plane, enroller, self.store, self._notifier, self._contradictions)
+        api = AgentApi(
+            self.plane,
+            enroller,
+            self.store,
+            self._notifier,
+            self._contradictions,
+            self._evidence,
+        )
         agents = web.Application(
             middlewares=[self._connections.middleware, busy_as_unavailable(self._hearing.missed)]
         )

@@ -14,6 +14,7 @@ from specs.fleet import Trigger
 if TYPE_CHECKING:
     from agent.wire.disk import DiskIdentity
     from agent.wire.step import Step
+    from agent.wire.work import OnError, TimeLimit
 
 OperationKind = Literal["inspect", "capture", "restore"]
 INSPECTION = "inspection"
@@ -36,6 +37,10 @@ class Instructions:
     disks: "tuple[DiskIdentity, ...]"
     """The disks that will be written, none for work that only reads."""
     timeout_seconds: int
+    """For all steps together."""
+    limits: "tuple[TimeLimit, ...]"
+    """For some of them, besides."""
+    on_error: "OnError"
 
 
 @dataclass(frozen=True)

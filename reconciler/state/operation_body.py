@@ -19,7 +19,7 @@ def encode_operation(operation: Operation) -> str:
             "proof": operation.proof,
             "macs": instructions.macs,
             "uuid": instructions.uuid,
-            "work": encode(Work(operation.op_id, 0, instructions.steps)).decode(),
+            "work": encode(_work(operation.op_id, instructions)).decode(),
             "disks": [encode(disk).decode() for disk in instructions.disks],
             "timeout_seconds": instructions.timeout_seconds,
         }
@@ -29,12 +29,15 @@ def encode_operation(operation: Operation) -> str:
 def decode_operation(body: str) -> Operation:
     """Return the operation that was recorded."""
     data = loads(body)
+    work = decode(Work, data["work"].encode())
     instructions = Instructions(
         macs=tuple(data["macs"]),
         uuid=data["uuid"],
-        steps=decode(Work, data["work"].encode()).steps,
+        steps=work.steps,
         disks=tuple(decode(DiskIdentity, disk.encode()) for disk in data["disks"]),
         timeout_seconds=data["timeout_seconds"],
+        limits=work.limits,
+        on_error=work.on_error,
     )
     return Operation(
         **{name: data[name] for name in _TEXTS},
@@ -42,4 +45,10 @@ def decode_operation(body: str) -> Operation:
         destructive=bool(instructions.disks),
         proof=data["proof"],
         body=instructions,
+    )
+
+
+def _work(op_id: str, instructions: Instructions) -> Work:
+    return Work(
+        op_id, 0, instructions.steps, limits=instructions.limits, on_error=instructions.on_error
     )

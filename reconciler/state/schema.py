@@ -11,7 +11,8 @@ be lost without harm.
 reports' text, which ``machine_report`` keeps and few readers want. ``identities``
 are all that the hardware was known by, separated by spaces; the key is the first.
 ``observed_identity`` and ``operation_identity`` lead from one identity to the rows of its
-hardware. ``run`` is one approval and why; ``step`` when each step of an attempt began and ended.
+hardware. ``run`` is one approval and why; ``step`` when each step of an attempt began and ended;
+``run_evidence`` which texts its machine sent of it, whose content is in files.
 ``breaker_event`` is when breakers opened and who closed them. ``work_begun`` is what budgets
 count: when work was armed for the first time, and whether its machine is still at work on it.
 
@@ -288,6 +289,18 @@ schedule_machine = Table(
     Column("reason", Text, nullable=False),
     Column("op_id", String(32), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+)
+
+run_evidence = Table(
+    "run_evidence",
+    metadata,
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("attempt", Integer, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Index("run_evidence_by_time", "at"),
 )
 
 boot_grant = Table(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from reconciler.state.machine_history import PastOperation, StepTiming
 from reconciler.state.operation_states import OperationState
+from reconciler.state.run_evidence import EvidenceFile
 from reconciler.state.runs import RunSummary
 from reconciler.views.age import ago, duration
 from reconciler.views.progress import STEP_WORDS
@@ -54,7 +55,10 @@ def runs_table(runs: Sequence[RunSummary], now: datetime, width: int) -> Table:
 
 
 def run_parts(
-    summary: RunSummary, operations: Iterable[PastOperation], now: datetime
+    summary: RunSummary,
+    operations: Iterable[PastOperation],
+    evidence: Mapping[str, Sequence[EvidenceFile]],
+    now: datetime,
 ) -> Iterator[RenderableType]:
     """Yield a run and its machines, each with its steps."""
     run = summary.run
@@ -68,10 +72,12 @@ def run_parts(
     yield Padding(_counts(summary.counts), (0, 0, 0, _INDENT), expand=False)
     for each in operations:
         yield Text("")
-        yield from _operation(each, now)
+        yield from _operation(each, evidence.get(each.operation.op_id, ()), now)
 
 
-def _operation(each: PastOperation, now: datetime) -> Iterator[RenderableType]:
+def _operation(
+    each: PastOperation, evidence: Sequence[EvidenceFile], now: datetime
+) -> Iterator[RenderableType]:
     operation, last = each.operation, each.lines[-1]
     head = Text(for_terminal(operation.machine), style="bold")
     head.append(f"  {each.state.value}", style=f"not bold {COLOURS.get(each.state, '')}".strip())
@@ -83,15 +89,26 @@ def _operation(each: PastOperation, now: datetime) -> Iterator[RenderableType]:
     yield Padding(Text(for_terminal(what), style="dim"), (0, 0, 0, _INDENT), expand=False)
     if last.reason:
         yield Padding(Text(for_terminal(last.reason)), (0, 0, 0, _INDENT), expand=False)
-    if not each.known_steps:
-        return
-    table = Table.grid(padding=(0, 2))
-    table.add_column()
-    for _ in range(3):
-        table.add_column(justify="right", no_wrap=True)
-    for step in each.known_steps:
-        table.add_row(*_step(each, step, now))
-    yield Padding(table, (0, 0, 0, _INDENT), expand=False)
+    if each.known_steps:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        for _ in range(3):
+            table.add_column(justify="right", no_wrap=True)
+        for step in each.known_steps:
+            table.add_row(*_step(each, step, now))
+        yield Padding(table, (0, 0, 0, _INDENT), expand=False)
+    if evidence:
+        yield Padding(_evidence(evidence), (0, 0, 0, _INDENT), expand=False)
+
+
+def _evidence(files: Sequence[EvidenceFile]) -> Text:
+    """Return ``logs: agent, disks, dmesg``, of each attempt where there were several."""
+    attempts = sorted({file.attempt for file in files})
+    parts = []
+    for attempt in attempts:
+        names = ", ".join(file.name for file in files if file.attempt == attempt)
+        parts.append(names if len(attempts) == 1 else f"attempt {attempt}: {names}")
+    return Text(for_terminal(f"logs: {'; '.join(parts)}"), style="dim")
 
 
 def _step(each: PastOperation, step: StepTiming, now: datetime) -> tuple[Text, Text, Text, Text]:

@@ -18,7 +18,7 @@ from specs.fleet import (
     UnsupportedStep,
 )
 from specs.kinds.image import Image
-from specs.kinds.scenario import Scenario
+from specs.kinds.scenario import Scenario, ScenarioOptions
 from specs.kinds.step import Backup, DiskSelection, InspectDisks, Restore, Step
 from specs.types.secret import SecretReference
 from specs.validate.resource import Resource
@@ -93,6 +93,7 @@ def _check_images(resource: Resource, diagnostics: Diagnostics) -> None:
 def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
     options = model.spec.options
     steps = tuple(_step(step) for step in model.spec.steps)
+    step_seconds = tuple(step.timeout.seconds if step.timeout else 0 for step in model.spec.steps)
     written = resource.document.value(("spec", "steps"))
     meaning: Canonical = {
         "after": options.after,
@@ -104,6 +105,7 @@ def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
             )
         ],
         "timeout": options.timeout.seconds,
+        **_unusual(options, step_seconds),
     }
     return CompiledScenario(
         name=resource.name,
@@ -116,7 +118,23 @@ def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
         position=resource.position,
         unsupported=blocking("Scenario", resource.document),
         display_name=model.metadata.display_name or "",
+        on_error=options.on_error,
+        on_error_seconds=options.on_error_delay.seconds,
+        step_seconds=step_seconds,
     )
+
+
+def _unusual(options: ScenarioOptions, step_seconds: tuple[int, ...]) -> dict[str, Canonical]:
+    """Return what is not as it is where nobody says anything: digests of before then stay."""
+    usual = ScenarioOptions()
+    meaning: dict[str, Canonical] = {}
+    if options.on_error != usual.on_error:
+        meaning["onError"] = options.on_error
+    if options.on_error_delay != usual.on_error_delay:
+        meaning["onErrorDelay"] = options.on_error_delay.seconds
+    if any(step_seconds):
+        meaning["stepTimeouts"] = list(step_seconds)
+    return meaning
 
 
 def _step(step: Step) -> ScenarioStep:

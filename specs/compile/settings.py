@@ -42,6 +42,8 @@ def _settings(spec: FleetSpec) -> FleetSettings:
         commits=CompiledCommits(commits.verify, signers),
         breakers=(_rule("", spec.breaker), *(_rule(each.group, each) for each in groups)),
         approvals=_approvals(spec.approvals),
+        keep_evidence_seconds=spec.runs.keep.seconds,
+        max_evidence_size=spec.runs.max_size.bytes,
     )
 
 

@@ -11,7 +11,7 @@ from specs.kinds.record import Record
 from specs.kinds.waits import Waits
 from specs.kinds.windows import Windows
 from specs.types.name import Name, PathName
-from specs.types.quantities import Duration, between
+from specs.types.quantities import ByteSize, Duration, between
 
 MAX_AT_ONCE = 1000
 MAX_PER_HOUR = 10_000
@@ -213,6 +213,23 @@ class Observation(Record):
     )
 
 
+class RunRecords(Record):
+    """What is kept of runs that have ended, beside the ledger: what machines sent of them."""
+
+    keep: Annotated[Duration, between(Duration(86_400), Duration(520 * 604_800))] = Field(
+        default=Duration(90 * 86_400),
+        description="How long the logs and disk layouts that machines send of a run are kept. "
+        "Between 1d and 520w.",
+        examples=["90d"],
+    )
+    max_size: Annotated[ByteSize, between(ByteSize(10 << 20), ByteSize(1 << 50))] = Field(
+        default=ByteSize(2 << 30),
+        description="The most room that they take; the oldest go first, those of runs that have "
+        "not ended never. Between 10MiB and 1PiB.",
+        examples=["2GiB"],
+    )
+
+
 class Defaults(Record):
     """What holds for machines where neither they nor their groups say otherwise."""
 
@@ -235,6 +252,7 @@ class FleetSpec(Record):
     observation: Observation = Field(
         default_factory=Observation, description="When news is too old."
     )
+    runs: RunRecords = Field(default_factory=RunRecords, description="What is kept of runs.")
     commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
     waits: Waits | None = Field(
         default=None, description="How long machines at work are waited for."

@@ -39,8 +39,23 @@ class ScenarioOptions(Record):
     )
     timeout: Annotated[Duration, between(Duration(60), Duration(7 * 86_400))] = Field(
         default=Duration(7200),
-        description="After this long the run has failed. Between 1m and 1w.",
+        description="After this long the run has failed; waiting for its turn does not count. "
+        "Between 1m and 1w.",
         examples=["2h"],
+    )
+    on_error: Literal["local-boot", "poweroff", "reboot", "stay"] = Field(
+        default="local-boot",
+        description="What the machine does once the run has failed, ran out of time or was "
+        "cancelled. local-boot: it restarts, for its own disk, if nothing was written; where a "
+        "disk was written it stays in the RAM system, so that nothing starts from half a disk. "
+        "poweroff, reboot and stay hold in both cases.",
+        examples=["local-boot"],
+    )
+    on_error_delay: Annotated[Duration, between(Duration(1), Duration(86_400))] = Field(
+        default=Duration(60),
+        description="How long the cause is on the machine's screen before. Between 1s and 1d; the "
+        "keys p (power off) and r (restart) act at once.",
+        examples=["1m"],
     )
 
 

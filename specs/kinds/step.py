@@ -1,6 +1,6 @@
 """The steps of scenarios."""
 
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
@@ -220,10 +220,19 @@ Action = (
 )
 
 
-class Step(Record):
-    """One action: exactly one of the fields."""
+_BESIDE = "timeout"
+"""The field of a step that is no action."""
 
-    model_config = ConfigDict(json_schema_extra={"minProperties": 1, "maxProperties": 1})
+
+def _one_action(schema: dict[str, Any]) -> None:
+    actions = [name for name in schema["properties"] if name != _BESIDE]
+    schema["oneOf"] = [{"required": [name]} for name in actions]
+
+
+class Step(Record):
+    """One action: exactly one of the fields, and how long it may take."""
+
+    model_config = ConfigDict(json_schema_extra=_one_action)
 
     inspect_disks: InspectDisks | None = Field(
         default=None, description="Look at the disks.", examples=[{}]
@@ -264,29 +273,40 @@ class Step(Record):
         description="Take from a system what is its own, before it is captured.",
         examples=[{"system": "linux"}],
     )
+    timeout: Annotated[Duration, between(Duration(1), Duration(7 * 86_400))] | None = Field(
+        default=None,
+        description="After this long the step, and the run with it, has failed. Between 1s and 1w; "
+        "only the scenario's timeout holds where absent.",
+        examples=["1h"],
+    )
 
     @property
     def name(self) -> str:
         """Return the key of the step's one action, as in documents."""
-        (field,) = self.model_fields_set
-        return str(type(self).model_fields[field].alias)
+        return str(type(self).model_fields[self._field].alias)
 
     @property
     def action(self) -> Action:
         """Return the one action of the step."""
-        (field,) = self.model_fields_set
-        action: Action = getattr(self, field)
+        action: Action = getattr(self, self._field)
         return action
+
+    @property
+    def _field(self) -> str:
+        (field,) = self.model_fields_set - {_BESIDE}
+        return field
 
     @model_validator(mode="after")
     def _has_one_action(self) -> Self:
-        names = [type(self).model_fields[name].alias for name in self.model_fields_set]
+        given = self.model_fields_set - {_BESIDE}
+        names = [type(self).model_fields[name].alias for name in given]
         if len(names) == 1:
             return self
         if not names:
             message = "the step has no action"
         else:
             message = f"one step has {len(names)} actions: {', '.join(sorted(map(str, names)))}"
-        every = [str(field.alias) for field in type(self).model_fields.values()]
+        fields = type(self).model_fields
+        every = [str(field.alias) for name, field in fields.items() if name != _BESIDE]
         hint = f"write one list item per action: {', '.join(every[:-1])} or {every[-1]}"
         raise InvalidValue(message, hint, Code.STEP_FORM).as_pydantic()

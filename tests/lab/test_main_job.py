@@ -1,5 +1,7 @@
 import base64
 import hashlib
+import json
+import re
 
 import pytest
 from builders.lab_site import digest_of, file_on_disk
@@ -28,6 +30,12 @@ def installed_system(site):
 def fingerprint(public_key):
     digest = hashlib.sha256(base64.b64decode(public_key.split()[1])).digest()
     return "SHA256:" + base64.b64encode(digest).decode().rstrip("=")
+
+
+def log_of(site, name):
+    """Return what node-01 sent of its restore."""
+    run = json.loads(site.run("runs", "--format", "json", expect=0))["runs"][0]["run"]
+    return site.run("runs", "log", run, "--machine", "node-01", "--file", name, expect=0)
 
 
 @pytest.mark.parametrize(
@@ -61,6 +69,14 @@ def test_a_golden_machine_is_cloned_onto_a_blank_one(new_site, firmware, table, 
     key = fingerprint(file_on_disk(site.disk("golden"), "/etc/ssh/ssh_host_ed25519_key.pub"))
     assert len(report.installed.ssh_host_keys) >= 2
     assert not any(key in line for line in report.installed.ssh_host_keys)
+    kernel = log_of(site, "dmesg")
+    assert "Linux version 6.1." in kernel
+    assert "rackwright.token=[redacted]" in kernel
+    assert re.search(r"step \d/\d restore", log_of(site, "agent"))
+    assert "smartctl 7" in log_of(site, "smart")
+    assert "ext4" in log_of(site, "disks").partition("after the last step")[2]
+    assert len(json.loads(log_of(site, "system"))["deployOs"]) == 64
+
     site.rack.down()
     assert digest_of(site.disk("golden")) == golden
 

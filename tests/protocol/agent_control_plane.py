@@ -144,6 +144,7 @@ class FakeControlPlane:
         """When the operation of every installed system was verified."""
         self.chunks: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
+        self.evidence: dict[tuple[str, int, str], bytes] = {}
         self.requests: list[str] = []
         self.alarms: list[str] = []
         self.quarantined: set[str] = set()
@@ -250,6 +251,11 @@ class FakeControlPlane:
         if request == "POST /v1/chunks/missing":
             wanted = json.loads(body)["digests"]
             return json.dumps({"missing": [d for d in wanted if d not in self.chunks]}).encode()
+        match = re.fullmatch(r"PUT /v1/operations/([0-9a-z-]+)/evidence/(\d+)/(\w+)", request)
+        if match is not None:
+            with self.changed:
+                self.evidence[match[1], int(match[2]), match[3]] = body
+            return None
         match = re.fullmatch(
             r"(\w+) /v1/(operations|chunks|manifests)/([0-9a-z-]+)(/\w+)?", request
         )
@@ -321,6 +327,8 @@ class FakeControlPlane:
     def _event(self, name: str, machine: str, event: OperationEvent) -> None:
         with self.changed:
             operation = self._operation(name, machine, event.attempt)
+            if operation.state == "cancelled":
+                raise Refusal(410, "RW579: the operation has ended as cancelled: wrong image")
             if operation.state == "fenced":
                 raise Refusal(409, "a newer attempt has this operation")
             if event.sequence in {known.sequence for known in operation.events}:

@@ -1,7 +1,7 @@
 """Reports over the server's own API: real certificates, real TLS, the agent's own client."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -28,9 +28,11 @@ from structlog.testing import capture_logs
 from agent.clock import Clock
 from agent.credentials import Credentials, CredentialStore
 from agent.enroll import Invitation, enroll
-from agent.errors import FencedError, TerminalError, TransientError
+from agent.errors import EndedError, FencedError, TerminalError, TransientError
+from agent.imaging.packed_text import pack
 from agent.retry import RetryPolicy
 from agent.transport import PinnedServer, Transport
+from agent.wire.evidence import MOST_PACKED, MOST_TEXT
 from agent.wire.report import Hardware, Report
 from agent.wire.work import OperationEvent, Work
 from agent.work_channel import WorkChannel
@@ -42,6 +44,7 @@ from reconciler.server.agent_api import AgentApi
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
+from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.notifier import Notifier
 from reconciler.state.database import Database, open_database
 from reconciler.state.grants import Token
@@ -49,6 +52,8 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger_lines import LedgerLines
 from reconciler.state.observed import Observed
 from reconciler.state.operation_states import OperationState
+from reconciler.state.run_evidence import RunEvidence
+from reconciler.state.runs import Runs
 from reconciler.state.world import observe
 from reconciler.trust.authority import Authority
 from reconciler.trust.tls import server_context
@@ -57,6 +62,7 @@ from specs.fleet import CompiledMachine
 
 pytestmark = pytest.mark.timeout(60)
 
+_S = OperationState
 NODE = a_machine(1, "clone-golden")
 OTHER = a_machine(2, "clone-golden")
 ADDRESS = "127.0.0.1"
@@ -134,7 +140,10 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     application = web.Application()
     store = ChunkStore(directory / "store", reserve=0)
     contradictions = Contradictions(plane, LedgerLines(database))
-    api = AgentApi(plane, enroller, store, Notifier(), contradictions)
+    evidence = EvidenceKeeper(
+        RunEvidence(database, directory / "runs"), lambda: fleet.settings, now
+    )
+    api = AgentApi(plane, enroller, store, Notifier(), contradictions, evidence)
     application.add_routes(api.routes())
     server = TestServer(application, host=ADDRESS)
     await server.start_server(ssl=server_context(credentials, authority.authority_pem))
@@ -269,7 +278,7 @@ async def test_an_agent_that_is_heard_after_all_goes_on_with_its_work(server: Se
     await says("failed", 3)
     assert stands() == "failed"
     await says("failed", 3)
-    with pytest.raises(FencedError):
+    with pytest.raises(EndedError):
         await says("progress", 4)
     transport.close()
 
@@ -306,3 +315,108 @@ async def test_a_system_that_the_ledger_does_not_know_blocks_its_machine(server:
     assert await server.report(credentials, report) == ""
     assert server.observed().machines[NODE.name].quarantine.startswith("RW748: ")
     assert not server.observed().machines[OTHER.name].quarantine
+
+
+# --- evidence, and the end that others decide ------------------------------------------
+
+
+async def ask(
+    server: Server, credentials: Credentials, call: Callable[[WorkChannel], None]
+) -> None:
+    transport = Transport(server.url, PinnedServer(server.pin), credentials)
+    try:
+        await asyncio.to_thread(call, WorkChannel(transport))
+    finally:
+        transport.close()
+
+
+def begun(server: Server, machine: CompiledMachine) -> str:
+    """Let the machine's operation stand where its agent has claimed it."""
+    op_id = server.operations[machine.name]
+    for before, after in ((_S.APPROVED, _S.ARMED), (_S.ARMED, _S.STARTED)):
+        server.plane.ledger.move(
+            op_id, before, after, attempt=1, at=now(), actor=machine.name, reason=""
+        )
+    server.plane.reconciler.follow_ledger()
+    return op_id
+
+
+def evidence_of(server: Server, op_id: str) -> list[str]:
+    kept = RunEvidence(server.database, server.directory / "runs")
+    (run,) = Runs(server.database).newest(9, ["apply"])
+    return [file.name for file in kept.of_run(run.run.run_id).get(op_id, ())]
+
+
+async def test_a_machine_sends_evidence_of_its_own_operation_only(server: Server) -> None:
+    mine, foreign = begun(server, NODE), begun(server, OTHER)
+    credentials = await server.enrolled(NODE, "deploy-os")
+    await ask(server, credentials, lambda to: to.evidence(mine, 1, "agent", pack(b"a log\n")))
+    assert evidence_of(server, mine) == ["agent"]
+    for op_id, attempt in ((foreign, 1), ("0" * 32, 1), (mine, 2)):
+        with pytest.raises(TerminalError, match="RW578 what the machine sent of a run is not"):
+            await ask(
+                server,
+                credentials,
+                lambda to, at=(op_id, attempt): to.evidence(*at, "agent", pack(b"a log\n")),
+            )
+    assert evidence_of(server, foreign) == []
+    assert len(list((server.directory / "runs").rglob("*.zst"))) == 1
+
+
+async def test_an_installed_system_sends_no_evidence(server: Server) -> None:
+    mine = begun(server, NODE)
+    credentials = await server.enrolled(NODE, "installed")
+    with pytest.raises(TerminalError, match="RW531"):
+        await ask(server, credentials, lambda to: to.evidence(mine, 1, "agent", pack(b"x")))
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"\0" * (MOST_PACKED + 1), "RW535 more than 655360 bytes"),
+        (pack(b"\0" * (MOST_TEXT + 1)), "RW530 its size is not said, or larger than allowed"),
+        (b"no zstandard", "RW530 it is not compressed as it should be"),
+    ],
+)
+async def test_evidence_that_is_too_large_or_none_is_refused(
+    server: Server, body: bytes, why: str
+) -> None:
+    mine = begun(server, NODE)
+    credentials = await server.enrolled(NODE, "deploy-os")
+    with pytest.raises(TerminalError, match=why):
+        await ask(server, credentials, lambda to: to.evidence(mine, 1, "agent", body))
+    assert evidence_of(server, mine) == []
+
+
+PROGRESS = OperationEvent(1, 5, "progress", 1)
+FAILED = OperationEvent(1, 6, "failed", 1, code="RW421", message="bad", action="Replace it")
+
+
+@pytest.mark.parametrize("state", ["CANCELLED", "FAILED", "INDETERMINATE"])
+async def test_an_agent_at_work_on_what_has_ended_is_told_so(server: Server, state: str) -> None:
+    mine = begun(server, NODE)
+    credentials = await server.enrolled(NODE, "deploy-os")
+    await ask(server, credentials, lambda to: to.event(mine, PROGRESS))
+    server.plane.ledger.move(
+        mine, _S.STARTED, _S[state], attempt=1, at=now(), actor="ada", reason="wrong image"
+    )
+    server.plane.reconciler.follow_ledger()
+    said = f"RW577: the server ended this operation: RW579 the operation has ended as {_S[state]}"
+    with pytest.raises(EndedError, match=f"{said}: wrong image"):
+        await ask(server, credentials, lambda to: to.event(mine, evolve(PROGRESS, sequence=7)))
+    if state == "FAILED":  # what the agent has to say of it is nothing new
+        await ask(server, credentials, lambda to: to.event(mine, FAILED))
+    else:
+        with pytest.raises(EndedError):
+            await ask(server, credentials, lambda to: to.event(mine, FAILED))
+
+
+async def test_an_attempt_that_another_took_over_is_no_end(server: Server) -> None:
+    mine = begun(server, NODE)
+    server.plane.ledger.move(
+        mine, _S.STARTED, _S.ARMED, attempt=2, at=now(), actor="server", reason="it restarted"
+    )
+    server.plane.reconciler.follow_ledger()
+    credentials = await server.enrolled(NODE, "deploy-os")
+    with pytest.raises(FencedError, match="RW554"):
+        await ask(server, credentials, lambda to: to.event(mine, PROGRESS))

@@ -1,28 +1,34 @@
 """The agent's session against a real TLS server, with a disk that is a file."""
 
 import json
+import logging
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
-from attrs import define, evolve, field
+from attrs import asdict, define, evolve, field
 
 from agent.clock import Clock
 from agent.credentials import CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
+from agent.evidence import EvidenceSources
+from agent.imaging.packed_text import unpack
 from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal, JournalEntry
+from agent.log import LogMemory
 from agent.machine import LocalMachine
 from agent.retry import RetryPolicy
 from agent.session import Session, SessionOptions, SessionResources
+from agent.steps.run import StepContext
 from agent.transport import PinnedServer, Transport
-from agent.wire.disk import DiskIdentity, DiskSelector
+from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
-from agent.wire.work import Work
-from tests.protocol.agent_control_plane import FakeControlPlane
+from agent.wire.work import OnError, OperationEvent, TimeLimit, Work
+from tests.protocol.agent_control_plane import FakeControlPlane, Operation
 from tests.unit.agent_sysfs import VIRTIO, add_disk, add_interface
 
 pytestmark = pytest.mark.timeout(90)
@@ -460,3 +466,267 @@ def test_a_quarantined_agent_in_the_ram_system_stops_and_one_in_a_system_carries
     bye(bench)
     bench.join(thread)
     assert bench.power.calls == ["poweroff"]
+
+
+# --- after a failure -------------------------------------------------------------------
+
+AT_ONCE = OnError("local-boot", 0)
+NOBODY = DiskSelector(serial="absent")
+
+
+def failing(*steps: Step, on_error: OnError = AT_ONCE, **more: Any) -> Work:
+    return Work(OP, 1, steps, on_error=on_error, **more)
+
+
+def stays(bench: Bench, operation: Operation) -> None:
+    """Show that the machine goes on asking for work after a failure; then end the session."""
+    thread = bench.start()
+    bench.plane.wait_for(lambda: operation.state == "failed")
+    polls = bench.plane.count("GET /v1/work")
+    bench.plane.wait_for(lambda: bench.plane.count("GET /v1/work") > polls)
+    assert bench.power.calls == []
+    bye(bench)
+    bench.join(thread)
+    assert bench.power.calls == ["poweroff"]
+
+
+@pytest.mark.parametrize(
+    ("action", "call"), [("local-boot", "reboot"), ("poweroff", "poweroff"), ("reboot", "reboot")]
+)
+def test_a_failed_backup_does_not_greet_the_user_in_the_morning(
+    bench: Bench, action: str, call: str
+) -> None:
+    work = failing(Backup("own", NOBODY), Finish("stay"), on_error=OnError(action, 0))
+    operation = bench.plane.arm("node-1", work)
+    told: list[str] = []
+    bench.power.notice = lambda: told.append(operation.state)
+    bench.run_to_end()
+    assert bench.power.calls == [call]
+    assert told == ["failed"]
+    assert operation.events[-1].code == "RW451"
+
+
+def test_a_machine_told_to_stay_stays_after_a_failure(bench: Bench) -> None:
+    work = failing(Backup("own", NOBODY), on_error=OnError("stay", 0))
+    stays(bench, bench.plane.arm("node-1", work))
+
+
+def test_a_restore_that_fails_before_its_first_write_ends_at_the_own_disk(bench: Bench) -> None:
+    digest = restored(bench)
+    before = bench.disk.read_bytes()
+    del bench.plane.manifests[digest]
+    step = Restore("golden", digest, bench.identity())
+    operation = bench.plane.arm("node-1", failing(step, Finish("reboot")))
+    bench.run_to_end()
+    assert operation.state == "failed"
+    assert bench.power.calls == ["reboot"]
+    assert bench.disk.read_bytes() == before
+
+
+def test_a_restore_that_fails_after_its_first_write_keeps_the_machine_in_the_ram_system(
+    bench: Bench,
+) -> None:
+    digest = restored(bench)
+    bench.disk.write_bytes(os.urandom(DISK_SIZE))
+    fetched: list[str] = []
+
+    def refuse(request: str) -> int:
+        if request.startswith("GET /v1/chunks/"):
+            fetched.append(request)
+            return 404 if len(fetched) > 4 else 0
+        return 0
+
+    bench.plane.refuse = refuse
+    step = Restore("golden", digest, bench.identity())
+    stays(bench, bench.plane.arm("node-1", failing(step, Finish("reboot"))))
+    assert bench.disk.read_bytes()[:512] == bytes(512)
+
+
+def test_a_disk_that_an_earlier_attempt_wrote_counts_as_written(bench: Bench) -> None:
+    work = failing(Backup("own", NOBODY), disks_written=True)
+    stays(bench, bench.plane.arm("node-1", work))
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_an_agent_restarted_in_the_middle_does_what_the_work_said_of_failures(
+    bench: Bench, *, written: bool
+) -> None:
+    operation = bench.plane.arm("node-1", failing(InspectDisks()))
+    operation.state = "claimed"
+    entry = JournalEntry(OP, 1, sequence=7, on_error=AT_ONCE, disks_written=written)
+    Journal(bench.state / "operation.json").write(entry)
+    if written:
+        stays(bench, operation)
+    else:
+        bench.run_to_end()
+        assert bench.power.calls == ["reboot"]
+
+
+def test_a_machine_whose_operation_is_cancelled_stops_and_goes_back_to_its_disk(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    operation = bench.plane.arm("node-1", failing(Backup("own", DiskSelector()), Finish("stay")))
+
+    def endless(_step: Step, context: StepContext) -> dict[str, str]:
+        operation.state = "cancelled"
+        for_a_moment = threading.Event()
+        while True:
+            context.progress(1, 10)
+            for_a_moment.wait(0.05)
+
+    bench.resources = evolve(bench.resources, do_step=endless)
+    bench.run_to_end()
+    assert bench.power.calls == ["reboot"]
+    assert operation.kinds() == ["step-started"]
+    said = "RW577: the server ended this operation: RW579: the operation has ended as cancelled"
+    assert any(said in record.getMessage() for record in caplog.records)
+
+
+@pytest.mark.parametrize(("writes", "call"), [(False, "reboot"), (True, "poweroff")])
+def test_beside_a_step_that_hangs_nothing_else_is_done(
+    bench: Bench, *, writes: bool, call: str
+) -> None:
+    for_ever = threading.Event()
+
+    def hangs(_step: Step, context: StepContext) -> dict[str, str]:
+        if writes:
+            context.writing()
+        for_ever.wait()
+        return {}
+
+    bench.resources = evolve(bench.resources, do_step=hangs)
+    bench.options = evolve(bench.options, hang_seconds=0.2)
+    work = failing(InspectDisks(), limits=(TimeLimit(0, 0, 1),), on_error=OnError("local-boot", 1))
+    operation = bench.plane.arm("node-1", work)
+    bench.run_to_end()
+    for_ever.set()
+    assert operation.events[-1].code == "RW576"
+    assert operation.events[-1].message == (
+        "step 1 of 1 (inspectDisks) did not end within 0:00:01; the step hangs"
+    )
+    assert bench.power.calls == [call]
+    assert bench.plane.count("GET /v1/work") == 1
+
+
+# --- evidence --------------------------------------------------------------------------
+
+
+@define
+class Records:
+    """The records of a machine whose kernel log has its command line, as a real one has."""
+
+    line: str
+
+    def kernel_log(self) -> str:
+        return f"[    0.000000] Command line: {self.line}\n"
+
+    def disk_health(self, disks: Sequence[Disk]) -> str:
+        return "".join(f"{disk.identity.serial} is well\n" for disk in disks)
+
+
+def with_evidence(bench: Bench) -> LogMemory:
+    pin = bench.plane.pin
+    log = LogMemory()
+    records = Records(f"rackwright.server=x rackwright.pin={pin} rackwright.token=secret-token-1")
+    sources = EvidenceSources(records, log, ("secret-token-1", pin))
+    bench.resources = evolve(bench.resources, evidence=sources)
+    return log
+
+
+def sent(bench: Bench, operation: str = OP) -> dict[str, str]:
+    return {
+        name: unpack(body).decode()
+        for (of, _, name), body in bench.plane.evidence.items()
+        if of == operation
+    }
+
+
+def test_all_of_a_run_is_on_the_server_before_its_end_is_told_without_secrets(
+    bench: Bench, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    log = with_evidence(bench)
+    step = ApplyIdentity(
+        bench.identity(), "n", "52:54:00:12:34:56", (), "", (), "", bench.plane.pin, "agent-tok", ""
+    )
+
+    def leaks(step: Step, _context: StepContext) -> dict[str, str]:
+        logging.getLogger("agent").info("%s secret-token-1 agent-tok", asdict(step))
+        raise TerminalError("RW460", "nothing works with agent-tok", "Do it")
+
+    bench.resources = evolve(bench.resources, do_step=leaks)
+    operation = bench.plane.arm("node-1", failing(step, Finish("reboot")))
+    at_the_end: list[set[str]] = []
+    heard = bench.plane._event
+
+    def event(name: str, machine: str, said: OperationEvent) -> None:
+        if said.kind == "failed":
+            at_the_end.append(set(sent(bench)))
+        heard(name, machine, said)
+
+    bench.plane._event = event  # type: ignore[method-assign]
+    with log.attached():
+        bench.run_to_end()
+    assert operation.state == "failed"
+    assert at_the_end == [{"agent", "dmesg", "disks", "smart", "system"}]
+    texts = sent(bench)
+    assert texts["smart"] == "disk-1 is well\n"
+    assert "disk-1" in texts["disks"].partition("after the last step")[2]
+    assert "FAILED RW460: nothing works with [redacted]" in texts["agent"]
+    assert json.loads(texts["system"])["outcome"].startswith("RW460: ")
+    for text in texts.values():
+        for secret in ("secret-token-1", "agent-tok", bench.plane.pin):
+            assert secret not in text
+
+
+def test_what_could_not_be_sent_is_sent_with_the_next_attempt_and_delays_nothing(
+    bench: Bench,
+) -> None:
+    with_evidence(bench)
+    bench.plane.refuse = lambda request: 503 if "/evidence/" in request else 0
+    first = bench.plane.arm("node-1", work(InspectDisks(), Finish("stay")))
+    thread = bench.start()
+    bench.plane.wait_for(lambda: first.state == "done")
+    assert bench.plane.evidence == {}
+    bench.plane.refuse = lambda _request: 0
+    bye(bench)
+    bench.join(thread)
+    assert set(sent(bench)) == {"agent", "dmesg", "disks", "smart", "system"}
+    assert set(sent(bench, "op-bye")) == {"agent", "dmesg", "disks", "smart", "system"}
+
+
+def test_a_server_that_takes_no_evidence_gets_its_work_done_all_the_same(bench: Bench) -> None:
+    with_evidence(bench)
+    bench.plane.refuse = lambda request: 404 if "/evidence/" in request else 0
+    operation = bench.plane.arm("node-1", work(InspectDisks(), Finish("reboot")))
+    bench.run_to_end()
+    assert operation.kinds() == ["step-started", "step-done", "done"]
+
+
+def test_of_an_attempt_that_an_earlier_process_began_is_sent_what_there_is(bench: Bench) -> None:
+    with_evidence(bench)
+    operation = bench.plane.arm("node-1", failing(InspectDisks()))
+    operation.state = "claimed"
+    entry = JournalEntry(OP, 1, sequence=7, on_error=AT_ONCE)
+    Journal(bench.state / "operation.json").write(entry)
+    bench.run_to_end()
+    texts = sent(bench)
+    assert texts["disks"].startswith("before the first step\n  not known\nafter the last step\n")
+    assert texts["smart"] == "disk-1 is well\n"
+    assert json.loads(texts["system"])["outcome"].startswith("RW564: the agent was started again")
+    assert bench.power.calls == ["reboot"]
+
+
+def test_one_record_that_cannot_be_read_costs_no_other(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with_evidence(bench)
+
+    def fails(_records: Records) -> str:
+        raise OSError("no such thing")
+
+    monkeypatch.setattr(Records, "kernel_log", fails)
+    operation = bench.plane.arm("node-1", work(InspectDisks(), Finish("reboot")))
+    bench.run_to_end()
+    assert operation.state == "done"
+    assert set(sent(bench)) == {"agent", "disks", "smart", "system"}

@@ -15,7 +15,8 @@ from agent.bootline import BootLine, parse_boot_line
 from agent.clock import Clock
 from agent.config import AgentConfig, load_config, save_config
 from agent.errors import TerminalError, TransientError
-from agent.main import LineFormatter, main
+from agent.log import LineFormatter
+from agent.main import main
 from agent.progress import ProgressMeter, progress_line
 from agent.retry import RetryPolicy, retry
 from agent.transport import problem_of

@@ -10,7 +10,7 @@ from agent.bootline import DEFAULT_IDLE_SECONDS
 from agent.clock import Clock
 from agent.deploy_os import give_up
 from agent.errors import FencedError, TerminalError, TransientError
-from agent.events import EventStream, report_unfinished
+from agent.events import EventStream, report_unfinished, unfinished
 from agent.journal import Journal, JournalEntry
 from agent.session import check_order
 from agent.steps.chunk_store import ChunkStore
@@ -130,7 +130,10 @@ def test_the_end_is_in_the_journal_before_it_is_sent(journal: Journal) -> None:
     with pytest.raises(PowerCut), events.running():
         events.done("reboot")
     server = Server(AWAY)
-    assert report_unfinished(server, journal, NOW) == "reboot"
+    found = unfinished(journal)
+    assert found is not None
+    assert report_unfinished(server, journal, NOW, found).is_done
+    assert found.entry.finish == "reboot"
     assert [(event.kind, event.sequence, event.attempt) for event in server.heard] == [
         ("done", 1, 2)
     ]
@@ -140,21 +143,27 @@ def test_the_end_is_in_the_journal_before_it_is_sent(journal: Journal) -> None:
 def test_an_interrupted_attempt_is_reported_as_failed_and_never_done(journal: Journal) -> None:
     journal.write(JournalEntry("op-1", 2, sequence=4, step=1, finish="reboot"))
     server = Server()
-    assert report_unfinished(server, journal, NOW) == "failed"
+    found = unfinished(journal)
+    assert found is not None
+    assert not report_unfinished(server, journal, NOW, found).is_done
     (event,) = server.heard
     assert (event.kind, event.code, event.sequence, event.step) == ("failed", "RW564", 5, 1)
 
 
 def test_an_interrupted_attempt_that_the_server_took_away_is_forgotten(journal: Journal) -> None:
     journal.write(JournalEntry("op-1", 2))
-    assert report_unfinished(Server(FENCED), journal, NOW) == "failed"
+    found = unfinished(journal)
+    assert found is not None
+    told = report_unfinished(Server(FENCED), journal, NOW, found)
+    assert not told.is_done
+    assert told.cause == str(FENCED)
     assert journal.read() is None
 
 
 def test_nothing_unfinished_is_nothing_to_report(journal: Journal) -> None:
-    assert report_unfinished(Server(AssertionError()), journal, NOW) is None
+    assert unfinished(journal) is None
     journal.path.write_bytes(b"{")
-    assert report_unfinished(Server(AssertionError()), journal, NOW) is None
+    assert unfinished(journal) is None
 
 
 def test_after_a_refusal_the_running_step_is_stopped(journal: Journal) -> None:
@@ -204,6 +213,26 @@ def test_progress_that_the_journal_has_no_room_for_stops_nothing(journal: Journa
         journal.path.rmdir()
         events.done("stay")
     assert server.heard[-1].kind == "done"
+
+
+def test_a_failure_may_be_told_for_a_while_only(journal: Journal) -> None:
+    server = Server(*[AWAY] * 1000)
+    events = stream(server, journal)
+    with events.running(), pytest.raises(TransientError):
+        events.failed(FENCED, 0.0)
+    assert server.heard == []
+
+
+def test_that_a_disk_is_written_is_in_the_journal_before_it_is(journal: Journal) -> None:
+    events = stream(Server(), journal)
+    with events.running():
+        assert not events.disks_written
+        events.writing()
+        entry = journal.read()
+        assert entry is not None
+        assert entry.disks_written
+        assert events.disks_written
+        events.done("reboot")
 
 
 def test_finish_has_to_be_the_last_step() -> None:

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from agent.wire.enrollment import EnrollmentRequest
 from agent.wire.step import ApplyIdentity
-from agent.wire.work import OperationEvent
+from agent.wire.work import OnError, OperationEvent, TimeLimit
 from providers.netboot.decision import AskAgain, BootRequest, DeployOS, LocalDisk
 from reconciler.app.status import conditions_of
 from reconciler.errors import TrustError
@@ -477,6 +477,37 @@ def test_interrupting_a_running_system_is_remembered_for_the_budget_of_disruptiv
     plane.reconcile()
     assert standing() == {second.name: OperationState.ARMED}
     assert len(plane.observed().work_begun) == 2
+
+
+def handed_out(plane):
+    plane.reconcile()
+    firmware_asks(plane)
+    return plane.work(NODE.name)
+
+
+@pytest.mark.usefixtures("approved")
+def test_work_has_its_time_limit_and_what_the_machine_does_after_a_failure(plane):
+    work = handed_out(plane)
+    assert work.on_error == OnError("local-boot", 60)
+    # Half a minute less than the server waits: the agent can say which step it was.
+    assert work.limits == (TimeLimit(0, 2, 7170),)
+    assert not work.disks_written
+
+
+@pytest.mark.usefixtures("approved")
+def test_a_later_attempt_knows_that_an_earlier_one_may_have_written(plane, clock):
+    for step, written in ((0, False), (1, True)):
+        grant = started(plane)
+        plane.ledger.record_progress(
+            grant.operation, OperationEvent(grant.attempt, 1, "step-started", step), clock()
+        )
+        clock.pass_time(minutes=1)
+        firmware_asks(plane)
+        clock.pass_time(seconds=31)
+        firmware_asks(plane)
+        plane.reconciler.boots.write_all()
+        plane.reconciler.ask(NODE.name)
+        assert handed_out(plane).disks_written is written
 
 
 # --- the truth that arrives late --------------------------------------------------------

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -88,6 +89,15 @@ def test_what_a_budget_holds_waits_for_it():
     status = a_status(RESTORE, _S.APPROVED, attempt=0)
     found = decided(status, limit_of=lambda _operation, _impact: FULL)
     assert found == WaitForBudget(status, Impact.DESTRUCTIVE, FULL)
+
+
+def test_waiting_for_a_budget_is_no_time_out():
+    status = a_status(RESTORE, _S.APPROVED, attempt=0)
+    late = NOW + timedelta(seconds=100 * RESTORE.instructions.timeout_seconds)
+    found = decided(status, now=late, limit_of=lambda _operation, _impact: FULL)
+    assert isinstance(found, WaitForBudget)
+    begun = replace(a_status(RESTORE, _S.STARTED), at=late)
+    assert isinstance(decided(begun, now=late + timedelta(seconds=1)), WaitUntil)
 
 
 def test_work_that_harms_nobody_waits_for_a_budget_too():

@@ -311,7 +311,7 @@ def shown(parts, width=80):
 
 def test_a_run_shows_each_step_with_its_time_bytes_and_rate(server, kept):
     summary, operations = kept
-    lines = shown(run_parts(summary, operations, server.now))
+    lines = shown(run_parts(summary, operations, {}, server.now))
     assert lines[:7] == [
         f"run {summary.run.run_id}",
         "  run by ada, 27 s ago (2026-11-21 12:00:00 UTC)",
@@ -337,7 +337,7 @@ def test_runs_fit_the_terminal(server, kept, width):
 
 
 def test_a_run_as_json_has_every_step(server, kept):
-    document = json.loads(json.dumps(run_document(*kept, server.now)))
+    document = json.loads(json.dumps(run_document(*kept, {}, server.now)))
     (operation,) = document["operations"]
     assert [(step["step"], step["bytes"]) for step in operation["steps"]] == [
         ("inspectDisks", 0),

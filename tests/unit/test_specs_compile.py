@@ -130,6 +130,7 @@ def test_every_value_of_the_documents_arrives() -> None:
         timeout_seconds=5400,
         digest=scenario.digest,
         position=Position("f.yaml", 34, 18),
+        step_seconds=(0, 0, 0),
     )
     machine = fleet.machines["m"]
     assert machine.macs == ("52:54:00:00:00:ab",)

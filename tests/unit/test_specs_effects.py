@@ -420,6 +420,8 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
         for part in ("grant", "silence", "proof", "wake"):
             found |= two(title, f"spec.waits.{part}", ("2m", "3m"))
         found |= two(title, "spec.waits.attempts", (2, 3))
+    found |= two("Fleet f", "spec.runs.keep", ("30d", "90d"))
+    found |= two("Fleet f", "spec.runs.maxSize", ("1GiB", "2GiB"))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
     found |= approvals()
     signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]
@@ -524,6 +526,9 @@ def work() -> dict[tuple[str, str], Variation]:
     found |= two("Scenario clone", "spec.options.trigger", ("now", "next-boot"))
     found |= two("Scenario clone", "spec.options.after", ("reboot", "poweroff"))
     found |= two("Scenario clone", "spec.options.timeout", ("1h", "2h"))
+    found |= two("Scenario clone", "spec.options.onError", ("local-boot", "poweroff"))
+    found |= two("Scenario clone", "spec.options.onErrorDelay", ("1m", "2m"))
+    found |= two("Scenario clone", "spec.steps[].timeout", ("1h", "2h"))
     found |= two("Scenario clone", "spec.steps[].restore.image", ("golden", "other"))
     found |= two("Scenario clone", "spec.steps[].restore.identity", ("apply", "keep"))
     found |= two("Scenario keep", "spec.steps[].backup.image", ("kept", "other"), WITH_BACKUP)

@@ -88,9 +88,10 @@ def test_nothing_may_be_null_and_quantities_have_their_written_form() -> None:
     assert timeout["pattern"] == r"^[0-9]{1,15}(\.[0-9]{1,6})?(s|m|h|d|w)$"
 
 
-def test_a_step_has_exactly_one_field() -> None:
+def test_a_step_has_exactly_one_action() -> None:
     step = SCHEMA["definitions"]["Step"]
-    assert (step["minProperties"], step["maxProperties"]) == (1, 1)
+    actions = [name for name in step["properties"] if name != "timeout"]
+    assert step["oneOf"] == [{"required": [name]} for name in actions]
 
 
 def test_the_schema_follows_the_rules_of_its_dialect() -> None:

@@ -14,6 +14,12 @@ class Faults:
     """The power fails in the middle of this step, once; the machine is off then."""
     hang_in: str = ""
     """The agent says nothing more once this step has begun, until the power is cut."""
+    fail_before: str = ""
+    """The disk fails before this step has done anything, every time."""
+    fail_in: str = ""
+    """The disk fails in the middle of this step, every time."""
+    stalls_in: str = ""
+    """This step goes on for ever, and says so, until it is stopped."""
     boots_network: bool = True
     """False: the boot order has the disk first."""
     start_seconds: float = 0.0

@@ -19,6 +19,7 @@ from providers.lab.simulate.faults import Faults
 from providers.lab.simulate.firmware import NextDevice, network_boot
 from providers.lab.simulate.host_tree import BootIdentity, write_host
 from providers.lab.simulate.identity_step import read_identity
+from providers.lab.simulate.keyboard import Keyboard
 from providers.lab.simulate.machine_list import SERVER, MachineSettings
 from providers.lab.simulate.machine_state import MachineState, Stage
 from providers.lab.simulate.power_state import PowerCutError, PowerState
@@ -64,6 +65,7 @@ class SimulatedMachine:
         self._run: _Run | None = None
         self._lock = threading.Lock()
         self._faults = Faults()
+        self._keyboard = Keyboard()
         self._stage: Stage = "off"
         self._boots: list[str] = []
         self._boot_count = 0
@@ -90,6 +92,10 @@ class SimulatedMachine:
     def set_faults(self, faults: Faults) -> None:
         """Let the machine go wrong, or right, from its next boot or step on."""
         self._faults = faults
+
+    def press_key(self, key: str) -> None:
+        """Press a key at the machine."""
+        self._keyboard.press(key)
 
     def power_on(self) -> None:
         """Switch the machine on; nothing happens when it is on."""
@@ -217,7 +223,7 @@ class SimulatedMachine:
             self._source,
             lambda disk: installed_config(self._systems, Path(disk.node)),
         )
-        run_ram_system(command_line, folder, paths, run.power, steps)
+        run_ram_system(command_line, folder, paths, steps, self._keyboard)
 
     def _boot_disk(self, run: _Run, paths: HostPaths, reason: str) -> None:
         self._note(run, f"local disk: {reason}")

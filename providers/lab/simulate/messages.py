@@ -11,16 +11,17 @@ from providers.lab.errors import bad_request
 from providers.lab.simulate.faults import Faults
 from providers.lab.simulate.machine_state import MachineState
 
-Verb = Literal["status", "power-on", "power-off", "pull-cable", "plug-cable", "faults"]
+Verb = Literal["status", "power-on", "power-off", "pull-cable", "plug-cable", "faults", "press-key"]
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """``machine`` is empty for ``status``; ``faults`` is for ``faults``."""
+    """``machine`` is empty for ``status``; ``faults`` and ``key`` are for their verbs."""
 
     verb: Verb
     machine: str = ""
     faults: Faults = field(default_factory=Faults)
+    key: str = ""
 
 
 def encode_request(request: Request) -> bytes:
@@ -32,7 +33,9 @@ def decode_request(line: bytes) -> Request:
     """Return the request of a line; RW814 when it holds none."""
     try:
         message = json.loads(line)
-        request = Request(message["verb"], message["machine"], Faults(**message["faults"]))
+        request = Request(
+            message["verb"], message["machine"], Faults(**message["faults"]), str(message["key"])
+        )
     except (ValueError, KeyError, TypeError) as error:
         raise bad_request(f"{line[:200]!r} is no request: {error}") from error
     if request.verb not in get_args(Verb):

@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from agent.errors import CodedError
-from agent.main import LineFormatter
+from agent.log import LineFormatter
 from providers.lab import control
 from providers.lab.errors import bad_request, machine_unknown
 from providers.lab.network import BRIDGE
@@ -96,6 +96,8 @@ class SimulatedMachines:
                 machine.connect(connected=request.verb == "plug-cable")
             case "faults":
                 machine.set_faults(request.faults)
+            case "press-key":
+                machine.press_key(request.key)
         return None
 
 

@@ -89,6 +89,10 @@ class SimulatedRack:
         """Let a machine go wrong, or right, from its next boot or step on. RW805."""
         self._ask(messages.Request("faults", name, faults))
 
+    def press_key(self, name: str, key: str) -> None:
+        """Press a key at a machine."""
+        self._ask(messages.Request("press-key", name, key=key))
+
     def inside(self, command: Sequence[str]) -> list[str]:
         """Return the command line that runs ``command`` where the server belongs."""
         process = str(self._process.pid)

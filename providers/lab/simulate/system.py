@@ -2,8 +2,10 @@
 
 import random
 import shutil
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from ipaddress import IPv4Interface
 from pathlib import Path
 
@@ -11,7 +13,9 @@ from attrs import evolve
 
 from agent.config import AgentConfig, load_config, save_config
 from agent.deploy_os import RamSystem, run_deploy_os
-from agent.inspection.host_paths import HostPaths
+from agent.imaging.errors import DiskFailureError
+from agent.inspection.host_paths import HostPaths, read_line
+from agent.log import LogMemory
 from agent.service import RunningSystem, run_service
 from agent.steps.run import StepContext, run_step
 from agent.wire.disk import Disk
@@ -25,10 +29,14 @@ from providers.lab.simulate.identity_step import (
     apply_simulated_identity,
     read_identity,
 )
+from providers.lab.simulate.keyboard import Keyboard
 from providers.lab.simulate.power_state import PowerCutError, PowerState
+from providers.lab.simulate.records import SimulatedRecords
 
 CONFIG = Path("etc/rackwright/agent.json")
 """Below the folder of a system."""
+_DISK = "/dev/vda"
+_STALL_SECONDS = 0.2
 _MIDDLE = 4
 """A step is cut off when the fourth part of its bytes is done: a restore still writes then."""
 
@@ -49,14 +57,27 @@ class SimulatedSteps:
         if faults.hang_in == step.STEP_TYPE:
             self.power.pause()
         context = evolve(context, installed_on=self.installed_on)
+        if faults.fail_before == step.STEP_TYPE:
+            raise DiskFailureError(_DISK, "read", 0, "it is told to fail")
         if faults.cut_power_in == step.STEP_TYPE:
             context = evolve(context, progress=self._cut)
+        if faults.fail_in == step.STEP_TYPE:
+            context = evolve(context, progress=_fail)
+        if faults.stalls_in == step.STEP_TYPE:
+            context = evolve(context, progress=partial(self._stall, context))
         if isinstance(step, ApplyIdentity):
             return apply_simulated_identity(step, context, self.source)
         result = run_step(step, context)
         if faults.cut_power_in == step.STEP_TYPE:
             self._cut(1, 1)  # a step without progress
+        if faults.fail_in == step.STEP_TYPE:
+            _fail(1, 1)
         return result
+
+    def _stall(self, context: StepContext, done: int, total: int) -> None:
+        while True:
+            self.power.pause(_STALL_SECONDS)
+            context.progress(done, total)
 
     def _cut(self, done: int, total: int) -> None:
         if done * _MIDDLE >= total:
@@ -80,13 +101,31 @@ def installed_config(systems: Path, disk: Path) -> AgentConfig | None:
     return load_config(kept) if kept.exists() else identity.config()
 
 
+def _fail(done: int, total: int) -> None:
+    if done * _MIDDLE >= total:
+        raise DiskFailureError(_DISK, "write", done, "it is told to fail")
+
+
 def run_ram_system(
-    command_line: str, folder: Path, paths: HostPaths, power: PowerState, steps: SimulatedSteps
+    command_line: str, folder: Path, paths: HostPaths, steps: SimulatedSteps, keyboard: Keyboard
 ) -> None:
     """Run the agent of the Deploy-OS to its end; ``folder`` is gone with the boot, as its RAM."""
     line = paths.proc / "cmdline"
     line.write_text(command_line, "utf-8")
-    system = RamSystem(paths, power, power.clock(), steps)
+    release = paths.root / "usr/lib/rackwright/release"
+    release.parent.mkdir(parents=True)
+    release.write_text("VERSION=simulated\n", "ascii")
+    kernel = read_line(paths.proc / "sys/kernel/osrelease")
+    mine = threading.current_thread().name
+    system = RamSystem(
+        paths,
+        steps.power,
+        steps.power.clock(),
+        steps,
+        SimulatedRecords(kernel, command_line),
+        LogMemory(lambda thread: thread.split(" ")[0] == mine),
+        keyboard,
+    )
     run_deploy_os(line, folder / "run/rackwright", system)
 
 
