@@ -335,8 +335,14 @@ class Project:
         return found or observe(self.database, machines.values(), self._images, now, hardware)
 
     def plan(self, now: datetime) -> "Plan":
-        """Return the plan of this moment."""
-        return plan(self.fleet, self.observed(now), now)
+        """Return the plan of this moment, which knows what of it needs no approval."""
+        observed = self.observed(now)
+        made = plan(self.fleet, observed, now)
+        if not made.to_apply:
+            return made
+        from reconciler.app.unattended_work import with_unattended  # noqa: PLC0415 - likewise
+
+        return with_unattended(made, observed)
 
 
 def _can_be_made(path: Path) -> bool:

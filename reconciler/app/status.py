@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from reconciler.app.machine_selection import MachineFilter, filtered
+from reconciler.app.unattended_work import with_unattended
 from reconciler.loop.candidates import limits
 from reconciler.planning.conditions import (
     FleetStatus,
@@ -11,6 +12,8 @@ from reconciler.planning.conditions import (
     count_conditions,
     machine_conditions,
 )
+from reconciler.planning.estimate import budget_of
+from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import history_of, plan_machines
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
@@ -54,10 +57,13 @@ def conditions_of(
     """Return the conditions of some machines of a fleet, given what was observed of it."""
     chosen = tuple(machines)
     history = history_of(hardware, observed.operations)
-    items = plan_machines(fleet, chosen, hardware, observed, now, history)
+    items = tuple(plan_machines(fleet, chosen, hardware, observed, now, history))
+    starting = (item for item in items if item.starts)
+    made = plan_of(fleet.revision, now, starting, budget_of(fleet.settings))
+    begins = with_unattended(made, observed).unattended
     waits_for = {
         op_id: str(limit)
         for op_id, limit in limits(fleet, observed, now, hardware).items()
         if limit is not None
     }
-    return machine_conditions(fleet, chosen, observed, history, items, waits_for)
+    return machine_conditions(fleet, chosen, observed, history, items, waits_for, begins, now)

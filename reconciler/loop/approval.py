@@ -2,16 +2,19 @@
 
 from collections.abc import Iterable
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
-from reconciler.state.ledger import Ledger
 from reconciler.state.observed import Observed, ObservedMachine
 from reconciler.state.operation import BY_HAND
 from reconciler.state.operation_states import OperationState
-from reconciler.state.runs import Run, RunKind, record_run, run_of
+
+if TYPE_CHECKING:
+    from reconciler.state.ledger import Ledger
+    from reconciler.state.runs import Run, RunKind
 
 
 def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:
@@ -33,15 +36,15 @@ def unattended(plan: Plan, observed: Observed) -> tuple[PlanItem, ...]:
 
 
 def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
-    ledger: Ledger,
+    ledger: "Ledger",
     plan: Plan,
     items: Iterable[PlanItem],
     actor: str,
     now: datetime,
     *,
-    kind: RunKind = "apply",
+    kind: "RunKind" = "apply",
     reason: str = "",
-) -> Run | None:
+) -> "Run | None":
     """Record the operations of ``items`` as planned and approved by ``actor``: all or none.
 
     Return the run that they make together; None where nothing is to be done. ``reason`` is a
@@ -57,6 +60,8 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
             f"the plan contradicts itself: {'; '.join(broken)}",
             "This is a defect of Rackwright: report it with the output of `plan --format json`",
         )
+
+    from reconciler.state.runs import record_run, run_of  # noqa: PLC0415 - plans ask without it
 
     operations = [item.operation for item in items if item.operation is not None]
     if not operations:

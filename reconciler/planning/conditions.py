@@ -1,15 +1,16 @@
 """The condition of each machine, with one reason. Pure.
 
 A condition is what a person asks for first: is the machine as the repository wants it
-(Ready), is something under way or waiting for approval (Reconciling), does it wait for
+(Ready), is something under way or about to begin (Reconciling), does it wait for
 somebody (Stalled), or is too little known of it (Unknown).
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Collection, Iterable, Mapping
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from reconciler.planning.item import RISKS, PlanItem, Risk
+from reconciler.planning.plan import approval_of
 from reconciler.planning.planner import History, former_name
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
@@ -47,15 +48,19 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     history: History,
     items: Iterable[PlanItem],
     waits_for: Mapping[str, str],
+    unattended: Collection[str],
+    now: datetime,
 ) -> tuple[MachineCondition, ...]:
     """Return the conditions of some machines of ``desired``, in their order.
 
     ``history`` is ``history_of`` the observed operations, ``items`` is what is planned for
-    these machines, and ``waits_for`` says of an approved operation, by its id, which budget
-    holds it back.
+    these machines, ``waits_for`` says of an approved operation, by its id, which budget
+    holds it back, and ``unattended`` are the ids of those that need no approval.
     The reason of a renamed machine says so, until something is heard under its new name.
     """
     faults = {fault.subject: fault for fault in observed.faults}
+    oldest = now - timedelta(seconds=desired.settings.observation_max_age_seconds)
+    context = _Context(desired, waits_for, unattended, oldest)
     planned: dict[str, PlanItem] = {}
     for item in items:
         known = planned.get(item.machine)
@@ -63,63 +68,67 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
             planned[item.machine] = item
     return tuple(
         _condition_of(
-            desired,
+            context,
             machine,
             observed.machines.get(machine.name, _UNSEEN),
             planned.get(machine.name),
             history[machine.name][0] if machine.name in history else (),
-            waits_for,
             faults.get(f"machine/{machine.name}"),
         )
         for machine in machines
     )
 
 
+class _Context(NamedTuple):
+    """What the conditions of all machines depend on."""
+
+    desired: CompiledFleet
+    waits_for: Mapping[str, str]
+    unattended: Collection[str]
+    oldest: datetime
+    """What was heard before is too old to say anything."""
+
+
+class _State(NamedTuple):
+    condition: Condition
+    reason: str
+    since: datetime | None
+
+
+class _Work(NamedTuple):
+    """The newest of a machine's operations: under way, ended, and verified."""
+
+    running: OperationStatus | None
+    ended: OperationStatus | None
+    verified: OperationStatus | None
+
+
 def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
-    desired: CompiledFleet,
+    context: _Context,
     machine: CompiledMachine,
     seen: ObservedMachine,
     item: PlanItem | None,
     operations: Iterable[OperationStatus],
-    waits_for: Mapping[str, str],
     fault: Fault | None,
 ) -> MachineCondition:
-    running = ended = verified = None
-    for status in operations:
-        if status.state in ACTIVE:
-            running = status
-            continue
-        ended = status
-        if status.state is OperationState.VERIFIED:
-            verified = status
-    condition: Condition
-    since: datetime | None
-    if running is not None:
-        condition, since = "Reconciling", running.at
-        reason = f"{running.operation.kind}: {running.state}"
-        if seen.quarantine and running.state is not OperationState.STARTED:
-            condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
-    elif item is None:
-        condition, reason = "Ready", _ready(seen, verified)
-        since = verified.at if verified is not None else None
-    else:
-        condition, reason = _planned(item)
-        is_due_to_end = condition == "Stalled" and ended is not verified
-        since = ended.at if ended is not None and is_due_to_end else None
-    if running is not None and running.operation.op_id in waits_for:
-        reason = f"{reason}, waits for {waits_for[running.operation.op_id]}"
-    if fault is not None:
-        condition, reason, since = "Stalled", f"{fault.code}: {fault.cause}", fault.since
+    operations = tuple(operations)
+    state = (
+        _State("Stalled", f"{fault.code}: {fault.cause}", fault.since)
+        if fault is not None
+        else _state_of(context, seen, item, _newest(operations))
+    )
+    reason = state.reason
     before = former_name(machine.name, seen, operations)
     if before:
         reason = f"renamed from {before}; {reason}"
     newest = machine.assignments[-1] if machine.assignments else None
+    desired = context.desired
     return MachineCondition(
         machine=machine.name,
         group=machine.group,
-        condition=condition,
+        condition=state.condition,
         reason=reason,
-        since=since,
+        since=state.since,
         run=f"{newest.scenario} {newest.run}" if newest else "",
         last_seen=seen.last_seen,
         display_name=machine.display_name,
@@ -128,12 +137,65 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     )
 
 
-def _planned(item: PlanItem) -> tuple[Condition, str]:
+def _newest(operations: Iterable[OperationStatus]) -> _Work:
+    work = _Work(None, None, None)
+    for status in operations:
+        if status.state in ACTIVE:
+            work = work._replace(running=status)
+            continue
+        work = work._replace(ended=status)
+        if status.state is OperationState.VERIFIED:
+            work = work._replace(verified=status)
+    return work
+
+
+def _state_of(
+    context: _Context, seen: ObservedMachine, item: PlanItem | None, work: _Work
+) -> _State:
+    if work.running is not None:
+        return _at_work(context, seen, work.running)
+    if item is not None:
+        condition, reason = _planned(item, context.unattended)
+        is_due_to_end = condition == "Stalled" and work.ended is not work.verified
+        since = work.ended.at if work.ended is not None and is_due_to_end else None
+        return _State(condition, reason, since)
+    silence = _silence(seen, context.oldest)
+    if silence:
+        return _State("Unknown", silence, None)
+    return _State("Ready", _ready(seen, work.verified), work.verified.at if work.verified else None)
+
+
+def _at_work(context: _Context, seen: ObservedMachine, running: OperationStatus) -> _State:
+    condition: Condition = "Reconciling"
+    reason = f"{running.operation.kind}: {running.state}"
+    if seen.quarantine and running.state is not OperationState.STARTED:
+        condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
+    limit = context.waits_for.get(running.operation.op_id)
+    if limit is not None:
+        reason = f"{reason}, waits for {limit}"
+    return _State(condition, reason, running.at)
+
+
+def _planned(item: PlanItem, unattended: Collection[str]) -> tuple[Condition, str]:
+    reason = f"{approval_of(item, unattended)}: {item.reason}" if item.starts else item.reason
     if item.risk is Risk.UNKNOWN:
-        return "Unknown", item.reason
+        return "Unknown", reason
     if item.risk is Risk.BLOCKED:
-        return "Stalled", item.reason
-    return "Reconciling", f"waits for approval: {item.reason}"
+        return "Stalled", reason
+    return "Reconciling", reason
+
+
+def _silence(seen: ObservedMachine, oldest: datetime) -> str:
+    """Return why nothing is known of the machine now; empty where something is."""
+    heard = seen.last_seen
+    if heard is None:
+        return "nothing was ever heard of it: start it once with network boot"
+    if heard >= oldest:
+        return ""
+    said = f"nothing was heard of it since {heard:%Y-%m-%d %H:%M:%S} UTC"
+    if seen.installed is not None:
+        return f"{said}: see whether it is on and reaches the server"
+    return f"{said}, and no agent is installed: start it once with network boot"
 
 
 def _ready(seen: ObservedMachine, verified: OperationStatus | None) -> str:
