@@ -1,15 +1,18 @@
 """What ``rackwright status`` shows: the condition of the machines that were asked for."""
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.app.machine_selection import MachineFilter, filtered
+from reconciler.app.shared_identity import shared_of
 from reconciler.app.unattended_work import with_unattended
 from reconciler.loop.candidates import limits
 from reconciler.planning.conditions import (
     FleetStatus,
     MachineCondition,
     count_conditions,
+    count_further,
     machine_conditions,
 )
 from reconciler.planning.estimate import budget_of
@@ -19,10 +22,13 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.app.project import Project
+    from reconciler.planning.shared_identity import SharedIdentity
     from specs.fleet import CompiledFleet, CompiledMachine
+
+_NOTHING_SHARED: "Mapping[str, tuple[SharedIdentity, ...]]" = MappingProxyType({})
 
 
 def fleet_status(
@@ -37,24 +43,33 @@ def fleet_status(
     chosen = filtered(fleet, wanted)
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed_of([each.name for each in chosen], hardware, now)
-    states = conditions_of(fleet, chosen, hardware, observed, now)
+    shared = shared_of(project, chosen, hardware, now)
+    states = conditions_of(fleet, chosen, hardware, observed, now, shared)
     folded = {each.casefold() for each in conditions}
-    listed = (
-        tuple(each for each in states if each.condition.casefold() in folded) if folded else states
-    )
+    listed = tuple(each for each in states if not folded or folded.intersection(_conditions(each)))
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
-    return FleetStatus(listed, count_conditions(states), observed.unknown_macs, faults)
+    counts = count_conditions(states)
+    return FleetStatus(listed, counts, count_further(states), observed.unknown_macs, faults)
 
 
-def conditions_of(
+def _conditions(state: MachineCondition) -> "Iterator[str]":
+    yield state.condition.casefold()
+    yield from (each.type.casefold() for each in state.further)
+
+
+def conditions_of(  # noqa: PLR0913, PLR0917 - all that a condition depends on
     fleet: "CompiledFleet",
     machines: "Iterable[CompiledMachine]",
     hardware: FleetHardware,
     observed: Observed,
     now: datetime,
+    shared: "Mapping[str, tuple[SharedIdentity, ...]]" = _NOTHING_SHARED,
 ) -> tuple[MachineCondition, ...]:
-    """Return the conditions of some machines of a fleet, given what was observed of it."""
+    """Return the conditions of some machines of a fleet, given what was observed of it.
+
+    ``shared`` is what they have in common although each should have its own.
+    """
     chosen = tuple(machines)
     history = history_of(hardware, observed.operations)
     items = tuple(plan_machines(fleet, chosen, hardware, observed, now, history))
@@ -66,4 +81,6 @@ def conditions_of(
         for op_id, limit in limits(fleet, observed, now, hardware).items()
         if limit is not None
     }
-    return machine_conditions(fleet, chosen, observed, history, items, waits_for, begins, now)
+    return machine_conditions(
+        fleet, chosen, observed, history, items, waits_for, begins, shared, now
+    )

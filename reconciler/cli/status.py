@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     "--condition",
     "conditions",
     multiple=True,
-    type=click.Choice(["Ready", "Reconciling", "Stalled", "Unknown"], case_sensitive=False),
+    type=click.Choice(
+        ["Ready", "Reconciling", "Stalled", "Unknown", "Duplicate"], case_sensitive=False
+    ),
     help="Only machines in this condition; can be given several times.",
 )
 @click.option("--full", is_flag=True, help="Show every machine instead of a screenful.")
@@ -120,10 +122,13 @@ def _print(
 
 def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError | None") -> str:
     """Return the JSON text, one machine a line: a program that indents takes a second more."""
+    from reconciler.views.machine_details import further_documents  # noqa: PLC0415 - slow to load
+
     head = {
         "revision": project.fleet.revision,
         "held": str(held) if held else None,
         "counts": dict(found.counts),
+        "further": dict(found.further),
         "unknownMacs": list(found.unknown_macs),
         "faults": [
             {**asdict(each), "since": each.since.isoformat(), "at": each.at.isoformat()}
@@ -143,6 +148,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
                 "scenarioDisplayName": each.scenario_display_name,
                 "since": each.since and each.since.isoformat(),
                 "last_seen": each.last_seen and each.last_seen.isoformat(),
+                "further": further_documents(each),
             }
         )
         for each in found.machines

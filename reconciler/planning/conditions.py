@@ -5,13 +5,14 @@ A condition is what a person asks for first: is the machine as the repository wa
 somebody (Stalled), or is too little known of it (Unknown).
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from reconciler.planning.plan import approval_of
 from reconciler.planning.planner import History, former_name
+from reconciler.planning.shared_identity import SharedIdentity, sentences
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
@@ -19,8 +20,20 @@ from specs.fleet import CompiledFleet, CompiledMachine
 
 Condition = Literal["Ready", "Reconciling", "Stalled", "Unknown"]
 CONDITIONS: tuple[Condition, ...] = ("Ready", "Reconciling", "Stalled", "Unknown")
+FurtherType = Literal["Duplicate"]
+FURTHER: tuple[FurtherType, ...] = ("Duplicate",)
+"""What may hold of a machine besides its condition."""
 _PRECEDENCE = {risk: place for place, risk in enumerate(RISKS)}
 _UNSEEN = ObservedMachine()
+
+
+class FurtherCondition(NamedTuple):
+    """What holds of a machine besides, and why."""
+
+    type: FurtherType
+    reason: str
+    since: datetime | None
+    """When it began; None where nobody knows."""
 
 
 class MachineCondition(NamedTuple):
@@ -39,6 +52,7 @@ class MachineCondition(NamedTuple):
     """What people call it; empty where nobody said."""
     group_display_name: str = ""
     scenario_display_name: str = ""
+    further: tuple[FurtherCondition, ...] = ()
 
 
 def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends on
@@ -49,18 +63,20 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     items: Iterable[PlanItem],
     waits_for: Mapping[str, str],
     unattended: Collection[str],
+    shared: Mapping[str, tuple[SharedIdentity, ...]],
     now: datetime,
 ) -> tuple[MachineCondition, ...]:
     """Return the conditions of some machines of ``desired``, in their order.
 
     ``history`` is ``history_of`` the observed operations, ``items`` is what is planned for
     these machines, ``waits_for`` says of an approved operation, by its id, which budget
-    holds it back, and ``unattended`` are the ids of those that need no approval.
+    holds it back, ``unattended`` are the ids of those that need no approval, and ``shared``
+    is what each machine has in common with others although it should be its own.
     The reason of a renamed machine says so, until something is heard under its new name.
     """
     faults = {fault.subject: fault for fault in observed.faults}
     oldest = now - timedelta(seconds=desired.settings.observation_max_age_seconds)
-    context = _Context(desired, waits_for, unattended, oldest)
+    context = _Context(desired, waits_for, unattended, shared, oldest)
     planned: dict[str, PlanItem] = {}
     for item in items:
         known = planned.get(item.machine)
@@ -85,6 +101,7 @@ class _Context(NamedTuple):
     desired: CompiledFleet
     waits_for: Mapping[str, str]
     unattended: Collection[str]
+    shared: Mapping[str, tuple[SharedIdentity, ...]]
     oldest: datetime
     """What was heard before is too old to say anything."""
 
@@ -117,7 +134,11 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         if fault is not None
         else _state_of(context, seen, item, _newest(operations))
     )
-    reason = state.reason
+    further = tuple(_duplicates(machine.name, context.shared.get(machine.name, ())))
+    reason = "; ".join((state.reason, *(each.reason for each in further)))
+    if further and state.condition == "Ready":
+        state = state._replace(condition="Stalled", since=further[0].since)
+        reason = "; ".join(each.reason for each in further)
     before = former_name(machine.name, seen, operations)
     if before:
         reason = f"renamed from {before}; {reason}"
@@ -134,7 +155,14 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         display_name=machine.display_name,
         group_display_name=desired.group_display_names.get(machine.group, ""),
         scenario_display_name=desired.scenarios[newest.scenario].display_name if newest else "",
+        further=further,
     )
+
+
+def _duplicates(machine: str, shared: tuple[SharedIdentity, ...]) -> Iterator[FurtherCondition]:
+    if shared:
+        reason = "; ".join(sentences(machine, shared))
+        yield FurtherCondition("Duplicate", reason, min(each.since for each in shared))
 
 
 def _newest(operations: Iterable[OperationStatus]) -> _Work:
@@ -215,6 +243,8 @@ class FleetStatus(NamedTuple):
     """Those of the conditions that were asked for, in the order of names."""
     counts: Mapping[Condition, int]
     """Of all that the filter means, in whatever condition they are."""
+    further: Mapping[FurtherType, int]
+    """Of the same machines, those of which these hold besides."""
     unknown_macs: tuple[str, ...]
     """MACs that asked for a boot and belong to no machine of the fleet."""
     faults: tuple[Fault, ...] = ()
@@ -231,6 +261,15 @@ def count_conditions(states: Iterable[MachineCondition]) -> dict[Condition, int]
     counts: dict[Condition, int] = dict.fromkeys(CONDITIONS, 0)
     for state in states:
         counts[state.condition] += 1
+    return counts
+
+
+def count_further(states: Iterable[MachineCondition]) -> dict[FurtherType, int]:
+    """Return of how many machines each further condition holds; every one is there."""
+    counts: dict[FurtherType, int] = dict.fromkeys(FURTHER, 0)
+    for state in states:
+        for each in state.further:
+            counts[each.type] += 1
     return counts
 
 

@@ -63,6 +63,9 @@ def status_lines(status: FleetStatus, now: datetime, width: int) -> Iterator[Ren
 def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
     """Yield the summary, and one line for each thing in the server that does not work."""
     yield _summary_line(status)
+    also = " · ".join(f"{each} {number:,}" for each, number in status.further.items() if number)
+    if also:
+        yield Text(f"also: {also}", style="red")
     for fault in status.faults:
         lasting = duration((now - fault.since).total_seconds())
         times = f", {fault.times:,} times" if fault.times > 1 else ""

@@ -21,6 +21,7 @@ from reconciler.planning.conditions import (
     MachineCondition,
     count_by_group,
     count_conditions,
+    count_further,
 )
 from reconciler.state.database import open_database
 from reconciler.state.faults import Faults
@@ -54,7 +55,7 @@ def a_condition(number, condition="Ready", group="lab", **changes):
 
 
 def a_status(*states):
-    return FleetStatus(states, count_conditions(states), ())
+    return FleetStatus(states, count_conditions(states), count_further(states), ())
 
 
 def printed(found, width=140):
