@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
-from specs.machine_fields import MachineField, PowerDriver, Said, declared
+from specs.machine_fields import DriftPolicy, MachineField, PowerDriver, Said, declared
 from specs.types.address_range import AddressRange
 
 PROTECT = "protect"
@@ -216,6 +216,7 @@ class CompiledMachine:
     """Why its work cannot begin yet, as a clause; it plans as BLOCKED. Empty: it can."""
     holds: tuple[str, ...] = ()
     """The names of the holds that select it."""
+    drift: Annotated[DriftPolicy, Said("spec.drift", handed_down=True)] = "report"
 
     @property
     def hardware_identity(self) -> str:

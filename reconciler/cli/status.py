@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     "conditions",
     multiple=True,
     type=click.Choice(
-        ["Ready", "Reconciling", "Stalled", "Unknown", "Duplicate"], case_sensitive=False
+        ["Ready", "Reconciling", "Stalled", "Unknown", "Drifted", "Duplicate"], case_sensitive=False
     ),
     help="Only machines in this condition; can be given several times.",
 )

@@ -9,7 +9,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from reconciler.planning.item import RISKS, PlanItem, Risk
+from reconciler.planning.item import RISKS, DriftedValue, PlanItem, Risk
 from reconciler.planning.plan import approval_of
 from reconciler.planning.planner import History, former_name
 from reconciler.planning.shared_identity import SharedIdentity, sentences
@@ -20,8 +20,8 @@ from specs.fleet import CompiledFleet, CompiledMachine
 
 Condition = Literal["Ready", "Reconciling", "Stalled", "Unknown"]
 CONDITIONS: tuple[Condition, ...] = ("Ready", "Reconciling", "Stalled", "Unknown")
-FurtherType = Literal["Duplicate"]
-FURTHER: tuple[FurtherType, ...] = ("Duplicate",)
+FurtherType = Literal["Drifted", "Duplicate"]
+FURTHER: tuple[FurtherType, ...] = ("Drifted", "Duplicate")
 """What may hold of a machine besides its condition."""
 _PRECEDENCE = {risk: place for place, risk in enumerate(RISKS)}
 _UNSEEN = ObservedMachine()
@@ -34,6 +34,8 @@ class FurtherCondition(NamedTuple):
     reason: str
     since: datetime | None
     """When it began; None where nobody knows."""
+    values: tuple[DriftedValue, ...] = ()
+    """What differs from what is wanted."""
 
 
 class MachineCondition(NamedTuple):
@@ -78,16 +80,20 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     oldest = now - timedelta(seconds=desired.settings.observation_max_age_seconds)
     context = _Context(desired, waits_for, unattended, shared, oldest)
     planned: dict[str, PlanItem] = {}
+    drifted: dict[str, PlanItem] = {}
     for item in items:
         known = planned.get(item.machine)
         if known is None or _PRECEDENCE[item.risk] < _PRECEDENCE[known.risk]:
             planned[item.machine] = item
+        if item.drift:
+            drifted.setdefault(item.machine, item)
     return tuple(
         _condition_of(
             context,
             machine,
             observed.machines.get(machine.name, _UNSEEN),
             planned.get(machine.name),
+            drifted.get(machine.name),
             history[machine.name][0] if machine.name in history else (),
             faults.get(f"machine/{machine.name}"),
         )
@@ -125,6 +131,7 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     machine: CompiledMachine,
     seen: ObservedMachine,
     item: PlanItem | None,
+    drifted: PlanItem | None,
     operations: Iterable[OperationStatus],
     fault: Fault | None,
 ) -> MachineCondition:
@@ -134,11 +141,12 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         if fault is not None
         else _state_of(context, seen, item, _newest(operations))
     )
-    further = tuple(_duplicates(machine.name, context.shared.get(machine.name, ())))
-    reason = "; ".join((state.reason, *(each.reason for each in further)))
-    if further and state.condition == "Ready":
-        state = state._replace(condition="Stalled", since=further[0].since)
-        reason = "; ".join(each.reason for each in further)
+    duplicates = tuple(_duplicates(machine.name, context.shared.get(machine.name, ())))
+    further = (*_drift(seen, drifted), *duplicates)
+    reason = "; ".join((state.reason, *(each.reason for each in duplicates)))
+    if duplicates and state.condition == "Ready":
+        state = state._replace(condition="Stalled", since=duplicates[0].since)
+        reason = "; ".join(each.reason for each in duplicates)
     before = former_name(machine.name, seen, operations)
     if before:
         reason = f"renamed from {before}; {reason}"
@@ -157,6 +165,12 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         scenario_display_name=desired.scenarios[newest.scenario].display_name if newest else "",
         further=further,
     )
+
+
+def _drift(seen: ObservedMachine, item: PlanItem | None) -> Iterator[FurtherCondition]:
+    if item is not None and item.drift:
+        since = seen.installed.since if seen.installed else None
+        yield FurtherCondition("Drifted", item.reason, since, item.drift)
 
 
 def _duplicates(machine: str, shared: tuple[SharedIdentity, ...]) -> Iterator[FurtherCondition]:

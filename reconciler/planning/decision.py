@@ -84,6 +84,7 @@ class Decision(Finding):
             observed_at=self.observed_at,
             unblock=self.unblock,
             seconds=self.seconds,
+            drift=self.drift,
         )
 
 

@@ -58,7 +58,12 @@ def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
 def further_documents(state: MachineCondition) -> list[dict[str, Any]]:
     """Return what holds of a machine besides its condition."""
     return [
-        {"type": each.type, "reason": each.reason, "since": _time(each.since)}
+        {
+            "type": each.type,
+            "reason": each.reason,
+            "since": _time(each.since),
+            "values": [value._asdict() for value in each.values],
+        }
         for each in state.further
     ]
 

@@ -7,6 +7,7 @@ from pydantic import Field
 from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
+from specs.machine_fields import DriftPolicy
 from specs.types.name import Name, PathName
 from specs.types.quantities import Duration, between
 
@@ -105,6 +106,12 @@ class Defaults(Record):
         default=None,
         description="The Network of machines whose groups name none.",
         examples=["tokyo-a"],
+    )
+    drift: DriftPolicy | None = Field(
+        default=None,
+        description="What is done where an installed system is not as the repository wants it, as "
+        "in Group; report where absent.",
+        examples=["off"],
     )
 
 

@@ -135,6 +135,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.commits.signers[].name": ForPeople("messages about signatures"),
         "spec.commits.signers[].key": Acts("which commits are acted on"),
         "spec.defaults.network": Acts("the network of machines that name none"),
+        "spec.defaults.drift": Acts("whether installed systems are compared"),
     },
     "Group": {
         "metadata.name": Acts("which machines are below it"),

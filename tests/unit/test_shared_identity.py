@@ -215,7 +215,7 @@ def test_status_counts_and_selects_them(site):
         "also: Duplicate 2",
     ]
     document = json.loads(asked("--format", "json").stdout)
-    assert document["further"] == {"Duplicate": 2}
+    assert document["further"] == {"Drifted": 0, "Duplicate": 2}
     assert [each["machine"] for each in document["machines"]] == ["node-01", "node-02"]
     assert [each["type"] for each in document["machines"][0]["further"]] == ["Duplicate"]
 
