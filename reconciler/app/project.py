@@ -291,6 +291,16 @@ class Project:
         """Whether there is a state database: looking makes none."""
         return self.database_path.exists()
 
+    def require_state(self) -> None:
+        """Raise RW972 where there is no state database, for commands that only read it."""
+        if not self.has_state and _can_be_made(self.database_path):
+            raise ReconcilerError(
+                "RW972",
+                f"there is no state database in {self.state}",
+                "Name with --state or RACKWRIGHT_STATE the directory that `rackwright serve` uses; "
+                "in a new one, nothing was approved yet",
+            )
+
     @cached_property
     def database(self) -> "Database":
         """The state database, created and migrated as needed."""

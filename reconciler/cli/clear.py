@@ -5,6 +5,7 @@ from getpass import getuser
 
 import click
 
+from reconciler.app.cancel import require_keepable
 from reconciler.app.clear import Clearing, Clearings, require_one_way
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.app.project import Project, utc_now
@@ -54,6 +55,7 @@ def clear(  # noqa: PLR0913 - one argument per option
       rackwright clear --all --yes
     """  # noqa: D301 - \b keeps click from reflowing the list
     require_one_way(machines, select, everything=everything)
+    require_keepable(reason)
     fleet = project.fleet
     clearings = Clearings(project.database, fleet)
     if machines:
