@@ -98,11 +98,11 @@ class Runs:
     def find(self, name: str) -> Run:
         """Return the run whose id is or begins with ``name``; StateError RW707 if not one does.
 
-        StateError RW660 for so short a beginning that it names a run by accident.
+        StateError RW973 for so short a beginning that it names a run by accident.
         """
         if len(name) < SHORTEST_BEGINNING:
             raise StateError(
-                "RW660",
+                "RW973",
                 f"{name!r} is too short to name a run",
                 f"Give {SHORTEST_BEGINNING} characters or more; `rackwright runs --all` lists ids",
             )

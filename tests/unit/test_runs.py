@@ -400,7 +400,7 @@ def test_a_run_is_found_by_the_beginning_of_its_id(server):
 @pytest.mark.parametrize("beginning", ["", "2", "202"])
 def test_a_run_is_not_named_by_so_few_characters(server, beginning):
     run_by_hand(server, BARE)
-    with pytest.raises(StateError, match=r"RW660: '.*' is too short to name a run"):
+    with pytest.raises(StateError, match=r"RW973: '.*' is too short to name a run"):
         Runs(server.database).find(beginning)
 
 
