@@ -12,7 +12,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
-from specs.machine_fields import MachineField, PowerDriver, Said, declared
+from specs.machine_fields import DriftPolicy, MachineField, PowerDriver, Said, declared
 from specs.types.address_range import AddressRange
 from specs.types.clock import WEEKDAYS
 
@@ -300,6 +300,7 @@ class CompiledMachine:
     """The names of the holds that select it."""
     schedules: tuple[str, ...] = ()
     """The names of the schedules that select it."""
+    drift: Annotated[DriftPolicy, Said("spec.drift", handed_down=True)] = "report"
 
     @property
     def hardware_identity(self) -> str:

@@ -16,6 +16,9 @@ Form = Literal["text", "list", "flag", "labels", "power", "assign"]
 """What a value is: one text; several; true, false or nothing said; texts by key; the driver of
 the power block, whose settings are an attribute of their own; scenarios with their run tokens."""
 
+DriftPolicy = Literal["off", "report"]
+"""What is done where an installed system is not as the repository wants it."""
+
 PowerDriver = Literal["wake-on-lan", "manual", "redfish", "ipmi", "webhook"]
 
 

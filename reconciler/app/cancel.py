@@ -104,15 +104,30 @@ class Cancellations:
         return tuple(consequence_of(each, furthest.get(each.operation.op_id)) for each in found)
 
 
+LONGEST_REASON = 1000
+"""Characters of a reason: it is shown on one line of a history."""
+_SAY_WHY = "Say why with --reason TEXT: it is kept in the history"
+
+
 def require_reason(reason: str) -> None:
-    """Refuse to act without a reason that can be kept (RW941)."""
-    action = "Say why with --reason TEXT: it is kept in the history"
+    """Refuse to act without a reason (RW941), or with one that ``require_keepable`` refuses."""
     if not reason.strip():
-        raise ReconcilerError("RW941", "no reason is given", action)
+        raise ReconcilerError("RW941", "no reason is given", _SAY_WHY)
+    require_keepable(reason)
+
+
+def require_keepable(reason: str) -> None:
+    """Refuse a reason that cannot be kept: no text (RW941), or too long (RW974)."""
     try:
         reason.encode()
     except UnicodeEncodeError:
-        raise ReconcilerError("RW941", "the reason is no UTF-8 text", action) from None
+        raise ReconcilerError("RW941", "the reason is no UTF-8 text", _SAY_WHY) from None
+    if len(reason) > LONGEST_REASON:
+        raise ReconcilerError(
+            "RW974",
+            f"the reason has {len(reason):,} characters, more than {LONGEST_REASON:,}",
+            "Say it shortly, and where the rest is written",
+        )
 
 
 def consequence_of(status: OperationStatus, furthest: int | None) -> Cancellable:

@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from reconciler.app.project import Project
+from reconciler.app.shared_identity import shared_of
 from reconciler.app.status import conditions_of
 from reconciler.authoring.explanation import explained, find_machine
 from reconciler.state.boots import BootEvent, Boots
@@ -23,8 +24,9 @@ def machine_details(project: Project, name: str, now: datetime) -> MachineDetail
     machine = find_machine(fleet, name, project.uncommitted)
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed_of([name], hardware, now)
+    shared = shared_of(project, (machine,), hardware, now)
     approvals = project.missing_approvals(now)
-    (condition,) = conditions_of(fleet, (machine,), hardware, observed, now, approvals)
+    (condition,) = conditions_of(fleet, (machine,), hardware, observed, now, approvals, shared)
     quarantine: Quarantine | None = None
     boots: tuple[BootEvent, ...] = ()
     operations: tuple[PastOperation, ...] = ()

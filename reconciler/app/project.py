@@ -301,6 +301,16 @@ class Project:
         """Whether there is a state database: looking makes none."""
         return self.database_path.exists()
 
+    def require_state(self) -> None:
+        """Raise RW972 where there is no state database, for commands that only read it."""
+        if not self.has_state and _can_be_made(self.database_path):
+            raise ReconcilerError(
+                "RW972",
+                f"there is no state database in {self.state}",
+                "Name with --state or RACKWRIGHT_STATE the directory that `rackwright serve` uses; "
+                "in a new one, nothing was approved yet",
+            )
+
     @cached_property
     def database(self) -> "Database":
         """The state database, created and migrated as needed."""
@@ -365,8 +375,14 @@ class Project:
         return found or observe(self.database, machines.values(), self._images, now, hardware)
 
     def plan(self, now: datetime) -> "Plan":
-        """Return the plan of this moment, with the approvals that it needs."""
-        return self.with_requirements(plan(self.fleet, self.observed(now), now), now)
+        """Return the plan of this moment, with the approvals that it needs and does not need."""
+        observed = self.observed(now)
+        made = self.with_requirements(plan(self.fleet, observed, now), now)
+        if not made.to_apply:
+            return made
+        from reconciler.app.unattended_work import with_unattended  # noqa: PLC0415 - likewise
+
+        return with_unattended(made, observed, self.fleet)
 
     def with_requirements(self, made: "Plan", now: datetime) -> "Plan":
         """Return a plan of this revision with the approvals that it needs."""

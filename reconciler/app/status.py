@@ -1,26 +1,35 @@
 """What ``rackwright status`` shows: the condition of the machines that were asked for."""
 
 from datetime import datetime
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.app.machine_selection import MachineFilter, filtered
+from reconciler.app.shared_identity import shared_of
+from reconciler.app.unattended_work import with_unattended
 from reconciler.loop.waiting import waits_for
 from reconciler.planning.approvals import NONE_MISSING, MissingApprovals
 from reconciler.planning.conditions import (
     FleetStatus,
     MachineCondition,
     count_conditions,
+    count_further,
     machine_conditions,
 )
+from reconciler.planning.estimate import budget_of
+from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import history_of, plan_machines
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator, Mapping
 
     from reconciler.app.project import Project
+    from reconciler.planning.shared_identity import SharedIdentity
     from specs.fleet import CompiledFleet, CompiledMachine
+
+_NOTHING_SHARED: "Mapping[str, tuple[SharedIdentity, ...]]" = MappingProxyType({})
 
 
 def fleet_status(
@@ -35,31 +44,50 @@ def fleet_status(
     chosen = filtered(fleet, wanted)
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed_of([each.name for each in chosen], hardware, now)
+    shared = shared_of(project, chosen, hardware, now)
     approvals = project.missing_approvals(now)
-    states = conditions_of(fleet, chosen, hardware, observed, now, approvals)
+    states = conditions_of(fleet, chosen, hardware, observed, now, approvals, shared)
     folded = {each.casefold() for each in conditions}
-    listed = (
-        tuple(each for each in states if each.condition.casefold() in folded) if folded else states
-    )
+    listed = tuple(each for each in states if not folded or folded.intersection(_conditions(each)))
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
     counts = count_conditions(states)
     return FleetStatus(
-        listed, counts, observed.unknown_macs, faults, observed.breakers, approvals.plans
+        listed,
+        counts,
+        count_further(states),
+        observed.unknown_macs,
+        faults,
+        observed.breakers,
+        approvals.plans,
     )
 
 
-def conditions_of(  # noqa: PLR0913, PLR0917 - all that conditions depend on
+def _conditions(state: MachineCondition) -> "Iterator[str]":
+    yield state.condition.casefold()
+    yield from (each.type.casefold() for each in state.further)
+
+
+def conditions_of(  # noqa: PLR0913, PLR0917 - all that a condition depends on
     fleet: "CompiledFleet",
     machines: "Iterable[CompiledMachine]",
     hardware: FleetHardware,
     observed: Observed,
     now: datetime,
     approvals: MissingApprovals = NONE_MISSING,
+    shared: "Mapping[str, tuple[SharedIdentity, ...]]" = _NOTHING_SHARED,
 ) -> tuple[MachineCondition, ...]:
-    """Return the conditions of some machines of a fleet, given what was observed of it."""
+    """Return the conditions of some machines of a fleet, given what was observed of it.
+
+    ``shared`` is what they have in common although each should have its own.
+    """
     chosen = tuple(machines)
     history = history_of(hardware, observed.operations)
-    items = plan_machines(fleet, chosen, hardware, observed, now, history)
+    items = tuple(plan_machines(fleet, chosen, hardware, observed, now, history))
+    starting = (item for item in items if item.starts)
+    made = plan_of(fleet.revision, now, starting, budget_of(fleet.settings))
+    begins = with_unattended(made, observed, fleet).unattended
     waits = waits_for(fleet, observed, now, hardware)
-    return machine_conditions(fleet, chosen, observed, history, items, waits, approvals)
+    return machine_conditions(
+        fleet, chosen, observed, history, items, waits, begins, approvals, shared, now
+    )

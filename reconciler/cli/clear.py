@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import click
 
+from reconciler.app.cancel import require_keepable
 from reconciler.app.clear import Clearing, Clearings, require_one_way
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.app.project import Project, utc_now
@@ -43,6 +44,7 @@ def clear(  # noqa: PLR0913 - one argument per option
     Exit code 0, and 1 where an operation of unknown outcome is left.
     """  # noqa: D301 - \b keeps click from reflowing the list
     require_one_way(machines, select, everything=everything)
+    require_keepable(reason)
     fleet = project.fleet
     clearings = Clearings(project.database, fleet)
     if machines:

@@ -1,16 +1,21 @@
 """``rackwright init``: a fleet to start from."""
 
 import subprocess
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from shlex import quote
 
 import click
 
+from reconciler.app.project import InvalidRepositoryError
 from reconciler.authoring.conversions import converted
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.authoring.starter_fleet import starter_fleet
-from reconciler.cli.edited_file import create_files
+from reconciler.authoring.shipped_scenarios import ShippedScenario, names, new_files, shipped
+from reconciler.authoring.starter_fleet import SCHEMA_FILE, starter_fleet
+from reconciler.cli.edited_file import create_files, files_below
 from reconciler.git.repository import git_folder
+from reconciler.git.worktree import read_worktree
+from specs.compile.fleet import compile_fleet
 
 
 @click.command()
@@ -18,25 +23,76 @@ from reconciler.git.repository import git_folder
     "directory", default=".", type=click.Path(path_type=Path), metavar="[DIR]", required=False
 )
 @click.option("--git", is_flag=True, help="Also make the folder a Git repository (git init).")
-def init(directory: Path, *, git: bool) -> None:
+@click.option(
+    "--with",
+    "wanted",
+    is_flag=False,
+    flag_value="",
+    metavar="[NAME,...]",
+    help=f"Also write scenarios that come with Rackwright: {', '.join(names())}. Without a name: "
+    "say what they do, and write nothing.",
+)
+def init(directory: Path, wanted: str | None, *, git: bool) -> None:
     """Write a small fleet to start from: commented, valid, in several files.
 
     DIR is created when it is not there; without it, the present folder is used. The
     files name a JSON Schema that is written beside them, so that editors complete
-    and check fields. Nothing that exists is overwritten.
+    and check fields. Nothing that exists is overwritten. Where DIR has documents
+    already, --with adds the scenarios to them and nothing else.
 
     \b
     Examples:
       rackwright init fleet
       rackwright init --git fleet
+      rackwright init --with
+      rackwright init --with inspect,backup fleet
     """  # noqa: D301 - \b keeps click from reflowing the list
+    if wanted == "":
+        _list()
+        return
+    scenarios = [shipped(name.strip()) for name in wanted.split(",")] if wanted else []
+    if scenarios and directory.is_dir() and any(files_below((directory,))):
+        _add(directory, scenarios)
+        if git:
+            _git_init(directory)
+        return
     files = starter_fleet(converted(directory.absolute().name) or "fleet")
+    present = {path: text.encode() for path, text in files.items()}
+    files = {**files, **new_files(scenarios, present, has_schema=True)}
     create_files(directory, {path: text.encode() for path, text in files.items()})
     if git:
         _git_init(directory)
+    _say_written(directory, files)
+    click.echo(_next_steps(directory))
+
+
+def _list() -> None:
+    width = max(map(len, names()))
+    for name in names():
+        click.echo(f"{name.ljust(width)}  {shipped(name).purpose}")
+    click.echo(f"\n`rackwright init --with {','.join(names()[:2])}` writes such files.")
+
+
+def _add(directory: Path, scenarios: Sequence[ShippedScenario]) -> None:
+    """Write files to a repository, which is checked with them before."""
+    tree = read_worktree(directory)
+    has_schema = (directory / SCHEMA_FILE).is_file()
+    files = {
+        path: text.encode()
+        for path, text in new_files(scenarios, tree.files, has_schema=has_schema).items()
+    }
+    result = compile_fleet({**tree.files, **files}, tree.revision)
+    if result.fleet is None:
+        listing = "\n".join(map(str, result.diagnostics))
+        raise InvalidRepositoryError("the repository would have errors with these", listing)
+    create_files(directory, files)
+    _say_written(directory, files)
+    click.echo("Assign them to machines or groups, review the change and commit it.")
+
+
+def _say_written(directory: Path, files: Iterable[str]) -> None:
     for path in files:
         click.echo(f"written: {directory / path}")
-    click.echo(_next_steps(directory))
 
 
 def _git_init(directory: Path) -> None:

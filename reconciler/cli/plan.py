@@ -65,7 +65,8 @@ def plan(  # noqa: PLR0913 - one argument per option
 
     \b
     Exit codes: 0 nothing to do, 1 error, 2 safe changes only,
-    3 destructive or disruptive changes, 4 blocked, 5 observation incomplete.
+    3 destructive or disruptive changes, 4 blocked (also by work under way),
+    5 observation incomplete.
     With --against, of what the revision introduces.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415

@@ -96,7 +96,7 @@ def run(  # noqa: PLR0913, PLR0917 - one argument per option
     project.require_acceptable()
     plan = project.with_requirements(plan_of_run(project, scenario, on, reason, now), now)
     screen = console(stderr=output_format == "json")
-    screen.print(plan_text(plan, project.announcement, now), highlight=False)
+    screen.print(plan_text(plan, project.announcement, now, command="run"), highlight=False)
     chosen = plan.to_apply
     if not chosen:
         screen.print("There is nothing that could be started now.")

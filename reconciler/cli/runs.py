@@ -51,6 +51,7 @@ def runs(
       rackwright runs export --csv runs.csv
     """  # noqa: D301 - \b keeps click from reflowing the list
     context.obj = project
+    project.require_state()
     if context.invoked_subcommand is not None:
         return
     found = Runs(project.database).newest(limit, _ALL if everything else _BY_PEOPLE)
@@ -69,7 +70,7 @@ def runs(
 def show(project: Project, run_id: str, output_format: str) -> None:
     """Show one run: who, why, which commit, and each machine's steps with their times.
 
-    ID may be cut short as long as one run alone begins with it.
+    ID may be cut short, to no fewer than 4 characters, as long as one run alone begins with it.
     """
     found = Runs(project.database)
     summary = found.summary(found.find(run_id))

@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     "--condition",
     "conditions",
     multiple=True,
-    type=click.Choice(["Ready", "Reconciling", "Stalled", "Unknown"], case_sensitive=False),
+    type=click.Choice(
+        ["Ready", "Reconciling", "Stalled", "Unknown", "Drifted", "Duplicate"], case_sensitive=False
+    ),
     help="Only machines in this condition; can be given several times.",
 )
 @click.option("--full", is_flag=True, help="Show every machine instead of a screenful.")
@@ -130,6 +132,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
     from attrs import asdict as fields  # noqa: PLC0415 - slow to load
 
     from reconciler.state.witness import WHAT_TO_DO  # noqa: PLC0415 - slow to load
+    from reconciler.views.machine_details import further_documents  # noqa: PLC0415 - slow to load
 
     observes = project.observe_only
     head = {
@@ -137,6 +140,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "revision": project.fleet.revision,
         "held": str(held) if held else None,
         "counts": dict(found.counts),
+        "further": dict(found.further),
         "unknownMacs": list(found.unknown_macs),
         "approvals": list(found.approvals),
         "faults": [
@@ -160,6 +164,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
                 "scenarioDisplayName": each.scenario_display_name,
                 "since": each.since and each.since.isoformat(),
                 "last_seen": each.last_seen and each.last_seen.isoformat(),
+                "further": further_documents(each),
             }
         )
         for each in found.machines

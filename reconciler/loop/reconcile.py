@@ -43,7 +43,7 @@ from reconciler.loop.queue import ReconcileQueue, Urgency
 from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.approvals import rule_of
 from reconciler.planning.estimate import budget_of, work_seconds
-from reconciler.planning.item import Risk
+from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import next_change, plan_machines
 from reconciler.planning.windows import closed, is_in_window, windows_of
@@ -635,7 +635,12 @@ class Reconciler:
             for each in observed.operations
             if each.state is OperationState.PLANNED and now - each.at < UNATTENDED_AGAIN
         }
-        wanted = unattended(made, tried, may=may_take(seen, now, in_window=in_window))
+
+        def begins(item: PlanItem) -> bool:
+            is_tried = item.operation is not None and item.operation.scenario in tried
+            return not is_tried and may_take(seen, now, in_window=in_window)
+
+        wanted = unattended(made, begins)
         wanted = tuple(each for each in wanted if not self.needs_persons(each.risk))
         if wanted:
             approve(self.ledger, made, wanted, SERVER, now, kind="unattended")

@@ -1,17 +1,19 @@
 """The condition of each machine, with one reason. Pure.
 
 A condition is what a person asks for first: is the machine as the repository wants it
-(Ready), is something under way or waiting for approval (Reconciling), does it wait for
+(Ready), is something under way or about to begin (Reconciling), does it wait for
 somebody (Stalled), or is too little known of it (Unknown).
 """
 
-from collections.abc import Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from datetime import datetime, timedelta
 from typing import Literal, NamedTuple
 
-from reconciler.planning.approvals import NONE_MISSING, MissingApprovals
-from reconciler.planning.item import RISKS, PlanItem, Risk
+from reconciler.planning.approvals import MissingApprovals
+from reconciler.planning.item import RISKS, DriftedValue, PlanItem, Risk
+from reconciler.planning.plan import WAITS_FOR_APPROVAL, approval_of
 from reconciler.planning.planner import History, former_name
+from reconciler.planning.shared_identity import SharedIdentity, sentences
 from reconciler.state.breakers import OpenBreaker
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
@@ -20,8 +22,22 @@ from specs.fleet import CompiledFleet, CompiledMachine
 
 Condition = Literal["Ready", "Reconciling", "Stalled", "Unknown"]
 CONDITIONS: tuple[Condition, ...] = ("Ready", "Reconciling", "Stalled", "Unknown")
+FurtherType = Literal["Drifted", "Duplicate"]
+FURTHER: tuple[FurtherType, ...] = ("Drifted", "Duplicate")
+"""What may hold of a machine besides its condition."""
 _PRECEDENCE = {risk: place for place, risk in enumerate(RISKS)}
 _UNSEEN = ObservedMachine()
+
+
+class FurtherCondition(NamedTuple):
+    """What holds of a machine besides, and why."""
+
+    type: FurtherType
+    reason: str
+    since: datetime | None
+    """When it began; None where nobody knows."""
+    values: tuple[DriftedValue, ...] = ()
+    """What differs from what is wanted."""
 
 
 class MachineCondition(NamedTuple):
@@ -40,6 +56,7 @@ class MachineCondition(NamedTuple):
     """What people call it; empty where nobody said."""
     group_display_name: str = ""
     scenario_display_name: str = ""
+    further: tuple[FurtherCondition, ...] = ()
 
 
 def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends on
@@ -49,112 +66,196 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     history: History,
     items: Iterable[PlanItem],
     waits_for: Mapping[str, str],
-    approvals: MissingApprovals = NONE_MISSING,
+    unattended: Collection[str],
+    approvals: MissingApprovals,
+    shared: Mapping[str, tuple[SharedIdentity, ...]],
+    now: datetime,
 ) -> tuple[MachineCondition, ...]:
     """Return the conditions of some machines of ``desired``, in their order.
 
     ``history`` is ``history_of`` the observed operations, ``items`` is what is planned for
     these machines, ``waits_for`` says of an approved operation, by its id, which budget
-    holds it back, or which moment (it may be empty), and ``approvals`` which are missing.
+    holds it back, or which moment (it may be empty), ``unattended`` are the ids of those that
+    need no approval, ``approvals`` which are missing by rule, and ``shared`` is what each
+    machine has in common with others although it should be its own.
     The reason of a renamed machine says so, until something is heard under its new name.
     """
     faults = {fault.subject: fault for fault in observed.faults}
+    oldest = now - timedelta(seconds=desired.settings.observation_max_age_seconds)
+    context = _Context(desired, waits_for, unattended, approvals, shared, oldest)
     planned: dict[str, PlanItem] = {}
+    drifted: dict[str, PlanItem] = {}
     for item in items:
         known = planned.get(item.machine)
         if known is None or _PRECEDENCE[item.risk] < _PRECEDENCE[known.risk]:
             planned[item.machine] = item
+        if item.drift:
+            drifted.setdefault(item.machine, item)
     return tuple(
         _condition_of(
-            desired,
+            context,
             machine,
             observed.machines.get(machine.name, _UNSEEN),
             planned.get(machine.name),
+            drifted.get(machine.name),
             history[machine.name][0] if machine.name in history else (),
-            waits_for,
-            approvals,
             faults.get(f"machine/{machine.name}"),
         )
         for machine in machines
     )
 
 
+class _Context(NamedTuple):
+    """What the conditions of all machines depend on."""
+
+    desired: CompiledFleet
+    waits_for: Mapping[str, str]
+    unattended: Collection[str]
+    approvals: MissingApprovals
+    shared: Mapping[str, tuple[SharedIdentity, ...]]
+    oldest: datetime
+    """What was heard before is too old to say anything."""
+
+
+class _State(NamedTuple):
+    condition: Condition
+    reason: str
+    since: datetime | None
+
+
+class _Work(NamedTuple):
+    """The newest of a machine's operations: under way, ended, and verified."""
+
+    running: OperationStatus | None
+    ended: OperationStatus | None
+    verified: OperationStatus | None
+    planned: tuple[OperationStatus, ...] = ()
+    """Those that nobody has approved, or not any more."""
+
+    def lapsed(self, item: PlanItem) -> str:
+        """Return why an earlier approval of an item holds no more; empty where there was none."""
+        op_id = item.operation.op_id if item.operation else ""
+        found = (each.reason for each in self.planned if each.operation.op_id == op_id)
+        return next(found, "")
+
+
 def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
-    desired: CompiledFleet,
+    context: _Context,
     machine: CompiledMachine,
     seen: ObservedMachine,
     item: PlanItem | None,
+    drifted: PlanItem | None,
     operations: Iterable[OperationStatus],
-    waits_for: Mapping[str, str],
-    approvals: MissingApprovals,
     fault: Fault | None,
 ) -> MachineCondition:
-    running = ended = verified = None
-    for status in operations:
-        if status.state in ACTIVE:
-            running = status
-            continue
-        ended = status
-        if status.state is OperationState.VERIFIED:
-            verified = status
-    condition: Condition
-    since: datetime | None
-    if running is not None:
-        condition, since = "Reconciling", running.at
-        reason = f"{running.operation.kind}: {running.state}"
-        if seen.quarantine and running.state is not OperationState.STARTED:
-            condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
-    elif item is None:
-        condition, reason = "Ready", _ready(seen, verified)
-        since = verified.at if verified is not None else None
-    else:
-        condition, reason = _planned(item, approvals.of(item), _why_lapsed(item, operations))
-        is_due_to_end = condition == "Stalled" and ended is not verified
-        since = ended.at if ended is not None and is_due_to_end else None
-    waits = waits_for.get(running.operation.op_id) if running is not None else None
-    if waits:
-        reason = f"{reason}, waits for {waits}"
-    if fault is not None:
-        condition, reason, since = "Stalled", f"{fault.code}: {fault.cause}", fault.since
+    operations = tuple(operations)
+    state = (
+        _State("Stalled", f"{fault.code}: {fault.cause}", fault.since)
+        if fault is not None
+        else _state_of(context, seen, item, _newest(operations))
+    )
+    duplicates = tuple(_duplicates(machine.name, context.shared.get(machine.name, ())))
+    further = (*_drift(seen, drifted), *duplicates)
+    reason = "; ".join((state.reason, *(each.reason for each in duplicates)))
+    if duplicates and state.condition == "Ready":
+        state = state._replace(condition="Stalled", since=duplicates[0].since)
+        reason = "; ".join(each.reason for each in duplicates)
     before = former_name(machine.name, seen, operations)
     if before:
         reason = f"renamed from {before}; {reason}"
     newest = machine.assignments[-1] if machine.assignments else None
+    desired = context.desired
     return MachineCondition(
         machine=machine.name,
         group=machine.group,
-        condition=condition,
+        condition=state.condition,
         reason=reason,
-        since=since,
+        since=state.since,
         run=f"{newest.scenario} {newest.run}" if newest else "",
         last_seen=seen.last_seen,
         display_name=machine.display_name,
         group_display_name=desired.group_display_names.get(machine.group, ""),
         scenario_display_name=desired.scenarios[newest.scenario].display_name if newest else "",
+        further=further,
     )
 
 
-def _planned(item: PlanItem, approvals: str, lapsed: str) -> tuple[Condition, str]:
-    if item.risk is Risk.UNKNOWN:
-        return "Unknown", item.reason
-    if item.risk is Risk.BLOCKED:
-        return "Stalled", item.reason
-    missing = f" ({approvals})" if approvals else ""
-    before = f". It was approved before: {lapsed}" if lapsed else ""
-    return "Reconciling", f"waits for approval{missing}: {item.reason}{before}"
+def _drift(seen: ObservedMachine, item: PlanItem | None) -> Iterator[FurtherCondition]:
+    if item is not None and item.drift:
+        since = seen.installed.since if seen.installed else None
+        yield FurtherCondition("Drifted", item.reason, since, item.drift)
 
 
-def _why_lapsed(item: PlanItem, operations: Iterable[OperationStatus]) -> str:
-    """Return why an earlier approval of an item holds no more; empty where there was none."""
-    op_id = item.operation.op_id if item.operation else ""
-    return next(
-        (
-            status.reason
-            for status in operations
-            if status.operation.op_id == op_id and status.state is OperationState.PLANNED
-        ),
-        "",
-    )
+def _duplicates(machine: str, shared: tuple[SharedIdentity, ...]) -> Iterator[FurtherCondition]:
+    if shared:
+        reason = "; ".join(sentences(machine, shared))
+        yield FurtherCondition("Duplicate", reason, min(each.since for each in shared))
+
+
+def _newest(operations: Iterable[OperationStatus]) -> _Work:
+    work = _Work(None, None, None)
+    for status in operations:
+        if status.state in ACTIVE:
+            work = work._replace(running=status)
+            continue
+        if status.state is OperationState.PLANNED:
+            work = work._replace(planned=(*work.planned, status))
+        work = work._replace(ended=status)
+        if status.state is OperationState.VERIFIED:
+            work = work._replace(verified=status)
+    return work
+
+
+def _state_of(
+    context: _Context, seen: ObservedMachine, item: PlanItem | None, work: _Work
+) -> _State:
+    if work.running is not None:
+        return _at_work(context, seen, work.running)
+    if item is not None:
+        condition, reason = _planned(context, item, work.lapsed)
+        is_due_to_end = condition == "Stalled" and work.ended is not work.verified
+        since = work.ended.at if work.ended is not None and is_due_to_end else None
+        return _State(condition, reason, since)
+    silence = _silence(seen, context.oldest)
+    if silence:
+        return _State("Unknown", silence, None)
+    return _State("Ready", _ready(seen, work.verified), work.verified.at if work.verified else None)
+
+
+def _at_work(context: _Context, seen: ObservedMachine, running: OperationStatus) -> _State:
+    condition: Condition = "Reconciling"
+    reason = f"{running.operation.kind}: {running.state}"
+    if seen.quarantine and running.state is not OperationState.STARTED:
+        condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
+    waits = context.waits_for.get(running.operation.op_id)
+    if waits:
+        reason = f"{reason}, waits for {waits}"
+    return _State(condition, reason, running.at)
+
+
+def _planned(
+    context: _Context, item: PlanItem, lapsed: Callable[[PlanItem], str]
+) -> tuple[Condition, str]:
+    if not item.starts:
+        return "Unknown" if item.risk is Risk.UNKNOWN else "Stalled", item.reason
+    missing = context.approvals.of(item)
+    said = f"{WAITS_FOR_APPROVAL} ({missing})" if missing else approval_of(item, context.unattended)
+    before = lapsed(item)
+    reason = f"{said}: {item.reason}" + (f". It was approved before: {before}" if before else "")
+    return "Unknown" if item.risk is Risk.UNKNOWN else "Reconciling", reason
+
+
+def _silence(seen: ObservedMachine, oldest: datetime) -> str:
+    """Return why nothing is known of the machine now; empty where something is."""
+    heard = seen.last_seen
+    if heard is None:
+        return "nothing was ever heard of it: start it once with network boot"
+    if heard >= oldest:
+        return ""
+    said = f"nothing was heard of it since {heard:%Y-%m-%d %H:%M:%S} UTC"
+    if seen.installed is not None:
+        return f"{said}: see whether it is on and reaches the server"
+    return f"{said}, and no agent is installed: start it once with network boot"
 
 
 def _ready(seen: ObservedMachine, verified: OperationStatus | None) -> str:
@@ -174,6 +275,8 @@ class FleetStatus(NamedTuple):
     """Those of the conditions that were asked for, in the order of names."""
     counts: Mapping[Condition, int]
     """Of all that the filter means, in whatever condition they are."""
+    further: Mapping[FurtherType, int]
+    """Of the same machines, those of which these hold besides."""
     unknown_macs: tuple[str, ...]
     """MACs that asked for a boot and belong to no machine of the fleet."""
     faults: tuple[Fault, ...] = ()
@@ -194,6 +297,15 @@ def count_conditions(states: Iterable[MachineCondition]) -> dict[Condition, int]
     counts: dict[Condition, int] = dict.fromkeys(CONDITIONS, 0)
     for state in states:
         counts[state.condition] += 1
+    return counts
+
+
+def count_further(states: Iterable[MachineCondition]) -> dict[FurtherType, int]:
+    """Return of how many machines each further condition holds; every one is there."""
+    counts: dict[FurtherType, int] = dict.fromkeys(FURTHER, 0)
+    for state in states:
+        for each in state.further:
+            counts[each.type] += 1
     return counts
 
 

@@ -94,6 +94,7 @@ class Decision(Finding):
             unblock=self.unblock,
             seconds=self.seconds,
             trigger=self.trigger,
+            drift=self.drift,
         )
 
 

@@ -79,6 +79,14 @@ class ImageChange(NamedTuple):
     display_name: str = ""
 
 
+class DriftedValue(NamedTuple):
+    """Something of an installed system that is not as the repository wants it."""
+
+    what: str
+    wanted: str
+    found: str
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
     """What is said of a machine or a document, whichever it is.
@@ -99,6 +107,8 @@ class Finding:
     seconds: int = 0
     """Estimate of how long the machine is at work; 0 where there is nothing to go by."""
     trigger: Trigger = "now"
+    drift: tuple[DriftedValue, ...] = ()
+    """What of the installed system is not as it is wanted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

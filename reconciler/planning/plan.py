@@ -1,7 +1,7 @@
 """The plan: immutable data that the executor follows and chooses nothing of."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -22,6 +22,8 @@ class Plan:
     budget: Budget
     requirements: tuple[Requirement, ...] = ()
     """What the approval rules ask for before it may begin; no part of its identity."""
+    unattended: frozenset[str] = frozenset()
+    """The ids of operations that begin without a person, as ``loop.approval`` decides."""
 
     @property
     def items(self) -> tuple[PlanItem, ...]:
@@ -54,6 +56,16 @@ class Plan:
         )
 
     @property
+    def begins_unattended(self) -> dict[Risk, int]:
+        """Return how many items of each risk begin without a person; all risks are there."""
+        found = dict.fromkeys(RISKS, 0)
+        if self.unattended:
+            for item in self.to_apply:
+                if item.operation is not None and item.operation.op_id in self.unattended:
+                    found[item.risk] += 1
+        return found
+
+    @property
     def digest(self) -> str:
         """Return the plan's identity: the revision and every operation, not the time."""
         return digest_of([self.revision, *(each.digest for each in self.groups)])
@@ -62,6 +74,19 @@ class Plan:
 def plan_of(revision: str, made_at: datetime, items: Iterable[PlanItem], budget: Budget) -> Plan:
     """Return the plan that consists of ``items``."""
     return Plan(revision, made_at, group_items(items), budget)
+
+
+NEEDS_NO_APPROVAL = "needs no approval"
+WAITS_FOR_APPROVAL = "waits for approval"
+
+
+def approval_of(item: PlanItem, unattended: Collection[str]) -> str:
+    """Return whether work that can be started waits for a person, in the words of all views.
+
+    ``unattended`` are the ids of operations that do not.
+    """
+    begins = item.operation is not None and item.operation.op_id in unattended
+    return NEEDS_NO_APPROVAL if begins else WAITS_FOR_APPROVAL
 
 
 EXIT_NOTHING, EXIT_ERROR, EXIT_SAFE, EXIT_RISKY, EXIT_BLOCKED, EXIT_UNKNOWN = range(6)

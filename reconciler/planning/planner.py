@@ -5,9 +5,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
+from agent.wire.report import InstalledSystem
 from reconciler.planning.decision import Decision, blocked
 from reconciler.planning.estimate import budget_of
-from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.item import DriftedValue, PlanItem, Risk
 from reconciler.planning.plan import Plan, plan_of
 from reconciler.planning.scenario_work import Disputed, MachineView, still_to_come, work_for
 from reconciler.planning.scheduled_work import why_never
@@ -30,6 +31,8 @@ from specs.fleet import (
     Origin,
 )
 
+_SHORT = 12
+"""Hex digits of an operation that people see."""
 _NOTHING: tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]] = ((), ())
 History = Mapping[str, tuple[tuple[OperationStatus, ...], tuple[Disputed, ...]]]
 """By machine, its operations and those that another machine may have had instead."""
@@ -301,10 +304,13 @@ def _latest(view: MachineView, assignment: Assignment) -> OperationStatus | None
 def _convergence(
     view: MachineView, assignment: Assignment, done: OperationStatus
 ) -> Decision | None:
-    """Compare what the installed system says with what was asked; None when they agree."""
-    if not done.operation.proof or _superseded(view, done):
-        return None
+    """Compare what the installed system says with what was asked; None when they agree.
+
+    None also where the machine's ``drift`` is off. Nothing is ever done about it.
+    """
     machine = view.machine
+    if machine.drift == "off" or not done.operation.proof or _superseded(view, done):
+        return None
     heard = view.seen.installed
     if heard is None or not is_fresh(heard.at, view.now, view.max_age):
         since = f"since {heard.at:%Y-%m-%d %H:%M:%S} UTC" if heard else "at all"
@@ -321,24 +327,36 @@ def _convergence(
     system = heard.installed
     if system is None:
         return None
-    drift = []
-    if system.operation != done.operation.op_id:
-        drift.append("the running system was not installed by this run")
-    if system.hostname != machine.hostname:
-        drift.append(f"its host name is {system.hostname}, not {machine.hostname}")
-    missing = [
-        str(address) for address in machine.addresses if str(address) not in system.addresses
-    ]
-    if missing:
-        drift.append(f"it lacks the address {', '.join(missing)}")
+    drift = tuple(_drifted(machine, system, done.operation.op_id))
     if not drift:
         return None
-    return blocked(
+    said = "; ".join(clause for clause, _ in drift)
+    decision = blocked(
         assignment,
-        f"drift: {'; '.join(drift)}. A new run token installs it anew",
+        f"drift: {said}. A new run token installs it anew",
         heard.at,
         f"Correct the machine, or give the assignment a new run token{_at(assignment.origin)}",
     )
+    return replace(decision, drift=tuple(value for _, value in drift))
+
+
+def _drifted(
+    machine: CompiledMachine, system: InstalledSystem, op_id: str
+) -> Iterator[tuple[str, DriftedValue]]:
+    """Yield what differs as a clause and as a value, given the operation that installed it."""
+    if system.operation != op_id:
+        by = f"operation {system.operation[:_SHORT]}" if system.operation else "somebody else"
+        value = DriftedValue("installed by", f"operation {op_id[:_SHORT]}", by)
+        yield "the running system was not installed by this run", value
+    if system.hostname != machine.hostname:
+        value = DriftedValue("host name", machine.hostname, system.hostname)
+        yield f"its host name is {system.hostname}, not {machine.hostname}", value
+    wanted = [str(address) for address in machine.addresses]
+    missing = [address for address in wanted if address not in system.addresses]
+    if missing:
+        found = ", ".join(system.addresses) or "none"
+        value = DriftedValue("addresses", ", ".join(wanted), found)
+        yield f"it lacks the address {', '.join(missing)}", value
 
 
 def _superseded(view: MachineView, done: OperationStatus) -> bool:

@@ -18,6 +18,7 @@ from reconciler.state.observed import (
     ObservedImage,
     ObservedMachine,
     TimedReport,
+    is_fresh,
     is_future,
 )
 from reconciler.state.operation import INSPECTION, OperationKind, OperationStatus

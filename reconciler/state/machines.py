@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, delete, insert, select, update
+from sqlalchemy import Connection, and_, case, delete, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.wire.codec import decode, encode
@@ -20,6 +20,7 @@ from reconciler.state.observation import (
     quarantine_of,
 )
 from reconciler.state.observed import ObservedMachine, Quarantine
+from reconciler.state.reported_identities import record_identities
 from specs.fleet import CompiledMachine
 
 OBSERVATION = tuple(getattr(schema.machine_observation.c, name) for name in ObservationRow._fields)
@@ -84,7 +85,8 @@ class Machines:
         prefix = "installed" if report.environment == "installed" else "ramdisk"
         values: dict[str, Any] = {f"{prefix}_name": machine.name, f"{prefix}_at": at}
         if prefix == "installed":
-            values["installed_system"] = encode_installed(report.installed)
+            said = encode_installed(report.installed)
+            values |= {"installed_system": said, "installed_since": at}
         with self._database.writing() as connection:
             connection.execute(
                 statement.on_conflict_do_update(
@@ -92,6 +94,8 @@ class Machines:
                 )
             )
             _record(connection, machine.hardware_identities, values)
+            if prefix == "installed":
+                record_identities(connection, machine.hardware_identity, report.installed, at)
 
     def record_contact(self, machine: CompiledMachine, environment: str, at: datetime) -> None:
         """Note that the machine's agent asked for work just now."""
@@ -186,10 +190,15 @@ def _record(connection: Connection, identities: tuple[str, ...], values: dict[st
     """Write columns of the hardware's observation, and lead every identity to it."""
     table, hardware = schema.machine_observation, identities[0]
     changes = {**values, "identities": " ".join(identities)}
+    updates = dict(changes)
+    if "installed_system" in changes:
+        same = table.c.installed_system == changes["installed_system"]
+        began = literal(changes["installed_since"], schema.UtcDateTime)
+        updates["installed_since"] = case((same, table.c.installed_since), else_=began)
     connection.execute(
         upsert(table)
         .values(hardware=hardware, **changes)
-        .on_conflict_do_update(index_elements=["hardware"], set_=changes)
+        .on_conflict_do_update(index_elements=["hardware"], set_=updates)
     )
     connection.execute(
         upsert(schema.observed_identity).on_conflict_do_nothing(),

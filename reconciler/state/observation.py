@@ -28,6 +28,7 @@ class ObservationRow(NamedTuple):
     installed_name: str | None
     installed_at: datetime | None
     installed_system: str | None
+    installed_since: datetime | None
     contact_name: str | None
     contact_environment: str | None
     contact_at: datetime | None
@@ -128,6 +129,7 @@ def _installed_report(row: ObservationRow | None, load: Load) -> TimedReport | N
         row.installed_at,
         row.installed_name or "",
         row.installed_system or "",
+        row.installed_since,
     )
 
 

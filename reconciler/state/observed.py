@@ -48,6 +48,8 @@ class TimedReport:
     machine: str = ""
     """What the machine was called then; empty when nobody noted it."""
     system: str = ""
+    since: datetime | None = None
+    """When the installed system began to say what it says; None where nobody noted it."""
 
     @cached_property
     def report(self) -> "Report":

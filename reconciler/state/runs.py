@@ -18,6 +18,8 @@ from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.operation_states import OperationState
 
+SHORTEST_BEGINNING = 4
+"""Characters of an id that may stand for it."""
 RunKind = Literal["apply", "run", "schedule", "unattended"]
 
 
@@ -105,7 +107,16 @@ class Runs:
             return tuple(_summary(connection, run) for run in runs)
 
     def find(self, name: str) -> Run:
-        """Return the run whose id is or begins with ``name``; StateError RW707 if not one does."""
+        """Return the run whose id is or begins with ``name``; StateError RW707 if not one does.
+
+        StateError RW973 for so short a beginning that it names a run by accident.
+        """
+        if len(name) < SHORTEST_BEGINNING:
+            raise StateError(
+                "RW973",
+                f"{name!r} is too short to name a run",
+                f"Give {SHORTEST_BEGINNING} characters or more; `rackwright runs --all` lists ids",
+            )
         table = schema.run
         query = select(table).where(table.c.run_id.startswith(name, autoescape=True)).limit(2)
         with self._database.reading() as connection:

@@ -45,6 +45,7 @@ def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
             "since": _time(state.since),
             "lastSeen": _time(state.last_seen),
         },
+        "further": further_documents(state),
         "quarantine": quarantine and {"reason": quarantine.reason, "at": _time(quarantine.at)},
         "wanted": dict(details.wanted),
         "deployOs": _report(details.seen.ramdisk),
@@ -52,6 +53,19 @@ def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
         "boots": [{**asdict(each), "at": _time(each.at)} for each in details.boots],
         "operations": [operation_document(each, now) for each in details.operations],
     }
+
+
+def further_documents(state: MachineCondition) -> list[dict[str, Any]]:
+    """Return what holds of a machine besides its condition."""
+    return [
+        {
+            "type": each.type,
+            "reason": each.reason,
+            "since": _time(each.since),
+            "values": [value._asdict() for value in each.values],
+        }
+        for each in state.further
+    ]
 
 
 def _time(at: datetime | None) -> str | None:

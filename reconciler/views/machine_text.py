@@ -13,6 +13,7 @@ from rich.text import Text
 
 from agent.wire.disk import Disk
 from agent.wire.report import InstalledSystem
+from reconciler.planning.item import DriftedValue
 from reconciler.state.observed import TimedReport
 from reconciler.views.age import ago, duration
 from reconciler.views.disk_layout import describe, segments, table_of, widths
@@ -34,6 +35,10 @@ def machine_parts(
 ) -> Iterator[RenderableType]:
     """Yield the machine's sections for a terminal of this width; ``full`` leaves nothing out."""
     yield from _head(details, now)
+    for each in details.condition.further:
+        if each.values:
+            since = f" (reported so for {_for(each.since, now)})" if each.since else ""
+            yield from _section(f"{each.type}{since}", [_drift(each.values)])
     yield from _section("Wanted", _pairs((field, value, "") for field, value in details.wanted))
     report = details.seen.disks
     if report is None:
@@ -91,6 +96,14 @@ def _pairs(pairs: Iterable[tuple[str, str, str]]) -> list[RenderableType]:
             text.append(f"  {for_terminal(note)}", style="dim")
         table.add_row(Text(" " * _INDENT + for_terminal(label)), text)
     return [table]
+
+
+def _for(since: datetime, now: datetime) -> str:
+    return duration((now - since).total_seconds())
+
+
+def _drift(values: Iterable[DriftedValue]) -> RenderableType:
+    return _table(("what", "wanted", "found"), values)
 
 
 def _hardware(report: TimedReport, now: datetime) -> Iterator[tuple[str, str, str]]:

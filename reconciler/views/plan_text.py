@@ -44,20 +44,26 @@ def verdict(plan: Plan) -> Text:
     return Text(" · ").join(parts)
 
 
-def plan_text(
-    plan: Plan, describe: str, now: datetime, *, full: bool = False, explain: bool = False
+def plan_text(  # noqa: PLR0913 - the parts of the screen
+    plan: Plan,
+    describe: str,
+    now: datetime,
+    *,
+    full: bool = False,
+    explain: bool = False,
+    command: str = "apply",
 ) -> RenderableType:
     """Return the plan, summarized to about a screen; ``full`` shows every item of it.
 
     ``describe`` says which revision it is, for people. ``explain`` adds what would
-    unblock each blocked item.
+    unblock each blocked item. ``command`` asks for the approval.
     """
     title = _plain(f"{describe} · plan {plan.digest[: words.SHORT]}", "dim")
     if plan.empty:
         return Group(verdict(plan), title, Text(words.NOTHING))
     lines: list[RenderableType] = [verdict(plan), title]
     lines += plan_lines(plan, now, full=full, explain=explain)
-    lines += [Text(), *(_plain(sentence) for sentence in words.approval(plan))]
+    lines += [Text(), *(_plain(sentence) for sentence in words.approval(plan, command))]
     return Group(*lines)
 
 

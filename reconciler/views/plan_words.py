@@ -1,6 +1,7 @@
 """What a plan says, in words that every output shares. Plain text: each output escapes it."""
 
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from datetime import datetime
 
 from rich.filesize import decimal
@@ -17,7 +18,7 @@ from reconciler.planning.estimate import (
 )
 from reconciler.planning.groups import PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
-from reconciler.planning.plan import Plan
+from reconciler.planning.plan import NEEDS_NO_APPROVAL, WAITS_FOR_APPROVAL, Plan
 from reconciler.planning.summary import SummaryRow
 from reconciler.views.age import ago, duration
 from specs.fleet import Origin
@@ -25,7 +26,7 @@ from specs.types.display_name import named
 
 SHORT = 12
 """Hex digits of a digest or commit that people see."""
-NOTHING = "Nothing to do: every machine is as the repository wants it."
+NOTHING = "Nothing to do: all that the repository asks for is done."
 
 
 def counted(number: int, one: str, many: str = "") -> str:
@@ -154,28 +155,44 @@ def some_names(row: SummaryRow | FieldChange) -> str:
     return ", ".join(row.names) + (f" and {more:,} more" if more else "")
 
 
-def approval(plan: Plan) -> tuple[str, ...]:
-    """Return what has to be agreed to and why, by whom, and what the budget makes of it."""
-    return (*_agreement(plan), *map(requirement, plan.requirements))
+def approval(plan: Plan, command: str = "apply") -> tuple[str, ...]:
+    """Return what has to be agreed to and why, by whom, and what the budget makes of it.
+
+    ``command`` is the one that asks for it.
+    """
+    return (*_agreement(plan, command), *map(requirement, plan.requirements))
 
 
-def _agreement(plan: Plan) -> tuple[str, ...]:
-    starting = {risk: sum(f.to_start for f in plan.groups if f.risk is risk) for risk in Risk}
-    if not any(starting.values()):
-        return () if plan.empty else ("Nothing can be started now.",)
-    destructive = starting[Risk.DESTRUCTIVE]
-    disruptive = starting[Risk.DISRUPTIVE] + starting[Risk.UNKNOWN]
-    if not destructive and not disruptive and plan.requirements:
-        return ("Approval: `rackwright apply` asks for a yes.",)
-    if not destructive and not disruptive:
-        return ("Approval: none is needed for what is safe; `rackwright apply` asks for a yes.",)
+def _agreement(plan: Plan, command: str) -> tuple[str, ...]:
+    begins = plan.begins_unattended
+    waiting = {
+        risk: sum(each.to_start for each in plan.groups if each.risk is risk) - begins[risk]
+        for risk in Risk
+    }
+    said = [*_asked(plan, waiting, command)]
+    if unasked := sum(begins.values()):
+        work = f"Work on {counted(unasked, 'machine')} {NEEDS_NO_APPROVAL}"
+        said.append(f"{work}; `rackwright serve` begins it by itself.")
+    if waiting[Risk.DESTRUCTIVE]:
+        said.append(_budget(plan))
+    if not said and not plan.empty:
+        said.append("Nothing can be started now.")
+    return tuple(said)
+
+
+def _asked(plan: Plan, waiting: Mapping[Risk, int], command: str) -> Iterator[str]:
+    """Yield what waits for a person; of the gravest alone, for that is what is asked about."""
+    yes = f"`rackwright {command}` asks for a yes"
+    disruptive = waiting[Risk.DISRUPTIVE] + waiting[Risk.UNKNOWN]
     interrupts = f"{counted(disruptive, 'machine')} may be interrupted"
-    if not destructive:
-        return (f"Approval: {interrupts}; `rackwright apply` asks for a yes.",)
-    also = f"; {interrupts}" if disruptive else ""
-    disks = f"{counted(plan.disks, 'disk')} will be overwritten"
-    ask = f"`rackwright apply` asks you to type {plan.disks}"
-    return f"Approval: {disks}{also}; {ask}.", _budget(plan)
+    if waiting[Risk.DESTRUCTIVE]:
+        also = f"; {interrupts}" if disruptive else ""
+        disks = f"{counted(plan.disks, 'disk')} will be overwritten"
+        yield f"Approval: {disks}{also}; `rackwright {command}` asks you to type {plan.disks}."
+    elif disruptive:
+        yield f"Approval: {interrupts}; {yes}."
+    elif any(waiting.values()):
+        yield f"Work on {counted(sum(waiting.values()), 'machine')} {WAITS_FOR_APPROVAL}; {yes}."
 
 
 def requirement(needed: Requirement) -> str:

@@ -68,6 +68,9 @@ def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
         text += f"{ago(breaker.since, now)}. Find out why, then say `rackwright breaker reset"
         text += f"{f' {breaker.group}' if breaker.group else ''} --reason TEXT`"
         yield Text(for_terminal(text), style="bold red")
+    also = " · ".join(f"{each} {number:,}" for each, number in status.further.items() if number)
+    if also:
+        yield Text(f"also: {also}", style="red")
     for fault in status.faults:
         lasting = duration((now - fault.since).total_seconds())
         times = f", {fault.times:,} times" if fault.times > 1 else ""

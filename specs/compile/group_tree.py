@@ -22,7 +22,8 @@ from specs.validate.resource import Resource
 from specs.yaml.source_map import SourceMap
 
 _NETWORK: Path = ("spec", "network")
-_DEFAULT_NETWORK: Path = ("spec", "defaults", "network")
+_DEFAULTS: Path = ("spec", "defaults")
+_DEFAULT_NETWORK: Path = (*_DEFAULTS, "network")
 
 HANDED_DOWN = tuple(each for each in MACHINE_FIELDS if each.said.handed_down)
 """The fields that come as they are from the nearest level that says them."""
@@ -101,14 +102,18 @@ def fleet_defaults(fleets: Mapping[str, Resource]) -> InheritedSettings:
     for resource in fleets.values():
         if not isinstance(resource.model, Fleet):
             return InheritedSettings(network_is_known=False)
-        network = resource.model.spec.defaults.network
-        if network is not None:
-            source = Source(
-                resource.document, _DEFAULT_NETWORK, giver="spec.defaults of the Fleet document"
-            )
-            return InheritedSettings(values={"network": network}, sources={"network": source})
-        if resource.is_invalid_at(_DEFAULT_NETWORK):
-            return InheritedSettings(network_is_known=False)
+        said = resource.model.spec.defaults
+        values = {"network": said.network, "drift": said.drift}
+        values = {name: value for name, value in values.items() if value is not None}
+        giver = "spec.defaults of the Fleet document"
+        return InheritedSettings(
+            values=values,
+            network_is_known=said.network is not None
+            or not resource.is_invalid_at(_DEFAULT_NETWORK),
+            sources={
+                name: Source(resource.document, (*_DEFAULTS, name), giver=giver) for name in values
+            },
+        )
     return InheritedSettings()
 
 

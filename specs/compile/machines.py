@@ -39,6 +39,8 @@ _OWN_FIELDS = tuple(
 _OWN = Values(*_OWN_FIELDS)
 _SHARED = Values(*HANDED_DOWN)
 _OF_NETWORKS = tuple(field.attribute for field in HANDED_DOWN if field.said.network_has_it)
+_BY_DEFAULT = {"network": "", PROTECT: None, "drift": "report"}
+"""Of the fields that are handed down, what holds where no level says them."""
 _UNSAID = {field.attribute: "" for field in _OWN_FIELDS if field.said.form == "text"}
 
 
@@ -81,7 +83,7 @@ def compile_machines(
 def _settings(resource: Resource, model: "Machine", context: CompileContext) -> _Settings:
     spec = model.spec
     inherited = context.tree.inherited(spec.group)
-    values = {"network": "", PROTECT: None, **inherited.values, **_SHARED.by_attribute(model)}
+    values = {**_BY_DEFAULT, **inherited.values, **_SHARED.by_attribute(model)}
     pool = context.pools.get(values["network"])
     for name in _OF_NETWORKS:
         values.setdefault(name, getattr(pool.network, name) if pool else "")

@@ -10,6 +10,7 @@ from specs.kinds.metadata import Document
 from specs.kinds.record import Record
 from specs.kinds.waits import Waits
 from specs.kinds.windows import Windows
+from specs.machine_fields import DriftPolicy
 from specs.types.name import Name, PathName
 from specs.types.quantities import ByteSize, Duration, between
 
@@ -237,6 +238,12 @@ class Defaults(Record):
         default=None,
         description="The Network of machines whose groups name none.",
         examples=["tokyo-a"],
+    )
+    drift: DriftPolicy | None = Field(
+        default=None,
+        description="What is done where an installed system is not as the repository wants it, as "
+        "in Group; report where absent.",
+        examples=["off"],
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import Field
 from specs.kinds.metadata import Document, MachineMetadata
 from specs.kinds.power import Power
 from specs.kinds.record import Record
+from specs.machine_fields import DriftPolicy
 from specs.types.hardware_uuid import HardwareIdentity, HardwareUuid
 from specs.types.host_name import DomainName, HostName
 from specs.types.ipv4 import InterfaceAddress
@@ -113,6 +114,13 @@ class SharedSettings(Record):
         default=None,
         description="true: never overwritten, until false is written.",
         examples=[True],
+    )
+    drift: DriftPolicy | None = Field(
+        default=None,
+        description="report: an installed system that is not as the repository wants it is said to "
+        "be Drifted. off: it is not compared. As the nearest level above says where absent, else "
+        "report. Nothing is overwritten for it.",
+        examples=["off"],
     )
 
 

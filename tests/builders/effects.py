@@ -179,6 +179,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         },
         "spec.defaults.network": Acts("the network of machines that name none"),
         **_windows(),
+        "spec.defaults.drift": Acts("whether installed systems are compared"),
     },
     "Group": {
         "metadata.name": Acts("which machines are below it"),

@@ -284,6 +284,32 @@ def test_neither_an_absent_server_nor_forged_boots_nor_a_pulled_cable_harm_a_res
         assert "nothing was heard within 1m (waits.silence)" in said
 
 
+def test_the_scenarios_that_are_shipped_run(tmp_path, keep_consoles):
+    with simulated_site(tmp_path, keep_consoles, 1, clones=0) as site:
+        rack = site.rack
+        site.until(lambda: site.states("inspect") == {"sim-0001": "verified"})
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        shipped = "inspect,backup,linux-master"
+        assert site.run("init", "--with", shipped, str(site.fleet)).count("written: ") == 3
+        site.commit("Scenarios that are shipped")
+        why = ("--reason", "a test")
+        site.run("run", "inspect", "--on", "sim-0001", *why, "--yes")
+        assert not is_bootable(rack.disk("sim-0001"))
+        site.run("run", "backup", "--on", "golden", *why, "--yes")
+        # It runs its own system, without an agent that could restart it.
+        site.until(lambda: rack.machines["golden"].stage == "system without agent")
+        rack.power_off("golden")
+        site.run("run", "capture-linux-master", "--on", "golden", *why, "--yes")
+        said = site.run("image", "ls")
+        assert "backup" in said
+        assert "linux-master" in said
+        site.run("run", "clone-linux-master", "--on", "sim-0001", *why, "--yes=1")
+        assert system_on(rack.disk("sim-0001"))
+        site.until(lambda: rack.machines["sim-0001"].stage == "installed")
+        runs = json.loads(site.run("runs", "--format", "json"))["runs"]
+        assert [each["counts"] for each in runs] == [{"verified": 1}] * 4 + [{"verified": 2}]
+
+
 def processes_with(text):
     """Return the command lines that have a text in them."""
     found = []

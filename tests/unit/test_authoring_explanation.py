@@ -76,6 +76,7 @@ def test_every_effective_value_has_its_place_and_its_way() -> None:
         ("labels.role", "compute", "machine.yaml:5:18", own),
         ("labels.site", "tokyo", "groups.yaml:4:38", row),
         ("assign[0]", "look, run a", "groups.yaml:12:7", "through group tokyo/row2"),
+        ("drift", "report", "-", "default"),
         ("waits.grant", "15m", "-", "default"),
         ("waits.silence", "10m", "-", "default"),
         ("waits.proof", "15m", "-", "default"),

@@ -410,15 +410,14 @@ def test_the_server_starts_by_itself_only_what_harms_nobody(machine, contact, st
     made = plan(a_fleet(machine), observed({machine.name: seen}, (an_image(),)), NOW)
     assert len(made.to_apply) == 1
     may = may_take(seen, NOW, in_window=False)
-    assert unattended(made, (), may=may) == (made.to_apply if starts else ())
-    assert unattended(made, [each.operation.scenario for each in made.to_apply], may=may) == ()
+    assert unattended(made, lambda _item: may) == (made.to_apply if starts else ())
 
 
 def test_the_server_overwrites_nothing_by_itself():
     seen = replace(ramdisk(NODE, a_disk()), ramdisk_contact=NOW)
     made = plan(a_fleet(NODE), observed({NODE.name: seen}, (an_image(),)), NOW)
     assert made.to_apply
-    assert unattended(made, (), may=True) == ()
+    assert unattended(made, lambda _item: True) == ()
 
 
 def test_a_machine_that_is_renamed_at_work_boots_and_finishes_it(plane, approved):

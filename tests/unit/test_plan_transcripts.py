@@ -12,6 +12,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema
 from rich.console import Console
 
+from reconciler.app.unattended_work import with_unattended
 from reconciler.planning.difference import difference
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.planner import plan
@@ -65,7 +66,7 @@ def outputs(made, transcript):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_plan_reads_as_it_was_reviewed(case):
     transcript = read(case)
-    made = plan(transcript.fleet, transcript.world, NOW)
+    made = with_unattended(plan(transcript.fleet, transcript.world, NOW), transcript.world)
     assert broken_invariants(made) == ()
     for name, text in outputs(made, transcript):
         check(case / name, text)

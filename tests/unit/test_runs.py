@@ -9,16 +9,20 @@ from io import StringIO
 import pytest
 from builders.loop_server import LoopServer
 from builders.world import NOW, a_fleet, a_machine
+from click.testing import CliRunner
 from rich.console import Console
 
 from agent.wire.work import OperationEvent
 from reconciler.app.cancel import Cancellations, require_reason
+from reconciler.cli.clear import clear
+from reconciler.cli.runs import runs as runs_command
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.planning.planner import plan
 from reconciler.state.machine_history import MachineHistory
 from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import Runs
 from reconciler.state.world import observe
+from reconciler.views.plan_words import approval
 from reconciler.views.run_csv import COLUMNS, runs_csv
 from reconciler.views.run_json import run_document
 from reconciler.views.run_text import run_parts, runs_table
@@ -125,6 +129,13 @@ def test_a_machine_whose_disks_are_being_looked_at_keeps_no_other_from_running(t
 def test_a_reason_that_cannot_be_kept_is_refused(reason):
     with pytest.raises(ReconcilerError, match="RW941: "):
         require_reason(reason)
+
+
+def test_a_reason_is_short():
+    require_reason("x" * 1000)
+    with pytest.raises(ReconcilerError, match="RW974: the reason has 1,001 characters, more than"):
+        require_reason("x" * 1001)
+    assert CliRunner().invoke(clear, ["node-01", "--reason", "x" * 1001]).exception.code == "RW974"
 
 
 @pytest.mark.parametrize(
@@ -371,8 +382,42 @@ def test_a_run_is_found_by_the_beginning_of_its_id(server):
     assert [each.run for each in runs.newest(9, ["run"])] == [other, run]
     with pytest.raises(StateError, match="RW707: several runs begin with 2026"):
         runs.find("2026")
-    with pytest.raises(StateError, match="RW707: there is no run %"):
-        runs.find("%")
+    with pytest.raises(StateError, match="RW707: there is no run %%%%"):
+        runs.find("%%%%")
+
+
+@pytest.mark.parametrize("beginning", ["", "2", "202"])
+def test_a_run_is_not_named_by_so_few_characters(server, beginning):
+    run_by_hand(server, BARE)
+    with pytest.raises(StateError, match=r"RW973: '.*' is too short to name a run"):
+        Runs(server.database).find(beginning)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (),
+        ("--format", "json"),
+        ("show", "20261121"),
+        ("watch", "20261121"),
+        ("export", "--csv", "-"),
+    ],
+)
+def test_where_there_is_no_state_that_is_said_and_none_is_made(tmp_path, arguments):
+    options = ["--repo", str(tmp_path), "--state", str(tmp_path / "mistyped")]
+    with pytest.raises(ReconcilerError, match=r"RW972: there is no state database in .*mistyped"):
+        CliRunner().invoke(
+            runs_command, [*options, *arguments], standalone_mode=False, catch_exceptions=False
+        )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_plan_of_a_run_says_what_run_asks(server):
+    made, _ = run_by_hand(server, BARE)
+    sentence, *_ = approval(made, "run")
+    assert sentence == (
+        "Approval: 1 disk will be overwritten; `rackwright run` asks you to type 1."
+    )
 
 
 def test_what_the_server_starts_by_itself_is_one_run_a_day(tmp_path):

@@ -12,9 +12,18 @@ from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
 import pytest
+from attrs import evolve
 from builders.effects import BUDGET_FIELDS, EFFECTS, Acts, ForPeople, PartOf, effect_of
 from builders.kinds_reference import example_document
-from builders.world import NOW, a_disk, a_report, a_status, an_image, observed
+from builders.world import (
+    NOW,
+    a_disk,
+    a_report,
+    a_status,
+    an_image,
+    an_installed_system,
+    observed,
+)
 
 from agent.wire.disk import DiskIdentity
 from reconciler.planning.planner import plan
@@ -221,6 +230,7 @@ def done_with(fleet: CompiledFleet) -> object:
         placed,
         shut,
         [acts(fleet, each) for each in fleet.schedules.values()],
+        once_drifted(fleet),
     )
 
 
@@ -236,6 +246,22 @@ def acts(fleet: CompiledFleet, schedule: CompiledSchedule) -> object:
         upcoming(schedule, NOW - timedelta(days=1), 9),
         due(schedule, NOW - timedelta(days=3), NOW),
     )
+
+
+def once_drifted(fleet: CompiledFleet) -> object:
+    """Return what is said once the work is done and each system got another host name."""
+    made = plan(fleet, world(), NOW)
+    done = {each.machine: each.operation for each in made.items if each.operation}
+    machines = {}
+    for name, operation in done.items():
+        system = an_installed_system(fleet.machines[name], operation.op_id)
+        report = a_report(fleet.machines[name], installed=evolve(system, hostname="drifted"))
+        machines[name] = ObservedMachine(installed=TimedReport(report, NOW))
+    statuses = tuple(a_status(each, OperationState.VERIFIED) for each in done.values())
+    return [
+        (each.machine, each.reason)
+        for each in plan(fleet, observed(machines, (), statuses), NOW).items
+    ]
 
 
 def settings_of(fleet: CompiledFleet) -> dict[str, object]:
@@ -284,6 +310,7 @@ MACHINE: dict[str, tuple[Any, Any]] = {
     "spec.identity.addresses": (["10.0.0.7/16"], ["10.0.0.8/16"]),
     "spec.network": ("n", "o"),
     "spec.protect": (True, False),
+    "spec.drift": ("report", "off"),
     "spec.assign[].scenario": ("clone", "keep"),
     "spec.assign[].run": ("1", "2"),
 }
@@ -342,7 +369,7 @@ def machines() -> dict[tuple[str, str], Variation]:
         if "assign" not in path:
             found |= two("MachineTable t", f"spec.rows[].{column}", values, IN_A_ROW)
             found |= two("MachineTable t", f"spec.defaults.{column}", values, IN_A_ROW)
-        if path in {"spec.network", "spec.protect", "spec.identity.domain"}:
+        if path in {"spec.network", "spec.protect", "spec.identity.domain", "spec.drift"}:
             found |= two("Group a", path, values)
         if "assign" in path:
             work: Edit = ("Group a", "spec.assign", [{"scenario": "clone", "run": "1"}])
@@ -424,6 +451,7 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     found |= two("Fleet f", "spec.runs.maxSize", ("1GiB", "2GiB"))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
     found |= approvals()
+    found |= two("Fleet f", "spec.defaults.drift", ("report", "off"))
     signed: list[Edit] = [("Fleet f", "spec.commits", COMMITS)]
     found |= two("Fleet f", "spec.commits.signers[].key", (KEY, OTHER_KEY), signed)
     found[("Fleet", "spec.commits.verify")] = ([], signed[0], ("Fleet f", "spec.commits", {}))

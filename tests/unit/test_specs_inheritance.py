@@ -91,6 +91,10 @@ NETWORK = "{network: lan}"
         ({"a": "{network: lan, protect: true}"}, "protect", True),
         ({"a": "{network: lan, protect: true}", "c": "{protect: false}"}, "protect", False),
         ({"a": "{network: lan, protect: true}", "own": ", protect: false"}, "protect", False),
+        ({"a": NETWORK}, "drift", "report"),
+        ({"a": "{network: lan, drift: off}"}, "drift", "off"),
+        ({"a": "{network: lan, drift: off}", "c": "{drift: report}"}, "drift", "report"),
+        ({"a": NETWORK, "own": ", drift: off"}, "drift", "off"),
         ({"a": NETWORK}, "labels", {}),
         (
             {"a": "{network: lan, labels: {x: far}}", "b": "{labels: {x: near}}"},

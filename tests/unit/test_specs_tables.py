@@ -17,8 +17,8 @@ BASE = {
 TABLE = f"{HEAD}kind: MachineTable\nmetadata: {{name: t}}\nspec:\n"
 MISSING = 'm.csv:1:1: RW154 the column "{0}" is missing\n    hint: add it to this line: {0}'
 KNOWN = (
-    "known are: addresses, displayName, domain, formerly, group, hostname, macs, name, network, "
-    "power, protect, serial, uuid and label.KEY"
+    "known are: addresses, displayName, domain, drift, formerly, group, hostname, macs, name, "
+    "network, power, protect, serial, uuid and label.KEY"
 )
 DEFAULTS = "  defaults: {group: lab}\n"
 ROW = '    - {name: a, macs: ["52:54:00:00:00:01"]}\n'

@@ -21,9 +21,11 @@ from click.testing import CliRunner
 from sqlalchemy import select
 
 from reconciler.app.status import conditions_of
+from reconciler.app.unattended_work import with_unattended
 from reconciler.cli.clear import clear
 from reconciler.cli.login import login
 from reconciler.errors import ReconcilerError
+from reconciler.planning.plan import NEEDS_NO_APPROVAL, WAITS_FOR_APPROVAL
 from reconciler.planning.planner import plan
 from reconciler.state import schema
 from reconciler.state.database import open_database
@@ -32,6 +34,7 @@ from reconciler.state.ledger import Ledger
 from reconciler.state.machines import Machines
 from reconciler.state.observed import Fault, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
+from reconciler.views.plan_words import approval
 
 _S = OperationState
 NODE = a_machine(1, "clone-golden")
@@ -88,8 +91,91 @@ def test_work_that_a_quarantine_keeps_from_starting_waits_for_somebody():
 
 def test_work_of_other_hardware_under_this_name_is_not_this_machines():
     other = a_machine(9, name=NODE.name, assignments=())
-    condition, reason = state_of(other, ObservedMachine(), a_status(cloned(), _S.STARTED))
+    condition, reason = state_of(other, ramdisk(other), a_status(cloned(), _S.STARTED))
     assert (condition, reason) == ("Ready", "nothing is asked of it")
+
+
+# --- silence ----------------------------------------------------------------------------
+
+
+def test_a_machine_of_which_nothing_was_ever_heard_is_unknown():
+    assert state_of(a_machine(1), ObservedMachine()) == (
+        "Unknown",
+        "nothing was ever heard of it: start it once with network boot",
+    )
+
+
+@pytest.mark.parametrize(
+    "heard",
+    [
+        lambda at: ramdisk(NODE, at=at),
+        lambda at: ObservedMachine(boot_request=at),
+        lambda at: ObservedMachine(installed_contact=at),
+    ],
+    ids=["a report", "a boot request", "a contact"],
+)
+def test_a_machine_that_is_asked_nothing_is_ready_as_long_as_it_is_heard(heard):
+    idle = a_machine(1)
+    hour = timedelta(hours=1)
+    assert state_of(idle, heard(NOW - hour)) == ("Ready", "nothing is asked of it")
+    condition, reason = state_of(idle, heard(NOW - hour - timedelta(seconds=1)))
+    assert condition == "Unknown"
+    assert reason == (
+        "nothing was heard of it since 2026-11-21 10:59:59 UTC, and no agent is installed: "
+        "start it once with network boot"
+    )
+
+
+def test_a_silent_machine_is_unknown_although_its_last_work_is_verified():
+    done = a_status(cloned(), _S.VERIFIED, at=NOW - timedelta(days=2))
+    later = a_machine(1)  # what it was asked for is no longer in Git
+    condition, reason = state_of(later, heard_as(NODE.name, NOW - timedelta(days=1)), done)
+    assert condition == "Unknown"
+    assert reason == (
+        "nothing was heard of it since 2026-11-20 12:00:00 UTC: see whether it is on and "
+        "reaches the server"
+    )
+
+
+# --- approval ---------------------------------------------------------------------------
+
+
+def test_status_and_plan_say_the_same_of_who_is_asked():
+    capture = a_machine(1, "capture-golden")
+    running = ObservedMachine(
+        installed=TimedReport(
+            a_report(NODE, a_disk(), installed=an_installed_system(NODE, "")), NOW
+        )
+    )
+    for seen, condition, words in (
+        (ramdisk(capture, a_disk()), "Reconciling", NEEDS_NO_APPROVAL),
+        (running, "Reconciling", WAITS_FOR_APPROVAL),
+    ):
+        found, reason = state_of(capture, seen)
+        assert found == condition
+        assert reason.startswith(f"{words}: capture-golden run 1 captures image debian12")
+        world = observed({capture.name: seen}, (an_image(),))
+        made = with_unattended(plan(a_fleet(capture), world, NOW), world)
+        (sentence,) = approval(made)
+        assert (NEEDS_NO_APPROVAL in sentence) is (words == NEEDS_NO_APPROVAL), sentence
+        assert ("asks for a yes" in sentence) is (words == WAITS_FOR_APPROVAL), sentence
+
+
+def test_a_look_at_disks_says_whether_somebody_is_asked():
+    silent = ObservedMachine(
+        installed=TimedReport(
+            a_report(NODE, a_disk(), installed=an_installed_system(NODE, "")),
+            NOW - timedelta(hours=2),
+        )
+    )
+    assert state_of(NODE, ObservedMachine()) == (
+        "Unknown",
+        "needs no approval: its disks were never seen",
+    )
+    assert state_of(NODE, silent) == (
+        "Unknown",
+        "waits for approval: its disks were last seen at 2026-11-21 10:00:00 UTC",
+    )
 
 
 # --- clear ------------------------------------------------------------------------------

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 
 from reconciler.app.machine_selection import MachineFilter, filtered, parse_selection, why_none
+from reconciler.app.project import utc_now
 from reconciler.cli.status import status
 from reconciler.errors import ReconcilerError
 from reconciler.planning.conditions import (
@@ -20,9 +21,11 @@ from reconciler.planning.conditions import (
     MachineCondition,
     count_by_group,
     count_conditions,
+    count_further,
 )
 from reconciler.state.database import open_database
 from reconciler.state.faults import Faults
+from reconciler.state.machines import Machines
 from reconciler.state.observed import Fault
 from reconciler.views.console import console
 from reconciler.views.status_text import (
@@ -52,7 +55,7 @@ def a_condition(number, condition="Ready", group="lab", **changes):
 
 
 def a_status(*states):
-    return FleetStatus(states, count_conditions(states), ())
+    return FleetStatus(states, count_conditions(states), count_further(states), ())
 
 
 def printed(found, width=140):
@@ -266,7 +269,7 @@ def asked(tmp_path, *options):
 
 def test_the_command_lists_what_was_asked_for(tmp_path):
     lines = asked(tmp_path, "--search", "02").output.splitlines()
-    assert lines[0] == "1 machine · Ready 1 · Reconciling 0 · Stalled 0 · Unknown 0"
+    assert lines[0] == "1 machine · Ready 0 · Reconciling 0 · Stalled 0 · Unknown 1"
     assert "node-02" in "".join(lines)
     assert "node-01" not in "".join(lines)
     done = asked(tmp_path, "--group", "lab/row2")
@@ -275,9 +278,21 @@ def test_the_command_lists_what_was_asked_for(tmp_path):
 
 
 def test_where_no_machine_is_in_a_condition_that_is_said(tmp_path):
-    done = asked(tmp_path, "--condition", "Stalled", "--condition", "unknown")
-    assert done.stderr == "no machine is Stalled or Unknown\n"
-    assert done.return_value == 0
+    done = asked(tmp_path, "--condition", "Stalled", "--condition", "ready")
+    assert done.stderr == "no machine is Stalled or Ready\n"
+    assert done.return_value == 1
+
+
+def test_the_exit_code_is_of_all_machines_whatever_is_listed(tmp_path):
+    database = open_database(tmp_path / "state" / "rackwright.db")
+    machines = Machines(database)
+    for number, mac in ((1, "52:54:00:77:00:01"), (2, "52:54:00:77:00:02")):
+        machine = a_machine(number, macs=(mac,), uuid="")
+        assert asked(tmp_path, "--condition", "Stalled").return_value == 1
+        machines.record_contact(machine, "deploy-os", utc_now())
+    database.close()
+    done = asked(tmp_path, "--condition", "Stalled")
+    assert (done.stderr, done.return_value) == ("no machine is Stalled\n", 0)
 
 
 def test_people_read_the_display_name_first():
@@ -286,12 +301,12 @@ def test_people_read_the_display_name_first():
 
 
 def test_the_document_has_the_counts_and_the_machines(tmp_path):
-    document = json.loads(asked(tmp_path, "--format", "json", "--condition", "ready").output)
-    assert document["counts"] == {"Ready": 2, "Reconciling": 0, "Stalled": 0, "Unknown": 0}
+    document = json.loads(asked(tmp_path, "--format", "json", "--condition", "unknown").output)
+    assert document["counts"] == {"Ready": 0, "Reconciling": 0, "Stalled": 0, "Unknown": 2}
     assert [each["machine"] for each in document["machines"]] == ["node-01", "node-02"]
     nobody = json.loads(asked(tmp_path, "--format", "json", "--condition", "Stalled").output)
     assert nobody["machines"] == []
-    assert nobody["counts"]["Ready"] == 2
+    assert nobody["counts"]["Unknown"] == 2
 
 
 PORT = Fault("port/dhcp", "RW791", "[red]taken\x1b[0m", NOW - timedelta(minutes=2), NOW, 24)
