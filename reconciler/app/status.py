@@ -12,6 +12,7 @@ from reconciler.planning.conditions import (
     machine_conditions,
 )
 from reconciler.planning.planner import history_of, plan_machines
+from reconciler.state.faults import without_room
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 
@@ -41,6 +42,7 @@ def fleet_status(
     )
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
+    faults += without_room(project.state, now)
     return FleetStatus(listed, count_conditions(states), observed.unknown_macs, faults)
 
 

@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 
 from agent.errors import CodedError
+from agent.failpoint import failpoint
 from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
@@ -250,10 +251,12 @@ class AgentApi:
 async def busy_as_unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
     """Ask agents to come again where another process holds the database: they do."""
     try:
-        return await handler(request)
+        answer = await handler(request)
+        failpoint("answer.before", handler.__name__)
     except StateError as error:
         log.warning("request not served", path=request.path, code=error.code, cause=error.cause)
         raise _refusal(web.HTTPServiceUnavailable, error.code, error.cause, error.action) from error
+    return answer
 
 
 def _overtaken(peer: AgentIdentity, operation: str, attempt: int) -> web.HTTPException:
