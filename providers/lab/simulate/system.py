@@ -14,7 +14,7 @@ from agent.deploy_os import RamSystem, run_deploy_os
 from agent.inspection.host_paths import HostPaths
 from agent.service import RunningSystem, run_service
 from agent.steps.run import StepContext, run_step
-from agent.wire.step import ApplyIdentity, Step
+from agent.wire.step import ApplyIdentity, Restore, Step
 from providers.lab.simulate import nic
 from providers.lab.simulate.faults import Faults
 from providers.lab.simulate.host_tree import write_system
@@ -33,6 +33,8 @@ class SimulatedSteps:
     power: PowerState
     fail_power: Callable[[], None]
     source: random.Random
+    note: Callable[[str, str], None]
+    """Is told the operation whose restore ``began`` to write to the disk, or ``ended``."""
 
     def __call__(self, step: Step, context: StepContext) -> dict[str, str]:
         """Do a step; PowerCutError where the faults say so."""
@@ -43,7 +45,11 @@ class SimulatedSteps:
             context = evolve(context, progress=self._cut)
         if isinstance(step, ApplyIdentity):
             return apply_simulated_identity(step, context, self.source)
+        if isinstance(step, Restore):
+            self.note(context.operation, "began")
         result = run_step(step, context)
+        if isinstance(step, Restore):
+            self.note(context.operation, "ended")
         if faults.cut_power_in == step.STEP_TYPE:
             self._cut(1, 1)  # a step without progress
         return result
