@@ -19,8 +19,8 @@ from reconciler.state.world import observe
 class LoopServer:
     """A loop on a database of its own, with a clock that is set by hand."""
 
-    def __init__(self, path, fleet, *, unattended=False):
-        self.now = NOW
+    def __init__(self, path, fleet, *, unattended=False, now=NOW):
+        self.now = now
         self.database = open_database(path)
         self.statements = []
         event.listen(self.database._engine, "before_cursor_execute", self._count)
