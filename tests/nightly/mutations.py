@@ -41,6 +41,8 @@ class Mutation(NamedTuple):
     before: str
     after: str
     tests: tuple[str, ...] = ANY_ORDER
+    also: tuple[str, str, str] | None = None
+    """A second rule that would do for the first: path, before and after."""
 
 
 MUTATIONS = (
@@ -69,8 +71,12 @@ MUTATIONS = (
         "the same work has another id each time",
         "reconciler/state/operation.py",
         "    return blake2b(text.encode(), digest_size=16).hexdigest()",
-        "    return blake2b(text.encode(), digest_size=16, salt=__import__('os').urandom(16))"
-        ".hexdigest()",
+        "    return __import__('uuid').uuid4().hex",
+        also=(
+            "reconciler/planning/approval_lapse.py",
+            "    if operation.op_id != operation_id(",
+            "    if not operation.op_id and operation.op_id != operation_id(",
+        ),
     ),
     Mutation(
         "a grant is claimed without a look at the newest commit",
@@ -107,6 +113,14 @@ MUTATIONS = (
 )
 
 
+def replace(path: Path, before: str, after: str) -> None:
+    """Replace the text, which has to be there once."""
+    text = path.read_text("utf-8")
+    if text.count(before) != 1:
+        raise SystemExit(f"{path.name} is written otherwise now: correct the mutation")
+    path.write_text(text.replace(before, after), "utf-8")
+
+
 def failed(folder: Path, tests: tuple[str, ...]) -> str:
     """Return the summary of the tests where they fail, empty where they pass."""
     done = subprocess.run(
@@ -139,11 +153,10 @@ def main() -> None:
                 copy = shutil.copytree if source.is_dir() else shutil.copy
                 copy(source, folder / each)
             (folder / ".venv").symlink_to(ROOT / ".venv")
-            path = folder / mutation.path
-            text = path.read_text("utf-8")
-            if text.count(mutation.before) != 1:
-                raise SystemExit(f"{mutation.name}: {mutation.path} is written otherwise now")
-            path.write_text(text.replace(mutation.before, mutation.after), "utf-8")
+            replace(folder / mutation.path, mutation.before, mutation.after)
+            if mutation.also is not None:
+                path, before, after = mutation.also
+                replace(folder / path, before, after)
             reason = failed(folder, mutation.tests)
         unnoticed += not reason
         click.echo(f"{'noticed' if reason else 'NOT NOTICED'}: {mutation.name}  {reason}")
