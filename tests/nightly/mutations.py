@@ -93,12 +93,6 @@ MUTATIONS = (
         "if False:",
     ),
     Mutation(
-        "a new attempt has the number of the last one",
-        "reconciler/loop/decide.py",
-        '        status.attempt + 1,\n        f"the machine restarted',
-        '        status.attempt,\n        f"the machine restarted',
-    ),
-    Mutation(
         "no budget is full",
         "reconciler/loop/budgets.py",
         "            if len(at_work) >= budget.at_once and work.machine not in at_work:",
@@ -133,7 +127,7 @@ def failed(folder: Path, tests: tuple[str, ...]) -> str:
     )
     if done.returncode == 0:
         return ""
-    reasons = re.findall(r"^E +([\w.]*Error\b.*)$", done.stdout, re.MULTILINE)
+    reasons = re.findall(r"^E +(.*)$", done.stdout, re.MULTILINE)
     if done.returncode != 1 or not reasons:
         raise SystemExit(f"the tests did not run:\n{done.stdout}{done.stderr}")
     return reasons[0][:150]

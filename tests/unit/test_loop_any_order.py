@@ -415,7 +415,7 @@ class AnyOrder(RuleBasedStateMachine):
     @invariant()
     def the_ledger_tells_of_nothing_that_must_not_be(self):
         histories, operations = self.histories(), self.operations()
-        at_work, done = Counter(), Counter()
+        at_work, done, known = Counter(), Counter(), Counter()
         begun, hour_ago = set(), (self.server.now - timedelta(hours=1)).isoformat()
         for op_id, history in histories.items():
             states = [state for state, *_ in history]
@@ -425,6 +425,7 @@ class AnyOrder(RuleBasedStateMachine):
             if operation.destructive:
                 is_approved_by_a_person(history)
                 done[operation.hardware, operation.scenario, operation.run] += _S.VERIFIED in states
+                known[operation.hardware, operation.scenario, operation.run] += 1
                 begun |= {
                     operation.hardware
                     for (before, *_), (after, _, at, _) in pairwise(history)
@@ -432,6 +433,7 @@ class AnyOrder(RuleBasedStateMachine):
                 }
         assert max(at_work.values(), default=0) <= 1, "a machine does one thing at a time"
         assert max(done.values(), default=0) <= 1, "the same work succeeds once"
+        assert max(known.values(), default=0) <= 1, "the same work is one operation"
         destructive = {
             each.operation.hardware
             for each in operations.values()
