@@ -3,6 +3,7 @@
 # make check   what to run before a commit: no root; the first run needs the network
 # make setup   set up only: Debian packages, .venv with rackwright
 # make bench   one benchmark, NAME=... (ARGUMENTS=... for it); without a name it lists them
+# make nightly the long crash tests, as root: half an hour and more (ARGUMENTS="--moments 30")
 # make lock    requirements.lock from pyproject.toml (UPGRADE=1 takes the newest versions)
 # make clean   remove what was built
 
@@ -25,7 +26,7 @@ ready := .venv/.project-installed
 # $(call timed,name,command): run the command and say how long it took.
 timed = @TIMEFORMAT='== $(1): %0R s'; echo '== $(1)'; time { $(2); }
 
-.PHONY: help setup demo test check lint types imports unit bench lock clean packages
+.PHONY: help setup demo test check lint types imports unit bench nightly lock clean packages
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -60,6 +61,11 @@ bench: $(ready)
 	    exit 2; \
 	fi
 	$(bin)/python "benchmarks/$$NAME.py" $(ARGUMENTS)
+
+nightly: $(ready)
+	$(call timed,random crashes,PYTHONPATH=.:tests $(bin)/python tests/nightly/random_crashes.py $(ARGUMENTS))
+	$(call timed,state machine,ANY_ORDER_EXAMPLES=1000 $(bin)/pytest tests/unit/test_loop_any_order.py)
+	$(call timed,mutations,$(bin)/python tests/nightly/mutations.py)
 
 # It may not depend on the environment, which depends on the lock.
 lock:

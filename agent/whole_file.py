@@ -14,6 +14,7 @@ from pathlib import Path
 from secrets import token_hex
 
 from agent.errors import UnwritableFileError
+from agent.failpoint import failpoint
 
 _MOST_LINKS = 40  # as the kernel
 _ACL = "system.posix_acl_access"
@@ -50,12 +51,14 @@ def write_atomically(  # noqa: PLR0913 - ways to write are few, and each has its
         folder = scratch or target.parent
         temporary = _written(folder, target, status, pieces, mode)
         try:
+            failpoint("file.before")
             temporary.replace(target)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
         if sync_names:
             sync_folder(target.parent)
+        failpoint("file.after")
     except OSError as error:
         raise _unwritable(path, error) from error
 
@@ -69,6 +72,7 @@ def create_atomically(path: Path, data: bytes, mode: int | None = None) -> bool:
     try:
         temporary = _written(path.parent, path, None, (data,), mode)
         try:
+            failpoint("file.before")
             # A link fails where a rename would replace what somebody else just wrote.
             os.link(temporary, path)
         except FileExistsError:
@@ -76,6 +80,7 @@ def create_atomically(path: Path, data: bytes, mode: int | None = None) -> bool:
         finally:
             temporary.unlink(missing_ok=True)
         sync_folder(path.parent)
+        failpoint("file.after")
     except OSError as error:
         raise _unwritable(path, error) from error
     return True

@@ -25,6 +25,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from agent.errors import UnwritableFileError
+from agent.failpoint import failpoint
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.manifest import Manifest
@@ -182,12 +183,14 @@ class ChunkStore:
             write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
             sync_folder(draft)
             try:
+                failpoint("image.before")
                 draft.rename(folder)
             except OSError:
                 shutil.rmtree(draft)
                 if not folder.exists():  # else another thread stored the same image
                     raise
         sync_folder(self._images)
+        failpoint("image.after")
         return digest
 
     def manifest_path(self, digest: str) -> Path:

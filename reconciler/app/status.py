@@ -19,6 +19,7 @@ from reconciler.planning.conditions import (
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import history_of, plan_machines
+from reconciler.state.faults import without_room
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 
@@ -51,6 +52,7 @@ def fleet_status(
     listed = tuple(each for each in states if not folded or folded.intersection(_conditions(each)))
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
+    faults += without_room(project.state, now)
     counts = count_conditions(states)
     return FleetStatus(
         listed,

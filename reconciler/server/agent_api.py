@@ -10,6 +10,7 @@ from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
 from agent.errors import CodedError, UnwritableFileError
+from agent.failpoint import failpoint
 from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.evidence import MOST_PACKED
@@ -348,13 +349,15 @@ def busy_as_unavailable(missed: Callable[[str], None]) -> Middleware:
     @web.middleware
     async def unavailable(request: web.Request, handler: Handler) -> web.StreamResponse:
         try:
-            return await handler(request)
+            answer = await handler(request)
+            failpoint("answer.before", handler.__name__)
         except StateError as error:
             missed(error.cause)
             log.warning("request not served", path=request.path, code=error.code, cause=error.cause)
             raise _refusal(
                 web.HTTPServiceUnavailable, error.code, error.cause, error.action
             ) from error
+        return answer
 
     return unavailable
 

@@ -9,6 +9,7 @@ import errno
 import fcntl
 import gc
 import os
+import shutil
 import ssl
 import time
 from collections.abc import Awaitable, Callable
@@ -24,6 +25,7 @@ from aiohttp import web
 from cryptography import x509
 
 from agent.errors import CodedError, UnwritableFileError, one_line
+from agent.failpoint import failpoint
 from providers.imaging.http import routes as chunk_routes
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
@@ -73,6 +75,9 @@ _SLICE = 0.005
 _WANT_OF_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS}
 _LEFTOVER_AGE = timedelta(days=1)
 """Uploads that broke off longer ago are cleared away."""
+
+_TESTS = "proof"
+"""Where restore tests unpack images; what a server that was killed left there goes."""
 
 log = structlog.get_logger(__name__)
 
@@ -155,6 +160,7 @@ class Service:
             with suppress(StateError):
                 self.reconciler.faults.forget()
             self.store.sweep(self._clock() - _LEFTOVER_AGE)
+            shutil.rmtree(self._settings.state / _TESTS, ignore_errors=True)
             await stack.enter_async_context(self._supervisor)
             await self._listen(stack)
             await self._netboot.start()
@@ -196,7 +202,9 @@ class Service:
 
     def wake(self, machine: CompiledMachine, status: OperationStatus) -> None:
         """Ask a machine to start."""
+        failpoint("wake.before")
         self._power.wake(machine, status)
+        failpoint("wake.after")
 
     def start(self, machine: CompiledMachine) -> None:
         """Ask a machine to start, because a schedule says so."""
@@ -367,10 +375,12 @@ class Service:
         What says nothing about the image ends the test, and it is tried again later: for want of
         room until there is some, else as often as work is attempted.
         """
-        work = self._settings.state / "proof"
+        work = self._settings.state / _TESTS
         work.mkdir(mode=0o700, exist_ok=True)
         try:
+            failpoint("restore-test.before")
             tested = await asyncio.to_thread(run_restore_test, self.store, capture.manifest, work)
+            failpoint("restore-test.after")
             problem = "" if tested.ok else "; ".join(tested.details)
             if tested.ok:
                 await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
 
+from agent.failpoint import failpoint
 from reconciler.errors import StateError
 
 if TYPE_CHECKING:
@@ -63,8 +64,11 @@ class Database:
         the disk is full or cannot be written, RW701 when the file is damaged. Nothing is
         changed then.
         """
-        with _refusals(self._path), self._engine.begin() as connection:
-            yield connection
+        with _refusals(self._path):
+            with self._engine.begin() as connection:
+                yield connection
+                failpoint("transaction.before")
+            failpoint("transaction.after")
 
     def files(self) -> "DatabaseFiles":
         """Return which files are at the database's path now."""

@@ -5,6 +5,8 @@ in. They are of the server that runs, or of the one that ran last.
 """
 
 from datetime import datetime
+from pathlib import Path
+from shutil import disk_usage
 
 from sqlalchemy import delete, select
 from sqlalchemy.dialects.sqlite import insert as upsert
@@ -12,6 +14,9 @@ from sqlalchemy.dialects.sqlite import insert as upsert
 from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.observed import Fault
+
+LEAST_ROOM = 16 << 20
+"""Bytes free on the disk of a state directory, below which it is said to be full."""
 
 
 class Faults:
@@ -58,3 +63,11 @@ class Faults:
         if self._present is None:
             self._present = {fault.subject for fault in self.present()}
         return self._present
+
+
+def without_room(state: Path, now: datetime) -> tuple[Fault, ...]:
+    """Return a fault where the server has no room to record what happens, faults included."""
+    if not state.exists() or (free := disk_usage(state).free) >= LEAST_ROOM:
+        return ()
+    cause = f"{free:,} bytes are free on the disk of {state}: what happens cannot be recorded"
+    return (Fault("disk/state", "RW706", cause, since=now, at=now, times=1),)

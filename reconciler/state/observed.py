@@ -217,7 +217,7 @@ class Fault:
     """Something in the server that does not work, and since when."""
 
     subject: str
-    """``machine/NAME``, ``task/NAME`` or ``port/NAME``."""
+    """``machine/NAME``, ``task/NAME``, ``port/NAME`` or ``disk/state``."""
     code: str
     cause: str
     since: datetime

@@ -12,8 +12,9 @@ reports' text, which ``machine_report`` keeps and few readers want. ``identities
 are all that the hardware was known by, separated by spaces; the key is the first.
 ``observed_identity`` and ``operation_identity`` lead from one identity to the rows of its
 hardware. ``reported_identity`` is what an installed system calls its own and no other may have:
-host name, machine-id, SSH host keys, addresses. ``run`` is one approval and why; ``step`` when each step of an attempt began and
-ended; ``run_evidence`` which texts its machine sent of it, whose content is in files.
+host name, machine-id, SSH host keys, addresses. ``run`` is one approval and why; ``step`` when
+each step of an attempt began and ended; ``run_evidence`` which texts its machine sent of it,
+whose content is in files.
 ``breaker_event`` is when breakers opened and who closed them. ``work_begun`` is what budgets
 count: when work was armed for the first time, and whether its machine is still at work on it.
 

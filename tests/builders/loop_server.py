@@ -30,8 +30,8 @@ class LoopServer:
     With ``clocks`` it notices that, as a server does, and time passes by ``passes``.
     """
 
-    def __init__(self, path, fleet, *, unattended=False, clocks=False):
-        self.now = NOW
+    def __init__(self, path, fleet, *, unattended=False, clocks=False, now=NOW):
+        self.now = now
         self.steady = 0.0
         self.hearing = Hearing(lambda: self.now, lambda: self.steady)
         self.database = open_database(path)

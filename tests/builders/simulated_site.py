@@ -5,7 +5,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from threading import Event
@@ -53,17 +53,17 @@ class SimulatedSite:
             repository.git.add(all=True)
             repository.index.commit(message, author=author, committer=author)
 
-    def run(self, *arguments: str, expect: int = 0) -> str:
-        """Run a command to its end; return what it printed."""
-        with self.start(*arguments) as process:
+    def run(self, *arguments: str, expect: int = 0, program: Sequence[str] = ()) -> str:
+        """Run a command to its end; return what it printed. ``program`` runs it, if given."""
+        with self.start(*arguments, program=program) as process:
             said, _ = process.communicate(timeout=2 * SECONDS)
         assert process.returncode == expect, f"{arguments} ended with {process.returncode}:\n{said}"
         return said
 
-    def start(self, *arguments: str) -> subprocess.Popen[str]:
+    def start(self, *arguments: str, program: Sequence[str] = ()) -> subprocess.Popen[str]:
         """Start a command, which ends with the site at the latest."""
         process = subprocess.Popen(
-            [*self.command, *arguments],
+            [*(program or self.command), *arguments],
             env=self.environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -115,7 +115,7 @@ OTHER_WRITERS = {
     "providers/lab/machine_power.py": "logs",
     "providers/lab/simulate/disk.py": "a disk that takes its name when it is whole",
     "providers/lab/simulate/host_tree.py": "what a simulated kernel shows, for one boot",
-    "providers/lab/simulate/machine.py": "a disk that takes its name when it is whole",
+    "providers/lab/simulate/machine.py": "a disk that takes its name when it is whole; a log",
     "providers/lab/simulate/rack.py": "a log",
     "providers/lab/simulate/system.py": "what a simulated kernel shows, for one boot",
     "providers/lab/up.py": "a log",

@@ -4,6 +4,7 @@ import logging
 import random
 import shutil
 import threading
+import time
 import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -222,6 +223,7 @@ class SimulatedMachine:
             lambda: self._fail_power(run),
             self._source,
             lambda disk: installed_config(self._systems, Path(disk.node)),
+            self._note_restore,
         )
         run_ram_system(command_line, folder, paths, steps, self._keyboard)
 
@@ -248,6 +250,10 @@ class SimulatedMachine:
             _log.error("the agent ended: %s", error)
             self._show(run, "system without agent")
             run.power.pause()
+
+    def _note_restore(self, operation: str, what: str) -> None:
+        with (self._folder / "restores.log").open("a", encoding="ascii") as file:
+            file.write(f"{time.time():.6f} {operation} {what}\n")
 
     def _show(self, run: _Run, stage: Stage) -> None:
         with self._lock:

@@ -19,7 +19,7 @@ from agent.log import LogMemory
 from agent.service import RunningSystem, run_service
 from agent.steps.run import StepContext, run_step
 from agent.wire.disk import Disk
-from agent.wire.step import ApplyIdentity, Step
+from agent.wire.step import ApplyIdentity, Restore, Step
 from providers.lab.simulate import nic
 from providers.lab.simulate.disk import NotBootableError, system_on
 from providers.lab.simulate.faults import Faults
@@ -50,6 +50,8 @@ class SimulatedSteps:
     fail_power: Callable[[], None]
     source: random.Random
     installed_on: Callable[[Disk], AgentConfig | None]
+    note: Callable[[str, str], None]
+    """Is told the operation whose restore ``began`` to write to the disk, or ``ended``."""
 
     def __call__(self, step: Step, context: StepContext) -> dict[str, str]:
         """Do a step; PowerCutError where the faults say so."""
@@ -65,13 +67,21 @@ class SimulatedSteps:
             context = evolve(context, progress=_fail)
         if faults.stalls_in == step.STEP_TYPE:
             context = evolve(context, progress=partial(self._stall, context))
-        if isinstance(step, ApplyIdentity):
-            return apply_simulated_identity(step, context, self.source)
-        result = run_step(step, context)
+        result = self._do(step, context)
         if faults.cut_power_in == step.STEP_TYPE:
             self._cut(1, 1)  # a step without progress
         if faults.fail_in == step.STEP_TYPE:
             _fail(1, 1)
+        return result
+
+    def _do(self, step: Step, context: StepContext) -> dict[str, str]:
+        if isinstance(step, ApplyIdentity):
+            return apply_simulated_identity(step, context, self.source)
+        if not isinstance(step, Restore):
+            return run_step(step, context)
+        self.note(context.operation, "began")
+        result = run_step(step, context)
+        self.note(context.operation, "ended")
         return result
 
     def _stall(self, context: StepContext, done: int, total: int) -> None:

@@ -1,0 +1,93 @@
+"""Which durable writes the source has, by the function that writes: read, not run."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+STAGES = {"writing": "transaction", "write_atomically": "file", "create_atomically": "file"}
+"""What a failpoint is called in whatever writes by this function."""
+
+ROUTES = ("enroll", "report", "work", "claim", "event", "missing", "put_chunk", "manifest")
+KILLED_AT = {
+    "accepted_revisions.AcceptedRevisions.add": "transaction",
+    "approval.approve": "transaction",
+    "boots.Boots._write": "transaction",
+    "captures.Captures.record": "transaction",
+    "captures.Captures.record_restore_test": "transaction",
+    "control_plane.ControlPlane.claim": "transaction",
+    "faults.Faults.forget": "transaction",
+    "grants.Grants.store_token": "transaction",
+    "grants.Grants.use_token": "transaction",
+    "leases.StoredLeases.put": "transaction",
+    "ledger.Ledger.move": "transaction",
+    "ledger.Ledger.record_progress": "transaction",
+    "machines.Machines.forget_contact": "transaction",
+    "machines.Machines.record_contact": "transaction",
+    "machines.Machines.record_report": "transaction",
+    "private_directory.PrivateDirectory.create": "file",
+    "private_directory.PrivateDirectory.replace": "file",
+    "protections.Protections.remember": "transaction",
+    "reconcile.Reconciler._arm": "transaction",
+    "service.Service._test": "restore-test",
+    "service.Service.wake": "wake",
+    "store.ChunkStore.put": "file",
+    "store.ChunkStore.put_manifest": "file",
+    "store.ChunkStore.record_restore_test": "file",
+    "store.ChunkStore.tag": "file",
+}
+"""What the server writes and asks for in an apply, and by what failpoints it passes there."""
+POINTS = {
+    *(
+        f"{writer}:{kind}.{side}"
+        for writer, kind in KILLED_AT.items()
+        for side in ("before", "after")
+    ),
+    *(f"store.ChunkStore.put_manifest:image.{side}" for side in ("before", "after")),
+    *(f"{route}:answer.before" for route in (*ROUTES, "get_manifest", "get_chunk")),
+}
+NOT_KILLED_AT = {
+    "cancel.Cancellations.cancel": "a person's command",
+    "edited_file.write_output": "a person's command, of the repository or a report",
+    "faults.Faults.end": "something failed before; the full disk has it",
+    "faults.Faults.record": "something failed before; the full disk has it",
+    "ledger.Ledger.plan": "nothing calls it but tests",
+    "machines.Machines.clear_quarantine": "a person's command",
+    "machines.Machines.set_quarantine": "a token was used twice, which is an alarm",
+    "simulate._commit": "of the simulated rack",
+}
+
+_FULL = ("transaction.before", "file.before", "image.before", "restore-test.before")
+WRITES = {point for point in POINTS if point.partition(":")[2] in _FULL}
+"""Where there may be no room."""
+
+
+def writers(*folders: str) -> dict[str, str]:
+    """Return ``module.Class.function`` → what it writes by, of all modules in these folders."""
+    found = {}
+    for folder in folders:
+        for path in sorted((ROOT / folder).rglob("*.py")):
+            for name, call in _calls(ast.parse(path.read_text()), ()):
+                if call in STAGES:
+                    found[f"{path.stem}.{name}"] = STAGES[call]
+    return found
+
+
+def _calls(node: ast.AST, path: tuple[str, ...]) -> Iterator[tuple[str, str]]:
+    """Yield function and name of each call; what only hands ``writing()`` on does not write."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _calls(child, (*path, child.name))
+        elif isinstance(child, ast.Return) and isinstance(child.value, ast.Call):
+            name = _name(child.value)
+            if name != "writing":
+                yield from _calls(child, path)
+        else:
+            if isinstance(child, ast.Call):
+                yield ".".join(path), _name(child)
+            yield from _calls(child, path)
+
+
+def _name(call: ast.Call) -> str:
+    function = call.func
+    return function.attr if isinstance(function, ast.Attribute) else ast.unparse(function)
