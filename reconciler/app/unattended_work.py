@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from reconciler.loop.approval import unattended
-from reconciler.loop.decide import may_take
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
+from reconciler.planning.unattended import may_take, unattended
 from reconciler.planning.windows import is_in_window, windows_of
 from reconciler.state.observed import Observed, ObservedMachine
 from specs.fleet import CompiledFleet

@@ -2,47 +2,33 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+
+from sqlalchemy import Connection
 
 from reconciler.errors import ReconcilerError
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
+from reconciler.state.ledger import Ledger
 from reconciler.state.operation import BY_HAND, Operation, Start
+from reconciler.state.runs import Run, RunKind, record_run, run_of
 from specs.fleet import Trigger
-
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-    from reconciler.state.ledger import Ledger
-    from reconciler.state.runs import Run, RunKind
-
-
-def unattended(plan: Plan, may_take: Callable[[PlanItem], bool]) -> tuple[PlanItem, ...]:
-    """Return what of a plan the server may start without a person.
-
-    Safe work, and looks at disks, on machines that it ``may_take``: while an agent in RAM waits
-    for work there, or in a window. Any other machine may be in use: it would be interrupted,
-    or caught by its user's next restart.
-    """
-    safe = (item for item in plan.to_apply if item.risk in {Risk.SAFE, Risk.UNKNOWN})
-    return tuple(item for item in safe if may_take(item))
 
 
 def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
-    ledger: "Ledger",
+    ledger: Ledger,
     plan: Plan,
     items: Iterable[PlanItem],
     actor: str,
     now: datetime,
     *,
-    kind: "RunKind" = "apply",
+    kind: RunKind = "apply",
     reason: str = "",
     trigger: Trigger | None = None,
     not_before: datetime | None = None,
     run_id: str = "",
-    alongside: "Callable[[Connection], None] | None" = None,
-) -> "Run | None":
+    alongside: Callable[[Connection], None] | None = None,
+) -> Run | None:
     """Record the operations of ``items`` as planned and approved by ``actor``: all or none.
 
     Return the run that they make together; None where nothing is to be done. ``reason`` is a
@@ -65,8 +51,6 @@ def approve(  # noqa: PLR0913 - what is approved, and all that is recorded of it
         for item in items
         if item.operation is not None
     ]
-    from reconciler.state.runs import run_of  # noqa: PLC0415 - plans ask without it
-
     run = run_of(kind, actor, now, reason, plan.revision, plan.digest)
     if run_id:
         run = run._replace(run_id=run_id, plan_digest="")  # its operations are of several plans
@@ -89,18 +73,16 @@ def require_consistent(plan: Plan) -> None:
 
 
 def approve_within(
-    connection: "Connection",
-    ledger: "Ledger",
+    connection: Connection,
+    ledger: Ledger,
     work: Sequence[tuple[Operation, Start]],
-    run: "Run",
+    run: Run,
     expires: Mapping[str, datetime | None] | None = None,
-) -> "Run | None":
+) -> Run | None:
     """Do what ``approve`` does as a part of the caller's transaction.
 
     ``expires`` says of operations until when they may be armed.
     """
-    from reconciler.state.runs import record_run  # noqa: PLC0415 - plans ask without it
-
     operations = [operation for operation, _ in work]
     if not operations:
         return None

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.loop.budgets import Limit
 from reconciler.loop.hearing import EVER
+from reconciler.planning.unattended import may_take
 from reconciler.planning.windows import Closed
 from reconciler.state.breakers import OpenBreaker
 from reconciler.state.observed import CONTACT_MAX_AGE, Capture, ObservedMachine
@@ -176,15 +177,6 @@ def _is_starting(seen: ObservedMachine, since: datetime, now: datetime) -> bool:
     """Return whether the firmware asked for a boot just now, after ``since``."""
     asked = seen.boot_request
     return asked is not None and since < asked <= now <= asked + BOOT_LASTS
-
-
-def may_take(seen: ObservedMachine, now: datetime, *, in_window: bool) -> bool:
-    """Return whether a machine may be taken though nobody agreed to interrupt it.
-
-    ``in_window`` says that documents name this hour for work on it: then it may be in
-    use by nobody but a system whose agent was heard.
-    """
-    return seen.is_idle(now) or (in_window and not seen.system_may_run)
 
 
 LimitOf = Callable[[Operation, Impact], Limit | OpenBreaker | None]

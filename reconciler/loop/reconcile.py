@@ -17,7 +17,7 @@ import structlog
 from agent.errors import CodedError, one_line
 from providers.netboot.decision import Grant
 from reconciler.errors import OvertakenError, StateError
-from reconciler.loop.approval import approve, unattended
+from reconciler.loop.approval import approve
 from reconciler.loop.approval_rules import rules_in_force
 from reconciler.loop.breaker import why_open
 from reconciler.loop.budgets import BudgetTracker, Counted, Limit, counted, open_breaker, tracker_of
@@ -34,7 +34,6 @@ from reconciler.loop.decide import (
     WorkView,
     decide,
     grant_end,
-    may_take,
     queue_order,
     unproved_restart,
 )
@@ -46,6 +45,7 @@ from reconciler.planning.estimate import budget_of, work_seconds
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import next_change, plan_machines
+from reconciler.planning.unattended import may_take, unattended
 from reconciler.planning.windows import closed, is_in_window, windows_of
 from reconciler.state.accepted_revisions import last_accepted
 from reconciler.state.approvals import Approvals

@@ -23,7 +23,7 @@ class Plan:
     requirements: tuple[Requirement, ...] = ()
     """What the approval rules ask for before it may begin; no part of its identity."""
     unattended: frozenset[str] = frozenset()
-    """The ids of operations that begin without a person, as ``loop.approval`` decides."""
+    """The ids of operations that begin without a person, as ``planning.unattended`` decides."""
 
     @property
     def items(self) -> tuple[PlanItem, ...]:

@@ -9,7 +9,9 @@ from agent.wire.codec import encode
 from agent.wire.report import Report
 from agent.wire.work import Claim, OperationEvent
 from reconciler.server.agent_api import AgentApi
+from reconciler.server.contradictions import Contradictions
 from reconciler.server.notifier import Notifier
+from reconciler.state.ledger_lines import LedgerLines
 from reconciler.trust.identity import AgentIdentity
 
 
@@ -37,8 +39,10 @@ class _KnownPeerApi(AgentApi):
 class AgentCalls:
     """Each call returns the status of its answer."""
 
-    def __init__(self, plane: Any) -> None:
-        self._api = _KnownPeerApi(plane, None, None, Notifier())  # type: ignore[arg-type]
+    def __init__(self, plane: Any, database: Any) -> None:
+        contradictions = Contradictions(plane, LedgerLines(database))
+        unused: Any = None
+        self._api = _KnownPeerApi(plane, unused, unused, Notifier(), contradictions, unused)
 
     def claim(self, machine: str, operation: str, attempt: int) -> int:
         """Claim an operation from within the Deploy-OS."""

@@ -27,11 +27,12 @@ from agent.wire.work import OnError, OperationEvent, TimeLimit
 from providers.netboot.decision import AskAgain, BootRequest, DeployOS, LocalDisk
 from reconciler.app.status import conditions_of
 from reconciler.errors import TrustError
-from reconciler.loop.approval import approve, unattended
-from reconciler.loop.decide import RESTART_SILENCE, may_take
+from reconciler.loop.approval import approve
+from reconciler.loop.decide import RESTART_SILENCE
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
+from reconciler.planning.unattended import may_take, unattended
 from reconciler.server.boots import CREDENTIALS_LIFETIME, BootDecisions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller

@@ -136,7 +136,7 @@ class AnyOrder(RuleBasedStateMachine):
         server = LoopServer(
             self.folder / "rackwright.db", self.fleet, unattended=self.unattended, now=now
         )
-        self.calls = AgentCalls(server.plane)
+        self.calls = AgentCalls(server.plane, server.database)
         return server
 
     def node(self, name):

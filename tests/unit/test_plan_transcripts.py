@@ -66,7 +66,8 @@ def outputs(made, transcript):
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 def test_the_plan_reads_as_it_was_reviewed(case):
     transcript = read(case)
-    made = with_unattended(plan(transcript.fleet, transcript.world, NOW), transcript.world)
+    fleet, world = transcript.fleet, transcript.world
+    made = with_unattended(plan(fleet, world, NOW), world, fleet)
     assert broken_invariants(made) == ()
     for name, text in outputs(made, transcript):
         check(case / name, text)

@@ -248,7 +248,16 @@ def test_a_database_of_before_knows_what_was_reported_then(site):
     with closing(connect(site.folder / "state" / "rackwright.db")) as old, old:
         old.execute("DROP TABLE reported_identity")
         old.execute("ALTER TABLE machine_observation DROP COLUMN installed_since")
-        old.execute("UPDATE alembic_version SET version_num = '0006'")
+        old.execute("DROP TABLE breaker_event")
+        for table, column in (
+            ("work_begun", "scenario"),
+            ("work_begun", "kind"),
+            ("current_operation", "may_interrupt"),
+            ("current_operation", "trigger"),
+            ("current_operation", "not_before"),
+        ):
+            old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
+        old.execute("UPDATE alembic_version SET version_num = '0011'")
     migrated = open_database(site.folder / "state" / "rackwright.db")
     known = ReportedIdentities(migrated).of_hardware(a_machine(1, uuid="").hardware_identities)
     migrated.close()
@@ -267,7 +276,7 @@ def test_a_system_says_the_same_since_it_began_to(site):
     hardware, node = FleetHardware(fleet.machines.values()), fleet.machines["node-01"]
 
     def since():
-        return site.machines.seen(node, hardware).installed.since
+        return site.machines.seen(node, hardware, later).installed.since
 
     site.says(1, began)
     site.says(1, later)

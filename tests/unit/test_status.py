@@ -148,14 +148,14 @@ def test_status_and_plan_say_the_same_of_who_is_asked():
         )
     )
     for seen, condition, words in (
-        (ramdisk(capture, a_disk()), "Reconciling", NEEDS_NO_APPROVAL),
+        (ObservedMachine(ramdisk_contact=NOW), "Reconciling", NEEDS_NO_APPROVAL),
         (running, "Reconciling", WAITS_FOR_APPROVAL),
     ):
         found, reason = state_of(capture, seen)
         assert found == condition
         assert reason.startswith(f"{words}: capture-golden run 1 captures image debian12")
         world = observed({capture.name: seen}, (an_image(),))
-        made = with_unattended(plan(a_fleet(capture), world, NOW), world)
+        made = with_unattended(plan(a_fleet(capture), world, NOW), world, a_fleet(capture))
         (sentence,) = approval(made)
         assert (NEEDS_NO_APPROVAL in sentence) is (words == NEEDS_NO_APPROVAL), sentence
         assert ("asks for a yes" in sentence) is (words == WAITS_FOR_APPROVAL), sentence
@@ -168,13 +168,19 @@ def test_a_look_at_disks_says_whether_somebody_is_asked():
             NOW - timedelta(hours=2),
         )
     )
-    assert state_of(NODE, ObservedMachine()) == (
+    assert state_of(NODE, ObservedMachine(ramdisk_contact=NOW)) == (
         "Unknown",
         "needs no approval: its disks were never seen",
     )
-    assert state_of(NODE, silent) == (
+    assert state_of(NODE, ObservedMachine()) == (
         "Unknown",
-        "waits for approval: its disks were last seen at 2026-11-21 10:00:00 UTC",
+        "waits for approval: its disks were never seen; the machine may be in use",
+    )
+    condition, reason = state_of(NODE, silent)
+    assert condition == "Unknown"
+    assert reason == (
+        "waits for approval: its disks were last seen at 2026-11-21 10:00:00 UTC; the machine "
+        "may be in use"
     )
 
 
