@@ -47,6 +47,7 @@ def approve(project: Project, plan: str, reason: str, yes: int | None) -> int:
     Exit codes: 0 approved, 1 something was refused, 4 recorded, and more approvals are needed.
     """  # noqa: D301 - \b keeps click from reflowing the list
     require_reason(reason)
+    project.require_ledger()
     project.require_acceptable()
     now, screen = utc_now(), console()
     subject, refused = _subject(project, plan, reason, now, screen)

@@ -19,7 +19,7 @@ from providers.lab.simulate.rack import SimulatedRack
 from reconciler.state.database import open_database
 from reconciler.state.ledger import Ledger, LedgerEntry
 from reconciler.state.operation import OperationStatus
-from reconciler.state.operation_states import OperationState, permits
+from reconciler.state.operation_states import ACTIVE, OperationState, permits
 
 MIB = 1 << 20
 DISK = 16 * MIB
@@ -126,7 +126,22 @@ class CrashSite(SimulatedSite):
                 self.until_served()
             assert monotonic() < end, f"it did not happen: {self.rack.machines}"
             self.start_stranded()
+            self.approve_when_idle()
             pause.wait(0.2)
+
+    def approve_when_idle(self) -> None:
+        """Approve what overwrites no disk, where a server runs and has nothing to do.
+
+        Whatever becomes of it, the server may be killed meanwhile.
+        """
+        serves = self.server is not None and self.server.poll() is None
+        database = self.state / "rackwright.db"
+        if serves and database.exists() and not self._under_way():
+            with self.start("approve", "--yes", "--reason", "a look") as process:
+                process.communicate(timeout=SECONDS)
+
+    def _under_way(self) -> bool:
+        return any(status.state in ACTIVE for status, _ in self.ledger().values())
 
     def until_served(self) -> None:
         """Return once the server that was started last serves, or has ended."""

@@ -8,10 +8,13 @@ ROOT = Path(__file__).parents[2]
 STAGES = {"writing": "transaction", "write_atomically": "file", "create_atomically": "file"}
 """What a failpoint is called in whatever writes by this function."""
 
-ROUTES = ("enroll", "report", "work", "claim", "event", "missing", "put_chunk", "manifest")
+ROUTES = (
+    *("enroll", "report", "work", "claim", "event", "evidence"),
+    *("missing", "put_chunk", "manifest"),
+)
 KILLED_AT = {
     "accepted_revisions.AcceptedRevisions.add": "transaction",
-    "approval.approve": "transaction",
+    "approvals.PlanApprovals._record": "transaction",
     "boots.Boots._write": "transaction",
     "captures.Captures.record": "transaction",
     "captures.Captures.record_restore_test": "transaction",
@@ -31,10 +34,13 @@ KILLED_AT = {
     "reconcile.Reconciler._arm": "transaction",
     "service.Service._test": "restore-test",
     "service.Service.wake": "wake",
+    "run_evidence.RunEvidence.record": "transaction",
+    "run_evidence.RunEvidence.write": "file",
     "store.ChunkStore.put": "file",
     "store.ChunkStore.put_manifest": "file",
     "store.ChunkStore.record_restore_test": "file",
     "store.ChunkStore.tag": "file",
+    "witness.Witnesses._write": "file",
 }
 """What the server writes and asks for in an apply, and by what failpoints it passes there."""
 POINTS = {
@@ -47,13 +53,27 @@ POINTS = {
     *(f"{route}:answer.before" for route in (*ROUTES, "get_manifest", "get_chunk")),
 }
 NOT_KILLED_AT = {
+    "accept_ledger.accept_ledger": "a person's command",
+    "approval.approve": "what begins unattended, or by a schedule",
+    "approval_rules.begin_rules": "the first commit that has approval rules",
+    "approvals.PlanApprovals.take_over_by_hand": "a person's command",
+    "approvals.PlanApprovals.withdraw": "a person's command",
+    "breakers.Breakers._write": "after failures, and a person's command",
     "cancel.Cancellations.cancel": "a person's command",
+    "control_plane.ControlPlane.heard_after_all": "after ten minutes of silence",
+    "control_plane.ControlPlane.proved_after_all": "after ten minutes of silence",
     "edited_file.write_output": "a person's command, of the repository or a report",
     "faults.Faults.end": "something failed before; the full disk has it",
     "faults.Faults.record": "something failed before; the full disk has it",
     "ledger.Ledger.plan": "nothing calls it but tests",
     "machines.Machines.clear_quarantine": "a person's command",
     "machines.Machines.set_quarantine": "a token was used twice, which is an alarm",
+    "resolve.Resolutions.resolve": "a person's command",
+    "run_evidence.RunEvidence.forget": "what is kept too long",
+    "schedule_history.ScheduleHistory.end": "of schedules; begun again from what is written",
+    "schedule_history.ScheduleHistory.forget": "of schedules; begun again from what is written",
+    "schedule_history.ScheduleHistory.handle": "of schedules; begun again from what is written",
+    "schedule_history.ScheduleHistory.record": "of schedules; begun again from what is written",
     "simulate._commit": "of the simulated rack",
 }
 

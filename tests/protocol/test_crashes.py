@@ -50,7 +50,7 @@ def test_a_server_that_is_killed_at_each_failpoint_does_nothing_twice_and_loses_
         site.work_on(lambda: captured(site)() and inspected(site, 3), *killing)
         assert not left.exists()
         before, after = tmp_path / "before", tmp_path / "after"
-        point = "kill=approval.approve:transaction"
+        point = "kill=approvals.PlanApprovals._record:transaction"
         for file, side in ((before, "before"), (after, "after")):
             assert site.states("restore") == {}
             killing_once = (*FAILING, f"{point}.{side}", str(file))
@@ -124,6 +124,7 @@ def kept(directory, copy):
 
 def ended_or_helped(site, server):
     site.start_stranded()
+    site.approve_when_idle()
     return server.poll() is not None
 
 

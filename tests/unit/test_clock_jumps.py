@@ -192,7 +192,7 @@ def test_disks_seen_at_a_time_still_to_come_are_unknown():
     assert item.risk is Risk.UNKNOWN
     assert item.reason == (
         "its disks were last seen at a time that is still to come (2026-11-22 12:00:00 UTC): "
-        "the clock was set back"
+        "the clock was set back; the machine may be in use"
     )
 
 

@@ -27,6 +27,7 @@ from agent.wire.work import OperationEvent
 from providers.netboot.decision import DeployOS
 from reconciler.app.cancel import Cancellations
 from reconciler.app.clear import Clearings
+from reconciler.app.resolve import Resolutions
 from reconciler.errors import OvertakenError
 from reconciler.loop.approval import approve
 from reconciler.loop.decide import BEHIND_LIMIT, QUARANTINE_LOOK
@@ -196,11 +197,9 @@ class AnyOrder(RuleBasedStateMachine):
                 cancellations.cancel(each, PERSON, "because", self.server.now)
         self.rested = False
 
-    @rule(outcome=st.sampled_from([_S.VERIFIED, _S.FAILED]))
-    def clears(self, outcome):
-        clearings = Clearings(self.server.database, self.fleet)
-        for each in clearings.of_all():
-            clearings.clear(each, outcome, PERSON, "", self.server.now)
+    @rule(did_run=st.booleans())
+    def clears(self, did_run):
+        self.clear_all(did_run=did_run)
         self.rested = False
         self.seen_at = self.server.now + QUARANTINE_LOOK
 
@@ -459,14 +458,19 @@ class AnyOrder(RuleBasedStateMachine):
         due = self.server.loop.next_time()
         assert due is None or due > self.server.now
 
+    def clear_all(self, *, did_run):
+        """Lift all quarantines, and say how all work of unknown outcome ended."""
+        clearings = Clearings(self.server.database, self.fleet)
+        for each in clearings.of_all():
+            clearings.clear(each, PERSON, "", self.server.now)
+        resolutions = Resolutions(self.server.database, self.fleet, self.server.now)
+        resolutions.resolve(resolutions.of_all(), PERSON, "I looked", did_run=did_run)
+
     def everything_ends(self):
         """When nobody does anything any more, all work ends by itself."""
         self.fleet, self.unattended = self.accepted, False
         self.the_server_crashes()
-        for each in Clearings(self.server.database, self.fleet).of_all():
-            Clearings(self.server.database, self.fleet).clear(
-                each, _S.FAILED, PERSON, "", self.server.now
-            )
+        self.clear_all(did_run=False)
         self.settle()
         for _ in range(MOST_LOOKS):
             if all(each.state not in ACTIVE for each in self.operations().values()):

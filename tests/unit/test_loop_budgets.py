@@ -460,7 +460,8 @@ def test_a_beginning_in_the_future_counts_as_one_of_now():
 
 
 def test_status_names_the_budget_that_work_waits_for():
-    desired = fleet(group_budget("a/x", "disruptive", 1, 1))
+    own = fleet_budget("work"), fleet_budget("destructive", per_hour=100)
+    desired = fleet(*own, group_budget("a/x", "disruptive", 1, 1))
     running, waiting = (work(machine, destructive=False) for machine in MACHINES[1:3])
     world = observed(
         {machine.name: RUNS for machine in MACHINES},
