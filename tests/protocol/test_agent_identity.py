@@ -242,6 +242,7 @@ def test_the_installed_agent_is_complete_and_private(
             "token": "t-secret",
             "operation": "op-1",
             "machine": "node-0713",
+            "finished": "",
         }
         wants = root / "etc/systemd/system/multi-user.target.wants/rackwright-agent.service"
         assert str(wants.readlink()) == "/etc/systemd/system/rackwright-agent.service"

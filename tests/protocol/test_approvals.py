@@ -59,5 +59,5 @@ def test_a_disk_is_overwritten_once_two_persons_approved_it(tmp_path, keep_conso
         )
         site.until(lambda: site.states("restore") == {NODE: "verified"})
         assert is_bootable(site.rack.disk(NODE))
-        (run,) = json.loads(site.run("runs", "--format", "json"))["runs"]
+        run, *_ = json.loads(site.run("runs", "--format", "json"))["runs"]
         assert (run["plan"], run["by"]) == (waiting["digest"], "Ada, Bob")

@@ -204,8 +204,9 @@ def test_the_comment_of_a_branch_says_what_it_changes(forge, pipeline):
 
 def test_the_exit_codes_of_plan_decide_about_the_job(pipeline):
     assert pipeline().returncode == 0
-    done = pipeline("--fail-on", "4,5")
-    assert (done.returncode, done.stdout.splitlines()[-2]) == (5, "plan: observation incomplete")
+    done = pipeline("--fail-on", "3,5")
+    assert done.returncode == 3
+    assert done.stdout.splitlines()[-2] == "plan: destructive or disruptive changes"
 
 
 def test_a_broken_branch_fails_and_posts_nothing(forge, pipeline):

@@ -59,8 +59,8 @@ def test_the_example_fleet_is_valid_and_plans(tmp_path, fleet):
     assert done.returncode == 0, done.stderr
     assert done.stdout.startswith("valid: 2 machine(s), 2 scenario(s) in 6 file(s)")
     done = rackwright("plan", state=tmp_path / "state", fleet=fleet)
-    assert done.returncode == 5
-    assert done.stdout.startswith("DESTRUCTIVE 0 · DISRUPTIVE 0 · SAFE 1 · BLOCKED 0 · UNKNOWN 1\n")
+    assert done.returncode == 3
+    assert done.stdout.startswith("DESTRUCTIVE 0 · DISRUPTIVE 1 · SAFE 0 · BLOCKED 0 · UNKNOWN 1\n")
 
 
 def test_a_repository_with_ten_mistakes_reports_all_ten_and_no_traceback(tmp_path, fleet):
@@ -123,7 +123,7 @@ def test_an_approved_plan_is_refused_where_nothing_can_serve_and_nothing_is_reco
     done = rackwright("apply", "--yes", state=state, fleet=fleet)
     assert done.returncode == 1
     assert "error RW859: /nowhere holds no complete Deploy-OS" in done.stderr
-    assert rackwright("plan", state=state, fleet=fleet).returncode == 5
+    assert rackwright("plan", state=state, fleet=fleet).returncode == 3
 
 
 def test_more_agreement_than_the_plan_needs_is_refused(tmp_path, fleet, boot_files):
