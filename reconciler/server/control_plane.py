@@ -22,7 +22,7 @@ from reconciler.state.captures import Captures
 from reconciler.state.database import Database
 from reconciler.state.grants import Token
 from reconciler.state.operation import Instructions, Operation, OperationStatus
-from reconciler.state.operation_states import OperationState
+from reconciler.state.operation_states import OperationState, ended_for_silence
 from reconciler.trust.token import new_token, token_digest
 from specs.fleet import CompiledMachine
 
@@ -275,6 +275,8 @@ class ControlPlane:
         status = self.status(op_id)
         if status is None or not self.is_of(status, key) or status.attempt != attempt:
             return None
+        if not ended_for_silence(status.state, status.reason):
+            return None
         reason = "RW631: its agent is heard after all"
         with self._database.writing() as connection:
             if not self.ledger.may_go_on(connection, status):
@@ -296,6 +298,8 @@ class ControlPlane:
         steps = status.operation.instructions.steps
         last = next((step for step in reversed(steps) if not isinstance(step, Finish)), None)
         if not status.operation.proof or not isinstance(last, ApplyIdentity):
+            return
+        if not ended_for_silence(status.state, status.reason):
             return
         with self._database.writing() as connection:
             if not self.ledger.may_go_on(connection, status):

@@ -232,7 +232,7 @@ class TestCommands:
         repository.git("checkout", "--quiet", "-b", "pull-request")
         repository.signed("Not yet signed", None)
         done = rackwright("plan", repository, state)
-        assert done.returncode == 5
+        assert done.returncode == 3
         text = " ".join(done.stdout.split())
         assert "for review only, this commit is not acceptable: RW730: the commit" in text
         done = rackwright("plan", "--format", "json", repository, state)
