@@ -14,7 +14,6 @@ ROUTES = (
 )
 KILLED_AT = {
     "accepted_revisions.AcceptedRevisions.add": "transaction",
-    "approvals.PlanApprovals._record": "transaction",
     "boots.Boots._write": "transaction",
     "captures.Captures.record": "transaction",
     "captures.Captures.record_restore_test": "transaction",
@@ -56,6 +55,7 @@ NOT_KILLED_AT = {
     "accept_ledger.accept_ledger": "a person's command",
     "approval.approve": "what begins unattended, or by a schedule",
     "approval_rules.begin_rules": "the first commit that has approval rules",
+    "approvals.PlanApprovals._record": "a person's command; `apply` is killed before and after it",
     "approvals.PlanApprovals.take_over_by_hand": "a person's command",
     "approvals.PlanApprovals.withdraw": "a person's command",
     "breakers.Breakers._write": "after failures, and a person's command",
