@@ -108,12 +108,12 @@ class InstalledRack:
             ).fetchall()
         return {name for (name,) in rows} >= set(NODES)
 
-    def assert_nothing_begins(self, code, *, asks=True):
+    def assert_nothing_begins(self, *codes, asks=True):
         """Agents ask for work and get none, people are refused with the reason."""
         site = self.site
         site.until(lambda: (self.observes() or {}).get("since", "") != "")
         found = self.observes()
-        assert found["code"] == code, found
+        assert found["code"] in codes, found
         if asks:
             site.until(self.have_asked, seconds=120)
         assert "RW741: the fleet is observe-only since" in site.run("apply", DISKS, expect=1)
@@ -193,7 +193,8 @@ def test_a_database_without_its_log_starts_nothing(tmp_path, keep_consoles):
         for suffix in ("-wal", "-shm"):
             rack.database.with_name(rack.database.name + suffix).unlink()
         rack.serve()
-        rack.assert_nothing_begins("RW742")
+        # What the file itself has depends on when SQLite moved the log into it: maybe nothing.
+        rack.assert_nothing_begins("RW742", "RW743")
 
 
 def replaced(rack):
@@ -250,6 +251,7 @@ def test_accept_begins_nothing_and_work_is_possible_again(tmp_path, keep_console
         assert "RW574" in site.operations("restore")[FIRST].reason
         assert rack.machines() == rack.as_installed
         assert rack.observes() is None
+        site.run("breaker", "reset", "--reason", "the ledger was an older one")
         site.run("run", "clone-golden", "--on", FIRST, "--reason", "anew", "--yes=1")
         assert site.states("restore")[FIRST] == "verified"
 
@@ -270,11 +272,12 @@ def test_agents_know_what_no_copy_of_the_whole_state_can_know(tmp_path, keep_con
         assert rack.observes() is None
         assert rack.machines()[FIRST] == before[FIRST]
 
-        rack.rack.power_on(SECOND)  # its firmware gets the boot grant of the earlier ledger
-        site.until(lambda: site.states("restore")[SECOND] == "failed")
-        assert "RW573" in site.operations("restore")[SECOND].reason
-        assert rack.machines()[SECOND][2] == before[SECOND][2]
-        assert rack.observes()["code"] == "RW746"
-        rack.rack.power_on(THIRD)
-        site.until(lambda: rack.rack.machines[THIRD].stage == "installed")
-        assert rack.machines()[THIRD][2] == before[THIRD][2]
+        # One of the others, started or woken, gets the boot grant of the earlier ledger.
+        rack.rack.power_on(SECOND)
+        site.until(lambda: (rack.observes() or {}).get("code") == "RW746", seconds=120)
+        restores = site.operations("restore")
+        refused = [name for name in (SECOND, THIRD) if restores[name].state == "failed"]
+        assert refused
+        assert all("RW573" in restores[name].reason for name in refused)
+        for name in (SECOND, THIRD):
+            assert rack.machines()[name][2] == before[name][2]
