@@ -13,7 +13,7 @@ from reconciler.cli.approving import WAITS, approve
 from reconciler.cli.follow import follow
 from reconciler.cli.options import FILE, boot_files_option, format_option, project_options
 from reconciler.cli.serving import require_able_to_serve
-from reconciler.server.service import is_served
+from reconciler.server.state_lock import is_served
 from reconciler.views.console import console
 from reconciler.views.plan_text import plan_text
 from reconciler.views.untrusted import for_terminal

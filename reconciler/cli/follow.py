@@ -7,7 +7,8 @@ from pathlib import Path
 from reconciler.app.project import Project, utc_now
 from reconciler.app.watched_operations import WatchedOperations
 from reconciler.cli.serving import configure_log
-from reconciler.server.service import Service, ServiceSettings, is_served
+from reconciler.server.service import Service, ServiceSettings
+from reconciler.server.state_lock import is_served
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.progress import Show, progress_view
 

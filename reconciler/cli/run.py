@@ -15,7 +15,7 @@ from reconciler.cli.follow import follow
 from reconciler.cli.options import boot_files_option, format_option, project_options
 from reconciler.cli.serving import require_able_to_serve
 from reconciler.planning.item import Risk
-from reconciler.server.service import is_served
+from reconciler.server.state_lock import is_served
 from reconciler.views.console import console
 from reconciler.views.plan_text import plan_text
 from specs.types.timestamp import Timestamp

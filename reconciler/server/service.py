@@ -6,9 +6,7 @@ the process cannot do without ends it after a while, with a code that is not 0.
 
 import asyncio
 import errno
-import fcntl
 import gc
-import os
 import shutil
 import ssl
 import time
@@ -18,7 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
-from typing import IO, Self
+from typing import Self
 
 import structlog
 from aiohttp import web
@@ -33,7 +31,7 @@ from providers.netboot.port_owner import bind_error
 from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from providers.supervision import ServiceManager, Supervisor, Watchdog
-from reconciler.errors import ReconcilerError, StateError
+from reconciler.errors import StateError
 from reconciler.loop.hearing import BEAT_SECONDS, Hearing
 from reconciler.loop.reconcile import Reconciler
 from reconciler.loop.schedules import Schedules
@@ -47,6 +45,7 @@ from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.local_interface import local_interface
 from reconciler.server.notifier import Notifier
 from reconciler.server.power import Power
+from reconciler.server.state_lock import locked_state
 from reconciler.state.database import Database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.images import observed_images
@@ -155,7 +154,7 @@ class Service:
     async def __aenter__(self) -> Self:
         """Start everything; whatever cannot start stops what did."""
         async with AsyncExitStack() as stack:
-            stack.enter_context(_lock(self._settings.state))
+            stack.enter_context(locked_state(self._settings.state))
             self._guard.start()
             with suppress(StateError):
                 self.reconciler.faults.forget()
@@ -476,33 +475,3 @@ def why_given_up(error: Exception, times: int) -> str:
     if wants_room or times < DEFAULT_WAITS.attempts:
         return ""
     return f"RW634: the test did not come to its end, {times} times: {one_line(error)}"
-
-
-def is_served(state: Path) -> bool:
-    """Return whether a process serves this state directory now."""
-    try:
-        with _lock(state):
-            return False
-    except ReconcilerError:
-        return True
-
-
-def _lock(state: Path) -> IO[str]:
-    """Return the open lock file of a state directory; closing it gives the lock back."""
-    state.mkdir(mode=0o700, parents=True, exist_ok=True)
-    lock = (state / "server.lock").open("a+", encoding="ascii")
-    try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        lock.seek(0)
-        holder = lock.read().strip()
-        lock.close()
-        raise ReconcilerError(
-            "RW903",
-            f"process {holder or 'unknown'} serves {state} already",
-            "Stop it first, or name another directory with --state",
-        ) from None
-    lock.truncate(0)
-    lock.write(str(os.getpid()))
-    lock.flush()
-    return lock

@@ -16,7 +16,7 @@ from git import Actor, Repo
 
 from providers.lab.simulate.fleet_documents import fleet_documents
 from providers.lab.simulate.rack import SimulatedRack
-from reconciler.server.service import is_served
+from reconciler.server.state_lock import is_served
 from reconciler.state.database import BRIEF, open_database
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation import OperationStatus

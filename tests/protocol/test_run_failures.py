@@ -134,8 +134,10 @@ def test_after_each_failure_a_machine_does_what_its_scenario_says(tmp_path, keep
         # ``after: poweroff``: all have been looked at.
         site.until(lambda: all(rack.machines[name].stage == "off" for name in nodes))
         fleet = site.fleet / "fleet.yaml"
-        fleet.write_text(fleet.read_text("utf-8") + SCENARIOS, "utf-8")
-        site.commit("More scenarios")
+        unbroken = "\nspec:\n  breaker: {failures: 1000}\n"
+        text = fleet.read_text("utf-8").replace("\nspec:\n", unbroken, 1)
+        fleet.write_text(text + SCENARIOS, "utf-8")
+        site.commit("More scenarios; half of the machines fail")
         looks, early, late, off, restarts, cancelled, slow = nodes
 
         begin(site, "night-backup", "golden", Faults(fail_in="backup"))

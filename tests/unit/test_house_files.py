@@ -125,7 +125,7 @@ OTHER_WRITERS = {
     "reconciler/git/gpg_command.py": "in a temporary folder",
     "reconciler/git/location.py": "a lock",
     "reconciler/git/signature_check.py": "in a temporary folder",
-    "reconciler/server/service.py": "a lock",
+    "reconciler/server/state_lock.py": "a lock",
 }
 WRITING = {"rename", "write_text", "write_bytes", "NamedTemporaryFile", "mkstemp", "copyfile"}
 
