@@ -62,7 +62,8 @@ class Session:
 
 
 def moves_as_the_table_says(history):
-    assert all(permits(before[0], after[0]) for before, after in pairwise(history))
+    wrong = [(a, b) for a, b in pairwise(history) if not permits(a[0], b[0], a[4])]
+    assert wrong == [], "not in the table of moves"
     attempts = [attempt for _, attempt, *_ in history]
     assert attempts == sorted(attempts)
     armed = [attempt for state, attempt, *_ in history if state is _S.ARMED]
@@ -72,7 +73,7 @@ def moves_as_the_table_says(history):
 def is_approved_by_a_person(history):
     """Check that whatever was armed had been approved by a person, and not taken back."""
     by = ""
-    for state, _, _, actor in history:
+    for state, _, _, actor, _ in history:
         if state in {_S.APPROVED, _S.PLANNED}:
             by = actor if state is _S.APPROVED else ""
         if state in AT_WORK:
@@ -151,13 +152,13 @@ class AnyOrder(RuleBasedStateMachine):
 
     def lines(self):
         with self.server.database.reading() as connection:
-            query = "SELECT op_id, state, attempt, at, actor FROM ledger ORDER BY sequence"
+            query = "SELECT op_id, state, attempt, at, actor, reason FROM ledger ORDER BY sequence"
             return connection.exec_driver_sql(query).all()
 
     def histories(self):
         found = defaultdict(list)
-        for op_id, state, attempt, at, actor in self.lines():
-            found[op_id].append((_S(state), attempt, at, actor))
+        for op_id, state, *said in self.lines():
+            found[op_id].append((_S(state), *said))
         return found
 
     def operations(self):
@@ -429,7 +430,7 @@ class AnyOrder(RuleBasedStateMachine):
                 known[operation.hardware, operation.scenario, operation.run] += 1
                 begun |= {
                     operation.hardware
-                    for (before, *_), (after, _, at, _) in pairwise(history)
+                    for (before, *_), (after, _, at, *_) in pairwise(history)
                     if (before, after) == (_S.APPROVED, _S.ARMED) and at > hour_ago
                 }
         assert max(at_work.values(), default=0) <= 1, "a machine does one thing at a time"
