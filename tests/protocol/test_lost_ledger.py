@@ -45,6 +45,7 @@ class InstalledRack:
         said, _ = apply.communicate(timeout=90)
         assert apply.returncode == 0, said
         site.until(lambda: all(self.is_acknowledged(name) for name in NODES))
+        site.until(lambda: witnessed(site.state) == lines_of(self.database))
         self.copy(self.whole)
         self.as_installed = self.machines()
 
@@ -157,7 +158,9 @@ def truncated(rack):
 
 
 def witnessed(state):
-    return json.loads((state / "store" / "ledger.json").read_bytes())["line"]
+    """Return up to which line both places outside the database know the ledger."""
+    places = (state / place / "ledger.json" for place in ("trust", "store"))
+    return min(json.loads(path.read_bytes())["line"] for path in places)
 
 
 def lines_of(database):
