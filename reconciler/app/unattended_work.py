@@ -2,7 +2,8 @@
 
 from dataclasses import replace
 
-from reconciler.planning.item import PlanItem, Risk
+from reconciler.planning.approvals import ruled_as
+from reconciler.planning.item import PlanItem
 from reconciler.planning.plan import Plan
 from reconciler.planning.unattended import may_take, unattended
 from reconciler.planning.windows import is_in_window, windows_of
@@ -16,7 +17,7 @@ def with_unattended(plan: Plan, observed: Observed, fleet: CompiledFleet) -> Pla
     ruled = {each.risk for each in plan.requirements}
 
     def begins(item: PlanItem) -> bool:
-        if (Risk.DISRUPTIVE if item.risk is Risk.UNKNOWN else item.risk) in ruled:
+        if ruled_as(item.risk) in ruled:
             return False
         seen = observed.machines.get(item.machine, ObservedMachine())
         windows = windows_of(fleet, fleet.machines[item.machine])

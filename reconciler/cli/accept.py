@@ -44,9 +44,9 @@ def accept(commit: str, repo: str, state: Path, reason: str, *, with_approvals: 
         _put_in_force(project, reason, with_approvals=with_approvals)
         return 0
     decision = project.decision
-    reason = decision.error.code if isinstance(decision, Refuse) else decision.reason
+    because = decision.error.code if isinstance(decision, Refuse) else decision.reason
     actor = who()
-    project.take_over(project.fleet, named, actor, f"by hand ({reason})", utc_now())
+    project.take_over(project.fleet, named, actor, f"by hand ({because})", utc_now())
     click.echo(f"accepted {project.describe}")
     if isinstance(decision, Refuse):
         click.echo(f"although {decision.error}")

@@ -23,7 +23,7 @@ class Requirement(NamedTuple):
     what: str
     """What needs it, for people: ``destructive work``."""
     risk: Risk | None
-    """The risk of the work; None for a change of the rules."""
+    """The risk by whose rule the work is approved; None for a change of the rules."""
     rule: CompiledApprovalRule
     given: tuple[tuple[str, datetime], ...]
     """Whose approvals count and until when, those that hold longest first."""
@@ -87,14 +87,19 @@ class MissingApprovals(NamedTuple):
 NONE_MISSING = MissingApprovals()
 
 
-def rule_of(rules: CompiledApprovals, risk: Risk) -> CompiledApprovalRule | None:
-    """Return the rule for work of a risk; None where any local user may approve it.
+def ruled_as(risk: Risk) -> Risk:
+    """Return the risk by whose rule work of a risk is approved.
 
     A look at a machine whose disks are not known may interrupt whoever uses it.
     """
+    return Risk.DISRUPTIVE if risk is Risk.UNKNOWN else risk
+
+
+def rule_of(rules: CompiledApprovals, risk: Risk) -> CompiledApprovalRule | None:
+    """Return the rule for work of a risk; None where any local user may approve it."""
     if risk is Risk.DESTRUCTIVE:
         return rules.destructive
-    return rules.disruptive if risk in {Risk.DISRUPTIVE, Risk.UNKNOWN} else rules.safe
+    return rules.disruptive if ruled_as(risk) is Risk.DISRUPTIVE else rules.safe
 
 
 def strictest(rules: CompiledApprovals) -> CompiledApprovalRule | None:
@@ -121,9 +126,9 @@ def requirements(  # noqa: PLR0913 - all that a requirement depends on
     for risk in Risk:
         rule = rule_of(rules, risk) if risk in risks else None
         if rule is not None and not any(each.rule is rule for each in found):
-            does = "disruptive" if risk is Risk.UNKNOWN else risk.lower()
-            what = "safe work" if rule is rules.safe else f"{does} work"
-            found.append(_requirement(what, risk, rule, rules, said, authors, now))
+            ruled = ruled_as(risk)
+            what = f"{ruled.lower()} work"
+            found.append(_requirement(what, ruled, rule, rules, said, authors, now))
     rule = strictest(rules) if changes_rules else None
     if rule is not None:
         found.append(_requirement(CHANGE_OF_RULES, None, rule, rules, said, authors, now))

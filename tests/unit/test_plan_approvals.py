@@ -15,6 +15,8 @@ from reconciler.app.project import Project
 from reconciler.app.status import fleet_status
 from reconciler.cli.commands import cli
 from reconciler.errors import ReconcilerError
+from reconciler.planning.approvals import requirements
+from reconciler.planning.item import Risk
 from reconciler.state.approvals import Approvals
 from reconciler.state.ledger import Ledger
 from reconciler.state.machines import Machines
@@ -197,6 +199,13 @@ def test_status_says_what_is_missing(fleet):
     )
     (sentence,) = after.approvals
     assert sentence.endswith("by ada until 2026-11-21 20:00 UTC; 1 more, by bob or cyd.")
+
+
+def test_a_look_at_unknown_disks_needs_what_disruptive_work_needs(fleet):
+    fleet.commit("admin", documents({"persons": PERSONS, "disruptive": TWO}))
+    rules = PlanApprovals(fleet.project(), NOW).rules
+    (needed,) = requirements(rules, {Risk.UNKNOWN}, (), (), NOW)
+    assert (needed.what, needed.risk) == ("disruptive work", Risk.DISRUPTIVE)
 
 
 # --- authors ------------------------------------------------------------------------------
@@ -538,6 +547,7 @@ def test_the_way_out_is_a_command_that_needs_a_reason(fleet, monkeypatch):
             assert done.exception.code == "RW941"
             assert fleet.rules_of().revision != commit
     assert fleet.rules_of().revision == commit
+    assert fleet.rules_of().reason == "by hand: they all left"
     assert fleet.approve(EVE).complete
 
 
