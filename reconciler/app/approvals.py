@@ -154,16 +154,13 @@ class PlanApprovals:
 
         SourceError or ReconcilerError RW963 where it cannot be told who wrote what.
         """
-        request = subject.request
-        if given is None:
-            given = self._approvals.given(request.digest) if self._project.has_state else ()
         return requirements(
             self.rules,
             subject.risks,
-            given,
+            self._given(subject) if given is None else given,
             self._authors_of(subject),
             self._now,
-            changes_rules=self._changes_rules(request),
+            changes_rules=self._changes_rules(subject.request),
         )
 
     def with_requirements(self, plan: "Plan") -> "Plan":

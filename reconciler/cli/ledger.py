@@ -58,7 +58,7 @@ def accept(project: "Project", reason: str) -> int:
 
     After it was lost, restored or exchanged; until then the fleet is observe-only. What the
     ledger has as approved or armed loses its approval, and what it has as started is of
-    unknown outcome (`rackwright clear`). A running `serve` goes on within a second; look at
+    unknown outcome (`rackwright resolve`). A running `serve` goes on within a second; look at
     `rackwright plan` before you apply anything: machines may have been given other work than
     this ledger knows.
 
@@ -77,7 +77,7 @@ def accept(project: "Project", reason: str) -> int:
     if done.taken_back:
         click.echo(f"approvals taken back: {done.taken_back:,}")
     if done.unknown:
-        click.echo(f"of unknown outcome, see `rackwright clear`: {done.unknown:,}")
+        click.echo(f"of unknown outcome, see `rackwright resolve`: {done.unknown:,}")
     click.echo("nothing begins by itself: look at `rackwright plan`")
     return 0
 

@@ -12,7 +12,7 @@ from reconciler.loop.job import LATER, Job, Over, Wait
 from reconciler.loop.power_requests import PowerRequest, PowerRequests, SystemAction
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import held_because, held_by
-from reconciler.planning.windows import closed
+from reconciler.planning.windows import closed, windows_of
 from reconciler.state.observed import ObservedMachine
 from reconciler.state.schedule_history import MachinePart, ScheduleHistory
 from specs.fleet import CompiledMachine, CompiledSchedule
@@ -115,6 +115,5 @@ class PowerJobs:
             return f"quarantined: {seen.quarantine}"
         if schedule.power == "on":
             return ""
-        said = self._reconciler.fleet.windows_of(machine)
-        shut = closed(said[1], now, timedelta()) if said else None
+        shut = closed(windows_of(self._reconciler.fleet, machine), now, timedelta())
         return shut.reason if shut else ""

@@ -646,7 +646,6 @@ class Reconciler:
             approve(self.ledger, made, wanted, SERVER, now, kind="unattended")
             self.follow_ledger()
             return
-        seen = observed.machines[machine.name]
         again = next_change(self.fleet, machine, seen, now)
         if seen.quarantine:
             again = now + QUARANTINE_LOOK

@@ -63,8 +63,7 @@ def _closed(
 ) -> Closed | None:
     """Return why the windows of a machine let an operation not begin; None where they do."""
     machine = fleet.machines.get(name)
-    windows = windows_of(fleet, machine) if machine is not None else None
-    if windows is None:
+    if machine is None:
         return None
     seconds = work_seconds(status.operation.instructions.steps, observed.images)
-    return closed(windows, now, timedelta(seconds=seconds))
+    return closed(windows_of(fleet, machine), now, timedelta(seconds=seconds))
