@@ -5,10 +5,11 @@ CodedError               what a person is told, whatever package it comes from
 ├── TerminalError        retrying cannot help: report and stop
 │   ├── FencedError      another attempt took over: stop at once, say nothing more
 │   ├── EndedError       the server ended this operation: stop at once
+│   ├── FinishedWorkError     the work was done before: it is never done again
 │   ├── CommandError     an external program failed
 │   │   └── MissingCommandError   it is not there
 │   ├── UnwritableFileError   a file could not be written
-│   └── …                agent.imaging.errors, providers.*.errors
+│   └── …                agent.imaging.errors, agent.steps.step_thread, providers.*.errors
 └── ReconcilerError      reconciler.errors
 
 Codes. RW401 to RW422 are imaging's (``agent.imaging.errors``).

@@ -247,14 +247,13 @@ def unfinished(journal: Journal) -> Unfinished | None:
     entry = journal.read()
     if entry is None:
         return None
-    final = entry.final or OperationEvent(
-        attempt=entry.attempt,
-        sequence=entry.sequence + 1,
-        kind="failed",
-        step=entry.step,
-        code="RW564",
-        message="the agent was started again in the middle of this operation",
-        action="Look at the machine's log, then run the operation again",
+    error = TerminalError(
+        "RW564",
+        "the agent was started again in the middle of this operation",
+        "Look at the machine's log, then run the operation again",
+    )
+    final = entry.final or failure(
+        error, entry.attempt, step=entry.step, sequence=entry.sequence + 1
     )
     journal.write(evolve(entry, sequence=final.sequence, final=final))
     return Unfinished(entry, final)
