@@ -270,13 +270,15 @@ class PlanApprovals:
 
         Whoever looks needs no right: the tags approve. Raises as ``give``.
         """
+        waiting = self._approvals.waiting() if self._project.has_state else ()
+        tagged = [(request, tags) for request in waiting if (tags := self._by_tags(request))]
+        if not tagged:
+            return ()
+        plan = self._project.plan(self._now)
         answers = []
-        for request in self._approvals.waiting() if self._project.has_state else ():
-            tags = self._by_tags(request)
-            if tags:
-                plan = self._project.plan(self._now)
-                subject, _ = self.subject_asked_for(request, plan)
-                answers.append(self._record(subject, tags, Approver("", actor), ""))
+        for request, tags in tagged:
+            subject, _ = self.subject_asked_for(request, plan)
+            answers.append(self._record(subject, tags, Approver("", actor), ""))
         return tuple(answers)
 
     def _record(

@@ -17,18 +17,18 @@ from reconciler.views.plan_words import SHORT
 Refusals = list[tuple[str, str]]
 
 
-def select(plan: Plan, planfile: Path | None) -> tuple[tuple[PlanItem, ...], Refusals]:
+def select(plan: Plan, planfile: Path | None) -> tuple[tuple[PlanItem, ...], Refusals, str]:
     """Return the items to start, and what of a reviewed plan file no longer holds, per machine.
 
+    The third is the digest of the file; empty without one, and for one of another revision.
     ReconcilerError RW906 when the file is no plan, RW920 when it was changed after
     it was written: what was reviewed is then not what it says.
     """
     if planfile is None:
-        return plan.to_apply, []
+        return plan.to_apply, [], ""
+    document = _reviewed(planfile)
     reviewed = [
-        item
-        for item in _reviewed(planfile)["items"]
-        if item["operation"] is not None and not item["running"]
+        item for item in document["items"] if item["operation"] is not None and not item["running"]
     ]
     present: dict[str, PlanItem] = {}
     for item in plan.items:
@@ -42,16 +42,8 @@ def select(plan: Plan, planfile: Path | None) -> tuple[tuple[PlanItem, ...], Ref
             chosen.append(now)
         else:
             refused.append((wanted["machine"], stale(wanted, now)))
-    return tuple(chosen), refused
-
-
-def reviewed_digest(planfile: Path, revision: str) -> str:
-    """Return the digest of a plan file of this revision; empty for one of another revision.
-
-    ReconcilerError as ``select``.
-    """
-    document = _reviewed(planfile)
-    return document["digest"] if document["revision"] == revision else ""
+    digest = document["digest"] if document["revision"] == plan.revision else ""
+    return tuple(chosen), refused, digest
 
 
 def stale(reviewed: ItemDocument, now: PlanItem | None) -> str:

@@ -6,8 +6,9 @@ import click
 from rich.text import Text
 
 from reconciler.app.approvals import PlanApprovals
+from reconciler.app.cancel import require_keepable
 from reconciler.app.project import Project, utc_now
-from reconciler.app.reviewed_plan import reviewed_digest, select
+from reconciler.app.reviewed_plan import select
 from reconciler.cli.agreement import who, yes_option
 from reconciler.cli.approving import WAITS, approve
 from reconciler.cli.follow import follow
@@ -48,6 +49,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     Exit codes: 0 all done or nothing to do, 1 something failed or was refused, 4 more
     approvals are needed.
     """  # noqa: D301 - \b keeps click from reflowing the list
+    require_keepable(reason)
     now = utc_now()
     project.require_ledger()
     project.require_acceptable()
@@ -55,7 +57,7 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     screen = console(stderr=output_format == "json")
     if planfile is None:
         screen.print(plan_text(plan, project.announcement, now), highlight=False)
-    chosen, refused = select(plan, planfile)
+    chosen, refused, digest = select(plan, planfile)
     for machine, why in refused:
         screen.print(Text(for_terminal(f"refused: {machine}: {why}"), style="yellow"))
     running = tuple(item for item in plan.items if item.running)
@@ -66,7 +68,6 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     if not is_served(project.state):
         require_able_to_serve(boot_files)
     if chosen:
-        digest = reviewed_digest(planfile, plan.revision) if planfile else ""
         subject = PlanApprovals(project, now).subject_of(plan, chosen, "apply", reason, digest)
         if not approve(project, subject, now, yes=yes, reason=reason, screen=screen).complete:
             return WAITS

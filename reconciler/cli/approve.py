@@ -10,7 +10,7 @@ from rich.text import Text
 from reconciler.app.approvals import PlanApprovals
 from reconciler.app.cancel import require_reason
 from reconciler.app.project import Project, utc_now
-from reconciler.app.reviewed_plan import reviewed_digest, select
+from reconciler.app.reviewed_plan import select
 from reconciler.cli.agreement import yes_option
 from reconciler.cli.approving import WAITS
 from reconciler.cli.approving import approve as give
@@ -75,8 +75,7 @@ def _subject(
     made = project.plan(now)
     approvals = PlanApprovals(project, now)
     if named and Path(named).is_file():
-        chosen, refused = select(made, Path(named))
-        digest = reviewed_digest(Path(named), made.revision)
+        chosen, refused, digest = select(made, Path(named))
         subject = approvals.subject_of(made, chosen, "apply", reason, digest)
     elif named and not made.digest.startswith(_long_enough(named)):
         request = approvals.asked_for(named)

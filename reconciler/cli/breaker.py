@@ -29,6 +29,7 @@ def breaker(context: click.Context, project: Project, output_format: str) -> Non
     context.obj = project
     if context.invoked_subcommand is not None:
         return
+    project.require_state()
     found = Breakers(project.database).open_ones()
     if output_format == "json":
         rows = [{**each._asdict(), "since": each.since.isoformat()} for each in found]

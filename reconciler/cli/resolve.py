@@ -67,6 +67,7 @@ def resolve(  # noqa: PLR0913 - one argument per option
         require_reason(reason)
     if machines or select or not everything:
         require_one_way(machines, select, everything=False)
+    project.require_state()
     resolutions = Resolutions(project.database, project.fleet, utc_now())
     found = _found(resolutions, project, machines, select)
     if not found:

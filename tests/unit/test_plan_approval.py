@@ -43,7 +43,7 @@ def write(path, document):
 
 def test_a_reviewed_plan_is_carried_out_as_it_is(planfile):
     later = plan(FLEET, WORLD, NOW + timedelta(minutes=5))
-    chosen, refused = select(later, planfile)
+    chosen, refused, _ = select(later, planfile)
     assert [item.machine for item in chosen] == ["node-01", "node-02"]
     assert refused == []
 
@@ -51,7 +51,7 @@ def test_a_reviewed_plan_is_carried_out_as_it_is(planfile):
 def test_what_came_into_the_plan_after_the_review_is_not_started(tmp_path):
     one = replace(FLEET, machines={"node-01": NODES[0]})
     reviewed = write(tmp_path / "plan.json", plan_document(plan(one, WORLD, NOW)))
-    chosen, refused = select(PLAN, reviewed)
+    chosen, refused, _ = select(PLAN, reviewed)
     assert ([item.machine for item in chosen], refused) == (["node-01"], [])
 
 
@@ -111,14 +111,14 @@ def under_way(world):
     ids=["gone", "another disk", "forgotten", "protected", "under way", "another run"],
 )
 def test_a_machine_whose_plan_changed_is_refused_with_its_reason(planfile, fleet, world, reason):
-    chosen, refused = select(plan(fleet, world, NOW), planfile)
+    chosen, refused, _ = select(plan(fleet, world, NOW), planfile)
     assert [item.machine for item in chosen] == ["node-02"]
     assert refused == [("node-01", reason)]
 
 
 def test_an_image_that_moved_since_the_review_is_named(planfile):
     moved = replace(WORLD, images={"debian12": an_image(manifest="b" * 64)})
-    chosen, refused = select(plan(FLEET, moved, NOW), planfile)
+    chosen, refused, _ = select(plan(FLEET, moved, NOW), planfile)
     assert chosen == ()
     assert refused[0][1] == (
         "the review was of image debian12 aaaaaaaaaaaa, now it would write debian12 bbbbbbbbbbbb"

@@ -559,6 +559,7 @@ def test_the_way_out_is_a_command_that_needs_a_reason(fleet, monkeypatch):
         (["approve", "abc", "--reason", "x", "--yes"], "RW965"),
         (["approvals", "--withdraw", "0123456789ab", "--reason", "x"], "RW966"),
         (["approvals", "--withdraw", "0123456789ab"], "RW941"),
+        (["apply", "--reason", "x" * 1001, "--yes"], "RW974"),
     ],
 )
 def test_what_is_not_whole_or_not_there_is_refused(fleet, monkeypatch, arguments, code):

@@ -15,7 +15,7 @@ from rich.console import Console
 from agent.wire.work import OperationEvent
 from reconciler.app.cancel import Cancellations, require_reason
 from reconciler.cli.clear import clear
-from reconciler.cli.runs import runs as runs_command
+from reconciler.cli.commands import cli
 from reconciler.errors import ReconcilerError, StateError
 from reconciler.planning.planner import plan
 from reconciler.state.machine_history import MachineHistory
@@ -396,18 +396,23 @@ def test_a_run_is_not_named_by_so_few_characters(server, beginning):
 @pytest.mark.parametrize(
     "arguments",
     [
-        (),
-        ("--format", "json"),
-        ("show", "20261121"),
-        ("watch", "20261121"),
-        ("export", "--csv", "-"),
+        ("runs",),
+        ("runs", "--format", "json"),
+        ("runs", "show", "20261121"),
+        ("runs", "watch", "20261121"),
+        ("runs", "export", "--csv", "-"),
+        ("breaker",),
+        ("resolve", "--all"),
     ],
 )
 def test_where_there_is_no_state_that_is_said_and_none_is_made(tmp_path, arguments):
     options = ["--repo", str(tmp_path), "--state", str(tmp_path / "mistyped")]
     with pytest.raises(ReconcilerError, match=r"RW972: there is no state database in .*mistyped"):
         CliRunner().invoke(
-            runs_command, [*options, *arguments], standalone_mode=False, catch_exceptions=False
+            cli,
+            [*arguments[:1], *options, *arguments[1:]],
+            standalone_mode=False,
+            catch_exceptions=False,
         )
     assert list(tmp_path.iterdir()) == []
 
