@@ -50,11 +50,12 @@ class CrashSite(SimulatedSite):
         self.server: subprocess.Popen[bytes] | None = None
         self.kills = 0
         self._served = 0
-        """How often a server had begun to serve when it was looked at last."""
+        """How often a server had begun to serve before the present one."""
 
     def serve(self, *program: str) -> subprocess.Popen[bytes]:
         """Start the server; ``program`` runs the command line in its place."""
         command = self.rack.inside([*(program or self.command), "serve"])
+        self._served = self._serving()
         with self._log.open("ab") as log:
             self.server = subprocess.Popen(command, env=self.environment, stdout=log, stderr=log)
         return self.server
@@ -148,10 +149,9 @@ class CrashSite(SimulatedSite):
         assert self.server is not None
         server = self.server
         self.until(lambda: server.poll() is not None or self._serving() > self._served)
-        self._served = self._serving()
 
     def _serving(self) -> int:
-        return self._log.read_bytes().count(b"network boot serves")
+        return self._log.read_bytes().count(b"network boot serves") if self._log.exists() else 0
 
     def start_stranded(self) -> None:
         """Do what a person does with a machine that started from its disk while nobody answered."""
