@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
-from typing import Annotated, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple, TypeVar
 
 from specs.diagnostics.position import Position
 from specs.digest import Canonical, digest
@@ -16,6 +16,7 @@ from specs.machine_fields import DriftPolicy, MachineField, PowerDriver, Said, d
 from specs.types.address_range import AddressRange
 from specs.types.clock import WEEKDAYS
 
+T = TypeVar("T")
 FLEET = ""
 """Who says what no group says: the Fleet document."""
 PROTECT = "protect"
@@ -198,6 +199,55 @@ class CompiledWindows(NamedTuple):
             more = f" and {len(self.holidays) - 1:,} more" if len(self.holidays) > 1 else ""
             parts.append(f"nothing begins on {self.holidays[0]}{more}")
         return f"{'; '.join(parts)} in {self.time_zone}" if parts else "always"
+
+
+LAST_WAVE = "the rest"
+"""The wave of machines that no wave of the document has."""
+
+
+class CompiledWave(NamedTuple):
+    """Machines that are overwritten together, as a document says it: by one of the two."""
+
+    name: str
+    """For people; empty where nobody named it."""
+    percent: int
+    """Of all machines of the rollout, those of the waves before included; 0: by ``selector``."""
+    selector: CompiledSelector | None
+
+    def __str__(self) -> str:
+        """Return its name, else ``10 %`` or what it selects."""
+        if self.name or self.selector is None:
+            return self.name or f"{self.percent} %"
+        chosen = self.selector
+        labels = (f"{key}={'|'.join(values)}" for key, values in chosen.labels.items())
+        return ", ".join((*chosen.groups, *chosen.machines, *labels))
+
+
+class HealthCheck(NamedTuple):
+    """What has to hold of a machine after its work was verified."""
+
+    soak_seconds: int = 0
+    """How long it is left at work before it is looked at; 0: its verification is enough, unless
+    ``url`` or ``command`` say more."""
+    within_seconds: int = 600
+    """How long it may take from then until it is healthy."""
+    url: str = ""
+    command: tuple[str, ...] = ()
+
+
+class CompiledRollout(NamedTuple):
+    """In which waves machines are overwritten, as the Fleet or a group says it."""
+
+    waves: tuple[CompiledWave, ...]
+    """Machines that none of them has come last."""
+    health: HealthCheck
+    max_failures: int
+    """At one more the rollout halts."""
+    position: Position
+
+    def __str__(self) -> str:
+        """Return its waves for people, on one line."""
+        return f"waves: {'; '.join((*map(str, self.waves), LAST_WAVE))}"
 
 
 class CompiledSchedule(NamedTuple):
@@ -535,7 +585,18 @@ class CompiledFleet:
 
         None: nobody does, work may be done at any time.
         """
+        return self._nearest(self.windows, machine)
+
+    rollouts: Mapping[str, CompiledRollout] = field(default_factory=dict)
+    """By the group that says them; of the Fleet document under ``FLEET``."""
+
+    def rollout_of(self, machine: CompiledMachine) -> tuple[str, CompiledRollout] | None:
+        """Return in which waves a machine's turn comes and who says so, as ``windows_of``."""
+        return self._nearest(self.rollouts, machine)
+
+    @staticmethod
+    def _nearest(said: Mapping[str, T], machine: CompiledMachine) -> tuple[str, T] | None:
         for level in (*reversed(machine.groups), FLEET):
-            if level in self.windows:
-                return level, self.windows[level]
+            if level in said:
+                return level, said[level]
         return None

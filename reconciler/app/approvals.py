@@ -7,6 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from reconciler.app.persons_in_git import PersonsInGit
+from reconciler.app.rollouts import begin_within, require_health_checks
 from reconciler.errors import ReconcilerError
 from reconciler.loop.approval import approve_within, require_consistent
 from reconciler.loop.approval_rules import rules_as_text, rules_in_force, rules_of_text
@@ -213,8 +214,11 @@ class PlanApprovals:
         """Refuse who may approve nothing of it, unless tags approve all of it already.
 
         ReconcilerError: RW961 for a login that nobody has who may approve, RW962 for a person
-        whose approval would count for nothing, RW963 where nobody knows who wrote it.
+        whose approval would count for nothing, RW963 where nobody knows who wrote it, RW658
+        where a health check of its rollout cannot be run here.
         """
+        operations = (operation for operation, _ in subject.operations)
+        require_health_checks(self._project.state, self._project.fleet, operations)
         tags = self._by_tags(subject.request)
         needed = self.requirements(subject, [*self._given(subject), *tags])
         if all(not each.missing for each in needed):
@@ -334,7 +338,10 @@ class PlanApprovals:
             (operation, self._start(request, operation, risk))
             for operation, risk in subject.operations
         ]
-        return approve_within(connection, ledger, work, run, expires)
+        made = approve_within(connection, ledger, work, run, expires)
+        if made is not None:
+            begin_within(connection, self._project.fleet, made, [each for each, _ in work])
+        return made
 
     def _start(self, request: ApprovalRequest, operation: Operation, risk: Risk) -> Start:
         scenario = self._project.fleet.scenarios.get(operation.scenario)

@@ -61,6 +61,7 @@ def fleet_status(
         observed.unknown_macs,
         faults,
         observed.breakers,
+        observed.rollouts,
         approvals.plans,
     )
 

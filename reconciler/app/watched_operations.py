@@ -1,12 +1,13 @@
 """The operations that a command follows to their end."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from reconciler.state.database import Database
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation import OperationStatus
-from reconciler.state.operation_states import ACTIVE, ENDED
+from reconciler.state.operation_states import ACTIVE, ENDED, OperationState
 from reconciler.state.operations import Operations
+from reconciler.state.rollouts import Rollout, Rollouts
 
 
 class WatchedOperations:
@@ -18,6 +19,7 @@ class WatchedOperations:
     def __init__(self, database: Database, op_ids: Sequence[str]) -> None:
         self._ledger = Ledger(database)
         self._operations = Operations(database)
+        self._rollouts = Rollouts(database)
         self._op_ids = op_ids
         self._ended: dict[str, OperationStatus] = {}
 
@@ -30,6 +32,23 @@ class WatchedOperations:
             if status is not None:
                 found.append(status)
         return found
+
+    def halted(self, left: Iterable[OperationStatus]) -> tuple[Rollout, ...]:
+        """Return the halted rollouts that all of what is left waits for.
+
+        None while anything of it may go on.
+        """
+        waiting = tuple(left)
+        if not waiting or any(each.state is not OperationState.APPROVED for each in waiting):
+            return ()
+        halted = [each for each in self._rollouts.active() if each.state == "halted"]
+        held = {
+            member.op_id
+            for each in halted
+            for member in self._rollouts.members(each.rollout_id)
+            if not member.outcome
+        }
+        return tuple(halted) if all(each.operation.op_id in held for each in waiting) else ()
 
     def _rested(self, op_id: str) -> OperationStatus | None:
         """Return an operation that is not under way: it ended, or waits for a person."""

@@ -79,7 +79,12 @@ def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[Explained
         for told in _values(fleet, machine)
         if told.value
     )
-    also = (*_windows(fleet, machine), *_holds(fleet, machine), *_schedules(fleet, machine))
+    also = (
+        *_windows(fleet, machine),
+        *_rollout(fleet, machine),
+        *_holds(fleet, machine),
+        *_schedules(fleet, machine),
+    )
     return (*fields, *_waits(fleet, machine), *also)
 
 
@@ -171,9 +176,23 @@ def _windows(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[Explain
         yield ExplainedField("windows", "always", None, (), "default")
         return
     level, windows = found
+    yield _of_level("windows", str(windows), windows.position, level, machine)
+
+
+def _of_level(
+    name: str, value: str, position: Position, level: str, machine: CompiledMachine
+) -> ExplainedField:
+    """Return what a machine has from one of its groups, or from the Fleet document."""
     path = machine.groups[machine.groups.index(level) :] if level else machine.groups
     giver = f"group {' > '.join(path)}" if level else "the Fleet document"
-    yield ExplainedField("windows", str(windows), windows.position, path, f"through {giver}")
+    return ExplainedField(name, value, position, path, f"through {giver}")
+
+
+def _rollout(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    found = fleet.rollout_of(machine)
+    if found is not None:
+        level, terms = found
+        yield _of_level("rollout", str(terms), terms.position, level, machine)
 
 
 def _holds(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:

@@ -27,6 +27,7 @@ _COMMANDS = {
     "migrate": "Bring documents to the apiVersion that this version reads.",
     "plan": "Show what separates the fleet from its repository.",
     "resolve": "Say how operations ended of which nobody knows.",
+    "rollout": "Show how far waves of work are; halt, resume or abort them.",
     "run": "Run a scenario on some machines by hand, for a reason that is kept.",
     "runs": "List what was approved, by whom and why, and how it went.",
     "schedule": "Show what schedules did and will do.",

@@ -4,6 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
+import click
+
 from reconciler.app.project import Project, utc_now
 from reconciler.app.watched_operations import WatchedOperations
 from reconciler.cli.serving import configure_log
@@ -11,6 +13,8 @@ from reconciler.server.service import Service, ServiceSettings
 from reconciler.server.state_lock import is_served
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.views.progress import Show, progress_view
+from reconciler.views.rollout_text import halted_line
+from reconciler.views.untrusted import for_terminal
 
 _REFRESH = 0.25
 _SETTLED = ENDED | {OperationState.INDETERMINATE, OperationState.PLANNED}
@@ -22,6 +26,7 @@ def follow(
 ) -> bool:
     """Show operations until all have ended, serving meanwhile where nobody else does.
 
+    Where a person has to say whether a halted rollout goes on, nothing more is waited for.
     Return whether all are verified.
     """
     if is_served(project.state):
@@ -50,4 +55,8 @@ async def _watch(project: Project, operations: Sequence[str], show: Show) -> boo
         show(statuses, utc_now())
         if all(status.state in _SETTLED for status in statuses):
             return all(status.state is OperationState.VERIFIED for status in statuses)
+        halted = watched.halted(each for each in statuses if each.state not in _SETTLED)
+        if halted:
+            click.echo(for_terminal("; ".join(map(halted_line, halted))), err=True)
+            return False
         await asyncio.sleep(_REFRESH)

@@ -133,6 +133,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
 
     from reconciler.state.witness import WHAT_TO_DO  # noqa: PLC0415 - slow to load
     from reconciler.views.machine_details import further_documents  # noqa: PLC0415 - slow to load
+    from reconciler.views.rollout_json import summary_document  # noqa: PLC0415 - likewise
 
     observes = project.observe_only
     head = {
@@ -150,6 +151,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "breakers": [
             {**each._asdict(), "since": each.since.isoformat()} for each in found.breakers
         ],
+        "rollouts": [summary_document(each) for each in found.rollouts],
     }
     machines = ",\n    ".join(
         dumps(

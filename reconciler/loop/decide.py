@@ -115,6 +115,8 @@ class WorkView:
     """A newer commit is accepted that the server has yet to take: so long nothing is armed."""
     expires: datetime | None = None
     """Until when the approval of the present operation holds, before it is armed; None: always."""
+    rollout: str = ""
+    """Why the present operation waits in its rollout, as a clause; empty where it does not."""
     has_begun: bool = False
     """An earlier attempt of the present operation was claimed: disks may be half written."""
     waits: Waits = DEFAULT_WAITS
@@ -220,6 +222,8 @@ def _approved(status: OperationStatus, view: WorkView, limit_of: LimitOf, now: d
     if waits_to_start(status, seen, now):
         not_before = status.start.not_before
         return WaitUntil(not_before if not_before and now < not_before else None)
+    if view.rollout:
+        return WaitUntil(None)  # the rollout has it looked at when its wave opens
     if view.closed is not None:
         return WaitUntil(view.closed.opens)
     if not status.start.may_interrupt and not may_take(seen, now, in_window=view.in_window):

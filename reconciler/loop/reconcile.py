@@ -6,7 +6,7 @@ the many that have none cost nothing; the ledger's new lines say what other proc
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 from datetime import datetime, timedelta
@@ -67,6 +67,7 @@ from reconciler.state.observed import (
 from reconciler.state.operation import Operation, OperationStatus
 from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
+from reconciler.state.rollouts import Rollouts
 from reconciler.state.runs import expiry_of
 from reconciler.state.work_begun import Impact
 from specs.fleet import CompiledFleet, CompiledMachine, Waits
@@ -141,6 +142,7 @@ class Reconciler:
         self.grants = Grants(database)
         self.faults = Faults(database)
         self.breakers = Breakers(database)
+        self.rollouts = Rollouts(database)
         self.queue = ReconcileQueue()
         self._line = 0
         self._work: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -287,6 +289,15 @@ class Reconciler:
     def ask(self, key: str, urgency: Urgency = Urgency.MACHINE) -> None:
         """Look at a machine soon."""
         self.queue.add(key, self._clock(), urgency)
+        self._effects.asked()
+
+    def ask_operations(self, op_ids: Iterable[str]) -> None:
+        """Look soon at the machines that have these operations under way."""
+        now = self._clock()
+        for op_id in op_ids:
+            key = self._key_of.get(op_id)
+            if key is not None:
+                self.queue.add(key, now, Urgency.PERSON)
         self._effects.asked()
 
     def step(self) -> bool:
@@ -442,7 +453,9 @@ class Reconciler:
             return replace(view, has_begun=True)
         if present.state is OperationState.APPROVED:
             view = self._within_windows(view, present)
-            view = replace(view, expires=expiry_of(self._database, operation.op_id))
+            op_id = operation.op_id
+            expires, rollout = expiry_of(self._database, op_id), self.rollouts.hold_of(op_id)
+            view = replace(view, expires=expires, rollout=rollout)
             behind = self._behind_until()
             if behind is not None:
                 return replace(view, behind_until=behind + _MOMENT)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from reconciler.loop.budgets import counted, open_breaker, tracker_of
 from reconciler.loop.decide import impact_of, queue_order, waits_to_start
 from reconciler.planning.estimate import work_seconds
-from reconciler.planning.windows import Closed, closed, windows_of
+from reconciler.planning.windows import closed, windows_of
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed, ObservedMachine
 from reconciler.state.operation_states import ACTIVE, AT_WORK, OperationState
@@ -42,8 +42,8 @@ def waits_for(
             waits = status.state is OperationState.APPROVED and waits_to_start(status, seen, now)
             if waits:
                 found[status.operation.op_id] = waits
-            elif free and (shut := _closed(fleet, observed, name, status, now)):
-                found[status.operation.op_id] = f"a window: {shut.reason}"
+            elif free and (held := _held(fleet, observed, name, status, now)):
+                found[status.operation.op_id] = held
                 free = False
             elif free:
                 nexts.append((status, seen))
@@ -58,12 +58,17 @@ def waits_for(
     return found
 
 
-def _closed(
+def _held(
     fleet: CompiledFleet, observed: Observed, name: str, status: "OperationStatus", now: datetime
-) -> Closed | None:
-    """Return why the windows of a machine let an operation not begin; None where they do."""
-    machine = fleet.machines.get(name)
-    if machine is None:
-        return None
-    seconds = work_seconds(status.operation.instructions.steps, observed.images)
-    return closed(windows_of(fleet, machine), now, timedelta(seconds=seconds))
+) -> str:
+    """Return what a machine's operation waits for besides budgets, as a clause; empty for nothing.
+
+    Its wave of a rollout, then the machine's windows.
+    """
+    operation, machine = status.operation, fleet.machines.get(name)
+    held = observed.held.get(operation.op_id, "")
+    if held or machine is None:
+        return held
+    seconds = work_seconds(operation.instructions.steps, observed.images)
+    shut = closed(windows_of(fleet, machine), now, timedelta(seconds=seconds))
+    return f"a window: {shut.reason}" if shut is not None else ""

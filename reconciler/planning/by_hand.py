@@ -5,7 +5,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from reconciler.planning.estimate import budget_of
-from reconciler.planning.plan import Plan, plan_of
+from reconciler.planning.plan import Plan, plan_of, with_rollouts
 from reconciler.planning.planner import plan_machines
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
@@ -45,4 +45,6 @@ def plan_by_hand(  # noqa: PLR0913, PLR0917 - what, on which machines, and what 
     busy = [machine for machine in chosen if machine.name in looked_at]
     blocked = plan_machines(desired, busy, hardware, observed, now)
     items = (*(each for each in items if each.machine not in looked_at), *blocked)
-    return plan_of(desired.revision, now, items, budget_of(desired.settings))
+    return with_rollouts(
+        plan_of(desired.revision, now, items, budget_of(desired.settings)), desired
+    )

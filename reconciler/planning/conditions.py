@@ -18,6 +18,7 @@ from reconciler.state.breakers import OpenBreaker
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
+from reconciler.state.rollouts import RolloutProgress
 from specs.fleet import CompiledFleet, CompiledMachine
 
 Condition = Literal["Ready", "Reconciling", "Stalled", "Unknown"]
@@ -283,6 +284,8 @@ class FleetStatus(NamedTuple):
     """What does not work in the server, apart from machines that are there."""
     breakers: tuple[OpenBreaker, ...] = ()
     """What holds back new work after failures."""
+    rollouts: tuple[RolloutProgress, ...] = ()
+    """Those that have not ended."""
     approvals: tuple[str, ...] = ()
     """Which approvals are missing of plans that wait for more, a sentence each."""
 

@@ -78,7 +78,7 @@ def work_seconds(steps: Iterable["Step"], images: "Mapping[str, ObservedImage]")
     return restore_seconds(sum(images[name].used_bytes for name in moved if name in images))
 
 
-def waves(machines: int, budget: Budget) -> int:
+def rounds(machines: int, budget: Budget) -> int:
     """Return how many times a full set of machines goes to work."""
     return ceil(machines / min(budget.at_once, budget.per_hour))
 
@@ -86,11 +86,11 @@ def waves(machines: int, budget: Budget) -> int:
 def total_seconds(machines: int, bytes_to_move: int, budget: Budget) -> int:
     """Return the estimate for all machines under the budget; 0 for none.
 
-    The link is shared, so bytes add up; booting is done by a whole wave at a time;
+    The link is shared, so bytes add up; booting is done by a whole round at a time;
     and the last hour's share cannot begin before the hours before it are over.
     """
     if not machines:
         return 0
-    at_work = waves(machines, budget) * BOOT_SECONDS + ceil(bytes_to_move / BYTES_PER_SECOND)
+    at_work = rounds(machines, budget) * BOOT_SECONDS + ceil(bytes_to_move / BYTES_PER_SECOND)
     waiting = (ceil(machines / budget.per_hour) - 1) * _HOUR
     return max(at_work, waiting + BOOT_SECONDS)

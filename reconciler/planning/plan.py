@@ -2,13 +2,15 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from reconciler.planning.approvals import Requirement
 from reconciler.planning.estimate import Budget
 from reconciler.planning.groups import PlanGroup, digest_of, group_items
 from reconciler.planning.item import RISKS, PlanItem, Risk
+from reconciler.planning.rollouts import PlannedRollout, planned_rollouts
+from specs.fleet import CompiledFleet
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,8 @@ class Plan:
     budget: Budget
     requirements: tuple[Requirement, ...] = ()
     """What the approval rules ask for before it may begin; no part of its identity."""
+    rollouts: tuple[PlannedRollout, ...] = ()
+    """In which waves its disks would be overwritten; follows from the revision and the items."""
     unattended: frozenset[str] = frozenset()
     """The ids of operations that begin without a person, as ``planning.unattended`` decides."""
 
@@ -74,6 +78,14 @@ class Plan:
 def plan_of(revision: str, made_at: datetime, items: Iterable[PlanItem], budget: Budget) -> Plan:
     """Return the plan that consists of ``items``."""
     return Plan(revision, made_at, group_items(items), budget)
+
+
+def with_rollouts(plan: Plan, fleet: CompiledFleet) -> Plan:
+    """Return a plan of the fleet's revision with the waves that its disks are overwritten in."""
+    if not fleet.rollouts:
+        return plan
+    machines = [item.machine for item in plan.to_apply if item.risk is Risk.DESTRUCTIVE]
+    return replace(plan, rollouts=planned_rollouts(fleet, machines))
 
 
 NEEDS_NO_APPROVAL = "needs no approval"

@@ -9,7 +9,7 @@ from agent.wire.report import InstalledSystem
 from reconciler.planning.decision import Decision, blocked
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import DriftedValue, PlanItem, Risk
-from reconciler.planning.plan import Plan, plan_of
+from reconciler.planning.plan import Plan, plan_of, with_rollouts
 from reconciler.planning.scenario_work import Disputed, MachineView, still_to_come, work_for
 from reconciler.planning.scheduled_work import why_never
 from reconciler.state.hardware import FleetHardware
@@ -50,7 +50,9 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
         *plan_machines(desired, machines, hardware, observed, now),
         *schedule_items(desired, machines),
     ]
-    return plan_of(desired.revision, now, items, budget_of(desired.settings))
+    return with_rollouts(
+        plan_of(desired.revision, now, items, budget_of(desired.settings)), desired
+    )
 
 
 def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is made of

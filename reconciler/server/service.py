@@ -34,6 +34,7 @@ from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import StateError
 from reconciler.loop.hearing import BEAT_SECONDS, Hearing
 from reconciler.loop.reconcile import Reconciler
+from reconciler.loop.rollouts import Look, RolloutRunner
 from reconciler.loop.schedules import Schedules
 from reconciler.server.agent_api import AgentApi, busy_as_unavailable
 from reconciler.server.boots import BootDecisions
@@ -42,6 +43,7 @@ from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.enrollment import Enroller
 from reconciler.server.evidence import EvidenceKeeper
+from reconciler.server.health_check import HealthChecker
 from reconciler.server.local_interface import local_interface
 from reconciler.server.notifier import Notifier
 from reconciler.server.power import Power
@@ -64,6 +66,8 @@ LEDGER_INTERVAL = 1.0
 """Seconds between looks at the ledger: what another process approved is seen by then."""
 SCHEDULE_INTERVAL = 1.0
 """Seconds between looks whether a schedule is due."""
+ROLLOUT_INTERVAL = 1.0
+"""Seconds between looks whether a wave is through."""
 WRITE_INTERVAL = 0.2
 """Seconds between two writes of boot requests."""
 HEALTH_INTERVAL = 5.0
@@ -147,6 +151,8 @@ class Service:
         self.schedules = Schedules(
             database, self.reconciler, self.plane.power_requests, self, clock
         )
+        self.rollouts = RolloutRunner(database, self.reconciler, clock, self._hearing.since)
+        self._health = HealthChecker(settings.state)
         self._reservations = self._reserved(fleet)
         self._netboot = self._new_netboot(database)
         gc.freeze()  # see ``use``
@@ -248,6 +254,7 @@ class Service:
         start("ledger", self._follow_ledger, essential=True)
         start("hearing", self._watch_hearing)
         start("ledger witness", self._watch_ledger)
+        start("rollouts", self._keep_rollouts)
         if self._settings.unattended:
             start("schedules", self._keep_schedules)
         start("boot requests", self._record_boots)
@@ -317,6 +324,20 @@ class Service:
             with suppress(StateError):  # another process writes: the next look goes on
                 more = not self.observes_only() and self.schedules.step()
             await asyncio.sleep(0 if more else SCHEDULE_INTERVAL)
+
+    async def _keep_rollouts(self) -> None:
+        """Open wave after wave, and have the health of their machines looked at."""
+        while True:
+            with suppress(StateError):  # another process writes: the next look goes on
+                if not self.observes_only():
+                    self.rollouts.step()
+                    for look in self.rollouts.looks():
+                        self.supervise(f"health check of {look.machine}", partial(self._ask, look))
+            await asyncio.sleep(ROLLOUT_INTERVAL)
+
+    async def _ask(self, look: Look) -> None:
+        problem = await self._health.problem(look)
+        self.rollouts.looked(look, problem)
 
     async def _record_boots(self) -> None:
         while True:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from agent.wire.report import InstalledSystem, Report
     from reconciler.state.breakers import OpenBreaker
     from reconciler.state.operation import OperationStatus
+    from reconciler.state.rollouts import RolloutProgress
     from reconciler.state.work_begun import WorkBegun
 
 BUDGET_WINDOW = timedelta(hours=1)
@@ -242,3 +243,7 @@ class Observed:
     """What does not work in the server, the oldest first."""
     breakers: "tuple[OpenBreaker, ...]" = ()
     """What holds back new work after failures."""
+    rollouts: "tuple[RolloutProgress, ...]" = ()
+    """Those that have not ended, the oldest first."""
+    held: Mapping[str, str] = field(default_factory=dict)
+    """By operation, why its wave of a rollout keeps it from beginning, as a clause."""

@@ -24,6 +24,10 @@ what was approved may be armed. ``approved_revision`` is whose approval rules ar
 ``ended_quarantine`` says who ended a quarantine and why. These are append-only too, except
 ``run_operation``.
 
+``rollout`` is how far the waves of an approval are, ``rollout_machine`` in which wave each of its
+operations is and what became of it there. ``rollout_event`` is append-only: who or what opened a
+wave, halted, resumed or aborted.
+
 ``schedule_handled`` says up to which moment each schedule was looked at, ``schedule_occurrence``
 what became of each moment, ``schedule_machine`` what became of each machine at it.
 """
@@ -448,6 +452,47 @@ breaker_event = Table(
     Column("actor", String, nullable=False),
     Column("reason", Text, nullable=False),
     Index("breaker_event_by_group", "group", "sequence"),
+)
+
+rollout = Table(
+    "rollout",
+    metadata,
+    Column("rollout_id", String, primary_key=True),
+    Column("run_id", String, nullable=False),
+    Column("group", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("terms", Text, nullable=False),
+    Column("wave", Integer, nullable=False),
+    Column("state", String, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("rollout_by_state", "state"),
+    Index("rollout_by_time", "at"),
+)
+
+rollout_machine = Table(
+    "rollout_machine",
+    metadata,
+    Column("rollout_id", String, ForeignKey("rollout.rollout_id"), primary_key=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), primary_key=True),
+    Column("machine", String, nullable=False),
+    Column("wave", Integer, nullable=False),
+    Column("outcome", String, nullable=False),
+    Column("at", UtcDateTime),
+    Column("reason", Text, nullable=False),
+    Index("rollout_machine_by_operation", "op_id", "outcome"),
+)
+
+rollout_event = Table(
+    "rollout_event",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("rollout_id", String, nullable=False),
+    Column("what", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("rollout_event_by_rollout", "rollout_id", "sequence"),
 )
 
 accepted_revision = Table(

@@ -14,6 +14,7 @@ from reconciler.state.machines import OBSERVATION, Machines, quarantines
 from reconciler.state.observation import ObservationRow, Recorded, observed_machine
 from reconciler.state.observed import BUDGET_WINDOW, Observed, ObservedImage, ObservedMachine
 from reconciler.state.operations import UNDER_WAY, Operations
+from reconciler.state.rollouts import Rollouts
 from specs.fleet import CompiledMachine
 
 FEW = 200
@@ -33,7 +34,7 @@ def observe(
     """
     machines = tuple(machines)
     fleet = fleet or FleetHardware(machines)
-    operations = Operations(database)
+    operations, rollouts = Operations(database), Rollouts(database)
     recorded = _recorded(database, now)
     unknown = (mac for mac in recorded.boots if fleet.owner_of_mac(mac) is None)
     return Observed(
@@ -45,6 +46,8 @@ def observe(
         unknown_macs=tuple(sorted(unknown)),
         faults=Faults(database).present(),
         breakers=Breakers(database).open_ones(),
+        rollouts=tuple(map(rollouts.progress, rollouts.active())),
+        held=rollouts.holds(),
     )
 
 
@@ -64,7 +67,7 @@ def observe_few(  # noqa: PLR0913, PLR0917 - what ``observe`` takes, and which m
     """
     if len(names) > FEW:
         return None
-    operations = Operations(database)
+    operations, rollouts = Operations(database), Rollouts(database)
     identities = [each for name in names for each in machines[name].hardware_identities]
     current = operations.of_hardware(identities, or_in=UNDER_WAY)
     owners = (fleet.owner(each.operation.identities) for each in current)
@@ -85,6 +88,8 @@ def observe_few(  # noqa: PLR0913, PLR0917 - what ``observe`` takes, and which m
         unknown_macs=tuple(unknown),
         faults=Faults(database).present(),
         breakers=Breakers(database).open_ones(),
+        rollouts=tuple(map(rollouts.progress, rollouts.active())),
+        held=rollouts.holds(),
     )
 
 

@@ -59,6 +59,15 @@ class ImageDocument(TypedDict):
     createdAt: str
 
 
+class WaveDocument(TypedDict):
+    """One machine's place in a rollout."""
+
+    number: int
+    """From 1."""
+    of: int
+    name: str
+
+
 class ItemDocument(TypedDict):
     """What the plan says about one machine, or about one document (``subject``)."""
 
@@ -79,6 +88,8 @@ class ItemDocument(TypedDict):
     unblock: str
     """What a person can do about a blocked item."""
     cause: CauseDocument | None
+    wave: NotRequired["WaveDocument | None"]
+    """When its turn comes in a rollout; null for what no rollout orders."""
     operation: str | None
     """Id of the operation; null where nothing can be done."""
     running: bool

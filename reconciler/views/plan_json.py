@@ -1,8 +1,12 @@
 """The plan for programs; ``apply`` reads it back. Its form is versioned by ``format``."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from reconciler.planning.groups import PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, LastBackup, PlanItem
 from reconciler.planning.plan import Plan, exit_code
+from reconciler.planning.rollouts import WavePlace, wave_places
 from reconciler.views import plan_words as words
 from reconciler.views.plan_document import (
     FORMAT,
@@ -19,6 +23,7 @@ from specs.fleet import Origin
 
 def plan_document(plan: Plan, notice: str = "") -> PlanDocument:
     """Return the plan as JSON data; ``notice`` says whether its commit may be acted on."""
+    places = wave_places(plan.rollouts)
     return {
         "format": FORMAT,
         "revision": plan.revision,
@@ -34,7 +39,7 @@ def plan_document(plan: Plan, notice: str = "") -> PlanDocument:
         "approval": list(words.approval(plan)),
         "folds": [_plan_group(each) for each in plan.groups],
         "items": [
-            item_document(item, index)
+            item_document(item, index, places)
             for index, each in enumerate(plan.groups)
             for item in each.items
         ],
@@ -73,8 +78,14 @@ def _plan_group(each: PlanGroup) -> PlanGroupDocument:
     }
 
 
-def item_document(item: PlanItem, fold: int) -> ItemDocument:
-    """Return one item as JSON data; ``fold`` is the index of its plan group."""
+def item_document(
+    item: PlanItem, fold: int, places: Mapping[str, WavePlace] = MappingProxyType({})
+) -> ItemDocument:
+    """Return one item as JSON data; ``fold`` is the index of its plan group.
+
+    ``places`` are the machines' places in rollouts.
+    """
+    place = places.get(item.machine) if item.disks else None
     return {
         "fold": fold,
         "machine": item.machine,
@@ -88,6 +99,7 @@ def item_document(item: PlanItem, fold: int) -> ItemDocument:
         "reason": item.reason,
         "unblock": item.unblock,
         "cause": _cause(item.cause),
+        "wave": place and {"number": place.number, "of": place.of, "name": place.name},
         "operation": item.operation.op_id if item.operation else None,
         "running": item.running,
         "disks": [_disk(disk) for disk in item.disks],

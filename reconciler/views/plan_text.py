@@ -1,6 +1,6 @@
 """The plan as a terminal shows it: verdict first, largest risk first."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 
 from rich.console import Group, RenderableType
@@ -10,6 +10,7 @@ from rich.text import Text
 
 from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
+from reconciler.planning.rollouts import WavePlace, wave_places
 from reconciler.planning.summary import SummaryRow, summarize
 from reconciler.views import plan_words as words
 from reconciler.views.age import ago
@@ -73,6 +74,7 @@ def plan_lines(plan: Plan, now: datetime, *, full: bool, explain: bool) -> list[
     if wiped := words.wiped(plan):
         lines.append(_plain(wiped, "bold red"))
     total = sum(each.count for each in plan.groups)
+    places = wave_places(plan.rollouts)
     everything = full or total <= IN_DETAIL
     left = total if everything else DETAILS_BESIDE_ROWS
     rows = summarize(plan.groups, len(plan.groups) if everything else ROWS)
@@ -82,7 +84,7 @@ def plan_lines(plan: Plan, now: datetime, *, full: bool, explain: bool) -> list[
         if len(row.members) == 1 and row.count <= left:
             left -= row.count
             items = row.members[0].items
-            lines += [_item(item, plan, now, explain=explain) for item in items]
+            lines += [_item(item, plan, now, places, explain=explain) for item in items]
         else:
             lines += _summary(row, now, named, explain=explain)
     if not everything:
@@ -147,7 +149,9 @@ def _cut(text: str, style: str = "") -> Text:
     return Text(for_terminal(text), style=style, no_wrap=True, overflow="ellipsis")
 
 
-def _item(item: PlanItem, plan: Plan, now: datetime, *, explain: bool) -> RenderableType:
+def _item(
+    item: PlanItem, plan: Plan, now: datetime, places: Mapping[str, WavePlace], *, explain: bool
+) -> RenderableType:
     head = Text(f"  {for_terminal(item.title)}", style="bold")
     head.append(f"  {for_terminal(item.reason)}", style="not bold")
     details = Table.grid(padding=(0, 2))
@@ -155,6 +159,8 @@ def _item(item: PlanItem, plan: Plan, now: datetime, *, explain: bool) -> Render
     details.add_column(overflow="fold")
     for label, text, style in _details(item, plan, now):
         details.add_row(Text(label, style=style), _plain(text, style if label == "backup" else ""))
+    if item.disks and item.machine in places:
+        details.add_row(Text("its turn"), _plain(str(places[item.machine])))
     if explain and item.unblock:
         details.add_row(Text("to unblock", style="magenta"), _plain(item.unblock))
     return Group(head, Padding(details, (0, 0, 0, _DETAIL_INDENT), expand=False))

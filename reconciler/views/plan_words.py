@@ -12,20 +12,23 @@ from reconciler.planning.estimate import (
     BOOT_SECONDS,
     BYTES_PER_SECOND,
     Budget,
+    rounds,
     strictest,
     total_seconds,
-    waves,
 )
 from reconciler.planning.groups import PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.planning.plan import NEEDS_NO_APPROVAL, WAITS_FOR_APPROVAL, Plan
+from reconciler.planning.rollouts import PlannedRollout
 from reconciler.planning.summary import SummaryRow
 from reconciler.views.age import ago, duration
-from specs.fleet import Origin
+from specs.fleet import HealthCheck, Origin
 from specs.types.display_name import named
 
 SHORT = 12
 """Hex digits of a digest or commit that people see."""
+_MOST_WAVES = 6
+"""Waves that are named one by one."""
 NOTHING = "Nothing to do: all that the repository asks for is done."
 
 
@@ -160,7 +163,11 @@ def approval(plan: Plan, command: str = "apply") -> tuple[str, ...]:
 
     ``command`` is the one that asks for it.
     """
-    return (*_agreement(plan, command), *map(requirement, plan.requirements))
+    return (
+        *_agreement(plan, command),
+        *map(rollout, plan.rollouts),
+        *map(requirement, plan.requirements),
+    )
 
 
 def _agreement(plan: Plan, command: str) -> tuple[str, ...]:
@@ -195,6 +202,38 @@ def _asked(plan: Plan, waiting: Mapping[Risk, int], command: str) -> Iterator[st
         yield f"Work on {counted(sum(waiting.values()), 'machine')} {WAITS_FOR_APPROVAL}; {yes}."
 
 
+def rollout(planned: PlannedRollout) -> str:
+    """Return the waves of one rollout, when it halts, and what makes a machine healthy."""
+    terms = planned.terms
+    waves = [f"{wave.name} ({len(wave.machines):,})" for wave in planned.waves]
+    if len(waves) > _MOST_WAVES:
+        waves = [*waves[: _MOST_WAVES - 1], f"{len(waves) - _MOST_WAVES:,} more", waves[-1]]
+    halts = "the first failure"
+    if terms.max_failures:
+        halts = f"more than {counted(terms.max_failures, 'failure')}"
+    return (
+        f"Rollout of {planned.whose}: {counted(planned.size, 'machine')} in "
+        f"{counted(len(planned.waves), 'wave')}: {', '.join(waves)}. It halts at {halts}; "
+        f"{health(terms.health)}."
+    )
+
+
+def health(check: HealthCheck) -> str:
+    """Return what makes a machine healthy after its work, as a clause."""
+    from specs.types.quantities import Duration  # noqa: PLC0415 - most plans need none
+
+    said = []
+    if check.soak_seconds:
+        said.append(f"its agent is heard {Duration(check.soak_seconds)} after")
+    if check.url:
+        said.append(f"{check.url} answers")
+    if check.command:
+        said.append(f"`{' '.join(check.command)}` ends with 0")
+    if not said:
+        return "a machine is healthy when its work is verified"
+    return f"a machine is healthy when {', '.join(said)}, within {Duration(check.within_seconds)}"
+
+
 def requirement(needed: Requirement) -> str:
     """Return one rule that a plan has to meet, by whom it is met, and who else can."""
     what = needed.what[0].upper() + needed.what[1:]
@@ -223,7 +262,7 @@ def _budget(plan: Plan) -> str:
     group, count, limit = strictest(machines, moved, plan.budget)
     slowest = f"; in `{group}` {_limits(limit)}" if group else ""
     return (
-        f"Budget: {_limits(plan.budget)}{slowest}: {counted(waves(count, limit), 'wave')}, "
+        f"Budget: {_limits(plan.budget)}{slowest}: {counted(rounds(count, limit), 'round')}, "
         f"about {duration(total_seconds(count, moved, limit))} "
         f"(estimate: {decimal(BYTES_PER_SECOND)}/s shared by all, "
         f"{duration(BOOT_SECONDS)} of starting)."

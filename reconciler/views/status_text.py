@@ -17,6 +17,7 @@ from reconciler.planning.conditions import (
     count_by_group,
 )
 from reconciler.views.age import ago, duration
+from reconciler.views.rollout_text import status_line
 from reconciler.views.untrusted import for_terminal
 from specs.types.display_name import named
 
@@ -68,6 +69,9 @@ def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
         text += f"{ago(breaker.since, now)}. Find out why, then say `rackwright breaker reset"
         text += f"{f' {breaker.group}' if breaker.group else ''} --reason TEXT`"
         yield Text(for_terminal(text), style="bold red")
+    for each in status.rollouts:
+        style = "bold red" if each.rollout.state == "halted" else "yellow"
+        yield Text(for_terminal(status_line(each, now)), style=style)
     also = " · ".join(f"{each} {number:,}" for each, number in status.further.items() if number)
     if also:
         yield Text(f"also: {also}", style="red")

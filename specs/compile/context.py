@@ -21,7 +21,7 @@ class CompileContext:
     networks: Mapping[str, CompiledNetwork]
     targets: tuple[Target, ...] = ()
     selectors: tuple[WrittenSelector, ...] = ()
-    """Those of documents as a whole, such as holds."""
+    """Those of documents as a whole, such as holds, and of the waves of rollouts."""
 
     @cached_property
     def groups(self) -> frozenset[str]:

@@ -12,6 +12,7 @@ from specs.compile.group_tree import GroupTree, fleet_defaults
 from specs.compile.machines import compile_machines
 from specs.compile.networks import compile_networks
 from specs.compile.references import check_references
+from specs.compile.rollouts import compile_rollouts, selectors_of_waves
 from specs.compile.scenarios import compile_images, compile_scenarios
 from specs.compile.schedules import compile_schedules
 from specs.compile.selectors import (
@@ -143,7 +144,10 @@ def _context(registry: Registry, diagnostics: Diagnostics) -> CompileContext:
         tree=tree,
         networks=compile_networks(registry.of_kind("Network"), diagnostics),
         targets=compile_targets(registry.of_kind("Scenario"), tree.names),
-        selectors=selectors_of_documents(registry, tree.names),
+        selectors=(
+            *selectors_of_documents(registry, tree.names),
+            *selectors_of_waves(registry, tree.names),
+        ),
     )
 
 
@@ -170,5 +174,6 @@ def _fleet(
         unsupported=unsupported_documents(context.registry),
         waits=compile_waits(context.registry),
         windows=compile_windows(context.registry),
+        rollouts=compile_rollouts(context.registry),
         schedules=compile_schedules(context.selectors, context.registry),
     )

@@ -35,8 +35,13 @@ def written_selector(
     resource: Resource, path: Path, model: Selector, groups: Iterable[str]
 ) -> WrittenSelector:
     """Return what a document selects at ``path``; ``groups`` are all of the fleet."""
-    selector = CompiledSelector(model.machines, model.groups, dict(sorted(model.labels.items())))
+    selector = compiled_selector(model)
     return WrittenSelector(resource, path, selector, Selection(selector, groups))
+
+
+def compiled_selector(model: Selector) -> CompiledSelector:
+    """Return what a document selects."""
+    return CompiledSelector(model.machines, model.groups, dict(sorted(model.labels.items())))
 
 
 def selectors_of_documents(

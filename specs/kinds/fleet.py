@@ -8,6 +8,7 @@ from specs.kinds.approvals import Approvals
 from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
+from specs.kinds.rollout import Rollout
 from specs.kinds.waits import Waits
 from specs.kinds.windows import Windows
 from specs.machine_fields import DriftPolicy
@@ -274,6 +275,11 @@ class FleetSpec(Record):
         default=None,
         description="When work may be done on machines whose groups say no windows.",
         examples=[{"timeZone": "Asia/Tokyo", "allow": [{"begin": "22:00", "end": "05:00"}]}],
+    )
+    rollout: Rollout | None = Field(
+        default=None,
+        description="In which waves machines are overwritten whose groups say none.",
+        examples=[{"waves": [{"percent": 10}], "health": {"soak": "15m"}}],
     )
 
 

@@ -11,6 +11,7 @@ from specs.kinds.machine import (
     SharedSettings,
 )
 from specs.kinds.metadata import Document, PathMetadata
+from specs.kinds.rollout import Rollout
 from specs.kinds.waits import Waits
 from specs.kinds.windows import Windows
 from specs.types.labels import Labels
@@ -45,6 +46,12 @@ class GroupSpec(SharedSettings):
         description="When work may be done on its machines. All that is written here holds "
         "instead of what an outer group or the Fleet says.",
         examples=[{"timeZone": "Asia/Tokyo", "allow": [{"begin": "22:00", "end": "05:00"}]}],
+    )
+    rollout: Rollout | None = Field(
+        default=None,
+        description="In which waves its machines are overwritten. All that is written here "
+        "holds instead of what an outer group or the Fleet says.",
+        examples=[{"waves": [{"percent": 10}], "health": {"soak": "15m"}}],
     )
 
 

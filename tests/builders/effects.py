@@ -117,6 +117,18 @@ def _windows() -> dict[str, Effect]:
     return {f"spec.windows.{each}": acts for each in named}
 
 
+def _rollout() -> dict[str, Effect]:
+    at = "spec.rollout"
+    healthy = Acts("when the next wave may begin")
+    return {
+        f"{at}.waves[].name": ForPeople("plans and messages"),
+        f"{at}.waves[].percent": Acts("in which wave a machine is"),
+        **_selector(f"{at}.waves[].select", "in which wave a machine is"),
+        **{f"{at}.health.{each}": healthy for each in ("soak", "within", "url", "command")},
+        f"{at}.maxFailures": Acts("when the rollout halts"),
+    }
+
+
 _STEPS = {f"spec.steps[].{step}": Blocks(reason) for step, reason in STEPS.items()}
 
 BUDGET_FIELDS = {
@@ -179,6 +191,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         },
         "spec.defaults.network": Acts("the network of machines that name none"),
         **_windows(),
+        **_rollout(),
         "spec.defaults.drift": Acts("whether installed systems are compared"),
     },
     "Group": {
@@ -188,6 +201,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         **_WAITS,
         **_in_a_group(),
         **_windows(),
+        **_rollout(),
     },
     "Hold": {
         "metadata.name": ForPeople("messages about what is held"),

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rich.console import Console
 from rich.text import Text
 
-from reconciler.planning.estimate import Budget, strictest, total_seconds, waves
+from reconciler.planning.estimate import Budget, rounds, strictest, total_seconds
 from reconciler.planning.item import RISKS, LastBackup, Risk
 from reconciler.planning.plan import exit_code, plan_of
 from reconciler.planning.planner import plan
@@ -225,12 +225,12 @@ def test_a_backup_that_is_older_than_the_last_restore_counts_as_none():
         (101, 10**13, 6 * 180 + 100_000),
     ],
 )
-def test_an_estimate_counts_waves_the_shared_link_and_the_hours(machines, moved, seconds):
+def test_an_estimate_counts_rounds_the_shared_link_and_the_hours(machines, moved, seconds):
     assert total_seconds(machines, moved, BUDGET) == seconds
 
 
-def test_an_hours_budget_below_the_moments_makes_the_waves():
-    assert waves(10, Budget(at_once=20, per_hour=5)) == 2
+def test_an_hours_budget_below_the_moments_makes_the_rounds():
+    assert rounds(10, Budget(at_once=20, per_hour=5)) == 2
 
 
 def test_the_budget_that_takes_longest_makes_the_estimate():

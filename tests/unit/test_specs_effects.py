@@ -229,6 +229,10 @@ def done_with(fleet: CompiledFleet) -> object:
         made.budget,
         placed,
         shut,
+        [
+            (each.terms.health, each.terms.max_failures, [wave.machines for wave in each.waves])
+            for each in made.rollouts
+        ],
         [acts(fleet, each) for each in fleet.schedules.values()],
         once_drifted(fleet),
     )
@@ -497,6 +501,28 @@ def windows() -> dict[tuple[str, str], Variation]:
     return found
 
 
+def rollouts() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of rollouts, whose second machine has work, too."""
+    found: dict[tuple[str, str], Variation] = {}
+    for title in ("Fleet f", "Group a"):
+        at = "spec.rollout"
+        base: list[Edit] = [("Machine t", "spec.assign", [{"scenario": "clone", "run": "1"}])]
+        found |= two(title, f"{at}.waves[].percent", (1, 100), base)
+        chosen: list[Edit] = [*base, ("Machine m", "metadata.labels", {"x": "z"})]
+        chosen.append(("Machine t", "spec.group", "a/b"))
+        select = f"{at}.waves[].select"
+        found |= two(title, f"{select}.machines", (["m"], ["t"]), chosen)
+        found |= two(title, f"{select}.groups", (["a"], ["a/b"]), chosen)
+        found |= two(title, f"{select}.labels", ({"x": "z"}, {"x": "w"}), chosen)
+        found |= two(title, f"{at}.health.soak", ("5m", "15m"))
+        found |= two(title, f"{at}.health.within", ("5m", "15m"))
+        urls = "http://{address}/a", "http://{address}/b"
+        found |= two(title, f"{at}.health.url", urls)
+        found |= two(title, f"{at}.health.command", (["check-a"], ["check-b"]))
+        found |= two(title, f"{at}.maxFailures", (0, 1))
+    return found
+
+
 def schedules() -> dict[tuple[str, str], Variation]:
     """Return two valid fleets for each field of schedules."""
     found = two("Schedule s", "metadata.name", ("s", "z"))
@@ -578,7 +604,14 @@ def work() -> dict[tuple[str, str], Variation]:
     return found
 
 
-VARIATIONS = {**machines(), **networks_and_settings(), **windows(), **schedules(), **work()}
+VARIATIONS = {
+    **machines(),
+    **networks_and_settings(),
+    **windows(),
+    **rollouts(),
+    **schedules(),
+    **work(),
+}
 """Two valid fleets for each field that acts, which differ in it alone."""
 ACTING = [each for each in ALL if isinstance(effect_of(*each), Acts)]
 BLOCKING = [
@@ -647,6 +680,8 @@ FOR_PEOPLE: list[tuple[str, str]] = [
     ("Fleet f", "spec.commits.signers[].name"),
     ("Hold h", "metadata.name"),
     ("Schedule s", "metadata.displayName"),
+    ("Fleet f", "spec.rollout.waves[].name"),
+    ("Group a", "spec.rollout.waves[].name"),
     ("Calendar c", "metadata.name"),
     ("Calendar c", "metadata.displayName"),
     ("Calendar c", "spec.description"),
@@ -657,6 +692,8 @@ FOR_PEOPLE: list[tuple[str, str]] = [
 def test_a_field_for_people_changes_nothing_that_is_done(title: str, path: str) -> None:
     base = [*IN_A_ROW] if title.startswith("MachineTable") else []
     base += [("Fleet f", "spec.commits", COMMITS)]
+    if "rollout" in path:
+        base += [(title, "spec.rollout.waves[].percent", 50)]
     one, other = ((title, path, text) for text in ("one", "two"))
     assert isinstance(effect_of(title.split(" ", maxsplit=1)[0], path), ForPeople)
     assert done_with(fleet_of(*base, one)) == done_with(fleet_of(*base, other))
