@@ -3,7 +3,7 @@
 # make check   what to run before a commit: no root; the first run needs the network
 # make setup   set up only: Debian packages, .venv with rackwright
 # make bench   one benchmark, NAME=... (ARGUMENTS=... for it); without a name it lists them
-# make nightly the long crash tests, as root: half an hour and more (ARGUMENTS="--moments 30")
+# make nightly the long tests and random crashes, as root: half an hour and more (ARGUMENTS="--moments 30")
 # make lock    requirements.lock from pyproject.toml (UPGRADE=1 takes the newest versions)
 # make clean   remove what was built
 
@@ -37,7 +37,7 @@ demo: packages $(ready)
 
 test: packages lint types imports
 	$(call timed,unit tests,$(bin)/pytest tests/unit --numprocesses=auto --durations=10)
-	$(call timed,protocol and lab tests,$(bin)/pytest tests/protocol tests/lab --durations=25)
+	$(call timed,protocol and lab tests,$(bin)/pytest tests/protocol tests/lab -m "not nightly" --durations=25)
 
 check: lint types imports unit
 
@@ -64,6 +64,7 @@ bench: $(ready)
 
 nightly: $(ready)
 	$(call timed,random crashes,PYTHONPATH=.:tests $(bin)/python tests/nightly/random_crashes.py $(ARGUMENTS))
+	$(call timed,long tests,$(bin)/pytest tests/protocol tests/lab -m nightly)
 	$(call timed,state machine,ANY_ORDER_EXAMPLES=1000 $(bin)/pytest tests/unit/test_loop_any_order.py)
 	$(call timed,mutations,$(bin)/python tests/nightly/mutations.py)
 

@@ -32,7 +32,7 @@ from rich.table import Table
 
 from providers.lab.simulate.fleet_documents import fleet_documents
 from providers.lab.simulate.rack import SimulatedRack
-from reconciler.server.service import is_served
+from reconciler.server.state_lock import is_served
 
 ROOT = Path(__file__).parents[1]
 OUT = ROOT / "benchmarks/out/simulated_rack.json"

@@ -130,6 +130,7 @@ def test_a_gpt_disk_boots_by_bios_when_the_network_has_nothing(rack):
         console.wait_for("^gpt login:", BOOT)
 
 
+@pytest.mark.nightly
 def test_a_gpt_disk_boots_with_secure_boot_when_the_network_has_nothing(rack):
     with powered_on(rack, "secure") as console:
         console.wait_for("Start PXE over IPv4", FIRMWARE)
