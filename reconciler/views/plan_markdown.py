@@ -27,7 +27,8 @@ def plan_markdown(plan: Plan, describe: str, now: datetime, *, explain: bool = F
     ``describe`` says which revision it is, for people. ``explain`` adds what would
     unblock each blocked item.
     """
-    foot = [line for sentence in words.approval(plan) for line in ("", sentence)]
+    said = [*words.agreement(plan), *map(for_markdown, words.conditions(plan))]
+    foot = [line for sentence in said for line in ("", sentence)]
     about = f"{safe(describe)} · plan `{plan.digest[: words.SHORT]}`"
     return bounded(plan, about, foot, now, explain=explain)
 

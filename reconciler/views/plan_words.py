@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import datetime
+from textwrap import shorten
 
 from rich.filesize import decimal
 
@@ -27,6 +28,9 @@ from specs.types.display_name import named
 
 SHORT = 12
 """Hex digits of a digest or commit that people see."""
+_MOST_ROLLOUTS = 8
+_LONGEST = 120
+"""Characters of what a health check asks."""
 _MOST_WAVES = 6
 """Waves that are named one by one."""
 NOTHING = "Nothing to do: all that the repository asks for is done."
@@ -163,14 +167,22 @@ def approval(plan: Plan, command: str = "apply") -> tuple[str, ...]:
 
     ``command`` is the one that asks for it.
     """
-    return (
-        *_agreement(plan, command),
-        *map(rollout, plan.rollouts),
-        *map(requirement, plan.requirements),
-    )
+    return (*agreement(plan, command), *conditions(plan))
 
 
-def _agreement(plan: Plan, command: str) -> tuple[str, ...]:
+def conditions(plan: Plan) -> tuple[str, ...]:
+    """Return in which waves the work is done, and who has to approve it.
+
+    Words of the repository are in it.
+    """
+    shown = [rollout(each) for each in plan.rollouts[:_MOST_ROLLOUTS]]
+    if len(plan.rollouts) > len(shown):
+        shown.append(f"And {counted(len(plan.rollouts) - len(shown), 'more rollout')}.")
+    return (*shown, *map(requirement, plan.requirements))
+
+
+def agreement(plan: Plan, command: str = "apply") -> tuple[str, ...]:
+    """Return what has to be agreed to, in our own words: code is between backquotes."""
     begins = plan.begins_unattended
     waiting = {
         risk: sum(each.to_start for each in plan.groups if each.risk is risk) - begins[risk]
@@ -226,9 +238,10 @@ def health(check: HealthCheck) -> str:
     if check.soak_seconds:
         said.append(f"its agent is heard {Duration(check.soak_seconds)} after")
     if check.url:
-        said.append(f"{check.url} answers")
+        said.append(f"{shorten(check.url, _LONGEST, placeholder='…')} answers")
     if check.command:
-        said.append(f"`{' '.join(check.command)}` ends with 0")
+        command = shorten(" ".join(check.command), _LONGEST, placeholder="…")
+        said.append(f'"{command}" ends with 0')
     if not said:
         return "a machine is healthy when its work is verified"
     return f"a machine is healthy when {', '.join(said)}, within {Duration(check.within_seconds)}"

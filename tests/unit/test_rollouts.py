@@ -18,6 +18,8 @@ from reconciler.authoring.explanation import explained
 from reconciler.errors import StateError
 from reconciler.loop.rollout_moves import Finish, Halt, OpenWave, next_move
 from reconciler.loop.rollouts import AT_ONCE, RolloutRunner
+from reconciler.planning.estimate import budget_of
+from reconciler.planning.plan import plan_of
 from reconciler.planning.rollouts import planned_rollouts, wave_places
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
@@ -25,7 +27,8 @@ from reconciler.state.operation_states import OperationState
 from reconciler.state.rollouts import Member, Rollout, Rollouts, RolloutTerms
 from reconciler.state.runs import run_of
 from reconciler.state.world import observe
-from reconciler.views.plan_words import rollout
+from reconciler.views.plan_markdown import plan_markdown
+from reconciler.views.plan_words import conditions, rollout
 from specs.compile.fleet import compile_fleet
 from specs.diagnostics.position import Position
 from specs.fleet import CompiledRollout, CompiledSelector, CompiledWave, HealthCheck
@@ -511,6 +514,27 @@ def test_the_example_goes_from_a_canary_to_tokyo_and_then_to_the_rest():
         "at the first failure; a machine is healthy when its agent is heard 15m after, "
         "http://{address}:8080/health answers, within 10m."
     )
+
+
+def test_what_a_commit_calls_a_wave_is_no_markup_where_it_is_reviewed():
+    machines = machines_of(["a"])
+    said = terms(percent(100, "<b>@all</b> `x` *y*"), url="http://{address}/", command=("a", "`b`"))
+    fleet = replace(a_fleet(*machines), rollouts={"": said})
+    planned = planned_rollouts(fleet, [machines[0].name])
+    made = replace(plan_of("r", NOW, (), budget_of(fleet.settings)), rollouts=planned)
+    text = plan_markdown(made, "main", NOW)
+    for mark in ("<b>", "`x`", "*y*", "@all", "`b`"):
+        assert mark not in text
+
+
+def test_a_plan_of_many_rollouts_names_the_first():
+    machines = machines_of([f"g{number}" for number in range(12)])
+    rollouts = {each.group: terms() for each in machines}
+    fleet = replace(a_fleet(*machines), rollouts=rollouts)
+    planned = planned_rollouts(fleet, [each.name for each in machines])
+    made = replace(plan_of("r", NOW, (), budget_of(fleet.settings)), rollouts=planned)
+    assert len(conditions(made)) == 9
+    assert conditions(made)[-1] == "And 4 more rollouts."
 
 
 ROLLOUT = """\
