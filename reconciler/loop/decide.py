@@ -95,6 +95,8 @@ class WaitUntil:
     """Nothing is to be done before ``again``; None: nothing will by itself."""
 
     again: datetime | None
+    why: str = ""
+    """What approved work waits for, as a clause."""
 
 
 Outcome = Arm | Wake | End | Verify | WaitForBudget | WaitUntil
@@ -218,14 +220,15 @@ def decide(view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
 def _approved(status: OperationStatus, view: WorkView, limit_of: LimitOf, now: datetime) -> Outcome:
     seen = view.seen
     if seen.quarantine:
-        return WaitUntil(now + QUARANTINE_LOOK)
-    if waits_to_start(status, seen, now):
+        why = f"the end of its quarantine: {seen.quarantine}"
+        return WaitUntil(now + QUARANTINE_LOOK, why)
+    if moment := waits_to_start(status, seen, now):
         not_before = status.start.not_before
-        return WaitUntil(not_before if not_before and now < not_before else None)
+        return WaitUntil(not_before if not_before and now < not_before else None, moment)
     if view.rollout:
-        return WaitUntil(None)  # the rollout has it looked at when its wave opens
+        return WaitUntil(None, view.rollout)  # it is looked at when its wave opens
     if view.closed is not None:
-        return WaitUntil(view.closed.opens)
+        return WaitUntil(view.closed.opens, f"a window: {view.closed.reason}")
     if not status.start.may_interrupt and not may_take(seen, now, in_window=view.in_window):
         return End(
             status,

@@ -37,6 +37,7 @@ from reconciler.loop.decide import (
     queue_order,
     unproved_restart,
 )
+from reconciler.loop.delays import DelayLog, why_put_off
 from reconciler.loop.hearing import ever
 from reconciler.loop.queue import ReconcileQueue, Urgency
 from reconciler.planning.approval_lapse import why_lapsed
@@ -52,6 +53,7 @@ from reconciler.state.approvals import Approvals
 from reconciler.state.boots import Boots
 from reconciler.state.breakers import FAILURES, Breakers, EndedWork, OpenBreaker
 from reconciler.state.database import Database
+from reconciler.state.delays import Delays
 from reconciler.state.faults import Faults
 from reconciler.state.grants import Grants
 from reconciler.state.hardware import FleetHardware
@@ -143,6 +145,7 @@ class Reconciler:
         self.faults = Faults(database)
         self.breakers = Breakers(database)
         self.rollouts = Rollouts(database)
+        self.delays = DelayLog(Delays(database))
         self.queue = ReconcileQueue()
         self._line = 0
         self._work: defaultdict[str, dict[str, None]] = defaultdict(dict)
@@ -228,6 +231,7 @@ class Reconciler:
     def _let_go(self, op_id: str) -> str | None:
         key = self._key_of.pop(op_id, None)
         self._waiting.pop(op_id, None)
+        self.delays.note(op_id, "", self._clock())
         if key is not None:
             self._work[key].pop(op_id, None)
             if not self._work[key]:
@@ -360,6 +364,8 @@ class Reconciler:
             view = self._compared(view, present)
         now = self._clock()
         outcome = decide(view, lambda operation, impact: self._limit(operation, impact, now), now)
+        if present.state is OperationState.APPROVED:
+            self.delays.note(present.operation.op_id, why_put_off(outcome), now)
         self._carry_out(key, machine, outcome, now)
         if view.expires is not None and now < view.expires:
             self.queue.add(key, view.expires)  # an earlier time that is known stays

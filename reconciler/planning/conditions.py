@@ -15,6 +15,7 @@ from reconciler.planning.plan import WAITS_FOR_APPROVAL, approval_of
 from reconciler.planning.planner import History, former_name
 from reconciler.planning.shared_identity import SharedIdentity, sentences
 from reconciler.state.breakers import OpenBreaker
+from reconciler.state.delays import Delay
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
@@ -83,7 +84,8 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     """
     faults = {fault.subject: fault for fault in observed.faults}
     oldest = now - timedelta(seconds=desired.settings.observation_max_age_seconds)
-    context = _Context(desired, waits_for, unattended, approvals, shared, oldest)
+    delays = observed.delays
+    context = _Context(desired, waits_for, delays, unattended, approvals, shared, oldest)
     planned: dict[str, PlanItem] = {}
     drifted: dict[str, PlanItem] = {}
     for item in items:
@@ -111,6 +113,7 @@ class _Context(NamedTuple):
 
     desired: CompiledFleet
     waits_for: Mapping[str, str]
+    delays: Mapping[str, Delay]
     unattended: Collection[str]
     approvals: MissingApprovals
     shared: Mapping[str, tuple[SharedIdentity, ...]]
@@ -228,9 +231,13 @@ def _at_work(context: _Context, seen: ObservedMachine, running: OperationStatus)
     reason = f"{running.operation.kind}: {running.state}"
     if seen.quarantine and running.state is not OperationState.STARTED:
         condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
-    waits = context.waits_for.get(running.operation.op_id)
+    op_id = running.operation.op_id
+    waits = context.waits_for.get(op_id)
     if waits:
+        delay = context.delays.get(op_id)
+        since = delay.since if delay and delay.why == waits else None
         reason = f"{reason}, waits for {waits}"
+        reason += f", since {since:%Y-%m-%d %H:%M} UTC" if since else ""
     return _State(condition, reason, running.at)
 
 

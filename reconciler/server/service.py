@@ -292,6 +292,7 @@ class Service:
             more = False
             with suppress(StateError):  # another process writes: the next look sees it
                 more = self.reconciler.follow_ledger()
+                more = self.reconciler.delays.write() or more
             await asyncio.sleep(0 if more else LEDGER_INTERVAL)
 
     async def _watch_hearing(self) -> None:

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Select, select
 
 from reconciler.state import schema
 from reconciler.state.database import Database
+from reconciler.state.delays import Delay
 from reconciler.state.ledger import LedgerEntry
 from reconciler.state.operation import Operation
 from reconciler.state.operation_body import decode_operation
@@ -39,6 +40,8 @@ class PastOperation:
     operation: Operation
     lines: tuple[LedgerEntry, ...]
     steps: tuple[StepTiming, ...] = ()
+    delays: tuple[Delay, ...] = ()
+    """What it waited for before it began, the oldest first."""
 
     @property
     def state(self) -> OperationState:
@@ -141,7 +144,17 @@ def _past(connection: Connection, query: Select[Any]) -> tuple[PastOperation, ..
         select(step).where(step.c.op_id.in_(chosen)).order_by(step.c.attempt, step.c.step)
     ):
         steps[row.op_id].append(StepTiming(*row[1:]))
+    delay = schema.delay
+    delays: defaultdict[str, list[Delay]] = defaultdict(list)
+    for op_id, *waited in connection.execute(
+        select(delay.c.op_id, delay.c.why, delay.c.since, delay.c.until)
+        .where(delay.c.op_id.in_(chosen))
+        .order_by(delay.c.sequence)
+    ):
+        delays[op_id].append(Delay(*waited))
     return tuple(
-        PastOperation(decode_operation(body), tuple(lines[op_id]), tuple(steps[op_id]))
+        PastOperation(
+            decode_operation(body), tuple(lines[op_id]), tuple(steps[op_id]), tuple(delays[op_id])
+        )
         for op_id, body in found
     )

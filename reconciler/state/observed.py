@@ -11,6 +11,7 @@ from reconciler.state.installed_system import decode_installed
 if TYPE_CHECKING:
     from agent.wire.report import InstalledSystem, Report
     from reconciler.state.breakers import OpenBreaker
+    from reconciler.state.delays import Delay
     from reconciler.state.operation import OperationStatus
     from reconciler.state.rollouts import RolloutProgress
     from reconciler.state.work_begun import WorkBegun
@@ -245,5 +246,7 @@ class Observed:
     """What holds back new work after failures."""
     rollouts: "tuple[RolloutProgress, ...]" = ()
     """Those that have not ended, the oldest first."""
+    delays: "Mapping[str, Delay]" = field(default_factory=dict)
+    """By operation, what the loop saw it wait for last."""
     held: Mapping[str, str] = field(default_factory=dict)
     """By operation, why its wave of a rollout keeps it from beginning, as a clause."""

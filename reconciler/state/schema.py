@@ -24,6 +24,8 @@ what was approved may be armed. ``approved_revision`` is whose approval rules ar
 ``ended_quarantine`` says who ended a quarantine and why. These are append-only too, except
 ``run_operation``.
 
+``delay`` is what approved work waited for before it began.
+
 ``rollout`` is how far the waves of an approval are, ``rollout_machine`` in which wave each of its
 operations is and what became of it there. ``rollout_event`` is append-only: who or what opened a
 wave, halted, resumed or aborted.
@@ -452,6 +454,18 @@ breaker_event = Table(
     Column("actor", String, nullable=False),
     Column("reason", Text, nullable=False),
     Index("breaker_event_by_group", "group", "sequence"),
+)
+
+delay = Table(
+    "delay",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("op_id", String(32), ForeignKey("operation.op_id"), nullable=False),
+    Column("why", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("until", UtcDateTime),
+    Index("delay_by_operation", "op_id", "until"),
+    Index("delay_open", "until"),
 )
 
 rollout = Table(

@@ -8,6 +8,7 @@ from sqlalchemy import select
 from reconciler.state import schema
 from reconciler.state.breakers import Breakers
 from reconciler.state.database import Database
+from reconciler.state.delays import Delays
 from reconciler.state.faults import Faults
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.machines import OBSERVATION, Machines, quarantines
@@ -48,6 +49,7 @@ def observe(
         breakers=Breakers(database).open_ones(),
         rollouts=tuple(map(rollouts.progress, rollouts.active())),
         held=rollouts.holds(),
+        delays=Delays(database).present(),
     )
 
 
@@ -90,6 +92,7 @@ def observe_few(  # noqa: PLR0913, PLR0917 - what ``observe`` takes, and which m
         breakers=Breakers(database).open_ones(),
         rollouts=tuple(map(rollouts.progress, rollouts.active())),
         held=rollouts.holds(),
+        delays=Delays(database).present(),
     )
 
 

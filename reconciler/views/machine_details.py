@@ -100,6 +100,10 @@ def operation_document(each: PastOperation, now: datetime) -> dict[str, Any]:
             }
             for line in each.lines
         ],
+        "delays": [
+            {"why": delay.why, "since": _time(delay.since), "until": _time(delay.until)}
+            for delay in each.delays
+        ],
         "steps": [
             {
                 "attempt": step.attempt,

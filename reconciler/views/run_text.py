@@ -18,6 +18,7 @@ from reconciler.views.age import ago, duration
 from reconciler.views.progress import STEP_WORDS
 from reconciler.views.untrusted import for_terminal
 
+_MOST_DELAYS = 3
 _INDENT = 2
 _NARROW = 100
 """Columns under which the less important ones are left out."""
@@ -89,6 +90,9 @@ def _operation(
     yield Padding(Text(for_terminal(what), style="dim"), (0, 0, 0, _INDENT), expand=False)
     if last.reason:
         yield Padding(Text(for_terminal(last.reason)), (0, 0, 0, _INDENT), expand=False)
+    if each.delays:
+        waited = Text(for_terminal(_waited(each, now)), style="dim")
+        yield Padding(waited, (0, 0, 0, _INDENT), expand=False)
     if each.known_steps:
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
@@ -99,6 +103,19 @@ def _operation(
         yield Padding(table, (0, 0, 0, _INDENT), expand=False)
     if evidence:
         yield Padding(_evidence(evidence), (0, 0, 0, _INDENT), expand=False)
+
+
+def _waited(each: PastOperation, now: datetime) -> str:
+    """Return ``waited 3 min for …; 2 h for …``, the longest first, each reason once."""
+    seconds: dict[str, float] = {}
+    for delay in each.delays:
+        lasted = ((delay.until or now) - delay.since).total_seconds()
+        seconds[delay.why] = seconds.get(delay.why, 0) + lasted
+    longest = sorted(seconds.items(), key=lambda found: -found[1])
+    said = [f"{duration(lasted)} for {why}" for why, lasted in longest[:_MOST_DELAYS]]
+    more = len(longest) - len(said)
+    waits = "waits" if each.delays[-1].until is None and not each.has_ended else "waited"
+    return f"{waits} {'; '.join(said)}" + (f"; and for {more:,} more" if more > 0 else "")
 
 
 def _evidence(files: Sequence[EvidenceFile]) -> Text:

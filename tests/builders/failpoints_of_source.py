@@ -62,6 +62,7 @@ NOT_KILLED_AT = {
     "cancel.Cancellations.cancel": "a person's command",
     "control_plane.ControlPlane.heard_after_all": "after ten minutes of silence",
     "control_plane.ControlPlane.proved_after_all": "after ten minutes of silence",
+    "delays.Delays.record": "what was waited for; nothing is decided by it",
     "edited_file.write_output": "a person's command, of the repository or a report",
     "faults.Faults.end": "something failed before; the full disk has it",
     "faults.Faults.record": "something failed before; the full disk has it",

@@ -114,11 +114,14 @@ def test_work_that_interrupts_a_running_system_says_so():
     assert found == Arm(status, 1, reason, Impact.DISRUPTIVE)
 
 
-@pytest.mark.parametrize(("state", "attempt"), [(_S.APPROVED, 0), (_S.ARMED, 1)])
-def test_a_quarantined_machine_is_neither_armed_nor_woken_and_looked_at_again(state, attempt):
+@pytest.mark.parametrize(
+    ("state", "attempt", "why"),
+    [(_S.APPROVED, 0, "the end of its quarantine: token used twice"), (_S.ARMED, 1, "")],
+)
+def test_a_quarantined_machine_is_neither_armed_nor_woken_and_looked_at_again(state, attempt, why):
     seen = ObservedMachine(quarantine="token used twice")
     found = decided(a_status(RESTORE, state, attempt=attempt), seen=seen)
-    assert found == WaitUntil(LATER + QUARANTINE_LOOK)
+    assert found == WaitUntil(LATER + QUARANTINE_LOOK, why)
 
 
 def test_armed_work_of_a_quarantined_machine_ends_with_its_grant():

@@ -248,7 +248,7 @@ def test_a_database_of_before_knows_what_was_reported_then(site):
     with closing(connect(site.folder / "state" / "rackwright.db")) as old, old:
         old.execute("DROP TABLE reported_identity")
         old.execute("ALTER TABLE machine_observation DROP COLUMN installed_since")
-        for table in ("breaker_event", "rollout_event", "rollout_machine", "rollout"):
+        for table in ("delay", "breaker_event", "rollout_event", "rollout_machine", "rollout"):
             old.execute(f"DROP TABLE {table}")
         for table, column in (
             ("work_begun", "scenario"),

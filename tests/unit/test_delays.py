@@ -1,0 +1,135 @@
+"""What approved work was put off for is kept, with how long."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from builders.loop_server import LoopServer
+from builders.world import NOW, a_fleet, a_machine
+from rich.console import Console
+
+from reconciler.app.status import conditions_of
+from reconciler.errors import StateError
+from reconciler.loop.delays import DelayLog
+from reconciler.state.delays import Change, Delay, Delays
+from reconciler.state.hardware import FleetHardware
+from reconciler.state.machine_history import MachineHistory
+from reconciler.state.operation_states import OperationState
+from reconciler.state.runs import Runs
+from reconciler.state.world import observe
+from reconciler.views.machine_details import operation_document
+from reconciler.views.run_text import run_parts
+
+MACHINES = [a_machine(number, "clone-golden") for number in (1, 2, 3)]
+BUDGET = "the fleet's destructive budget (1 at once)"
+
+
+@pytest.fixture
+def server(tmp_path):
+    found = LoopServer(tmp_path / "rackwright.db", a_fleet(*MACHINES, at_once=1, per_hour=100))
+    found.reports(*MACHINES)
+    found.operations = found.approve_all()
+    found.run()
+    found.loop.delays.write()
+    yield found
+    found.close()
+
+
+def history(server):
+    op_ids = [each.op_id for each in server.operations]
+    found = MachineHistory(server.database).of_operations(op_ids)
+    return {each.operation.machine: each for each in found}
+
+
+def fail(server, machine):
+    (status,) = server.loop.work_of(machine.name)
+    server.plane.fail(status, "RW000: it broke", "test")
+    server.run()
+    server.loop.delays.write()
+
+
+def test_it_is_known_since_when_work_waits_for_what(server):
+    first, second, _ = MACHINES
+    assert history(server)[first.name].delays == ()
+    assert history(server)[second.name].delays == (Delay(BUDGET, NOW, None),)
+    server.now += timedelta(minutes=9)
+    seen = observe(server.database, MACHINES, server.outside.images(), server.now)
+    hardware = FleetHardware(MACHINES)
+    (state,) = conditions_of(server.loop.fleet, [second], hardware, seen, server.now)
+    assert state.reason == f"restore: approved, waits for {BUDGET}, since 2026-11-21 12:00 UTC"
+
+
+def test_when_its_turn_comes_the_time_that_it_waited_is_kept(server):
+    first, second, third = MACHINES
+    server.now += timedelta(minutes=9)
+    fail(server, first)
+    assert history(server)[second.name].delays == (Delay(BUDGET, NOW, server.now),)
+    assert history(server)[third.name].delays == (Delay(BUDGET, NOW, None),)
+    document = operation_document(history(server)[second.name], server.now)
+    assert document["delays"] == [
+        {"why": BUDGET, "since": NOW.isoformat(), "until": server.now.isoformat()}
+    ]
+
+
+def test_a_run_says_what_its_machines_waited_for(server):
+    server.now += timedelta(minutes=9)
+    fail(server, MACHINES[0])
+    runs = Runs(server.database)
+    (summary,) = runs.newest(1, ("apply",))
+    console = Console(width=100)
+    with console.capture() as capture:
+        for part in run_parts(summary, history(server).values(), {}, server.now):
+            console.print(part)
+    text = capture.get()
+    assert f"  waited 9 min for {BUDGET}\n" in text
+    assert f"  waits 9 min for {BUDGET}\n" in text
+
+
+def test_what_is_taken_from_a_machine_waits_no_more(server):
+    third = MACHINES[2]
+    (status,) = server.loop.work_of(third.name)
+    server.now += timedelta(minutes=1)
+    server.loop.ledger.move(
+        status.operation.op_id,
+        OperationState.APPROVED,
+        OperationState.CANCELLED,
+        attempt=0,
+        at=server.now,
+        actor="ada",
+        reason="not now",
+    )
+    server.run()
+    server.loop.delays.write()
+    assert history(server)[third.name].delays == (Delay(BUDGET, NOW, server.now),)
+
+
+def test_a_server_that_begins_anew_does_not_count_a_delay_twice(server):
+    server.loop.delays = DelayLog(Delays(server.database))
+    server.now += timedelta(minutes=5)
+    server.use(server.loop.fleet)
+    server.run()
+    assert server.loop.delays.write() is False
+    assert history(server)[MACHINES[1].name].delays == (Delay(BUDGET, NOW, None),)
+
+
+def test_what_cannot_be_written_now_is_written_later():
+    written, fails = [], [True]
+
+    class Refusing:
+        def present(self):
+            return {}
+
+        def record(self, changes):
+            if fails:
+                raise StateError("RW705", "another process writes", "wait")
+            written.extend(changes)
+
+    log = DelayLog(Refusing())
+    at = datetime(2026, 1, 1, tzinfo=UTC)
+    for number in range(600):
+        log.note(f"op{number}", "a window", at)
+    log.note("op0", "a window", at)
+    with pytest.raises(StateError):
+        log.write()
+    fails.clear()
+    assert [log.write(), log.write(), log.write()] == [True, True, False]
+    assert written == [Change(f"op{number}", "a window", at) for number in range(600)]
