@@ -648,9 +648,10 @@ class Reconciler:
         items = plan_machines(self.fleet, (machine,), self.hardware, observed, now)
         made = plan_of(self.fleet.revision, now, items, budget_of(self.fleet.settings))
         seen = observed.machines[machine.name]
-        in_window = is_in_window(windows_of(self.fleet, machine), now)
+        windows = windows_of(self.fleet, machine)
+        in_window = is_in_window(windows, now)
         tried = {
-            each.operation.scenario
+            each.operation.scenario: each.at + UNATTENDED_AGAIN
             for each in observed.operations
             if each.state is OperationState.PLANNED and now - each.at < UNATTENDED_AGAIN
         }
@@ -665,11 +666,15 @@ class Reconciler:
             approve(self.ledger, made, wanted, SERVER, now, kind="unattended")
             self.follow_ledger()
             return
-        again = next_change(self.fleet, machine, seen, now)
+        times = [next_change(self.fleet, machine, seen, now)]
+        if unattended(made, lambda _: True):  # it may begin in a window, or again
+            shut = closed(windows, now, timedelta())
+            times += [shut.opens if shut else None, *tried.values()]
         if seen.quarantine:
-            again = now + QUARANTINE_LOOK
-        if again is not None:
-            self.queue.add(machine.name, again)
+            times = [now + QUARANTINE_LOOK]
+        for again in times:
+            if again is not None:
+                self.queue.add(machine.name, again)
 
     def needs_persons(self, risk: Risk) -> bool:
         """Return whether the rules in force want persons to approve work of a risk."""

@@ -159,9 +159,7 @@ class AgentApi:
         machine = plane.machine_of_agent(peer.machine)
         key = machine.name if machine is not None else plane.key_of_agent(peer.machine)
         if machine is not None:
-            plane.machines.record_contact(machine, peer.environment, plane.now())
-            if peer.environment == "deploy-os" or plane.reconciler.has_work(key):
-                plane.reconciler.ask(key)
+            plane.contact(machine, peer.environment)
         deadline = asyncio.get_running_loop().time() + wait
         with self._notifier.listening(key) as news:
             while True:
@@ -248,7 +246,7 @@ class AgentApi:
             last = status.operation.instructions.steps[-1]
             machine = plane.reconciler.machine_of(status.operation)
             if machine is not None and not (isinstance(last, Finish) and last.action == "stay"):
-                plane.machines.forget_contact(machine)
+                plane.left(machine)
         plane.reconciler.ask(plane.reconciler.key_of(status.operation))
 
     async def manifest(self, request: web.Request) -> web.Response:

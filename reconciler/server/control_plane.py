@@ -21,6 +21,7 @@ from reconciler.loop.reconcile import Reconciler
 from reconciler.state.captures import Captures
 from reconciler.state.database import Database
 from reconciler.state.grants import Token
+from reconciler.state.observed import CONTACT_MAX_AGE
 from reconciler.state.operation import Instructions, Operation, OperationStatus
 from reconciler.state.operation_states import OperationState, ended_for_silence
 from reconciler.trust.token import new_token, token_digest
@@ -64,6 +65,10 @@ class ControlPlane:
         self._clock = clock
         self._rebooted: dict[str, int] = {}
         """By operation, the attempt for which the installed system was asked to restart."""
+        self._contacts: dict[str, datetime] = {}
+        """By machine, when its agent in RAM asked for work last."""
+        self._identities: dict[str, tuple[str, ...]] = {}
+        """By operation, the hardware that it is for, which never changes."""
 
     def now(self) -> datetime:
         """Return the time by the injected clock."""
@@ -83,8 +88,35 @@ class ControlPlane:
 
     def machine_of_token(self, token: Token) -> CompiledMachine | None:
         """Return the machine that a token is for: that of its operation."""
-        status = self.status(token.operation)
-        return self.reconciler.machine_of(status.operation) if status is not None else None
+        identities = self._identities.get(token.operation)
+        if identities is None:
+            status = self.status(token.operation)
+            if status is None:
+                return None
+            identities = self._identities[token.operation] = status.operation.identities
+        owner = self.reconciler.hardware.owner(identities)
+        return self.reconciler.fleet.machines[owner] if owner is not None else None
+
+    def contact(self, machine: CompiledMachine, environment: str) -> None:
+        """Take notice that a machine's agent asks for work.
+
+        The machine is looked at where it has some, and where an agent in RAM is there anew: one
+        that goes on asking changes nothing.
+        """
+        key, now = machine.name, self.now()
+        self.machines.record_contact(machine, environment, now)
+        arrived = False
+        if environment == "deploy-os":
+            last = self._contacts.get(key)
+            self._contacts[key] = now
+            arrived = last is None or not timedelta() <= now - last <= CONTACT_MAX_AGE
+        if arrived or self.reconciler.has_work(key):
+            self.reconciler.ask(key)
+
+    def left(self, machine: CompiledMachine) -> None:
+        """Take notice that a machine's agent said that it leaves."""
+        self._contacts.pop(machine.name, None)
+        self.machines.forget_contact(machine)
 
     def quarantine(self, token: Token, reason: str) -> None:
         """Quarantine the machine that a token is for."""

@@ -377,10 +377,30 @@ def test_a_machine_that_may_be_in_use_is_looked_at_in_its_window_once(serve):
     server.loop.ask(NODE.name)
     server.run()
     assert server.states() == {NODE.name: _S.PLANNED}
-    server.now = NOW + timedelta(days=1)
-    server.loop.ask(NODE.name)
+    while server.states() == {NODE.name: _S.PLANNED}:
+        server.now = server.loop.next_time()
+        server.run()
+    assert server.states() == {NODE.name: _S.ARMED}
+    assert server.now == NOW + timedelta(days=1)
+
+
+def test_a_machine_that_waits_for_its_window_is_looked_at_when_that_opens(serve):
+    server = serve(NODE, unattended=True)
+    open_from(server, 22, 23)
+    server.run()
+    assert server.states() == {}
+    assert server.loop.next_time() == NOW + timedelta(hours=10)
+    server.now = server.loop.next_time()
     server.run()
     assert server.states() == {NODE.name: _S.ARMED}
+
+
+def test_a_machine_without_work_is_not_looked_at_because_a_window_opens(serve):
+    machine = a_machine(1)
+    server = serve(machine, unattended=True)
+    open_from(server, 22, 23)
+    server.run()
+    assert server.loop.next_time() is None
 
 
 def test_a_running_system_is_not_interrupted_in_a_window_either(serve):
@@ -633,3 +653,32 @@ def test_a_fault_whose_end_cannot_be_written_is_ended_later(serve, monkeypatch):
     server.now += timedelta(seconds=2)
     server.run()
     assert server.loop.faults.present() == ()
+
+
+def test_an_agent_that_goes_on_asking_for_work_is_no_news(serve):
+    server = serve(NODE, unattended=True)
+    server.reports(NODE)
+    open_from(server, 3, 4)
+    server.run()
+    looks = []
+    for seconds in (0, 25, 25, 25, 60, 1):
+        server.now += timedelta(seconds=seconds)
+        server.plane.contact(NODE, "deploy-os")
+        looks.append(server.run())
+        for each in server.loop.operations.current():  # nothing stays to be done
+            server.loop.ledger.move(
+                each.operation.op_id,
+                each.state,
+                _S.CANCELLED,
+                attempt=each.attempt,
+                at=server.now,
+                actor="ada",
+                reason="not now",
+            )
+        server.run()
+    server.plane.left(NODE)
+    server.plane.contact(NODE, "deploy-os")
+    assert [bool(each) for each in (*looks, server.run())] == [
+        *(True, False, False, False),
+        *(True, False, True),
+    ]
