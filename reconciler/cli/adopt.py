@@ -5,7 +5,7 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from reconciler.app.project import InvalidRepositoryError
+from reconciler.app.project import InvalidRepositoryError, Project
 from reconciler.authoring.adoption import (
     DiscoveredMachine,
     adopted,
@@ -86,6 +86,7 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     if file is not None and table is not None:
         raise click.UsageError("name either --file or --table")
+    Project(repo, None, state).require_state()
     # The files as they are now, edits that are not committed included.
     tree = open_source(repo, None, cache=state / "sources")
     fleet = _compiled(tree.files, tree.revision, "the repository has errors")

@@ -26,7 +26,6 @@ def breaker(context: click.Context, project: Project, output_format: str) -> Non
       rackwright breaker reset --reason 'the image was captured anew'
       rackwright breaker reset tokyo/row2 --reason 'the switch was replaced'
     """  # noqa: D301 - \b keeps click from reflowing the list
-    context.obj = project
     if context.invoked_subcommand is not None:
         return
     project.require_state()
@@ -43,9 +42,10 @@ def breaker(context: click.Context, project: Project, output_format: str) -> Non
 @breaker.command()
 @click.argument("group", default="")
 @click.option("--reason", default="", metavar="TEXT", help="Why it may go on; kept.")
-@click.pass_obj
+@project_options
 def reset(project: Project, group: str, reason: str) -> None:
     """Let work begin again in the fleet, or in GROUP; what failed before counts no more."""
     require_reason(reason)
+    project.require_state()
     Breakers(project.database).reset(group, utc_now(), who(), reason)
     click.echo(f"work begins again in {f'group {group}' if group else 'the fleet'}")

@@ -48,6 +48,7 @@ def cancel(  # noqa: PLR0913 - one argument per option
             "it is not clear what to cancel",
             "Name machines, or choose them with --select, or a run with --run",
         )
+    project.require_state()
     cancellations = Cancellations(project.database, project.fleet)
     found = _found(cancellations, project, machines, select, run_id)
     if not found:

@@ -45,6 +45,7 @@ def clear(  # noqa: PLR0913 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     require_one_way(machines, select, everything=everything)
     require_keepable(reason)
+    project.require_state()
     fleet = project.fleet
     clearings = Clearings(project.database, fleet)
     if machines:

@@ -80,12 +80,24 @@ select_option = click.option(
 
 
 def project_options(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command --repo, --ref and --state, and the ``project`` that they name."""
+    """Give a command --repo, --ref and --state, and the ``project`` that they name.
+
+    What a command below a group is not given, the group's has: both places are natural.
+    """
 
     @wraps(command)
     def with_project(*, repo: str, ref: str | None, state: Path, **others: object) -> T:
         from reconciler.app.project import Project  # noqa: PLC0415 - not needed for --help
 
-        return command(project=Project(repo, ref, state), **others)
+        project = Project(_given("repo", repo), _given("ref", ref), _given("state", state))
+        return command(project=project, **others)
 
     return repo_option(ref_option(state_option(with_project)))
+
+
+def _given(name: str, value: T) -> T:
+    """Return what the command line says of an option: here, else before the command's name."""
+    context = click.get_current_context()
+    outer = context.parent.params if context.parent else {}
+    is_here = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
+    return value if is_here or name not in outer else outer[name]

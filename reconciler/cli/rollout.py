@@ -35,11 +35,9 @@ def rollout(context: click.Context, project: Project, limit: int, output_format:
       rackwright rollout resume 20261128-1830 --reason 'web-07 had a broken fan'
       rackwright rollout abort 20261128-1830 --reason 'the image is wrong'
     """  # noqa: D301 - \b keeps click from reflowing the list
-    context.obj = project
-    project.require_state()
     if context.invoked_subcommand is not None:
         return
-    known = Rollouts(project.database)
+    known = _rollouts(project)
     found = known.newest(limit)
     if output_format == "json":
         click.echo(dumps({"rollouts": [summary_document(each) for each in found]}, indent=2))
@@ -53,10 +51,10 @@ def rollout(context: click.Context, project: Project, limit: int, output_format:
 @click.argument("name", metavar="ID")
 @click.option("--full", is_flag=True, help="Name every machine.")
 @format_option
-@click.pass_obj
+@project_options
 def show(project: Project, name: str, output_format: str, *, full: bool) -> None:
     """Show one rollout: its waves, what became of each machine, and who decided what."""
-    known = Rollouts(project.database)
+    known = _rollouts(project)
     found = known.find(name)
     members, events = known.members(found.rollout_id), known.events(found.rollout_id)
     if output_format == "json":
@@ -70,7 +68,7 @@ def show(project: Project, name: str, output_format: str, *, full: bool) -> None
 @rollout.command()
 @click.argument("name", metavar="ID")
 @_reason_option
-@click.pass_obj
+@project_options
 def halt(project: Project, name: str, reason: str) -> None:
     """Let nothing more of a rollout begin; what is at work goes on."""
     found = _found(project, name, reason)
@@ -81,21 +79,21 @@ def halt(project: Project, name: str, reason: str) -> None:
 @rollout.command()
 @click.argument("name", metavar="ID")
 @_reason_option
-@click.pass_obj
+@project_options
 def resume(project: Project, name: str, reason: str) -> None:
     """Let a halted rollout go on; machines that failed are accepted as they are.
 
     They are not done again by this: for that, give their assignment a new run token.
     """
     found = _found(project, name, reason)
-    Rollouts(project.database).resume(found, utc_now(), who(), reason)
+    _rollouts(project).resume(found, utc_now(), who(), reason)
     click.echo(f"rollout {found.rollout_id} goes on in {found.wave_name(found.wave)}")
 
 
 @rollout.command()
 @click.argument("name", metavar="ID")
 @_reason_option
-@click.pass_obj
+@project_options
 def abort(project: Project, name: str, reason: str) -> None:
     """End a rollout: what has not begun is cancelled, what is at work goes on to its end."""
     found = _found(project, name, reason)
@@ -105,4 +103,9 @@ def abort(project: Project, name: str, reason: str) -> None:
 
 def _found(project: Project, name: str, reason: str) -> Rollout:
     require_reason(reason)
-    return Rollouts(project.database).find(name)
+    return _rollouts(project).find(name)
+
+
+def _rollouts(project: Project) -> Rollouts:
+    project.require_state()
+    return Rollouts(project.database)

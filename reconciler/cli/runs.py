@@ -50,11 +50,9 @@ def runs(
       rackwright runs log 20261128-1830 --machine node-07
       rackwright runs export --csv runs.csv
     """  # noqa: D301 - \b keeps click from reflowing the list
-    context.obj = project
-    project.require_state()
     if context.invoked_subcommand is not None:
         return
-    found = Runs(project.database).newest(limit, _ALL if everything else _BY_PEOPLE)
+    found = _runs(project).newest(limit, _ALL if everything else _BY_PEOPLE)
     if output_format == "json":
         click.echo(dumps({"runs": [summary_document(each) for each in found]}, indent=2))
     elif not found:
@@ -66,13 +64,13 @@ def runs(
 @runs.command()
 @click.argument("run_id", metavar="ID")
 @format_option
-@click.pass_obj
+@project_options
 def show(project: Project, run_id: str, output_format: str) -> None:
     """Show one run: who, why, which commit, and each machine's steps with their times.
 
     ID may be cut short, to no fewer than 4 characters, as long as one run alone begins with it.
     """
-    found = Runs(project.database)
+    found = _runs(project)
     summary = found.summary(found.find(run_id))
     operations = MachineHistory(project.database).of_run(summary.run.run_id)
     evidence = _evidence(project).of_run(summary.run.run_id)
@@ -99,7 +97,7 @@ def show(project: Project, run_id: str, output_format: str) -> None:
 )
 @click.option("--attempt", type=click.IntRange(1), help="Which attempt; the newest that has it.")
 @format_option
-@click.pass_obj
+@project_options
 def log(  # noqa: PLR0913, PLR0917 - one argument per option
     project: Project,
     run_id: str,
@@ -115,7 +113,7 @@ def log(  # noqa: PLR0913, PLR0917 - one argument per option
       rackwright runs log 20261128-1830
       rackwright runs log 20261128-1830 --machine node-07 --file dmesg
     """  # noqa: D301 - \b keeps click from reflowing the list
-    run = Runs(project.database).find(run_id)
+    run = _runs(project).find(run_id)
     operations = MachineHistory(project.database).of_run(run.run_id)
     evidence = _evidence(project)
     known = evidence.of_run(run.run_id)
@@ -139,14 +137,14 @@ def log(  # noqa: PLR0913, PLR0917 - one argument per option
     metavar="FILE.tar.zst",
     help="Where to write; - for standard output.",
 )
-@click.pass_obj
+@project_options
 def collect(project: Project, run_id: str, file: Path) -> None:
     """Write all that is kept of a run into one archive: what is recorded, and every log.
 
     `tar --zstd -xf FILE` unpacks it. Texts are as the machines sent them: read them with a
     program that heeds no escape sequences.
     """
-    found = Runs(project.database)
+    found = _runs(project)
     summary = found.summary(found.find(run_id))
     operations = MachineHistory(project.database).of_run(summary.run.run_id)
     evidence = _evidence(project)
@@ -168,15 +166,20 @@ def collect(project: Project, run_id: str, file: Path) -> None:
 @runs.command(name="watch")
 @click.argument("run_id", metavar="ID")
 @format_option
-@click.pass_obj
+@project_options
 def watch_run(project: Project, run_id: str, output_format: str) -> int:
     """Follow a run that `rackwright serve` carries out, to its end.
 
     Exit code 0 when all of it is verified.
     """
-    found = Runs(project.database)
+    found = _runs(project)
     op_ids = found.op_ids(found.find(run_id))
     return 0 if watch(project, op_ids, output_format) else 1
+
+
+def _runs(project: Project) -> Runs:
+    project.require_state()
+    return Runs(project.database)
 
 
 def _evidence(project: Project) -> RunEvidence:
@@ -192,10 +195,10 @@ def _evidence(project: Project) -> RunEvidence:
     metavar="FILE",
     help="Where to write; - for standard output.",
 )
-@click.pass_obj
+@project_options
 def export(project: Project, file: Path) -> None:
     """Write all runs as CSV: one line for each operation and step."""
-    found = Runs(project.database)
+    found = _runs(project)
     history = MachineHistory(project.database)
     every = found.newest(1_000_000, _ALL)
     text = runs_csv((each.run, history.of_run(each.run.run_id)) for each in every)

@@ -550,7 +550,7 @@ def small_disk(place: Path) -> Iterator[Path]:
 @pytest.mark.needs_root
 def test_a_full_disk_is_named(small_disk: Path) -> None:
     committed()
-    done = rackwright("clear", "node-01", "--state", f"{small_disk}/state")
+    done = rackwright("accept", "HEAD", "--reason", "x", "--state", f"{small_disk}/state")
     assert done.stderr == (
         f"error RW701: the state database {small_disk}/state/rackwright.db cannot be used: "
         "database or disk is full\n"
@@ -563,7 +563,7 @@ def test_a_full_disk_is_named(small_disk: Path) -> None:
 def test_a_disk_that_is_read_only_is_named(small_disk: Path) -> None:
     committed()
     subprocess.run(["mount", "-o", "remount,ro", small_disk], check=True)
-    done = rackwright("clear", "node-01", "--state", f"{small_disk}/state")
+    done = rackwright("accept", "HEAD", "--reason", "x", "--state", f"{small_disk}/state")
     assert done.stderr == (
         f"error RW910: the system refused: Read-only file system ({small_disk}/state)\n"
         "  Give this user access or room there, or name another place\n"

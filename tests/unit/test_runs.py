@@ -402,19 +402,43 @@ def test_a_run_is_not_named_by_so_few_characters(server, beginning):
         ("runs", "watch", "20261121"),
         ("runs", "export", "--csv", "-"),
         ("breaker",),
+        ("breaker", "reset", "--reason", "it is mended"),
+        ("rollout",),
+        ("rollout", "show", "20261121"),
+        ("rollout", "halt", "20261121", "--reason", "look at it"),
+        ("rollout", "resume", "20261121", "--reason", "it is well"),
+        ("rollout", "abort", "20261121", "--reason", "wrong image"),
         ("resolve", "--all"),
+        ("cancel", "node-07", "--reason", "wrong image"),
+        ("clear", "--all", "--yes"),
+        ("adopt", "--all", "--group", "a"),
     ],
 )
-def test_where_there_is_no_state_that_is_said_and_none_is_made(tmp_path, arguments):
+@pytest.mark.parametrize("before", [True, False], ids=["options first", "options last"])
+def test_where_there_is_no_state_that_is_said_and_none_is_made(tmp_path, arguments, before):
     options = ["--repo", str(tmp_path), "--state", str(tmp_path / "mistyped")]
+    command, *others = arguments
+    line = [command, *options, *others] if before else [command, *others, *options]
     with pytest.raises(ReconcilerError, match=r"RW972: there is no state database in .*mistyped"):
+        CliRunner().invoke(cli, line, standalone_mode=False, catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("place", ["group", "command", "both"])
+def test_the_state_directory_may_be_named_before_and_after_a_subcommand(
+    tmp_path, monkeypatch, place
+):
+    monkeypatch.setenv("RACKWRIGHT_STATE", str(tmp_path / "of-the-environment"))
+    outer = ["--state", str(tmp_path / "group")] if place in {"group", "both"} else []
+    inner = ["--state", str(tmp_path / "command")] if place in {"command", "both"} else []
+    wanted = "group" if place == "group" else "command"
+    with pytest.raises(ReconcilerError, match=f"RW972: .*/{wanted}[.] Name"):
         CliRunner().invoke(
             cli,
-            [*arguments[:1], *options, *arguments[1:]],
+            ["runs", *outer, "show", "20261121", *inner],
             standalone_mode=False,
             catch_exceptions=False,
         )
-    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_plan_of_a_run_says_what_run_asks(server):
