@@ -217,13 +217,16 @@ class PlanApprovals:
         whose approval would count for nothing, RW963 where nobody knows who wrote it, RW658
         where a health check of its rollout cannot be run here.
         """
-        operations = (operation for operation, _ in subject.operations)
-        require_health_checks(self._project.state, self._project.fleet, operations)
+        self._require_health_checks(subject)
         tags = self._by_tags(subject.request)
         needed = self.requirements(subject, [*self._given(subject), *tags])
         if all(not each.missing for each in needed):
             return
         self._person(needed, subject, approver)
+
+    def _require_health_checks(self, subject: Subject) -> None:
+        operations = (operation for operation, _ in subject.operations)
+        require_health_checks(self._project.state, self._project.fleet, operations)
 
     def _given(self, subject: Subject) -> tuple[GivenApproval, ...]:
         return self._approvals.given(subject.request.digest) if self._project.has_state else ()
@@ -320,6 +323,7 @@ class PlanApprovals:
         needed: Iterable[Requirement],
     ) -> Run | None:
         request = subject.request
+        self._require_health_checks(subject)
         until = {each.rule: each.until for each in needed}
         expires = {
             operation.op_id: until.get(rule)

@@ -7,6 +7,7 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from reconciler.errors import ReconcilerError
+from reconciler.loop.rollout_moves import ended_badly
 from reconciler.planning.rollouts import planned_rollouts
 from reconciler.state.database import Database
 from reconciler.state.health_programs import missing_program
@@ -16,6 +17,7 @@ from reconciler.state.operation_states import OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.rollouts import (
     NewRollout,
+    Outcome,
     Rollout,
     Rollouts,
     RolloutTerms,
@@ -55,10 +57,22 @@ def begin_within(
 def halt(database: Database, rollout: Rollout, actor: str, reason: str, now: datetime) -> None:
     """Let nothing more of a rollout begin; StateError RW656 where it is not running."""
     is_running = rollout.state == "running"
-    if not is_running or not Rollouts(database).halt(
-        rollout, now, actor, f"{actor} says: {reason}"
-    ):
+    if not is_running or not Rollouts(database).halt(rollout, now, actor, reason, by_person=True):
         raise not_in_state(rollout, "halted", "running")
+
+
+def resume(database: Database, rollout: Rollout, actor: str, reason: str, now: datetime) -> None:
+    """Let a halted rollout go on; what failed or was withdrawn by now is accepted as it is.
+
+    StateError RW656 where it is not halted.
+    """
+    rollouts = Rollouts(database)
+    late = [
+        each.op_id
+        for each in rollouts.members(rollout.rollout_id)
+        if each.wave <= rollout.wave and not each.outcome and ended_badly(each)
+    ]
+    rollouts.resume(rollout, late, now, actor, reason)
 
 
 def abort(database: Database, rollout: Rollout, actor: str, reason: str, now: datetime) -> int:
@@ -69,13 +83,21 @@ def abort(database: Database, rollout: Rollout, actor: str, reason: str, now: da
     ledger, operations = Ledger(database), Operations(database)
     members = Rollouts(database).members(rollout.rollout_id)
     mine = {each.op_id for each in members if not each.outcome}
+    unseen: tuple[Outcome, str] = "accepted", "its work is verified, its health was not seen"
+    verified = {
+        each.op_id: unseen
+        for each in members
+        if not each.outcome and each.state is OperationState.VERIFIED
+    }
     with ledger.writing() as connection:
         waiting = [
             status
             for status in operations.current((OperationState.APPROVED,))
             if status.operation.op_id in mine
         ]
-        abort_within(connection, rollout, now, actor, reason)
+        cancelled: tuple[Outcome, str] = "withdrawn", f"the rollout was aborted: {reason}"
+        withdrawn = {status.operation.op_id: cancelled for status in waiting}
+        abort_within(connection, rollout, {**verified, **withdrawn}, now, actor, reason)
         for status in waiting:
             ledger.move_within(
                 connection,

@@ -1,13 +1,17 @@
 """The operations that a command follows to their end."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from reconciler.state.database import Database
+from reconciler.state.delays import Delays
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, ENDED, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.rollouts import Rollout, Rollouts
+
+_MANY = 1000
+"""Operations of which it is not shown what each waits for."""
 
 
 class WatchedOperations:
@@ -20,6 +24,7 @@ class WatchedOperations:
         self._ledger = Ledger(database)
         self._operations = Operations(database)
         self._rollouts = Rollouts(database)
+        self._delays = Delays(database)
         self._op_ids = op_ids
         self._ended: dict[str, OperationStatus] = {}
 
@@ -33,6 +38,14 @@ class WatchedOperations:
                 found.append(status)
         return found
 
+    def waits(self, statuses: Collection[OperationStatus]) -> dict[str, str]:
+        """Return by operation what it waits for; of very many, none is worth the time."""
+        if len(statuses) > _MANY or all(
+            each.state is not OperationState.APPROVED for each in statuses
+        ):
+            return {}
+        return {op_id: each.why for op_id, each in self._delays.present().items()}
+
     def halted(self, left: Iterable[OperationStatus]) -> tuple[Rollout, ...]:
         """Return the halted rollouts that all of what is left waits for.
 
@@ -43,12 +56,14 @@ class WatchedOperations:
             return ()
         halted = [each for each in self._rollouts.active() if each.state == "halted"]
         held = {
-            member.op_id
+            member.op_id: each
             for each in halted
             for member in self._rollouts.members(each.rollout_id)
             if not member.outcome
         }
-        return tuple(halted) if all(each.operation.op_id in held for each in waiting) else ()
+        if any(each.operation.op_id not in held for each in waiting):
+            return ()
+        return tuple(dict.fromkeys(held[each.operation.op_id] for each in waiting))
 
     def _rested(self, op_id: str) -> OperationStatus | None:
         """Return an operation that is not under way: it ended, or waits for a person."""

@@ -52,7 +52,7 @@ async def _watch(project: Project, operations: Sequence[str], show: Show) -> boo
     watched = WatchedOperations(project.database, operations)
     while True:
         statuses = watched.look()
-        show(statuses, utc_now())
+        show(statuses, utc_now(), watched.waits(statuses))
         if all(status.state in _SETTLED for status in statuses):
             return all(status.state is OperationState.VERIFIED for status in statuses)
         halted = watched.halted(each for each in statuses if each.state not in _SETTLED)

@@ -12,7 +12,7 @@ from reconciler.cli.options import format_option, project_options
 from reconciler.state.rollouts import Rollout, Rollouts
 from reconciler.views.console import console
 from reconciler.views.rollout_json import rollout_document, summary_document
-from reconciler.views.rollout_text import rollout_parts, rollouts_table
+from reconciler.views.rollout_text import rollout_parts, rollouts_parts
 
 _reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept.")
 
@@ -44,7 +44,9 @@ def rollout(context: click.Context, project: Project, limit: int, output_format:
     elif not found:
         click.echo("nothing was rolled out in waves yet")
     else:
-        console().print(rollouts_table(found, utc_now()))
+        screen = console()
+        for part in rollouts_parts(found, utc_now()):
+            screen.print(part)
 
 
 @rollout.command()
@@ -86,7 +88,7 @@ def resume(project: Project, name: str, reason: str) -> None:
     They are not done again by this: for that, give their assignment a new run token.
     """
     found = _found(project, name, reason)
-    _rollouts(project).resume(found, utc_now(), who(), reason)
+    app.resume(project.database, found, who(), reason, utc_now())
     click.echo(f"rollout {found.rollout_id} goes on in {found.wave_name(found.wave)}")
 
 

@@ -11,6 +11,7 @@ from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import Plan
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation import BY_HAND, Operation, Start
+from reconciler.state.rollouts import leave_rollouts
 from reconciler.state.runs import Run, RunKind, record_run, run_of
 from specs.fleet import Trigger
 
@@ -90,6 +91,7 @@ def approve_within(
         run = run._replace(run_id=operations[0].run.removeprefix(BY_HAND))
     told = f"run {run.run_id}" + (f", plan {run.plan_digest[:12]}" if run.plan_digest else "")
     told += f": {run.reason}" if run.reason else ""
+    leave_rollouts(connection, [each.op_id for each in operations], run.at)
     for operation, start in work:
         ledger.approve_within(
             connection,

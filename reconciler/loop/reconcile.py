@@ -556,6 +556,8 @@ class Reconciler:
             expires=now + timedelta(seconds=self._waits(operation).grant_seconds),
         )
         with self._database.writing() as connection:
+            if decision.impact is not None:  # a person may halt its rollout in this very moment
+                self.rollouts.require_open_within(connection, operation.op_id)
             self.ledger.arm_within(
                 connection,
                 status,

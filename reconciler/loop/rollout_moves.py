@@ -61,16 +61,28 @@ def outcome_of(member: Member, health: HealthCheck) -> tuple[Outcome, str] | Non
     return None
 
 
+def ended_badly(member: Member) -> bool:
+    """Return whether a machine's work failed, was cancelled or lost its approval."""
+    return member.state in _FAILED | _WITHDRAWN
+
+
 def needs_look(health: HealthCheck) -> bool:
     """Return whether a machine is looked at once more after its work was verified."""
     return bool(health.soak_seconds or health.url or health.command)
 
 
-def look_at(member: Member, health: HealthCheck) -> datetime | None:
-    """Return when a machine's health is looked at first; None where it is not yet due to be."""
+def look_at(
+    member: Member, health: HealthCheck, hears_since: datetime, now: datetime
+) -> datetime | None:
+    """Return from when on a machine's health is looked at; None where its work is not over.
+
+    It is left at work only while the server can hear. A time later than now was recorded before
+    the clock was set back.
+    """
     if member.outcome or member.state is not _S.VERIFIED or not needs_look(health):
         return None
-    return member.at + timedelta(seconds=health.soak_seconds)
+    since = max(member.at, hears_since) if member.at <= now else hears_since
+    return since + timedelta(seconds=health.soak_seconds)
 
 
 def unheard(operation: Operation, seen: ObservedMachine, now: datetime) -> str:

@@ -1,7 +1,7 @@
 """What approved work waits for, seen from outside the server: for ``status``. Pure."""
 
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.loop.budgets import counted, open_breaker, tracker_of
 from reconciler.loop.decide import impact_of, queue_order, waits_to_start
@@ -21,8 +21,8 @@ def waits_for(
 ) -> dict[str, str]:
     """Return by op_id what approved work waits for, as a clause; empty where it may begin.
 
-    Of the work of one machine the next is named, and all that waits for its time. Whatever
-    may begin counts for what follows it, in the order of approval; where one budget is full,
+    Work of one machine is done in its turn: what is not next waits for what is. Whatever may
+    begin counts for what follows it, in the order of approval; where one budget is full,
     machines that it does not concern go on.
     """
     tracker = tracker_of(fleet, hardware, observed.work_begun, now)
@@ -33,29 +33,66 @@ def waits_for(
             operation = status.operation
             name = hardware.owner(operation.identities) or operation.hardware
             of_machine.setdefault(name, []).append(status)
-    found: dict[str, str] = {}
-    nexts = []
-    for name, statuses in of_machine.items():
-        seen = observed.machines.get(name, ObservedMachine())
-        free = not seen.quarantine and not any(each.state in AT_WORK for each in statuses)
-        for status in queue_order(statuses, seen, now):
-            waits = status.state is OperationState.APPROVED and waits_to_start(status, seen, now)
-            if waits:
-                found[status.operation.op_id] = waits
-            elif free and (held := _held(fleet, observed, name, status, now)):
-                found[status.operation.op_id] = held
-                free = False
-            elif free:
-                nexts.append((status, seen))
-                free = False  # what was approved later waits for this
-    for status, seen in sorted(nexts, key=lambda each: each[0].at):
+    queues = [_queue(fleet, observed, *each, now) for each in of_machine.items()]
+    found = {op_id: why for queue in queues for op_id, why in queue.waits.items()}
+    nexts = [queue.head for queue in queues if queue.is_free and queue.head is not None]
+    for status in sorted(nexts, key=lambda each: each.at):
         operation = status.operation
+        name = hardware.owner(operation.identities) or operation.hardware
+        seen = observed.machines.get(name, ObservedMachine())
         work = counted(fleet, hardware, operation, impact_of(operation, seen))
         limit = open_breaker(open_ones, work) or tracker.limit(work, now)
         if limit is None:
             tracker.begin(operation.op_id, work, now)
         found[operation.op_id] = str(limit or "")
+    for queue in queues:
+        if queue.head is not None and queue.later:
+            before = queue.head.operation
+            why = found.get(before.op_id)
+            said = f"{before.scenario} run {before.run} on this machine"
+            said += f", which waits for {why}" if why else ""
+            found |= dict.fromkeys(queue.later, said)
     return found
+
+
+class _Queue(NamedTuple):
+    """The work of one machine."""
+
+    head: "OperationStatus | None"
+    """What is at work, else what comes next."""
+    waits: dict[str, str]
+    """By operation, what it waits for whatever budgets say."""
+    later: tuple[str, ...]
+    """The operations that wait for the head."""
+    is_free: bool
+    """Whether nothing but budgets keeps the head from beginning."""
+
+
+def _queue(
+    fleet: CompiledFleet,
+    observed: Observed,
+    name: str,
+    statuses: "list[OperationStatus]",
+    now: datetime,
+) -> _Queue:
+    seen = observed.machines.get(name, ObservedMachine())
+    waits: dict[str, str] = {}
+    turn = []
+    for status in queue_order(statuses, seen, now):
+        moment = waits_to_start(status, seen, now)
+        if status.state is OperationState.APPROVED and moment:
+            waits[status.operation.op_id] = moment
+        else:
+            turn.append(status)
+    at_work = next((each for each in turn if each.state in AT_WORK), None)
+    head = at_work or next(iter(turn), None)
+    later = tuple(each.operation.op_id for each in turn if each is not head)
+    if head is None or at_work is not None or seen.quarantine:
+        return _Queue(head, waits, later, is_free=False)
+    held = _held(fleet, observed, name, head, now)
+    if held:
+        waits[head.operation.op_id] = held
+    return _Queue(head, waits, later, is_free=not held)
 
 
 def _held(

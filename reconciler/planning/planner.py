@@ -224,7 +224,7 @@ def _assignment_decision(
             return _convergence(view, assignment, earlier)
         return blocked(
             assignment,
-            f"{earlier.state}: {earlier.reason} To run it again, give the assignment a "
+            f"{earlier.state}: {_sentence(earlier.reason)} To run it again, give the assignment a "
             "new run token",
             view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
@@ -411,3 +411,8 @@ def next_change(
         for wait in (-CLOCK_TOLERANCE, max_age)
     ]
     return min((time for time in times if time > now), default=None)
+
+
+def _sentence(reason: str) -> str:
+    """Return a reason with its full stop: a person's word may be a part of it."""
+    return reason if reason.endswith((".", "!", "?")) or not reason else f"{reason}."

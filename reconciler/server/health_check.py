@@ -5,13 +5,15 @@ server: only programs of one folder, and without a shell.
 """
 
 import asyncio
-from collections.abc import Mapping
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import aiohttp
 
-from agent.commands.runner import follow_command
-from agent.errors import CodedError, one_line
+from agent.errors import one_line
 from reconciler.loop.rollouts import Look
 from reconciler.state.health_programs import health_program, missing_program
 
@@ -20,6 +22,8 @@ SECONDS = 30.0
 _GOOD = range(200, 300)
 _KEPT = 200
 """Characters of what a program says that are kept."""
+_PIECE = 64 << 10
+_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class HealthChecker:
@@ -40,9 +44,7 @@ class HealthChecker:
         path = str(health_program(self._state, program))
         argv = [path, *(_filled(each, words) for each in arguments)]
         environment = {f"RACKWRIGHT_{name.upper()}": each for name, each in words.items()}
-        return missing_program(self._state, program) or await asyncio.to_thread(
-            _run, argv, environment
-        )
+        return missing_program(self._state, program) or await _run(argv, environment)
 
 
 def _words(look: Look) -> dict[str, str]:
@@ -66,16 +68,75 @@ async def _asked(url: str) -> str:
     except TimeoutError:
         return f"{url} gave no answer within {SECONDS:.0f} s"
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        return f"{url} cannot be reached: {one_line(error)}"
+        return f"{url} cannot be reached: {_why(error)}"
     return "" if status in _GOOD else f"{url} answered {status}"
 
 
-def _run(argv: list[str], environment: Mapping[str, str]) -> str:
+def _why(error: BaseException) -> str:
+    """Return what the system says, without the address that stands beside it."""
+    if isinstance(error, aiohttp.ClientConnectorError) and error.errno and error.errno > 0:
+        return os.strerror(error.errno)
+    return one_line(error)
+
+
+async def _run(argv: Sequence[str], environment: Mapping[str, str]) -> str:
+    """Run a program and return why it is not good; empty where it is.
+
+    Only the program itself is waited for: what it leaves behind may go on, and may keep its output
+    open. A program that takes too long is ended with all that it started.
+    """
+    reader, writer = os.pipe()
+    os.set_blocking(reader, False)
+    said = bytearray()
+    loop = asyncio.get_running_loop()
+    loop.add_reader(reader, _keep_end, reader, said)
     try:
-        done = follow_command(argv, timeout=SECONDS, environment=environment)
-    except CodedError as error:
-        return f"{error.code}: {error.cause}"
-    if done.status == 0:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *argv,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=writer,
+                stderr=writer,
+                env={**environment, "LC_ALL": "C", "PATH": _PATH},
+                start_new_session=True,
+            )
+        except (OSError, ValueError) as error:
+            return f"{Path(argv[0]).name} cannot be started: {one_line(error)}"
+        finally:
+            os.close(writer)
+        status = await _status(process)
+        _keep_end(reader, said)
+    finally:
+        loop.remove_reader(reader)
+        os.close(reader)
+    if status is None:
+        return f"{Path(argv[0]).name} did not end within {SECONDS:.0f} s"
+    if status == 0:
         return ""
-    said = (done.words.strip().splitlines() or [""])[-1][:_KEPT]
-    return f"{Path(argv[0]).name} ended with status {done.status}" + (f": {said}" if said else "")
+    last = (said.decode("utf-8", "replace").strip().splitlines() or [""])[-1][:_KEPT]
+    return f"{Path(argv[0]).name} ended with status {status}" + (f": {last}" if last else "")
+
+
+async def _status(process: asyncio.subprocess.Process) -> int | None:
+    """Return a program's exit status; None where it took too long, and was ended."""
+    try:
+        return await asyncio.wait_for(process.wait(), SECONDS)
+    except TimeoutError:
+        return None
+    finally:
+        if process.returncode is None:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+
+
+def _keep_end(reader: int, said: bytearray) -> None:
+    """Read what is there, and keep the end of it."""
+    try:
+        piece = os.read(reader, _PIECE)
+    except BlockingIOError:
+        return
+    if not piece:
+        asyncio.get_running_loop().remove_reader(reader)
+    said += piece
+    del said[:-_PIECE]

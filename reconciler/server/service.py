@@ -153,6 +153,7 @@ class Service:
         )
         self.rollouts = RolloutRunner(database, self.reconciler, clock, self._hearing.since)
         self._health = HealthChecker(settings.state)
+        self._asks: set[asyncio.Task[None]] = set()
         self._reservations = self._reserved(fleet)
         self._netboot = self._new_netboot(database)
         gc.freeze()  # see ``use``
@@ -255,6 +256,7 @@ class Service:
         start("hearing", self._watch_hearing)
         start("ledger witness", self._watch_ledger)
         start("rollouts", self._keep_rollouts)
+        stack.push_async_callback(self._end_asks)
         if self._settings.unattended:
             start("schedules", self._keep_schedules)
         start("boot requests", self._record_boots)
@@ -333,12 +335,23 @@ class Service:
                 if not self.observes_only():
                     self.rollouts.step()
                     for look in self.rollouts.looks():
-                        self.supervise(f"health check of {look.machine}", partial(self._ask, look))
+                        task = asyncio.create_task(self._ask(look))
+                        self._asks.add(task)
+                        task.add_done_callback(self._asks.discard)
             await asyncio.sleep(ROLLOUT_INTERVAL)
 
     async def _ask(self, look: Look) -> None:
-        problem = await self._health.problem(look)
+        """Look at one machine's health: brief, and whatever goes wrong is what it found."""
+        try:
+            problem = await self._health.problem(look)
+        except Exception as error:  # noqa: BLE001 - of one machine
+            problem = one_line(error)
         self.rollouts.looked(look, problem)
+
+    async def _end_asks(self) -> None:
+        for task in self._asks:
+            task.cancel()
+        await asyncio.gather(*self._asks, return_exceptions=True)
 
     async def _record_boots(self) -> None:
         while True:

@@ -5,14 +5,24 @@ goes from wave to wave (``running``), may be ``halted`` by failures or by a pers
 ``done`` or ``aborted``. Whatever changes it is one transaction that also writes an event.
 """
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from datetime import datetime
 from json import dumps, loads
 from typing import Any, Literal, NamedTuple
 
-from sqlalchemy import Connection, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
 
-from reconciler.errors import StateError
+from reconciler.errors import OvertakenError, StateError
 from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.operation_states import ACTIVE, OperationState
@@ -106,6 +116,8 @@ class Member(NamedTuple):
     outcome: Outcome
     reason: str
     """Of the outcome; of the operation's state where there is none yet."""
+    problem: str
+    """Why it is not healthy yet, as the last look found; empty where none found anything."""
     state: OperationState
     """The operation's, as the ledger has it now."""
     at: datetime
@@ -135,11 +147,8 @@ def begin_rollout(
 ) -> None:
     """Write a rollout down, in the transaction that approves its work.
 
-    ``machine_of`` are the machines' names by operation. Work that waits in an earlier rollout
-    leaves that one.
+    ``machine_of`` are the machines' names by operation.
     """
-    anew: tuple[Outcome, str] = "withdrawn", "it was approved anew"
-    _conclude(connection, {op_id: anew for wave in new.waves for op_id in wave}, run.at)
     rollout_id = run_name(run.at, f"{run.run_id} {new.group}")
     row = {
         "rollout_id": rollout_id,
@@ -169,6 +178,18 @@ def begin_rollout(
         ],
     )
     _note(connection, rollout_id, "begun", run.at, run.actor, run.reason)
+
+
+def leave_rollouts(connection: Connection, op_ids: Iterable[str], at: datetime) -> None:
+    """Take operations that are approved anew out of the rollouts in which they wait."""
+    left = (
+        update(_MACHINE)
+        .where(_MACHINE.c.op_id == bindparam("left"), _MACHINE.c.outcome == "")
+        .values(outcome="withdrawn", at=at, reason="it was approved anew")
+    )
+    rows = [{"left": op_id} for op_id in op_ids]
+    if rows:
+        connection.execute(left, rows)
 
 
 class Rollouts:
@@ -275,28 +296,24 @@ class Rollouts:
 
     def hold_of(self, op_id: str) -> str:
         """Return why an operation may not begin yet, as a clause; empty where it may."""
-        return self._holds(_MACHINE.c.op_id == op_id).get(op_id, "")
+        with self._database.reading() as connection:
+            return self.hold_within(connection, op_id)
+
+    @staticmethod
+    def hold_within(connection: Connection, op_id: str) -> str:
+        """Do what ``hold_of`` does as a part of the caller's transaction."""
+        return _holds(connection, _MACHINE.c.op_id == op_id).get(op_id, "")
+
+    def require_open_within(self, connection: Connection, op_id: str) -> None:
+        """Refuse to begin what has to wait by now (OvertakenError RW656)."""
+        hold = self.hold_within(connection, op_id)
+        if hold:
+            raise OvertakenError("RW656", f"it waits for {hold}", "It is looked at again")
 
     def holds(self) -> dict[str, str]:
         """Return by operation why it may not begin yet, as a clause; what may is left out."""
-        return self._holds(_TABLE.c.state.in_(GOES_ON))
-
-    def _holds(self, which: object) -> dict[str, str]:
-        query = (
-            select(_TABLE, _MACHINE.c.op_id, _MACHINE.c.wave.label("own_wave"))
-            .join(_MACHINE, _MACHINE.c.rollout_id == _TABLE.c.rollout_id)
-            .where(which, _MACHINE.c.outcome == "")  # type: ignore[arg-type] # a condition
-        )
-        known: dict[str, Rollout] = {}
-        found: dict[str, str] = {}
         with self._database.reading() as connection:
-            for row in connection.execute(query):
-                rollout = known.get(row.rollout_id) or _rollout(row)
-                known[row.rollout_id] = rollout
-                hold = rollout.hold(row.own_wave)
-                if hold:
-                    found[row.op_id] = hold
-        return found
+            return _holds(connection, _TABLE.c.state.in_(GOES_ON))
 
     def _read(self, query: Select[tuple[object, ...]]) -> tuple[Rollout, ...]:
         with self._database.reading() as connection:
@@ -319,17 +336,22 @@ class Rollouts:
 
     # --- moving ----------------------------------------------------------------------
 
-    def conclude(self, outcomes: Mapping[str, tuple[Outcome, str]], at: datetime) -> None:
-        """Write down what became of operations in their rollouts, and why."""
+    def conclude(
+        self, rollout_id: str, outcomes: Mapping[str, tuple[Outcome, str]], at: datetime
+    ) -> None:
+        """Write down what became of operations in a rollout, and why.
+
+        Without an outcome, only what there is to say of them so far.
+        """
         with self._database.writing() as connection:
-            _conclude(connection, outcomes, at)
+            _conclude(connection, rollout_id, outcomes, at)
 
     def open_wave(self, rollout: Rollout, wave: int, at: datetime, actor: str) -> bool:
         """Let the machines of the next wave begin; False where the rollout moved meanwhile."""
         reason = rollout.wave_name(wave)
         with self._database.writing() as connection:
             return _move(connection, rollout, "running", at, wave=wave, reason="") and _note(
-                connection, rollout.rollout_id, "wave", at, actor, reason
+                connection, rollout.rollout_id, "opened", at, actor, reason
             )
 
     def end(self, rollout: Rollout, at: datetime, actor: str, reason: str) -> bool:
@@ -339,16 +361,22 @@ class Rollouts:
                 connection, rollout.rollout_id, "done", at, actor, reason
             )
 
-    def halt(self, rollout: Rollout, at: datetime, actor: str, reason: str) -> bool:
+    def halt(
+        self, rollout: Rollout, at: datetime, actor: str, reason: str, *, by_person: bool = False
+    ) -> bool:
         """Let nothing more begin until a person says so; False where it moved meanwhile."""
+        told = f"{actor} says: {reason}" if by_person else reason
         with self._database.writing() as connection:
-            return _move(connection, rollout, "halted", at, reason=reason) and _note(
+            return _move(connection, rollout, "halted", at, reason=told) and _note(
                 connection, rollout.rollout_id, "halted", at, actor, reason
             )
 
-    def resume(self, rollout: Rollout, at: datetime, actor: str, reason: str) -> None:
+    def resume(
+        self, rollout: Rollout, also: Iterable[str], at: datetime, actor: str, reason: str
+    ) -> None:
         """Let a halted rollout go on; what ended otherwise than well is accepted.
 
+        ``also`` are operations that did so since it was halted, when nobody wrote it down.
         StateError RW656 where it is not halted.
         """
         with self._database.writing() as connection:
@@ -356,6 +384,10 @@ class Rollouts:
                 connection, rollout, "running", at, reason=""
             ):
                 raise not_in_state(rollout, "resumed", "halted")
+            accepted: tuple[Outcome, str] = "accepted", ""
+            late = dict.fromkeys(also, accepted)
+            if late:
+                _conclude(connection, rollout.rollout_id, late, at)
             connection.execute(
                 update(_MACHINE)
                 .where(
@@ -367,15 +399,39 @@ class Rollouts:
             _note(connection, rollout.rollout_id, "resumed", at, actor, reason)
 
 
-def abort_within(
-    connection: Connection, rollout: Rollout, at: datetime, actor: str, reason: str
+def _holds(connection: Connection, which: ColumnElement[bool]) -> dict[str, str]:
+    query = (
+        select(_TABLE, _MACHINE.c.op_id, _MACHINE.c.wave.label("own_wave"))
+        .join(_MACHINE, _MACHINE.c.rollout_id == _TABLE.c.rollout_id)
+        .where(which, _MACHINE.c.outcome == "")
+    )
+    known: dict[str, Rollout] = {}
+    found: dict[str, str] = {}
+    for row in connection.execute(query):
+        rollout = known.get(row.rollout_id) or _rollout(row)
+        known[row.rollout_id] = rollout
+        hold = rollout.hold(row.own_wave)
+        if hold:
+            found[row.op_id] = hold
+    return found
+
+
+def abort_within(  # noqa: PLR0913, PLR0917 - what it becomes, and by whom
+    connection: Connection,
+    rollout: Rollout,
+    outcomes: Mapping[str, tuple[Outcome, str]],
+    at: datetime,
+    actor: str,
+    reason: str,
 ) -> None:
     """End a rollout for good; the caller cancels what has not begun in the same transaction.
 
-    StateError RW656 where it has ended.
+    ``outcomes`` is what became of its machines by that; who is at work has none. StateError
+    RW656 where it has ended.
     """
     if not _move(connection, rollout, "aborted", at, reason=reason):
         raise not_in_state(rollout, "aborted", "running or halted")
+    _conclude(connection, rollout.rollout_id, outcomes, at)
     _note(connection, rollout.rollout_id, "aborted", at, actor, reason)
 
 
@@ -410,11 +466,11 @@ def _move(  # noqa: PLR0913 - what it becomes
     )
     if found.rowcount != 1:
         return False
-    if state not in GOES_ON:
+    if state == "done":
         connection.execute(
             update(_MACHINE)
             .where(_MACHINE.c.rollout_id == rollout.rollout_id, _MACHINE.c.outcome == "")
-            .values(outcome="withdrawn", at=at, reason=f"the rollout is {state}")
+            .values(outcome="withdrawn", at=at, reason="the rollout is done")
         )
     return True
 
@@ -428,11 +484,20 @@ def _note(  # noqa: PLR0913, PLR0917 - a whole event
 
 
 def _conclude(
-    connection: Connection, outcomes: Mapping[str, tuple[Outcome, str]], at: datetime
+    connection: Connection,
+    rollout_id: str,
+    outcomes: Mapping[str, tuple[Outcome, str]],
+    at: datetime,
 ) -> None:
+    if not outcomes:
+        return
     connection.execute(
         update(_MACHINE)
-        .where(_MACHINE.c.op_id == bindparam("settled"), _MACHINE.c.outcome == "")
+        .where(
+            _MACHINE.c.rollout_id == rollout_id,
+            _MACHINE.c.op_id == bindparam("settled"),
+            _MACHINE.c.outcome == "",
+        )
         .values(outcome=bindparam("became"), at=at, reason=bindparam("why")),
         [
             {"settled": op_id, "became": outcome, "why": reason}
@@ -469,7 +534,8 @@ def _member(row: Row[Any], line: _Line) -> Member:
         machine=row.machine,
         wave=row.wave,
         outcome=row.outcome,
-        reason=row.reason or line.reason,
+        reason=row.reason if row.outcome else line.reason,
+        problem="" if row.outcome else row.reason,
         state=OperationState(line.state),
         at=line.at,
     )

@@ -1,6 +1,6 @@
 """Work under way: bars on a terminal, a line per change when piped, JSON for programs."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from json import dumps
@@ -33,12 +33,12 @@ STEP_WORDS = {
 """What people call the types of steps."""
 
 
-Show = Callable[[Sequence[OperationStatus], datetime], None]
-"""Shows operations; called again and again with their present state."""
+Show = Callable[[Sequence[OperationStatus], datetime, Mapping[str, str]], None]
+"""Shows operations; called again and again with their present state, and what each waits for."""
 
 
-def phase(status: OperationStatus) -> str:
-    """Return what is going on, in a few words."""
+def phase(status: OperationStatus, waits: str = "") -> str:
+    """Return what is going on, in a few words; ``waits`` says what approved work waits for."""
     attempt = f" (attempt {status.attempt})" if status.attempt > 1 else ""
     match status.state:
         case OperationState.ARMED:
@@ -46,7 +46,8 @@ def phase(status: OperationStatus) -> str:
         case OperationState.STARTED if status.steps_done:
             if status.operation.proof:
                 return "boots from its own disk"
-            return "proves that the image can be restored"
+            is_capture = status.operation.kind == "capture"
+            return "proves that the image can be restored" if is_capture else "ends"
         case OperationState.STARTED:
             steps = status.operation.instructions.steps
             name = STEP_WORDS[steps[min(status.step, len(steps) - 1)].STEP_TYPE]
@@ -54,7 +55,7 @@ def phase(status: OperationStatus) -> str:
         case OperationState.VERIFIED:
             return f"done: {status.reason}"
         case OperationState.APPROVED:
-            return "waits for its turn"
+            return f"waits for {waits or 'its turn'}"
         case OperationState.PLANNED:
             return f"approval lapsed: {status.reason}"
         case _:
@@ -88,7 +89,7 @@ def _bars(progress: Progress) -> Show:
     """Return what shows a bar per operation and step; ended steps keep their last state."""
     tasks: dict[tuple[str, int, int], TaskID] = {}
 
-    def show(statuses: Sequence[OperationStatus], now: datetime) -> None:
+    def show(statuses: Sequence[OperationStatus], now: datetime, waits: Mapping[str, str]) -> None:
         del now
         for status in statuses:
             op_id = status.operation.op_id
@@ -99,13 +100,13 @@ def _bars(progress: Progress) -> Show:
                     if earlier == op_id:
                         progress.update(task, visible=False)
                 tasks[key] = progress.add_task(
-                    for_terminal(phase(status)),
+                    for_terminal(phase(status, waits.get(op_id, ""))),
                     machine=for_terminal(status.operation.machine),
                     total=None,
                 )
             progress.update(
                 tasks[key],
-                description=for_terminal(phase(status)),
+                description=for_terminal(phase(status, waits.get(op_id, ""))),
                 completed=status.bytes_done,
                 total=status.bytes_total or (1 if status.state in ENDED else None),
             )
@@ -117,10 +118,10 @@ def _lines(screen: Console) -> Show:
     """Return what prints a line when the phase changes and at every tenth of the bytes."""
     said: dict[str, tuple[str, int]] = {}
 
-    def show(statuses: Sequence[OperationStatus], now: datetime) -> None:
+    def show(statuses: Sequence[OperationStatus], now: datetime, waits: Mapping[str, str]) -> None:
         for status in statuses:
             tenth = _TENTH * status.bytes_done // status.bytes_total if status.bytes_total else 0
-            news = (phase(status), tenth)
+            news = (phase(status, waits.get(status.operation.op_id, "")), tenth)
             if said.get(status.operation.op_id) == news:
                 continue
             said[status.operation.op_id] = news
@@ -135,7 +136,7 @@ def _objects() -> Show:
     """Return what prints one JSON object per line and change."""
     said: dict[str, dict[str, object]] = {}
 
-    def show(statuses: Sequence[OperationStatus], now: datetime) -> None:
+    def show(statuses: Sequence[OperationStatus], now: datetime, waits: Mapping[str, str]) -> None:
         for status in statuses:
             news: dict[str, object] = {
                 "operation": status.operation.op_id,
@@ -147,6 +148,7 @@ def _objects() -> Show:
                 "bytesTotal": status.bytes_total,
                 "stepsDone": status.steps_done,
                 "reason": status.reason,
+                "waitsFor": waits.get(status.operation.op_id, ""),
             }
             if said.get(status.operation.op_id) != news:
                 said[status.operation.op_id] = news

@@ -47,6 +47,7 @@ def rollout_document(
                 "outcome": each.outcome or "pending",
                 "state": each.state.value,
                 "reason": each.reason,
+                "problem": each.problem,
             }
             for each in members
         ],

@@ -33,8 +33,15 @@ _MOST = 40
 """Machines of a rollout that are named; of more, those that have something to say come first."""
 
 
-def rollouts_table(rollouts: Iterable[RolloutProgress], now: datetime) -> Table:
-    """Return one row per rollout."""
+def rollouts_parts(rollouts: Sequence[RolloutProgress], now: datetime) -> Iterator[RenderableType]:
+    """Yield one row per rollout, then why each of them is halted."""
+    yield _rollouts_table(rollouts, now)
+    for each, _ in rollouts:
+        if each.state == "halted":
+            yield Text(for_terminal(halted_line(each)), style="bold red")
+
+
+def _rollouts_table(rollouts: Iterable[RolloutProgress], now: datetime) -> Table:
     table = Table(box=box.SIMPLE, pad_edge=False)
     table.add_column("rollout", no_wrap=True)
     table.add_column("of", overflow="fold")
@@ -48,7 +55,7 @@ def rollouts_table(rollouts: Iterable[RolloutProgress], now: datetime) -> Table:
             Text(for_terminal(each.whose)),
             Text(each.state, style=COLOURS[each.state]),
             Text(ago(each.since, now)),
-            Text(for_terminal(f"{far}{f': {each.reason}' if each.reason else ''}")),
+            Text(for_terminal(far)),
         )
     return table
 
@@ -130,13 +137,15 @@ def _pressing(member: Member) -> tuple[int, str]:
 def _row(rollout: Rollout, member: Member) -> tuple[Text, Text, Text]:
     outcome = member.outcome or _under_way(rollout, member)
     style = _OUTCOMES.get(member.outcome, "")
-    why = member.reason if member.outcome not in {"", "healthy"} else ""
+    why = member.reason if member.outcome not in {"", "healthy"} else member.problem
     return Text(for_terminal(member.machine)), Text(outcome, style=style), Text(for_terminal(why))
 
 
 def _under_way(rollout: Rollout, member: Member) -> str:
     if member.state is OperationState.VERIFIED:
-        return "verified, its health is looked at"
+        return (
+            "verified, not healthy yet" if member.problem else "verified, its health is looked at"
+        )
     if member.state is OperationState.APPROVED and rollout.hold(member.wave):
         return "waits"
     return member.state.value

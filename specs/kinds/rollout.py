@@ -3,6 +3,7 @@
 import re
 from itertools import pairwise
 from typing import Annotated, Self
+from urllib.parse import urlsplit
 
 from pydantic import Field, model_validator
 
@@ -88,12 +89,29 @@ class Health(Record):
                     raise InvalidValue(
                         f"{quoted(word)} in braces stands for nothing", f"use {known}"
                     ).as_pydantic()
+        try:
+            host = urlsplit((self.url or "http://x").format_map(_AnyWord()))
+            is_address = bool(host.hostname) and host.port != 0
+        except ValueError:
+            is_address = False
+        if not is_address:
+            raise InvalidValue(
+                f"{quoted(self.url or '')} is no address that can be asked",
+                "for example http://{address}:8080/health",
+            ).as_pydantic()
         if self.command and not _is_program(self.command[0]):
             raise InvalidValue(
                 f"{quoted(self.command[0])} is not the name of a program",
                 "write its file name alone; it is looked for in the server's folder health-checks",
             ).as_pydantic()
         return self
+
+
+class _AnyWord(dict[str, str]):
+    """Stands for a machine's values."""
+
+    def __missing__(self, word: str) -> str:
+        return "x"
 
 
 _is_program = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}").fullmatch

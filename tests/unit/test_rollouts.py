@@ -1,11 +1,15 @@
 """Disks are overwritten wave by wave, and what has to hold before the next wave begins."""
 
+import sqlite3
+from collections import Counter
+from contextlib import closing
 from dataclasses import replace
 from datetime import timedelta
 from math import ceil
 from pathlib import Path
 
 import pytest
+from attrs import evolve
 from builders.loop_server import LoopServer
 from builders.world import NOW, a_disk, a_fleet, a_machine, a_report, an_installed_system
 from hypothesis import given
@@ -21,10 +25,11 @@ from reconciler.loop.rollouts import AT_ONCE, RolloutRunner
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.plan import plan_of
 from reconciler.planning.rollouts import planned_rollouts, wave_places
+from reconciler.state.database import BRIEF, open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
-from reconciler.state.rollouts import Member, Rollout, Rollouts, RolloutTerms
+from reconciler.state.rollouts import Member, Rollout, Rollouts, RolloutTerms, leave_rollouts
 from reconciler.state.runs import run_of
 from reconciler.state.world import observe
 from reconciler.views.plan_markdown import plan_markdown
@@ -124,7 +129,7 @@ def a_rollout(waves=3, wave=1, max_failures=0):
 
 
 def a_member(outcome, number=1, reason=""):
-    return Member(f"{number:032x}", f"m{number}", 1, outcome, reason, _S.VERIFIED, NOW)
+    return Member(f"{number:032x}", f"m{number}", 1, outcome, reason, "", _S.VERIFIED, NOW)
 
 
 OUTCOMES = st.lists(st.sampled_from(["", "healthy", "failed", "withdrawn", "accepted"]), min_size=1)
@@ -220,6 +225,9 @@ class Site:
         self.server.plane.fail(status, "RW000: it broke", "test")
         self.step()
 
+    def resume(self, reason):
+        app.resume(self.server.database, self.rollout, "ada", reason, self.server.now)
+
     def why(self, machine):
         fleet = self.server.loop.fleet
         seen = observe(
@@ -261,7 +269,19 @@ def test_only_the_open_wave_begins_and_each_opens_when_the_one_before_is_well(si
         found.verify(name)
     assert (found.rollout.state, found.rollout.reason) == ("done", "no machine is left")
     events = [each.what for each in found.rollouts.events(found.rollout.rollout_id)]
-    assert events == ["begun", "wave", "wave", "done"]
+    assert events == ["begun", "opened", "opened", "done"]
+
+
+def test_work_behind_work_that_waits_says_so(site):
+    found = site(percent(16))
+    second = found.machines[1]
+    found.server.now += timedelta(minutes=1)
+    found.server.run_by_hand("clone-golden", second)
+    assert found.why(second) == (
+        "restore: approved, waits for clone-golden run 1 on this machine, which waits for its "
+        f"turn in rollout {found.rollout.rollout_id}: it is in wave 2 of 2 (the rest), and wave "
+        "1 (16 %) comes first"
+    )
 
 
 def test_a_failure_halts_it_and_what_has_begun_goes_on(site):
@@ -291,13 +311,13 @@ def test_resuming_accepts_what_failed_and_goes_on_by_itself(site):
     found = site(percent(16))
     every = [each.name for each in found.machines]
     found.fail(every[0])
-    found.rollouts.resume(found.rollout, found.server.now, "ada", "a broken fan")
+    found.resume("a broken fan")
     found.step()
     assert found.armed() == every[1:]
     (canary, *_) = found.rollouts.members(found.rollout.rollout_id)
     assert (canary.outcome, canary.reason) == ("accepted", "RW000: it broke")
     with pytest.raises(StateError, match=r"RW656: rollout .* cannot be resumed: it is not halted"):
-        found.rollouts.resume(found.rollout, found.server.now, "ada", "again")
+        found.resume("again")
 
 
 def test_what_waited_for_a_budget_when_it_was_halted_begins_when_it_is_resumed(site):
@@ -307,7 +327,7 @@ def test_what_waited_for_a_budget_when_it_was_halted_begins_when_it_is_resumed(s
     app.halt(found.server.database, found.rollout, "ada", "look", found.server.now)
     found.verify(every[0])
     assert found.armed() == []
-    found.rollouts.resume(found.rollout, found.server.now, "ada", "all is well")
+    found.resume("all is well")
     found.step()
     assert found.armed() == every[1:2]
 
@@ -411,6 +431,135 @@ def test_what_is_approved_again_leaves_the_rollout_that_it_waited_in(site):
     assert left[every[5]].reason == "it was approved anew"
 
 
+def test_what_becomes_of_a_machine_in_one_rollout_says_nothing_of_another(site):
+    found = site(percent(16))
+    old = found.rollout
+    members = found.rollouts.members(old.rollout_id)
+    found.server.now += timedelta(minutes=1)
+    run = run_of("apply", "ada", found.server.now, "", "r", "e")
+    operations = [found.server.loop.ledger.operations(op_id=each.op_id)[0] for each in members]
+    with Ledger(found.server.database).writing() as connection:
+        leave_rollouts(connection, [each.op_id for each in members], found.server.now)
+        wanted = [each.operation for each in operations]
+        app.begin_within(connection, found.server.loop.fleet, run, wanted)
+    late = {each.op_id: ("withdrawn", "its approval lapsed") for each in members}
+    found.rollouts.conclude(old.rollout_id, late, found.server.now)
+    assert found.rollout.rollout_id != old.rollout_id
+    assert {each.outcome for each in found.rollouts.members(found.rollout.rollout_id)} == {""}
+
+
+def test_what_is_approved_again_without_waves_leaves_its_rollout(site):
+    found = site(percent(16))
+    last = found.machines[5].name
+    (status,) = found.server.loop.work_of(last)
+    found.server.loop.ledger.move(
+        status.operation.op_id,
+        _S.APPROVED,
+        _S.PLANNED,
+        attempt=0,
+        at=found.server.now,
+        actor="server",
+        reason="RW640: it expired",
+    )
+    found.server.use(replace(found.server.loop.fleet, rollouts={}))
+    found.server.approve_all()
+    found.server.loop.ask(last)
+    found.step()
+    assert last in found.armed()
+
+
+def test_machines_that_wait_for_a_budget_begin_whenever_it_is_resumed(site):
+    found = site(percent(50), at_once=1)
+    every = [each.name for each in found.machines]
+    (status,) = found.server.loop.work_of(every[0])
+    app.halt(found.server.database, found.rollout, "ada", "look", found.server.now)
+    found.server.run()
+    for before, after in ((_S.ARMED, _S.STARTED), (_S.STARTED, _S.VERIFIED)):
+        found.server.loop.ledger.move(
+            status.operation.op_id,
+            before,
+            after,
+            attempt=1,
+            at=found.server.now,
+            actor="t",
+            reason="",
+        )
+    found.server.run()
+    found.server.now += timedelta(seconds=1)
+    found.resume("all is well")  # the runner did not look meanwhile
+    found.step()
+    assert found.armed() == every[1:2]
+
+
+def test_resuming_accepts_what_failed_while_it_was_halted(site):
+    found = site(percent(50))
+    every = [each.name for each in found.machines]
+    found.fail(every[0])
+    found.fail(every[1])
+    found.verify(every[2])
+    found.resume("a broken switch")
+    found.step()
+    assert found.armed() == every[3:]
+
+
+def test_a_halted_rollout_of_which_all_is_cancelled_is_over(site):
+    found = site(percent(50))
+    found.fail(found.machines[0].name)
+    for machine in found.machines[1:]:
+        (status,) = found.server.loop.work_of(machine.name)
+        found.server.loop.ledger.move(
+            status.operation.op_id,
+            status.state,
+            _S.CANCELLED,
+            attempt=status.attempt,
+            at=found.server.now,
+            actor="ada",
+            reason="not now",
+        )
+    found.step()
+    assert found.rollout.state == "done"
+
+
+def test_nothing_is_armed_once_halt_has_returned(site, monkeypatch):
+    found = site(percent(50), at_once=1)
+    second = found.machines[1]
+    limit = found.server.loop._budgets.limit
+
+    def halted(work, now):
+        if work.machine == second.name and found.rollout.state == "running":
+            app.halt(found.server.database, found.rollout, "ada", "stop", found.server.now)
+        return limit(work, now)
+
+    (status,) = found.server.loop.work_of(found.machines[0].name)
+    found.server.loop.ledger.move(
+        status.operation.op_id,
+        _S.ARMED,
+        _S.CANCELLED,
+        attempt=1,
+        at=found.server.now,
+        actor="ada",
+        reason="not now",
+    )
+    monkeypatch.setattr(found.server.loop._budgets, "limit", halted)
+    found.step()
+    assert found.rollout.state == "halted"
+    assert found.armed() == []
+
+
+def test_what_was_verified_when_it_was_aborted_was_not_withdrawn(site):
+    found = site(percent(50), soak_seconds=900)
+    every = [each.name for each in found.machines]
+    found.verify(every[0])
+    app.abort(found.server.database, found.rollout, "ada", "wrong image", found.server.now)
+    became = {
+        each.machine: (each.outcome, each.reason)
+        for each in found.rollouts.members(found.rollout.rollout_id)
+    }
+    assert became[every[0]] == ("accepted", "its work is verified, its health was not seen")
+    assert became[every[1]][0] == ""  # it is armed, and goes on
+    assert became[every[5]] == ("withdrawn", "the rollout was aborted: wrong image")
+
+
 # --- health ---------------------------------------------------------------------------
 
 
@@ -434,14 +583,14 @@ def test_a_machine_that_is_not_reached_after_its_work_has_failed(site):
     found = site(percent(16), soak_seconds=900, within_seconds=60)
     found.verify(found.machines[0].name)
     found.server.now += timedelta(seconds=900)
-    for _ in range(7):
+    for _ in range(6):
         assert found.rollout.state == "running"
         assert found.runner.looks() == ()
         found.server.now += timedelta(seconds=10)
         found.step()
     assert found.rollout.state == "halted"
     assert found.rollout.reason.endswith(
-        "RW657: it was not healthy within 1m (rollout.health.within): its agent was not heard "
+        "RW657: not healthy within 1m (health.within): its agent was not heard "
         "since 2026-11-21 12:00:00 UTC)"
     )
 
@@ -460,17 +609,16 @@ def test_a_machine_is_asked_again_until_it_is_well_or_the_time_is_over(site):
     assert second in found.armed()
 
 
-def test_only_so_many_machines_are_asked_at_once(tmp_path):
-    machines = machines_of(["a"] * (AT_ONCE + 5))
-    fleet = replace(
-        a_fleet(*machines, at_once=100, per_hour=100), rollouts={"": terms(url="http://x/")}
-    )
-    server = LoopServer(tmp_path / "rackwright.db", fleet)
+def verified(folder, count, *, heard=True, **health):
+    """Return a server whose machines' work is verified, their rollout's runner, and them."""
+    machines = machines_of(["a"] * count)
+    fleet = a_fleet(*machines, at_once=100, per_hour=100)
+    server = LoopServer(folder / "rackwright.db", replace(fleet, rollouts={"": terms(**health)}))
     server.reports(*machines)
     operations = server.approve_all()
     run = run_of("apply", "ada", NOW, "", "r", "d")
     with Ledger(server.database).writing() as connection:
-        app.begin_within(connection, fleet, run, operations)
+        app.begin_within(connection, server.loop.fleet, run, operations)
     server.run()
     runner = RolloutRunner(server.database, server.loop, lambda: server.now)
     runner.step()
@@ -479,11 +627,127 @@ def test_only_so_many_machines_are_asked_at_once(tmp_path):
             server.loop.ledger.move(
                 each.op_id, before, after, attempt=1, at=NOW, actor="t", reason=""
             )
-        system = an_installed_system(machine, each.op_id)
-        server.loop.machines.record_report(machine, a_report(machine, installed=system), NOW)
+        if heard:
+            system = an_installed_system(machine, each.op_id)
+            server.loop.machines.record_report(machine, a_report(machine, installed=system), NOW)
     runner.step()
-    assert len(runner.looks()) == AT_ONCE
+    return server, runner, machines
+
+
+def go_on(server, runner, machines, seconds=10):
+    server.now += timedelta(seconds=seconds)
+    for each in machines:
+        server.loop.machines.record_contact(each, "installed", server.now)
+    runner.step()
+
+
+def test_all_machines_are_asked_in_turn_a_few_at_once(tmp_path):
+    server, runner, machines = verified(tmp_path, 3 * AT_ONCE, url="http://x/")
+    asked = Counter()
+    for _ in range(9):
+        looks = runner.looks()
+        assert len(looks) == AT_ONCE
+        assert runner.looks() == ()
+        asked.update(each.machine for each in looks)
+        for each in looks:
+            runner.looked(each, "it answered 503")
+        go_on(server, runner, machines)
+    assert set(asked.values()) == {3}
+    server.close()
+
+
+def test_machines_that_are_silent_are_looked_at_a_few_at_a_time(tmp_path):
+    server, runner, machines = verified(tmp_path, 2 * AT_ONCE, heard=False, soak_seconds=1)
+    server.now += timedelta(minutes=1)
+    server.asked()
     assert runner.looks() == ()
+    statements = len(server.asked())
+    assert runner.looks() == ()
+    assert len(server.asked()) == statements
+    runner.step()
+    (first, *_, last) = runner._rollouts.members(runner._rollouts.newest(1)[0].rollout.rollout_id)
+    assert first.problem == last.problem == "its agent was not heard at all"
+    assert len(machines) == 2 * AT_ONCE
+    server.close()
+
+
+def test_a_look_that_never_comes_back_is_done_again(tmp_path):
+    server, runner, machines = verified(tmp_path, 1, url="http://x/")
+    (lost,) = runner.looks()
+    go_on(server, runner, machines, 100)
+    assert runner.looks() == ()
+    go_on(server, runner, machines, 30)
+    (again,) = runner.looks()
+    assert again == lost
+    server.close()
+
+
+def test_a_look_is_lost_neither_by_a_locked_database_nor_by_a_halt(tmp_path):
+    server, runner, machines = verified(tmp_path, 2, url="http://x/")
+    rollouts = Rollouts(server.database)
+    first, second = runner.looks()
+    rollout = rollouts.active()[0]
+    app.halt(server.database, rollout, "ada", "look", server.now)
+    runner.step()
+    runner.looked(first, "")  # comes back while it is halted
+    app.resume(server.database, rollouts.active()[0], "ada", "go on", server.now)
+    go_on(server, runner, machines)
+    assert {each.machine for each in runner.looks()} == {first.machine, second.machine}
+    runner.looked(first, "")
+    runner.looked(second, "")
+    with closing(sqlite3.connect(tmp_path / "rackwright.db")) as other:
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(StateError, match="RW705"):
+            RolloutRunnerOf(server, runner).step()
+        other.rollback()
+    runner.step()
+    assert rollouts.newest(1)[0].rollout.state == "done"
+    server.close()
+
+
+def RolloutRunnerOf(server, runner):  # noqa: N802 - the same runner, on a database that is brief
+    runner._rollouts = Rollouts(open_database(server.database._path, BRIEF))
+    return runner
+
+
+def test_a_clock_that_is_set_back_keeps_nobody_from_being_asked(tmp_path):
+    server, runner, machines = verified(tmp_path, 1, url="http://x/")
+    (look,) = runner.looks()
+    runner.looked(look, "it answered 503")
+    go_on(server, runner, machines, -86_400)
+    assert len(runner.looks()) == 1
+    server.close()
+
+
+def test_a_machine_is_left_at_work_only_while_the_server_can_hear(tmp_path):
+    server, runner, machines = verified(tmp_path, 1, soak_seconds=900)
+    runner._hears_since = lambda: NOW + timedelta(hours=1)  # it was away until then
+    go_on(server, runner, machines, 3600 + 899)
+    assert runner.looks() == ()
+    go_on(server, runner, machines, 1)
+    assert len(runner.looks()) == 1
+    server.close()
+
+
+@pytest.mark.parametrize(
+    ("said", "fixed", "address"),
+    [
+        (("172.17.0.1/16", "10.77.0.9/16"), True, "10.77.0.1"),
+        (("172.17.0.1/16", "10.77.0.9/16"), False, "10.77.0.9"),
+        (("evil.example?x=/1", "10.77.0.9/16 -o"), False, ""),
+        (("fe80::1/64",), False, ""),
+    ],
+)
+def test_a_machine_does_not_choose_whom_the_server_asks(tmp_path, said, fixed, address):
+    server, runner, (machine,) = verified(tmp_path, 1, url="http://{address}/")
+    known = replace(machine, addresses=()) if not fixed else machine
+    server.use(replace(server.loop.fleet, machines={machine.name: known}))
+    (member,) = runner._rollouts.members(runner._rollouts.active()[0].rollout_id)
+    system = an_installed_system(machine, member.op_id)
+    system = evolve(system, addresses=said, hostname="-oProxyCommand=x")
+    server.loop.machines.record_report(machine, a_report(machine, installed=system), NOW)
+    (look,) = runner.looks()
+    assert (look.hostname, look.address) == (machine.hostname, address)
     server.close()
 
 

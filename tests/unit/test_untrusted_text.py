@@ -62,5 +62,5 @@ def test_progress_shows_brackets_as_they_are(text, monkeypatch):
         screen = Console(file=StringIO(), width=200, force_terminal=is_terminal, color_system=None)
         monkeypatch.setattr("reconciler.views.progress.console", lambda screen=screen: screen)
         with progress_view("text") as show:
-            show([failed], NOW)
+            show([failed], NOW, {})
         assert text in screen.file.getvalue()
