@@ -400,6 +400,22 @@ def test_the_server_counts_tags_on_what_waits(signed, keys):
     assert set(signed.states().values()) == {_S.APPROVED}
 
 
+def test_tags_approve_nothing_whose_health_cannot_be_asked_here(signed, keys, monkeypatch):
+    digest = digest_of(signed)
+    assert not signed.approve(ADA).complete
+    tag(signed, keys["bob"], f"approve/{digest[:12]}")
+
+    def refuse(*_):
+        raise ReconcilerError("RW658", "there is no program", "put it there")
+
+    monkeypatch.setattr("reconciler.app.approvals.require_health_checks", refuse)
+    count_tags(signed.project(), NOW)
+    assert set(signed.states().values()) == {_S.PLANNED}
+    monkeypatch.undo()
+    count_tags(signed.project(), NOW)
+    assert set(signed.states().values()) == {_S.APPROVED}
+
+
 @pytest.mark.parametrize(
     "kind", ["another's key", "another plan", "too short", "another commit", "moved", "unsigned"]
 )
