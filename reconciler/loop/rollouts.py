@@ -189,6 +189,8 @@ class RolloutRunner:
     def _end_halted(self) -> None:
         """End halted rollouts of which nothing may begin any more: people cancelled all of it."""
         for rollout in self._halted:
+            if self._rollouts.under_way_after(rollout, 0):
+                continue
             members = self._rollouts.members(rollout.rollout_id)
             if all(each.outcome or ended_badly(each) for each in members):
                 self._rollouts.end(rollout, self._clock(), SERVER, "no machine is left")
@@ -207,10 +209,11 @@ class RolloutRunner:
             self._conclude(running, outcomes, now)
         members = running.members.values()
         is_over = all(each.outcome for each in members)
-        more_wait = not is_over or self._rollouts.more_wait(running.rollout)
-        move = next_move(running.rollout, members, running.failed_before, more_wait=more_wait)
+        rollout = running.rollout
+        more_wait = not is_over or self._rollouts.under_way_after(rollout, rollout.wave)
+        move = next_move(rollout, members, running.failed_before, more_wait=more_wait)
         if move is not None:
-            self._carry_out(running.rollout, move, now)
+            self._carry_out(rollout, move, now)
 
     def _judged(
         self, running: _Running, member: Member, now: datetime

@@ -248,15 +248,15 @@ class Rollouts:
         mine = _MACHINE.c.op_id.in_(list(op_ids)) & (_MACHINE.c.outcome == "")
         return self._members(select(_MACHINE).where(mine), mine)
 
-    def more_wait(self, rollout: Rollout) -> bool:
-        """Return whether work of later waves is under way, or may still begin."""
+    def under_way_after(self, rollout: Rollout, wave: int) -> bool:
+        """Return whether work of waves after this one is under way, or may still begin."""
         current = schema.current_operation
         query = (
             select(_MACHINE.c.op_id)
             .join(current, current.c.op_id == _MACHINE.c.op_id)
             .where(
                 _MACHINE.c.rollout_id == rollout.rollout_id,
-                _MACHINE.c.wave > rollout.wave,
+                _MACHINE.c.wave > wave,
                 _MACHINE.c.outcome == "",
                 current.c.state.in_([each.value for each in ACTIVE]),
             )
@@ -495,12 +495,12 @@ def _conclude(
         update(_MACHINE)
         .where(
             _MACHINE.c.rollout_id == rollout_id,
-            _MACHINE.c.op_id == bindparam("settled"),
+            _MACHINE.c.op_id == bindparam("mine"),
             _MACHINE.c.outcome == "",
         )
         .values(outcome=bindparam("became"), at=at, reason=bindparam("why")),
         [
-            {"settled": op_id, "became": outcome, "why": reason}
+            {"mine": op_id, "became": outcome, "why": reason}
             for op_id, (outcome, reason) in outcomes.items()
         ],
     )
