@@ -48,7 +48,7 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
     items = [
         *fleet_items(desired),
         *plan_machines(desired, machines, hardware, observed, now),
-        *schedule_items(desired, machines),
+        *schedule_items(desired, machines, observed),
     ]
     return with_rollouts(
         plan_of(desired.revision, now, items, budget_of(desired.settings)), desired
@@ -164,7 +164,7 @@ def fleet_items(desired: CompiledFleet) -> Iterator[PlanItem]:
 
 
 def schedule_items(
-    desired: CompiledFleet, machines: Iterable[CompiledMachine]
+    desired: CompiledFleet, machines: Iterable[CompiledMachine], observed: Observed
 ) -> Iterator[PlanItem]:
     """Yield what schedules that select some machines will not do on them, and why."""
     for machine in machines:
@@ -172,12 +172,14 @@ def schedule_items(
             schedule = desired.schedules[name]
             found = why_never(desired, schedule, machine)
             if found is not None:
+                seen = observed.machines.get(machine.name)
                 decision = Decision(
                     risk=Risk.BLOCKED,
                     action=f"schedule {name}",
                     reason=found[0],
                     cause=Origin(schedule.position),
                     unblock=found[1],
+                    observed_at=seen.last_seen if seen else None,
                 )
                 group = desired.group_display_names.get(machine.group, "")
                 yield decision.item(machine, "", group)
