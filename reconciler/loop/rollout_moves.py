@@ -120,7 +120,8 @@ def next_move(
     failed = [*failed_before, *(each.machine for each in wave if each.outcome == "failed")]
     if len(failed) > rollout.terms.max_failures:
         first = next((each for each in wave if each.outcome == "failed"), None)
-        why = f" ({first.machine}: {first.reason})" if first else ""
+        who = f" {first.machine}:" if first and len(failed) > 1 else ""
+        why = f":{who} {first.reason}" if first else ""
         return Halt(f"{_named(failed)} failed{why}")
     if any(not each.outcome for each in wave):
         return None

@@ -30,7 +30,10 @@ _OUTCOMES: Mapping[Outcome, str] = {
     "accepted": "yellow",
 }
 _MOST = 40
-"""Machines of a rollout that are named; of more, those that have something to say come first."""
+"""Machines of a rollout that have a row; of more, those that have most to say."""
+_NAMED = 5
+"""Machines of a line."""
+WAITS = "waits"
 
 
 def rollouts_parts(rollouts: Sequence[RolloutProgress], now: datetime) -> Iterator[RenderableType]:
@@ -116,17 +119,39 @@ def rollout_parts(
         yield Text("")
         heading = rollout.wave_name(number)
         yield Text(for_terminal(heading), style="bold" if number == rollout.wave else "")
-        shown = sorted(wave, key=_pressing)[:left]
+        shown, folded = (wave, ()) if full else _folded(rollout, wave)
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for each in shown:
+        for each in shown[:left]:
             table.add_row(*_row(rollout, each))
         yield Padding(table, (0, 0, 0, 2), expand=False)
-        if len(wave) > len(shown):
-            yield _indented(f"and {counted(len(wave) - len(shown), 'machine')} more: --full", "dim")
+        if left is not None and len(shown) > left:
+            yield _indented(f"and {counted(len(shown) - left, 'machine')} more: --full", "dim")
+        for line in folded:
+            yield _indented(line, "dim")
         left = None if left is None else max(0, left - len(shown))
+
+
+def _folded(rollout: Rollout, wave: Sequence[Member]) -> tuple[list[Member], tuple[str, ...]]:
+    """Return the machines that have something to say, and a line for each way in which others do.
+
+    Of those that are healthy, and of those that wait, the first are named.
+    """
+    healthy = [each.machine for each in wave if each.outcome == "healthy"]
+    waiting = [
+        each.machine for each in wave if not each.outcome and _under_way(rollout, each) == WAITS
+    ]
+    told = {*healthy, *waiting}
+    shown = sorted((each for each in wave if each.machine not in told), key=_pressing)
+    lines = (
+        f"{what}: {', '.join(names[:_NAMED])}"
+        + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
+        for what, names in (("healthy", healthy), (WAITS, waiting))
+        if names
+    )
+    return shown, tuple(lines)
 
 
 def _pressing(member: Member) -> tuple[int, str]:
@@ -147,7 +172,7 @@ def _under_way(rollout: Rollout, member: Member) -> str:
             "verified, not healthy yet" if member.problem else "verified, its health is looked at"
         )
     if member.state is OperationState.APPROVED and rollout.hold(member.wave):
-        return "waits"
+        return WAITS
     return member.state.value
 
 

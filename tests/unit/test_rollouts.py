@@ -14,6 +14,7 @@ from builders.loop_server import LoopServer
 from builders.world import NOW, a_disk, a_fleet, a_machine, a_report, an_installed_system
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.console import Console
 
 from reconciler.app import rollouts as app
 from reconciler.app.status import conditions_of
@@ -34,6 +35,7 @@ from reconciler.state.runs import run_of
 from reconciler.state.world import observe
 from reconciler.views.plan_markdown import plan_markdown
 from reconciler.views.plan_words import conditions, rollout
+from reconciler.views.rollout_text import rollout_parts
 from specs.compile.fleet import compile_fleet
 from specs.diagnostics.position import Position
 from specs.fleet import CompiledRollout, CompiledSelector, CompiledWave, HealthCheck
@@ -157,7 +159,7 @@ def test_a_wave_opens_only_when_nobody_is_under_way_few_failed_and_somebody_is_w
 def test_the_reason_names_who_failed_and_why():
     members = [a_member("healthy", 1), a_member("failed", 2, "RW614: it is silent")]
     move = next_move(a_rollout(), members, (), more_wait=True)
-    assert move == Halt("m2 failed (m2: RW614: it is silent)")
+    assert move == Halt("m2 failed: RW614: it is silent")
 
 
 # --- with the loop and its database ---------------------------------------------------
@@ -289,7 +291,7 @@ def test_a_failure_halts_it_and_what_has_begun_goes_on(site):
     every = [each.name for each in found.machines]
     found.fail(every[0])
     assert found.rollout.state == "halted"
-    assert found.rollout.reason == f"{every[0]} failed ({every[0]}: RW000: it broke)"
+    assert found.rollout.reason == f"{every[0]} failed: RW000: it broke"
     assert found.armed() == every[1:3]
     found.verify(every[1])
     found.verify(every[2])
@@ -341,7 +343,7 @@ def test_more_failures_may_be_allowed_and_count_over_all_waves(site):
     found.verify(every[2])
     assert found.armed() == every[3:]
     found.fail(every[3])
-    assert found.rollout.reason.startswith(f"{every[0]}, {every[3]} failed ({every[3]}: ")
+    assert found.rollout.reason.startswith(f"{every[0]}, {every[3]} failed: {every[3]}: ")
 
 
 def test_aborting_cancels_what_has_not_begun_and_nothing_else(site):
@@ -591,7 +593,7 @@ def test_a_machine_that_is_not_reached_after_its_work_has_failed(site):
     assert found.rollout.state == "halted"
     assert found.rollout.reason.endswith(
         "RW657: not healthy within 1m (health.within): its agent was not heard "
-        "since 2026-11-21 12:00:00 UTC)"
+        "since 2026-11-21 12:00:00 UTC"
     )
 
 
@@ -827,3 +829,34 @@ def test_what_cannot_be_meant_is_refused_with_what_could_be(written, said):
     result = compile_fleet({"f.yaml": text.encode()}, "r")
     assert result.fleet is None
     assert said in "; ".join(f"{each.message}: {each.hint}" for each in result.diagnostics)
+
+
+def test_a_large_rollout_is_shown_on_a_screen_the_pressing_machines_first():
+    rollout = a_rollout(waves=2)
+    members = [
+        a_member("failed", 1, "RW657: not healthy within 10m (health.within): it answered 503"),
+        *(a_member("healthy", number) for number in range(2, 40)),
+        a_member("", 40)._replace(state=_S.STARTED),
+        *(
+            a_member("", number)._replace(wave=2, state=_S.APPROVED, machine=f"n{number}")
+            for number in range(41, 100)
+        ),
+    ]
+    console = Console(width=80)
+    with console.capture() as capture:
+        for part in rollout_parts(rollout, members, (), full=False):
+            console.print(part)
+    lines = [line.rstrip() for line in capture.get().splitlines()]
+    assert lines[3:] == [
+        "wave 1 of 2 (w1)",
+        "  m1   failed   RW657: not healthy within 10m (health.within): it answered 503",
+        "  m40  started",
+        "  healthy: m2, m3, m4, m5, m6 and 33 more",
+        "",
+        "wave 2 of 2 (w2)",
+        "  waits: n41, n42, n43, n44, n45 and 54 more",
+    ]
+    with console.capture() as capture:
+        for part in rollout_parts(rollout, members, (), full=True):
+            console.print(part)
+    assert "  n99  waits" in capture.get()
