@@ -10,7 +10,7 @@ Whatever is waited for counts from the machine's last sign, or from when the ser
 again, if that is later (``hearing``): a server that was away takes nobody for silent.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
@@ -154,13 +154,21 @@ class WorkView:
 
 
 def queue_order(
-    statuses: Iterable[OperationStatus], seen: ObservedMachine, now: datetime
+    statuses: Iterable[OperationStatus],
+    seen: ObservedMachine,
+    now: datetime,
+    held: Collection[str] = (),
 ) -> tuple[OperationStatus, ...]:
     """Return a machine's work in its turn: what may begin now, then what waits for its time.
 
-    ``statuses`` come in the order of their last move, which decides among those.
+    ``statuses`` come in the order of their last move, which decides among those. ``held`` are the
+    operations that wait for their wave of a rollout: they hold nothing else up either.
     """
-    return tuple(sorted(statuses, key=lambda each: not _may_start(each, seen, now)))
+
+    def waits(status: OperationStatus) -> bool:
+        return status.operation.op_id in held or not _may_start(status, seen, now)
+
+    return tuple(sorted(statuses, key=waits))
 
 
 def waits_to_start(status: OperationStatus, seen: ObservedMachine, now: datetime) -> str:

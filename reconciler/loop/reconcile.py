@@ -379,7 +379,7 @@ class Reconciler:
         seen = self._seen(machine)
         op_ids = [status.operation.op_id for status in statuses]
         view = WorkView(
-            queue_order(statuses, seen, self._clock()),
+            queue_order(statuses, seen, self._clock(), self._held(statuses)),
             seen,
             self.operations.captures(op_ids),
             hears_since=hears_since,
@@ -393,6 +393,12 @@ class Reconciler:
             claimed_attempts=self.operations.claimed_attempts(present.operation.op_id),
             restart_asked=self._restart_asked(view, present, machine),
         )
+
+    def _held(self, statuses: tuple[OperationStatus, ...]) -> frozenset[str]:
+        """Return which operations wait in a rollout, where something else may come before them."""
+        approved = [each for each in statuses if each.state is OperationState.APPROVED]
+        op_ids = [each.operation.op_id for each in approved] if len(statuses) > 1 else []
+        return frozenset(op_id for op_id in op_ids if self.rollouts.hold_of(op_id))
 
     def _waits(self, operation: Operation) -> Waits:
         """Return how long is waited at an operation, as the present revision says it."""

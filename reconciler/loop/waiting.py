@@ -78,10 +78,11 @@ def _queue(
     seen = observed.machines.get(name, ObservedMachine())
     waits: dict[str, str] = {}
     turn = []
-    for status in queue_order(statuses, seen, now):
-        moment = waits_to_start(status, seen, now)
-        if status.state is OperationState.APPROVED and moment:
-            waits[status.operation.op_id] = moment
+    for status in queue_order(statuses, seen, now, observed.held):
+        op_id = status.operation.op_id
+        why = observed.held.get(op_id) or waits_to_start(status, seen, now)
+        if status.state is OperationState.APPROVED and why:
+            waits[op_id] = why
         else:
             turn.append(status)
     at_work = next((each for each in turn if each.state in AT_WORK), None)
@@ -89,23 +90,19 @@ def _queue(
     later = tuple(each.operation.op_id for each in turn if each is not head)
     if head is None or at_work is not None or seen.quarantine:
         return _Queue(head, waits, later, is_free=False)
-    held = _held(fleet, observed, name, head, now)
-    if held:
-        waits[head.operation.op_id] = held
-    return _Queue(head, waits, later, is_free=not held)
+    shut = _shut(fleet, observed, name, head, now)
+    if shut:
+        waits[head.operation.op_id] = shut
+    return _Queue(head, waits, later, is_free=not shut)
 
 
-def _held(
+def _shut(
     fleet: CompiledFleet, observed: Observed, name: str, status: "OperationStatus", now: datetime
 ) -> str:
-    """Return what a machine's operation waits for besides budgets, as a clause; empty for nothing.
-
-    Its wave of a rollout, then the machine's windows.
-    """
-    operation, machine = status.operation, fleet.machines.get(name)
-    held = observed.held.get(operation.op_id, "")
-    if held or machine is None:
-        return held
-    seconds = work_seconds(operation.instructions.steps, observed.images)
+    """Return for which window of a machine an operation waits, as a clause; empty for none."""
+    machine = fleet.machines.get(name)
+    if machine is None:
+        return ""
+    seconds = work_seconds(status.operation.instructions.steps, observed.images)
     shut = closed(windows_of(fleet, machine), now, timedelta(seconds=seconds))
     return f"a window: {shut.reason}" if shut is not None else ""

@@ -274,16 +274,27 @@ def test_only_the_open_wave_begins_and_each_opens_when_the_one_before_is_well(si
     assert events == ["begun", "opened", "opened", "done"]
 
 
-def test_work_behind_work_that_waits_says_so(site):
+def test_what_waits_for_its_wave_holds_up_nothing_else_on_its_machine(site):
     found = site(percent(16))
-    second = found.machines[1]
+    second, third = found.machines[1:3]
     found.server.now += timedelta(minutes=1)
-    found.server.run_by_hand("clone-golden", second)
-    assert found.why(second) == (
-        "restore: approved, waits for clone-golden run 1 on this machine, which waits for its "
-        f"turn in rollout {found.rollout.rollout_id}: it is in wave 2 of 2 (the rest), and wave "
-        "1 (16 %) comes first"
-    )
+    _, run = found.server.run_by_hand("clone-golden", second)
+    assert "waits for" not in found.why(second)
+    found.server.run()
+    states = {
+        each.operation.run: each.state
+        for each in found.server.loop.operations.of_hardware(second.hardware_identities)
+    }
+    assert states == {"1": _S.APPROVED, f"by-hand/{run.run_id}": _S.ARMED}
+    assert found.why(third).startswith("restore: approved, waits for its turn in rollout ")
+
+
+def test_work_behind_other_work_of_its_machine_says_behind_which(site):
+    found = site(percent(50))
+    first = found.machines[0]
+    found.server.now += timedelta(minutes=1)
+    found.server.run_by_hand("clone-golden", first)
+    assert found.why(first) == "restore: approved, waits for clone-golden run 1 on this machine"
 
 
 def test_a_failure_halts_it_and_what_has_begun_goes_on(site):
