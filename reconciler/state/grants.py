@@ -5,11 +5,21 @@ from json import dumps, loads
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, Select, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from providers.netboot.decision import Grant
 from reconciler.state import schema
 from reconciler.state.database import Database
+
+_TOKEN = schema.enrollment_token
+_BY_DIGEST = select(_TOKEN).where(_TOKEN.c.digest == bindparam("digest"))
+_LAST_ENROLLED = (
+    select(_TOKEN)
+    .where(_TOKEN.c.machine == bindparam("machine"), _TOKEN.c.used_at.is_not(None))
+    .order_by(_TOKEN.c.used_at.desc())
+    .limit(1)
+)
+"""Asked for with each word of an agent, so that it is not made anew each time."""
 
 
 @frozen
@@ -111,23 +121,15 @@ class Grants:
 
     def token(self, digest: str) -> Token | None:
         """Return what this hash stands for."""
-        return self._token(
-            select(schema.enrollment_token).where(schema.enrollment_token.c.digest == digest)
-        )
+        return self._token(_BY_DIGEST, digest=digest)
 
     def last_enrolled(self, machine: str) -> Token | None:
         """Return the token that was last traded for a certificate of this name."""
-        table = schema.enrollment_token
-        return self._token(
-            select(table)
-            .where(table.c.machine == machine, table.c.used_at.is_not(None))
-            .order_by(table.c.used_at.desc())
-            .limit(1)
-        )
+        return self._token(_LAST_ENROLLED, machine=machine)
 
-    def _token(self, query: Select[tuple[Any, ...]]) -> Token | None:
+    def _token(self, query: Select[tuple[Any, ...]], **values: str) -> Token | None:
         with self._database.reading() as connection:
-            row = connection.execute(query).first()
+            row = connection.execute(query, values).first()
         if row is None:
             return None
         return Token(

@@ -2,10 +2,10 @@
 
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
-from sqlalchemy import Connection, and_, func, insert, select, update
+from sqlalchemy import Connection, Select, and_, bindparam, func, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.errors import OvertakenError, StateError
@@ -38,6 +38,48 @@ class LedgerEntry:
     at: datetime
     actor: str
     reason: str
+
+
+def _with_state(newest: Select[tuple[int]]) -> Select[tuple[Any, ...]]:
+    """Return the statement for operations with these lines, which are their newest."""
+    ledger, operation, progress = schema.ledger, schema.operation, schema.progress
+    present = schema.current_operation
+    return (
+        select(
+            operation.c.body,
+            ledger.c.state,
+            ledger.c.attempt,
+            ledger.c.at,
+            ledger.c.reason,
+            progress.c.step,
+            progress.c.bytes_done,
+            progress.c.bytes_total,
+            progress.c.steps_done,
+            progress.c.at.label("last_event_at"),
+            present.c.may_interrupt,
+            present.c.trigger,
+            present.c.not_before,
+        )
+        .join(ledger, ledger.c.op_id == operation.c.op_id)
+        .outerjoin(present, present.c.op_id == operation.c.op_id)
+        .outerjoin(
+            progress,
+            and_(
+                progress.c.op_id == operation.c.op_id,
+                progress.c.attempt == ledger.c.attempt,
+            ),
+        )
+        .where(ledger.c.sequence.in_(newest))
+        .order_by(ledger.c.sequence)
+    )
+
+
+_NEWEST = select(func.max(schema.ledger.c.sequence)).group_by(schema.ledger.c.op_id)
+_EVERY = _with_state(_NEWEST)
+_ONE = _with_state(_NEWEST.where(schema.ledger.c.op_id == bindparam("one"))).where(
+    schema.operation.c.op_id == bindparam("one")
+)
+"""Asked for with each word of an agent, so that it is not made anew each time."""
 
 
 class Ledger:
@@ -276,41 +318,7 @@ class Ledger:
 
         All that there ever were, or only the one of this id.
         """
-        ledger, operation, progress = schema.ledger, schema.operation, schema.progress
-        present = schema.current_operation
-        newest = select(func.max(ledger.c.sequence)).group_by(ledger.c.op_id)
-        if op_id is not None:
-            newest = newest.where(ledger.c.op_id == op_id)
-        query = (
-            select(
-                operation.c.body,
-                ledger.c.state,
-                ledger.c.attempt,
-                ledger.c.at,
-                ledger.c.reason,
-                progress.c.step,
-                progress.c.bytes_done,
-                progress.c.bytes_total,
-                progress.c.steps_done,
-                progress.c.at.label("last_event_at"),
-                present.c.may_interrupt,
-                present.c.trigger,
-                present.c.not_before,
-            )
-            .join(ledger, ledger.c.op_id == operation.c.op_id)
-            .outerjoin(present, present.c.op_id == operation.c.op_id)
-            .outerjoin(
-                progress,
-                and_(
-                    progress.c.op_id == operation.c.op_id,
-                    progress.c.attempt == ledger.c.attempt,
-                ),
-            )
-            .where(ledger.c.sequence.in_(newest))
-            .order_by(ledger.c.sequence)
-        )
-        if op_id is not None:
-            query = query.where(operation.c.op_id == op_id)
+        query, values = (_EVERY, {}) if op_id is None else (_ONE, {"one": op_id})
         with self._database.reading() as connection:
             return tuple(
                 OperationStatus(
@@ -326,7 +334,7 @@ class Ledger:
                     steps_done=bool(row.steps_done),
                     start=Start(bool(row.may_interrupt), row.trigger or "now", row.not_before),
                 )
-                for row in connection.execute(query)
+                for row in connection.execute(query, values)
             )
 
     def known_as(self, name: str) -> tuple[str, ...]:

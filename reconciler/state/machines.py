@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, and_, case, delete, insert, literal, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, insert, literal, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.wire.codec import decode, encode
@@ -26,6 +26,25 @@ from specs.fleet import CompiledMachine
 OBSERVATION = tuple(getattr(schema.machine_observation.c, name) for name in ObservationRow._fields)
 """The columns of an ``ObservationRow``."""
 
+_OBSERVED = select(*OBSERVATION).where(
+    schema.machine_observation.c.hardware.in_(
+        select(schema.observed_identity.c.hardware).where(
+            schema.observed_identity.c.identity.in_(bindparam("identities", expanding=True))
+        )
+    )
+)
+"""These are asked for with each look at a machine, so that they are not made anew each time."""
+_BOOTS = select(schema.boot_client.c.mac, schema.boot_client.c.boot_at).where(
+    schema.boot_client.c.mac.in_(bindparam("macs", expanding=True)),
+    schema.boot_client.c.boot_at.is_not(None),
+)
+_PROTECTED = select(schema.protection.c.identity, schema.protection.c.place).where(
+    schema.protection.c.identity.in_(bindparam("identities", expanding=True))
+)
+_QUARANTINES = select(schema.quarantine).order_by(
+    schema.quarantine.c.at, schema.quarantine.c.hardware
+)
+
 
 class Machines:
     """What was heard of machines, on the state database."""
@@ -37,24 +56,11 @@ class Machines:
         self, machine: CompiledMachine, fleet: FleetHardware, now: datetime
     ) -> ObservedMachine:
         """Return what is known of one machine of a fleet, by a few indexed queries."""
-        identities = machine.hardware_identities
-        observation, client = schema.machine_observation, schema.boot_client
-        identity, protection = schema.observed_identity, schema.protection
-        named = select(identity.c.hardware).where(identity.c.identity.in_(identities))
+        identities = {"identities": machine.hardware_identities}
         with self._database.reading() as connection:
-            found = connection.execute(
-                select(*OBSERVATION).where(observation.c.hardware.in_(named))
-            ).all()
-            boots = connection.execute(
-                select(client.c.mac, client.c.boot_at).where(
-                    client.c.mac.in_(machine.macs), client.c.boot_at.is_not(None)
-                )
-            ).all()
-            protected = connection.execute(
-                select(protection.c.identity, protection.c.place).where(
-                    protection.c.identity.in_(identities)
-                )
-            ).all()
+            found = connection.execute(_OBSERVED, identities).all()
+            boots = connection.execute(_BOOTS, {"macs": machine.macs}).all()
+            protected = connection.execute(_PROTECTED, identities).all()
             quarantined = quarantines(connection)
         rows = (ObservationRow(*row) for row in found)
         own = [row for row in rows if fleet.owner(tuple(row.identities.split(" "))) == machine.name]
@@ -178,8 +184,7 @@ class Machines:
 
 def quarantines(connection: Connection) -> tuple[Quarantine, ...]:
     """Return all quarantines, the oldest first. There are few: each is an alarm."""
-    table = schema.quarantine
-    rows = connection.execute(select(table).order_by(table.c.at, table.c.hardware))
+    rows = connection.execute(_QUARANTINES)
     return tuple(
         Quarantine(row.machine, tuple(row.identities.split(" ")), row.reason, row.at)
         for row in rows
