@@ -99,16 +99,19 @@ def approve_within(
             start,
             at=run.at,
             actor=run.actor,
-            reason=told + said(start),
+            reason=told + said(operation, start),
         )
     ends = expires or {}
     record_run(connection, run, {each.op_id: ends.get(each.op_id) for each in operations})
     return run
 
 
-def said(start: Start) -> str:
-    """Return the terms of an approval, for the ledger."""
+def said(operation: Operation, start: Start) -> str:
+    """Return what was agreed to with an approval, for the ledger."""
     terms = []
+    if operation.destructive:
+        disks = ", ".join(disk.key() for disk in operation.instructions.disks)
+        terms.append(f"overwrites disk {disks}")
     if start.may_interrupt:
         terms.append("may interrupt a running system")
     if start.trigger == "next-boot":

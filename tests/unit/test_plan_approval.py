@@ -166,8 +166,8 @@ def test_an_approval_records_every_operation_with_the_plans_digest(ledger):
     newest = ledger.history(PLAN.items[0].operation.op_id)[-1]
     assert newest.actor == "ada"
     assert newest.reason == (
-        f"run {run.run_id}, plan {PLAN.digest[:12]}: the disks are new; may interrupt a running "
-        "system"
+        f"run {run.run_id}, plan {PLAN.digest[:12]}: the disks are new; overwrites disk "
+        f"{PLAN.items[0].operation.instructions.disks[0].key()}; may interrupt a running system"
     )
 
 
