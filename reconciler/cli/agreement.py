@@ -23,24 +23,37 @@ yes_option = click.option(
 def confirm(digest: str, disks: int, yes: int | None) -> None:
     """Have a person agree to a plan, or take ``--yes``.
 
-    RW905 where that names another number of disks.
+    RW905 where that names another number of disks, RW917 where nobody answers.
     """
     if yes is not None:
         if yes != disks:
+            agreed_to = f"the agreement is for {yes}" if yes else "`--yes` alone agrees to none"
             raise ReconcilerError(
                 "RW905",
-                f"the plan overwrites {disks} disk(s), the agreement is for {yes}",
+                f"the plan overwrites {disks} disk(s), {agreed_to}",
                 f"Review plan {digest[:12]}; to agree, say `--yes={disks}`",
             )
         return
-    if disks:
-        question = f"\nType {disks} to overwrite {disks} disk(s)"
-        answer = click.prompt(question, default="", show_default=False, err=True)
-        agreed = answer.strip() == str(disks)
-    else:
-        agreed = click.confirm("\nCarry out this plan?", err=True)
+    try:
+        agreed = _is_agreed(disks)
+    except click.Abort:
+        if sys.stdin.isatty():
+            raise
+        raise ReconcilerError(
+            "RW917",
+            "nobody can be asked here, and nothing was approved",
+            f"Review plan {digest[:12]}; to agree, say `--yes{f'={disks}' if disks else ''}`",
+        ) from None
     if not agreed:
         raise click.Abort
+
+
+def _is_agreed(disks: int) -> bool:
+    if not disks:
+        return click.confirm("\nCarry out this plan?", err=True)
+    question = f"\nType {disks} to overwrite {disks} disk(s)"
+    answer: str = click.prompt(question, default="", show_default=False, err=True)
+    return answer.strip() == str(disks)
 
 
 def confirm_listed(question: str, undone: str) -> None:

@@ -13,6 +13,7 @@ from reconciler.app.follow_approval_tags import count_tags
 from reconciler.app.machine_selection import MachineFilter
 from reconciler.app.project import Project
 from reconciler.app.status import fleet_status
+from reconciler.cli.agreement import confirm
 from reconciler.cli.commands import cli
 from reconciler.errors import ReconcilerError
 from reconciler.planning.approvals import requirements
@@ -513,6 +514,24 @@ def said(fleet, monkeypatch, login, *arguments):
     return CliRunner().invoke(
         cli, [*arguments, *places], standalone_mode=False, catch_exceptions=False
     )
+
+
+@pytest.mark.parametrize("disks", [0, 3])
+def test_without_a_terminal_the_refusal_says_how_to_agree(disks):
+    yes = f"--yes={disks}" if disks else "--yes"
+    with CliRunner().isolation(input=""), pytest.raises(ReconcilerError) as refused:
+        confirm("d" * 64, disks, None)
+    assert str(refused.value) == (
+        "RW917: nobody can be asked here, and nothing was approved. Review plan dddddddddddd; to "
+        f"agree, say `{yes}`."
+    )
+    with CliRunner().isolation(input=f"{disks}\n" if disks else "y\n"):
+        confirm("d" * 64, disks, None)
+
+
+def test_a_yes_without_a_number_agrees_to_no_disk():
+    with pytest.raises(ReconcilerError, match=r"overwrites 3 disk.* `--yes` alone agrees to none"):
+        confirm("d" * 64, 3, 0)
 
 
 def test_two_persons_approve_by_command(fleet, monkeypatch):
