@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 import click
+from click.core import ParameterSource
 
 T = TypeVar("T")
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -14,6 +15,17 @@ DEFAULT_STATE = Path("/var/lib/rackwright")
 DEFAULT_BOOT_FILES = DEFAULT_STATE / "deploy-os"
 FILE = click.Path(dir_okay=False, path_type=Path)
 FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+def _said(context: click.Context, parameter: click.Parameter, value: T) -> T:
+    """Return what the command line says of an option: here, else before the subcommand's name.
+
+    Both places are natural.
+    """
+    name = str(parameter.name)
+    outer = context.parent.params if context.parent else {}
+    is_here = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
+    return value if is_here or name not in outer else outer[name]
 
 
 def folder_option(
@@ -29,6 +41,7 @@ def folder_option(
         type=FOLDER,
         metavar="DIR",
         help=text,
+        callback=_said,
     )
 
 
@@ -39,6 +52,7 @@ repo_option = click.option(
     default=".",
     show_default=True,
     metavar="DIR|URL",
+    callback=_said,
     help="Repository with the desired state. A directory outside Git is read as it is.",
 )
 ref_option = click.option(
@@ -47,6 +61,7 @@ ref_option = click.option(
     show_envvar=True,
     default=None,
     metavar="REF",
+    callback=_said,
     help="Branch, tag or commit.  [default: HEAD, that is what is committed; only `validate` reads "
     "the working tree; outside Git the files are read as they are]",
 )
@@ -60,6 +75,7 @@ format_option = click.option(
     "--format",
     "output_format",
     type=click.Choice(["text", "json"]),
+    callback=_said,
     default="text",
     show_default=True,
     help="Text for people, JSON for programs.",
@@ -80,24 +96,12 @@ select_option = click.option(
 
 
 def project_options(command: Callable[..., T]) -> Callable[..., T]:
-    """Give a command --repo, --ref and --state, and the ``project`` that they name.
-
-    What a command below a group is not given, the group's has: both places are natural.
-    """
+    """Give a command --repo, --ref and --state, and the ``project`` that they name."""
 
     @wraps(command)
     def with_project(*, repo: str, ref: str | None, state: Path, **others: object) -> T:
         from reconciler.app.project import Project  # noqa: PLC0415 - not needed for --help
 
-        project = Project(_given("repo", repo), _given("ref", ref), _given("state", state))
-        return command(project=project, **others)
+        return command(project=Project(repo, ref, state), **others)
 
     return repo_option(ref_option(state_option(with_project)))
-
-
-def _given(name: str, value: T) -> T:
-    """Return what the command line says of an option: here, else before the command's name."""
-    context = click.get_current_context()
-    outer = context.parent.params if context.parent else {}
-    is_here = context.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE
-    return value if is_here or name not in outer else outer[name]

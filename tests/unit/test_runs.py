@@ -441,6 +441,19 @@ def test_the_state_directory_may_be_named_before_and_after_a_subcommand(
         )
 
 
+def test_the_format_may_be_named_before_and_after_a_subcommand(server, tmp_path):
+    _, run = run_by_hand(server, BARE)
+    options = ["--state", str(tmp_path), "--repo", str(tmp_path)]
+    before, after = (
+        CliRunner().invoke(cli, line, standalone_mode=False, catch_exceptions=False).output
+        for line in (
+            ["runs", *options, "--format", "json", "show", run.run_id],
+            ["runs", "show", run.run_id, *options, "--format", "json"],
+        )
+    )
+    assert json.loads(before)["run"] == json.loads(after)["run"] == run.run_id
+
+
 def test_the_plan_of_a_run_says_what_run_asks(server):
     made, _ = run_by_hand(server, BARE)
     sentence, *_ = approval(made, "run")
