@@ -66,6 +66,19 @@ def ended_badly(member: Member) -> bool:
     return member.state in _FAILED | _WITHDRAWN
 
 
+def is_given_up(members: Iterable[Member]) -> bool:
+    """Return whether nothing is left of a halted rollout because people took back the rest.
+
+    Where machines failed and nothing else is left, it stays halted: somebody has to say so.
+    """
+    every = tuple(members)
+    taken_back = (
+        each.outcome == "withdrawn" or (not each.outcome and each.state in _WITHDRAWN)
+        for each in every
+    )
+    return all(each.outcome or ended_badly(each) for each in every) and any(taken_back)
+
+
 def needs_look(health: HealthCheck) -> bool:
     """Return whether a machine is looked at once more after its work was verified."""
     return bool(health.soak_seconds or health.url or health.command)

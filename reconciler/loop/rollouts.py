@@ -22,7 +22,7 @@ from reconciler.loop.rollout_moves import (
     Halt,
     Move,
     OpenWave,
-    ended_badly,
+    is_given_up,
     look_at,
     next_move,
     outcome_of,
@@ -191,8 +191,7 @@ class RolloutRunner:
         for rollout in self._halted:
             if self._rollouts.under_way_after(rollout, 0):
                 continue
-            members = self._rollouts.members(rollout.rollout_id)
-            if all(each.outcome or ended_badly(each) for each in members):
+            if is_given_up(self._rollouts.members(rollout.rollout_id)):
                 self._rollouts.end(rollout, self._clock(), SERVER, "no machine is left")
 
     # --- what follows ----------------------------------------------------------------

@@ -533,6 +533,20 @@ def test_a_halted_rollout_of_which_all_is_cancelled_is_over(site):
     assert found.rollout.state == "done"
 
 
+def test_a_rollout_whose_last_machine_failed_stays_halted_until_a_person_says_something(site):
+    found = site()
+    every = [each.name for each in found.machines]
+    for name in every[:5]:
+        found.verify(name)
+    found.fail(every[5])
+    found.server.now += timedelta(minutes=1)
+    found.step()
+    assert found.rollout.state == "halted"
+    found.resume("it is being replaced")
+    found.step()
+    assert (found.rollout.state, found.rollout.reason) == ("done", "no machine is left")
+
+
 def test_nothing_is_armed_once_halt_has_returned(site, monkeypatch):
     found = site(percent(50), at_once=1)
     second = found.machines[1]
