@@ -230,7 +230,7 @@ class HealthCheck(NamedTuple):
     """How long it is left at work before it is looked at; 0: its verification is enough, unless
     ``url`` or ``command`` say more."""
     within_seconds: int = 600
-    """How long it may take from then until it is healthy."""
+    """How long it may take from the first look until it is healthy."""
     url: str = ""
     command: tuple[str, ...] = ()
 

@@ -67,11 +67,11 @@ def resume(database: Database, rollout: Rollout, actor: str, reason: str, now: d
     StateError RW656 where it is not halted.
     """
     rollouts = Rollouts(database)
-    late = [
-        each.op_id
+    late = {
+        each.op_id: each.reason
         for each in rollouts.members(rollout.rollout_id)
         if each.wave <= rollout.wave and not each.outcome and ended_badly(each)
-    ]
+    }
     rollouts.resume(rollout, late, now, actor, reason)
 
 

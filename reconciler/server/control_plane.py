@@ -67,8 +67,8 @@ class ControlPlane:
         """By operation, the attempt for which the installed system was asked to restart."""
         self._contacts: dict[str, datetime] = {}
         """By machine, when its agent in RAM asked for work last."""
-        self._identities: dict[str, tuple[str, ...]] = {}
-        """By operation, the hardware that it is for, which never changes."""
+        self._hardware_of: dict[str, tuple[str, tuple[str, ...]]] = {}
+        """By an agent's name, its token's operation and the hardware that this is for."""
 
     def now(self) -> datetime:
         """Return the time by the injected clock."""
@@ -88,12 +88,13 @@ class ControlPlane:
 
     def machine_of_token(self, token: Token) -> CompiledMachine | None:
         """Return the machine that a token is for: that of its operation."""
-        identities = self._identities.get(token.operation)
-        if identities is None:
+        operation, identities = self._hardware_of.get(token.machine, ("", ()))
+        if operation != token.operation:
             status = self.status(token.operation)
             if status is None:
                 return None
-            identities = self._identities[token.operation] = status.operation.identities
+            identities = status.operation.identities
+            self._hardware_of[token.machine] = token.operation, identities
         owner = self.reconciler.hardware.owner(identities)
         return self.reconciler.fleet.machines[owner] if owner is not None else None
 

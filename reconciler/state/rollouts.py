@@ -241,12 +241,12 @@ class Rollouts:
         mine = _MACHINE.c.rollout_id == rollout_id
         if wave is not None:
             mine &= _MACHINE.c.wave == wave
-        return self._members(select(_MACHINE).where(mine), mine)
+        return self._members(mine)
 
     def waiting(self, op_ids: Collection[str]) -> tuple[Member, ...]:
         """Return of these operations those of which nothing has become yet in their rollout."""
         mine = _MACHINE.c.op_id.in_(list(op_ids)) & (_MACHINE.c.outcome == "")
-        return self._members(select(_MACHINE).where(mine), mine)
+        return self._members(mine)
 
     def under_way_after(self, rollout: Rollout, wave: int) -> bool:
         """Return whether work of waves after this one is under way, or may still begin."""
@@ -319,19 +319,20 @@ class Rollouts:
         with self._database.reading() as connection:
             return tuple(map(_rollout, connection.execute(query)))
 
-    def _members(self, query: Select[tuple[object, ...]], mine: object) -> tuple[Member, ...]:
+    def _members(self, mine: ColumnElement[bool]) -> tuple[Member, ...]:
         ledger = schema.ledger
         newest = (
             select(func.max(ledger.c.sequence))
-            .where(ledger.c.op_id.in_(select(_MACHINE.c.op_id).where(mine)))  # type: ignore[arg-type] # likewise
+            .where(ledger.c.op_id.in_(select(_MACHINE.c.op_id).where(mine)))
             .group_by(ledger.c.op_id)
         )
         lines = select(ledger.c.op_id, ledger.c.state, ledger.c.at, ledger.c.reason).where(
             ledger.c.sequence.in_(newest)
         )
+        machines = select(_MACHINE).where(mine).order_by(_MACHINE.c.wave, _MACHINE.c.machine)
         with self._database.reading() as connection:
             states = {op_id: _Line(*line) for op_id, *line in connection.execute(lines)}
-            rows = connection.execute(query.order_by(_MACHINE.c.wave, _MACHINE.c.machine)).all()
+            rows = connection.execute(machines).all()
         return tuple(_member(row, states[row.op_id]) for row in rows)
 
     # --- moving ----------------------------------------------------------------------
@@ -372,11 +373,11 @@ class Rollouts:
             )
 
     def resume(
-        self, rollout: Rollout, also: Iterable[str], at: datetime, actor: str, reason: str
+        self, rollout: Rollout, late: Mapping[str, str], at: datetime, actor: str, reason: str
     ) -> None:
         """Let a halted rollout go on; what ended otherwise than well is accepted.
 
-        ``also`` are operations that did so since it was halted, when nobody wrote it down.
+        ``late`` are operations that did so since it was halted, when nobody wrote it down, and why.
         StateError RW656 where it is not halted.
         """
         with self._database.writing() as connection:
@@ -384,10 +385,10 @@ class Rollouts:
                 connection, rollout, "running", at, reason=""
             ):
                 raise not_in_state(rollout, "resumed", "halted")
-            accepted: tuple[Outcome, str] = "accepted", ""
-            late = dict.fromkeys(also, accepted)
-            if late:
-                _conclude(connection, rollout.rollout_id, late, at)
+            accepted: dict[str, tuple[Outcome, str]] = {
+                op_id: ("accepted", why) for op_id, why in late.items()
+            }
+            _conclude(connection, rollout.rollout_id, accepted, at)
             connection.execute(
                 update(_MACHINE)
                 .where(

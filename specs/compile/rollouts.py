@@ -1,15 +1,11 @@
 """Rollouts: in which waves machines are overwritten."""
 
-from collections.abc import Iterator
-
+from specs.compile.levels import said_by_levels
 from specs.compile.selectors import WrittenSelector, compiled_selector, written_selector
 from specs.diagnostics.path import Path
-from specs.fleet import FLEET, CompiledRollout, CompiledWave, HealthCheck
-from specs.kinds.fleet import Fleet
-from specs.kinds.group import Group
-from specs.kinds.rollout import Health, Rollout, Wave
+from specs.fleet import CompiledRollout, CompiledWave, HealthCheck
+from specs.kinds.rollout import Health, Wave
 from specs.validate.registry import Registry
-from specs.validate.resource import Resource
 
 _ROLLOUT: Path = ("spec", "rollout")
 
@@ -23,7 +19,7 @@ def compile_rollouts(registry: Registry) -> dict[str, CompiledRollout]:
             max_failures=rollout.max_failures,
             position=resource.document.position(_ROLLOUT),
         )
-        for level, resource, rollout in _written(registry)
+        for level, resource, rollout in said_by_levels(registry, lambda spec: spec.rollout)
     }
 
 
@@ -31,19 +27,10 @@ def selectors_of_waves(registry: Registry, groups: tuple[str, ...]) -> tuple[Wri
     """Return the selectors of all waves."""
     return tuple(
         written_selector(resource, (*_ROLLOUT, "waves", place, "select"), wave.select, groups)
-        for _, resource, rollout in _written(registry)
+        for _, resource, rollout in said_by_levels(registry, lambda spec: spec.rollout)
         for place, wave in enumerate(rollout.waves)
         if wave.select is not None
     )
-
-
-def _written(registry: Registry) -> Iterator[tuple[str, Resource, Rollout]]:
-    for resource in registry.of_kind("Fleet").values():
-        if isinstance(resource.model, Fleet) and resource.model.spec.rollout is not None:
-            yield FLEET, resource, resource.model.spec.rollout
-    for name, resource in registry.of_kind("Group").items():
-        if isinstance(resource.model, Group) and resource.model.spec.rollout is not None:
-            yield name, resource, resource.model.spec.rollout
 
 
 def _wave(wave: Wave) -> CompiledWave:

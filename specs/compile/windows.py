@@ -1,13 +1,11 @@
 """Windows and calendars: when work may be done."""
 
-from collections.abc import Iterator
 from datetime import date
 
+from specs.compile.levels import said_by_levels
 from specs.diagnostics.path import Path
-from specs.fleet import FLEET, CompiledWindow, CompiledWindows
+from specs.fleet import CompiledWindow, CompiledWindows
 from specs.kinds.calendar import Calendar
-from specs.kinds.fleet import Fleet
-from specs.kinds.group import Group
 from specs.kinds.recurrence import Days, Window
 from specs.kinds.windows import Windows
 from specs.types.clock import WEEKDAYS
@@ -21,7 +19,7 @@ def compile_windows(registry: Registry) -> dict[str, CompiledWindows]:
     """Return the windows of the Fleet document and of groups, by the group; the Fleet's first."""
     return {
         level: _compiled(windows, resource, registry)
-        for level, resource, windows in _written(registry)
+        for level, resource, windows in said_by_levels(registry, lambda spec: spec.windows)
     }
 
 
@@ -33,15 +31,6 @@ def days_of(days: Days | None, registry: Registry) -> tuple[date, ...]:
     named = [calendars[name].model for name in days.calendars if name in calendars]
     of_calendars = [each.spec.dates for each in named if isinstance(each, Calendar)]
     return tuple(sorted({*days.dates, *(day for dates in of_calendars for day in dates)}))
-
-
-def _written(registry: Registry) -> Iterator[tuple[str, Resource, Windows]]:
-    for resource in registry.of_kind("Fleet").values():
-        if isinstance(resource.model, Fleet) and resource.model.spec.windows is not None:
-            yield FLEET, resource, resource.model.spec.windows
-    for name, resource in registry.of_kind("Group").items():
-        if isinstance(resource.model, Group) and resource.model.spec.windows is not None:
-            yield name, resource, resource.model.spec.windows
 
 
 def _compiled(windows: Windows, resource: Resource, registry: Registry) -> CompiledWindows:

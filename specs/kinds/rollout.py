@@ -61,8 +61,8 @@ class Health(Record):
     )
     within: Annotated[Duration, between(Duration(10), Duration(86_400))] = Field(
         default=Duration(600),
-        description="How long it may take from then until the machine is healthy; it is asked "
-        "every ten seconds. Between 10s and 1d.",
+        description="How long it may take from the first look until the machine is healthy; it is "
+        "looked at about every ten seconds. Between 10s and 1d.",
         examples=["10m"],
     )
     url: Url | None = Field(

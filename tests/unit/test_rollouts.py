@@ -513,6 +513,9 @@ def test_resuming_accepts_what_failed_while_it_was_halted(site):
     found.resume("a broken switch")
     found.step()
     assert found.armed() == every[3:]
+    became = {each.machine: each for each in found.rollouts.members(found.rollout.rollout_id)}
+    for name in every[:2]:
+        assert (became[name].outcome, became[name].reason) == ("accepted", "RW000: it broke")
 
 
 def test_a_halted_rollout_of_which_all_is_cancelled_is_over(site):
