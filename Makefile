@@ -5,6 +5,7 @@
 # make bench   one benchmark, NAME=... (ARGUMENTS=... for it); without a name it lists them
 # make nightly the long tests and random crashes, as root: half an hour and more (ARGUMENTS="--moments 30")
 # make lock    requirements.lock from pyproject.toml (UPGRADE=1 takes the newest versions)
+# make agent-lock  the lock of the agent's package, from what Debian has now
 # make clean   remove what was built
 
 SHELL := /bin/bash
@@ -22,11 +23,12 @@ export NAME
 
 bin := .venv/bin
 ready := .venv/.project-installed
+editor := tests/editor/node_modules/.package-lock.json
 
 # $(call timed,name,command): run the command and say how long it took.
 timed = @TIMEFORMAT='== $(1): %0R s'; echo '== $(1)'; time { $(2); }
 
-.PHONY: help setup demo test check lint types imports unit bench nightly lock clean packages
+.PHONY: help setup demo test check lint types imports unit bench nightly lock agent-lock clean packages
 help:
 	@sed -n 's/^# make /make /p' Makefile
 
@@ -35,7 +37,7 @@ setup: packages $(ready)
 demo: packages $(ready)
 	$(bin)/rackwright lab demo $(if $(filter-out 0 no false,$(KEEP)),--keep)
 
-test: packages lint types imports
+test: packages lint types imports $(editor)
 	$(call timed,unit tests,$(bin)/pytest tests/unit --numprocesses=auto --durations=10)
 	$(call timed,protocol and lab tests,$(bin)/pytest tests/protocol tests/lab -m "not nightly" --durations=25)
 
@@ -74,6 +76,9 @@ lock:
 	$(bin)/uv pip compile pyproject.toml --extra dev --quiet $(if $(UPGRADE),--upgrade) \
 	    --generate-hashes --no-emit-index-url --no-header -p 3.11 -o requirements.lock
 
+agent-lock: $(ready)
+	$(bin)/python -m providers.agent_package.debian_lock
+
 clean:
 	rm -rf build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -path ./.venv -prune -o -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -87,6 +92,11 @@ $(ready): pyproject.toml .venv/.requirements-installed
 
 .venv/.requirements-installed: requirements.lock | $(bin)/pip
 	$(call timed,requirements,$(bin)/pip install --quiet --require-hashes -r requirements.lock)
+	@touch $@
+
+# Its scripts are not run; the lock has the digest of each package.
+$(editor): tests/editor/package-lock.json
+	$(call timed,editor,npm ci --prefix tests/editor --ignore-scripts --no-audit --no-fund --silent)
 	@touch $@
 
 # A half-made environment is removed, else the next run would take it for a whole one.

@@ -3,6 +3,7 @@
 import random
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 
 from attrs import frozen
 
@@ -18,3 +19,8 @@ class Clock:
     monotonic: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
     chance: Callable[[], float] = random.random
+
+
+def local_time() -> datetime:
+    """Return the time on this machine's own clock, with its offset from UTC."""
+    return datetime.now(UTC).astimezone()

@@ -2,14 +2,17 @@
 
 import os
 import select
-import termios
+import sys
 import threading
-import tty
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 from agent.inspection.host_paths import HostPaths, read_line
+
+if sys.platform != "win32":  # which has no consoles of this kind, and no Deploy-OS
+    import termios
+    import tty
 
 _LOOK_SECONDS = 0.5
 _QUIET_SECONDS = 0.3

@@ -1,7 +1,7 @@
 """How long the steps of one attempt may still take. A step that waits for its turn is not begun."""
 
 from agent.clock import Clock
-from agent.errors import TerminalError
+from agent.errors import TimeLimitError
 from agent.progress import clock_text
 from agent.wire.work import TimeLimit, Work
 
@@ -28,11 +28,11 @@ class Deadlines:
         return max((now - end for end in self._running().values()), default=float("-inf"))
 
     def check(self) -> None:
-        """Raise TerminalError RW576 once the present step should have ended."""
+        """Raise TimeLimitError RW576 once the present step should have ended."""
         if self.overdue() > 0:
             raise self.error()
 
-    def error(self) -> TerminalError:
+    def error(self) -> TimeLimitError:
         """Return what is told of the limit that passed first."""
         limit = min(self._running().items(), key=lambda item: item[1])[0]
         steps = self._work.steps
@@ -44,7 +44,7 @@ class Deadlines:
         else:
             cause = f"steps {limit.first + 1} to {limit.last + 1} did not end {within}: {name}"
             cause += " was under way"
-        return TerminalError(
+        return TimeLimitError(
             "RW576",
             cause,
             "See the run's log for what it waited for; give it more time (`timeout`) or run it "

@@ -1,4 +1,4 @@
-"""Becoming known to the server: a single-use token for a client certificate."""
+"""Becoming known to the server: a token for a client certificate."""
 
 import logging
 
@@ -12,14 +12,14 @@ from agent.transport import PinnedServer, Transport
 from agent.version import AGENT_VERSION
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
-from agent.wire.report import Hardware
+from agent.wire.report import Hardware, InstalledSystem
 
 _log = logging.getLogger(__name__)
 
 
 @frozen
 class Invitation:
-    """Whom to enroll with, and the single-use token that allows it."""
+    """Whom to enroll with, and the token that allows it: single-use, or one that a person made."""
 
     server: str
     pin: str
@@ -29,14 +29,17 @@ class Invitation:
     """``deploy-os`` or ``installed``."""
 
 
-def enroll(
+def enroll(  # noqa: PLR0913, PLR0917 - what it says, to whom, and how often
     invitation: Invitation,
     store: CredentialStore,
     hardware: Hardware,
     policy: RetryPolicy,
     clock: Clock,
+    system: InstalledSystem | None = None,
 ) -> Credentials:
     """Return this agent's credentials, enrolling with the token where there are none yet.
+
+    ``system`` is what the server is told of an installed system beside its hardware.
 
     The token is sent only to the server whose certificate has the pinned
     fingerprint. A lost answer is asked for again with the same token and the same signing
@@ -59,6 +62,12 @@ def enroll(
         macs=hardware.macs,
         uuid=hardware.uuid,
         agent_version=AGENT_VERSION,
+        serial=hardware.serial,
+        vendor=hardware.vendor,
+        product=hardware.product,
+        hostname=system.hostname if system else "",
+        addresses=system.addresses if system else (),
+        os=system.os if system else "",
     )
     transport = Transport(invitation.server, PinnedServer(invitation.pin))
     try:

@@ -16,14 +16,15 @@ from attrs import evolve, frozen
 from agent.clock import Clock
 from agent.errors import (
     CodedError,
-    FinishedWorkError,
+    StepFailedError,
     TerminalError,
     TransientError,
     UnwritableFileError,
 )
 from agent.journal import Journal, JournalEntry
 from agent.retry import RetryPolicy, retry
-from agent.wire.work import OperationEvent, Work
+from agent.wire.step import OUTLIVES_RESTART
+from agent.wire.work import OperationEvent
 
 _log = logging.getLogger(__name__)
 
@@ -37,13 +38,14 @@ class EventStream:
 
     Inside ``running`` a thread sends progress every ``interval`` seconds when there is
     some, and every 10 s when there is none, so that silence means trouble. ``send`` is
-    ``WorkChannel.event``.
+    ``WorkChannel.event``. ``entry`` is a new one, or what the journal has of an attempt that goes
+    on.
     """
 
     def __init__(
         self,
         send: Callable[[str, OperationEvent], None],
-        work: Work,
+        entry: JournalEntry,
         journal: Journal,
         clock: Clock,
         interval: float = 1.0,
@@ -52,12 +54,7 @@ class EventStream:
         self._journal = journal
         self._clock = clock
         self._interval = interval
-        self._entry = JournalEntry(
-            work.operation,
-            work.attempt,
-            on_error=work.on_error,
-            disks_written=work.disks_written,
-        )
+        self._entry = entry
         self._sending = threading.Lock()
         self._closed = threading.Event()
         self._counts: tuple[int, int, int] | None = None
@@ -205,7 +202,7 @@ class EventStream:
 
 def failure(error: CodedError, attempt: int, *, step: int, sequence: int) -> OperationEvent:
     """Return the event that says why an attempt ends at a step."""
-    known = {"finished": error.finished} if isinstance(error, FinishedWorkError) else {}
+    known = error.found if isinstance(error, StepFailedError) else {}
     return OperationEvent(
         attempt=attempt,
         sequence=sequence,
@@ -236,6 +233,20 @@ class Unfinished:
     def cause(self) -> str:
         """Return why it is not, in one line."""
         return self.refusal or f"{self.final.code}: {self.final.message}. {self.final.action}."
+
+
+def going_on(journal: Journal) -> JournalEntry | None:
+    """Return the attempt of an earlier process that goes on; None where there is none.
+
+    It does where the agent was started again in a step that can be done once more: it asked for
+    the restart itself, or the machine lost its power.
+    """
+    entry = journal.read()
+    if entry is None or entry.work is None or entry.final is not None:
+        return None
+    steps = entry.work.steps
+    goes_on = entry.step < len(steps) and isinstance(steps[entry.step], OUTLIVES_RESTART)
+    return entry if goes_on else None
 
 
 def unfinished(journal: Journal) -> Unfinished | None:

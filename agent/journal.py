@@ -11,7 +11,7 @@ from attrs import field, frozen
 
 from agent.whole_file import write_atomically
 from agent.wire.codec import WireError, decode, encode
-from agent.wire.work import OnError, OperationEvent
+from agent.wire.work import OnError, OperationEvent, Work
 
 _log = logging.getLogger(__name__)
 _MODE = 0o600
@@ -33,6 +33,19 @@ class JournalEntry:
     """Whether this attempt or an earlier one began to write to a disk."""
     final: OperationEvent | None = None
     """The event that ends the attempt, once it is known."""
+    work: Work | None = None
+    """In an installed system: what is done, so that it can go on after a restart."""
+
+    @classmethod
+    def of(cls, work: Work, *, keeps_work: bool = False) -> "JournalEntry":
+        """Return that of work that was just claimed; one with it can go on after a restart."""
+        return cls(
+            work.operation,
+            work.attempt,
+            on_error=work.on_error,
+            disks_written=work.disks_written,
+            work=work if keeps_work else None,
+        )
 
 
 @frozen
@@ -50,6 +63,10 @@ class Journal:
         except (OSError, WireError) as error:
             _log.warning("journal unreadable path=%s error=%s", self.path, error)
             return None
+
+    def is_clear(self) -> bool:
+        """Return whether no attempt is unfinished."""
+        return not self.path.exists()
 
     def write(self, entry: JournalEntry) -> None:
         """Keep the attempt; UnwritableFileError RW572 where there is no room."""

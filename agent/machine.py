@@ -8,7 +8,7 @@ from agent.inspection.host_paths import HostPaths, read_line
 from agent.inspection.installed_system import inspect_installed_system
 from agent.installed import InstalledOperation
 from agent.version import AGENT_VERSION
-from agent.wire.report import Hardware, Report
+from agent.wire.report import Hardware, InstalledSystem, Report
 
 
 @frozen
@@ -31,13 +31,17 @@ class LocalMachine:
         """Return all disks with what they hold."""
         return inspect_disks(self.paths)
 
+    def system(self, problems: list[str]) -> InstalledSystem:
+        """Return the installed system; what cannot be read is added to ``problems``."""
+        return inspect_installed_system(self.paths, problems)
+
     def report(self, problems: tuple[str, ...]) -> Report:
         """Return one observation; ``problems`` are added to those found while looking."""
         inspection = self.disks()
         found = [*problems, *inspection.problems]
         installed = None
         if self.environment == "installed":
-            installed = inspect_installed_system(self.paths, found)
+            installed = self.system(found)
             if self.operation is not None:
                 known = self.operation
                 installed = evolve(installed, operation=known.op_id, finished=known.finished)

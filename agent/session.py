@@ -10,7 +10,8 @@
 └────────── stay <───────┴───────────────────────────┘
                          └─ done, acknowledged ─> reboot or power off
 
-While a delay passes the agent goes on asking for work: what it claims then counts instead.
+While a delay passes the agent goes on asking for work: what it claims then counts instead. So it
+does while a shutdown of an installed system waits for people (``agent.shutdown``).
 """
 
 import logging
@@ -23,6 +24,7 @@ from agent.after_failure import Failure
 from agent.clock import Clock
 from agent.deadlines import Deadlines
 from agent.departure import Departure, Keys, NoKeys
+from agent.duties import Duty, take_turns
 from agent.errors import (
     CodedError,
     EndedError,
@@ -31,20 +33,37 @@ from agent.errors import (
     TerminalError,
     TransientError,
 )
-from agent.events import EventStream, Unfinished, failure, report_unfinished, unfinished
+from agent.events import (
+    EventStream,
+    Unfinished,
+    failure,
+    going_on,
+    report_unfinished,
+    unfinished,
+)
 from agent.evidence import Evidence, EvidenceSources
+from agent.fetched_files import FetchedFiles
 from agent.identity.linux.installed_config import installed_config_on
-from agent.journal import Journal
+from agent.journal import Journal, JournalEntry
 from agent.machine import LocalMachine
+from agent.membership import Membership, NoMembership
+from agent.packages.engine import no_content
 from agent.power import Power, leave
 from agent.progress import ProgressMeter
 from agent.retry import RetryPolicy, retry
+from agent.sent_files import SentFiles
+from agent.shutdown.pending import PendingShutdown, PoliteWays, ShutdownResources, only_action
+from agent.shutdown.polite import Action, leaving
+from agent.shutdown.wait import wait_for_people, with_warning
 from agent.steps.chunk_store import ChunkStore
+from agent.steps.packages import RestartWantedError
 from agent.steps.run import StepContext, StepRunner, run_step
 from agent.steps.step_thread import StepHangsError, run_to_end
+from agent.steps.upgrade import AgentRestartWantedError
 from agent.transport import Transport
+from agent.updates.turns import NoUpdates, SelfUpdates
 from agent.wire.codec import WireError
-from agent.wire.step import Finish, Step
+from agent.wire.step import Finish, InstallPackages, Step
 from agent.wire.work import REBOOT_PREFIX, Work
 from agent.work_channel import WorkChannel
 
@@ -53,8 +72,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
-_POLL_WAIT_SECONDS = 25
-_REPORT_SECONDS = 60.0
+POLL_WAIT_SECONDS = 25
+REPORT_SECONDS = 60.0
 _PAUSE_SECONDS = 5.0  # before asking again when the last answer was of no use
 _CLAIM_RETRY = RetryPolicy(first=1.0, cap=10.0, limit=120.0)
 _STEP_RETRY = RetryPolicy(first=1.0, cap=30.0, limit=1800.0)
@@ -91,6 +110,12 @@ class SessionResources:
     do_step: StepRunner = run_step
     evidence: EvidenceSources | None = None
     keys: Keys = field(factory=NoKeys)
+    duties: tuple[Duty, ...] = ()
+    updates: SelfUpdates = field(factory=NoUpdates)
+    files: FetchedFiles | None = None
+    polite: PoliteWays | None = None
+    """How people are asked before the system is shut down; None: nobody uses it."""
+    membership: Membership = field(factory=NoMembership)
 
 
 class Session:
@@ -115,6 +140,7 @@ class Session:
         self._last_work = resources.clock.monotonic()
         self._keep_screen = False
         self._departure: Departure | None = None
+        self._shutdown: PendingShutdown | None = None
 
     def run(self) -> None:
         """Work until a ``finish``, a failure, a key or idleness ends the session.
@@ -126,16 +152,20 @@ class Session:
             self._work_until_over()
         finally:
             self._call_off_departure()
+            if self._shutdown is not None:
+                self._shutdown.call_off("the agent ends")
+            self._resources.updates.close()
             if self._evidence is not None:
                 self._evidence.close()
 
     def _work_until_over(self) -> None:
         resources = self._resources
         failures = 0
-        earlier = unfinished(resources.journal)
-        if earlier is not None and self._take_up(earlier):
+        if self._take_up_earlier():
             return
         while True:
+            if self._waiting_shutdown is None and resources.updates.turn():
+                return
             try:
                 if self._turn():
                     return
@@ -146,12 +176,28 @@ class Session:
             except TerminalError as error:
                 if not self._options.outlives_refusal:
                     raise
+                if resources.membership.refused(error):
+                    failures = 0
+                    continue
                 failures += 1
                 self._wait(_REFUSED, failures, error)
             if self._idle_too_long():
                 _log.info("no work for %.0f s, switching off", self._options.idle)
                 resources.power.poweroff()
                 return
+
+    def _take_up_earlier(self) -> bool:
+        """Go on with the attempt of an earlier process, or tell how it ended.
+
+        Return whether the session is over.
+        """
+        journal = self._resources.journal
+        entry = going_on(journal)
+        if entry is not None and entry.work is not None:
+            _log.info("goes on operation=%s step=%d", entry.operation, entry.step + 1)
+            return self._end(self._operate(entry.work, entry))
+        earlier = unfinished(journal)
+        return earlier is not None and self._take_up(earlier)
 
     def _take_up(self, earlier: Unfinished) -> bool:
         """Tell how an attempt of an earlier process ended; return whether the session is over."""
@@ -176,9 +222,15 @@ class Session:
             if departure.failure.step_hangs:
                 clock.pause(min(_PAUSE_SECONDS, departure.seconds_left()))
                 return False
+        if self._shutdown is not None and self._shutdown.turn():
+            return True
         self._report_when_due()
+        take_turns(self._resources.duties)
+        if self._resources.updates.is_busy:
+            clock.pause(self._seconds_left())
+            return False
         asked = clock.monotonic()
-        wait = int(min(_POLL_WAIT_SECONDS, self._seconds_left()))
+        wait = int(min(POLL_WAIT_SECONDS, self._seconds_left()))
         try:
             work = self._channel.work(wait)
         except WireError as error:
@@ -209,6 +261,8 @@ class Session:
             return False
         self._call_off_departure()
         self._begun.add(attempt)
+        if self._waits_for_people(work):
+            return False
         _log.info("claimed operation=%s attempt=%d", work.operation, work.attempt)
         if self._evidence is not None:
             self._evidence.begin(work, self._disks)
@@ -216,6 +270,24 @@ class Session:
         self._last_work = resources.clock.monotonic()
         self._last_report = float("-inf")
         return self._end(finish)
+
+    def _waits_for_people(self, work: Work) -> bool:
+        """Begin to wait where the claimed work shuts the system down and says that people count."""
+        resources, polite, action = self._resources, self._resources.polite, only_action(work)
+        if polite is None or work.power.is_immediate or action is None:
+            return False
+        if (pending := self._waiting_shutdown) is not None:
+            pending.replace(work, action)
+            return True
+        self._shutdown = PendingShutdown(
+            work,
+            action,
+            ShutdownResources(
+                self._channel.event, resources.power, resources.journal, resources.clock, polite
+            ),
+        )
+        self._shutdown.start()
+        return True
 
     def _is_finished(self, work: Work) -> bool:
         """Refuse to restart for the operation that installed this system and is verified."""
@@ -231,17 +303,28 @@ class Session:
             return True
         return False
 
-    def _operate(self, work: Work) -> str:
-        """Do the claimed work; return its ``finish`` once the server knows that it is done."""
+    def _operate(self, work: Work, earlier: JournalEntry | None = None) -> str:
+        """Do the claimed work; return its ``finish`` once the server knows that it is done.
+
+        ``earlier`` is what the journal has of work that goes on.
+        """
         resources = self._resources
-        events = EventStream(self._channel.event, work, resources.journal, resources.clock)
+        in_system = self._options.environment == "installed"
+        entry = earlier or JournalEntry.of(work, keeps_work=in_system)
+        events = EventStream(self._channel.event, entry, resources.journal, resources.clock)
         with events.running():
             try:
-                finish = self._run_steps(work, events)
+                finish = self._run_steps(work, events, entry.step)
                 self._collect("all steps are done")
+                if in_system and (action := leaving(finish)) is not None:
+                    self._wait_for_people(work, action, events)
                 events.done(finish)
             except FencedError as error:
                 self._abandon(error)
+            except RestartWantedError:
+                return "reboot"  # the journal has it, and the next process goes on
+            except AgentRestartWantedError:
+                raise  # likewise, and this process ends
             except CodedError as error:
                 self._fail(work, events, error)
             except Exception as error:  # noqa: BLE001 - the server must hear of any failure
@@ -251,10 +334,13 @@ class Session:
                 self._keep_screen = False
                 _log.info("done operation=%s", work.operation)
                 return finish
+            finally:
+                if resources.files is not None and resources.journal.is_clear():
+                    resources.files.clear()
         return ""
 
-    def _run_steps(self, work: Work, events: EventStream) -> str:
-        """Do the steps; return what the machine does next, empty where no step says so."""
+    def _run_steps(self, work: Work, events: EventStream, first: int) -> str:
+        """Do the steps from ``first`` on; return what the machine does next, empty for nothing."""
         check_order(work)
         deadlines = Deadlines(work, self._resources.clock)
         finish = ""
@@ -262,17 +348,32 @@ class Session:
             if isinstance(step, Finish):
                 finish = step.action
                 continue
+            if index < first:
+                continue
             events.step_started(index)
             deadlines.begin(index)
             _log.info("step %d/%d %s", index + 1, len(work.steps), step.STEP_TYPE)
             context = self._context(work, events, deadlines, step)
-            result = run_to_end(
-                partial(self._resources.do_step, step, context),
-                partial(self._why_hangs, events, deadlines),
-            )
+            try:
+                result = run_to_end(
+                    partial(self._resources.do_step, step, context),
+                    partial(self._why_hangs, events, deadlines),
+                )
+            except RestartWantedError as wanted:
+                _log.info("restarts in the middle of operation=%s: %s", work.operation, wanted)
+                self._wait_for_people(warned(work, step), "reboot", events)
+                raise
             events.check()
             events.step_done(result)
         return finish
+
+    def _wait_for_people(self, work: Work, action: Action, events: EventStream) -> None:
+        """Give the people of an installed system their time before it goes down for the work."""
+        resources = self._resources
+        if resources.polite is None or work.power.is_immediate:
+            return
+        journal = Journal(resources.journal.path.with_name("shutdown.json"))
+        wait_for_people(work, action, resources.polite, journal, resources.clock, events.check)
 
     def _why_hangs(self, events: EventStream, deadlines: Deadlines) -> TerminalError | None:
         if events.overdue() > self._options.hang_seconds:
@@ -306,8 +407,16 @@ class Session:
             installed_on=partial(installed_config_on, resources.machine.paths.sysfs),
             chunks=ChunkStore(resources.transport, resources.clock, check),
             progress=progress,
+            check=check,
             writing=events.writing,
             report=lambda: retry(self._report, _STEP_RETRY, resources.clock),
+            state=resources.journal.path.parent,
+            fetch=partial(resources.files.fetch, check=check) if resources.files else no_content,
+            pause=resources.clock.pause,
+            bring=SentFiles(
+                resources.transport, resources.clock, work.operation, work.attempt, check, progress
+            ).send,
+            attempt=work.attempt,
         )
 
     # --- after a failure ---------------------------------------------------------
@@ -348,9 +457,22 @@ class Session:
         resources = self._resources
         self._departure = Departure(failure, resources.power, resources.keys, resources.clock)
 
+    @property
+    def _waiting_shutdown(self) -> PendingShutdown | None:
+        pending = self._shutdown
+        return None if pending is None or pending.is_over else pending
+
     def _seconds_left(self) -> float:
-        """Return the seconds until the machine leaves after a failure; infinite where it stays."""
-        return float("inf") if self._departure is None else self._departure.seconds_left()
+        """Return after how many seconds the session has to look again; infinite for never.
+
+        Then the machine leaves after a failure, or a shutdown that waits may be due.
+        """
+        left = self._resources.updates.seconds_left()
+        if self._departure is not None:
+            left = min(left, self._departure.seconds_left())
+        if (pending := self._waiting_shutdown) is not None:
+            left = min(left, pending.seconds_left())
+        return left
 
     def _call_off_departure(self) -> None:
         if self._departure is not None:
@@ -370,18 +492,21 @@ class Session:
 
     def _report_when_due(self) -> None:
         # A report that would fall due during the coming long poll is sent before it.
-        due = self._last_report + _REPORT_SECONDS - _POLL_WAIT_SECONDS
+        due = self._last_report + REPORT_SECONDS - POLL_WAIT_SECONDS
         if self._resources.clock.monotonic() >= due:
             self._report()
 
     def _report(self) -> None:
         problems = (self._problem,) if self._problem else ()
         machine = self._resources.machine
+        membership = self._resources.membership
         report = machine.report(problems)
         self._disks = report.disks
-        finished = self._channel.report(report)
-        if finished and machine.operation is not None:
-            machine.operation.acknowledge(finished)
+        answer = self._channel.report(report, membership.exchange)
+        if answer.finished and machine.operation is not None:
+            machine.operation.acknowledge(answer.finished)
+        membership.answered(answer)
+        self._resources.updates.told(answer.updates)
         self._last_report = self._resources.clock.monotonic()
         self._problem = ""
 
@@ -402,6 +527,13 @@ class Session:
         if self._options.idle is None or self._keep_screen:
             return False
         return self._resources.clock.monotonic() - self._last_work >= self._options.idle
+
+
+def warned(work: Work, step: Step) -> Work:
+    """Return work with the warning that a step wants for its restart."""
+    if not isinstance(step, InstallPackages):
+        return work
+    return with_warning(work, step.countdown, postponable=step.skippable)
 
 
 def check_order(work: Work) -> None:

@@ -12,24 +12,36 @@ machine never listens.
 
 import json
 import ssl
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from attrs import frozen
-from urllib3 import HTTPSConnectionPool, Retry, Timeout
+from urllib3 import BaseHTTPResponse, HTTPSConnectionPool, Retry, Timeout
 from urllib3.exceptions import HTTPError, LocationParseError, MaxRetryError
 from urllib3.exceptions import SSLError as TlsError
 from urllib3.util import parse_url
 
 from agent.credentials import Credentials
-from agent.errors import CodedError, EndedError, FencedError, TerminalError, TransientError
+from agent.errors import (
+    CodedError,
+    EndedError,
+    FencedError,
+    RefusedError,
+    TerminalError,
+    TransientError,
+)
 from agent.version import AGENT_VERSION
 
 _CONNECT_SECONDS = 10.0
 _READ_SECONDS = 60.0
-_CONNECTIONS = 7  # four for chunks, one each for events, reports and evidence
+_CONNECTIONS = 8  # four for chunks, one each for events, reports, evidence and a whole file
 _DETAIL_LIMIT = 300
+_LONGEST_REFUSAL = 65_536
 
-_BUSY = frozenset({429, 500, 502, 503, 504})
+_BUSY = frozenset({408, 429, 500, 502, 503, 504})
+"""Statuses after which the same request may be sent again (RFC 9110, sections 15.5.9 and 15.6;
+RFC 6585, section 4). 408: it did not arrive in time, where one of both is overloaded."""
 _QUICK_RETRY = Retry(
     total=3,
     other=0,  # a wrong certificate does not become right
@@ -62,6 +74,24 @@ class KnownAuthority:
 Trust = PinnedServer | KnownAuthority
 
 
+class Answer:
+    """An answer whose body is read piece by piece. Names of headers are in lower case."""
+
+    def __init__(self, server: str, response: BaseHTTPResponse) -> None:
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.headers.items()}
+        self._server = server
+        self._response = response
+
+    def pieces(self, size: int) -> Iterator[bytes]:
+        """Yield the body as it comes, at most ``size`` bytes each; raises as ``Transport.send``."""
+        try:
+            while piece := self._response.read1(size, decode_content=False):
+                yield piece
+        except HTTPError as error:
+            raise failure_of(self._server, error) from error
+
+
 class Transport:
     """Requests to one server over a few kept-alive connections; safe to share by threads.
 
@@ -72,45 +102,43 @@ class Transport:
 
     def __init__(self, server: str, trust: Trust, credentials: Credentials | None = None) -> None:
         self.server = server
-        try:
-            url = parse_url(server)
-        except LocationParseError as error:
-            raise _not_a_url(server) from error
-        if url.scheme != "https" or not url.host:
-            raise _not_a_url(server)
-        self._pool = HTTPSConnectionPool(
-            url.host,
-            url.port or 443,
-            maxsize=_CONNECTIONS,
-            block=True,
-            retries=_QUICK_RETRY,
-            ssl_context=_context(trust, credentials),
-            assert_fingerprint=trust.fingerprint if isinstance(trust, PinnedServer) else None,
-            headers={"User-Agent": f"rackwright-agent/{AGENT_VERSION}"},
-        )
+        self._pool = _new_pool(server, trust, credentials)
+
+    def use(self, trust: Trust, credentials: Credentials) -> None:
+        """Prove to be somebody else from the next request on, as after a renewal.
+
+        Raises TerminalError RW561 where the credentials cannot be used; nothing changed then.
+        """
+        earlier, self._pool = self._pool, _new_pool(self.server, trust, credentials)
+        earlier.close()  # requests that are under way end first
 
     def send(  # noqa: PLR0913 - one HTTP request has that many parts
         self,
         method: str,
         path: str,
-        body: bytes | None = None,
+        body: bytes | Iterable[bytes] | None = None,
         *,
         content_type: str = "application/json",
         read_seconds: float = _READ_SECONDS,
         quick_retries: bool = True,
+        header: tuple[str, str] | None = None,
     ) -> bytes:
         """Send one request and return the body of the answer.
 
+        A ``body`` in pieces needs a ``header`` with its ``Content-Length``, and no quick retries.
         A few quick retries bridge a dropped connection or a busy server.
-        Raises TransientError (RW557 unreachable, RW558 busy), FencedError (RW554),
+        Raises TransientError (RW557 unreachable, RW558 busy, RW470 no room), FencedError (RW554),
         EndedError (RW577) or TerminalError (RW551 wrong certificate, RW552 certificate not
         verified, RW553 refused, RW555 not accepted).
         """
-        headers = dict(self._pool.headers)
+        pool = self._pool
+        headers = dict(pool.headers)
         if body is not None:
             headers["Content-Type"] = content_type
+        if header is not None:
+            headers[header[0]] = header[1]
         try:
-            response = self._pool.urlopen(
+            response = pool.urlopen(
                 method,
                 path,
                 body=body,
@@ -126,9 +154,61 @@ class Transport:
             raise problem
         return response.data
 
+    @contextmanager
+    def receive(
+        self, path: str, headers: Mapping[str, str], *, read_seconds: float = _READ_SECONDS
+    ) -> Iterator[Answer]:
+        """Ask for what is too large for the memory; its body is for the caller to read.
+
+        Raises as ``send``, where the answer is no success, and while the body is read.
+        """
+        try:
+            response = self._pool.urlopen(
+                "GET",
+                path,
+                headers={**self._pool.headers, **headers},
+                timeout=Timeout(connect=_CONNECT_SECONDS, read=read_seconds),
+                retries=_QUICK_RETRY,
+                redirect=False,
+                preload_content=False,
+            )
+        except HTTPError as error:
+            raise failure_of(self.server, error) from error
+        try:
+            answer = Answer(self.server, response)
+            if not 200 <= response.status < 300:  # noqa: PLR2004 - the success class
+                said = next(answer.pieces(_LONGEST_REFUSAL), b"")
+                problem = problem_of(response.status, f"GET {path}", said)
+                if problem is not None:
+                    raise problem
+            yield answer
+        finally:
+            # What is left of a body would be read as the next answer: not kept alive then.
+            response.close()
+            response.release_conn()
+
     def close(self) -> None:
         """Close the idle connections."""
         self._pool.close()
+
+
+def _new_pool(server: str, trust: Trust, credentials: Credentials | None) -> HTTPSConnectionPool:
+    try:
+        url = parse_url(server)
+    except LocationParseError as error:
+        raise _not_a_url(server) from error
+    if url.scheme != "https" or not url.host:
+        raise _not_a_url(server)
+    return HTTPSConnectionPool(
+        url.host,
+        url.port or 443,
+        maxsize=_CONNECTIONS,
+        block=True,
+        retries=_QUICK_RETRY,
+        ssl_context=_context(trust, credentials),
+        assert_fingerprint=trust.fingerprint if isinstance(trust, PinnedServer) else None,
+        headers={"User-Agent": f"rackwright-agent/{AGENT_VERSION}"},
+    )
 
 
 def problem_of(status: int, request: str, body: bytes) -> CodedError | None:
@@ -138,10 +218,10 @@ def problem_of(status: int, request: str, body: bytes) -> CodedError | None:
     detail, action = _said(body)
     said = f": {detail}" if detail else ""
     if status in (401, 403):
-        return TerminalError(
-            "RW553",
+        return RefusedError(
             f"the server refused {request} with status {status}{said}",
             action or "See the machine's status on the server for the reason",
+            status,
         )
     if status == 409:  # noqa: PLR2004 - Conflict
         return FencedError(
@@ -154,6 +234,12 @@ def problem_of(status: int, request: str, body: bytes) -> CodedError | None:
             "RW577",
             f"the server ended this operation{said}",
             action or "See the operation on the server for the reason",
+        )
+    if status == 507:  # noqa: PLR2004 - Insufficient Storage (RFC 4918, 11.5)
+        return TransientError(
+            "RW470",
+            f"the server has no room for {request}{said}",
+            action or "Make room on the disk of its image store",
         )
     if status in _BUSY:
         return TransientError(

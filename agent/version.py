@@ -1,3 +1,3 @@
 """The agent's version: a constant, because an installed copy has no package metadata."""
 
-AGENT_VERSION = "0.1.0"
+AGENT_VERSION = "0.3.0"

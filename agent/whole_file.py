@@ -3,11 +3,13 @@
 The content goes to a temporary file in the same folder, reaches the medium, and then
 takes the name. An existing file keeps its owner, group, permissions, access control
 list and other extended attributes; a symbolic link keeps pointing at it. What is no
-regular file (a device, a pipe, a standard stream) is written to and stays what it is.
+regular file (a device, a pipe, a standard stream) is written to and stays what it is. On Windows a
+file has the access control list that its folder hands down, and ``mode`` says nothing.
 """
 
 import os
 import stat
+import sys
 from collections.abc import Iterable
 from errno import EACCES, EINVAL, ELOOP, ENODATA, ENOTSUP
 from pathlib import Path
@@ -20,7 +22,12 @@ _MOST_LINKS = 40  # as the kernel
 _ACL = "system.posix_acl_access"
 # Set by the kernel or a tool for the old content, so they must not go to the new one.
 _OF_THE_CONTENT = frozenset({"security.capability", "security.evm", "security.ima"})
-_TEMPORARY = ".rackwright-"
+TEMPORARY = ".rackwright-"
+"""How the names of temporary files begin; a power failure may leave one."""
+if sys.platform == "win32":
+    _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_BINARY | os.O_NOINHERIT
+else:
+    _NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
 def write_atomically(  # noqa: PLR0913 - ways to write are few, and each has its caller
@@ -31,6 +38,8 @@ def write_atomically(  # noqa: PLR0913 - ways to write are few, and each has its
     follow_links: bool = True,
     scratch: Path | None = None,
     sync_names: bool = True,
+    owner: tuple[int, int] | None = None,
+    exact: bool = False,
 ) -> None:
     """Make ``path`` a file with this content, or write to what is there and is no file.
 
@@ -39,7 +48,8 @@ def write_atomically(  # noqa: PLR0913 - ways to write are few, and each has its
     ``follow_links`` off, a symbolic link is refused; so the folder's other users cannot
     lead the write elsewhere, whatever they exchange meanwhile. The temporary file is
     made in ``scratch``, a folder of the same file system, else beside the target. With
-    ``sync_names`` off, the caller syncs the folder of many files later.
+    ``sync_names`` off, the caller syncs the folder of many files later. ``owner`` is user and
+    group of the file, where they are not those that it has; with ``exact`` it gets ``mode`` itself.
     Raises UnwritableFileError RW572; the old content, or its absence, then stays.
     """
     pieces = (data,) if isinstance(data, bytes) else data
@@ -51,6 +61,10 @@ def write_atomically(  # noqa: PLR0913 - ways to write are few, and each has its
         folder = scratch or target.parent
         temporary = _written(folder, target, status, pieces, mode)
         try:
+            if owner is not None:
+                os.chown(temporary, *owner, follow_symlinks=False)
+            if exact and mode is not None:  # a change of the owner takes set-user-ID bits away
+                temporary.chmod(mode)
             failpoint("file.before")
             temporary.replace(target)
         except BaseException:
@@ -63,14 +77,15 @@ def write_atomically(  # noqa: PLR0913 - ways to write are few, and each has its
         raise _unwritable(path, error) from error
 
 
-def create_atomically(path: Path, data: bytes, mode: int | None = None) -> bool:
+def create_atomically(path: Path, data: bytes | Iterable[bytes], mode: int | None = None) -> bool:
     """Write a file unless something has its name; return whether it was written.
 
     Of several that try at one time, one succeeds. ``mode`` as in ``write_atomically``.
     Raises UnwritableFileError RW572.
     """
+    pieces = (data,) if isinstance(data, bytes) else data
     try:
-        temporary = _written(path.parent, path, None, (data,), mode)
+        temporary = _written(path.parent, path, None, pieces, mode)
         try:
             failpoint("file.before")
             # A link fails where a rename would replace what somebody else just wrote.
@@ -87,7 +102,12 @@ def create_atomically(path: Path, data: bytes, mode: int | None = None) -> bool:
 
 
 def sync_folder(folder: Path) -> None:
-    """Return once the names in this folder are on the medium. Raises OSError."""
+    """Return once the names in this folder are on the medium. Raises OSError.
+
+    Windows cannot be asked to; NTFS writes its journal before a file that was synced.
+    """
+    if sys.platform == "win32":
+        return
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
@@ -145,13 +165,14 @@ def _written(
     mode: int | None,
 ) -> Path:
     """Return a new file in ``folder`` that only lacks the name, and is on the medium."""
-    temporary = folder / f"{_TEMPORARY}{token_hex(8)}"
+    temporary = folder / f"{TEMPORARY}{token_hex(8)}"
     asked = 0o666 if status is None and mode is None else 0o600
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-    descriptor = os.open(temporary, flags, asked)
+    descriptor = os.open(temporary, _NEW, asked)
     try:
         with os.fdopen(descriptor, "wb") as file:
-            if status is not None:
+            if sys.platform == "win32":
+                pass
+            elif status is not None:
                 _keep(target, status, descriptor, mode)
             elif mode is not None:
                 os.fchmod(descriptor, mode)

@@ -5,7 +5,7 @@ from attrs import frozen
 from agent.transport import Transport
 from agent.wire.codec import WireError, decode, encode
 from agent.wire.evidence import EvidenceName
-from agent.wire.report import Report, ReportAnswer
+from agent.wire.report import EXCHANGE_HEADER, Report, ReportAnswer
 from agent.wire.work import Claim, OperationEvent, Work
 
 _POLL_GRACE_SECONDS = 15.0
@@ -21,17 +21,14 @@ class WorkChannel:
 
     transport: Transport
 
-    def report(self, report: Report) -> str:
-        """Say what the machine is: ``POST /v1/report``.
-
-        Return when the operation that installed the system was verified, as the server has
-        it; empty where it does not say so.
-        """
-        answer = self.transport.send("POST", "/v1/report", encode(report))
+    def report(self, report: Report, exchange: str = "") -> ReportAnswer:
+        """Say what the machine is: ``POST /v1/report``; return what the server has to say."""
+        shown = (EXCHANGE_HEADER, exchange) if exchange else None
+        answer = self.transport.send("POST", "/v1/report", encode(report), header=shown)
         try:
-            return decode(ReportAnswer, answer).finished if answer else ""
+            return decode(ReportAnswer, answer) if answer else ReportAnswer()
         except WireError:  # of a newer server
-            return ""
+            return ReportAnswer()
 
     def work(self, wait: int) -> Work | None:
         """Ask for work and let the server hold the request for ``wait`` seconds.

@@ -15,6 +15,7 @@ from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from time import perf_counter, process_time
+from typing import Any
 
 from agent.wire.codec import encode
 from agent.wire.disk import Disk, DiskIdentity, Partition
@@ -27,6 +28,8 @@ from reconciler.state import schema
 from reconciler.state.database import Database, open_database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.installed_system import encode_installed
+from reconciler.state.ledger_chain import LedgerLine, line_hash
+from reconciler.state.ledger_lines import LedgerLines
 from reconciler.state.observed import ObservedImage
 from reconciler.state.operation import Operation
 from reconciler.state.operation_body import encode_operation
@@ -223,17 +226,21 @@ def _report(machine: CompiledMachine, disk: Disk, system: InstalledSystem | None
 def fill(database: Database, fleet: CompiledFleet, now: datetime = NOW) -> None:
     """Write the state of a fleet that has converged at ``now``, thousands of rows at once."""
     machines = list(fleet.machines.values())
+    before = LedgerLines(database).head().hash
     for first in range(0, len(machines), _ROWS_AT_ONCE):
-        rows: dict[str, list[dict[str, object]]] = {}
+        rows: dict[str, list[dict[str, Any]]] = {}
         for index, machine in enumerate(machines[first : first + _ROWS_AT_ONCE], first):
             for table, values in _rows(generated(machine), index, now):
                 rows.setdefault(table, []).append(values)
+        for values in rows["ledger"]:
+            line = LedgerLine(**{**values, "at": schema.time_text(values["at"])})
+            before = values["hash"] = line_hash(before, line)
         with database.writing() as connection:
             for table, values in rows.items():
                 connection.execute(schema.metadata.tables[table].insert(), values)
 
 
-def _rows(each: Generated, index: int, now: datetime) -> list[tuple[str, dict[str, object]]]:
+def _rows(each: Generated, index: int, now: datetime) -> list[tuple[str, dict[str, Any]]]:
     machine, operation = each.machine, each.operation
     reports = (each.ramdisk, each.installed)
     bodies = [encode(report).decode() for report in reports]

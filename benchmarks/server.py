@@ -259,7 +259,7 @@ def _approve(database: Database, fleet: CompiledFleet) -> int:
     return len(made.to_apply)
 
 
-def _fleet(machines: int, work: int) -> CompiledFleet:
+def measured_fleet(machines: int, work: int) -> CompiledFleet:
     """Return the fleet on a network of this host, with budgets that let all work begin."""
     network = CompiledNetwork(
         name="rack",
@@ -285,7 +285,7 @@ async def _measure(
     machines: int, rounds: int, folder: Path, *, unattended: bool
 ) -> list[dict[str, Any]]:
     work = min(WORK, machines // 8)
-    fleet = _fleet(machines, work)
+    fleet = measured_fleet(machines, work)
     database = open_database(folder / "rackwright.db")
     fill(database, fleet, datetime.now(UTC))
     (folder / "boot").mkdir()
@@ -300,7 +300,7 @@ async def _measure(
         )
         await service.rest()
         bench.add("start, the loop at rest", "s", [perf_counter() - began], "", "")
-        bench.add("memory", "MiB", [_resident()], "", "")
+        bench.add("memory", "MiB", [resident_mib()], "", "")
         boots, idle, reports = [], [], []
         for number in range(rounds):
             boots += await bench.boots(number)
@@ -313,23 +313,19 @@ async def _measure(
         bench.add("report to the loop's decision", "ms", reports, "under 10", "")
         await bench.commit(work)
         await bench.armed_machines()
-        bench.add("memory at the end", "MiB", [_resident()], "", "")
+        bench.add("memory at the end", "MiB", [resident_mib()], "", "")
     database.close()
     return bench.rows
 
 
-def _resident() -> float:
+def resident_mib() -> float:
     """Return the resident memory of this process in MiB (proc(5), status: VmRSS)."""
     lines = Path("/proc/self/status").read_text().splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith("VmRSS"))
 
 
-@click.command()
-@click.option("--machines", default=40_000, show_default=True)
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--unattended", is_flag=True, help="The loop also plans every machine.")
-def main(machines: int, rounds: int, *, unattended: bool) -> None:
-    """Measure, print the table and write benchmarks/out/server.json."""
+def enter_own_network() -> None:
+    """Run this script anew in a network namespace of its own, and give that a network."""
     if os.geteuid() != 0:
         raise SystemExit("It makes a network namespace: run it as root")
     if _INSIDE not in os.environ:
@@ -343,6 +339,15 @@ def main(machines: int, rounds: int, *, unattended: bool) -> None:
         ("link", "set", "bench0", "up"),
     ):
         subprocess.run(["ip", *arguments], check=True)
+
+
+@click.command()
+@click.option("--machines", default=40_000, show_default=True)
+@click.option("--rounds", default=3, show_default=True)
+@click.option("--unattended", is_flag=True, help="The loop also plans every machine.")
+def main(machines: int, rounds: int, *, unattended: bool) -> None:
+    """Measure, print the table and write benchmarks/out/server.json."""
+    enter_own_network()
     structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     before = os.getloadavg()
     with TemporaryDirectory() as folder:

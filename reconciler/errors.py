@@ -4,7 +4,8 @@ CodedError (agent.errors)
 └── ReconcilerError
     ├── SourceError      desired state cannot be read from Git or a directory   RW71x
     │                    or its commit may not be acted on                      RW73x, RW740
-    ├── TrustError       keys, certificates, tokens                             RW50x
+    ├── TrustError       keys, certificates, tokens                   RW50x, RW52x, RW54x
+    │   └── OutdatedCertificateError   was good once: its agent may ask to come back
     ├── StateError       observed state and the ledger                          RW7xx
     │   └── OvertakenError   the caller knew less than the ledger               RW704
     └── AuthoringError   reconciler.authoring.rewrite                           RW93x
@@ -23,6 +24,14 @@ class SourceError(ReconcilerError):
 
 class TrustError(ReconcilerError):
     """A key, certificate, certificate request or token is not acceptable."""
+
+
+class SecretError(TrustError):
+    """A secret is nowhere (RW986), or where it is others may read it or it is none (RW987)."""
+
+
+class OutdatedCertificateError(TrustError):
+    """An agent's certificate was good once; the agent may ask for another one."""
 
 
 class StateError(ReconcilerError):

@@ -15,6 +15,8 @@ from specs.digest import Canonical, digest
 from specs.machine_fields import DriftPolicy, MachineField, PowerDriver, Said, declared
 from specs.types.address_range import AddressRange
 from specs.types.clock import WEEKDAYS
+from specs.types.name import MACHINE, of_machine
+from specs.types.urgency import Urgency, UrgencyBound, is_as_urgent
 
 T = TypeVar("T")
 FLEET = ""
@@ -66,7 +68,10 @@ class BackupStep(NamedTuple):
     """Read a disk into an image."""
 
     image: str
+    """As the document names it, where the step is not that of one machine."""
     disk: DiskRequest
+    document: str = ""
+    """The Image document, where ``image`` is its name on one machine."""
 
 
 class RestoreStep(NamedTuple):
@@ -75,6 +80,94 @@ class RestoreStep(NamedTuple):
     image: str
     disk: DiskRequest
     identity: Literal["apply", "keep"]
+    document: str = ""
+    """As that of a ``BackupStep``."""
+
+
+class RunStep(NamedTuple):
+    """Run a command on the running system."""
+
+    command: tuple[str, ...]
+    success: tuple[int, ...]
+    timeout_seconds: int
+    silence_seconds: int
+    session: Literal["service", "user"]
+
+
+class CopiedFile(NamedTuple):
+    """A file of the repository, or a folder, and where it goes on the machine."""
+
+    source: str
+    """Path in the repository."""
+    target: str
+    owner: str
+    """Empty: the agent's user; an empty ``group`` is the owner's."""
+    group: str
+    mode: str
+    """Four octal digits; empty: as in the repository."""
+
+
+class FilesStep(NamedTuple):
+    """Bring files to the running system, or remove them."""
+
+    copy: tuple[CopiedFile, ...]
+    remove: tuple[str, ...]
+
+
+class PutFileStep(NamedTuple):
+    """Bring one file that a person gave to the server, by its SHA-256 (by hand only)."""
+
+    target: str
+    sha256: str
+    size: int
+    """Bytes."""
+    owner: str
+    """Empty: the agent's user; an empty ``group`` is the owner's."""
+    group: str
+    mode: str
+    """Four octal digits."""
+
+
+class ListFolderStep(NamedTuple):
+    """Say what is in a folder of the running system (by hand only)."""
+
+    path: str
+
+
+class ReadFileStep(NamedTuple):
+    """Bring a file of the running system to the server (by hand only)."""
+
+    path: str
+    follow: bool
+    """Whether a symbolic link is followed, where the path is one."""
+    most: int
+    """Bytes; a longer file is refused."""
+
+
+class ShowMessageStep(NamedTuple):
+    """Show a line to the people at the machine (by hand only)."""
+
+    text: str
+
+
+class InstallPackagesStep(NamedTuple):
+    """Install packages on the running system."""
+
+    install: tuple[str, ...]
+    """Names of Package documents; what they require comes with them."""
+    when: Literal["now", "next-startup"]
+    countdown_seconds: int
+    """How long people are warned before; 0: not at all."""
+    skippable: bool
+
+
+class UpgradeAgentStep(NamedTuple):
+    """Exchange the agent of the installed system for a newer release."""
+
+    version: str
+    """Empty: the server's own."""
+    health_seconds: int
+    """In which the new agent has to report."""
 
 
 class UnsupportedStep(NamedTuple):
@@ -86,7 +179,11 @@ class UnsupportedStep(NamedTuple):
     """Why, as a clause: ``no provider installs operating systems yet``."""
 
 
-ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | UnsupportedStep
+ByHandStep = PutFileStep | ListFolderStep | ReadFileStep | ShowMessageStep
+"""Steps that no document has: what people ask for on the command line."""
+SystemStep = RunStep | FilesStep | InstallPackagesStep | UpgradeAgentStep | ByHandStep
+"""What the agent of the installed system does, beside all else that runs there."""
+ScenarioStep = InspectDisksStep | BackupStep | RestoreStep | SystemStep | UnsupportedStep
 
 
 Trigger = Literal["now", "next-boot"]
@@ -113,6 +210,24 @@ class CompiledScenario(NamedTuple):
     step_seconds: tuple[int, ...] = ()
     """How long each step may take; 0, or none for the last ones: only ``timeout_seconds`` holds."""
 
+    @property
+    def runs_in_system(self) -> bool:
+        """Return whether the agent of the installed system does it, and not one in RAM."""
+        return any(isinstance(step, SystemStep) for step in self.steps)
+
+    def on(self, machine: str) -> "CompiledScenario":
+        """Return it with the names that its images have on a machine.
+
+        This alone makes names of ``{machine}``: whatever is planned, done and kept has names.
+        """
+        steps = tuple(
+            step._replace(image=of_machine(step.image, machine), document=step.image)
+            if isinstance(step, BackupStep | RestoreStep) and MACHINE in step.image
+            else step
+            for step in self.steps
+        )
+        return self if steps == self.steps else self._replace(steps=steps)
+
 
 class CompiledImage(NamedTuple):
     """One ``Image`` document, for people. Its content is looked up in the store by name."""
@@ -121,13 +236,111 @@ class CompiledImage(NamedTuple):
     display_name: str = ""
 
 
+class PackageTarget(NamedTuple):
+    """A system that a package is for; an empty field fits any."""
+
+    family: str
+    versions: tuple[str, ...]
+    architecture: str
+    language: str
+
+
+class PackageFile(NamedTuple):
+    """A file of a package."""
+
+    name: str
+    url: str
+    sha256: str
+
+
+class DetectedFile(NamedTuple):
+    """A file that is there once a package is; with a version, in that or a higher one."""
+
+    path: str
+    version: str
+
+
+class DetectedRegistryValue(NamedTuple):
+    """A value of the Windows registry that is there once a package is; None: any value."""
+
+    key: str
+    name: str
+    value: str | None
+
+
+class DetectedPackage(NamedTuple):
+    """An entry of the system's list of software."""
+
+    name: str
+    version: str
+
+
+class DetectedCommand(NamedTuple):
+    """A command that says that a package is installed."""
+
+    command: tuple[str, ...]
+    status: int
+    output: str
+
+
+Detection = DetectedFile | DetectedRegistryValue | DetectedPackage | DetectedCommand
+
+
+class CompiledPackage(NamedTuple):
+    """One ``Package`` document. ``digest`` changes when its meaning changes."""
+
+    name: str
+    type: Literal["service-pack", "hotfix", "patch", "application"]
+    version: str
+    """Empty: the newest of the machine's own sources."""
+    urgency: Urgency
+    bulletin: str
+    """The advisory that it answers; empty for none."""
+    targets: tuple[PackageTarget, ...]
+    files: tuple[PackageFile, ...]
+    method: Literal["command", "apt", "dnf", "zypper", "deb", "rpm", "msi", "msu"]
+    software: str
+    """What the package manager calls it."""
+    command: tuple[str, ...]
+    arguments: tuple[str, ...]
+    success: tuple[int, ...]
+    reboot_needed: tuple[int, ...]
+    timeout_seconds: int
+    session: Literal["service", "user"]
+    detect: tuple[Detection, ...]
+    requires: tuple[str, ...]
+    reboot: Literal["never", "if-needed", "always"]
+    exclusive: bool
+    digest: str
+    position: Position
+    display_name: str = ""
+
+
+def with_required(
+    names: tuple[str, ...], packages: Mapping[str, CompiledPackage]
+) -> tuple[str, ...]:
+    """Return packages with all that they require, what is required first, each once."""
+    ordered: dict[str, None] = {}
+
+    def add(name: str) -> None:
+        if name in ordered or name not in packages:
+            return
+        for each in packages[name].requires:
+            add(each)
+        ordered[name] = None
+
+    for name in names:
+        add(name)
+    return tuple(ordered)
+
+
 class UnsupportedDocument(NamedTuple):
     """A document that is valid, but that nothing here acts on yet: it plans as BLOCKED."""
 
     kind: str
     name: str
     reason: str
-    """Why, as a clause: ``no provider mirrors packages yet``."""
+    """Why, as a clause: ``no provider installs packages yet``."""
     position: Position
     display_name: str = ""
 
@@ -255,7 +468,7 @@ class CompiledSchedule(NamedTuple):
 
     name: str
     scenario: str
-    """Empty where it is about power."""
+    """Empty where it is about power, or about a package source."""
     power: Literal["", "on", "off", "reboot"]
     at: datetime | None
     cron: str
@@ -273,6 +486,69 @@ class CompiledSchedule(NamedTuple):
     approved: Literal["", "destructive"]
     position: Position
     display_name: str = ""
+
+
+class CompiledPackageSource(NamedTuple):
+    """One ``PackageSource`` document: a repository that is mirrored."""
+
+    name: str
+    url: str
+    order: int
+    signers: tuple[str, ...]
+    """As ``specs.types.ed25519_key`` writes them."""
+    username: str
+    """Empty where anybody may read."""
+    password: str
+    """The name of the secret."""
+    proxy: str
+    """Empty where there is none."""
+    schedule: CompiledSchedule | None
+    """When it is mirrored, as a schedule of its name without scenario; None: only by hand."""
+    max_rate: int
+    """Bits a second; 0 where it is not bounded."""
+    keep_free: int
+    """Bytes."""
+    position: Position
+
+
+class CompiledUpdatePolicy(NamedTuple):
+    """Which packages machines install by themselves, and when they do."""
+
+    name: str
+    order: int
+    """Of several for one machine the one with the lowest number counts; equal ones by name."""
+    packages: tuple[str, ...]
+    urgency: UrgencyBound
+    """Machines also get every package of this urgency or a higher one."""
+    check_at: tuple[int, ...]
+    """Minutes of the day, on the machine's own clock."""
+    check_at_startup: bool
+    check_on_notice: bool
+    check_on_urgency: UrgencyBound
+    when: Literal["now", "next-startup", "logged-off"]
+    confirm: bool
+    countdown_seconds: int
+    deadline_seconds: int
+    """How long people may put it off; 0: for ever."""
+    windows: tuple[CompiledWindow, ...]
+    time_zone: str
+    """Of the windows; empty: the machine's own."""
+    fetching_at_once: int
+    max_rate: int
+    """Bits a second for each machine; 0: no bound."""
+    position: Position
+
+    def package_names(self, packages: Mapping[str, CompiledPackage]) -> tuple[str, ...]:
+        """Return what the policy's machines get, with all that it requires.
+
+        What is not for a machine's system is among it.
+        """
+        urgent = (
+            name
+            for name, package in sorted(packages.items())
+            if is_as_urgent(package.urgency, self.urgency)
+        )
+        return with_required((*self.packages, *urgent), packages)
 
 
 class CompiledEnrollmentRule(NamedTuple):
@@ -350,6 +626,8 @@ class CompiledMachine:
     """The names of the holds that select it."""
     schedules: tuple[str, ...] = ()
     """The names of the schedules that select it."""
+    updates: tuple[str, ...] = ()
+    """The names of the update policies that select it."""
     drift: Annotated[DriftPolicy, Said("spec.drift", handed_down=True)] = "report"
 
     @property
@@ -513,6 +791,13 @@ class CompiledApprovals:
     destructive: CompiledApprovalRule | None = None
 
 
+class CompiledRebootLock(NamedTuple):
+    """Whether machines may ask before they restart by themselves."""
+
+    enabled: bool = False
+    plain_http: bool = False
+
+
 class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
@@ -528,6 +813,9 @@ class FleetSettings(NamedTuple):
     """How long what machines sent of a run that has ended is kept."""
     max_evidence_size: int = 2 << 30
     """Bytes."""
+    reboot_lock: CompiledRebootLock = CompiledRebootLock()
+    agent_return_seconds: int = 0
+    """How long ago an agent's certificate may have expired for it to come back by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -543,16 +831,27 @@ class CompiledFleet:
     """Of the groups that have one."""
     scenarios: Mapping[str, CompiledScenario] = field(default_factory=dict)
     images: Mapping[str, CompiledImage] = field(default_factory=dict)
+    packages: Mapping[str, CompiledPackage] = field(default_factory=dict)
     machines: Mapping[str, CompiledMachine] = field(default_factory=dict)
     holds: tuple[CompiledHold, ...] = ()
     """In the order of names."""
     schedules: Mapping[str, CompiledSchedule] = field(default_factory=dict)
+    update_policies: Mapping[str, CompiledUpdatePolicy] = field(default_factory=dict)
+    """In the order in which they count."""
+    package_sources: tuple[CompiledPackageSource, ...] = ()
+    """In the order in which they are asked."""
     enrollment_rules: tuple[CompiledEnrollmentRule, ...] = ()
     """In the order in which they are asked."""
     unsupported: tuple[UnsupportedDocument, ...] = ()
     """In the order of kinds and names."""
     waits: Mapping[str, Mapping[str, SaidWait]] = field(default_factory=dict)
     """What levels say of how long is waited, by ``wait_level`` and the fields of ``Waits``."""
+
+    @property
+    def package_files(self) -> tuple[PackageFile, ...]:
+        """Return the files that packages need, each content once."""
+        files = (file for name in sorted(self.packages) for file in self.packages[name].files)
+        return tuple({file.sha256: file for file in files}.values())
 
     def waits_of(self, groups: tuple[str, ...], scenario: str) -> Waits:
         """Return how long machines of these groups are waited for at a scenario's work."""
@@ -586,6 +885,11 @@ class CompiledFleet:
         None: nobody does, work may be done at any time.
         """
         return self._nearest(self.windows, machine)
+
+    def update_policy_of(self, machine: CompiledMachine) -> CompiledUpdatePolicy | None:
+        """Return the update policy that counts for a machine; None where none selects it."""
+        selecting = (self.update_policies[name] for name in machine.updates)
+        return min(selecting, key=lambda each: (each.order, each.name), default=None)
 
     rollouts: Mapping[str, CompiledRollout] = field(default_factory=dict)
     """By the group that says them; of the Fleet document under ``FLEET``."""

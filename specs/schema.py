@@ -60,7 +60,8 @@ def json_schema() -> _Schema:
         },
         "allOf": [
             {
-                "if": {"properties": {"kind": {"const": kind}}, "required": ["kind"]},
+                # No const: editors take one that begins with the kind, as MachineTable for Machine.
+                "if": {"properties": {"kind": {"pattern": f"^{kind}$"}}, "required": ["kind"]},
                 "then": {"$ref": _REFERENCE + model.__name__},
             }
             for kind, model in KINDS.items()

@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 from collections.abc import Generator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ LAST_LINES = 40
 
 settings.register_profile("rackwright", deadline=None, print_blob=True)
 settings.load_profile("ci" if os.environ.get("CI") else "rackwright")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    # As a shell starts what runs in the background; the programs under test would inherit it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -105,11 +110,11 @@ def missing_programs(listed: str) -> list[str]:
 
 
 def keep(consoles: Path, kept: Path) -> str:
-    """Copy the consoles to ``kept`` and return the ends of all logs."""
+    """Copy the consoles to ``kept`` and return the ends of all logs, where links lead to one."""
     shutil.rmtree(kept, ignore_errors=True)
-    shutil.copytree(consoles, kept)
+    shutil.copytree(consoles, kept, ignore_dangling_symlinks=True)
     parts = [f"kept in {kept}"]
-    for log in sorted(consoles.rglob("*.log")):
+    for log in sorted(path for path in consoles.rglob("*.log") if path.exists()):
         lines = log.read_text(errors="replace").splitlines()
         parts += [f"--- {log.relative_to(consoles)}, last {LAST_LINES} lines", *lines[-LAST_LINES:]]
     return "\n".join(parts)

@@ -8,6 +8,7 @@ the caller stops, the program and all that it has started are ended.
 import os
 import signal
 import subprocess
+import sys
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from typing import IO
 
 from attrs import frozen
 
+from agent.commands.windows.command_line import command_line
 from agent.errors import CommandError, MissingCommandError
 
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
@@ -48,7 +50,7 @@ class Followed:
 def run_command(  # noqa: PLR0913 - a program is started with that many things
     argv: Sequence[str],
     *,
-    accept: Sequence[int] = (0,),
+    accept: Sequence[int] | None = (0,),
     timeout: float = _TIMEOUT_SECONDS,
     standard_input: bytes = b"",
     most_output: int = _MOST_OUTPUT,
@@ -56,11 +58,11 @@ def run_command(  # noqa: PLR0913 - a program is started with that many things
 ) -> Completed:
     """Run a program to its end and return what it printed.
 
-    ``timeout`` is in seconds, ``most_output`` in bytes of standard output;
-    ``environment`` is added to path and locale. Raises MissingCommandError RW566 when
-    the program is not there, CommandError RW565 when its status is not in ``accept``,
-    when it takes longer or prints more. The error has the end of standard error and
-    nothing of standard output, which may be a secret.
+    ``accept`` are the statuses that are no failure, None for any. ``timeout`` is in seconds,
+    ``most_output`` in bytes of standard output; ``environment`` is added to path and locale,
+    which it may replace. Raises MissingCommandError RW566 when the program is not there,
+    CommandError RW565 when its status is not in ``accept``, when it takes longer or prints more.
+    The error has the end of standard error and nothing of standard output, which may be a secret.
     """
     words = bytearray()
     with _running(argv, timeout, environment, subprocess.PIPE, has_input=True) as process:
@@ -80,7 +82,7 @@ def run_command(  # noqa: PLR0913 - a program is started with that many things
                 thread.join()
     stderr = words.decode("utf-8", "replace").strip()
     status = process.returncode
-    if status not in accept:
+    if accept is not None and status not in accept:
         raise CommandError(argv, f"ended with status {status}", stderr, status)
     return Completed(status, stdout, stderr)
 
@@ -123,11 +125,11 @@ def _running(
     """Start the program; afterwards it has ended, by itself or not."""
     try:
         process = subprocess.Popen(
-            list(argv),
+            started_form(argv),
             stdin=subprocess.PIPE if has_input else subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env={**environment, "LC_ALL": "C", "PATH": _search_path(environment)},
+            env=environment_of(environment),
             start_new_session=True,
         )
     except FileNotFoundError as error:
@@ -151,7 +153,19 @@ def _running(
         raise CommandError(argv, f"did not end within {timeout:.0f} s", "")
 
 
-def _search_path(environment: Mapping[str, str]) -> str:
+def started_form(argv: Sequence[str]) -> Sequence[str] | str:
+    """Return what starts the program: Windows takes one line of text, not words."""
+    return command_line(argv) if sys.platform == "win32" else list(argv)
+
+
+def environment_of(added: Mapping[str, str]) -> dict[str, str]:
+    """Return what a program gets; on Windows all that is here, or it would not even start."""
+    if sys.platform == "win32":
+        return {**os.environ, **added}
+    return {"LC_ALL": "C", **added, "PATH": search_path(added)}
+
+
+def search_path(environment: Mapping[str, str]) -> str:
     """Return a path that has the system's programs for unprivileged users too."""
     path = environment.get("PATH") or os.environ.get("PATH") or _PATH
     return f"{path}:/usr/sbin:/sbin"
@@ -163,7 +177,17 @@ def _end_late(process: subprocess.Popen[bytes], late: threading.Event) -> None:
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
-    """End a program with all of its session; the polite way first."""
+    """End a program with all of its session; the polite way first, which Windows lacks."""
+    if sys.platform == "win32":
+        subprocess.run(
+            ["taskkill.exe", "/t", "/f", "/pid", str(process.pid)],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+        )
+        process.kill()
+        process.wait()
+        return
     with suppress(ProcessLookupError, PermissionError):
         os.killpg(process.pid, signal.SIGTERM)
     with suppress(subprocess.TimeoutExpired):

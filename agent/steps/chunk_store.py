@@ -8,7 +8,7 @@ from typing import TypeVar
 from attrs import frozen
 
 from agent.clock import Clock
-from agent.errors import TerminalError
+from agent.errors import TerminalError, TimeLimitError, TransientError
 from agent.retry import RetryPolicy, retry
 from agent.transport import Transport
 
@@ -25,8 +25,8 @@ class ChunkStore:
     """Frames by their digest, over HTTPS; safe to share by threads.
 
     It has the methods of the imaging code's ``ChunkSink`` (``missing``, ``put``) and
-    ``ChunkSource`` (``get``). Every method waits for a server that is away, however
-    long, and before each request calls ``check``, which raises when the operation
+    ``ChunkSource`` (``get``). Every method waits for a server that is away, or that has no
+    room, however long, and before each request calls ``check``, which raises when the operation
     has to stop. Raises what ``Transport.send`` raises.
     """
 
@@ -61,9 +61,19 @@ class ChunkStore:
     def _send(
         self, method: str, path: str, body: bytes | None = None, kind: str = "application/json"
     ) -> bytes:
+        waits_for: TransientError | None = None
+
         def once() -> bytes:
-            self.check()
-            return self.transport.send(method, path, body, content_type=kind)
+            nonlocal waits_for
+            try:
+                self.check()
+            except TimeLimitError as limit:
+                raise limit if waits_for is None else limit.while_waiting(waits_for) from None
+            try:
+                return self.transport.send(method, path, body, content_type=kind)
+            except TransientError as error:
+                waits_for = error
+                raise
 
         return retry(once, _RETRY, self.clock)
 

@@ -1,7 +1,9 @@
 """The steps of an operation, each a function of the step and its context."""
 
+import sys
 import uuid
 from collections.abc import Callable, Mapping
+from pathlib import Path
 
 from attrs import asdict, frozen
 
@@ -10,10 +12,42 @@ from agent.errors import FinishedWorkError, TerminalError
 from agent.identity.linux.apply import NewIdentity, apply_identity
 from agent.identity.machine_identity import checked_identity
 from agent.machine import LocalMachine
+from agent.packages.engine import Fetch
+from agent.packages.linux import LinuxSystem
 from agent.steps.chunk_store import ChunkStore
+from agent.steps.command import run_command_step
 from agent.steps.disk_choice import describe, find_disk, select_disk
+from agent.steps.files import FilesContext, place_files_step
+from agent.steps.message import show_message_step
+from agent.steps.packages import PackageContext, Software, install_packages_step
+from agent.steps.reading import (
+    Bring,
+    ReadingContext,
+    list_folder_step,
+    no_server,
+    read_file_step,
+)
+from agent.steps.upgrade import UpgradeContext, upgrade_agent_step
+from agent.version import AGENT_VERSION
 from agent.wire.disk import Disk
-from agent.wire.step import ApplyIdentity, Backup, InspectDisks, Restore, Step
+from agent.wire.package import PackageFile
+from agent.wire.step import (
+    ApplyIdentity,
+    Backup,
+    Finish,
+    InspectDisks,
+    InstallPackages,
+    ListFolder,
+    PlaceFiles,
+    ReadFile,
+    Restore,
+    Run,
+    ShowMessage,
+    Step,
+    UpgradeAgent,
+)
+
+_WRONG_AGENT = "Report this: the server gave the operation to the wrong agent"
 
 
 @frozen
@@ -21,10 +55,12 @@ class StepContext:
     """What one running step works with, besides its own fields.
 
     ``progress(done, total)`` takes bytes, may be called from any thread as often as it
-    likes, and raises (FencedError above all) when the step has to stop at once.
-    ``writing`` is called before the first write to a disk. ``report`` sends a fresh
-    observation of the machine. ``installed_on`` returns the configuration of the agent that
-    is installed on a disk, None where there is none.
+    likes, and raises (FencedError above all) when the step has to stop at once; ``check`` does
+    so without saying anything. ``writing`` is called before the first write to a disk.
+    ``report`` sends a fresh observation of the machine. ``installed_on`` returns the
+    configuration of the agent that is installed on a disk, None where there is none. ``state`` is
+    the agent's state directory; ``fetch`` brings a file of a package there, ``bring`` one of this
+    machine to the server.
     """
 
     environment: str
@@ -34,8 +70,14 @@ class StepContext:
     installed_on: Callable[[Disk], AgentConfig | None]
     chunks: ChunkStore
     progress: Callable[[int, int], None]
+    check: Callable[[], None]
     writing: Callable[[], None]
     report: Callable[[], None]
+    state: Path
+    fetch: Fetch
+    pause: Callable[[float], None]
+    bring: Bring = no_server
+    attempt: int = 1
 
     def require_ram_system(self, step: str) -> None:
         """Raise TerminalError RW571 in an installed system, whose disks are in use."""
@@ -43,18 +85,57 @@ class StepContext:
             raise TerminalError(
                 "RW571",
                 f"the step {step} runs in the Deploy-OS only, and this agent is {self.environment}",
-                "Report this: the server gave the operation to the wrong agent",
+                _WRONG_AGENT,
+            )
+
+    def of_packages(self) -> PackageContext:
+        """Return what the step that installs packages works with."""
+        return PackageContext(
+            state=self.state,
+            run=self.operation,
+            fetch=self.fetch,
+            check=self.check,
+            pause=self.pause,
+        )
+
+    def of_files(self) -> FilesContext:
+        """Return what the step that brings files works with."""
+
+        def fetch(sha256: str, size: int) -> Path:
+            return self.fetch(PackageFile(sha256, sha256, size))
+
+        return FilesContext(self.state, self.operation, fetch, self.check)
+
+    def of_reading(self) -> ReadingContext:
+        """Return what the steps that read files work with."""
+        return ReadingContext(self.state, self.bring, self.check)
+
+    def of_upgrade(self) -> UpgradeContext:
+        """Return what the step that upgrades this agent works with."""
+        run = f"{self.operation}/{self.attempt}"
+        return UpgradeContext.of_this_agent(self.state, run, self.of_files().fetch, self.report)
+
+    def require_installed_system(self, step: str) -> None:
+        """Raise TerminalError RW571 in the Deploy-OS, where no system runs."""
+        if self.environment == "deploy-os":
+            raise TerminalError(
+                "RW571", f"the step {step} runs in an installed system only", _WRONG_AGENT
             )
 
 
+InstalledStep = (
+    Run | InstallPackages | PlaceFiles | UpgradeAgent | ListFolder | ReadFile | ShowMessage
+)
+"""What is done in an installed system, beside all else that runs there."""
 StepRunner = Callable[[Step, StepContext], dict[str, str]]
 """Does one step and returns what it found, as ``run_step``."""
 
 
-def run_step(step: Step, context: StepContext) -> dict[str, str]:
+def run_step(step: Step, context: StepContext, software: Software = LinuxSystem) -> dict[str, str]:
     """Do one step and return what it found; raises CodedError where it fails.
 
-    ``finish`` is not run here: it happens after the server knows that all is done.
+    ``software`` is what says what is installed on the running system, and installs. ``finish`` is
+    not run here: it happens after the server knows that all is done.
     """
     if isinstance(step, InspectDisks):
         context.report()
@@ -65,11 +146,36 @@ def run_step(step: Step, context: StepContext) -> dict[str, str]:
         return _restore(step, context)
     if isinstance(step, ApplyIdentity):
         return _apply_identity(step, context)
-    raise TerminalError(
-        "RW570",
-        f"the step {step.STEP_TYPE} is not one that can be run",
-        "Report this: the server planned an impossible operation",
-    )
+    if isinstance(step, Finish):
+        raise TerminalError(
+            "RW570",
+            f"the step {step.STEP_TYPE} is not one that can be run",
+            "Report this: the server planned an impossible operation",
+        )
+    context.require_installed_system(step.STEP_TYPE)
+    return _run_in_system(step, context, software)
+
+
+def _run_in_system(step: InstalledStep, context: StepContext, software: Software) -> dict[str, str]:
+    if isinstance(step, Run):
+        return run_command_step(step, context.check)
+    if isinstance(step, InstallPackages):
+        return install_packages_step(step, context.of_packages(), software)
+    if isinstance(step, PlaceFiles):
+        return place_files_step(step, context.of_files())
+    if sys.platform == "win32":
+        raise TerminalError(
+            "RW598",
+            f"the agent {AGENT_VERSION} cannot do the step {step.STEP_TYPE} on Windows",
+            "Ask machines with Linux only",
+        )
+    if isinstance(step, ListFolder):
+        return list_folder_step(step, context.of_reading())
+    if isinstance(step, ReadFile):
+        return read_file_step(step, context.of_reading())
+    if isinstance(step, UpgradeAgent):
+        return upgrade_agent_step(step, context.of_upgrade())
+    return show_message_step(step)
 
 
 def _backup(step: Backup, context: StepContext) -> dict[str, str]:

@@ -10,6 +10,7 @@ from cattrs.errors import IterableValidationNote
 from cattrs.preconf.json import make_converter
 from cattrs.strategies import configure_tagged_union
 
+from agent.wire.package import Sign
 from agent.wire.step import Step
 
 T = TypeVar("T")
@@ -85,6 +86,12 @@ _converter.register_structure_hook_factory(
     lambda kind: _tuple_of(get_args(kind)[0]),
 )
 configure_tagged_union(Step, _converter, tag_name="type", tag_generator=_step_type)
+configure_tagged_union(
+    Sign,
+    _converter,
+    tag_name="type",
+    tag_generator=lambda kind: str(vars(kind)["SIGN_TYPE"]),
+)
 
 
 def encode(message: object) -> bytes:

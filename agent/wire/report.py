@@ -1,8 +1,14 @@
-"""What an agent says about its machine: body of ``POST /v1/report``."""
+"""What an agent says about its machine: body of ``POST /v1/report``.
+
+An installed agent shows besides, in the header ``EXCHANGE_HEADER``, the value that the answer
+to its last report gave.
+"""
 
 from attrs import field, frozen
 
 from agent.wire.disk import Disk
+
+EXCHANGE_HEADER = "Rackwright-Exchange"
 
 
 @frozen
@@ -60,5 +66,11 @@ class Report:
 class ReportAnswer:
     """Answer to a report, where there is something to say; else 204."""
 
-    finished: str
+    finished: str = ""
     """When the operation that installed the system was verified: it is never done again."""
+    exchange: str = field(default="", repr=False)
+    """What the next report is to carry: it tells this agent from a copy of it."""
+    renew: bool = False
+    """Whether the agent is to renew its certificate now."""
+    updates: str = ""
+    """The digest of what the machine is to install by itself (``agent.wire.updates``)."""

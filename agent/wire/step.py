@@ -4,9 +4,13 @@ from typing import ClassVar
 
 from attrs import field, frozen, validators
 
+from agent.wire.agent_release import WANTED_VERSION, AgentRelease
 from agent.wire.disk import DiskIdentity, DiskSelector
+from agent.wire.files import PlacedFile, SourcePath
+from agent.wire.package import WantedPackage
 
 _digest = validators.matches_re(r"^[0-9a-f]{64}$")
+_absolute = validators.matches_re(r"^/[^\x00]*\Z")
 
 
 @frozen
@@ -60,6 +64,23 @@ class ApplyIdentity:
 
 
 @frozen
+class Run:
+    """Run a command on the installed system. No shell reads it.
+
+    ``timeout`` and ``silence`` are seconds: one that runs longer, or that neither writes anything
+    nor uses a processor for so long, is ended with all that it started. ``session`` is
+    ``service`` (as the agent runs) or ``user`` (as the person who is logged in at the machine).
+    """
+
+    STEP_TYPE: ClassVar[str] = "run"
+    command: tuple[str, ...] = field(validator=validators.min_len(1))
+    success: tuple[int, ...]
+    timeout: int = field(validator=validators.ge(1))
+    silence: int = field(validator=validators.ge(1))
+    session: str = field(default="service", validator=validators.in_(("service", "user")))
+
+
+@frozen
 class Finish:
     """What the machine does once all steps are done: ``reboot``, ``poweroff`` or ``stay``."""
 
@@ -67,4 +88,100 @@ class Finish:
     action: str = field(validator=validators.in_(("reboot", "poweroff", "stay")))
 
 
-Step = InspectDisks | Backup | Restore | ApplyIdentity | Finish
+@frozen
+class InstallPackages:
+    """Install packages on the installed system: what is detected already is left alone.
+
+    People who are logged in are warned ``countdown`` seconds before; 0: not at all. With
+    ``skippable`` they may put it off.
+    """
+
+    STEP_TYPE: ClassVar[str] = "packages"
+    packages: tuple[WantedPackage, ...]
+    countdown: int = field(default=0, validator=validators.ge(0))
+    skippable: bool = False
+
+
+@frozen
+class PlaceFiles:
+    """Bring files to the installed system, then remove others. What is replaced is kept.
+
+    ``sources`` is what the repository has; the server reads it when it hands the work out, and
+    says in ``files`` what the agent is to bring.
+    """
+
+    STEP_TYPE: ClassVar[str] = "files"
+    sources: tuple[SourcePath, ...] = ()
+    files: tuple[PlacedFile, ...] = ()
+    remove: tuple[str, ...] = ()
+
+
+@frozen
+class UpgradeAgent:
+    """Exchange the agent for a release of ``version`` or newer, or stay what it is.
+
+    The new one has to report within ``health_within`` seconds of each of its starts. The server
+    adds the ``release`` when it hands the work out.
+    """
+
+    STEP_TYPE: ClassVar[str] = "upgradeAgent"
+    version: str = field(validator=validators.matches_re(WANTED_VERSION))
+    health_within: int = field(default=180, validator=validators.ge(1))
+    release: AgentRelease | None = None
+
+
+@frozen
+class ListFolder:
+    """Bring the server a list of what is in a folder of the installed system, or what a file is.
+
+    The list is JSON, as ``agent.wire.listing`` has it. Changes nothing.
+    """
+
+    STEP_TYPE: ClassVar[str] = "listFolder"
+    path: str = field(validator=_absolute)
+
+
+@frozen
+class ReadFile:
+    """Bring the server the content of a file of the installed system. Changes nothing.
+
+    A file of more than ``most`` bytes is refused, and so is a symbolic link without ``follow``.
+    """
+
+    STEP_TYPE: ClassVar[str] = "readFile"
+    path: str = field(validator=_absolute)
+    most: int = field(validator=validators.ge(0))
+    follow: bool = False
+
+
+@frozen
+class ShowMessage:
+    """Show one line to the people at the machine. Whether anybody saw it is told, not required."""
+
+    STEP_TYPE: ClassVar[str] = "showMessage"
+    text: str = field(validator=validators.min_len(1))
+
+
+OUTLIVES_RESTART: tuple[type, ...] = (
+    InstallPackages,
+    PlaceFiles,
+    UpgradeAgent,
+    ListFolder,
+    ReadFile,
+)
+"""Steps that an agent goes on with where it was started again in their middle: done once more,
+they do only what is missing, or change nothing."""
+Step = (
+    InspectDisks
+    | Backup
+    | Restore
+    | ApplyIdentity
+    | Run
+    | InstallPackages
+    | PlaceFiles
+    | ListFolder
+    | ReadFile
+    | ShowMessage
+    | UpgradeAgent
+    | Finish
+)

@@ -2,6 +2,7 @@
 
 from attrs import field, frozen, validators
 
+from agent.wire.power import PowerPolicy
 from agent.wire.step import Step
 
 REBOOT_PREFIX = "reboot-"
@@ -52,6 +53,8 @@ class Work:
     on_error: OnError = field(factory=OnError)
     disks_written: bool = False
     """An earlier attempt began to write: the disks are not what they were before it."""
+    power: PowerPolicy = field(factory=PowerPolicy)
+    """What is waited for before an installed system is shut down or restarted."""
 
 
 @frozen

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Plan a branch and keep one comment on its pull request or merge request up to date.
 
-Needs Python 3.11 and `rackwright`, nothing else. On GitHub Actions and in GitLab CI it finds
-out by itself where to comment; see README.md for what has to be set.
+Needs Python 3.11 and `rackwright`, nothing else. In GitHub Actions, Gitea Actions and GitLab CI it
+finds out by itself where to comment; see README.md for what has to be set.
 """
 
 import argparse
@@ -34,10 +34,10 @@ TIMEOUT = 30
 
 
 class GitHub:
-    """Comments of one pull request."""
+    """Comments of one pull request; Gitea and Forgejo have the same addresses."""
 
     def __init__(self, environment: Mapping[str, str]) -> None:
-        """Read where the comments are from what GitHub Actions sets."""
+        """Read where the comments are from what the forge's Actions set."""
         event = Path(environment["GITHUB_EVENT_PATH"]).read_text("utf-8")
         number = json.loads(event)["pull_request"]["number"]
         self.repository = (
@@ -86,13 +86,15 @@ def call(
 
 def earlier(forge: GitHub | GitLab) -> Iterator[dict[str, Any]]:
     """Yield the comments that begin with the plan's marker, oldest first."""
-    page = 1
+    page, known = 1, set()
     while True:
         url = f"{forge.comments}?per_page={PER_PAGE}&page={page}"
         comments = call("GET", url, forge.headers)
-        yield from (each for each in comments if each["body"].startswith(MARKER))
-        if len(comments) < PER_PAGE:
+        new = [each for each in comments if each["id"] not in known]
+        yield from (each for each in new if each["body"].startswith(MARKER))
+        if len(comments) < PER_PAGE or not new:  # Gitea answers with all, whatever the page
             return
+        known.update(each["id"] for each in new)
         page += 1
 
 

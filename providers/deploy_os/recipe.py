@@ -58,7 +58,7 @@ def load_recipe(folder: Path) -> Recipe:
     path = folder / "recipe.toml"
     try:
         document = tomllib.loads(path.read_text("utf-8"))
-        return parse_recipe(document, root=folder / "root", lock=_lock_of(folder))
+        return parse_recipe(document, root=folder / "root", lock=lock_of(folder))
     except (OSError, ValueError) as error:
         raise TerminalError(
             "RW851",
@@ -112,7 +112,7 @@ def source_files(folder: Path) -> list[Path]:
     )
 
 
-def _lock_of(folder: Path) -> Path:
+def lock_of(folder: Path) -> Path:
     """Return the lock file of the release: in the wheel's recipe, else in the checkout."""
     inside = folder / "requirements.lock"
     return inside if inside.is_file() else CHECKOUT / "requirements.lock"

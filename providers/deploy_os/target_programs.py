@@ -1,4 +1,4 @@
-"""Programs of the RAM system that the build runs on its own tree.
+"""Programs of a tree that is built, which the build itself runs.
 
 They run through the tree's own dynamic loader and libraries, so the host's versions do
 not matter: byte code is made by the Python that will read it.
@@ -9,15 +9,15 @@ from pathlib import Path
 
 from providers.deploy_os import command
 
-_LIBRARIES = "usr/lib/x86_64-linux-gnu"
-_LOADER = f"{_LIBRARIES}/ld-linux-x86-64.so.2"
+LIBRARIES = "usr/lib/x86_64-linux-gnu"
+LOADER = f"{LIBRARIES}/ld-linux-x86-64.so.2"
 PYTHON = "usr/bin/python3.11"
 STANDARD_LIBRARY = "usr/lib/python3.11"
 
 
 def applets(root: Path, log: Path) -> list[str]:
     """Return the names of the commands that the tree's busybox has."""
-    return [name for name in _run(root, ["usr/bin/busybox", "--list"], log) if name]
+    return [name for name in run_program(root, ["usr/bin/busybox", "--list"], log) if name]
 
 
 def compile_modules(
@@ -33,15 +33,16 @@ def compile_modules(
     if not keep:
         line.append("-b")
     line += [str(tree / folder) for folder in folders]
-    _run(root, line, log)
+    run_program(root, line, log)
     if not keep:
         for folder in folders:
             for source in (tree / folder).rglob("*.py"):
                 source.unlink()
 
 
-def _run(root: Path, line: list[str], log: Path) -> list[str]:
-    loader = [str(root / _LOADER), "--library-path", str(root / _LIBRARIES)]
+def run_program(root: Path, line: Sequence[str], log: Path) -> list[str]:
+    """Run a program of the tree with arguments; return its lines. RW857 when it fails."""
+    loader = [str(root / LOADER), "--library-path", str(root / LIBRARIES)]
     return command.run(
         [*loader, str(root / line[0]), *line[1:]],
         log,

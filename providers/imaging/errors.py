@@ -12,6 +12,8 @@ TerminalError (agent.errors)
 pass through the store as they are.
 """
 
+from pathlib import Path
+
 from agent.errors import TerminalError
 
 
@@ -24,16 +26,24 @@ class UnknownChunkError(TerminalError):
         )
 
 
-class NoSpaceError(TerminalError):
-    """The store's disk has too little space left. Nothing was changed."""
+ROOM = "room in the image store"
+"""What is waited for where there is none."""
 
-    def __init__(self, needed: int, free: int, reserve: int) -> None:
+
+class NoSpaceError(TerminalError):
+    """The store's disk has too little space left. Nothing was changed.
+
+    ``wait`` is what whoever stores something waits for, as a clause.
+    """
+
+    def __init__(self, store: Path, needed: int, free: int, reserve: int) -> None:
         super().__init__(
             "RW431",
-            f"the image store needs {needed} bytes, {free} bytes are free "
+            f"the image store {store} needs {needed} bytes, {free} bytes are free "
             f"and {reserve} of them are kept in reserve",
             "Free space on the store's disk or move the store to a larger one",
         )
+        self.wait = f"{ROOM} {store} ({free:,} bytes are free, {reserve:,} are kept in reserve)"
 
 
 class BadDigestError(TerminalError):

@@ -34,11 +34,13 @@ _MAX_QUESTION = MAX_DIGESTS * 70 + 1000  # bytes of JSON: a digest takes 67
 
 Authorise = Callable[[web.Request, str], None]
 """``authorise(request, purpose)`` with ``read`` or ``write``; raises web.HTTPForbidden."""
+Stored = Callable[[web.Request, NoSpaceError | None], None]
+"""``stored(request, error)`` hears of each chunk that was written (None), or why it was not."""
 
 
-def routes(store: ChunkStore, authorise: Authorise) -> list[web.RouteDef]:
+def routes(store: ChunkStore, authorise: Authorise, stored: Stored) -> list[web.RouteDef]:
     """Return the routes that serve ``store``."""
-    handlers = _Handlers(store, authorise)
+    handlers = _Handlers(store, authorise, stored)
     return [
         web.post("/v1/chunks/missing", handlers.missing),
         web.put("/v1/chunks/{digest}", handlers.put_chunk),
@@ -48,9 +50,10 @@ def routes(store: ChunkStore, authorise: Authorise) -> list[web.RouteDef]:
 
 
 class _Handlers:
-    def __init__(self, store: ChunkStore, authorise: Authorise) -> None:
+    def __init__(self, store: ChunkStore, authorise: Authorise, stored: Stored) -> None:
         self._store = store
         self._authorise = authorise
+        self._stored = stored
 
     async def missing(self, request: web.Request) -> web.StreamResponse:
         """Say which of the asked digests the store lacks, in the order they were asked."""
@@ -64,7 +67,10 @@ class _Handlers:
         return web.json_response({"missing": ordered})
 
     async def put_chunk(self, request: web.Request) -> web.StreamResponse:
-        """Store one frame: 201 when it is new, 200 when it was there."""
+        """Store one frame: 201 when it is new, 200 when it was there, 507 where there is no room.
+
+        Who is told of no room may come again.
+        """
         self._authorise(request, "write")
         digest = request.match_info["digest"]
         try:
@@ -78,7 +84,9 @@ class _Handlers:
         except CorruptChunkError as error:
             return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error)
         except NoSpaceError as error:
+            self._stored(request, error)
             return _refusal(HTTPStatus.INSUFFICIENT_STORAGE, error)
+        self._stored(request, None)
         return web.Response(status=HTTPStatus.CREATED)
 
     async def get_chunk(self, request: web.Request) -> web.StreamResponse:

@@ -79,6 +79,7 @@ class ChunkStore:
         reserve: int = RESERVE,
         now: Callable[[], datetime] = _utc_now,
     ) -> None:
+        self._root = root
         self._chunks = root / "chunks"
         self._images = root / "images"
         self._tags = root / "tags"
@@ -136,7 +137,7 @@ class ChunkStore:
         """Raise NoSpaceError unless ``needed`` bytes fit beside the reserve."""
         free = shutil.disk_usage(self._chunks).free
         if free - needed < self._reserve:
-            raise NoSpaceError(needed, free, self._reserve)
+            raise NoSpaceError(self._root, needed, free, self._reserve)
 
     def sweep(self, older_than: datetime) -> int:
         """Delete what crashes left in ``incoming``; return how many things that were."""
@@ -318,7 +319,7 @@ class ChunkStore:
         except (OSError, UnwritableFileError) as error:
             if error.errno in (errno.ENOSPC, errno.EDQUOT):
                 free = shutil.disk_usage(self._chunks).free
-                raise NoSpaceError(needed, free, self._reserve) from error
+                raise NoSpaceError(self._root, needed, free, self._reserve) from error
             raise
 
     @contextmanager

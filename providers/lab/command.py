@@ -33,7 +33,7 @@ def run(
             [str(argument) for argument in argv],
             timeout=_TIMEOUT,
             standard_input=standard_input.encode(),
-            environment=os.environ,
+            environment={**os.environ, "LC_ALL": "C"},
         )
     except MissingCommandError as error:
         raise program_missing(error.program, package) from error
@@ -56,7 +56,7 @@ def follow(
 
     ``scratch`` is where it makes its temporary files.
     """
-    environment = {**os.environ, "TMPDIR": str(scratch)}
+    environment = {**os.environ, "LC_ALL": "C", "TMPDIR": str(scratch)}
     try:
         done = follow_command(argv, on_line, timeout=_TIMEOUT, environment=environment)
     except MissingCommandError as error:

@@ -129,7 +129,7 @@ class BootService:
             # What can fail without the credentials comes first: minting one kills its
             # forerunner, which another script may carry.
             extra = self.files.kernel_arguments()
-            credentials = self.authority.credentials(answer.grant)
+            credentials = self.authority.credentials(answer.grant, request.source)
             if credentials is None:
                 self._refuse(request, "the grant is gone since the decision")
                 return None

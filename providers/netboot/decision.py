@@ -21,7 +21,9 @@ class BootRequest:
     client holds no lease of ours, so that only ``source`` is known. ``uuid`` is the
     SMBIOS UUID from DHCP option 97, empty when the firmware did not say. ``arch`` is
     DHCP option 93 (RFC 4578), None outside DHCP. ``source`` is the sender's IPv4
-    address, 0.0.0.0 where it has none yet. ``detail`` is one line for the timeline.
+    address, 0.0.0.0 where it has none yet, the relay's for what one forwarded. ``detail`` is
+    one line for the timeline. ``relay`` is the relay's own address (``giaddr``, RFC 2131),
+    empty for a broadcast of this network, None where the request cannot tell.
     """
 
     route: Route
@@ -30,6 +32,7 @@ class BootRequest:
     arch: int | None
     source: str
     detail: str
+    relay: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +120,10 @@ class BootAuthority(Protocol):
     def decide(self, request: BootRequest) -> BootAnswer:
         """Record the request in the boot timeline, reconcile, and decide by ``decide``."""
 
-    def credentials(self, grant: Grant) -> EnrollmentCredentials | None:
+    def credentials(self, grant: Grant, address: str) -> EnrollmentCredentials | None:
         """Mint the token for a boot script; an earlier unused one of the grant dies.
 
+        ``address`` is where the script goes: a second key with the token is judged by it.
         None when the grant is gone by now: the script then boots the local disk.
         """
 

@@ -248,7 +248,14 @@ def _request(
         parts.append(f"through relay {message.giaddr}")
     arch = None if firmware is None else _arch(message)
     uuid = message.options.uuid
-    return BootRequest(route, message.chaddr, uuid, arch, source, ", ".join(parts))
+    return BootRequest(route, message.chaddr, uuid, arch, source, ", ".join(parts), _relay(message))
+
+
+def _relay(message: DhcpMessage) -> str | None:
+    """Return the relay's address; None where a unicast says nothing of the way that it takes."""
+    if message.giaddr != UNSPECIFIED:
+        return str(message.giaddr)
+    return "" if message.message_type is MessageType.DISCOVER else None
 
 
 def _arch(message: DhcpMessage) -> int:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING
 
 import structlog
@@ -18,6 +18,9 @@ from specs.fleet import CompiledFleet
 if TYPE_CHECKING:
     from reconciler.server.service import Service
 
+SOURCE = "git"
+"""The fault's subject while desired state cannot be read."""
+LOG_AGAIN = timedelta(hours=1)
 LOOK = 1.0
 """Seconds between looks at what a person accepted by hand, while a revision is held back."""
 
@@ -35,6 +38,8 @@ class GitFollower:
         self._refused: SourceTree | None = None
         self._refused_after = ""
         """The last accepted commit at that time."""
+        self._unreadable: tuple[str, datetime] | None = None
+        """Why the source cannot be read, and when that was logged."""
 
     async def follow(self, stop: asyncio.Event) -> None:
         """Follow the source until ``stop`` is set.
@@ -62,10 +67,32 @@ class GitFollower:
     async def see(self, source: SourceTree | SourceError) -> None:
         """Take a revision, or say why not and stay with the present one."""
         if isinstance(source, SourceError):
-            log.error("source cannot be read", code=source.code, cause=source.cause)
+            self._note_unreadable(source)
             return
+        self._note_readable()
         async with self._seeing:
             await self._judge(source)
+
+    def _note_unreadable(self, error: SourceError) -> None:
+        """Log why the source cannot be read: when that is another reason, and once an hour."""
+        now = self._clock()
+        with suppress(StateError):
+            faults = self._server.reconciler.faults
+            faults.record(SOURCE, error.code, error.cause, now)
+        if self._unreadable is not None:
+            cause, logged = self._unreadable
+            if cause == error.cause and timedelta() <= now - logged < LOG_AGAIN:
+                return
+        self._unreadable = error.cause, now
+        log.error("source cannot be read", code=error.code, cause=error.cause)
+
+    def _note_readable(self) -> None:
+        if self._unreadable is None:
+            return
+        with suppress(StateError):
+            self._server.reconciler.faults.end(SOURCE)
+            self._unreadable = None
+            log.info("source can be read again")
 
     async def _judge(self, source: SourceTree) -> None:
         self._refused = None

@@ -2,10 +2,12 @@
 
 from datetime import datetime
 
+from reconciler.app.inventory_heads import heads_by_machine
 from reconciler.app.project import Project
 from reconciler.app.shared_identity import shared_of
 from reconciler.app.status import conditions_of
 from reconciler.authoring.explanation import explained, find_machine
+from reconciler.planning.upcoming_work import upcoming_on
 from reconciler.state.boots import BootEvent, Boots
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.machine_history import MachineHistory, PastOperation
@@ -19,9 +21,13 @@ MOST_OPERATIONS = 100
 
 
 def machine_details(project: Project, name: str, now: datetime) -> MachineDetails:
-    """Return the details of a machine; AuthoringError RW934 with the nearest for an unknown one."""
+    """Return the details of a machine by its name, or by what people call it.
+
+    Raises AuthoringError as ``find_machine``.
+    """
     fleet = project.fleet
     machine = find_machine(fleet, name, project.uncommitted)
+    name = machine.name
     hardware = FleetHardware(fleet.machines.values())
     observed = project.observed_of([name], hardware, now)
     shared = shared_of(project, (machine,), hardware, now)
@@ -52,4 +58,6 @@ def machine_details(project: Project, name: str, now: datetime) -> MachineDetail
         quarantine=quarantine,
         boots=boots,
         operations=operations,
+        scheduled=upcoming_on(fleet.schedules, machine, fleet.machines.values(), now),
+        inventory=heads_by_machine(project, (machine,), hardware).get(name),
     )

@@ -3,9 +3,11 @@
 The grammar of ``--select`` is in docs/reference/status.md.
 """
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import NamedTuple
 
-from reconciler.authoring.explanation import find_machine
+from reconciler.authoring.explanation import called, find_machine
 from reconciler.errors import ReconcilerError
 from reconciler.state.ledger import Ledger
 from specs.diagnostics.nearest import NearestNames
@@ -53,7 +55,8 @@ def filtered(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachi
     machines = tuple(fleet.machines.values())
     if not any(wanted):
         return machines
-    conditions = parse_selection(wanted.select) if wanted.select else ()
+    asked = parse_selection(wanted.select) if wanted.select else ()
+    conditions = tuple(_by_id(fleet, each) for each in asked)
     if wanted.group:
         conditions = (*conditions, CompiledSelector(groups=(wanted.group.rstrip("/"),)))
     groups = {each for machine in machines for each in machine.groups} if conditions else ()
@@ -70,6 +73,16 @@ def filtered(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachi
     )
 
 
+def _by_id(fleet: CompiledFleet, condition: CompiledSelector) -> CompiledSelector:
+    """Return a condition in which a machine that people call so stands with its name.
+
+    AuthoringError RW980 where several machines are called so.
+    """
+    found = [called(fleet, name) for name in condition.machines]
+    names = zip(condition.machines, found, strict=True)
+    return replace(condition, machines=tuple(each.name if each else name for name, each in names))
+
+
 def some(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachine, ...]:
     """Return what ``filtered`` does; RW943 where that is no machine."""
     found = filtered(fleet, wanted)
@@ -82,11 +95,32 @@ def some(fleet: CompiledFleet, wanted: MachineFilter) -> tuple[CompiledMachine, 
     return found
 
 
+def machines_meant(fleet: CompiledFleet, on: Iterable[str]) -> tuple[CompiledMachine, ...]:
+    """Return what ``--on`` means: each a name, what people call a machine, or conditions.
+
+    What any of them means is meant. RW943 where one means no machine, RW980 as ``called``.
+    """
+    names: set[str] = set()
+    for each in on:
+        machine = called(fleet, each)
+        if machine is not None:
+            names.add(machine.name)
+            continue
+        wanted = MachineFilter(each if "=" in each else f"name={each}")
+        names.update(machine.name for machine in some(fleet, wanted))
+    return tuple(machine for name, machine in fleet.machines.items() if name in names)
+
+
 def why_none(fleet: CompiledFleet, wanted: MachineFilter) -> str:
     """Return what to say where a filter means no machine, with what was probably meant."""
     groups = {each for machine in fleet.machines.values() for each in machine.groups}
     guesses = NearestNames()
     conditions = parse_selection(wanted.select) if wanted.select else ()
+    for name in (name for each in conditions for name in each.machines):
+        if not is_pattern(name) and name not in fleet.machines:
+            nearest = guesses.find(name, sorted(fleet.machines))
+            if nearest:
+                return f"no machine matches: there is no machine {name}; did you mean {nearest}?"
     asked = [group for each in conditions for group in each.groups]
     for group in (*asked, wanted.group.rstrip("/")):
         if group and not is_pattern(group) and group not in groups:

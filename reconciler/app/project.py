@@ -16,9 +16,11 @@ from reconciler.errors import ReconcilerError, SourceError, StateError
 from reconciler.git.commit_policy import Accept, Decision, Refuse
 from reconciler.git.location import (
     RemoteRepository,
+    no_machine_note,
     open_revision,
     open_source,
     parse_location,
+    subfolder_notice,
 )
 from reconciler.git.repository import find_repository, is_in_git
 from reconciler.git.tree import Commit, SourceTree
@@ -29,17 +31,20 @@ from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
 from reconciler.views.busy import busy
 from reconciler.views.diagnostic_list import plain
+from specs.diagnostics.codes import Code
 
 if TYPE_CHECKING:
     import asyncio
 
     from providers.imaging.store import ChunkStore
     from reconciler.app.revision_policy import RevisionPolicy
+    from reconciler.git.other_files import RepositoryFile
     from reconciler.git.revision import Revision
     from reconciler.planning.plan import Plan
     from reconciler.state.database import Database
     from reconciler.state.observed import ObservedImage
     from reconciler.state.witness import ObserveOnly
+    from specs.compile.context import CompileContext
     from specs.fleet import CompiledCommits, CompiledFleet
 
 
@@ -55,8 +60,16 @@ _NAMED = 3
 class InvalidRepositoryError(ReconcilerError):
     """The repository has errors (RW901); ``listing`` has each on lines of its own."""
 
-    def __init__(self, what: str, listing: str) -> None:
-        super().__init__("RW901", f"{what}\n{listing}", "Correct them; nothing else was done")
+    def __init__(self, what: str, listing: str, note: str = "") -> None:
+        action = "Correct them; nothing else was done"
+        super().__init__("RW901", f"{what}\n{listing}", f"{action}; {note}" if note else action)
+        self.what = what
+        self.listing = listing
+        self.note = note
+
+    def of(self, revision: str) -> "InvalidRepositoryError":
+        """Return the error with the revision that has it, where there are two."""
+        return InvalidRepositoryError(f"{revision}: {self.what}", self.listing, self.note)
 
 
 class Project:
@@ -109,12 +122,32 @@ class Project:
         files = ", ".join(self.uncommitted[:_NAMED])
         more = len(self.uncommitted) - _NAMED
         rest = f" and {more:,} more" if more > 0 else ""
-        return f"note: uncommitted changes are not in this: {files}{rest}"
+        number = len(self.uncommitted)
+        what = "1 uncommitted file is" if number == 1 else f"{number:,} uncommitted files are"
+        return f"note: {what} not looked at: {files}{rest}"
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What people should know of what is read, a line for each."""
+        found = [self.uncommitted_notice]
+        with suppress(ReconcilerError):  # whoever needs the fleet hears of it
+            if not self.fleet.machines:
+                found.append(no_machine_note(self.repo))
+        return tuple(filter(None, found))
 
     @cached_property
     def source(self) -> SourceTree:
         """The repository's files at the revision."""
         return read_worktree(Path(self.repo)) if self.revision is None else self.revision.read()
+
+    def read_files(self, revision: str, path: str) -> "tuple[RepositoryFile, ...]":
+        """Return any files of a revision, for machines; raises as ``git.other_files``."""
+        from reconciler.git.other_files import reader_of  # noqa: PLC0415 - servers only
+
+        def opened(commit: str) -> "Revision | None":
+            return open_revision(self.repo, commit, cache=self.state / "sources")
+
+        return reader_of(self.repo, opened)(revision, path)
 
     @property
     def describe(self) -> str:
@@ -136,7 +169,7 @@ class Project:
             return
         import asyncio  # noqa: PLC0415 - slow to load
 
-        last = self.source.revision
+        last: str | None = self.source.revision
         while not stop.is_set():
             with suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), _REMOTE_INTERVAL)
@@ -146,6 +179,7 @@ class Project:
                     open_source, self.repo, self.ref, cache=self.state / "sources"
                 )
             except SourceError as error:
+                last = None
                 yield error
                 continue
             if tree.revision != last:
@@ -166,12 +200,53 @@ class Project:
         self, files: SourceFiles, revision: str, shown: Busy | None = busy
     ) -> "CompiledFleet":
         fleet = fleet_of_files(files, revision, self._cache, shown)
-        return _explained(files, revision) if fleet is None else fleet
+        return self._explained(files, revision)[0] if fleet is None else fleet
 
-    @cached_property
+    @property
     def whole_fleet(self) -> "CompiledFleet":
         """The fleet with the origin of every value; raises as ``fleet``."""
-        return _explained(files_of_tree(self.source), self.source.revision)
+        return self._everything[0]
+
+    @property
+    def documents(self) -> "CompileContext":
+        """Every document of the fleet, with its places; raises as ``fleet``."""
+        return self._everything[1]
+
+    @cached_property
+    def _everything(self) -> "tuple[CompiledFleet, CompileContext]":
+        return self._explained(files_of_tree(self.source), self.source.revision)
+
+    def _explained(
+        self, files: SourceFiles, revision: str
+    ) -> "tuple[CompiledFleet, CompileContext]":
+        """Return all files compiled at once; InvalidRepositoryError (RW901) lists problems."""
+        from specs.compile.fleet import compile_fleet  # noqa: PLC0415 - slow to load
+
+        result = compile_fleet(files.everything(), revision)
+        if result.fleet is None:
+            errors = [each for each in result.diagnostics if each.severity == "error"]
+            is_lacking = any(each.code == Code.UNKNOWN_REFERENCE for each in errors)
+            note = self.subfolder_notice if is_lacking else ""
+            what = f"the repository has {len(errors)} error(s)"
+            raise InvalidRepositoryError(what, plain(result.diagnostics), note)
+        return result.fleet, result.context
+
+    @property
+    def subfolder_notice(self) -> str:
+        """Which part of a Git repository is read, as a clause; empty where all of it is."""
+        return subfolder_notice(self.repo)
+
+    @cached_property
+    def display_names(self) -> Mapping[str, str]:
+        """What people call machines, by their names; empty where the repository cannot be read.
+
+        For what is shown of the past: it has to be shown beside a broken repository, too.
+        """
+        try:
+            machines = self.fleet.machines
+        except ReconcilerError:
+            return {}
+        return {name: each.display_name for name, each in machines.items() if each.display_name}
 
     @cached_property
     def revision_policy(self) -> "RevisionPolicy":
@@ -285,7 +360,7 @@ class Project:
             raise error from missing
         if revision is None:
             raise error
-        for name in ("source", "fleet", "whole_fleet"):
+        for name in ("source", "fleet", "_everything"):
             self.__dict__.pop(name, None)
         self.revision = revision
         self.decision = Accept("it is the last accepted commit")
@@ -404,18 +479,6 @@ class Project:
 def _can_be_made(path: Path) -> bool:
     """Return whether nothing but its absence keeps a file from being read."""
     return next(each for each in path.absolute().parents if each.exists()).is_dir()
-
-
-def _explained(files: SourceFiles, revision: str) -> "CompiledFleet":
-    """Return the fleet of all files at once; InvalidRepositoryError (RW901) lists problems."""
-    from specs.compile.fleet import compile_fleet  # noqa: PLC0415 - slow to load
-
-    result = compile_fleet(files.everything(), revision)
-    if result.fleet is None:
-        errors = [each for each in result.diagnostics if each.severity == "error"]
-        listing = plain(result.diagnostics)
-        raise InvalidRepositoryError(f"the repository has {len(errors)} error(s)", listing)
-    return result.fleet
 
 
 def defective_commit(error: Exception) -> ReconcilerError:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from reconciler.errors import SourceError
 from reconciler.git.ancestry import KnownPolicy, RevisionReader, nothing_known
+from reconciler.git.command import without_login
 from reconciler.git.commit_policy import (
     Accept,
     Decision,
@@ -94,6 +95,10 @@ class RevisionPolicy:
             self._repository.git.keep(commit.id)
         self._revisions.add(
             AcceptedRevision(
-                commit=commit.id, source=self._location, at=at, actor=actor, reason=reason
+                commit=commit.id,
+                source=without_login(self._location),
+                at=at,
+                actor=actor,
+                reason=reason,
             )
         )

@@ -4,6 +4,7 @@ from datetime import datetime
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
+from reconciler.app.inventory_heads import heads_by_machine
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.app.shared_identity import shared_of
 from reconciler.app.unattended_work import with_unattended
@@ -19,6 +20,7 @@ from reconciler.planning.conditions import (
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import history_of, plan_machines
+from reconciler.planning.upcoming_work import upcoming_work
 from reconciler.state.faults import without_room
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import Observed
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
 
     from reconciler.app.project import Project
     from reconciler.planning.shared_identity import SharedIdentity
+    from reconciler.state.discovered import DiscoveredMachine
     from specs.fleet import CompiledFleet, CompiledMachine
 
 _NOTHING_SHARED: "Mapping[str, tuple[SharedIdentity, ...]]" = MappingProxyType({})
@@ -53,17 +56,35 @@ def fleet_status(
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
     faults += without_room(project.state, now)
+    if fleet.package_sources and project.has_state:
+        from reconciler.state.package_mirrors import (  # noqa: PLC0415 - slow to load
+            PackageMirrors,
+            failing_sources,
+        )
+
+        faults += failing_sources(PackageMirrors(project.database).sources().values())
     counts = count_conditions(states)
     return FleetStatus(
         listed,
         counts,
         count_further(states),
-        observed.unknown_macs,
-        faults,
-        observed.breakers,
-        observed.rollouts,
-        approvals.plans,
+        discovered=_discovered(project, hardware),
+        faults=faults,
+        breakers=observed.breakers,
+        reboot_locks=observed.reboot_locks,
+        rollouts=observed.rollouts,
+        approvals=approvals.plans,
+        scheduled=upcoming_work(fleet.schedules, chosen, now),
+        inventories=heads_by_machine(project, chosen, hardware),
     )
+
+
+def _discovered(project: "Project", hardware: FleetHardware) -> "tuple[DiscoveredMachine, ...]":
+    if not project.has_state:
+        return ()
+    from reconciler.app.discovered import discovered_machines  # noqa: PLC0415 - slow to load
+
+    return discovered_machines(project.database, hardware)
 
 
 def _conditions(state: MachineCondition) -> "Iterator[str]":

@@ -10,6 +10,7 @@ from reconciler.state.operation_states import ACTIVE, ENDED, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.rollouts import Rollout, Rollouts
 
+_MAY_WAIT = frozenset({OperationState.APPROVED, OperationState.STARTED})
 _MANY = 1000
 """Operations of which it is not shown what each waits for."""
 
@@ -40,9 +41,7 @@ class WatchedOperations:
 
     def waits(self, statuses: Collection[OperationStatus]) -> dict[str, str]:
         """Return by operation what it waits for; of very many, none is worth the time."""
-        if len(statuses) > _MANY or all(
-            each.state is not OperationState.APPROVED for each in statuses
-        ):
+        if len(statuses) > _MANY or all(each.state not in _MAY_WAIT for each in statuses):
             return {}
         return {op_id: each.why for op_id, each in self._delays.present().items()}
 

@@ -1,13 +1,12 @@
 """From machines that were seen and are in no document to machines that are written down."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from ipaddress import AddressValueError, IPv4Address
 
 from reconciler.authoring.machine_row import MachineRow, machine_row
 from reconciler.authoring.rewrite import AuthoringError
-from reconciler.state.observed import Sighting
+from reconciler.state.discovered import DiscoveredMachine
 from specs.diagnostics.nearest import NearestNames
 from specs.enrollment import DiscoveredMachine as Candidate
 from specs.enrollment import EnrollmentReport, enrollment
@@ -15,59 +14,27 @@ from specs.fleet import CompiledFleet, CompiledMachine
 from specs.types import hardware_uuid, mac_address
 from specs.types.invalid_value import InvalidValue
 
-_NO_ADDRESS = IPv4Address(0)
 _MOST_SHOWN = 3
-
-
-@dataclass(frozen=True, slots=True)
-class DiscoveredMachine:
-    """Hardware that asked for a boot and is in no document."""
-
-    macs: tuple[str, ...]
-    """The NIC that asked last comes first."""
-    uuid: str
-    """Empty when the firmware gave none, or one that many boards share."""
-    source: str
-    """The address that it asked from, 0.0.0.0 where it had none yet."""
-    last_seen: datetime
-
-    @property
-    def default_name(self) -> str:
-        """Return a name that no other machine can get: of the boot NIC's MAC."""
-        return f"node-{self.macs[0].replace(':', '')}"
-
-
-def discovered(sightings: Iterable[Sighting]) -> tuple[DiscoveredMachine, ...]:
-    """Return machines, newest first: MACs that came with one UUID are one machine's NICs."""
-    by_hardware: dict[str, list[Sighting]] = {}
-    for sighting in sorted(sightings, key=lambda each: each.at, reverse=True):
-        key = min(hardware_uuid.both_orders(sighting.uuid), default=sighting.mac)
-        by_hardware.setdefault(key, []).append(sighting)
-    return tuple(
-        DiscoveredMachine(
-            macs=tuple(each.mac for each in seen),
-            uuid=hardware_uuid.own(seen[0].uuid),
-            source=seen[0].source,
-            last_seen=seen[0].at,
-        )
-        for seen in by_hardware.values()
-    )
 
 
 def wanted(machines: Sequence[DiscoveredMachine], texts: Iterable[str]) -> list[DiscoveredMachine]:
     """Return the machines that ``texts`` name: a MAC address, a UUID, ``mac:...``, ``uuid:...``.
 
-    Raises AuthoringError RW939 for one that was not seen.
+    A host name that one alone has names it too. Raises AuthoringError RW939 for one that was
+    not seen.
     """
     found: list[DiscoveredMachine] = []
     for text in texts:
         name = _normal(text)
         machine = next((each for each in machines if name in _names(each)), None)
+        called = [each for each in machines if each.agent and each.agent.hostname.lower() == name]
+        if machine is None and len(called) == 1:
+            machine = called[0]
         if machine is None:
             raise AuthoringError(
                 "RW939",
-                f"no unknown machine {text} asked for a boot",
-                "`rackwright adopt` without a name lists those that did",
+                f"no unknown machine {text} asked for a boot or has an agent",
+                "`rackwright adopt` without a name lists those that are known",
             )
         if machine not in found:
             found.append(machine)
@@ -99,20 +66,38 @@ class Placement:
 def reported(machine: DiscoveredMachine, fleet: CompiledFleet) -> EnrollmentReport:
     """Return what the fleet's enrollment rules say of a machine.
 
-    A boot request tells MAC addresses, the UUID and an address; rules that ask for
-    more do not match.
+    A boot request tells MAC addresses, the UUID, an address and the relay; an agent tells the
+    name, the serial number, the maker and its addresses. What neither told matches no rule.
     """
-    candidate = Candidate(addresses=_addresses(machine), macs=machine.macs, uuid=machine.uuid)
+    agent = machine.agent
+    candidate = Candidate(
+        name=agent.hostname if agent else "",
+        addresses=machine.addresses,
+        macs=machine.macs,
+        uuid=machine.uuid,
+        serial=agent.serial if agent else "",
+        vendor=agent.vendor if agent else "",
+        relay=_relay(machine.relay),
+    )
     return enrollment(candidate, fleet.enrollment_rules)
+
+
+def _relay(text: str) -> IPv4Address | None:
+    try:
+        return IPv4Address(text)
+    except AddressValueError:
+        return None
 
 
 def placements(
     machines: Sequence[DiscoveredMachine], fleet: CompiledFleet, group: str
 ) -> tuple[Placement, ...]:
-    """Return the place of each machine: ``group``, else what the first matching rule says.
+    """Return the place of each machine.
 
-    Raises AuthoringError RW939 for a ``group`` that no document has, and, where none is
-    given, for machines that no rule matches. A rule's group need not be written.
+    ``group`` decides where it is given, then the first enrollment rule that matches, then the
+    token by which the machine's agent joined. Raises AuthoringError RW939 for a ``group`` that no
+    document has, and for machines that none of these places. Groups of rules and tokens need
+    not be written.
     """
     if group:
         _refuse_unknown(group, fleet)
@@ -122,7 +107,11 @@ def placements(
     for machine in machines:
         report = reported(machine, fleet)
         if report.rule is None:
-            without.append(machine.macs[0])
+            if machine.agent and machine.agent.group:
+                reason = f"token {machine.agent.token_id}, by which its agent joined"
+                placed.append(Placement(machine.agent.group, "", reason))
+            else:
+                without.append(machine.known_by)
             continue
         rule = report.rule
         reason = f"rule {rule.name} ({rule.position}): {report.considered[-1].reason}"
@@ -164,14 +153,6 @@ def _nowhere(macs: Sequence[str], fleet: CompiledFleet) -> AuthoringError:
     )
 
 
-def _addresses(machine: DiscoveredMachine) -> tuple[IPv4Address, ...]:
-    try:
-        address = IPv4Address(machine.source)
-    except AddressValueError:
-        return ()
-    return () if address == _NO_ADDRESS else (address,)
-
-
 def adopted(
     machines: Sequence[DiscoveredMachine],
     placed: Sequence[Placement],
@@ -180,7 +161,8 @@ def adopted(
 ) -> tuple[MachineRow, ...]:
     """Return the rows to write down; ``name`` may be given for a single machine.
 
-    ``placed`` has the place of each machine. Raises AuthoringError RW939 for hardware
+    ``placed`` has the place of each machine. Addresses are not written down: nobody said that
+    the machine keeps them. Raises AuthoringError RW939 for hardware
     that a machine of the fleet has already.
     """
     if name and len(machines) != 1:
@@ -190,16 +172,27 @@ def adopted(
             "Adopt one machine at a time, or leave --name out",
         )
     owners = {machine.uuid: machine for machine in fleet.machines.values() if machine.uuid}
+    names = (name,) if name else _free_names(machines, fleet)
     return tuple(
         machine_row(
-            name=name or machine.default_name,
+            name=its_name,
             macs=machine.macs,
             uuid=_unowned(machine, owners),
             group=place.group,
             network=place.network,
         )
-        for machine, place in zip(machines, placed, strict=True)
+        for machine, place, its_name in zip(machines, placed, names, strict=True)
     )
+
+
+def _free_names(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> Iterator[str]:
+    """Yield the host name of each machine where it is free, else the name of its boot NIC."""
+    taken = set(fleet.machines)
+    for machine in machines:
+        host_name = machine.host_name
+        name = host_name if host_name and host_name not in taken else machine.default_name
+        taken.add(name)
+        yield name
 
 
 def _unowned(machine: DiscoveredMachine, owners: Mapping[str, CompiledMachine]) -> str:
@@ -208,7 +201,7 @@ def _unowned(machine: DiscoveredMachine, owners: Mapping[str, CompiledMachine]) 
     if owner is not None:
         raise AuthoringError(
             "RW939",
-            f"{machine.macs[0]} is a NIC of {owner.name}, which has the same UUID",
+            f"{machine.known_by} is a NIC of {owner.name}, which has the same UUID",
             f"Add it to hardware.macs at {owner.origins['hardware.macs'].position}",
         )
     return machine.uuid

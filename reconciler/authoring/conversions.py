@@ -1,66 +1,36 @@
-"""Names and subnet masks from elsewhere as Rackwright writes them.
-
-Each change of a name is listed, and no two become one.
-"""
+"""Names and subnet masks from elsewhere as Rackwright writes them."""
 
 import re
 import unicodedata
+from hashlib import sha256
 from ipaddress import AddressValueError, IPv4Address
 
 from specs.types.name import MAX_SEGMENT, is_label, is_segment
 
 _ADDRESS_BITS = 32
+_DIGEST = 10
+"""Hexadecimal digits: two of 40,000 names have one digest by chance in 1 of 1,400 fleets."""
+_KEPT = MAX_SEGMENT - _DIGEST - 1
+_OF_WINDOWS = str.maketrans("〜‖−—", "～∥－―")  # noqa: RUF001 - that is what they are for
+"""Characters that Windows reads from Shift_JIS as another one than other systems do."""
 
 
-class ConversionError(Exception):
-    """A name cannot be converted; the text says why."""
+def stable_id(given: str, noun: str) -> str:
+    """Return the id of a name, which depends on nothing else.
 
-
-class Conversions:
-    """What was converted so far, in one file or in several that belong together.
-
-    ``place`` is ``FILE:LINE`` throughout.
+    A label stays as it is, as does a part of a group's path (``noun`` is "group"). Otherwise
+    it is what ``converted`` keeps of it. Where that loses a letter or a digit, a digest of the
+    whole name follows (the first 10 digits of the SHA-256 of its NFKC form in UTF-8); where
+    nothing is kept, it stands behind ``m-`` or ``g-``, short enough for a NetBIOS name.
     """
-
-    def __init__(self) -> None:
-        self._groups: dict[str, tuple[str, str]] = {}
-        self._machines: dict[str, tuple[str, str]] = {}
-        self.lines: list[str] = []
-        """What was converted, for people."""
-
-    def machine(self, place: str, given: str) -> str:
-        """Return a machine's name; ConversionError when it has none or another has it."""
-        name = given if is_label(given) else converted(given)
-        if not name:
-            raise ConversionError(
-                f"{given!r} cannot become a machine's name; write one in Latin letters"
-            )
-        text, first = self._machines.setdefault(name, (given, place))
-        if text != given:
-            raise ConversionError(f"machine {given!r} becomes {name}, as does {text!r} at {first}")
-        if name != given and first == place:
-            self.lines.append(f"{place}: machine {given!r} -> {name}")
-        return name
-
-    def group(self, place: str, given: str) -> str:
-        """Return a group's path; ConversionError when it has none or another has it.
-
-        Each part is converted by the rule of ``converted``; a slash before the path,
-        as DeploymentManager writes it, goes.
-        """
-        bare = given.strip("/")
-        parts = [part if is_segment(part) else converted(part) for part in bare.split("/")]
-        if not all(parts):
-            raise ConversionError(
-                f"{given!r} cannot become a group's name; write it in Latin letters"
-            )
-        path = "/".join(parts)
-        text, first = self._groups.setdefault(path, (bare, place))
-        if text != bare:
-            raise ConversionError(f"group {given!r} becomes {path}, as does {text!r} at {first}")
-        if path != bare and first == place:
-            self.lines.append(f"{place}: group {given!r} -> {path}")
-        return path
+    if (is_label if noun == "machine" else is_segment)(given):
+        return given
+    kept, is_whole = _kept(given)
+    if kept and is_whole:
+        return kept
+    normal = unicodedata.normalize("NFKC", given.translate(_OF_WINDOWS))
+    digest = sha256(normal.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+    return f"{kept[:_KEPT].strip('-') or noun[0]}-{digest}"
 
 
 def converted(text: str) -> str:
@@ -71,9 +41,20 @@ def converted(text: str) -> str:
     characters stay, and ``-`` goes at both ends. Text without a Latin letter or digit,
     such as a Japanese name, has no such form.
     """
-    plain = unicodedata.normalize("NFKD", text)
-    kept = "".join(character for character in plain if not unicodedata.combining(character))
-    return re.sub(r"[^a-z0-9]+", "-", kept.lower()).strip("-")[:MAX_SEGMENT].strip("-")
+    return _kept(text)[0][:MAX_SEGMENT].strip("-")
+
+
+def _kept(text: str) -> tuple[str, bool]:
+    """Return what can be kept of a name, and whether that is all but accents and signs."""
+    plain = unicodedata.normalize("NFKD", text.translate(_OF_WINDOWS))
+    bare = "".join(each for each in plain if not unicodedata.combining(each)).casefold()
+    kept = re.sub(r"[^a-z0-9]+", "-", bare).strip("-")
+    is_whole = len(kept) <= MAX_SEGMENT and all(map(_may_go, bare))
+    return kept, is_whole
+
+
+def _may_go(character: str) -> bool:
+    return character.isascii() or unicodedata.category(character)[0] in "PZ"
 
 
 def prefix_length(mask: str) -> int:

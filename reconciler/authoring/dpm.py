@@ -16,9 +16,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from reconciler.authoring.conversions import ConversionError, Conversions, prefix_length
+from reconciler.authoring.conversions import prefix_length
+from reconciler.authoring.imported_names import ImportedNames
 from specs.types.address_range import AddressRange
+from specs.types.display_name import misleading
 from specs.types.ipv4 import hosts
+from specs.types.pattern import is_pattern
 
 _NAME_FIELDS = 4
 _ADDRESS_FIELDS = 5
@@ -39,8 +42,9 @@ class Registration:
     place: str
     """``FILE:LINE``"""
     group: str
+    """As it is written."""
     name: str
-    """A machine's name; empty for addresses."""
+    """A machine's name as it is written, which is what its agent gives; empty for addresses."""
     addresses: AddressRange | None
     subnet: GroupSubnet | None
 
@@ -49,40 +53,33 @@ class _LineError(Exception):
     """A line that says nothing usable; the text says why."""
 
 
-def read_names(
-    file: str, text: str, conversions: Conversions
-) -> tuple[list[Registration], list[str]]:
-    """Return the lines of a ``GroupAsName.ini``, and all that is wrong with it."""
+def read_names(file: str, text: str, names: ImportedNames) -> tuple[list[Registration], list[str]]:
+    """Return the lines of a ``GroupAsName.ini``, and all that is wrong with it.
+
+    Groups are added to ``names``; machines are not, as none is written down.
+    """
 
     def registration(place: str, fields: list[str]) -> Registration:
         group, name, gateway, mask = _padded(fields, _NAME_FIELDS)
         if not name:
             raise _LineError("no machine name after the group")
-        return Registration(
-            place,
-            conversions.group(place, _required(group)),
-            conversions.machine(place, name),
-            None,
-            _subnet(gateway, mask),
-        )
+        if is_pattern(name):
+            raise _LineError(f"{name!r} would mean many machines; a name has neither * nor ?")
+        subnet = _subnet(gateway, mask)
+        return Registration(place, _group(place, group, names), name, None, subnet)
 
     return _read(file, text, registration)
 
 
 def read_addresses(
-    file: str, text: str, conversions: Conversions
+    file: str, text: str, names: ImportedNames
 ) -> tuple[list[Registration], list[str]]:
     """Return the lines of a ``GroupAsIp.ini``, and all that is wrong with it."""
 
     def registration(place: str, fields: list[str]) -> Registration:
         group, address, mask, gateway, group_mask = _padded(fields, _ADDRESS_FIELDS)
-        return Registration(
-            place,
-            conversions.group(place, _required(group)),
-            "",
-            _range(address, mask),
-            _subnet(gateway, group_mask),
-        )
+        addresses, subnet = _range(address, mask), _subnet(gateway, group_mask)
+        return Registration(place, _group(place, group, names), "", addresses, subnet)
 
     return _read(file, text, registration)
 
@@ -94,10 +91,10 @@ def _read(
     errors: list[str] = []
     for place, fields in _lines(file, text):
         try:
-            if not all(field.isprintable() for field in fields):
+            if any(map(misleading, fields)):
                 raise _LineError("characters that cannot be shown")  # noqa: TRY301 - one report
             found.append(registration(place, fields))
-        except (_LineError, ConversionError) as error:
+        except _LineError as error:
             errors.append(f"{place}: {error}")
     return found, errors
 
@@ -114,10 +111,15 @@ def _padded(fields: list[str], count: int) -> list[str]:
     return [*fields, *[""] * count][:count]
 
 
-def _required(group: str) -> str:
+def _group(place: str, group: str, names: ImportedNames) -> str:
+    """Return the group, which is now one of ``names``."""
     if not group.strip("/"):
         raise _LineError("no group at the beginning")
-    return group
+    try:
+        names.group(place, group)
+    except ValueError as error:
+        raise _LineError(str(error)) from error
+    return group.strip("/")
 
 
 def _range(text: str, mask: str) -> AddressRange:

@@ -1,15 +1,17 @@
 """DeploymentManager's registration files as documents."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, NamedTuple
 
 from reconciler.authoring.checked import diagnostics_of_rows
 from reconciler.authoring.dpm import GroupSubnet, Registration
-from reconciler.authoring.machine_row import MachineRow, documents_text
+from reconciler.authoring.imported_names import Ids
+from reconciler.authoring.machine_row import MachineRow, documents_text, group_text
 from reconciler.authoring.scalar import flow_list, scalar
 from specs.kinds import API_VERSION
-from specs.types.name import MAX_SEGMENT
+from specs.types.name import MAX_SEGMENT, is_label
 
 if TYPE_CHECKING:
     from specs.types.address_range import AddressRange
@@ -33,23 +35,30 @@ def dpm_documents(
     addresses: Sequence[Registration],
     machines: Sequence[MachineRow],
     server_network: str,
+    ids: Ids,
 ) -> Converted:
     """Return documents for everything that the files say.
 
     ``server_network`` is the network of groups in the server's own subnet; without it,
-    they get none, which a note says. ``errors`` are contradictions between lines.
+    they get none, which a note says. ``ids`` has all groups of ``names`` and ``addresses``.
+    ``errors`` are contradictions between lines.
     """
+    names = [replace(line, group=ids.groups[line.group]) for line in names]
+    addresses = [replace(line, group=ids.groups[line.group]) for line in addresses]
     lines = [*names, *addresses]
     subnets, errors = _subnets(lines)
     networks = _networks(set(subnets.values()))
     places = {line.group: line.place for line in reversed(lines)}
+    given = {made: name for name, made in ids.groups.items() if name != made}
     groups = sorted({*places, *(row.group for row in machines)})
     group_networks = {
         group: networks[subnets[group]] if group in subnets else server_network for group in groups
     }
     documents = {
         "networks.yaml": [_network(name, each) for each, name in networks.items()],
-        "groups.yaml": [_group(group, group_networks[group]) for group in groups],
+        "groups.yaml": [
+            group_text(group, given.get(group, ""), group_networks[group]) for group in groups
+        ],
         "enrollment.yaml": [*_name_rules(names), *_address_rules(addresses)],
     }
     errors += _contradictions(names)
@@ -84,10 +93,6 @@ def _network(name: str, group_subnet: GroupSubnet) -> str:
     )
 
 
-def _group(path: str, network: str) -> str:
-    return _head("Group", path) + (f"spec:\n  network: {scalar(network)}\n" if network else "")
-
-
 def _rule(name: str, order: int, match: str, group: str) -> str:
     return (
         _head("EnrollmentRule", name)
@@ -96,13 +101,11 @@ def _rule(name: str, order: int, match: str, group: str) -> str:
 
 
 def _name_rules(names: Sequence[Registration]) -> Iterable[str]:
-    by_group: dict[str, list[str]] = {}
+    by_group: dict[str, dict[str, str]] = {}
     for each in names:
-        listed = by_group.setdefault(each.group, [])
-        if each.name not in listed:
-            listed.append(each.name)
+        by_group.setdefault(each.group, {}).setdefault(each.name.casefold(), each.name)
     rules = [
-        (group, listed[begin : begin + _NAMES_IN_A_RULE])
+        (group, list(map(_rule_text, listed.values()))[begin : begin + _NAMES_IN_A_RULE])
         for group, listed in by_group.items()
         for begin in range(0, len(listed), _NAMES_IN_A_RULE)
     ]
@@ -117,6 +120,11 @@ def _address_rules(addresses: Sequence[Registration]) -> Iterable[str]:
             name = _rule_name("addresses", number, each.group)
             match = f"addresses: [{each.addresses}]"
             yield _rule(name, _ADDRESSES_ORDER + number, match, each.group)
+
+
+def _rule_text(name: str) -> str:
+    """Return a machine's name as a rule has it: case does not count."""
+    return name.lower() if is_label(name.lower()) else name
 
 
 def _rule_name(kind: str, number: int, group: str) -> str:
@@ -161,7 +169,7 @@ def _contradictions(names: Iterable[Registration]) -> list[str]:
     first: dict[str, Registration] = {}
     errors: list[str] = []
     for line in names:
-        other = first.setdefault(line.name, line)
+        other = first.setdefault(line.name.casefold(), line)
         if other.group != line.group:
             errors.append(
                 f"{line.place}: machine {line.name} belongs to {line.group}, but to "

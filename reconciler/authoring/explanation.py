@@ -1,5 +1,6 @@
 """Where each value of a machine comes from."""
 
+import unicodedata
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -10,12 +11,16 @@ from specs.diagnostics.position import Position
 from specs.fleet import (
     DEFAULT_WAITS,
     MACHINE_FIELDS,
+    BackupStep,
     CompiledFleet,
     CompiledMachine,
     Origin,
+    RestoreStep,
     wait_level,
 )
 from specs.types.quantities import Duration
+
+_MOST_NAMED = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +47,22 @@ class _Told(NamedTuple):
 
 
 def find_machine(
-    fleet: CompiledFleet, name: str, uncommitted: Sequence[str] = ()
+    fleet: CompiledFleet, name: str, uncommitted: Sequence[str] = (), remark: str = ""
 ) -> CompiledMachine:
-    """Return a machine; AuthoringError RW934 with the nearest name where there is none.
+    """Return a machine by its name, or by what people call it.
 
-    ``uncommitted`` are files that may have it and that are not in the fleet's revision.
+    AuthoringError RW934 with the nearest name where there is none, RW980 as ``called``.
+    ``uncommitted`` are files that may have it and that are not in the fleet's revision,
+    ``remark`` a sentence that may say why else it is not there.
     """
-    machine = fleet.machines.get(name)
+    machine = called(fleet, name)
     if machine is not None:
         return machine
     nearest = NearestNames().find(name, fleet.machines)
     hints = []
     if uncommitted:
         hints.append(f"Commit first: {', '.join(uncommitted)} changed since the commit")
+    hints += filter(None, [remark])
     if nearest:
         hints.append(f"Did you mean machine/{nearest}?")
     raise AuthoringError(
@@ -64,13 +72,44 @@ def find_machine(
     )
 
 
+def called(fleet: CompiledFleet, name: str) -> CompiledMachine | None:
+    """Return the machine with a name, or else the one that people call so; None for neither.
+
+    Case and width of letters do not count in what people call it. AuthoringError RW980 where
+    several machines are called so.
+    """
+    machine = fleet.machines.get(name)
+    if machine is not None or not name:
+        return machine
+    wanted = _folded(name)
+    found = [
+        each
+        for each in fleet.machines.values()
+        if each.display_name and _folded(each.display_name) == wanted
+    ]
+    if len(found) > 1:
+        ids = ", ".join(sorted(each.name for each in found)[:_MOST_NAMED])
+        more = f" and {len(found) - _MOST_NAMED:,} more" if len(found) > _MOST_NAMED else ""
+        raise AuthoringError(
+            "RW980",
+            f"{len(found):,} machines are called {name!r}: {ids}{more}",
+            "Name one by its id",
+        )
+    return found[0] if found else None
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFKC", text).casefold()
+
+
 def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[ExplainedField, ...]:
     """Return every effective value of a machine, in the order of ``MACHINE_FIELDS``.
 
     Defaults are included. How long its work is waited for follows as ``waits.NAME``, what a
     scenario that it has says of that as ``waits[SCENARIO].NAME``, then the windows of the
     machine, and the holds and schedules that select it, as ``windows``, ``holds.NAME`` and
-    ``schedules.NAME``.
+    ``schedules.NAME``, and what the images of its scenarios are called on it, as
+    ``images[SCENARIO]``.
     """
     fields = (
         _field(told, machine.origins[told.name])
@@ -84,6 +123,7 @@ def explained(fleet: CompiledFleet, machine: CompiledMachine) -> tuple[Explained
         *_rollout(fleet, machine),
         *_holds(fleet, machine),
         *_schedules(fleet, machine),
+        *_images(fleet, machine),
     )
     return (*fields, *_waits(fleet, machine), *also)
 
@@ -105,7 +145,7 @@ def chosen(fields: tuple[ExplainedField, ...], name: str) -> tuple[ExplainedFiel
     nearest = NearestNames().find(wanted, known)
     raise AuthoringError(
         "RW934",
-        f"there is no value {name!r} on this machine",
+        f"there is no value {name!r} here",
         f"Did you mean {nearest}?" if nearest else f"There are: {', '.join(known)}",
     )
 
@@ -211,6 +251,19 @@ def _schedules(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[Expla
         reason = f"selected by schedule {name}"
         value = f"{does}, {when}"
         yield ExplainedField(f"schedules.{name}", value, schedule.position, (), reason)
+
+
+def _images(fleet: CompiledFleet, machine: CompiledMachine) -> Iterator[ExplainedField]:
+    scenarios = [each.scenario for each in machine.assignments]
+    scenarios += [fleet.schedules[name].scenario for name in machine.schedules]
+    for name in dict.fromkeys(filter(None, scenarios)):
+        scenario = fleet.scenarios[name]
+        for step in scenario.on(machine.name).steps:
+            if isinstance(step, BackupStep | RestoreStep):
+                verb = "backed up" if isinstance(step, BackupStep) else "restored"
+                reason = f"{verb} by scenario {name}"
+                reason += f" as {step.document}" if step.document else ""
+                yield ExplainedField(f"images[{name}]", step.image, scenario.position, (), reason)
 
 
 _DEFAULTS = {

@@ -142,9 +142,12 @@ def document_text(row: MachineRow) -> str:
     return "".join(f"{line}\n" for line in _lines(row.data(), ""))
 
 
-def group_text(path: str) -> str:
-    """Return a Group document that sets nothing."""
-    return f"apiVersion: {API_VERSION}\nkind: Group\nmetadata:\n  name: {scalar(path)}\n"
+def group_text(path: str, display_name: str = "", network: str = "") -> str:
+    """Return a Group document, which sets nothing but the network where one is given."""
+    text = f"apiVersion: {API_VERSION}\nkind: Group\nmetadata:\n  name: {scalar(path)}\n"
+    if display_name:
+        text += f"  displayName: {scalar(display_name)}\n"
+    return text + (f"spec:\n  network: {scalar(network)}\n" if network else "")
 
 
 def table_text(name: str, rows: Iterable[MachineRow]) -> str:

@@ -5,11 +5,10 @@ from pathlib import Path, PurePosixPath
 
 import click
 
-from reconciler.app.project import InvalidRepositoryError, Project
+from reconciler.app.discovered import discovered_machines
+from reconciler.app.project import InvalidRepositoryError, Project, utc_now
 from reconciler.authoring.adoption import (
-    DiscoveredMachine,
     adopted,
-    discovered,
     new_groups,
     placements,
     reported,
@@ -20,12 +19,18 @@ from reconciler.authoring.machine_row import MachineRow
 from reconciler.cli.edited_file import below, make_folder, refuse_place, replace_file
 from reconciler.cli.options import repo_option, state_option
 from reconciler.cli.rewriting import text_diff
+from reconciler.git.command import without_login
 from reconciler.git.location import RemoteRepository, open_source, parse_location
 from reconciler.git.tree import SourceTree
-from reconciler.state.boots import Boots
 from reconciler.state.database import open_database
+from reconciler.state.discovered import DiscoveredMachine
+from reconciler.state.hardware import FleetHardware
+from reconciler.views.discovered_text import discovered_line
+from reconciler.views.untrusted import for_terminal
 from specs.compile.fleet import compile_fleet
 from specs.fleet import CompiledFleet
+
+_NOBODY = "No unknown machine asked for a boot, and none has an agent."
 
 
 @click.command()
@@ -67,12 +72,14 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     repo: str,
     state: Path,
 ) -> None:
-    """Turn machines that asked for a boot and are in no document into documents.
+    """Turn discovered machines into documents.
 
+    They asked for a boot or their agents joined by a token, and they are in no document.
     Without a name, list them, and where each belongs. A machine is named by a MAC
-    address or by its UUID, as the list shows them. Its group is the one of --group,
-    else that of the first EnrollmentRule that matches; a group that no document has
-    is written too. The document is added at the end of FILE, or its row at the end
+    address, by its UUID or by its host name, as the list shows them. Its group is the one of
+    --group, else that of the first EnrollmentRule that matches, else that of the token;
+    a group that no document has is written too. Its name is its host name where that is
+    free, else of its boot NIC. The document is added at the end of FILE, or its row at the end
     of a table; every byte that was there stays. The whole repository is checked with
     it before anything is written. Nothing is committed.
 
@@ -90,14 +97,14 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     # The files as they are now, edits that are not committed included.
     tree = open_source(repo, None, cache=state / "sources")
     fleet = _compiled(tree.files, tree.revision, "the repository has errors")
-    known = [mac for machine in fleet.machines.values() for mac in machine.macs]
-    machines = discovered(Boots(open_database(state / "rackwright.db")).sightings(known))
+    database = open_database(state / "rackwright.db")
+    machines = discovered_machines(database, FleetHardware(fleet.machines.values()))
     if not hardware and not every and not explain:
         _list(machines, fleet)
         return
     chosen = wanted(machines, hardware) if hardware and not every else list(machines)
     if not chosen:
-        click.echo("No unknown machine asked for a boot.", err=True)
+        click.echo(_NOBODY, err=True)
         return
     if explain:
         _explain(chosen, fleet)
@@ -114,11 +121,8 @@ def adopt(  # noqa: PLR0913, PLR0917 - one argument per option
     else:
         _write(repo, path, old, new)
     for row, place in zip(rows, placed, strict=True):
-        click.echo(
-            f"adopted: {row.name} ({', '.join(row.macs)}), group {row.group} -> {path}\n"
-            f"  by {place.reason}",
-            err=patch,
-        )
+        done = f"adopted: {row.name} ({', '.join(row.macs)}), group {row.group} -> {path}"
+        click.echo(f"{done}\n  by {for_terminal(place.reason)}", err=patch)
     for each in groups:
         click.echo(f"new group: {each}, which no document had -> {path}", err=patch)
     if not patch:
@@ -135,21 +139,25 @@ def _compiled(files: Mapping[str, bytes], revision: str, otherwise: str) -> Comp
 
 def _list(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> None:
     if not machines:
-        click.echo("No unknown machine asked for a boot.")
+        click.echo(_NOBODY)
         return
     for machine in machines:
         seen = machine.last_seen.strftime("%Y-%m-%d %H:%M:%SZ")
-        click.echo(f"{machine.macs[0]}  {seen}  {machine.uuid or 'no UUID'}")
+        click.echo(f"{machine.known_by}  {seen}  {machine.uuid or 'no UUID'}")
         for mac in machine.macs[1:]:
             click.echo(f"{mac}  the same machine")
-        if not fleet.enrollment_rules:
+        if machine.agent:
+            click.echo(f"  {discovered_line(machine, utc_now())}")
+        agent = machine.agent
+        if not fleet.enrollment_rules and not (agent and agent.group):
             continue
         rule = reported(machine, fleet).rule
-        click.echo(
-            f"  belongs in group {rule.group} by rule {rule.name} ({rule.position})"
-            if rule
-            else "  no enrollment rule matches: name its group with --group"
-        )
+        if rule:
+            click.echo(f"  belongs in group {rule.group} by rule {rule.name} ({rule.position})")
+        elif agent and agent.group:
+            click.echo(f"  belongs in group {agent.group} by token {agent.token_id}")
+        else:
+            click.echo("  no enrollment rule matches: name its group with --group")
     group = "" if fleet.enrollment_rules else " --group GROUP"
     click.echo(f"\nAdopt one with `rackwright adopt MAC{group}`, all with --all.")
     if fleet.enrollment_rules:
@@ -159,8 +167,11 @@ def _list(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> None:
 def _explain(machines: Sequence[DiscoveredMachine], fleet: CompiledFleet) -> None:
     for machine in machines:
         click.echo(f"{', '.join(machine.macs)}  {machine.uuid or 'no UUID'}")
-        for line in str(reported(machine, fleet)).splitlines():
-            click.echo(f"  {line}")
+        report = reported(machine, fleet)
+        for line in str(report).splitlines():
+            click.echo(f"  {for_terminal(line)}")
+        if report.rule is None and machine.agent and machine.agent.group:
+            click.echo(f"  token {machine.agent.token_id} has group {machine.agent.group}")
 
 
 def _edited(
@@ -183,7 +194,9 @@ def _edited(
 def _write(repo: str, path: str, old: bytes, new: bytes) -> None:
     place = parse_location(repo)
     if isinstance(place, RemoteRepository):
-        raise click.UsageError(f"{repo} is no folder: use --patch, or name a working tree")
+        raise click.UsageError(
+            f"{without_login(repo)} is no folder: use --patch, or name a working tree"
+        )
     file = place / path
     below(place, file)
     make_folder(file.parent)

@@ -54,6 +54,8 @@ def apply(  # noqa: PLR0913, PLR0917 - one argument per option
     project.require_ledger()
     project.require_acceptable()
     plan = project.plan(now)
+    for note in project.notes:
+        click.echo(note, err=True)
     screen = console(stderr=output_format == "json")
     if planfile is None:
         screen.print(plan_text(plan, project.announcement, now), highlight=False)

@@ -12,7 +12,7 @@ from reconciler.cli.options import format_option, project_options
 from reconciler.errors import ReconcilerError
 from reconciler.views.approval_text import waiting_document, waiting_parts
 from reconciler.views.console import console
-from reconciler.views.plan_words import counted
+from specs.diagnostics.quote import counted
 
 
 @click.command()

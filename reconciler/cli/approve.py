@@ -49,6 +49,8 @@ def approve(project: Project, plan: str, reason: str, yes: int | None) -> int:
     require_reason(reason)
     project.require_ledger()
     project.require_acceptable()
+    for note in project.notes:
+        click.echo(note, err=True)
     now, screen = utc_now(), console()
     subject, refused = _subject(project, plan, reason, now, screen)
     for machine, why in refused:
@@ -85,7 +87,7 @@ def _subject(
     else:
         screen.print(plan_text(made, project.announcement, now), highlight=False)
         return approvals.subject_of(made, made.to_apply, "apply", reason), []
-    for part in subject_parts(subject):
+    for part in subject_parts(subject, project.display_names):
         screen.print(part)
     return subject, refused
 

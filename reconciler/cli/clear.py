@@ -62,7 +62,8 @@ def clear(  # noqa: PLR0913 - one argument per option
     actor = who()
     for each in found:
         lifted = clearings.clear(each, actor, reason, utc_now())
-        said = ("quarantine lifted",) if lifted else ()
+        said = ["quarantine lifted"] * lifted
+        said += ["the used token is shown no more"] * bool(each.replays)
         line = "; ".join((*said, *each.left)) or "there was nothing to clear"
         click.echo(for_terminal(f"{each.machine}: {line}"))
     return 1 if any(each.unresolved for each in found) else 0

@@ -97,6 +97,16 @@ def create_files(folder: Path, files: Mapping[str, bytes]) -> None:
     names what exists, before anything is written; RW932 when a link leads out of the
     folder.
     """
+    refuse_existing(folder, files)
+    for path in files:
+        below(folder, folder / path)
+    for path, content in files.items():
+        make_folder((folder / path).parent)
+        write_file(folder / path, content)
+
+
+def refuse_existing(folder: Path, files: Iterable[str]) -> None:
+    """Raise AuthoringError RW933, which names those of ``files`` that ``folder`` has already."""
     existing = [path for path in files if os.path.lexists(folder / path)]
     if existing:
         raise AuthoringError(
@@ -104,11 +114,6 @@ def create_files(folder: Path, files: Mapping[str, bytes]) -> None:
             f"{folder} has already: {', '.join(existing)}",
             "Name another place; nothing was written",
         )
-    for path in files:
-        below(folder, folder / path)
-    for path, content in files.items():
-        make_folder((folder / path).parent)
-        write_file(folder / path, content)
 
 
 def replace_file(path: Path, old: bytes, new: bytes) -> None:

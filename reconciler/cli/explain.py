@@ -2,85 +2,108 @@
 
 import tomllib
 from collections.abc import Mapping
+from datetime import datetime
 from importlib.resources import files
 from json import dumps
 from typing import NamedTuple
 
 import click
 
-from reconciler.app.project import Project
-from reconciler.authoring.explanation import ExplainedField, chosen, explained, find_machine
+from reconciler.app.project import Project, utc_now
+from reconciler.authoring.document_explanation import explain_document, find_kind
+from reconciler.authoring.explanation import chosen, explained, find_machine
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.cli.options import format_option, project_options
-from reconciler.views.untrusted import for_terminal
+from reconciler.planning.schedule_warnings import schedule_warnings
+from reconciler.planning.schedules import upcoming
+from reconciler.views.explanation import (
+    Timetable,
+    document_document,
+    document_lines,
+    field_lines,
+    machine_document,
+    machine_lines,
+)
 from specs.diagnostics.nearest import NearestNames
-from specs.types.display_name import named
+from specs.fleet import CompiledFleet
+from specs.kinds import KINDS
 
 PACKAGES = ("specs", "agent", "providers", "reconciler")
 PAGE = "docs/reference/codes.md"
-_MACHINE = "machine/"
-_SHORT = 20
-"""Characters of a revision that are shown: enough to tell commits and working trees apart."""
+_TIMES = 5
+"""Times of a schedule that are shown."""
 
 
 @click.command()
-@click.argument("subject", metavar="machine/NAME|CODE")
+@click.argument("subject", metavar="KIND/NAME|CODE")
 @click.argument("field", required=False)
 @project_options
 @format_option
 def explain(project: Project, subject: str, field: str | None, output_format: str) -> None:
-    """Say where each value of a machine comes from, or what an error code means.
+    """Say where each value of a document comes from, or what an error code means.
 
-    Every value is shown with the file, line and column that it is written at and the
-    groups that it was inherited along. FIELD picks one (network, labels.role) or all
-    below a name (identity).
+    KIND is any kind of documents: machine, group, network, schedule and so on. Every value is
+    shown with the file, line and column that it is written at and the groups that it was
+    inherited along, then who uses the document. FIELD picks one value (network, labels.role) or
+    all below a name (identity).
 
     \b
     Examples:
       rackwright explain machine/node-01
       rackwright explain machine/node-01 network
-      rackwright explain machine/node-01 --ref HEAD~1 --format json
+      rackwright explain group/tokyo/row2
+      rackwright explain schedule/nightly --ref HEAD~1 --format json
+      rackwright explain fleet budgets
       rackwright explain RW141
     """  # noqa: D301 - \b keeps click from reflowing the list
-    if not subject.startswith(_MACHINE):
+    kind, slash, name = subject.partition("/")
+    if not slash and kind.casefold() not in {each.casefold() for each in KINDS}:
         _explain_code(subject, output_format)
         return
-    name = subject.removeprefix(_MACHINE)
-    machine = find_machine(project.whole_fleet, name, project.uncommitted)
+    kind = find_kind(kind)
+    if kind == "Machine":
+        _explain_machine(project, name, field, output_format)
+    else:
+        _explain_document(project, kind, name, field, output_format)
+
+
+def _explain_machine(project: Project, name: str, field: str | None, output_format: str) -> None:
+    notice = project.subfolder_notice
+    machine = find_machine(project.whole_fleet, name, project.uncommitted, notice)
     fields = explained(project.whole_fleet, machine)
     if field is not None:
         fields = chosen(fields, field)
+    revision = project.source.revision
     if output_format == "json":
-        document = {
-            "machine": machine.name,
-            "displayName": machine.display_name,
-            "revision": project.source.revision,
-            "fields": [_as_json(each) for each in fields],
-        }
-        click.echo(dumps(document, indent=2))
+        click.echo(dumps(machine_document(machine, revision, fields), indent=2))
         return
-    title = named(for_terminal(machine.display_name), f"machine/{machine.name}")
-    click.echo(f"{title} in {project.source.revision[:_SHORT]}")
-    width = max(len(each.field) for each in fields)
-    for each in fields:
-        place = f"{each.position}, {each.reason}" if each.position else each.reason
-        value = for_terminal(named(each.display_name, each.value))
-        click.echo(f"  {each.field:<{width}}  {value}")
-        click.echo(f"  {'':<{width}}  └ {place}")
+    for line in machine_lines(machine, revision, fields):
+        click.echo(line)
 
 
-def _as_json(field: ExplainedField) -> dict[str, object]:
-    place = field.position
-    return {
-        "field": field.field,
-        "value": field.value,
-        "displayName": field.display_name,
-        "file": place.file if place else None,
-        "line": place.line if place else None,
-        "column": place.column if place else None,
-        "groups": list(field.groups),
-        "reason": field.reason,
-    }
+def _explain_document(
+    project: Project, kind: str, name: str, field: str | None, output_format: str
+) -> None:
+    fleet, now = project.whole_fleet, utc_now()
+    remarks = [each for each in (project.uncommitted_notice, project.subfolder_notice) if each]
+    found = explain_document(fleet, project.documents, kind, name, remarks)
+    if field is not None:
+        found = found._replace(fields=chosen(found.fields, field))
+    revision = project.source.revision
+    timetable = _timetable(fleet, name, now) if kind == "Schedule" else None
+    if output_format == "json":
+        click.echo(dumps(document_document(found, revision, timetable), indent=2))
+        return
+    lines = document_lines(found, revision, timetable, now)
+    for line in lines if field is None else field_lines(found, revision):
+        click.echo(line)
+
+
+def _timetable(fleet: CompiledFleet, name: str, now: datetime) -> Timetable:
+    schedule = fleet.schedules[name]
+    warnings = schedule_warnings(fleet, fleet.machines.values(), {}, now)
+    mine = [each for each in warnings if each.position == schedule.position]
+    return Timetable(schedule, upcoming(schedule, now, _TIMES), mine)
 
 
 def _explain_code(text: str, output_format: str) -> None:
@@ -127,8 +150,8 @@ def explain_code(text: str) -> CodeExplanation:
     if not code.startswith("RW"):
         raise AuthoringError(
             "RW935",
-            f"{text!r} is neither a machine nor a code",
-            f"Write machine/{text} for a machine, or a code such as RW141",
+            f"{text!r} is neither KIND/NAME nor a code",
+            f"Write machine/{text} for a machine, another kind likewise, or a code such as RW141",
         )
     nearest = NearestNames().find(code, explanations)
     raise AuthoringError(

@@ -43,7 +43,7 @@ def export_csv(project: Project, out: Path | None) -> None:
     rows = fleet_rows(project.source.files, project.whole_fleet)
     text = csv_text(rows)
     if out is None:
-        click.echo(text, nl=False)
+        click.echo(text.encode(), nl=False)  # for programs: UTF-8 whatever the terminal has
         return
     write_output(out, text.encode())
     click.echo(f"written: {out}, {len(rows)} machine(s)")

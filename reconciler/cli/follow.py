@@ -22,29 +22,38 @@ _SETTLED = ENDED | {OperationState.INDETERMINATE, OperationState.PLANNED}
 
 
 def follow(
-    project: Project, boot_files: Path, operations: Sequence[str], output_format: str
+    project: Project,
+    boot_files: Path,
+    operations: Sequence[str],
+    output_format: str,
+    *,
+    stderr: bool = False,
 ) -> bool:
     """Show operations until all have ended, serving meanwhile where nobody else does.
 
     Where a person has to say whether a halted rollout goes on, nothing more is waited for.
-    Return whether all are verified.
+    Return whether all are verified. ``stderr`` as ``progress_view``.
     """
     if is_served(project.state):
-        return watch(project, operations, output_format)
+        return watch(project, operations, output_format, stderr=stderr)
     configure_log(quiet=True)
-    settings = ServiceSettings(state=project.state, boot_files=boot_files)
+    settings = ServiceSettings(
+        state=project.state, boot_files=boot_files, read_files=project.read_files
+    )
 
     async def serve(show: Show) -> bool:
         async with Service(settings, project.fleet, project.database, utc_now):
             return await _watch(project, operations, show)
 
-    with progress_view(output_format) as show:
+    with progress_view(output_format, stderr=stderr) as show:
         return asyncio.run(serve(show))
 
 
-def watch(project: Project, operations: Sequence[str], output_format: str) -> bool:
+def watch(
+    project: Project, operations: Sequence[str], output_format: str, *, stderr: bool = False
+) -> bool:
     """Show operations that another process carries out, as ``follow``."""
-    with progress_view(output_format) as show:
+    with progress_view(output_format, stderr=stderr) as show:
         return asyncio.run(_watch(project, operations, show))
 
 

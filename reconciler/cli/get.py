@@ -55,8 +55,8 @@ def get(  # noqa: PLR0913 - one argument per option
     """  # noqa: D301 - \b keeps click from reflowing the list
     now = utc_now()
     details = machine_details(project, _named(subject, name), now)
-    if project.uncommitted:
-        click.echo(project.uncommitted_notice, err=True)
+    for note in project.notes:
+        click.echo(note, err=True)
     report = details.seen.disks
     picture = ""
     if svg is not None or output_format == "svg":

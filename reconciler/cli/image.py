@@ -13,6 +13,7 @@ from reconciler.errors import ReconcilerError
 from reconciler.views.console import console
 from reconciler.views.image_text import image_table
 from specs.fleet import CompiledImage
+from specs.types.name import MACHINE, of_machine
 
 
 @click.group()
@@ -60,9 +61,19 @@ def ls(repo: str, state: Path, output_format: str) -> int:
 
 
 def _declared(repo: str, state: Path) -> Mapping[str, CompiledImage]:
-    """Return what a repository says of images; nothing, and why, where it cannot be read."""
+    """Return what a repository says of images, by the names that machines give them.
+
+    Nothing, and why, where it cannot be read.
+    """
     try:
-        return Project(repo, None, state).fleet.images
+        fleet = Project(repo, None, state).fleet
     except ReconcilerError as error:
         click.echo(f"display names are not shown: {error}", err=True)
         return {}
+    of_machines = {name: each for name, each in fleet.images.items() if MACHINE in name}
+    named = {
+        of_machine(name, machine): each
+        for name, each in of_machines.items()
+        for machine in fleet.machines
+    }
+    return {**named, **fleet.images}

@@ -3,6 +3,7 @@
 import gc
 import os
 import sys
+from io import TextIOWrapper
 
 import click
 
@@ -21,7 +22,26 @@ def main() -> None:
     # No other package has a say in what is valid, and looking for such takes 15 ms.
     os.environ["PYDANTIC_DISABLE_PLUGINS"] = "__all__"
     gc.set_threshold(*COLLECTION)
+    _open_standard_streams()
     sys.exit(_status())
+
+
+def _open_standard_streams() -> None:
+    """Let any text be written to any terminal, and to none.
+
+    What the terminal's encoding has no character for is replaced. A stream that was closed
+    (``>&-``) leads nowhere: otherwise the next file that is opened would get its number, and
+    what is printed would go into it.
+    """
+    for number, name, mode in ((0, "stdin", "r"), (1, "stdout", "w"), (2, "stderr", "w")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
+    if isinstance(sys.stdout, TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
 
 
 def _status() -> int:

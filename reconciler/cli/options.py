@@ -86,6 +86,15 @@ boot_files_option = folder_option(
     default=DEFAULT_BOOT_FILES,
     text="What `rackwright deploy-os build` made.",
 )
+secrets_option = click.option(
+    "--secrets",
+    envvar="RACKWRIGHT_SECRETS",
+    show_envvar=True,
+    default=None,
+    type=FOLDER,
+    metavar="DIR",
+    help="Folder with the values of `!secret` references, before STATE/secrets.",
+)
 select_option = click.option(
     "--select",
     default="",

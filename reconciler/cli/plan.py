@@ -1,7 +1,7 @@
 """``rackwright plan``: what separates the fleet from its repository."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from json import dumps
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,8 +42,8 @@ if TYPE_CHECKING:
 @click.option(
     "--against",
     metavar="REF",
-    help="Show what the revision changes against this one: work that it introduces, resolves "
-    "or changes, and the machines' effective fields.",
+    help="Show what the revision changes against this one: what is wanted otherwise and because "
+    "of which lines, work that it introduces, resolves or changes, and effective fields.",
 )
 @click.option("--explain", is_flag=True, help="Say what would unblock each blocked item.")
 @click.option("--full", is_flag=True, help="Show every machine instead of a screenful.")
@@ -67,28 +67,36 @@ def plan(  # noqa: PLR0913 - one argument per option
     Exit codes: 0 nothing to do, 1 error, 2 safe changes only,
     3 destructive or disruptive changes, 4 blocked (also by work under way),
     5 observation incomplete.
-    With --against, of what the revision introduces.
+    With --against, of what the revision introduces, and 3 where it wants other
+    destructive or disruptive work, whether or not anything was observed.
     """  # noqa: D301 - \b keeps click from reflowing the list
     from reconciler.app.project import Project, utc_now  # noqa: PLC0415
     from reconciler.planning.plan import exit_code  # noqa: PLC0415
 
     now = utc_now()
-    made = project.plan(now)
-    if project.uncommitted:
-        click.echo(project.uncommitted_notice, err=True)
-    review = _Review(project, made, None, "", explain=explain, full=full)
-    if against is not None:
-        from reconciler.planning.difference import difference  # noqa: PLC0415
+    for note in project.notes:
+        click.echo(note, err=True)
+    if against is None:
+        review = _Review(project, project.plan(now), None, "", explain=explain, full=full)
+    else:
+        from reconciler.app.review import (  # noqa: PLC0415 - slow to load
+            behind_notice,
+            branch_plan,
+            compare_plans,
+        )
 
+        made = branch_plan(project, now)
         base = Project(project.repo, against, project.state)
-        compared = difference(made, base.plan(now), project.fleet, base.fleet)
-        review = replace(review, difference=compared, base=base.describe)
+        compared = compare_plans(base, project, made, now)
+        if notice := behind_notice(base, project):
+            click.echo(notice, err=True)
+        review = _Review(project, made, compared, base.describe, explain=explain, full=full)
     for path in out:
         review.write(path)
     if output_format == "json" and project.notice:
         click.echo(project.notice, err=True)
     review.show(output_format, paged=not no_pager)
-    return exit_code(review.difference.introduced if review.difference else made)
+    return review.difference.exit_code if review.difference else exit_code(review.plan)
 
 
 @dataclass(frozen=True, slots=True)

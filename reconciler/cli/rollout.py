@@ -63,7 +63,7 @@ def show(project: Project, name: str, output_format: str, *, full: bool) -> None
         click.echo(dumps(rollout_document(known.progress(found), members, events), indent=2))
         return
     screen = console()
-    for part in rollout_parts(found, members, events, full=full):
+    for part in rollout_parts(found, members, events, full=full, names=project.display_names):
         screen.print(part)
 
 

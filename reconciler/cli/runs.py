@@ -10,9 +10,11 @@ from reconciler.app.project import Project, utc_now
 from reconciler.app.run_log import chosen_log
 from reconciler.cli.edited_file import write_output
 from reconciler.cli.follow import watch
+from reconciler.cli.hand_results import Results
 from reconciler.cli.options import FILE, format_option, project_options
-from reconciler.errors import StateError
+from reconciler.errors import ReconcilerError, StateError
 from reconciler.state.machine_history import MachineHistory
+from reconciler.state.operation_states import OperationState
 from reconciler.state.run_evidence import RunEvidence
 from reconciler.state.runs import RunKind, Runs
 from reconciler.views.archive import archive
@@ -79,7 +81,7 @@ def show(project: Project, run_id: str, output_format: str) -> None:
         click.echo(dumps(run_document(summary, operations, evidence, now), indent=2))
         return
     screen = console()
-    for part in run_parts(summary, operations, evidence, now):
+    for part in run_parts(summary, operations, evidence, now, project.display_names):
         screen.print(part)
 
 
@@ -161,6 +163,37 @@ def collect(project: Project, run_id: str, file: Path) -> None:
     write_output(file, archive(summary.run.run_id, files, int(summary.run.at.timestamp())))
     if str(file) != "-":
         click.echo(f"written: {file}, {len(files)} files", err=True)
+
+
+@runs.command()
+@click.argument("run_id", metavar="ID")
+@click.option(
+    "--output",
+    type=FILE,
+    metavar="FILE",
+    help="Where a file that was got goes; - for standard output.  [default: its own name]",
+)
+@click.option("--force", is_flag=True, help="Replace FILE where it is there.")
+@format_option
+@project_options
+def results(
+    project: Project, run_id: str, output: Path | None, output_format: str, *, force: bool
+) -> int:
+    """Show what came of `exec`, `file` or `message` on each machine, as they do at their end.
+
+    Exit code 0 when all of it is verified.
+    """
+    run = _runs(project).find(run_id)
+    operations = MachineHistory(project.database).of_run(run.run_id)
+    by_hand = tuple(each for each in operations if each.operation.is_inline)
+    if not by_hand:
+        raise ReconcilerError(
+            "RW288",
+            f"run {run.run_id} is none of `exec`, `file` or `message`",
+            f"See it with `rackwright runs show {run.run_id}`",
+        )
+    Results(project, run.run_id, by_hand).show(output_format, output, force=force)
+    return 0 if all(each.state is OperationState.VERIFIED for each in by_hand) else 1
 
 
 @runs.command(name="watch")

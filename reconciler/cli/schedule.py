@@ -60,5 +60,5 @@ def show(project: Project, name: str, output_format: str) -> None:
         if parts:
             screen.print()
             screen.print(result(*past), highlight=False, markup=False)
-            for shown in machine_parts(parts):
+            for shown in machine_parts(parts, project.display_names):
                 screen.print(shown)

@@ -9,7 +9,7 @@ import click
 from reconciler.app.follow_approval_tags import follow_approval_tags
 from reconciler.app.follow_git import GitFollower, log_held
 from reconciler.app.project import Project, utc_now
-from reconciler.cli.options import boot_files_option, project_options
+from reconciler.cli.options import boot_files_option, project_options, secrets_option
 from reconciler.cli.serving import configure_log, require_able_to_serve
 from reconciler.loop.reconcile import SERVER
 from reconciler.server.service import Service, ServiceSettings
@@ -19,11 +19,18 @@ from reconciler.state.database import BRIEF, open_database
 @click.command()
 @project_options
 @boot_files_option
+@secrets_option
 @click.option("--http-port", default=8080, show_default=True, help="Boot files; plain HTTP.")
 @click.option("--https-port", default=8443, show_default=True, help="Agents; mutual TLS.")
 @click.option("--log-json", is_flag=True, help="Log one JSON object per line.")
-def serve(
-    project: Project, boot_files: Path, http_port: int, https_port: int, *, log_json: bool
+def serve(  # noqa: PLR0913 - one argument per option
+    project: Project,
+    boot_files: Path,
+    secrets: Path | None,
+    http_port: int,
+    https_port: int,
+    *,
+    log_json: bool,
 ) -> int:
     """Run the control plane: netboot, agents and the reconcile loop, until interrupted.
 
@@ -38,9 +45,11 @@ def serve(
     settings = ServiceSettings(
         state=project.state,
         boot_files=boot_files,
+        read_files=project.read_files,
         http_port=http_port,
         https_port=https_port,
         unattended=True,
+        secrets=() if secrets is None else (secrets,),
     )
     asyncio.run(_serve(project, settings))
     return 0

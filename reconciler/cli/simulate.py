@@ -1,5 +1,6 @@
 """``rackwright lab simulate``: many machines without QEMU and without root."""
 
+import fnmatch
 import os
 import shutil
 import signal
@@ -7,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from shlex import join, quote
@@ -17,12 +18,13 @@ from git import Actor, Repo
 
 from agent.whole_file import write_atomically
 from providers.lab.simulate.disk import LEAST_SIZE, MIB
+from providers.lab.simulate.faults import KINDS, Faults
 from providers.lab.simulate.fleet_documents import fleet_documents
-from providers.lab.simulate.machine_list import MOST_MACHINES
+from providers.lab.simulate.machine_list import MOST_MACHINES, machines_of
 from providers.lab.simulate.rack import DISK_SIZE, SimulatedRack
 from reconciler.errors import ReconcilerError
 from specs.types.invalid_value import InvalidValue
-from specs.types.quantities import ByteSize
+from specs.types.quantities import ByteSize, Duration
 
 _LOOK_SECONDS = 1.0
 _END_SECONDS = 30.0
@@ -46,6 +48,53 @@ class _Size(click.ParamType[int]):
         if size < LEAST_SIZE or size % MIB:
             self.fail(f"{value!r}: write whole MiB, at least {LEAST_SIZE // MIB}MiB", param, ctx)
         return size
+
+
+class _Fault(click.ParamType[tuple[str, Faults]]):
+    """The name of a machine, or a pattern, and what it does wrong."""
+
+    name = "fault"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> tuple[str, Faults]:
+        """Return the pattern and the faults."""
+        if isinstance(value, tuple):
+            return value
+        machine, _, said = str(value).partition("=")
+        word, colon, time = said.partition(":")
+        kind = KINDS.get(word)
+        if not machine or kind is None:
+            self.fail(f"{value!r}: write NAME=KIND; the kinds are {', '.join(KINDS)}", param, ctx)
+        if not colon:
+            return machine, kind.faults
+        if not kind.timed:
+            timed = ", ".join(name for name, each in KINDS.items() if each.timed)
+            self.fail(f"{value!r}: only these take a duration: {timed}", param, ctx)
+        try:
+            seconds = Duration.parse(time).seconds
+        except InvalidValue as error:
+            self.fail(f"{value!r}: {error}", param, ctx)
+        return machine, kind.lasting(seconds)
+
+
+def faults_of(names: Iterable[str], asked: Iterable[tuple[str, Faults]]) -> Mapping[str, Faults]:
+    """Return what goes wrong with which machine.
+
+    click.BadParameter where a pattern means none of ``names``.
+    """
+    known = tuple(names)
+    found: dict[str, Faults] = {}
+    for pattern, faults in asked:
+        meant = fnmatch.filter(known, pattern)
+        if not meant:
+            raise click.BadParameter(
+                f"no machine is called {pattern!r}: they are {known[0]}, {known[1]} to {known[-1]}",
+                param_hint="--fail",
+            )
+        for name in meant:
+            found[name] = found.get(name, Faults()).with_faults_of(faults)
+    return found
 
 
 @click.command()
@@ -78,15 +127,39 @@ class _Size(click.ParamType[int]):
     help="Budget: machines that may be written to at one moment.",
 )
 @click.option("--serve/--no-serve", default=True, help="Whether to start the server too.")
-def simulate(  # noqa: PLR0913 - one argument per option
-    count: int, directory: Path, disk_size: int, group: str, at_once: int, *, on: bool, serve: bool
+@click.option(
+    "--fail",
+    "asked_faults",
+    multiple=True,
+    type=_Fault(),
+    metavar="NAME=KIND[:DURATION]",
+    help="Let a machine, or all that a pattern means, go wrong. May be given again. Kinds: "
+    f"{', '.join(KINDS)}.",
+)
+def simulate(  # noqa: PLR0913, PLR0917 - one argument per option
+    count: int,
+    directory: Path,
+    disk_size: int,
+    group: str,
+    at_once: int,
+    asked_faults: tuple[tuple[str, Faults], ...],
+    *,
+    on: bool,
+    serve: bool,
 ) -> int:
     """Start COUNT simulated machines and a golden one, with a fleet and a server.
 
     They speak DHCP, TFTP, HTTP and TLS for real and run the real agent, each with a file
     for a disk; see docs/reference/simulated-machines.md. It needs no root, and goes on until
     Ctrl-C, which stops everything.
-    """
+
+    \b
+    Examples:
+      rackwright lab simulate 50
+      rackwright lab simulate 5 --fail sim-0002=power-in-restore --fail 'sim-*=late-report:30s'
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    names = [each.name for each in machines_of(count, disk_size)]
+    faults = faults_of(names, asked_faults)
     run = directory.absolute() / "run"
     shutil.rmtree(run, ignore_errors=True)
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -100,6 +173,8 @@ def simulate(  # noqa: PLR0913 - one argument per option
         command = rack.inside([sys.executable, "-m", "reconciler.cli", "serve"])
         click.echo(how_to_go_on(variables, count, None if serve else command))
         with _serving(command, variables, run / "serve.log" if serve else None) as server:
+            for name, each in faults.items():
+                rack.set_faults(name, each)
             for settings in rack.settings if on else ():
                 rack.power_on(settings.name)
             try:

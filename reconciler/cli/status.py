@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     "conditions",
     multiple=True,
     type=click.Choice(
-        ["Ready", "Reconciling", "Stalled", "Unknown", "Drifted", "Duplicate"], case_sensitive=False
+        ["Ready", "Reconciling", "Stalled", "Unknown", "Drifted", "Duplicate", "Unhealthy"],
+        case_sensitive=False,
     ),
     help="Only machines in this condition; can be given several times.",
 )
@@ -71,8 +72,8 @@ def status(  # noqa: PLR0913, PLR0917 - one argument per option
     now = utc_now()
     wanted = MachineFilter(select, group, search)
     found = fleet_status(project, wanted, conditions, now)
-    if project.uncommitted:
-        click.echo(project.uncommitted_notice, err=True)
+    for note in project.notes:
+        click.echo(note, err=True)
     if output_format == "json":
         click.echo(_document(project, found, held))
     else:
@@ -100,6 +101,7 @@ def _print(
 
     from reconciler.state.witness import WHAT_TO_DO  # noqa: PLC0415 - likewise
     from reconciler.views.console import console  # noqa: PLC0415 - likewise
+    from reconciler.views.discovered_text import discovered_lines  # noqa: PLC0415 - likewise
     from reconciler.views.status_text import (  # noqa: PLC0415 - likewise
         MOST_MACHINES,
         full_lines,
@@ -122,9 +124,8 @@ def _print(
     else:
         for part in status_lines(found, now, screen.width):
             screen.print(part)
-    if found.unknown_macs:
-        macs = ", ".join(map(for_terminal, found.unknown_macs))
-        screen.print(Text(f"discovered, in no document: {macs}"))
+    for line in discovered_lines(found.discovered, now):
+        screen.print(Text(line))
 
 
 def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError | None") -> str:
@@ -132,8 +133,12 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
     from attrs import asdict as fields  # noqa: PLC0415 - slow to load
 
     from reconciler.state.witness import WHAT_TO_DO  # noqa: PLC0415 - slow to load
+    from reconciler.views.discovered_text import discovered_document  # noqa: PLC0415 - likewise
+    from reconciler.views.inventory_documents import inventory_summary  # noqa: PLC0415 - likewise
     from reconciler.views.machine_details import further_documents  # noqa: PLC0415 - slow to load
+    from reconciler.views.reboot_locks import lock_document  # noqa: PLC0415 - likewise
     from reconciler.views.rollout_json import summary_document  # noqa: PLC0415 - likewise
+    from reconciler.views.schedule_words import upcoming_document  # noqa: PLC0415 - likewise
 
     observes = project.observe_only
     head = {
@@ -142,7 +147,8 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "held": str(held) if held else None,
         "counts": dict(found.counts),
         "further": dict(found.further),
-        "unknownMacs": list(found.unknown_macs),
+        "unknownMacs": sorted(mac for each in found.discovered if each.booted for mac in each.macs),
+        "discovered": [discovered_document(each) for each in found.discovered],
         "approvals": list(found.approvals),
         "faults": [
             {**asdict(each), "since": each.since.isoformat(), "at": each.at.isoformat()}
@@ -151,7 +157,9 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         "breakers": [
             {**each._asdict(), "since": each.since.isoformat()} for each in found.breakers
         ],
+        "rebootLocks": [lock_document(each) for each in found.reboot_locks],
         "rollouts": [summary_document(each) for each in found.rollouts],
+        "scheduled": [upcoming_document(each) for each in found.scheduled],
     }
     machines = ",\n    ".join(
         dumps(
@@ -167,6 +175,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
                 "since": each.since and each.since.isoformat(),
                 "last_seen": each.last_seen and each.last_seen.isoformat(),
                 "further": further_documents(each),
+                "inventory": inventory_summary(found.inventories.get(each.machine)),
             }
         )
         for each in found.machines

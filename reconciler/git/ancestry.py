@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.errors import SourceError
 from reconciler.git.command import ObjectTooLargeError
-from reconciler.git.commit import blob_contents, commit_of, wanted_blobs
+from reconciler.git.commit import commit_of, file_contents, wanted_blobs
 from reconciler.git.commit_policy import Ancestry, SignedRevision
 from reconciler.git.repository import Repository
 from reconciler.git.tree import MAX_FILE_BYTES
@@ -73,10 +73,10 @@ class RevisionReader:
                 return policy
         try:
             blobs = wanted_blobs(self._git, list(self._git.entries(commit, self._folder)))
-            contents = blob_contents(self._git, blobs)
+            contents = file_contents(self._git, blobs)
         except SourceError:
             return None
-        return compile_commits({path: contents[blob] for path, blob in blobs.items()})
+        return compile_commits(contents)
 
     def _say_the_same(self, one: str, other: str) -> bool:
         """Return whether two trees are known to have the same Fleet document."""

@@ -10,7 +10,7 @@ user (a server's, a CI job's) is safe for the reason above.
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
@@ -21,7 +21,8 @@ from typing import IO, Final, Literal, NamedTuple
 from reconciler.errors import SourceError
 from reconciler.git import program
 from reconciler.git.program import FETCHING, OVERRIDES, READING
-from reconciler.git.tree import MAX_ENTRIES, Commit, too_many_entries
+from reconciler.git.tree import MAX_ENTRIES, Algorithm, Commit, too_many_entries
+from specs.desired_state import SUFFIXES
 
 LINK: Final = "120000"
 SUBMODULE: Final = "160000"
@@ -29,6 +30,17 @@ INDIRECT: Final = frozenset({LINK, SUBMODULE})
 
 _NAMESPACES = ("refs/heads", "refs/tags", "refs/remotes")
 _FETCH_OPTIONS = ("--quiet", "--prune", "--no-tags", "--no-write-fetch-head")
+_LINES_ONLY = (
+    "--unified=0",
+    "--full-index",
+    "--text",  # whatever an attribute says of the file
+    "--no-ext-diff",
+    "--no-textconv",
+    "--no-color",
+    "--find-renames",
+    "-l400",
+)
+_DESIRED = tuple(f":(icase)*{suffix}" for suffix in sorted(SUFFIXES))
 _ACCEPTED: Final = "refs/rackwright/accepted"
 _FETCH_SECONDS = 1800
 _VERIFY_SECONDS = 60
@@ -36,8 +48,13 @@ _CHUNK = 1 << 16
 _match_header = re.compile(rb"([0-9a-f]{40,64}) [a-z]+ ([0-9]{1,18})\n").match
 _find_entries = re.compile(r"(?<![^\0])([0-7]{6}) [a-z]+ ([0-9a-f]{40,64})\t([^\0]+)\0").findall
 _match_entry = re.compile(r"[0-7]{6} [a-z]+ [0-9a-f]{40,64}\t.+", re.DOTALL).fullmatch
+_match_index = re.compile(rb"index ([0-9a-f]{40,64})\.\.([0-9a-f]{40,64})(?: [0-7]{6})?\n").match
+_match_hunk = re.compile(rb"@@ -([0-9]+)(?:,([0-9]+))? \+([0-9]+)(?:,([0-9]+))? @@").match
 _LONGEST_HEADER = 200
 _MOST_LINES = 6
+_LEFT_OUT: Final = "S"
+"""What ``git ls-files -t`` says of a file that is not in the working tree on purpose."""
+_LOGIN = re.compile(r"(?<![\w+.-])(\w[\w+.-]*://)[^/?#\s]*@")
 
 
 class Entry(NamedTuple):
@@ -63,6 +80,26 @@ class Change(NamedTuple):
         return self.mode in INDIRECT
 
 
+class Hunk(NamedTuple):
+    """Lines that one version of a file has in the place of lines of another, counted from 1.
+
+    Where a number is 0, the other side's lines follow the line that is named.
+    """
+
+    before: int
+    removed: int
+    after: int
+    added: int
+
+
+class BlobChange(NamedTuple):
+    """The lines in which two versions of a file differ; an id is empty where there is none."""
+
+    before: str
+    after: str
+    hunks: tuple[Hunk, ...]
+
+
 @dataclass(frozen=True, slots=True)
 class GitCommand:
     """git on the repository whose ``.git`` (or bare) directory is ``git_dir``.
@@ -86,6 +123,12 @@ class GitCommand:
         output = self._checked(["for-each-ref", "--format=%(refname:short)", *_NAMESPACES])
         return tuple(output.split("\n")) if output else ()
 
+    def refs_named(self, name: str) -> tuple[str, ...]:
+        """Return the full names of the branch, tag and remote branch with this short name."""
+        refs = [f"{namespace}/{name}" for namespace in _NAMESPACES]
+        output = self._checked(["for-each-ref", "--format=%(refname)", *refs])
+        return tuple(each for each in output.split("\n") if each in refs)
+
     def tree_id(self, commit: str, folder: str) -> str | None:
         """Return the id of ``folder`` in ``commit``, None when it has no such folder."""
         # With the slash, no file is found. ^{tree} would be taken as a part of the path.
@@ -96,6 +139,15 @@ class GitCommand:
         arguments = ["diff-tree", "-r", "-z", "--raw", "--no-renames", "--no-abbrev", before, after]
         with self._streamed(arguments) as stream:
             yield from parse_changes(stream.read())
+
+    def line_changes(self, before: str, after: str) -> Iterator[BlobChange]:
+        """Yield the lines in which files differ that can hold desired state.
+
+        A file that was moved is compared with what it was, where the two are alike.
+        """
+        arguments = ["diff-tree", "-r", "-p", *_LINES_ONLY, before, after, "--", *_DESIRED]
+        with self._streamed(arguments) as stream:
+            yield from parse_line_changes(stream)
 
     def entries(self, commit: str, folder: str) -> Iterator[Entry]:
         """Return every file below ``folder`` (empty: the top), with paths from there on.
@@ -125,16 +177,43 @@ class GitCommand:
         arguments = ["check-ignore", "--quiet", "--", folder]
         return bool(folder) and self._run(arguments, worktree)[0] == 0
 
-    def worktree_files(self, worktree: Path, folder: str) -> set[str]:
+    def worktree_files(self, worktree: Path, folder: str) -> dict[str, str]:
         """Return the files below ``folder`` that are tracked, or new and not ignored.
 
         Paths begin at ``folder``. Tracked files may be gone, and a folder that is
-        itself a repository is named with a slash at its end.
+        itself a repository is named with a slash at its end. Of files that a sparse checkout
+        leaves out the blob is given (git-sparse-checkout(1)); of all others nothing.
         """
-        listing = ["ls-files", "-z", "--cached", "--others", "--exclude-standard"]
+        listing = ["ls-files", "-z", "-t", "--cached", "--others", "--exclude-standard"]
         output = self._checked([*listing, "--", folder or "."], worktree=worktree)
         prefix = f"{folder}/" if folder else ""
-        return {each.removeprefix(prefix) for each in output.split("\0") if each}
+        found = [each.partition(" ")[::2] for each in output.split("\0") if each]
+        files = {path.removeprefix(prefix): "" for _, path in found}
+        if any(tag == _LEFT_OUT for tag, _ in found):
+            left_out = {path for tag, path in found if tag == _LEFT_OUT}
+            output = self._checked(["ls-files", "-z", "-s", "--", folder or "."], worktree=worktree)
+            for line in output.split("\0"):
+                mode_id_stage, _, path = line.partition("\t")
+                if path in left_out:
+                    files[path.removeprefix(prefix)] = mode_id_stage.split(" ")[1]
+        return files
+
+    def cleaned_ids(self, worktree: Path, paths: Sequence[str]) -> tuple[str, ...]:
+        """Return the ids that files of the working tree would be committed with.
+
+        Line ends and encodings are converted as gitattributes(5) says it; programs that are
+        configured as filters are not run. Nothing where git cannot tell.
+        """
+        _, names, _ = self._run(["config", "--name-only", "--get-regexp", r"^filter\."])
+        off = [part for name in names.split("\n") if name for part in ("-c", f"{name}=")]
+        with os.fdopen(os.memfd_create("paths"), "w+b") as asked:
+            asked.write("\n".join([*paths, ""]).encode())
+            asked.seek(0)
+            command = [*self._command(worktree), *off, "hash-object", "--stdin-paths"]
+            with program.stream(command, asked) as (output, end):
+                found = tuple(output.read().decode().split())
+                status, _ = end()
+        return found if status == 0 and len(found) == len(paths) else ()
 
     def descent(self, older: str, newer: str) -> tuple[str, ...]:
         """Return how ``newer`` descends from ``older``: the commits between and itself.
@@ -189,9 +268,10 @@ class GitCommand:
         """Keep ``commit`` from being collected as garbage; for a repository of our own."""
         self._checked(["update-ref", _ACCEPTED, commit])
 
-    def initialise(self) -> None:
+    def initialise(self, algorithm: Algorithm) -> None:
         """Make ``git_dir`` an empty bare repository; an existing one stays as it is."""
-        self._checked(["init", "--quiet", "--bare", "--template=", str(self.git_dir)])
+        options = ["--quiet", "--bare", "--template=", f"--object-format={algorithm}"]
+        self._checked(["init", *options, str(self.git_dir)])
 
     def fetch(self, url: str, refspecs: Iterable[str]) -> None:
         """Make the local refs of ``refspecs`` what they are at ``url``, removing others.
@@ -306,6 +386,27 @@ def parse_changes(output: bytes) -> Iterator[Change]:
         )
 
 
+def parse_line_changes(lines: Iterable[bytes]) -> Iterator[BlobChange]:
+    """Return the changes in ``git diff-tree -p --unified=0 --full-index`` output (git-diff(1)).
+
+    Files are known by their blobs. Lines of the files themselves begin with ``+``, ``-`` or a
+    backslash, so that none of them looks like a heading.
+    """
+    blobs: tuple[str, str] | None = None
+    hunks: list[Hunk] = []
+    for line in lines:
+        if (match := _match_hunk(line)) and blobs is not None:
+            before, removed, after, added = match.groups(b"1")
+            hunks.append(Hunk(int(before), int(removed), int(after), int(added)))
+        elif match := _match_index(line):
+            if blobs is not None:
+                yield BlobChange(*blobs, tuple(hunks))
+            old, new = (part.decode() for part in match.groups())
+            blobs, hunks = (old if old.strip("0") else "", new if new.strip("0") else ""), []
+    if blobs is not None:
+        yield BlobChange(*blobs, tuple(hunks))
+
+
 def parse_objects(stream: IO[bytes], largest: int) -> Iterator[tuple[str, bytes]]:
     """Return id and content of each object in ``git cat-file --batch`` output.
 
@@ -413,8 +514,17 @@ _EXPLANATIONS = (
 )
 
 
+def without_login(text: str) -> str:
+    """Return a location, or words with URLs in them, as they may be shown and kept.
+
+    What stands before @ may be a token.
+    """
+    return _LOGIN.sub(r"\1", text)
+
+
 def fetch_error(url: str, stderr: str) -> SourceError:
     """Return what git's words about a fetch from ``url`` means for people."""
+    url = without_login(url)
     lines = [_said(line) for line in stderr.splitlines() if line.strip()]
     said = "; ".join(lines[:_MOST_LINES])
     usual = ("RW717", f"See whether the address is right and reachable with: git ls-remote {url}")
@@ -431,7 +541,7 @@ def _failed(command: str, stderr: str) -> SourceError:
 
 
 def _said(stderr: str) -> str:
-    return _printable(" ".join(stderr.split())).removeprefix("fatal: ").rstrip(".")
+    return _printable(without_login(" ".join(stderr.split()))).removeprefix("fatal: ").rstrip(".")
 
 
 def _printable(text: str) -> str:

@@ -1,5 +1,6 @@
 """What a commit holds: who made it, and the files that can hold desired state."""
 
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -11,15 +12,17 @@ from reconciler.git.command import (
     Entry,
     GitCommand,
     ObjectTooLargeError,
+    can_be_ref,
     parse_commit,
 )
-from reconciler.git.link import broken_link, resolve_link
+from reconciler.git.link import broken_link, refuse_link_to_folder, resolve_link
 from reconciler.git.repository import Repository
 from reconciler.git.tree import (
     MAX_FILE_BYTES,
     Commit,
     is_wanted,
     refuse_odd_name,
+    refuse_pointer,
     refuse_too_large,
     refuse_too_many,
 )
@@ -27,11 +30,25 @@ from specs.desired_state import is_hidden
 
 _LONGEST_LINK = 4096  # PATH_MAX
 _NAMED = 5
+_END_OF_NAME = re.compile(r"[~^@:{]")
+"""What git-rev-parse(1) lets follow a name: ``main~1``, ``main@{yesterday}``."""
 
 
 def resolve(repository: Path, git: GitCommand, ref: str) -> str:
-    """Return the commit that ``ref`` names, or raise with what there is instead."""
-    commit = git.commit_id(ref)
+    """Return the commit that ``ref`` names, or raise with what there is instead.
+
+    A short name means the branch, although git takes a tag of the same name first. Where there
+    are both, it is refused.
+    """
+    name = _END_OF_NAME.split(ref, maxsplit=1)[0]
+    refs = git.refs_named(name) if can_be_ref(name) and name != "HEAD" else ()
+    if len(refs) > 1:
+        raise SourceError(
+            "RW713",
+            f"{name!r} is {' and '.join(refs)} in the repository {repository}",
+            f"Write the full name: {refs[0]}{ref.removeprefix(name)}",
+        )
+    commit = git.commit_id(f"{refs[0]}{ref.removeprefix(name)}" if refs else ref)
     if commit is not None:
         return commit
     names = git.names()
@@ -103,6 +120,8 @@ def wanted_blobs(git: GitCommand, entries: list[Entry]) -> dict[str, str]:
     files = {path: blob for mode, blob, path in entries if mode not in INDIRECT} if links else {}
     blobs: dict[str, str] = {}
     for mode, blob, path in entries:
+        if mode == LINK and not is_wanted(path):
+            refuse_link_to_folder(path, links.get)
         if mode == SUBMODULE or not is_wanted(path):
             continue
         refuse_odd_name(path)
@@ -128,10 +147,10 @@ def _link_targets(git: GitCommand, links: list[Entry]) -> dict[str, str]:
     return {entry.path: targets[entry.id].decode(errors="surrogateescape") for entry in links}
 
 
-def blob_contents(git: GitCommand, blobs: Mapping[str, str]) -> dict[str, bytes]:
-    """Return the content of each blob; ``blobs`` maps paths to them.
+def file_contents(git: GitCommand, blobs: Mapping[str, str]) -> dict[str, bytes]:
+    """Return the content of each file; ``blobs`` maps paths to blobs.
 
-    Raises ``SourceError`` RW714 when they are too large.
+    Raises ``SourceError``: RW714 when they are too large, RW715 for a pointer of Git LFS.
     """
     contents: dict[str, bytes] = {}
     size = 0
@@ -145,4 +164,6 @@ def blob_contents(git: GitCommand, blobs: Mapping[str, str]) -> dict[str, bytes]
         path = next(path for path, blob in blobs.items() if blob == error.id)
         refuse_too_large(path, error.size)
         raise
-    return contents
+    for path, blob in blobs.items():
+        refuse_pointer(path, contents[blob])
+    return {path: contents[blob] for path, blob in blobs.items()}

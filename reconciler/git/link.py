@@ -1,8 +1,10 @@
 """Symbolic links inside a tree, followed by rules that hold in Git and on a disk. Pure."""
 
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 from reconciler.errors import SourceError
+from specs.desired_state import is_hidden
 
 _MOST_HOPS = 40  # as Linux: path_resolution(7)
 
@@ -38,6 +40,20 @@ def resolve_link(path: str, target_of: Callable[[str], str | None]) -> str:
     return "/".join(done)
 
 
+def refuse_link_to_folder(path: str, target_of: Callable[[str], str | None]) -> None:
+    """Raise ``SourceError`` RW715 for a link to a folder whose files would be passed over.
+
+    What is linked inside the tree is read where it is. Whether a link that leads out of it, or to
+    something hidden, is one to a folder cannot be told of a commit: it is taken for one where its
+    name has no suffix.
+    """
+    if is_hidden(path) or PurePosixPath(path).suffix:
+        return
+    target = resolve_link(path, target_of)
+    if is_hidden(target):
+        raise _refused(path, f"leads to {target}, which is hidden and not read")
+
+
 def broken_link(path: str, target: str) -> SourceError:
     """Return the error for a link to ``target``, where the tree has no file."""
     return SourceError(
@@ -52,5 +68,5 @@ def _refused(path: str, reason: str) -> SourceError:
     return SourceError(
         "RW715",
         f"the symbolic link {path} {reason}",
-        "Replace it by the file itself: a revision must say all by itself",
+        "Replace it by what it leads to: a revision must say all by itself",
     )

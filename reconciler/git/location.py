@@ -3,6 +3,7 @@
 import fcntl
 import hashlib
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,14 +11,16 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from reconciler.errors import SourceError
-from reconciler.git.command import GitCommand
-from reconciler.git.repository import find_repository
+from reconciler.git.command import GitCommand, without_login
+from reconciler.git.repository import find_repository, read_in_part
 from reconciler.git.revision import Revision, find_revision
 from reconciler.git.tree import SourceTree
 from reconciler.git.worktree import read_worktree
 
 _PROTOCOLS = ("file", "https", "ssh")
 _SCP_FORM = re.compile(r"(?:[\w.-]+@)?[\w.-]+:(?!//)[^:]+")
+_OTHER_FORMAT = "server sha256"
+"""In what git says where its object format is another than the other side's."""
 _REMOTE_HEAD = "refs/rackwright/HEAD"
 _HEADS_AND_TAGS = ("+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*")
 
@@ -29,9 +32,10 @@ class RemoteRepository(NamedTuple):
 
     @property
     def mirror_name(self) -> str:
-        """Name of its copy in a cache: readable, and different for every URL."""
-        readable = re.sub(r"[^A-Za-z0-9]+", "-", self.url.partition("://")[2] or self.url)
-        digest = hashlib.sha256(self.url.encode()).hexdigest()
+        """Name of its copy in a cache: readable, different for every URL, without the login."""
+        url = without_login(self.url)
+        readable = re.sub(r"[^A-Za-z0-9]+", "-", url.partition("://")[2] or url)
+        digest = hashlib.sha256(url.encode()).hexdigest()
         return f"{readable.strip('-')[-60:]}-{digest[:12]}.git"
 
 
@@ -63,7 +67,7 @@ def parse_location(text: str) -> Path | RemoteRepository:
     if parts.scheme not in _PROTOCOLS or text.startswith("-") or not text.isprintable():
         raise SourceError(
             "RW718",
-            f"{text!r} cannot be a source",
+            f"{without_login(text)!r} cannot be a source",
             "Use a path, or a URL with https://, ssh:// or file://",
         )
     return RemoteRepository(text)
@@ -103,6 +107,18 @@ def repository_path(location: str, cache: Path) -> Path:
     return cache / place.mirror_name if isinstance(place, RemoteRepository) else place
 
 
+def subfolder_notice(location: str) -> str:
+    """Return that only a folder of a repository is read, as ``read_in_part`` says it."""
+    place = parse_location(location)
+    return "" if isinstance(place, RemoteRepository) else read_in_part(place)
+
+
+def no_machine_note(location: str) -> str:
+    """Return a line for where no machine was found because only a folder is read; else nothing."""
+    notice = subfolder_notice(location)
+    return f"note: no machine is in it: {notice}" if notice else ""
+
+
 def _fetched(remote: RemoteRepository, ref: str | None, cache: Path) -> Revision:
     mirror = cache / remote.mirror_name
     refspecs = [*_HEADS_AND_TAGS]
@@ -110,10 +126,24 @@ def _fetched(remote: RemoteRepository, ref: str | None, cache: Path) -> Revision
         refspecs.append(f"+HEAD:{_REMOTE_HEAD}")
     with _locked(mirror):
         git = GitCommand(mirror)
-        if not (mirror / "HEAD").exists():
-            git.initialise()
-        git.fetch(remote.url, refspecs)
+        if (mirror / "HEAD").exists() and git.names():
+            git.fetch(remote.url, refspecs)
+        else:
+            _first_fetch(git, remote.url, refspecs)
         return find_revision(mirror, ref or _REMOTE_HEAD)
+
+
+def _first_fetch(git: GitCommand, url: str, refspecs: list[str]) -> None:
+    """Fetch into a mirror of the other side's object format, which only git's words tell."""
+    git.initialise("sha1")
+    try:
+        git.fetch(url, refspecs)
+    except SourceError as error:
+        shutil.rmtree(git.git_dir)
+        if _OTHER_FORMAT not in error.cause:
+            raise
+        git.initialise("sha256")
+        git.fetch(url, refspecs)
 
 
 @contextmanager

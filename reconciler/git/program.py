@@ -21,6 +21,7 @@ OVERRIDES: Final = tuple(
         "core.commitGraph=false",  # parents are what the commits say, not what a cache says
         "core.fsmonitor=false",
         "core.hooksPath=/dev/null",
+        "core.warnAmbiguousRefs=true",  # a short name that a branch and a tag have is refused
         "fetch.recurseSubmodules=false",
         "gc.autoDetach=false",  # no process of ours outlives the call
         "http.lowSpeedLimit=1000",
@@ -83,12 +84,12 @@ def discover(start: str, ref: str = "") -> Discovery | None:
     ``ref`` may name a commit, of which git can tell in the same run.
     """
     if ref:
-        lines = _discovered(start, f"{ref}^{{commit}}")
-        # Else it is no commit or a range, or the prefix has a line break in it.
-        if len(lines) == _DISCOVERED + 1 and _is_id(lines[-1]):
+        lines, stderr = _discovered(start, f"{ref}^{{commit}}")
+        # Else it is no commit, a range or ambiguous, or the prefix has a line break in it.
+        if len(lines) == _DISCOVERED + 1 and _is_id(lines[-1]) and not stderr:
             *_, commit = lines
             return _discovery(lines[:-1], commit)
-    lines = _discovered(start)
+    lines, _ = _discovered(start)
     return _discovery(lines) if lines else None
 
 
@@ -97,15 +98,16 @@ def _discovery(lines: Sequence[str], commit: str = "") -> Discovery:
     return Discovery(git_dir, common, inside == "true", "\n".join(prefix), commit)
 
 
-def _discovered(start: str, *further: str) -> list[str]:
+def _discovered(start: str, *further: str) -> tuple[list[str], str]:
+    """Return lines about the repository, none where git fails, and what git remarks."""
     environment = {**os.environ, **_ENGLISH, **_DISCOVERING}
     for name in _OF_A_CALLER:
         environment.pop(name, None)
     asked = ("--absolute-git-dir", "--git-common-dir", "--is-inside-work-tree", "--show-prefix")
-    status, output, _ = _run(
+    status, output, stderr = _run(
         ["-C", start, *OVERRIDES, *_ANYBODYS, "rev-parse", *asked, *further], environment
     )
-    return output.split("\n") if status == 0 else []
+    return output.split("\n") if status == 0 else [], stderr
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 from reconciler.errors import SourceError
@@ -79,6 +80,18 @@ def git_folder(path: Path) -> Path | None:
     """Return the nearest folder at or above ``path`` that has a ``.git``; None without one."""
     found = _dot_git(Path(os.path.realpath(path)))
     return None if found is None else found.parent
+
+
+def read_in_part(path: Path) -> str:
+    """Return that only one folder of a repository is read, and how all is; empty where all is."""
+    top = git_folder(path)
+    folder = Path(os.path.realpath(path))
+    if top is None or folder == top or not folder.is_dir():
+        return ""
+    return (
+        f"only the folder {folder.relative_to(top)} of the repository {top} is read: "
+        f"--repo {quote(str(top))} reads all of it"
+    )
 
 
 def _dot_git(real: Path) -> Path | None:

@@ -7,8 +7,8 @@ from typing import NamedTuple
 from reconciler.errors import SourceError
 from reconciler.git.command import INDIRECT, LINK, GitCommand
 from reconciler.git.commit import (
-    blob_contents,
     commit_of,
+    file_contents,
     refuse_submodules,
     resolve,
     wanted_blobs,
@@ -55,9 +55,8 @@ class Revision(NamedTuple):
         return blobs, any(entry.mode == LINK and entry.path in blobs for entry in indirect)
 
     def contents(self, blobs: Mapping[str, str]) -> dict[str, bytes]:
-        """Return contents by path; raises ``SourceError`` RW714 where they are too large."""
-        contents = blob_contents(self.git, blobs)
-        return {path: contents[blob] for path, blob in blobs.items()}
+        """Return contents by path; raises ``SourceError`` RW714 and RW715 as ``file_contents``."""
+        return file_contents(self.git, blobs)
 
 
 def find_revision(repository: Path, ref: str) -> Revision:
@@ -77,6 +76,6 @@ def find_revision(repository: Path, ref: str) -> Revision:
         raise SourceError(
             "RW713",
             f"the commit {commit.id[:12]} has no folder {found.folder}",
-            "Commit the folder, or name another --ref",
+            "Name the folder of the whole fleet with --repo; or commit this one",
         )
     return Revision(found.git, found.folder, commit, tree)

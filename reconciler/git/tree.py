@@ -22,6 +22,7 @@ Algorithm = Literal["sha1", "sha256"]
 
 _SUFFIXES = tuple(SUFFIXES)
 _SHORT = 12
+_LFS_POINTER = b"version https://git-lfs.github.com/spec/"
 _NAMED = 3
 
 
@@ -134,6 +135,16 @@ def refuse_too_large(path: str, size: int) -> None:
             "RW714",
             f"{path} has {size:,} bytes, at most {MAX_FILE_BYTES:,} are read of one file",
             "Split it, or move it out of the fleet's folder",
+        )
+
+
+def refuse_pointer(path: str, content: bytes) -> None:
+    """Raise ``SourceError`` RW715 where Git LFS has the file, and Git only a pointer to it."""
+    if content.startswith(_LFS_POINTER):
+        raise SourceError(
+            "RW715",
+            f"{path} is a pointer of Git LFS: the commit does not have the file itself",
+            "Keep the fleet's files in Git: git lfs migrate export --include=PATH",
         )
 
 

@@ -3,14 +3,14 @@
 import errno
 import os
 import stat
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from io import FileIO
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from reconciler.errors import SourceError
-from reconciler.git.commit import commit_of, committed_blobs
-from reconciler.git.link import broken_link, resolve_link
+from reconciler.git.commit import commit_of, committed_blobs, file_contents
+from reconciler.git.link import broken_link, refuse_link_to_folder, resolve_link
 from reconciler.git.repository import Repository, find_repository
 from reconciler.git.tree import (
     MAX_ENTRIES,
@@ -19,6 +19,7 @@ from reconciler.git.tree import (
     blob_id,
     is_wanted,
     refuse_odd_name,
+    refuse_pointer,
     refuse_too_large,
     refuse_too_many,
     too_many_entries,
@@ -28,6 +29,8 @@ from specs.desired_state import is_hidden
 
 _ATTEMPTS = 5
 _SHA256_HEX = 64
+_NOT_THERE = (0, 0, 0)
+"""The state of a file that was read from the index."""
 
 
 class _File(NamedTuple):
@@ -60,14 +63,24 @@ def read_worktree(directory: Path) -> SourceTree:
     algorithm: Algorithm = "sha256" if head is not None and len(head) == _SHA256_HEX else "sha1"
     contents = {path: file.content for path, file in files.items()}
     blobs = {path: blob_id(content, algorithm) for path, content in contents.items()}
-    revision = worktree_revision(blobs)
     if repository is None or head is None:
+        revision = worktree_revision(blobs)
         return SourceTree(revision, contents, blobs, None, in_git=repository is not None)
     linked = {
         path: blob_id(file.link, algorithm) for path, file in files.items() if file.link is not None
     }
-    uncommitted = _differences(blobs | linked, committed_blobs(repository, head))
-    return SourceTree(revision, contents, blobs, commit_of(repository.git, head), uncommitted)
+    committed = committed_blobs(repository, head)
+    differing = _differences(blobs | linked, committed)
+    converted = _converted(repository, differing, committed)
+    blobs |= converted
+    contents |= file_contents(repository.git, converted)
+    return SourceTree(
+        worktree_revision(blobs),
+        contents,
+        blobs,
+        commit_of(repository.git, head),
+        tuple(path for path in differing if path not in converted),
+    )
 
 
 def uncommitted_files(directory: Path, most: int) -> tuple[str, ...]:
@@ -95,13 +108,33 @@ def _repository(top: Path) -> Repository | None:
     return found
 
 
+def _converted(
+    repository: Repository, differing: Sequence[str], committed: Mapping[str, str]
+) -> dict[str, str]:
+    """Return of differing files the blobs of those that are committed, and only look otherwise.
+
+    Line ends and encodings of a working tree may be others than the commit's.
+    """
+    if repository.worktree is None:
+        return {}
+    folder = Path(repository.folder)
+    asked = {
+        path: str(folder / path)
+        for path in differing
+        if path in committed and (repository.worktree / folder / path).is_file()
+    }
+    ids = repository.git.cleaned_ids(repository.worktree, tuple(asked.values())) if asked else ()
+    return {path: blob for path, blob in zip(asked, ids, strict=False) if blob == committed[path]}
+
+
 def _files_at_rest(top: Path, repository: Repository | None) -> dict[str, _File]:
     for _ in range(_ATTEMPTS):
-        files = _files(top, _paths(top, repository))
+        paths = _paths(top, repository)
+        files = _files(top, paths)
         now = {path: _state(top / path) for path in _paths(top, repository)}
         existing = {path: state for path, state in now.items() if state is not None}
         if existing == {path: file.state for path, file in files.items()}:
-            return files
+            return _with_left_out(files, paths, repository)
     raise SourceError(
         "RW719",
         f"the files in {top} changed each of the {_ATTEMPTS} times that they were read",
@@ -109,15 +142,34 @@ def _files_at_rest(top: Path, repository: Repository | None) -> dict[str, _File]
     )
 
 
-def _paths(top: Path, repository: Repository | None) -> list[str]:
-    """Return the paths of what can hold desired state, sorted; some may be gone."""
+def _with_left_out(
+    files: dict[str, _File], paths: Mapping[str, str], repository: Repository | None
+) -> dict[str, _File]:
+    """Return files and those that a sparse checkout leaves out: they are part of the fleet."""
+    left_out = {path: blob for path, blob in paths.items() if blob and path not in files}
+    if not left_out or repository is None:
+        return files
+    contents = file_contents(repository.git, left_out)
+    added = {path: _File(contents[path], None, _NOT_THERE) for path in left_out}
+    return dict(sorted((files | added).items()))
+
+
+def _paths(top: Path, repository: Repository | None) -> dict[str, str]:
+    """Return the paths of what can hold desired state, sorted; some may be gone.
+
+    With the blob of each that a sparse checkout leaves out, and nothing for others.
+    """
     if repository is None or repository.worktree is None:
-        found: Iterable[str] = _walked(top)
+        found = dict.fromkeys(_walked(top), "")
     else:
         found = repository.git.worktree_files(repository.worktree, repository.folder)
-    paths = sorted(filter(is_wanted, found))
-    for path in paths:
-        refuse_odd_name(path)
+    paths = {}
+    for path, blob in sorted(found.items()):
+        if is_wanted(path):
+            refuse_odd_name(path)
+            paths[path] = blob
+        elif not PurePosixPath(path).suffix and (top / path).is_symlink():
+            refuse_link_to_folder(path, lambda part: _target_of(top / part))
     refuse_too_many(len(paths), 0)
     return paths
 
@@ -189,7 +241,9 @@ def _content(path: str, file: FileIO, link: bytes | None) -> _File:
     if not stat.S_ISREG(status.st_mode):
         raise SourceError("RW719", f"{path} is not a regular file", "Move it out of the folder")
     refuse_too_large(path, status.st_size)
-    return _File(file.read(status.st_size + 1), link, _state_of(status))
+    content = file.read(status.st_size + 1)
+    refuse_pointer(path, content)
+    return _File(content, link, _state_of(status))
 
 
 def _target_of(path: Path) -> str | None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from reconciler.loop.budgets import Limit
 from reconciler.loop.hearing import EVER
+from reconciler.planning.system_work import disrupts, its_agent
 from reconciler.planning.unattended import may_take
 from reconciler.planning.windows import Closed
 from reconciler.state.breakers import OpenBreaker
@@ -176,9 +177,17 @@ def waits_to_start(status: OperationStatus, seen: ObservedMachine, now: datetime
     not_before, trigger = status.start.not_before, status.start.trigger
     if not_before is not None and now < not_before:
         return f"{not_before:%Y-%m-%d %H:%M} UTC"
-    if trigger == "next-boot" and not _is_starting(seen, status.at, now):
+    if trigger == "next-boot" and not _has_started(status, seen, now):
         return "the machine's next start"
     return ""
+
+
+def _has_started(status: OperationStatus, seen: ObservedMachine, now: datetime) -> bool:
+    """Return whether the machine started since: its firmware just asked, or its system says so."""
+    if not status.operation.runs_in_system:
+        return _is_starting(seen, status.at, now)
+    heard = seen.installed
+    return heard is not None and heard.at - timedelta(seconds=heard.report.uptime) > status.at
 
 
 def _may_start(status: OperationStatus, seen: ObservedMachine, now: datetime) -> bool:
@@ -199,6 +208,8 @@ def impact_of(operation: Operation, seen: ObservedMachine) -> Impact:
     """Return what the operation would do to the machine."""
     if operation.destructive:
         return Impact.DESTRUCTIVE
+    if operation.runs_in_system:
+        return Impact.DISRUPTIVE if disrupts(operation.instructions.steps) else Impact.SAFE
     return Impact.DISRUPTIVE if seen.system_may_run else Impact.SAFE
 
 
@@ -237,19 +248,23 @@ def _approved(status: OperationStatus, view: WorkView, limit_of: LimitOf, now: d
         return WaitUntil(None, view.rollout)  # it is looked at when its wave opens
     if view.closed is not None:
         return WaitUntil(view.closed.opens, f"a window: {view.closed.reason}")
-    if not status.start.may_interrupt and not may_take(seen, now, in_window=view.in_window):
+    impact = impact_of(status.operation, seen)
+    if status.operation.runs_in_system:
+        if not seen.agent_is_there(now):
+            return WaitUntil(None, its_agent(seen))  # it is looked at when its agent asks
+    elif not status.start.may_interrupt and not may_take(seen, now, in_window=view.in_window):
         return End(
             status,
             OperationState.PLANNED,
             "RW650: the machine may be in use by now, and nobody agreed to interrupt it. Nothing "
-            "was begun: approve it anew.",
+            "was begun: approve it anew, or give the run again.",
         )
-    impact = impact_of(status.operation, seen)
     limit = limit_of(status.operation, impact)
     if limit is not None:
         return WaitForBudget(status, impact, limit)
     interrupts = "; the system that may be running there is interrupted"
-    reason = "its turn came" + (interrupts if impact is Impact.DISRUPTIVE else "")
+    is_interrupted = impact is Impact.DISRUPTIVE and not status.operation.runs_in_system
+    reason = "its turn came" + (interrupts if is_interrupted else "")
     return Arm(status, status.attempt + 1, reason, impact)
 
 
@@ -262,6 +277,8 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
     seen, waits, expiry = view.seen, view.waits, grant_end(status, view, now)
     if seen.quarantine:
         return _armed_in_quarantine(status, view, now, expiry)
+    if status.operation.runs_in_system:
+        return _armed_in_system(status, view, now, expiry)
     if now <= expiry:
         gone = _contact_end(view, now)
         if now < gone:
@@ -270,6 +287,24 @@ def _armed(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
             return WaitUntil(expiry + _MOMENT)
         again = now + timedelta(seconds=waits.wake_seconds)
         return Wake(status, min(again, expiry + _MOMENT))
+    return _unused(status, view)
+
+
+def _armed_in_system(
+    status: OperationStatus, view: WorkView, now: datetime, expiry: datetime
+) -> Outcome:
+    """Wait for the installed system's agent: nobody else can begin the work, however long."""
+    if now <= expiry:
+        return WaitUntil(expiry + _MOMENT)
+    if not view.seen.agent_is_there(now):
+        return WaitUntil(None, its_agent(view.seen))
+    limit = f"{Duration(view.waits.grant_seconds)} (waits.grant)"
+    return Arm(status, status.attempt + 1, f"its agent did not take it within {limit}", None)
+
+
+def _unused(status: OperationStatus, view: WorkView) -> Outcome:
+    """Return what follows when nobody used a boot grant in its time."""
+    seen, waits = view.seen, view.waits
     limit = f"{Duration(waits.grant_seconds)} (waits.grant)"
     if not status.start.may_interrupt:
         return End(
@@ -335,7 +370,7 @@ def unproved_restart(view: WorkView, now: datetime) -> str:
 
 def _restart_due(status: OperationStatus, view: WorkView, now: datetime) -> datetime | None:
     """Return when silence will have shown that a machine restarted; None where nobody asked."""
-    if status.steps_done or view.restart_asked is None:
+    if status.steps_done or view.restart_asked is None or status.operation.runs_in_system:
         return None
     heard = view.heard(status, now)
     latest = heard + timedelta(seconds=view.waits.silence_seconds)
@@ -364,11 +399,9 @@ def _started(status: OperationStatus, view: WorkView, now: datetime) -> Outcome:
         return _claimed_only(status, view, why)
     if status.operation.destructive:
         return End(status, OperationState.INDETERMINATE, f"{why}.")
-    return End(
-        status,
-        OperationState.FAILED,
-        f"{why}; nothing was written. Look at the machine's console.",
-    )
+    in_system = status.operation.runs_in_system
+    left = "what it was at is not known" if in_system else "nothing was written"
+    return End(status, OperationState.FAILED, f"{why}; {left}. Look at the machine's console.")
 
 
 def _claimed_only(status: OperationStatus, view: WorkView, why: str) -> Outcome:

@@ -1,4 +1,4 @@
-"""Notes what approved work waits for, and writes it down in pieces beside the loop's work.
+"""Notes what work waits for, and writes it down in pieces beside the loop's work.
 
 Nothing is decided by it: what was not written when a server is killed is noted by the next one
 from then on.
@@ -32,6 +32,10 @@ class DelayLog:
         self._delays = delays
         self._present = {op_id: each.why for op_id, each in delays.present().items()}
         self._unwritten: deque[Change] = deque()
+
+    def waiting_for(self, what: str) -> frozenset[str]:
+        """Return the operations that wait for something that is called so at its beginning."""
+        return frozenset(op_id for op_id, why in self._present.items() if why.startswith(what))
 
     def note(self, op_id: str, why: str, now: datetime) -> None:
         """Take notice of what an operation waits for; empty: for nothing any more."""

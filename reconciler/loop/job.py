@@ -8,6 +8,9 @@ from reconciler.state.schedule_history import MachineState
 LATER = timedelta(seconds=30)
 """Between looks at a machine that has to wait."""
 
+JobKey = tuple[str, datetime, str]
+"""A schedule, a moment and a machine."""
+
 
 class Job(NamedTuple):
     """One machine's part of an occurrence; the order is that in which they are due."""
@@ -25,6 +28,11 @@ class Job(NamedTuple):
     def occurrence(self) -> tuple[str, datetime]:
         """Return what it is a part of."""
         return self.schedule, self.moment
+
+    @property
+    def key(self) -> JobKey:
+        """Return what tells it from all others, whenever it is due."""
+        return self.schedule, self.moment, self.machine
 
 
 class Wait(NamedTuple):

@@ -9,7 +9,12 @@ from datetime import datetime, timedelta
 from typing import Protocol
 
 from reconciler.loop.job import LATER, Job, Over, Wait
-from reconciler.loop.power_requests import PowerRequest, PowerRequests, SystemAction
+from reconciler.loop.power_requests import (
+    PowerRequest,
+    PowerRequests,
+    SystemAction,
+    request_name,
+)
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import held_because, held_by
 from reconciler.planning.windows import closed, windows_of
@@ -17,8 +22,14 @@ from reconciler.state.observed import ObservedMachine
 from reconciler.state.schedule_history import MachinePart, ScheduleHistory
 from specs.fleet import CompiledMachine, CompiledSchedule
 
-_ACTIONS: dict[str, SystemAction] = {"off": "poweroff", "reboot": "reboot"}
+SYSTEM_ACTIONS: dict[str, SystemAction] = {"off": "poweroff", "reboot": "reboot"}
+"""By what a schedule says of power, what agents of installed systems are asked to do."""
 _VERBS: dict[SystemAction, str] = {"poweroff": "shut down", "reboot": "restart"}
+
+
+def asked(action: SystemAction) -> str:
+    """Return what became of a machine whose agent began, as a clause."""
+    return f"its system was asked to {_VERBS[action]}"
 
 
 class PowerEffects(Protocol):
@@ -53,7 +64,7 @@ class PowerJobs:
     ) -> Wait | Over:
         """Bring the machine's part as far as it goes now."""
         part = self._history.machine(job.schedule, job.moment, machine.name)
-        if part is not None and part.state == "done":
+        if part is not None and part.state in {"done", "left-out"}:
             return Over(part.state, part.reason)
         seen = self._reconciler.machines.seen(machine, self._reconciler.hardware, now)
         why = self._why_not_now(schedule, machine, seen, now)
@@ -81,20 +92,20 @@ class PowerJobs:
 
     def _ask_system(self, schedule: CompiledSchedule, machine: CompiledMachine, job: Job) -> None:
         """Have the machine's agent asked; written down is it when the agent begins."""
-        action = _ACTIONS[schedule.power]
+        action = SYSTEM_ACTIONS[schedule.power]
 
         def begin() -> bool:
             at = self._clock()
             seen = self._reconciler.machines.seen(machine, self._reconciler.hardware, at)
             if at >= job.closes or self._why_not_now(schedule, machine, seen, at):
                 return False
-            reason = f"its system was asked to {_VERBS[action]}"
-            part = MachinePart(machine.name, "done", reason, "", at)
+            reason = asked(action)
+            part = MachinePart.of(machine, "done", reason, "", at)
             self._history.record(job.schedule, job.moment, part)
             return True
 
-        name = f"{schedule.name}-{job.moment:%Y%m%dT%H%M%SZ}"
-        self._requests.put(machine.name, PowerRequest(name, action, begin))
+        name = request_name(schedule.name, job.moment)
+        self._requests.put(machine.name, PowerRequest(name, action, begin, job.closes))
         self._effects.armed(machine.name)
 
     def _why_not_now(

@@ -1,6 +1,7 @@
 """What agents of installed systems are asked to do about power, until they claim it."""
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Literal, NamedTuple
 
 SystemAction = Literal["poweroff", "reboot"]
@@ -14,6 +15,25 @@ class PowerRequest(NamedTuple):
     action: SystemAction
     begin: Callable[[], bool]
     """Writes down that the agent begins; False where it may not any more."""
+    closes: datetime
+    """Until when it has to have happened."""
+
+
+_STAMP = "%Y%m%dT%H%M%S"
+
+
+def request_name(schedule: str, moment: datetime) -> str:
+    """Return what the request of a schedule's moment is called."""
+    return f"{schedule}-{moment:{_STAMP}}Z"
+
+
+def occurrence_of(name: str) -> tuple[str, datetime] | None:
+    """Return the schedule and the moment of a request; None where the name is none of ours."""
+    schedule, _, stamp = name.rpartition("-")
+    try:
+        return schedule, datetime.strptime(stamp, f"{_STAMP}%z")
+    except ValueError:
+        return None
 
 
 class PowerRequests:

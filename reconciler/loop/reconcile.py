@@ -5,7 +5,7 @@ go of it while it was at work. Which machines have work under way is kept in mem
 the many that have none cost nothing; the ledger's new lines say what other processes did.
 """
 
-from collections import defaultdict
+from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -71,7 +71,7 @@ from reconciler.state.operation_states import AT_WORK, NOT_BEGUN, OperationState
 from reconciler.state.operations import Operations
 from reconciler.state.rollouts import Rollouts
 from reconciler.state.runs import expiry_of
-from reconciler.state.work_begun import Impact
+from reconciler.state.work_begun import Impact, WorkBegun
 from specs.fleet import CompiledFleet, CompiledMachine, Waits
 
 SERVER = "server"
@@ -157,6 +157,8 @@ class Reconciler:
         """Keys whose turn came, and that have not begun yet."""
         self._failures: dict[str, int] = {}
         self._sweep: Iterator[str] = iter(())
+        self.lapsed: deque[Operation] = deque()
+        """Work of schedules whose approval lapsed since somebody took notice; the oldest first."""
         self._release_at: datetime | None = None
         self.use(fleet, hardware)
 
@@ -180,6 +182,7 @@ class Reconciler:
         self._key_of.clear()
         self._waiting.clear()
         self._released.clear()
+        self.lapsed.clear()
         self.queue.clear()
         self._open: dict[str, OpenBreaker] = {each.group: each for each in open_ones}
         for each in under_way:
@@ -436,6 +439,13 @@ class Reconciler:
         view = WorkView((status,), ObservedMachine(), waits=waits, hears_since=since)
         return grant_end(status, view, self._clock())
 
+    def armed_until(self, status: OperationStatus) -> datetime:
+        """Return until when an armed operation has a boot grant, those to come included."""
+        waits = self._waits(status.operation)
+        unused = status.attempt - self.operations.claimed_attempts(status.operation.op_id)
+        to_come = max(0, waits.attempts - unused) * waits.grant_seconds
+        return self.grant_end(status) + timedelta(seconds=to_come)
+
     def listen_anew(self, *, clock_was_set: bool) -> None:
         """Look at every machine at work again: what they are waited for counts from now.
 
@@ -547,6 +557,8 @@ class Reconciler:
             reason=outcome.reason,
         )
         self._let_go(operation.op_id)
+        if outcome.state is OperationState.PLANNED and operation.schedule:
+            self.lapsed.append(operation)
         self.queue.add(key, now, Urgency.MACHINE)
         if outcome.state in FAILURES:
             self._count_failure(operation, now)
@@ -607,6 +619,21 @@ class Reconciler:
 
     def _limit_of(self, work: Counted, now: datetime) -> Limit | OpenBreaker | None:
         return open_breaker(self._open, work) or self._budgets.limit(work, now)
+
+    def limit_of(self, work: WorkBegun, now: datetime) -> Limit | OpenBreaker | None:
+        """Return what work that is no operation has to wait for; None where it may begin."""
+        return self._limit_of(counted(self.fleet, self.hardware, work, work.impact), now)
+
+    def begins(self, work: WorkBegun) -> None:
+        """Count work that is no operation, until ``ends``."""
+        found = counted(self.fleet, self.hardware, work, work.impact)
+        self._budgets.begin(work.op_id, found, work.at)
+
+    def ends(self, work_id: str) -> None:
+        """Count work that is no operation no more: who waits for it may begin."""
+        if self._budgets.end(work_id):
+            self._release()
+            self._effects.asked()
 
     def _count_failure(self, operation: Operation, now: datetime) -> None:
         """Open the breakers for which work fails too often with this failure."""

@@ -31,7 +31,7 @@ from reconciler.loop.rollout_moves import (
 from reconciler.state.database import Database
 from reconciler.state.observed import ObservedMachine
 from reconciler.state.operations import Operations
-from reconciler.state.rollouts import Member, Outcome, Rollout, Rollouts
+from reconciler.state.rollouts import NOT_HEALTHY, Member, Outcome, Rollout, Rollouts
 from specs.fleet import CompiledMachine, CompiledNetwork, HealthCheck
 from specs.types.quantities import Duration
 
@@ -229,7 +229,7 @@ class RolloutRunner:
             return "healthy", "it is healthy"
         if now >= max(asked.first, self._hears_since()) + timedelta(seconds=within):
             limit = Duration(within)
-            return "failed", f"RW657: not healthy within {limit} (health.within): {problem}"
+            return "failed", f"{NOT_HEALTHY}: not healthy within {limit} (health.within): {problem}"
         return ("", problem) if problem != member.problem else None
 
     def _conclude(

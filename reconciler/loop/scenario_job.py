@@ -45,7 +45,7 @@ class ScenarioJobs:
         scenario = fleet.scenarios[schedule.scenario]
         made = plan_by_hand(fleet, [machine], scenario, token, hardware, observed, now)
         for item in made.items:
-            return self._begin(schedule, made, item, job, now)
+            return self._begin(schedule, machine, made, item, job, now)
         return Over("done", "nothing is to be done there")
 
     def _approved(self, status: OperationStatus, job: Job, now: datetime) -> Wait | Over:
@@ -87,8 +87,14 @@ class ScenarioJobs:
         why = part.reason if part else "the server did not come to it"
         return Over("left-out", f"its window was over: {why}", op_id)
 
-    def _begin(
-        self, schedule: CompiledSchedule, made: Plan, item: PlanItem, job: Job, now: datetime
+    def _begin(  # noqa: PLR0913, PLR0917 - what is begun, where, and for what
+        self,
+        schedule: CompiledSchedule,
+        machine: CompiledMachine,
+        made: Plan,
+        item: PlanItem,
+        job: Job,
+        now: datetime,
     ) -> Wait:
         """Approve the machine's work, and write down with it that this was done."""
         operation = item.operation
@@ -97,12 +103,12 @@ class ScenarioJobs:
         if self._reconciler.needs_persons(item.risk):
             return Wait(f"{item.risk} work is approved by persons, by spec.approvals", now + LATER)
         is_look = operation.schedule == ""  # at the disks, which has to come first
-        part = MachinePart(
-            machine=item.machine,
-            state="waiting" if is_look else "begun",
-            reason=item.reason if is_look else "",
-            op_id=operation.op_id,
-            at=now,
+        part = MachinePart.of(
+            machine,
+            "waiting" if is_look else "begun",
+            item.reason if is_look else "",
+            operation.op_id,
+            now,
         )
         approve(
             self._reconciler.ledger,

@@ -16,7 +16,7 @@ import structlog
 
 from agent.errors import CodedError, one_line
 from reconciler.errors import OvertakenError
-from reconciler.loop.job import LATER, Job, Over, Wait
+from reconciler.loop.job import LATER, Job, JobKey, Over, Wait
 from reconciler.loop.power_job import PowerEffects, PowerJobs
 from reconciler.loop.power_requests import PowerRequests
 from reconciler.loop.reconcile import Reconciler
@@ -33,6 +33,8 @@ from reconciler.planning.schedules import (
     upcoming,
 )
 from reconciler.state.database import Database
+from reconciler.state.operation import Operation, scheduled_token
+from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import scheduled_run
 from reconciler.state.schedule_history import (
     Handled,
@@ -74,11 +76,13 @@ class Schedules:
         self._next: dict[str, datetime] = {}
         """By schedule, its next moment; those that have none are left out."""
         self._jobs: list[Job] = []
+        """A heap; jobs in it that ``_pending`` does not have any more count for nothing."""
+        self._pending: dict[JobKey, Job] = {}
         self._opening: deque[tuple[PastOccurrence, Iterator[Job]]] = deque()
         """Occurrences whose jobs are being queued."""
         self._left: dict[tuple[str, datetime], int] = {}
         """By open occurrence, how many jobs are not over."""
-        self._told: dict[tuple[str, datetime, str], str] = {}
+        self._told: dict[JobKey, str] = {}
         """Why machines wait, as it was written down."""
 
     def step(self) -> bool:
@@ -105,9 +109,15 @@ class Schedules:
         if self._opening:
             self._queue_some()
             return True
+        if self._reconciler.lapsed:
+            self._look_again(self._reconciler.lapsed.popleft(), now)
+            return True
         if self._jobs and self._jobs[0].due <= now:
             job = self._jobs[0]
-            self._work_on(fleet, job, now)
+            if self._pending.get(job.key) == job:
+                self._work_on(fleet, job, now)
+            else:
+                heappop(self._jobs)
             return True
         return False
 
@@ -123,6 +133,7 @@ class Schedules:
         self._handled.clear()
         self._next.clear()
         self._jobs.clear()
+        self._pending.clear()
         self._opening.clear()
         self._left.clear()
         self._told.clear()
@@ -183,8 +194,12 @@ class Schedules:
     def _jobs_of(
         self, fleet: CompiledFleet, schedule: CompiledSchedule, occurrence: PastOccurrence
     ) -> Iterator[Job]:
-        """Yield what is to be done yet on each machine that the schedule selects."""
-        known = self._history.machine_states(occurrence)
+        """Yield what is to be done yet on each machine that the schedule selects.
+
+        A machine that was renamed since has done what its hardware did under its earlier name.
+        """
+        known = self._history.follow_names(occurrence, self._name_now)
+        lapsed = self._lapsed_work() if known else frozenset()
         window = timedelta(seconds=schedule.window_seconds)
         place = 0
         for name, machine in fleet.machines.items():
@@ -192,11 +207,23 @@ class Schedules:
                 continue
             begins = occurrence.begins_at + delay_of(schedule, name, place)
             place += 1
-            state = known.get(name)
-            if state not in {"done", "left-out"}:
+            part = known.get(name)
+            if part is None or part.state not in {"done", "left-out"}:
                 closes = begins + window
-                first = closes if state == "begun" else begins
+                is_begun = part is not None and part.state == "begun" and part.op_id not in lapsed
+                first = closes if is_begun else begins
                 yield Job(first, schedule.name, occurrence.moment, name, begins, closes)
+
+    def _name_now(self, part: MachinePart) -> str:
+        """Return what a part's machine is called now; its hardware where another has its name."""
+        if not part.identities:
+            return part.machine
+        identities = tuple(part.identities.split(" "))
+        owners = self._reconciler.hardware.owners(identities)
+        if not owners:
+            is_taken = part.machine in self._reconciler.fleet.machines
+            return identities[0] if is_taken else part.machine
+        return part.machine if part.machine in owners else owners[0]
 
     def _queue_some(self) -> None:
         """Queue some of the jobs of an occurrence; what has none is over."""
@@ -204,7 +231,7 @@ class Schedules:
         key = occurrence.schedule, occurrence.moment
         some = list(islice(jobs, _AT_ONCE))
         for job in some:
-            heappush(self._jobs, job)
+            self._push(job)
         self._left[key] += len(some)
         if len(some) < _AT_ONCE:
             if not self._left[key]:
@@ -237,12 +264,32 @@ class Schedules:
             heappop(self._jobs)
             self._end_job(job)
             return
-        if found.reason and self._told.get((*job.occurrence, job.machine)) != found.reason:
+        if found.reason and self._told.get(job.key) != found.reason:
             self._record(job, "waiting", found.reason, "", now)
-            self._told[*job.occurrence, job.machine] = found.reason
+            self._told[job.key] = found.reason
         again = job.closes if now < job.closes <= found.until else found.until
         heappop(self._jobs)
-        heappush(self._jobs, job._replace(due=again))
+        self._push(job._replace(due=again))
+
+    def _push(self, job: Job) -> None:
+        self._pending[job.key] = job
+        heappush(self._jobs, job)
+
+    def _look_again(self, operation: Operation, now: datetime) -> None:
+        """See to it that a machine is looked at whose approved work is not wanted as it was."""
+        for occurrence in self._left:
+            job = self._pending.get((*occurrence, operation.machine))
+            if job is None or scheduled_token(*occurrence) != operation.run:
+                continue
+            part = self._history.machine(job.schedule, job.moment, job.machine)
+            due_at = now if part is None else max(now, part.at + LATER)
+            if due_at < job.due:
+                self._push(job._replace(due=due_at))
+
+    def _lapsed_work(self) -> frozenset[str]:
+        """Return the operations that were approved once, and are not any more."""
+        found = self._reconciler.operations.current([OperationState.PLANNED])
+        return frozenset(each.operation.op_id for each in found if each.operation.schedule)
 
     def _taken(
         self,
@@ -261,11 +308,13 @@ class Schedules:
     def _record(
         self, job: Job, state: MachineState, reason: str, op_id: str, now: datetime
     ) -> None:
-        part = MachinePart(job.machine, state, reason, op_id, now)
+        machine = self._reconciler.fleet.machines[job.machine]
+        part = MachinePart.of(machine, state, reason, op_id, now)
         self._history.record(job.schedule, job.moment, part)
 
     def _end_job(self, job: Job) -> None:
-        self._told.pop((*job.occurrence, job.machine), None)
+        self._told.pop(job.key, None)
+        self._pending.pop(job.key, None)
         self._left[job.occurrence] -= 1
         if not self._left[job.occurrence]:
             del self._left[job.occurrence]

@@ -8,12 +8,19 @@ meanwhile takes the approval back.
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 
-from agent.wire.step import ApplyIdentity
+from agent.wire.step import ApplyIdentity, Backup
 from reconciler.planning.planner import held_because, hold_of
 from reconciler.planning.scenario_work import MachineView, identity_step, protected
+from reconciler.planning.system_work import system_inputs
 from reconciler.state.observed import ObservedImage, ObservedMachine
 from reconciler.state.operation import INSPECTION, Operation, operation_id
-from specs.fleet import CompiledFleet, CompiledMachine, CompiledScenario, RestoreStep
+from specs.fleet import (
+    BackupStep,
+    CompiledFleet,
+    CompiledMachine,
+    CompiledScenario,
+    RestoreStep,
+)
 
 
 def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and of what
@@ -43,8 +50,8 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
     hold = hold_of(desired, view)
     if hold is not None:
         return f"the machine is {held_because(hold)}"
-    if operation.scenario == INSPECTION:
-        return ""
+    if operation.scenario == INSPECTION or operation.is_inline:
+        return ""  # no document says what it does: none can change that
     unwanted = _unwanted(desired, machine, operation)
     if unwanted:
         return unwanted
@@ -53,7 +60,9 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
         return f"there is no scenario {operation.scenario} any more"
     if operation.destructive and (kept := protected(view, scenario)):
         return kept[0]
-    return _changed(view, scenario, operation)
+    if scenario.runs_in_system:
+        return _system_work_changed(desired, scenario, operation)
+    return _changed(view, scenario.on(machine.name), operation)
 
 
 def _unwanted(desired: CompiledFleet, machine: CompiledMachine, operation: Operation) -> str:
@@ -74,6 +83,14 @@ def _unwanted(desired: CompiledFleet, machine: CompiledMachine, operation: Opera
     return f"{wanted[0]} run {wanted[1]} is not assigned to the machine any more"
 
 
+def _system_work_changed(
+    desired: CompiledFleet, scenario: CompiledScenario, operation: Operation
+) -> str:
+    inputs = system_inputs(desired, scenario)
+    now = operation_id(operation.hardware, scenario.name, inputs, (), operation.run)
+    return "" if operation.op_id == now else f"{scenario.name} or one of its packages was changed"
+
+
 def _changed(view: MachineView, scenario: CompiledScenario, operation: Operation) -> str:
     """Return what is another now than when the operation was planned; empty if nothing is."""
     instructions = operation.instructions
@@ -91,6 +108,9 @@ def _changed(view: MachineView, scenario: CompiledScenario, operation: Operation
         operation.hardware, scenario.name, inputs, disks, operation.run
     ):
         return f"{scenario.name} or one of its images was changed"
+    written = [step.image for step in scenario.steps if isinstance(step, BackupStep)]
+    if written != [step.image for step in instructions.steps if isinstance(step, Backup)]:
+        return f"the machine was renamed, and would write image {', '.join(written)} now"
     for step in instructions.steps:
         if isinstance(step, ApplyIdentity) and step != identity_step(view, step.disk):
             return "the machine's host name, addresses or network were changed"

@@ -27,11 +27,12 @@ def plan_by_hand(  # noqa: PLR0913, PLR0917 - what, on which machines, and what 
 ) -> Plan:
     """Return the plan of one scenario on some machines, as if it alone were assigned to them.
 
-    ``hardware`` is that of the whole fleet.
+    The scenario need not be one of the fleet's. ``hardware`` is that of the whole fleet.
 
     A machine's work is one queue: what is under way there comes first, and keeps nothing
     from being approved after it.
     """
+    desired = replace(desired, scenarios={**desired.scenarios, scenario.name: scenario})
     assignment = Assignment(scenario.name, run, Origin(scenario.position))
     chosen = [replace(machine, assignments=(assignment,)) for machine in machines]
     under_way = {each.operation.op_id for each in observed.operations if each.state in ACTIVE}

@@ -7,6 +7,7 @@ somebody (Stalled), or is too little known of it (Unknown).
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from typing import Literal, NamedTuple
 
 from reconciler.planning.approvals import MissingApprovals
@@ -14,18 +15,22 @@ from reconciler.planning.item import RISKS, DriftedValue, PlanItem, Risk
 from reconciler.planning.plan import WAITS_FOR_APPROVAL, approval_of
 from reconciler.planning.planner import History, former_name
 from reconciler.planning.shared_identity import SharedIdentity, sentences
+from reconciler.planning.upcoming_work import UpcomingWork
 from reconciler.state.breakers import OpenBreaker
 from reconciler.state.delays import Delay
+from reconciler.state.discovered import DiscoveredMachine
+from reconciler.state.inventory_head import InventoryHead
 from reconciler.state.observed import Fault, Observed, ObservedMachine
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ACTIVE, OperationState
-from reconciler.state.rollouts import RolloutProgress
+from reconciler.state.reboot_locks import RebootLock
+from reconciler.state.rollouts import RolloutProgress, Unhealthy
 from specs.fleet import CompiledFleet, CompiledMachine
 
 Condition = Literal["Ready", "Reconciling", "Stalled", "Unknown"]
 CONDITIONS: tuple[Condition, ...] = ("Ready", "Reconciling", "Stalled", "Unknown")
-FurtherType = Literal["Drifted", "Duplicate"]
-FURTHER: tuple[FurtherType, ...] = ("Drifted", "Duplicate")
+FurtherType = Literal["Drifted", "Duplicate", "Unhealthy"]
+FURTHER: tuple[FurtherType, ...] = ("Drifted", "Duplicate", "Unhealthy")
 """What may hold of a machine besides its condition."""
 _PRECEDENCE = {risk: place for place, risk in enumerate(RISKS)}
 _UNSEEN = ObservedMachine()
@@ -85,7 +90,9 @@ def machine_conditions(  # noqa: PLR0913, PLR0917 - all that a condition depends
     faults = {fault.subject: fault for fault in observed.faults}
     oldest = now - timedelta(seconds=desired.settings.observation_max_age_seconds)
     delays = observed.delays
-    context = _Context(desired, waits_for, delays, unattended, approvals, shared, oldest)
+    context = _Context(
+        desired, waits_for, delays, unattended, approvals, shared, observed.unhealthy, oldest
+    )
     planned: dict[str, PlanItem] = {}
     drifted: dict[str, PlanItem] = {}
     for item in items:
@@ -117,6 +124,7 @@ class _Context(NamedTuple):
     unattended: Collection[str]
     approvals: MissingApprovals
     shared: Mapping[str, tuple[SharedIdentity, ...]]
+    unhealthy: Mapping[str, Unhealthy]
     oldest: datetime
     """What was heard before is too old to say anything."""
 
@@ -142,6 +150,14 @@ class _Work(NamedTuple):
         found = (each.reason for each in self.planned if each.operation.op_id == op_id)
         return next(found, "")
 
+    def taken_back(self) -> str:
+        """Return why the newest work is not done: a run by hand that lost its approval."""
+        newest = self.ended
+        if newest is None or newest not in self.planned or not newest.operation.is_by_hand:
+            return ""
+        said = f"{newest.operation.scenario} by hand is not approved any more: {newest.reason}"
+        return said if newest.reason else ""
+
 
 def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     context: _Context,
@@ -153,17 +169,21 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
     fault: Fault | None,
 ) -> MachineCondition:
     operations = tuple(operations)
+    work = _newest(operations)
     state = (
         _State("Stalled", f"{fault.code}: {fault.cause}", fault.since)
         if fault is not None
-        else _state_of(context, seen, item, _newest(operations))
+        else _state_of(context, seen, item, work)
     )
-    duplicates = tuple(_duplicates(machine.name, context.shared.get(machine.name, ())))
-    further = (*_drift(seen, drifted), *duplicates)
-    reason = "; ".join((state.reason, *(each.reason for each in duplicates)))
-    if duplicates and state.condition == "Ready":
-        state = state._replace(condition="Stalled", since=duplicates[0].since)
-        reason = "; ".join(each.reason for each in duplicates)
+    stalling = tuple(_duplicates(machine.name, context.shared.get(machine.name, ())))
+    if state.condition == "Ready":
+        stalling += tuple(_failed_health(context.unhealthy, work.verified))
+    reason = "; ".join((state.reason, *(each.reason for each in stalling)))
+    if stalling and state.condition == "Ready":
+        state = state._replace(condition="Stalled", since=stalling[0].since)
+        reason = "; ".join(each.reason for each in stalling)
+    if taken_back := work.taken_back():
+        reason = f"{reason}; {taken_back}"
     before = former_name(machine.name, seen, operations)
     if before:
         reason = f"renamed from {before}; {reason}"
@@ -180,7 +200,7 @@ def _condition_of(  # noqa: PLR0913, PLR0917 - likewise
         display_name=machine.display_name,
         group_display_name=desired.group_display_names.get(machine.group, ""),
         scenario_display_name=desired.scenarios[newest.scenario].display_name if newest else "",
-        further=further,
+        further=(*_drift(seen, drifted), *stalling),
     )
 
 
@@ -194,6 +214,15 @@ def _duplicates(machine: str, shared: tuple[SharedIdentity, ...]) -> Iterator[Fu
     if shared:
         reason = "; ".join(sentences(machine, shared))
         yield FurtherCondition("Duplicate", reason, min(each.since for each in shared))
+
+
+def _failed_health(
+    unhealthy: Mapping[str, Unhealthy], verified: OperationStatus | None
+) -> Iterator[FurtherCondition]:
+    found = unhealthy.get(verified.operation.op_id) if verified is not None else None
+    if found is not None:
+        reason = f"it failed its health check in rollout {found.rollout_id}: {found.reason}"
+        yield FurtherCondition("Unhealthy", reason, found.at)
 
 
 def _newest(operations: Iterable[OperationStatus]) -> _Work:
@@ -232,9 +261,11 @@ def _at_work(context: _Context, seen: ObservedMachine, running: OperationStatus)
     if seen.quarantine and running.state is not OperationState.STARTED:
         condition, reason = "Stalled", f"quarantined: {seen.quarantine}; {reason}"
     op_id = running.operation.op_id
+    delay = context.delays.get(op_id)
     waits = context.waits_for.get(op_id)
+    if running.state is OperationState.STARTED and delay is not None:
+        waits = delay.why
     if waits:
-        delay = context.delays.get(op_id)
         since = delay.since if delay and delay.why == waits else None
         reason = f"{reason}, waits for {waits}"
         reason += f", since {since:%Y-%m-%d %H:%M} UTC" if since else ""
@@ -285,16 +316,22 @@ class FleetStatus(NamedTuple):
     """Of all that the filter means, in whatever condition they are."""
     further: Mapping[FurtherType, int]
     """Of the same machines, those of which these hold besides."""
-    unknown_macs: tuple[str, ...]
-    """MACs that asked for a boot and belong to no machine of the fleet."""
+    discovered: tuple[DiscoveredMachine, ...]
+    """Machines that are in no document and asked for a boot, or whose agents joined."""
     faults: tuple[Fault, ...] = ()
     """What does not work in the server, apart from machines that are there."""
     breakers: tuple[OpenBreaker, ...] = ()
     """What holds back new work after failures."""
+    reboot_locks: tuple[RebootLock, ...] = ()
+    """Machines that may restart by themselves and have not said that they are up again."""
     rollouts: tuple[RolloutProgress, ...] = ()
     """Those that have not ended."""
     approvals: tuple[str, ...] = ()
     """Which approvals are missing of plans that wait for more, a sentence each."""
+    scheduled: tuple[UpcomingWork, ...] = ()
+    """What schedules do next on them, the soonest first."""
+    inventories: Mapping[str, InventoryHead] = MappingProxyType({})
+    """By machine, what its agent said last of what is installed."""
 
     @property
     def total(self) -> int:

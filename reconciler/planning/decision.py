@@ -86,6 +86,7 @@ class Decision(Finding):
             risk=self.risk,
             action=self.action,
             reason=self.reason,
+            general_reason=self.general_reason,
             cause=self.cause,
             disks=self.disks,
             spared=self.spared,
@@ -95,6 +96,7 @@ class Decision(Finding):
             seconds=self.seconds,
             trigger=self.trigger,
             drift=self.drift,
+            by_itself=self.by_itself,
         )
 
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from math import ceil
 from typing import TYPE_CHECKING
 
-from specs.fleet import FleetSettings
+from specs.fleet import BackupStep, CompiledScenario, FleetSettings, RestoreStep
 
 if TYPE_CHECKING:
     from agent.wire.step import Step
@@ -15,6 +15,8 @@ BYTES_PER_SECOND = 100_000_000
 """What one Gigabit link of the server carries, shared by all machines at work."""
 BOOT_SECONDS = 180
 """Two starts of a server with its firmware's self-test, once into RAM and once from disk."""
+SYSTEM_SECONDS = 60
+"""Work on an installed system: how long a command takes nobody knows."""
 _HOUR = 3600
 
 
@@ -72,9 +74,27 @@ def work_seconds(steps: Iterable["Step"], images: "Mapping[str, ObservedImage]")
 
     An image that is captured for the first time counts as nothing.
     """
-    from agent.wire.step import Backup, Restore  # noqa: PLC0415 - plans without work need none
+    from agent.wire.step import (  # noqa: PLC0415 - plans without work need none
+        Backup,
+        InstallPackages,
+        PlaceFiles,
+        Restore,
+        Run,
+        UpgradeAgent,
+    )
 
+    steps = tuple(steps)
+    if any(isinstance(step, Run | InstallPackages | PlaceFiles | UpgradeAgent) for step in steps):
+        return SYSTEM_SECONDS
     moved = (step.image for step in steps if isinstance(step, Backup | Restore))
+    return restore_seconds(sum(images[name].used_bytes for name in moved if name in images))
+
+
+def scenario_seconds(scenario: CompiledScenario, images: "Mapping[str, ObservedImage]") -> int:
+    """Return the estimate for one machine of whose disks nothing is known, as ``work_seconds``."""
+    if scenario.runs_in_system:
+        return SYSTEM_SECONDS
+    moved = (step.image for step in scenario.steps if isinstance(step, BackupStep | RestoreStep))
     return restore_seconds(sum(images[name].used_bytes for name in moved if name in images))
 
 

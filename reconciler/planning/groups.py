@@ -31,6 +31,8 @@ class Reason:
     count: int
     unblock: str = ""
     wordings: int = 1
+    general: str = ""
+    """As ``Finding.general_reason``: those that share it count as one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,8 +108,10 @@ def _plan_group(key: Key, items: Iterable[PlanItem]) -> PlanGroup:
     risk, action, group, cause = key
     ordered = tuple(sorted(items, key=lambda item: (item.name, item.line)))
     times = [item.observed_at for item in ordered if item.observed_at is not None]
-    said = Counter((item.reason, item.unblock) for item in ordered)
-    reasons = merged_reasons(Reason(text, n, unblock) for (text, unblock), n in said.items())
+    said = Counter((item.reason, item.unblock, item.general_reason) for item in ordered)
+    reasons = merged_reasons(
+        Reason(text, n, unblock, general=general) for (text, unblock, general), n in said.items()
+    )
     images = {f"{image.name} {image.manifest[:12]}" for item in ordered for image in item.images}
     disks = [disk for item in ordered for disk in item.disks]
     return PlanGroup(
@@ -138,8 +142,11 @@ def merged_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """Return the reasons, equal ones counted together, the most common first."""
     equal: dict[tuple[str, str], list[Reason]] = {}
     for reason in reasons:
-        equal.setdefault((reason.text, reason.unblock), []).append(reason)
-    found = [_counted(each, each[0].wordings) for each in equal.values()]
+        equal.setdefault((reason.general or reason.text, reason.unblock), []).append(reason)
+    found = [
+        _counted(each, sum({one.text: one.wordings for one in each}.values()))
+        for each in equal.values()
+    ]
     if len(found) > KEPT_REASONS:
         merged: dict[tuple[str, str], list[Reason]] = {}
         for reason in sorted(found, key=lambda each: each.text):
@@ -152,7 +159,8 @@ def merged_reasons(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
 def _counted(reasons: Sequence[Reason], wordings: int) -> Reason:
     """Return the first reason for all of them."""
     first = reasons[0]
-    return Reason(first.text, sum(each.count for each in reasons), first.unblock, wordings)
+    count = sum(each.count for each in reasons)
+    return Reason(first.text, count, first.unblock, wordings, first.general)
 
 
 def digest_of(lines: Iterable[str]) -> str:

@@ -97,6 +97,8 @@ class Finding:
     risk: Risk
     action: str
     reason: str
+    general_reason: str = ""
+    """The reason with ``{machine}`` for what only this machine has; empty: it has nothing so."""
     cause: Origin | None
     disks: tuple[DiskFacts, ...] = ()
     spared: tuple[str, ...] = ()
@@ -109,6 +111,8 @@ class Finding:
     trigger: Trigger = "now"
     drift: tuple[DriftedValue, ...] = ()
     """What of the installed system is not as it is wanted."""
+    by_itself: bool = False
+    """Whether the machine does it by itself: nothing is approved or started."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -42,7 +42,7 @@ def _violations(item: PlanItem) -> Iterator[str]:
         yield f"{item.name}: blocked, but nothing says what would unblock it"
     if item.operation is not None:
         yield from _broken_operation(item, item.operation)
-    elif item.risk not in {Risk.BLOCKED, Risk.UNKNOWN}:
+    elif item.risk not in {Risk.BLOCKED, Risk.UNKNOWN} and not item.by_itself:
         yield f"{item.name}: {item.risk}, but nothing would be done"
 
 

@@ -10,6 +10,10 @@ from reconciler.planning.estimate import Budget
 from reconciler.planning.groups import PlanGroup, digest_of, group_items
 from reconciler.planning.item import RISKS, PlanItem, Risk
 from reconciler.planning.rollouts import PlannedRollout, planned_rollouts
+from reconciler.planning.schedule_warnings import schedule_warnings
+from reconciler.planning.upcoming_work import UpcomingWork, upcoming_work
+from reconciler.state.observed import Observed
+from specs.diagnostics.diagnostic import Diagnostic
 from specs.fleet import CompiledFleet
 
 
@@ -28,6 +32,10 @@ class Plan:
     """In which waves its disks would be overwritten; follows from the revision and the items."""
     unattended: frozenset[str] = frozenset()
     """The ids of operations that begin without a person, as ``planning.unattended`` decides."""
+    scheduled: tuple[UpcomingWork, ...] = ()
+    """What schedules do next, the soonest first; no part of its identity."""
+    warnings: tuple[Diagnostic, ...] = ()
+    """What a person should know of the revision, but which stops nothing; likewise."""
 
     @property
     def items(self) -> tuple[PlanItem, ...]:
@@ -88,6 +96,18 @@ def with_rollouts(plan: Plan, fleet: CompiledFleet) -> Plan:
     return replace(plan, rollouts=planned_rollouts(fleet, machines))
 
 
+def with_schedules(plan: Plan, fleet: CompiledFleet, observed: Observed) -> Plan:
+    """Return a plan of the whole fleet with what its schedules do next, and which never do."""
+    if not fleet.schedules:
+        return plan
+    machines, now = fleet.machines.values(), plan.made_at
+    return replace(
+        plan,
+        scheduled=upcoming_work(fleet.schedules, machines, now),
+        warnings=schedule_warnings(fleet, machines, observed.images, now),
+    )
+
+
 NEEDS_NO_APPROVAL = "needs no approval"
 WAITS_FOR_APPROVAL = "waits for approval"
 
@@ -102,6 +122,8 @@ def approval_of(item: PlanItem, unattended: Collection[str]) -> str:
 
 
 EXIT_NOTHING, EXIT_ERROR, EXIT_SAFE, EXIT_RISKY, EXIT_BLOCKED, EXIT_UNKNOWN = range(6)
+SEVERITY = (EXIT_NOTHING, EXIT_SAFE, EXIT_UNKNOWN, EXIT_BLOCKED, EXIT_RISKY)
+"""From the least to the most severe."""
 
 
 def exit_code(plan: Plan) -> int:

@@ -9,9 +9,11 @@ from agent.wire.report import InstalledSystem
 from reconciler.planning.decision import Decision, blocked
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import DriftedValue, PlanItem, Risk
-from reconciler.planning.plan import Plan, plan_of, with_rollouts
+from reconciler.planning.plan import Plan, plan_of, with_rollouts, with_schedules
 from reconciler.planning.scenario_work import Disputed, MachineView, still_to_come, work_for
 from reconciler.planning.scheduled_work import why_never
+from reconciler.planning.system_work import system_work_for
+from reconciler.planning.update_coverage import update_items
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.observed import (
     CLOCK_TOLERANCE,
@@ -49,10 +51,10 @@ def plan(desired: CompiledFleet, observed: Observed, now: datetime) -> Plan:
         *fleet_items(desired),
         *plan_machines(desired, machines, hardware, observed, now),
         *schedule_items(desired, machines, observed),
+        *update_items(desired, machines, observed),
     ]
-    return with_rollouts(
-        plan_of(desired.revision, now, items, budget_of(desired.settings)), desired
-    )
+    made = plan_of(desired.revision, now, items, budget_of(desired.settings))
+    return with_schedules(with_rollouts(made, desired), desired, observed)
 
 
 def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is made of
@@ -95,6 +97,9 @@ def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is 
             ),
         )
 
+    own_images = {
+        name for name, scenario in desired.scenarios.items() if scenario.on("") is not scenario
+    }
     decided: dict[tuple[object, ...], list[Decision]] = {}
     for machine in machines:
         before = ""
@@ -104,7 +109,14 @@ def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is 
             decisions = _decisions(desired, view)
         else:
             # Where nothing is known of machines and the same is wanted, the same is to be done.
-            wanted = machine.assignments, machine.holds, machine.unsupported, machine.protect
+            asked = any(each.scenario in own_images for each in machine.assignments)
+            wanted = (
+                machine.assignments,
+                machine.holds,
+                machine.unsupported,
+                machine.protect,
+                machine.name if asked else "",
+            )
             if wanted not in decided:
                 decided[wanted] = _decisions(desired, view_of(machine))
             decisions = decided[wanted]
@@ -231,11 +243,13 @@ def _assignment_decision(
             view.seen.last_seen,
             f"Give the assignment a new run token{_at(assignment.origin)}",
         )
-    return (
-        _held(desired, view, assignment)
-        or _ambiguous(view, assignment)
-        or work_for(desired.revision, view, assignment, desired.scenarios[assignment.scenario])
-    )
+    scenario = desired.scenarios[assignment.scenario].on(view.machine.name)
+    before = _held(desired, view, assignment) or _ambiguous(view, assignment)
+    if before is not None:
+        return before
+    if scenario.runs_in_system:
+        return system_work_for(desired, view, assignment, scenario)
+    return work_for(desired.revision, view, assignment, scenario)
 
 
 def _ambiguous(view: MachineView, assignment: Assignment) -> Decision | None:

@@ -34,6 +34,7 @@ from specs.fleet import (
     InspectDisksStep,
     RestoreStep,
     ScenarioStep,
+    SystemStep,
     Trigger,
     UnsupportedStep,
 )
@@ -70,7 +71,7 @@ class MachineView:
     disputed: tuple[Disputed, ...] = ()
     """Operations that may have been this machine's or another's."""
     declared_images: Mapping[str, CompiledImage] = field(default_factory=dict)
-    """What the repository says of images, by name."""
+    """What the repository says of images, by the names of documents."""
 
     @property
     def system_is_running(self) -> bool:
@@ -92,8 +93,14 @@ class _Target:
     """One restore, decided: this image onto this disk."""
 
     image: ObservedImage
+    document: str
+    """The name of its Image document."""
     disk: Disk
     observed_at: datetime
+
+
+WAS_PROTECTED = "the machine was protected at"
+"""So begins the reason of work that an earlier revision keeps from a machine."""
 
 
 def work_for(
@@ -110,10 +117,13 @@ def work_for(
     images = tuple(_change(view, target) for target in targets.values())
     steps, limits = _steps(view, scenario, targets)
     kind = _kind(scenario)
+    reason = _reason(view, assignment, scenario)
+    general = _reason(view, assignment, scenario, of_documents=True)
     return Decision(
         risk=_risk(view, written),
         action=kind,
-        reason=_reason(view, assignment, scenario),
+        reason=reason,
+        general_reason=general if general != reason else "",
         cause=assignment.origin,
         work=Work(
             kind=kind,
@@ -197,7 +207,9 @@ def _target(
     if image is None:
         return (
             f"image {step.image} has not been captured yet",
-            f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine",
+            f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine"
+            if not step.document
+            else f'Back the machine up: a scenario with `backup: {{image: "{step.document}"}}`',
         )
     if not image.usable:
         return (
@@ -210,7 +222,7 @@ def _target(
     misfit = _misfit(image, disk)
     if misfit:
         return misfit, "Name another disk, or an image that fits it"
-    return _Target(image, disk, known.at)
+    return _Target(image, step.document or step.image, disk, known.at)
 
 
 def _known_disks(view: MachineView) -> TimedReport | str:
@@ -257,7 +269,7 @@ def protected(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
             f"Write `protect: false`{where} instead, if the machine may be overwritten",
         )
     if view.machine.protect is None and view.seen.protected_at:
-        reason = f"the machine was protected at {view.seen.protected_at}, which nothing takes back"
+        reason = f"{WAS_PROTECTED} {view.seen.protected_at}, which nothing takes back"
         return (
             f"{reason}, and {scenario.name} would overwrite its disk",
             "Write `protect: false` for the machine, if it may be overwritten",
@@ -293,7 +305,7 @@ def _inspection(revision: str, view: MachineView, assignment: Assignment, reason
 
 
 def _change(view: MachineView, target: _Target) -> ImageChange:
-    declared = view.declared_images.get(target.image.name)
+    declared = view.declared_images.get(target.document)
     return ImageChange(
         name=target.image.name,
         manifest=target.image.manifest,
@@ -335,10 +347,12 @@ def _steps(
 def _wire_steps(
     view: MachineView, step: ScenarioStep, targets: Mapping[RestoreStep, _Target]
 ) -> list[Step]:
+    if isinstance(step, SystemStep | UnsupportedStep):
+        return []  # another agent's, or refused before
     match step:
         case InspectDisksStep():
             return [InspectDisks()]
-        case BackupStep(image, request):
+        case BackupStep(image, request, _):
             selector = DiskSelector(request.role, request.wwn, request.serial, request.path)
             return [Backup(image, selector)]
         case RestoreStep(identity=identity):
@@ -349,8 +363,6 @@ def _wire_steps(
             if identity == "apply":
                 written.append(identity_step(view, target.disk.identity))
             return written
-        case UnsupportedStep():
-            return []  # work_for refused the scenario before
         case _:
             assert_never(step)
 
@@ -389,13 +401,20 @@ def _risk(view: MachineView, written: tuple[DiskIdentity, ...]) -> Risk:
     return Risk.SAFE if view.seen.is_idle(view.now) else Risk.DISRUPTIVE
 
 
-def _reason(view: MachineView, assignment: Assignment, scenario: CompiledScenario) -> str:
+def _reason(
+    view: MachineView,
+    assignment: Assignment,
+    scenario: CompiledScenario,
+    *,
+    of_documents: bool = False,
+) -> str:
+    """Return what the work does, with the names of images or, for many machines, of documents."""
     does = []
     for step in scenario.steps:
-        if isinstance(step, BackupStep):
-            does.append(f"captures image {step.image}")
-        elif isinstance(step, RestoreStep):
-            does.append(f"writes image {step.image}")
+        if isinstance(step, BackupStep | RestoreStep):
+            verb = "captures" if isinstance(step, BackupStep) else "writes"
+            image = (of_documents and step.document) or step.image
+            does.append(f"{verb} image {image}")
     said = " and ".join(does) or "looks at the disks"
     restores = any(isinstance(step, RestoreStep) for step in scenario.steps)
     how = _interrupts(view, scenario.trigger, destructive=restores)

@@ -37,7 +37,7 @@ class Occurrence(NamedTuple):
 
 def occurrences(schedule: CompiledSchedule, after: datetime) -> Iterator[Occurrence]:
     """Yield all that come after a moment, in their order."""
-    local = after.astimezone(_zone(schedule))
+    local = after.astimezone(zone_of(schedule))
     day = local.date()
     while day - _DAY in schedule.holidays:  # what is put off may come from before
         day -= _DAY
@@ -108,10 +108,11 @@ def delay_of(schedule: CompiledSchedule, machine: str, place: int) -> timedelta:
 
 def shown_moment(schedule: CompiledSchedule, moment: datetime) -> str:
     """Return a moment for people, in the schedule's time zone."""
-    return f"{moment.astimezone(_zone(schedule)):%Y-%m-%d %H:%M %Z}"
+    return f"{moment.astimezone(zone_of(schedule)):%Y-%m-%d %H:%M %Z}"
 
 
-def _zone(schedule: CompiledSchedule) -> tzinfo:
+def zone_of(schedule: CompiledSchedule) -> tzinfo:
+    """Return the time zone of a schedule's times."""
     if schedule.at is not None:
         return schedule.at.tzinfo or UTC
     return ZoneInfo(schedule.time_zone)
@@ -153,7 +154,14 @@ def _moments(schedule: CompiledSchedule, since: datetime) -> Iterator[datetime]:
     """Yield local moments from ``since`` on, whatever day it is."""
     if schedule.at is not None:
         return iter([schedule.at] if schedule.at >= since else [])
-    return CronSim(schedule.cron, since - timedelta(seconds=1))
+    return _until_the_calendar_ends(CronSim(schedule.cron, since - timedelta(seconds=1)))
+
+
+def _until_the_calendar_ends(moments: Iterator[datetime]) -> Iterator[datetime]:
+    try:
+        yield from moments
+    except OverflowError:  # the next one would be in the year 10,000
+        return
 
 
 def _in_order(local: Iterable[datetime]) -> Iterator[Occurrence]:

@@ -15,11 +15,13 @@ from functools import lru_cache
 from typing import NamedTuple
 from zoneinfo import ZoneInfo
 
-from specs.fleet import CompiledFleet, CompiledMachine, CompiledWindow, CompiledWindows
+from agent.updates.windows import is_open
+from specs.fleet import CompiledFleet, CompiledMachine, CompiledWindows
 
 HORIZON = timedelta(days=366)
 """How far ahead the next opening is looked for."""
 _DAY = timedelta(days=1)
+_TICK = timedelta(microseconds=1)
 _SHOWN = "%Y-%m-%d %H:%M %Z"
 
 
@@ -74,6 +76,34 @@ def closed(windows: CompiledWindows | None, now: datetime, duration: timedelta) 
     return Closed(f"{_why(windows, now.astimezone(zone), duration)} {until}", opens)
 
 
+def openings(
+    windows: CompiledWindows, since: datetime, until: datetime, duration: timedelta
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield the first and the last moment of each stretch in which such work may begin.
+
+    In order, in UTC, from ``since`` to ``until``; stretches may touch.
+    """
+    stretch: list[_Piece] = []
+    for piece in _pieces(windows, since, until + duration):
+        if piece.allowed:
+            stretch.append(piece)
+        else:
+            yield from _begins(stretch, since, until, duration)
+            stretch = []
+    yield from _begins(stretch, since, until, duration)
+
+
+def _begins(
+    stretch: list[_Piece], since: datetime, until: datetime, duration: timedelta
+) -> Iterator[tuple[datetime, datetime]]:
+    """Yield when work may begin that will end within pieces that follow each other."""
+    for piece in stretch:
+        first = max(piece.begin, since)
+        last = min(piece.end - _TICK, stretch[-1].end - duration, until)
+        if first <= last and not piece.holiday:
+            yield first, last
+
+
 def _next_begin(windows: CompiledWindows, now: datetime, duration: timedelta) -> datetime | None:
     """Return the first moment from ``now`` on at which the work may begin."""
     begin: datetime | None = None  # the first in the present stretch without a denied moment
@@ -92,7 +122,7 @@ def _why(windows: CompiledWindows, local: datetime, duration: timedelta) -> str:
     if local.date() in windows.holidays:
         return f"nothing begins on {local.date()}, a holiday,"
     zone = windows.time_zone
-    denied = next((each for each in windows.deny if _is_open(each, local)), None)
+    denied = next((each for each in windows.deny if is_open(*each, local)), None)
     if denied is not None:
         return f"inside a window without work (deny {denied} in {zone})"
     if not _is_allowed(windows, local):
@@ -134,22 +164,13 @@ def _pieces_of(windows: CompiledWindows, day: date) -> tuple[_Piece, ...]:
 
 def _piece(windows: CompiledWindows, begin: datetime, end: datetime, zone: ZoneInfo) -> _Piece:
     local = begin.astimezone(zone)
-    denied = any(_is_open(each, local) for each in windows.deny)
+    denied = any(is_open(*each, local) for each in windows.deny)
     allowed = _is_allowed(windows, local) and not denied
     return _Piece(begin, end, allowed, local.date() in windows.holidays)
 
 
 def _is_allowed(windows: CompiledWindows, local: datetime) -> bool:
-    return not windows.allow or any(_is_open(each, local) for each in windows.allow)
-
-
-def _is_open(window: CompiledWindow, local: datetime) -> bool:
-    """Return whether a clock that shows ``local`` shows a time within the window."""
-    minute = local.hour * 60 + local.minute
-    if window.begin < window.end:
-        return local.weekday() in window.days and window.begin <= minute < window.end
-    opened = local.weekday() if minute >= window.begin else (local.weekday() - 1) % 7
-    return opened in window.days and not window.end <= minute < window.begin
+    return not windows.allow or any(is_open(*each, local) for each in windows.allow)
 
 
 def _clock_change(first: datetime, zone: ZoneInfo) -> datetime:

@@ -2,49 +2,57 @@
 
 import asyncio
 from collections.abc import Callable
-from json import dumps
-from typing import TypeVar
+from datetime import datetime
 
 import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
+from attrs import evolve
 
 from agent.errors import CodedError, UnwritableFileError
 from agent.failpoint import failpoint
-from agent.wire.codec import WireError, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.evidence import MOST_PACKED
-from agent.wire.report import InstalledSystem, Report, ReportAnswer
+from agent.wire.power import PowerPolicy
+from agent.wire.report import EXCHANGE_HEADER, InstalledSystem, Report
 from agent.wire.step import Finish
 from agent.wire.work import REBOOT_PREFIX, Claim, OperationEvent, Work
+from providers.imaging.errors import NoSpaceError
 from providers.imaging.store import ChunkStore
 from reconciler.errors import ReconcilerError, StateError, TrustError
-from reconciler.server.connection_limits import (
-    UNAUTHENTICATED_BODY,
-    BodyTooLargeError,
-    decode_body,
-    read_body,
-)
+from reconciler.loop.power_policies import POLITE, within
+from reconciler.loop.reconcile import SERVER
+from reconciler.server.agent_requests import answer as _answer
+from reconciler.server.agent_requests import body_of as _body
+from reconciler.server.agent_requests import bounded_body as _bounded
+from reconciler.server.agent_requests import refusal as _refusal
+from reconciler.server.authentication import Authentication
+from reconciler.server.connection_limits import UNAUTHENTICATED_BODY
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import ControlPlane
+from reconciler.server.discovered_machines import is_discovered
 from reconciler.server.enrollment import Enroller
 from reconciler.server.evidence import EvidenceKeeper
+from reconciler.server.machine_files import MachineFiles
 from reconciler.server.notifier import Notifier
+from reconciler.server.report_answers import ReportAnswers
 from reconciler.server.reported_hardware import contradiction
+from reconciler.server.room_waits import RoomWaits
+from reconciler.server.shutdowns import told_of_restart, told_of_schedule
+from reconciler.server.work_content import NotFetchedError, WorkContent
+from reconciler.state.exchanges import Shown
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.trust.identity import AgentIdentity
-from reconciler.trust.tls import connected_agent
 from specs.fleet import CompiledMachine
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
-MAX_BODY = 4 * 1024 * 1024
 MAX_MANIFEST = 256 * 1024 * 1024
 LONGEST_WAIT = 30
 POWER_PREFIX = "power-"
 """Work with this prefix shuts the installed system down or restarts it: a schedule says so."""
+_LONGEST_EXCHANGE = 64
 _TOLD_BY_AGENTS = frozenset({OperationState.VERIFIED, OperationState.FAILED})
 
 
@@ -59,13 +67,22 @@ class AgentApi:
         notifier: Notifier,
         contradictions: Contradictions,
         evidence: EvidenceKeeper,
+        authentication: Authentication,
+        answers: ReportAnswers,
+        content: WorkContent,
+        files: MachineFiles,
     ) -> None:
+        self._content = content
+        self._files = files
         self._plane = plane
         self._enroller = enroller
         self._store = store
         self._notifier = notifier
         self._contradictions = contradictions
         self._evidence = evidence
+        self._authentication = authentication
+        self._answers = answers
+        self._room_waits = RoomWaits(plane.reconciler.delays, plane.now())
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for an aiohttp application."""
@@ -77,6 +94,7 @@ class AgentApi:
             web.post("/v1/operations/{operation}/events", self.event),
             web.put("/v1/operations/{operation}/manifest", self.manifest),
             web.put(r"/v1/operations/{operation}/evidence/{attempt:\d{1,9}}/{name}", self.evidence),
+            web.put(r"/v1/operations/{operation}/files/{attempt:\d{1,9}}/{sha256}", self.file),
         ]
 
     def authorise(self, request: web.Request, purpose: str) -> None:
@@ -91,6 +109,24 @@ class AgentApi:
                 web.HTTPForbidden, "RW532", f"{peer.machine} is not at work on a {wanted}"
             )
 
+    def authorise_content(self, request: web.Request, _sha256: str) -> None:
+        """Let every agent fetch whole files: whoever names one knows its checksum already."""
+        self._peer(request)
+
+    def stored(self, request: web.Request, error: NoSpaceError | None) -> None:
+        """Note since when a capture waits for room in the image store, and that it goes on."""
+        if error is None and self._room_waits.is_empty:
+            return
+        peer = self._peer(request, "deploy-os")
+        status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
+        if status is None:
+            return
+        op_id, now = status.operation.op_id, self._plane.now()
+        if error is None:
+            self._room_waits.stored(op_id, now)
+        elif self._room_waits.refused(op_id, error, now):
+            log.warning("no room", code=error.code, machine=peer.machine, cause=error.cause)
+
     async def enroll(self, request: web.Request) -> web.Response:
         """Trade a single-use token and a key for a certificate."""
         body = await _body(request, EnrollmentRequest, UNAUTHENTICATED_BODY)
@@ -102,7 +138,8 @@ class AgentApi:
 
     async def report(self, request: web.Request) -> web.Response:
         """Record what an agent says about its machine; of other hardware nothing is kept."""
-        peer = self._peer(request)
+        certificate, source = self._authentication.certificate(request), request.remote or ""
+        peer = certificate.agent
         report = await _body(request, Report)
         if report.environment != peer.environment:
             raise _refusal(
@@ -111,23 +148,25 @@ class AgentApi:
                 f"the certificate is for {peer.environment}, the report for {report.environment}",
             )
         machine = self._plane.machine_of_agent(peer.machine)
-        if machine is not None:
-            self._refuse_foreign(peer, machine, report)
-            self._plane.machines.record_report(machine, report, self._plane.now())
-            self._plane.proved_after_all(machine, report)
-            finished = self._installed(machine, report.installed)
-            self._plane.reconciler.ask(machine.name)
-            if finished:
-                return _answer(ReportAnswer(finished))
-        return web.Response(status=204)
+        system, finished = report.installed, ""
+        if machine is None:
+            self._discovered(peer, report, source)
+        else:
+            self._refuse_foreign(peer, machine, report, source)
+            is_news = self._plane.reported(machine, report)
+            # What an agent goes on saying was compared with the ledger when it was news.
+            if system is not None and (is_news or not system.finished):
+                finished = self._installed(machine, system)
+        if system is None:
+            return web.Response(status=204)
+        shown = Shown(request.headers.get(EXCHANGE_HEADER, "")[:_LONGEST_EXCHANGE], report.boot_id)
+        return _answer(self._answers.answer(certificate, machine, shown, source, finished))
 
-    def _installed(self, machine: CompiledMachine, system: InstalledSystem | None) -> str:
+    def _installed(self, machine: CompiledMachine, system: InstalledSystem) -> str:
         """Return when the operation that installed a system was verified; empty where it is not.
 
         A machine that has work is reconciled first: this very report may have ended it.
         """
-        if system is None:
-            return ""
         try:
             if self._plane.reconciler.has_work(machine.name):
                 self._plane.reconciler.reconcile(machine.name)
@@ -136,20 +175,32 @@ class AgentApi:
         return self._contradictions.reported(machine, system)
 
     def _refuse_foreign(
-        self, peer: AgentIdentity, machine: CompiledMachine, report: Report
+        self, peer: AgentIdentity, machine: CompiledMachine, report: Report, source: str
     ) -> None:
         reason = contradiction(machine, self._plane.reconciler.hardware, report.hardware)
         if not reason:
+            self._answers.own(peer.machine, source)
             return
-        cause = f"the certificate is for {machine.name}, the report is of other hardware: {reason}"
-        log.error("report refused", code="RW537", machine=peer.machine, cause=cause)
-        raise _refusal(
-            web.HTTPForbidden,
-            "RW537",
-            cause,
+        self._answers.foreign(peer.machine, source, reason)
+        action = (
             f"If this hardware is {machine.name} now, say so in its document (what it was goes "
-            "into spec.hardware.formerly); else find out how that certificate came to it",
+            "into spec.hardware.formerly); else find out how that certificate came to it"
         )
+        raise _foreign(peer, machine.name, reason, action)
+
+    def _discovered(self, peer: AgentIdentity, report: Report, source: str) -> None:
+        """Note how a machine is that no document has, by the hardware of its certificate.
+
+        One that a document had when it enrolled is let be: it may be at work.
+        """
+        plane = self._plane
+        enrolled = plane.hardware_of_agent(peer.machine)
+        if not enrolled:
+            return
+        reason = plane.discovered.reported(enrolled, report, source, plane.reconciler.hardware)
+        if reason and is_discovered(peer.machine):
+            action = "Correct spec.hardware of the machine, or let this one join with a new token"
+            raise _foreign(peer, peer.machine, reason, action)
 
     async def work(self, request: web.Request) -> web.Response:
         """Hand out armed work; without any, wait for some as long as the agent asked for."""
@@ -166,23 +217,59 @@ class AgentApi:
                 news.clear()
                 work = self._work_for(peer, key)
                 if work is not None:
+                    work = await self._completed(key, work)
+                if work is not None:
                     return _answer(work)
                 left = deadline - asyncio.get_running_loop().time()
                 try:
                     await asyncio.wait_for(news.wait(), left)
                 except TimeoutError:
                     return web.Response(status=204)
+                self._peer(request)  # its certificate may have been revoked meanwhile
+
+    async def _completed(self, key: str, work: Work) -> Work | None:
+        """Return work with what it needs of files; None where that is not there, or never will be.
+
+        What is not there yet is asked for again; what cannot be read ends the operation.
+        """
+        status = self._plane.own_operation(key, work.operation)
+        if status is None or not status.operation.runs_in_system:
+            return work
+        try:
+            return await asyncio.to_thread(self._content.complete, work, status.operation.revision)
+        except NotFetchedError as error:
+            log.info("work waits", machine=key, code=error.code, cause=error.cause)
+        except CodedError as error:
+            log.warning("work not handed out", machine=key, code=error.code, cause=error.cause)
+            if status.state is OperationState.ARMED:
+                self._plane.fail(status, str(error), SERVER)
+        return None
 
     def _work_for(self, peer: AgentIdentity, key: str) -> Work | None:
         if peer.environment == "deploy-os":
             return self._plane.work(key)
         status = self._plane.reboot_wanted(key)
-        if status is None:
-            request = self._plane.power_requests.wanted(key)
-            if request is None:
-                return None
-            return Work(f"{POWER_PREFIX}{request.name}", 1, (Finish(request.action),))
-        return Work(f"{REBOOT_PREFIX}{status.operation.op_id}", status.attempt, (Finish("reboot"),))
+        if status is not None:
+            return Work(
+                f"{REBOOT_PREFIX}{status.operation.op_id}",
+                status.attempt,
+                (Finish("reboot"),),
+                power=self._polite(self._plane.reconciler.armed_until(status)),
+            )
+        request = self._plane.power_requests.wanted(key)
+        if request is not None:
+            name = f"{POWER_PREFIX}{request.name}"
+            return Work(name, 1, (Finish(request.action),), power=self._polite(request.closes))
+        work = self._plane.work(key, in_system=True)
+        if work is None:
+            return None
+        own = self._plane.own_operation(key, work.operation)
+        seconds = own.operation.instructions.timeout_seconds if own else 0
+        return evolve(work, power=within(POLITE, seconds))
+
+    def _polite(self, ends: datetime) -> PowerPolicy:
+        """Return how a system is shut down that has to be down by then."""
+        return within(POLITE, (ends - self._plane.now()).total_seconds())
 
     async def claim(self, request: web.Request) -> web.Response:
         """Let the agent begin, once."""
@@ -198,8 +285,11 @@ class AgentApi:
                 key, name
             )
         else:
-            granted = peer.environment == "deploy-os" and self._plane.claim(
-                key, operation, claim.attempt
+            own = self._plane.own_operation(key, operation)
+            granted = (
+                own is not None
+                and _does(peer, own)
+                and self._plane.claim(key, operation, claim.attempt)
             )
         if not granted:
             raise _refusal(
@@ -218,9 +308,7 @@ class AgentApi:
         event = await _body(request, OperationEvent)
         operation = request.match_info["operation"]
         if operation.startswith((REBOOT_PREFIX, POWER_PREFIX)):
-            if event.is_refusal:
-                key = self._plane.key_of_agent(peer.machine)
-                self._contradictions.refused(key, operation.removeprefix(REBOOT_PREFIX), event)
+            self._shutdown_event(peer, operation, event)
             return web.Response(status=204)
         status = self._at_work(peer, operation, event.attempt)
         if status is None:
@@ -234,6 +322,18 @@ class AgentApi:
         self._take_in(peer, operation, status, event)
         return web.Response(status=204)
 
+    def _shutdown_event(self, peer: AgentIdentity, operation: str, event: OperationEvent) -> None:
+        """Take in how a shutdown or restart of an installed system goes."""
+        plane, key = self._plane, self._plane.key_of_agent(peer.machine)
+        if event.is_refusal:
+            self._contradictions.refused(key, operation.removeprefix(REBOOT_PREFIX), event)
+        elif operation.startswith(POWER_PREFIX):
+            told_of_schedule(plane, key, operation.removeprefix(POWER_PREFIX), event)
+        else:
+            ended = told_of_restart(plane, key, operation.removeprefix(REBOOT_PREFIX), event)
+            if ended is not None:
+                raise _gone(ended)
+
     def _take_in(
         self, peer: AgentIdentity, operation: str, status: OperationStatus, event: OperationEvent
     ) -> None:
@@ -241,11 +341,13 @@ class AgentApi:
         if event.is_refusal:
             self._contradictions.refused(plane.key_of_agent(peer.machine), operation, event)
         elif event.kind == "failed":
+            plane.ledger.record_progress(operation, event, plane.now())
             plane.fail(status, f"{event.code}: {event.message}. {event.action}.", peer.machine)
         elif plane.ledger.record_progress(operation, event, plane.now()) and event.kind == "done":
             last = status.operation.instructions.steps[-1]
             machine = plane.reconciler.machine_of(status.operation)
-            if machine is not None and not (isinstance(last, Finish) and last.action == "stay"):
+            stays = isinstance(last, Finish) and last.action == "stay"
+            if machine is not None and not stays and peer.environment == "deploy-os":
                 plane.left(machine)
         plane.reconciler.ask(plane.reconciler.key_of(status.operation))
 
@@ -262,6 +364,11 @@ class AgentApi:
         body = await _bounded(request, MAX_MANIFEST)
         try:
             digest = await asyncio.to_thread(self._store.put_manifest, body)
+        except NoSpaceError as error:
+            self.stored(request, error)
+            raise _refusal(
+                web.HTTPInsufficientStorage, error.code, error.cause, error.action
+            ) from error
         except CodedError as error:
             raise _refusal(
                 web.HTTPUnprocessableEntity, error.code, error.cause, error.action
@@ -290,10 +397,21 @@ class AgentApi:
             ) from error
         return web.Response(status=204)
 
+    async def file(self, request: web.Request) -> web.Response:
+        """Take in a file of a machine that the operation at work there reads."""
+        peer = self._peer(request, "installed")
+        operation, attempt = request.match_info["operation"], int(request.match_info["attempt"])
+        status = self._at_work(peer, operation, attempt)
+        if status is None:
+            raise _overtaken(peer, operation, attempt)
+        await self._files.take(request, status.operation, request.match_info["sha256"])
+        return web.Response(status=204)
+
     def _at_work(self, peer: AgentIdentity, operation: str, attempt: int) -> OperationStatus | None:
-        if peer.environment != "deploy-os":
-            return None
         key = self._plane.key_of_agent(peer.machine)
+        own = self._plane.own_operation(key, operation)
+        if own is None or not _does(peer, own):
+            return None
         return self._plane.started(key, operation, attempt) or self._plane.heard_after_all(
             key, operation, attempt
         )
@@ -324,18 +442,12 @@ class AgentApi:
             None,
         )
 
+    def installed_peer(self, request: web.Request) -> AgentIdentity:
+        """Return whose agent of an installed system asks; HTTPForbidden for any other client."""
+        return self._peer(request, "installed")
+
     def _peer(self, request: web.Request, environment: str | None = None) -> AgentIdentity:
-        transport = request.transport
-        connection = transport.get_extra_info("ssl_object") if transport else None
-        try:
-            peer = connected_agent(connection, self._plane.now())
-        except TrustError as error:
-            raise _refusal(web.HTTPForbidden, error.code, error.cause, error.action) from error
-        if peer is None or (environment is not None and peer.environment != environment):
-            raise _refusal(
-                web.HTTPForbidden, "RW531", "this call needs an agent's client certificate"
-            )
-        return peer
+        return self._authentication.agent(request, environment)
 
 
 def busy_as_unavailable(missed: Callable[[str], None]) -> Middleware:
@@ -360,6 +472,18 @@ def busy_as_unavailable(missed: Callable[[str], None]) -> Middleware:
     return unavailable
 
 
+def _foreign(peer: AgentIdentity, name: str, reason: str, action: str) -> web.HTTPException:
+    """Return the refusal of a report of other hardware than the certificate's."""
+    cause = f"the certificate is for {name}, the report is of other hardware: {reason}"
+    log.error("report refused", code="RW537", machine=peer.machine, cause=cause)
+    return _refusal(web.HTTPForbidden, "RW537", cause, action)
+
+
+def _does(peer: AgentIdentity, status: OperationStatus) -> bool:
+    """Return whether an operation is one for the system that the agent runs in."""
+    return status.operation.runs_in_system == (peer.environment == "installed")
+
+
 def _overtaken(peer: AgentIdentity, operation: str, attempt: int) -> web.HTTPException:
     return _refusal(
         web.HTTPConflict,
@@ -380,35 +504,5 @@ def _gone(status: OperationStatus) -> web.HTTPException:
     )
 
 
-async def _body(request: web.Request, kind: type[T], limit: int = MAX_BODY) -> T:
-    try:
-        return await decode_body(kind, await _bounded(request, limit))
-    except WireError as error:
-        raise _refusal(web.HTTPBadRequest, "RW530", str(error)) from error
-
-
-async def _bounded(request: web.Request, limit: int) -> bytes:
-    try:
-        return await read_body(request, limit)
-    except BodyTooLargeError as error:
-        raise _refusal(web.HTTPRequestEntityTooLarge, "RW535", str(error)) from error
-
-
 def _number(text: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
-
-
-def _answer(message: object) -> web.Response:
-    return web.Response(body=encode(message), content_type="application/json")
-
-
-def _refusal(
-    kind: Callable[..., web.HTTPException],
-    code: str,
-    cause: str,
-    action: str = "See `rackwright status` on the server",
-) -> web.HTTPException:
-    text = dumps({"code": code, "cause": cause, "action": action})
-    if kind is web.HTTPRequestEntityTooLarge:
-        return kind(max_size=0, actual_size=0, text=text, content_type="application/json")
-    return kind(text=text, content_type="application/json")

@@ -80,9 +80,9 @@ class BootDecisions:
         known = self._reconciler.machine_by_mac(request.mac) is not None
         self._reconciler.boots.record(replace(request, arch=None), self._clock(), known=known)
 
-    def credentials(self, grant: Grant) -> EnrollmentCredentials | None:
-        """Mint the enrollment token of a boot script, while the grant is live."""
-        return self._plane.credentials(grant, CREDENTIALS_LIFETIME)
+    def credentials(self, grant: Grant, address: str = "") -> EnrollmentCredentials | None:
+        """Mint the enrollment token of a boot script for an address, while the grant is live."""
+        return self._plane.credentials(grant, CREDENTIALS_LIFETIME, address)
 
     def _reconcile(self, machine: CompiledMachine) -> None:
         """Reconcile now; where that fails the grants of before decide, else the local disk."""

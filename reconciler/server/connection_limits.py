@@ -17,6 +17,7 @@ import resource
 import socket
 import ssl
 import time
+from asyncio import sslproto
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
@@ -41,6 +42,11 @@ _PARSED_AT_ONCE = 64 * 1024
 _RESERVE = 256
 """Descriptors for the database, files, TFTP and children."""
 _BACKLOG = 1024
+_TLS_BUFFER = 32 * 1024
+"""Bytes that a TLS connection reads at once, two records (RFC 8446, section 5.1)."""
+sslproto.SSLProtocol.max_size = _TLS_BUFFER
+"""asyncio fills a buffer of this size for each connection, 256 KiB where nobody says otherwise:
+ten GiB for 40,000 agents that wait for work."""
 _ACCEPT_PAUSE = 1.0
 _SHORT_OF = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _CLIENT_GONE = (errno.ECONNABORTED, errno.EPROTO, errno.EPERM)
@@ -154,10 +160,14 @@ class _Connection(asyncio.Protocol):
         return is_reading and not self._body.is_eof() and arrived < limits.body_bytes
 
     def end(self, farewell: bytes = b"") -> None:
-        """Close the connection now; ``farewell`` goes out if there is room for it."""
+        """Close the connection now; ``farewell`` goes out if there is room for it.
+
+        One that is closing already is cut off: its client does not take what was sent. asyncio's
+        TLS transport may not be closed twice: it then can neither write nor be cut off.
+        """
         if self.transport is None:
             return
-        if farewell:
+        if farewell and not self.transport.is_closing():
             with suppress(OSError, RuntimeError):
                 self.transport.write(farewell)
             self.transport.close()
@@ -216,12 +226,16 @@ class ConnectionLimits:
         return sock
 
     async def accept(
-        self, sock: socket.socket, runner: web.AppRunner, tls: ssl.SSLContext | None = None
+        self,
+        sock: socket.socket,
+        runner: web.AppRunner,
+        tls: Callable[[], ssl.SSLContext] | None = None,
     ) -> None:
         """Accept connections on ``sock`` for ``runner``, for ever: a task for a supervisor.
 
         While the process is short of descriptors nothing is accepted: the kernel keeps
-        connections that wait. ``runner`` has been set up.
+        connections that wait. ``runner`` has been set up. ``tls`` is asked for each connection:
+        certificates change.
         """
         loop = asyncio.get_running_loop()
         admissions: set[asyncio.Task[None]] = set()
@@ -232,10 +246,11 @@ class ConnectionLimits:
                 except OSError as error:
                     await self._accept_failed(error)
                     continue
+                context = None if tls is None else tls()
                 if not self._has_room(source):
-                    self._refuse(accepted, source, tls)
+                    self._refuse(accepted, source, context)
                     continue
-                task = loop.create_task(self._admit(accepted, source, runner, tls))
+                task = loop.create_task(self._admit(accepted, source, runner, context))
                 admissions.add(task)
                 task.add_done_callback(admissions.discard)
         finally:
@@ -347,11 +362,21 @@ class ConnectionLimits:
                 lambda: connection, accepted, ssl=tls, ssl_handshake_timeout=handshake
             )
         except (OSError, TimeoutError, ssl.SSLError) as error:
-            log.debug("no connection", source=source, reason=one_line(error))
+            self._handshake_failed(source, error)
             self.forget(connection)
         except BaseException:
             self.forget(connection)
             raise
+
+    def _handshake_failed(self, source: str, error: Exception) -> None:
+        """Log a client that is no agent of this authority, seldom; others just went away."""
+        if not isinstance(error, ssl.SSLCertVerificationError):
+            log.debug("no connection", source=source, reason=one_line(error))
+            return
+        kept = self._rate.admit((source, "certificate"))
+        if kept is not None:
+            cause = f"its certificate is not valid: {error.verify_message}"
+            log.warning("agent refused", source=source, cause=cause, not_logged=kept)
 
 
 def _connection(request: web.BaseRequest) -> _Connection | None:

@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from hashlib import sha256
 
 import structlog
 from attrs import evolve
 
+from agent.wire.codec import encode
 from agent.wire.report import Report
 from agent.wire.step import ApplyIdentity, Finish, Restore
 from agent.wire.work import TimeLimit, Work
@@ -18,12 +20,18 @@ from providers.netboot.decision import EnrollmentCredentials, Grant
 from reconciler.loop.decide import reported
 from reconciler.loop.power_requests import PowerRequests
 from reconciler.loop.reconcile import Reconciler
+from reconciler.server.discovered_machines import DiscoveredMachines
 from reconciler.state.captures import Captures
+from reconciler.state.certificates import AgentCertificates, IssuedCertificate
 from reconciler.state.database import Database
+from reconciler.state.exchanges import Exchanges
 from reconciler.state.grants import Token
+from reconciler.state.join_tokens import JoinTokens
+from reconciler.state.machines import Said
 from reconciler.state.observed import CONTACT_MAX_AGE
 from reconciler.state.operation import Instructions, Operation, OperationStatus
 from reconciler.state.operation_states import OperationState, ended_for_silence
+from reconciler.state.schedule_history import ScheduleHistory
 from reconciler.trust.token import new_token, token_digest
 from specs.fleet import CompiledMachine
 
@@ -60,6 +68,11 @@ class ControlPlane:
         self.machines = reconciler.machines
         self.grants = reconciler.grants
         self.captures = Captures(database)
+        self.join_tokens = JoinTokens(database)
+        self.discovered = DiscoveredMachines(database, clock)
+        self.schedule_history = ScheduleHistory(database)
+        self.certificates = AgentCertificates(database)
+        self.exchanges = Exchanges(database)
         self.power_requests = PowerRequests()
         self._endpoint = endpoint
         self._clock = clock
@@ -67,12 +80,24 @@ class ControlPlane:
         """By operation, the attempt for which the installed system was asked to restart."""
         self._contacts: dict[str, datetime] = {}
         """By machine, when its agent in RAM asked for work last."""
+        self._told: dict[str, tuple[str, bytes]] = {}
+        """By machine, what it reported last: environment, and digest of all but the uptime."""
         self._hardware_of: dict[str, tuple[str, tuple[str, ...]]] = {}
         """By an agent's name, its token's operation and the hardware that this is for."""
 
     def now(self) -> datetime:
         """Return the time by the injected clock."""
         return self._clock()
+
+    def use_endpoint(self, endpoint: AgentEndpoint) -> None:
+        """Send machines that boot from now on to this address and certificate."""
+        self._endpoint = endpoint
+
+    def enrolled(self, certificate: IssuedCertificate) -> None:
+        """Keep what an agent got for its token; one of an installed system begins anew."""
+        self.certificates.record(certificate)
+        if certificate.environment == "installed":
+            self.exchanges.forget(certificate.machine)
 
     # --- whose agent it is -------------------------------------------------------
 
@@ -87,16 +112,27 @@ class ControlPlane:
         return self.machine_of_token(token)
 
     def machine_of_token(self, token: Token) -> CompiledMachine | None:
-        """Return the machine that a token is for: that of its operation."""
+        """Return the machine that a token is for: that of its hardware."""
+        owner = self.reconciler.hardware.owner(self._identities(token))
+        return self.reconciler.fleet.machines[owner] if owner is not None else None
+
+    def hardware_of_agent(self, name: str) -> tuple[str, ...]:
+        """Return the hardware that a certificate for ``name`` is for; empty where nobody knows."""
+        token = self.grants.last_enrolled(name)
+        return () if token is None else self._identities(token)
+
+    def _identities(self, token: Token) -> tuple[str, ...]:
+        """Return the hardware of a token: that which joined, or that of its operation."""
+        if token.identities:
+            return token.identities
         operation, identities = self._hardware_of.get(token.machine, ("", ()))
         if operation != token.operation:
             status = self.status(token.operation)
             if status is None:
-                return None
+                return ()
             identities = status.operation.identities
             self._hardware_of[token.machine] = token.operation, identities
-        owner = self.reconciler.hardware.owner(identities)
-        return self.reconciler.fleet.machines[owner] if owner is not None else None
+        return identities
 
     def contact(self, machine: CompiledMachine, environment: str) -> None:
         """Take notice that a machine's agent asks for work.
@@ -105,7 +141,7 @@ class ControlPlane:
         that goes on asking changes nothing.
         """
         key, now = machine.name, self.now()
-        self.machines.record_contact(machine, environment, now)
+        self.machines.hear(Said(machine, environment, now))
         arrived = False
         if environment == "deploy-os":
             last = self._contacts.get(key)
@@ -113,6 +149,23 @@ class ControlPlane:
             arrived = last is None or not timedelta() <= now - last <= CONTACT_MAX_AGE
         if arrived or self.reconciler.has_work(key):
             self.reconciler.ask(key)
+
+    def reported(self, machine: CompiledMachine, report: Report) -> bool:
+        """Take notice of how a machine is; return whether that is news.
+
+        The machine is looked at where it is, or where it has work.
+        """
+        key, now = machine.name, self.now()
+        told = report.environment, sha256(encode(evolve(report, uptime=0))).digest()
+        is_news = self._told.get(key) != told
+        if is_news or self.reconciler.has_work(key):
+            self.machines.record_report(machine, report, now)
+            self._proved_after_all(machine, report)
+            self.reconciler.ask(key)
+            self._told[key] = told
+        else:
+            self.machines.hear(Said(machine, report.environment, now, report))
+        return is_news
 
     def left(self, machine: CompiledMachine) -> None:
         """Take notice that a machine's agent said that it leaves."""
@@ -144,14 +197,20 @@ class ControlPlane:
     # --- grants and work ---------------------------------------------------------
 
     def live_grants(self, key: str) -> tuple[Grant, ...]:
-        """Return the unclaimed grants of a machine's armed work.
+        """Return the unclaimed grants of a machine's armed work in RAM: what it may boot for."""
+        return self._live_grants(key, in_system=False)
+
+    def _live_grants(self, key: str, *, in_system: bool) -> tuple[Grant, ...]:
+        """Return the unclaimed grants of armed work in RAM, or of the installed system's agent.
 
         None in quarantine, and none before the ledger is witnessed up to its arming.
         """
         armed = {
             status.operation.op_id: status
             for status in self.reconciler.work_of(key)
-            if status.state is OperationState.ARMED and not self._is_quarantined(status)
+            if status.state is OperationState.ARMED
+            and status.operation.runs_in_system == in_system
+            and not self._is_quarantined(status)
         }
         if not armed or not self.reconciler.may_act():
             return ()
@@ -168,8 +227,10 @@ class ControlPlane:
         known = machine.hardware_identities if machine else ()
         return bool(self.machines.quarantine(name, (*operation.identities, *known)))
 
-    def credentials(self, grant: Grant, lifetime: timedelta) -> EnrollmentCredentials | None:
-        """Mint the enrollment token of a boot script, while the grant is live."""
+    def credentials(
+        self, grant: Grant, lifetime: timedelta, address: str = ""
+    ) -> EnrollmentCredentials | None:
+        """Mint the enrollment token of a boot script for an address, while the grant is live."""
         status = self.status(grant.operation)
         if (
             status is None
@@ -177,13 +238,19 @@ class ControlPlane:
             or status.attempt != grant.attempt
         ):
             return None
-        text = self._mint(status, "deploy-os", lifetime)
+        text = self._mint(status, "deploy-os", lifetime, address)
         return EnrollmentCredentials(server=self._endpoint.url, pin=self._endpoint.pin, token=text)
 
-    def work(self, key: str) -> Work | None:
-        """Return the work that the agent in RAM is to claim, secrets filled in."""
-        granted = (self.status(grant.operation) for grant in self.live_grants(key))
-        status = next((each for each in granted if each is not None), self._claimed_only(key))
+    def work(self, key: str, *, in_system: bool = False) -> Work | None:
+        """Return the work that an agent is to claim, secrets filled in.
+
+        That of the agent in RAM, or with ``in_system`` that of the installed system's.
+        """
+        granted = (
+            self.status(grant.operation) for grant in self._live_grants(key, in_system=in_system)
+        )
+        claimed = self._claimed_only(key, in_system=in_system)
+        status = next((each for each in granted if each is not None), claimed)
         if status is None:
             return None
         steps = tuple(
@@ -200,15 +267,16 @@ class ControlPlane:
             disks_written=self._may_be_written(status.operation),
         )
 
-    def _claimed_only(self, key: str) -> OperationStatus | None:
+    def _claimed_only(self, key: str, *, in_system: bool) -> OperationStatus | None:
         """Return the work that an agent claimed and did not begin: the answer may have got lost.
 
         It says so before it begins; until then whoever asks for work is asked to claim again.
         """
         status = self.at_work(key)
-        if status is None or status.last_event_at is not None or self._is_quarantined(status):
+        if status is None or status.operation.runs_in_system != in_system:
             return None
-        return status
+        begun = status.last_event_at is not None
+        return None if begun or self._is_quarantined(status) else status
 
     def _may_be_written(self, operation: Operation) -> bool:
         """Return whether an earlier attempt may have begun to write to a disk."""
@@ -281,6 +349,7 @@ class ControlPlane:
                 reason="the agent claimed the grant",
             )
         self._rebooted.pop(op_id, None)
+        self.reconciler.delays.note(op_id, "", now)
         return self.reconciler.may_act()  # the agent begins once the claim is witnessed
 
     def started(self, key: str, op_id: str, attempt: int) -> OperationStatus | None:
@@ -319,7 +388,7 @@ class ControlPlane:
         self.reconciler.goes_on(status.operation, impact)
         return self.status(op_id)
 
-    def proved_after_all(self, machine: CompiledMachine, report: Report) -> None:
+    def _proved_after_all(self, machine: CompiledMachine, report: Report) -> None:
         """Verify work that ended for silence, whose installed system reports after all.
 
         The steps are done where the last of them made the system that reports.
@@ -395,7 +464,9 @@ class ControlPlane:
             operation=status.operation.op_id,
         )
 
-    def _mint(self, status: OperationStatus, environment: str, lifetime: timedelta) -> str:
+    def _mint(
+        self, status: OperationStatus, environment: str, lifetime: timedelta, address: str = ""
+    ) -> str:
         token = new_token()
         self.grants.store_token(
             Token(
@@ -405,6 +476,7 @@ class ControlPlane:
                 machine=status.operation.machine,
                 environment=environment,
                 expires=self.now() + lifetime,
+                sent_to=address,
             )
         )
         return token

@@ -20,11 +20,9 @@ from typing import Self
 
 import structlog
 from aiohttp import web
-from cryptography import x509
 
 from agent.errors import CodedError, UnwritableFileError, one_line
 from agent.failpoint import failpoint
-from providers.imaging.http import routes as chunk_routes
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from providers.netboot.port_owner import bind_error
@@ -32,44 +30,60 @@ from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer
 from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import StateError
+from reconciler.git.other_files import ReadFiles, no_files
 from reconciler.loop.hearing import BEAT_SECONDS, Hearing
+from reconciler.loop.reboot_locks import RebootLocker
 from reconciler.loop.reconcile import Reconciler
 from reconciler.loop.rollouts import Look, RolloutRunner
 from reconciler.loop.schedules import Schedules
-from reconciler.server.agent_api import AgentApi, busy_as_unavailable
+from reconciler.server.agent_api import busy_as_unavailable
+from reconciler.server.agent_routes import AgentServices, agent_routes
 from reconciler.server.boots import BootDecisions
 from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_descriptor_limit
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
-from reconciler.server.enrollment import Enroller
 from reconciler.server.evidence import EvidenceKeeper
+from reconciler.server.fleet_lock import FleetLockApi
 from reconciler.server.health_check import HealthChecker
+from reconciler.server.inventory import InventoryKeeper
 from reconciler.server.local_interface import local_interface
+from reconciler.server.machine_files import MachineFiles
 from reconciler.server.notifier import Notifier
+from reconciler.server.package_mirror import PackageMirroring, SourceMirror
 from reconciler.server.power import Power
 from reconciler.server.state_lock import locked_state
+from reconciler.server.tls_identity import TlsIdentity
+from reconciler.server.updates import UpdateDesk
+from reconciler.server.work_content import SignedReleases, WorkContent
 from reconciler.state.database import Database
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.images import observed_images
+from reconciler.state.inventories import Inventories
 from reconciler.state.leases import StoredLeases
 from reconciler.state.ledger_guard import LedgerGuard
 from reconciler.state.ledger_lines import LedgerLines
 from reconciler.state.observed import Capture, ObservedImage
 from reconciler.state.operation import OperationStatus
+from reconciler.state.reboot_locks import RebootLocks
+from reconciler.state.reported_identities import ReportedIdentities
 from reconciler.state.run_evidence import RunEvidence
+from reconciler.state.updates import UpdateRecords
 from reconciler.state.witness import Witnesses
 from reconciler.trust.authority import Authority
-from reconciler.trust.tls import server_context
+from reconciler.trust.secrets import FOLDER as SECRETS
+from reconciler.trust.secrets import Secrets
 from specs.fleet import DEFAULT_WAITS, CompiledFleet, CompiledMachine
 
 LEDGER_INTERVAL = 1.0
 """Seconds between looks at the ledger: what another process approved is seen by then."""
+AUTHORITY_INTERVAL = 2.0
+"""Seconds after which an authority that another process changed is known."""
 SCHEDULE_INTERVAL = 1.0
 """Seconds between looks whether a schedule is due."""
 ROLLOUT_INTERVAL = 1.0
 """Seconds between looks whether a wave is through."""
 WRITE_INTERVAL = 0.2
-"""Seconds between two writes of boot requests."""
+"""Seconds between two writes of what machines said."""
 HEALTH_INTERVAL = 5.0
 IMAGES_INTERVAL = 60.0
 """Seconds after which images that another process changed are known."""
@@ -94,8 +108,12 @@ class ServiceSettings:
     """Directory of the built Deploy-OS."""
     http_port: int = 8080
     https_port: int = 8443
+    read_files: ReadFiles = no_files
+    """Reads files of the repository that are brought to machines."""
     unattended: bool = False
     """Whether to start what needs nobody's approval, and what schedules say."""
+    secrets: tuple[Path, ...] = ()
+    """Folders where the values of ``!secret`` references are, beside ``STATE/secrets``."""
 
 
 class Service:
@@ -124,8 +142,7 @@ class Service:
         self._guard = LedgerGuard(database, Witnesses(settings.state), clock)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
-        credentials = self.authority.server_credentials(self.place.address, clock())
-        self._tls = server_context(credentials, self.authority.authority_pem)
+        self._tls = TlsIdentity(self.authority, self.place.address, clock)
         self._power = Power(self.place, clock)
         self._hearing = Hearing(clock, time.monotonic)
         self._evidence = EvidenceKeeper(
@@ -133,6 +150,8 @@ class Service:
             lambda: self.reconciler.fleet.settings,
             clock,
         )
+        self._machine_files = MachineFiles(settings.state, clock)
+        self._inventory = InventoryKeeper(Inventories(database), clock)
         hardware = FleetHardware(fleet.machines.values()).prepare()
         self.reconciler = Reconciler(
             database,
@@ -143,16 +162,27 @@ class Service:
             hears_since=self._hearing.since,
             acts_unattended=settings.unattended,
         )
-        endpoint = AgentEndpoint(
-            f"https://{self.place.address}:{settings.https_port}", credentials.pin
-        )
-        self.plane = ControlPlane(database, self.reconciler, endpoint, clock)
+        self.plane = ControlPlane(database, self.reconciler, self._endpoint(), clock)
+        self.locker = RebootLocker(RebootLocks(database), self.reconciler, clock)
+        self._fleet_lock = FleetLockApi(self.locker, ReportedIdentities(database), time.monotonic)
         self._contradictions = Contradictions(self.plane, LedgerLines(database))
         self.schedules = Schedules(
             database, self.reconciler, self.plane.power_requests, self, clock
         )
         self.rollouts = RolloutRunner(database, self.reconciler, clock, self._hearing.since)
         self._health = HealthChecker(settings.state)
+        self.secrets = Secrets((*settings.secrets, settings.state / SECRETS))
+        self.packages = SourceMirror(settings.state, database, self.secrets, clock)
+        self._updates = UpdateDesk(
+            UpdateRecords(database), self.reconciler, self.locker, self.packages.store, clock
+        )
+        self._mirroring = PackageMirroring(
+            self.packages,
+            lambda: self.reconciler.fleet,
+            self.reconciler.faults,
+            clock,
+            by_schedule=settings.unattended,
+        )
         self._asks: set[asyncio.Task[None]] = set()
         self._reservations = self._reserved(fleet)
         self._netboot = self._new_netboot(database)
@@ -171,7 +201,7 @@ class Service:
             await self._listen(stack)
             await self._netboot.start()
             stack.push_async_callback(self._netboot.stop)
-            stack.callback(self._write_last_boots)
+            stack.callback(self._write_last)
             self._start_tasks(stack)
             self._stack = stack.pop_all()
         return self
@@ -255,13 +285,18 @@ class Service:
         start("ledger", self._follow_ledger, essential=True)
         start("hearing", self._watch_hearing)
         start("ledger witness", self._watch_ledger)
+        start("authority", self._follow_authority)
         start("rollouts", self._keep_rollouts)
         stack.push_async_callback(self._end_asks)
         if self._settings.unattended:
             start("schedules", self._keep_schedules)
-        start("boot requests", self._record_boots)
+        start("packages", self._mirroring.run)
+        start("what machines say", self._write_heard)
         start("images", self._read_images)
         start("evidence of runs", self._evidence.prune_for_ever)
+        start("inventories", self._inventory.prune_for_ever)
+        start("results of updates", self._updates.prune_for_ever)
+        start("files of machines", self._machine_files.prune_for_ever)
         start("network boot", self._netboot.watch)
         start("health", self._watch_health)
         manager = ServiceManager()
@@ -295,6 +330,7 @@ class Service:
             with suppress(StateError):  # another process writes: the next look sees it
                 more = self.reconciler.follow_ledger()
                 more = self.reconciler.delays.write() or more
+                self.locker.follow()
             await asyncio.sleep(0 if more else LEDGER_INTERVAL)
 
     async def _watch_hearing(self) -> None:
@@ -319,6 +355,18 @@ class Service:
                     is_accepted = False
                     log.info("the ledger is accepted")
             await asyncio.sleep(LEDGER_INTERVAL)
+
+    async def _follow_authority(self) -> None:
+        """Take over keys that another process rolled over, and renew the server's certificate."""
+        while True:
+            is_quiet = not self.reconciler.keys_at_work()
+            if self._tls.look(is_quiet=is_quiet):
+                self.plane.use_endpoint(self._endpoint())
+            await asyncio.sleep(AUTHORITY_INTERVAL)
+
+    def _endpoint(self) -> AgentEndpoint:
+        url = f"https://{self.place.address}:{self._settings.https_port}"
+        return AgentEndpoint(url, self._tls.pin)
 
     async def _keep_schedules(self) -> None:
         """Carry out schedules piece by piece; the clock may jump, so that it is asked often."""
@@ -353,23 +401,27 @@ class Service:
             task.cancel()
         await asyncio.gather(*self._asks, return_exceptions=True)
 
-    async def _record_boots(self) -> None:
+    async def _write_heard(self) -> None:
+        """Write boot requests and what agents said, some of them at a time."""
         while True:
-            waits = self._write_boots()
+            waits = self._write_some()
             await asyncio.sleep(0 if waits else WRITE_INTERVAL)
 
-    def _write_boots(self) -> bool:
-        """Write some of the requests that wait; return whether more do."""
+    def _write_some(self) -> bool:
+        """Return whether more waits to be written."""
+        boots, machines = self.reconciler.boots, self.reconciler.machines
         try:
-            self.reconciler.boots.write()
+            boots.write()
+            machines.write()
         except StateError as error:
-            log.debug("boot requests wait", code=error.code, cause=error.cause)
+            log.debug("what machines said waits", code=error.code, cause=error.cause)
             return False
-        return self.reconciler.boots.waiting > 0
+        return boots.waiting > 0 or machines.heard > 0
 
-    def _write_last_boots(self) -> None:
+    def _write_last(self) -> None:
         with suppress(StateError):
             self.reconciler.boots.write_all()
+            self.reconciler.machines.write_all()
 
     async def _read_images(self) -> None:
         while True:
@@ -461,23 +513,34 @@ class Service:
     async def _listen(self, stack: AsyncExitStack) -> None:
         firmware = web.Application(middlewares=[self._connections.middleware])
         firmware.add_routes(self._netboot.routes())
-        enroller = Enroller(self.plane, self.authority, x509.random_serial_number)
-        api = AgentApi(
+        services = AgentServices(
             self.plane,
-            enroller,
+            self.authority,
             self.store,
             self._notifier,
             self._contradictions,
             self._evidence,
+            self._inventory,
+            WorkContent(self.packages.store, self._settings.read_files, self._releases()),
+            self.packages.store,
+            self._updates,
+            self._machine_files,
         )
         agents = web.Application(
             middlewares=[self._connections.middleware, busy_as_unavailable(self._hearing.missed)]
         )
-        agents.add_routes(api.routes())
-        agents.add_routes(chunk_routes(self.store, api.authorise))
+        agents.add_routes(agent_routes(services))
+        firmware.add_routes(self._fleet_lock.routes(self._locks_in_plain_http))
+        agents.add_routes(self._fleet_lock.routes(lambda: self.locker.is_enabled))
         await self._accept(stack, "firmware", firmware, self._settings.http_port, None)
-        await self._accept(stack, "agents", agents, self._settings.https_port, self._tls)
+        await self._accept(stack, "agents", agents, self._settings.https_port, self._tls.context)
         self._supervisor.start("slow connections", self._connections.sweep)
+
+    def _releases(self) -> SignedReleases:
+        return SignedReleases(self.packages.releases, self.authority.sign_release)
+
+    def _locks_in_plain_http(self) -> bool:
+        return self.locker.is_enabled and self.reconciler.fleet.settings.reboot_lock.plain_http
 
     async def _accept(
         self,
@@ -485,7 +548,7 @@ class Service:
         name: str,
         application: web.Application,
         port: int,
-        tls: ssl.SSLContext | None,
+        tls: Callable[[], ssl.SSLContext] | None,
     ) -> None:
         """Serve an application on a port, for as long as the service runs."""
         runner = web.AppRunner(application, **self._connections.runner_options())

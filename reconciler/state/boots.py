@@ -6,10 +6,11 @@ decides on one machine writes its own first. What is kept is bounded, in memory 
 """
 
 from collections import deque
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Container, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from operator import itemgetter
 from typing import Any
 
 from attrs import frozen
@@ -150,26 +151,35 @@ class Boots:
             found: datetime | None = connection.execute(query).scalar()
         return found
 
-    def sightings(self, known: Iterable[str]) -> tuple[Sighting, ...]:
+    def sightings(self, known: Container[str]) -> tuple[Sighting, ...]:
         """Return one sighting for each MAC that is none of ``known``, the newest first."""
-        table = schema.boot_event
-        ignored = {*known, ""}
-        found: dict[str, Sighting] = {}
-        uuids: dict[str, str] = {}
+        event, client = schema.boot_event, schema.boot_client
+        columns = (event.c.mac, event.c.uuid, event.c.source, event.c.relay, event.c.at)
+        found: list[tuple[int, Sighting]] = []
         with self._database.reading() as connection:
-            rows = connection.execute(
-                select(table.c.mac, table.c.uuid, table.c.source, table.c.at)
-                .where(table.c.firmware_boot)
-                .order_by(table.c.sequence)
-            )
-            for row in rows:
-                if row.mac in ignored:
-                    continue
-                if row.uuid:
-                    uuids[row.mac] = row.uuid
-                found.pop(row.mac, None)
-                found[row.mac] = Sighting(row.mac, uuids.get(row.mac, ""), row.source, row.at)
-        return tuple(reversed(found.values()))
+            asked = connection.execute(select(client.c.mac).where(client.c.boot_at.is_not(None)))
+            unknown = [mac for mac in asked.scalars() if mac and mac not in known]
+            for mac in unknown:
+                rows = connection.execute(
+                    select(event.c.sequence, *columns)
+                    .where(event.c.mac == mac, event.c.firmware_boot)
+                    .order_by(event.c.sequence.desc())
+                ).all()
+                if rows:
+                    found.append((rows[0].sequence, _sighting(rows)))
+        return tuple(sighting for _, sighting in sorted(found, key=itemgetter(0), reverse=True))
+
+
+def _sighting(rows: Sequence[Any]) -> Sighting:
+    """Return what the requests of one MAC say, the newest first."""
+    newest = rows[0]
+    return Sighting(
+        newest.mac,
+        next((row.uuid for row in rows if row.uuid), ""),
+        "" if newest.relay else newest.source,
+        newest.at,
+        next((row.relay for row in rows if row.relay is not None), ""),
+    )
 
 
 def _write_events(connection: Connection, batch: Iterable[Recorded]) -> None:
@@ -202,6 +212,7 @@ def _event(each: Recorded) -> dict[str, Any]:
         "source": request.source,
         "detail": request.detail,
         "answer": each.answer or "",
+        "relay": request.relay,
         "at": each.at,
     }
 

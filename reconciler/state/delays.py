@@ -1,4 +1,7 @@
-"""Delays on the state database: what approved work waited for before it began, and how long."""
+"""Delays on the state database: what work waited for, and how long.
+
+Approved work waits before it begins; a capture that is under way, for room in the image store.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime

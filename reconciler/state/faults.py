@@ -1,7 +1,8 @@
 """What went wrong in the server and still does: one row for each subject, until it works again.
 
 A subject is ``machine/NAME``, ``task/NAME`` or ``port/NAME``: whatever the fault was contained
-in. They are of the server that runs, or of the one that ran last.
+in. They are of the server that runs, or of the one that ran last. ``token/NAME`` is a used token
+of a machine that somebody showed again: that stays until a person clears it.
 """
 
 from datetime import datetime
@@ -15,6 +16,8 @@ from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.observed import Fault
 
+OF_TOKENS = "token/"
+"""What subjects of used tokens begin with."""
 LEAST_ROOM = 16 << 20
 """Bytes free on the disk of a state directory, below which it is said to be full."""
 
@@ -47,10 +50,14 @@ class Faults:
         self._subjects().discard(subject)
 
     def forget(self) -> None:
-        """Begin without faults, as a server does: what still fails will fail again."""
+        """Begin without faults, as a server does: what still fails will fail again.
+
+        Not those of used tokens: they tell of strangers.
+        """
+        lasting = schema.fault.c.subject.startswith(OF_TOKENS, autoescape=True)
         with self._database.writing() as connection:
-            connection.execute(delete(schema.fault))
-        self._present = set()
+            connection.execute(delete(schema.fault).where(~lasting))
+        self._present = None
 
     def present(self) -> tuple[Fault, ...]:
         """Return all faults, the oldest first."""

@@ -5,20 +5,60 @@ from json import dumps, loads
 from typing import Any
 
 from attrs import frozen
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Row,
+    bindparam,
+    insert,
+    literal,
+    null,
+    select,
+    union_all,
+    update,
+)
 
 from providers.netboot.decision import Grant
 from reconciler.state import schema
 from reconciler.state.database import Database
 
 _TOKEN = schema.enrollment_token
-_BY_DIGEST = select(_TOKEN).where(_TOKEN.c.digest == bindparam("digest"))
-_LAST_ENROLLED = (
-    select(_TOKEN)
-    .where(_TOKEN.c.machine == bindparam("machine"), _TOKEN.c.used_at.is_not(None))
+_JOIN = schema.agent_join
+_OF_BOOTS = select(_TOKEN, null().label("identities"))
+_BY_DIGEST = _OF_BOOTS.where(_TOKEN.c.digest == bindparam("digest"))
+_JOINED: dict[str, ColumnElement[Any]] = {
+    "digest": literal(""),
+    "op_id": literal(""),
+    "attempt": literal(0),
+    "machine": _JOIN.c.machine,
+    "environment": literal("installed"),
+    "expires": _JOIN.c.used_at,
+    "used_at": _JOIN.c.used_at,
+    "used_by": _JOIN.c.used_by,
+    "used_from": _JOIN.c.source,
+    "sent_to": literal(""),
+    "void": literal(value=False),
+    "identities": _JOIN.c.identities,
+}
+"""What a join has of the columns of ``enrollment_token``."""
+_LAST_TOKEN = (
+    _OF_BOOTS.where(_TOKEN.c.machine == bindparam("machine"), _TOKEN.c.used_at.is_not(None))
     .order_by(_TOKEN.c.used_at.desc())
     .limit(1)
+    .subquery()
 )
+_LAST_JOIN = (
+    select(*(column.label(name) for name, column in _JOINED.items()))
+    .where(_JOIN.c.machine == bindparam("machine"))
+    .order_by(_JOIN.c.used_at.desc())
+    .limit(1)
+    .subquery()
+)
+_EITHER = union_all(
+    select(_LAST_TOKEN), select(*(_LAST_JOIN.c[each.name] for each in _LAST_TOKEN.c))
+).subquery()
+_LAST_ENROLLED = select(_EITHER).order_by(_EITHER.c.used_at.desc()).limit(1)
 """Asked for with each word of an agent, so that it is not made anew each time."""
 
 
@@ -35,6 +75,13 @@ class Token:
     void: bool = False
     used_by: str = ""
     """Digest of the certificate request that it was traded for; empty while unused."""
+    used_at: datetime | None = None
+    used_from: str = ""
+    """The address that it was traded from; empty while unused."""
+    sent_to: str = ""
+    """The address that its boot script was sent to; empty for other tokens."""
+    identities: tuple[str, ...] = ()
+    """The hardware of an agent that joined by a person's token, which no operation names."""
 
 
 class Grants:
@@ -116,6 +163,7 @@ class Grants:
                     environment=token.environment,
                     expires=token.expires,
                     void=False,
+                    sent_to=token.sent_to,
                 )
             )
 
@@ -124,26 +172,19 @@ class Grants:
         return self._token(_BY_DIGEST, digest=digest)
 
     def last_enrolled(self, machine: str) -> Token | None:
-        """Return the token that was last traded for a certificate of this name."""
+        """Return what was last traded for a certificate of this name.
+
+        That is the token of an operation, or a join by a person's token, which has no operation
+        but ``identities``.
+        """
         return self._token(_LAST_ENROLLED, machine=machine)
 
-    def _token(self, query: Select[tuple[Any, ...]], **values: str) -> Token | None:
+    def _token(self, query: Executable, **values: str) -> Token | None:
         with self._database.reading() as connection:
             row = connection.execute(query, values).first()
-        if row is None:
-            return None
-        return Token(
-            digest=row.digest,
-            operation=row.op_id,
-            attempt=row.attempt,
-            machine=row.machine,
-            environment=row.environment,
-            expires=row.expires,
-            void=row.void,
-            used_by=row.used_by or "",
-        )
+        return None if row is None else _read(row)
 
-    def use_token(self, digest: str, used_by: str, at: datetime) -> bool:
+    def use_token(self, digest: str, used_by: str, used_from: str, at: datetime) -> bool:
         """Use the token up; False for whoever comes second, even at the same instant.
 
         Whoever asks again with the same request, because the answer got lost, is first.
@@ -158,6 +199,23 @@ class Grants:
                         table.c.used_at.is_(None) | (table.c.used_by == used_by),
                         table.c.void.is_(False),
                     )
-                    .values(used_at=at, used_by=used_by)
+                    .values(used_at=at, used_by=used_by, used_from=used_from)
                 ).rowcount
             )
+
+
+def _read(row: Row[Any]) -> Token:
+    return Token(
+        digest=row.digest,
+        operation=row.op_id,
+        attempt=row.attempt,
+        machine=row.machine,
+        environment=row.environment,
+        expires=row.expires,
+        void=row.void,
+        used_by=row.used_by or "",
+        used_at=row.used_at,
+        used_from=row.used_from,
+        sent_to=row.sent_to,
+        identities=tuple(row.identities.split(" ")) if row.identities else (),
+    )

@@ -59,6 +59,11 @@ class FleetHardware:
         names = self._known[0].get(f"mac:{mac}")
         return names[-1] if names else None
 
+    @cached_property
+    def macs(self) -> frozenset[str]:
+        """Return the MACs of all NICs that the machines have now."""
+        return frozenset(mac for machine in self._machines for mac in machine.macs)
+
     def prepare(self) -> Self:
         """Work out who has what, which takes a while for a large fleet; return this."""
         _ = self._known
@@ -71,6 +76,10 @@ class FleetHardware:
         """
         present, former = self._known
         return (*present.get(identity, ()), *former.get(identity, ()))
+
+    def holders(self, identity: str) -> tuple[str, ...]:
+        """Return the machines that have this identity now; as ``claimants``."""
+        return self._known[0].get(identity, ())
 
     def _owners(self, identities: tuple[str, ...]) -> tuple[str, ...]:
         now, before = self._known

@@ -1,7 +1,10 @@
 """The ledger: what was decided, begun and finished, in the order it happened."""
 
+from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from datetime import datetime
+from itertools import islice
+from json import dumps
 from typing import TYPE_CHECKING, Any
 
 from attrs import frozen
@@ -27,6 +30,11 @@ from reconciler.state.work_begun import Impact, WorkBegun, begin_work, go_on_wit
 
 if TYPE_CHECKING:
     from agent.wire.work import OperationEvent
+
+_MOST_RESULTS = 50
+_LONGEST_NAME = 60
+_LONGEST_TEXT = 64_000
+"""Of a step's result, which its agent says: entries, and characters of a name and of a text."""
 
 
 @frozen
@@ -384,12 +392,18 @@ def _time_step(connection: Connection, op_id: str, event: "OperationEvent", at: 
     if event.kind == "step-started":
         row = {**key, "began_at": at, "bytes_done": 0}
         connection.execute(upsert(table).values(row).on_conflict_do_nothing())
-    elif event.kind == "step-done":
+    elif event.kind in {"step-done", "failed"}:
         connection.execute(
             update(table)
             .where(and_(*(table.c[name] == value for name, value in key.items())))
-            .values(ended_at=at, bytes_done=event.bytes_done)
+            .values(ended_at=at, bytes_done=event.bytes_done, result=_bounded(event.result))
         )
+
+
+def _bounded(result: Mapping[str, str]) -> str:
+    """Return what is kept of a step's result, as JSON."""
+    kept = {name[:_LONGEST_NAME]: text[:_LONGEST_TEXT] for name, text in result.items()}
+    return dumps(dict(islice(kept.items(), _MOST_RESULTS)))
 
 
 def _current(connection: Connection, op_id: str) -> tuple[OperationState, int, str]:

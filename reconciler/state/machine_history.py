@@ -5,8 +5,10 @@ fleet of any size.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import datetime
+from json import loads
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from attrs import frozen
@@ -31,6 +33,8 @@ class StepTiming(NamedTuple):
     ended_at: datetime | None
     """None: it goes on, or never ended."""
     bytes_done: int
+    result: Mapping[str, str] = MappingProxyType({})
+    """What it found or did, as its agent said it."""
 
 
 @frozen
@@ -143,7 +147,8 @@ def _past(connection: Connection, query: Select[Any]) -> tuple[PastOperation, ..
     for row in connection.execute(
         select(step).where(step.c.op_id.in_(chosen)).order_by(step.c.attempt, step.c.step)
     ):
-        steps[row.op_id].append(StepTiming(*row[1:]))
+        timing = (row.attempt, row.step, row.began_at, row.ended_at, row.bytes_done)
+        steps[row.op_id].append(StepTiming(*timing, loads(row.result)))
     delay = schema.delay
     delays: defaultdict[str, list[Delay]] = defaultdict(list)
     for op_id, *waited in connection.execute(

@@ -1,10 +1,17 @@
-"""What machines and their agents said, by hardware: recording it, and reading it of one machine."""
+"""What machines and their agents said, by hardware: recording it, and reading it of one machine.
 
-from collections.abc import Iterable
+Tens of thousands of agents say every minute that they are there. What changes nothing at once is
+therefore kept in memory and written together, a few times a second, as boot requests are; whoever
+reads what is known of one machine writes that first.
+"""
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable
 from datetime import datetime
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, and_, bindparam, case, delete, insert, literal, select, update
+from sqlalchemy import Connection, and_, bindparam, case, delete, insert, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from agent.wire.codec import decode, encode
@@ -41,9 +48,58 @@ _BOOTS = select(schema.boot_client.c.mac, schema.boot_client.c.boot_at).where(
 _PROTECTED = select(schema.protection.c.identity, schema.protection.c.place).where(
     schema.protection.c.identity.in_(bindparam("identities", expanding=True))
 )
+_KEPT_REPORT = upsert(schema.machine_report)
+_KEPT_REPORT = _KEPT_REPORT.on_conflict_do_update(
+    index_elements=["hardware", "environment"],
+    set_={name: _KEPT_REPORT.excluded[name] for name in ("machine", "body", "at")},
+)
+_KNOWN_IDENTITY = upsert(schema.observed_identity).on_conflict_do_nothing()
+_NEW_OBSERVATION = upsert(schema.machine_observation)
+_SINCE = case(
+    (
+        schema.machine_observation.c.installed_system.is_not_distinct_from(
+            _NEW_OBSERVATION.excluded.installed_system
+        ),
+        schema.machine_observation.c.installed_since,
+    ),
+    else_=_NEW_OBSERVATION.excluded.installed_since,
+)
+"""The same system is there since it was first reported."""
+_KEPT_OBSERVATION = {
+    kind: _NEW_OBSERVATION.on_conflict_do_update(
+        index_elements=["hardware"],
+        set_={name: _NEW_OBSERVATION.excluded[name] for name in ("identities", *columns)} | since,
+    )
+    for kind, columns, since in (
+        ("contact", ("contact_name", "contact_environment", "contact_at"), {}),
+        ("ramdisk", ("ramdisk_name", "ramdisk_at"), {}),
+        (
+            "installed",
+            ("installed_name", "installed_at", "installed_system"),
+            {"installed_since": _SINCE},
+        ),
+    )
+}
+"""By what an agent said; see ``_observation``."""
+AT_ONCE = 100
+"""Machines written in one transaction: it holds up the event loop for some milliseconds."""
 _QUARANTINES = select(schema.quarantine).order_by(
     schema.quarantine.c.at, schema.quarantine.c.hardware
 )
+
+
+class Said(NamedTuple):
+    """What an agent said: how its machine is, or no more than that it is there."""
+
+    machine: CompiledMachine
+    environment: str
+    at: datetime
+    report: Report | None = None
+    """None where the agent asked for work."""
+
+
+_Key = tuple[str, str, bool]
+"""Hardware, environment, and whether it is no more than a contact."""
 
 
 class Machines:
@@ -51,11 +107,14 @@ class Machines:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        self._heard: dict[_Key, Said] = {}
+        """What is not written yet, the newest last."""
 
     def seen(
         self, machine: CompiledMachine, fleet: FleetHardware, now: datetime
     ) -> ObservedMachine:
         """Return what is known of one machine of a fleet, by a few indexed queries."""
+        self._write(self._heard_of(machine))
         identities = {"identities": machine.hardware_identities}
         with self._database.reading() as connection:
             found = connection.execute(_OBSERVED, identities).all()
@@ -83,38 +142,51 @@ class Machines:
             return decode(Report, connection.execute(query).scalar_one().encode())
 
     def record_report(self, machine: CompiledMachine, report: Report, at: datetime) -> None:
-        """Keep the newest report per environment."""
-        row = {"machine": machine.name, "body": encode(report).decode(), "at": at}
-        statement = upsert(schema.machine_report).values(
-            hardware=machine.hardware_identity, environment=report.environment, **row
-        )
-        prefix = "installed" if report.environment == "installed" else "ramdisk"
-        values: dict[str, Any] = {f"{prefix}_name": machine.name, f"{prefix}_at": at}
-        if prefix == "installed":
-            said = encode_installed(report.installed)
-            values |= {"installed_system": said, "installed_since": at}
-        with self._database.writing() as connection:
-            connection.execute(
-                statement.on_conflict_do_update(
-                    index_elements=["hardware", "environment"], set_=row
-                )
-            )
-            _record(connection, machine.hardware_identities, values)
-            if prefix == "installed":
-                record_identities(connection, machine.hardware_identity, report.installed, at)
+        """Keep a report, the newest of its environment, before this returns."""
+        self._write(self._heard_of(machine), Said(machine, report.environment, at, report))
 
     def record_contact(self, machine: CompiledMachine, environment: str, at: datetime) -> None:
-        """Note that the machine's agent asked for work just now."""
-        values = {
-            "contact_name": machine.name,
-            "contact_environment": environment,
-            "contact_at": at,
-        }
-        with self._database.writing() as connection:
-            _record(connection, machine.hardware_identities, values)
+        """Note, before this returns, that the machine's agent asked for work just now."""
+        self._write(self._heard_of(machine), Said(machine, environment, at))
+
+    def hear(self, said: Said) -> None:
+        """Keep what an agent said in memory, until ``write`` or until it is read."""
+        key = said.machine.hardware_identity, said.environment, said.report is None
+        self._heard.pop(key, None)  # the newest is last
+        self._heard[key] = said
+
+    @property
+    def heard(self) -> int:
+        """Return how much was heard that is not written yet."""
+        return len(self._heard)
+
+    def write(self, most: int = AT_ONCE) -> None:
+        """Write what was heard first; StateError leaves it in memory."""
+        self._write(tuple(islice(self._heard, most)))
+
+    def write_all(self) -> None:
+        """Write everything that was heard."""
+        while self._heard:
+            self.write()
+
+    def _heard_of(self, machine: CompiledMachine) -> list[_Key]:
+        return [key for key in self._heard if key[0] in machine.hardware_identities]
+
+    def _write(self, keys: Collection[_Key], *newer: Said) -> None:
+        """Write what was heard, then what is newer: the last that is written holds."""
+        said = [*(self._heard[key] for key in keys), *newer]
+        if said:
+            with self._database.writing() as connection:
+                _record_reports(connection, said)
+                _record_observations(connection, said)
+        for key in keys:
+            del self._heard[key]
 
     def forget_contact(self, machine: CompiledMachine) -> None:
         """Forget that an agent is there: it said that it leaves."""
+        for key in self._heard_of(machine):
+            if key[2]:
+                del self._heard[key]
         table = schema.machine_observation
         nothing = {"contact_name": None, "contact_environment": None, "contact_at": None}
         there = and_(
@@ -191,21 +263,54 @@ def quarantines(connection: Connection) -> tuple[Quarantine, ...]:
     )
 
 
-def _record(connection: Connection, identities: tuple[str, ...], values: dict[str, Any]) -> None:
-    """Write columns of the hardware's observation, and lead every identity to it."""
-    table, hardware = schema.machine_observation, identities[0]
-    changes = {**values, "identities": " ".join(identities)}
-    updates = dict(changes)
-    if "installed_system" in changes:
-        same = table.c.installed_system == changes["installed_system"]
-        began = literal(changes["installed_since"], schema.UtcDateTime)
-        updates["installed_since"] = case((same, table.c.installed_since), else_=began)
-    connection.execute(
-        upsert(table)
-        .values(hardware=hardware, **changes)
-        .on_conflict_do_update(index_elements=["hardware"], set_=updates)
-    )
-    connection.execute(
-        upsert(schema.observed_identity).on_conflict_do_nothing(),
-        [{"identity": each, "hardware": hardware} for each in identities],
-    )
+def _record_reports(connection: Connection, said: Iterable[Said]) -> None:
+    reports = [each for each in said if each.report is not None]
+    if reports:
+        connection.execute(
+            _KEPT_REPORT,
+            [
+                {
+                    "hardware": each.machine.hardware_identity,
+                    "environment": each.environment,
+                    "machine": each.machine.name,
+                    "body": encode(each.report).decode(),
+                    "at": each.at,
+                }
+                for each in reports
+            ],
+        )
+    for each in reports:
+        if each.environment == "installed" and each.report is not None:
+            installed = each.report.installed
+            record_identities(connection, each.machine.hardware_identity, installed, each.at)
+
+
+def _record_observations(connection: Connection, said: Iterable[Said]) -> None:
+    """Write what is now known of the hardware, and lead every identity to it."""
+    rows: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
+    identities = []
+    for each in said:
+        hardware = each.machine.hardware_identity
+        known = each.machine.hardware_identities
+        kind, values = _observation(each)
+        rows[kind].append({"hardware": hardware, "identities": " ".join(known), **values})
+        identities += [{"identity": identity, "hardware": hardware} for identity in known]
+    for kind, changes in rows.items():
+        connection.execute(_KEPT_OBSERVATION[kind], changes)
+    connection.execute(_KNOWN_IDENTITY, identities)
+
+
+def _observation(said: Said) -> tuple[str, dict[str, Any]]:
+    """Return which columns of an observation something changes, and their values."""
+    name, at = said.machine.name, said.at
+    if said.report is None:
+        contact = {"contact_name": name, "contact_environment": said.environment, "contact_at": at}
+        return "contact", contact
+    if said.environment != "installed":
+        return "ramdisk", {"ramdisk_name": name, "ramdisk_at": at}
+    return "installed", {
+        "installed_name": name,
+        "installed_at": at,
+        "installed_system": encode_installed(said.report.installed),
+        "installed_since": at,
+    }

@@ -13,7 +13,9 @@ if TYPE_CHECKING:
     from reconciler.state.breakers import OpenBreaker
     from reconciler.state.delays import Delay
     from reconciler.state.operation import OperationStatus
-    from reconciler.state.rollouts import RolloutProgress
+    from reconciler.state.reboot_locks import RebootLock
+    from reconciler.state.rollouts import RolloutProgress, Unhealthy
+    from reconciler.state.update_status import UpdateStatus
     from reconciler.state.work_begun import WorkBegun
 
 BUDGET_WINDOW = timedelta(hours=1)
@@ -110,6 +112,11 @@ class ObservedMachine:
         restart = _newest(*(at for at in signs if not (at and read and is_future(at, read))))
         return heard is not None and (restart is None or restart < heard)
 
+    def agent_is_there(self, now: datetime) -> bool:
+        """Return whether the agent of the installed system asked for work moments ago."""
+        contact = self.installed_contact
+        return contact is not None and contact <= now <= contact + CONTACT_MAX_AGE
+
     def is_idle(self, now: datetime) -> bool:
         """Return whether the machine is surely in nobody's use: an agent in RAM waits for work.
 
@@ -169,8 +176,10 @@ class Sighting:
     uuid: str
     """The newest SMBIOS UUID that it gave; empty when its firmware never did."""
     source: str
-    """The address that it asked from, 0.0.0.0 where it had none yet."""
+    """The address that it asked from, 0.0.0.0 where it had none yet; empty where a relay asked."""
     at: datetime
+    relay: str = ""
+    """The DHCP relay that the newest request came through that tells; empty for none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -219,7 +228,7 @@ class Fault:
     """Something in the server that does not work, and since when."""
 
     subject: str
-    """``machine/NAME``, ``task/NAME``, ``port/NAME`` or ``disk/state``."""
+    """``machine/NAME``, ``task/NAME``, ``port/NAME``, ``token/NAME`` or ``disk/state``."""
     code: str
     cause: str
     since: datetime
@@ -236,17 +245,21 @@ class Observed:
     images: Mapping[str, ObservedImage] = field(default_factory=dict)
     operations: "tuple[OperationStatus, ...]" = ()
     captures: tuple[Capture, ...] = ()
+    reboot_locks: "tuple[RebootLock, ...]" = ()
+    """Machines that may restart by themselves, in the order in which they asked."""
     work_begun: "tuple[WorkBegun, ...]" = ()
     """What budgets count, newest last: begun within ``BUDGET_WINDOW``, or not over yet."""
-    unknown_macs: tuple[str, ...] = ()
-    """MACs that asked for a boot and belong to no machine of the fleet."""
     faults: tuple[Fault, ...] = ()
     """What does not work in the server, the oldest first."""
     breakers: "tuple[OpenBreaker, ...]" = ()
     """What holds back new work after failures."""
     rollouts: "tuple[RolloutProgress, ...]" = ()
     """Those that have not ended, the oldest first."""
+    updates: "Mapping[str, UpdateStatus]" = field(default_factory=dict)
+    """By machine, what it said last of what it installs by itself."""
     delays: "Mapping[str, Delay]" = field(default_factory=dict)
     """By operation, what the loop saw it wait for last."""
     held: Mapping[str, str] = field(default_factory=dict)
     """By operation, why its wave of a rollout keeps it from beginning, as a clause."""
+    unhealthy: "Mapping[str, Unhealthy]" = field(default_factory=dict)
+    """By verified operation, why its machine failed the health check of a rollout."""

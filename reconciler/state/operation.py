@@ -16,11 +16,14 @@ if TYPE_CHECKING:
     from agent.wire.step import Step
     from agent.wire.work import OnError, TimeLimit
 
-OperationKind = Literal["inspect", "capture", "restore"]
+OperationKind = Literal["inspect", "capture", "restore", "service"]
 INSPECTION = "inspection"
 """The scenario of the inspections that the planner asks for by itself."""
 BY_HAND = "by-hand/"
-"""What the run token of work begins with that no document assigns: none in a document can."""
+"""What the run token of work begins with that no document assigns: none in a document can.
+
+So does the name of a scenario that is in no document: what a person asked for on the command line.
+"""
 SCHEDULED = "schedule/"
 """Likewise of work that a schedule began: its name and the moment follow."""
 _encode = JSONEncoder(separators=(",", ":")).encode
@@ -67,9 +70,19 @@ class Operation:
     body: Instructions | Callable[[], Instructions] = field(compare=False, repr=False)
 
     @property
+    def runs_in_system(self) -> bool:
+        """Return whether the agent of the installed system does it, and not one in RAM."""
+        return self.kind == "service"
+
+    @property
     def is_by_hand(self) -> bool:
         """Return whether a person asked for it beside what documents assign."""
         return self.run.startswith(BY_HAND)
+
+    @property
+    def is_inline(self) -> bool:
+        """Return whether its steps are in no document: it alone says what is to be done."""
+        return self.scenario.startswith(BY_HAND)
 
     @property
     def schedule(self) -> str:

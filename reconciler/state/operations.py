@@ -17,6 +17,7 @@ from reconciler.state.observed import Capture
 from reconciler.state.operation import Instructions, Operation, OperationStatus, Start
 from reconciler.state.operation_body import decode_operation
 from reconciler.state.operation_states import ACTIVE, OperationState
+from reconciler.state.reboot_locks import locks_begun
 from reconciler.state.work_begun import WorkBegun, work_begun
 
 UNDER_WAY = ACTIVE | {OperationState.INDETERMINATE}
@@ -195,9 +196,12 @@ class Operations:
             return tuple(Capture(*row) for row in connection.execute(query))
 
     def work_begun(self, since: datetime) -> tuple[WorkBegun, ...]:
-        """Return the work that budgets count: begun from ``since`` on, or not over yet."""
+        """Return the work that budgets count: begun from ``since`` on, or not over yet.
+
+        Machines that may restart by themselves are among it (``reconciler.state.reboot_locks``).
+        """
         with self._database.reading() as connection:
-            return work_begun(connection, since)
+            return (*work_begun(connection, since), *locks_begun(connection, since))
 
     def _read(
         self, query: Select[tuple[Any, ...]], **values: object
@@ -234,3 +238,18 @@ class Operations:
 
 
 """What a row begins with: the fields of an ``Operation`` in their order."""
+
+
+def placed_content(operations: Operations) -> frozenset[str]:
+    """Return the SHA-256 of files that work which has not ended brings, and no commit has."""
+    from agent.wire.step import PlaceFiles  # noqa: PLC0415 - seldom needed
+
+    waiting = operations.current(ACTIVE | {OperationState.PLANNED})
+    steps = (
+        step
+        for each in waiting
+        if each.operation.is_inline
+        for step in each.operation.instructions.steps
+    )
+    placed = (step.files for step in steps if isinstance(step, PlaceFiles))
+    return frozenset(file.sha256 for files in placed for file in files)

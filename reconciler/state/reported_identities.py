@@ -106,6 +106,12 @@ class ReportedIdentities:
                 found += _read(connection, query)
         return tuple(found)
 
+    def machine_ids(self) -> tuple[ReportedIdentity, ...]:
+        """Return who reports which machine-id, of the whole fleet."""
+        query = _reported().where(schema.reported_identity.c.identity.startswith("machine-id "))
+        with self._database.reading() as connection:
+            return tuple(_read(connection, query))
+
     def repeated(self) -> tuple[ReportedIdentity, ...]:
         """Return who reports what others report too, of the whole fleet."""
         table = schema.reported_identity

@@ -33,6 +33,8 @@ RolloutState = Literal["running", "halted", "done", "aborted"]
 Outcome = Literal["", "healthy", "failed", "withdrawn", "accepted"]
 """What became of a machine in its wave. Empty: nothing yet. ``withdrawn``: its work was cancelled
 or its approval taken back. ``accepted``: it ended otherwise, and a person resumed the rollout."""
+NOT_HEALTHY = "RW657"
+"""With this code begins the reason of a machine that failed its health check."""
 GOES_ON: tuple[RolloutState, ...] = ("running", "halted")
 _TABLE, _MACHINE, _EVENT = schema.rollout, schema.rollout_machine, schema.rollout_event
 
@@ -86,7 +88,7 @@ class Rollout(NamedTuple):
     def hold(self, wave: int) -> str:
         """Return why work in a wave may not begin, as a clause; empty where it may."""
         if self.state == "halted":
-            return f"rollout {self.rollout_id}, which is halted: {self.reason}"
+            return f"rollout {self.rollout_id}, which is halted"
         if self.state == "running" and wave > self.wave:
             return (
                 f"its turn in rollout {self.rollout_id}: it is in {self.wave_name(wave)}, and wave "
@@ -122,6 +124,14 @@ class Member(NamedTuple):
     """The operation's, as the ledger has it now."""
     at: datetime
     """When it came to that state."""
+
+
+class Unhealthy(NamedTuple):
+    """Why a machine failed the health check of a rollout although its work is verified."""
+
+    rollout_id: str
+    reason: str
+    at: datetime
 
 
 class RolloutEvent(NamedTuple):
@@ -314,6 +324,28 @@ class Rollouts:
         """Return by operation why it may not begin yet, as a clause; what may is left out."""
         with self._database.reading() as connection:
             return _holds(connection, _TABLE.c.state.in_(GOES_ON))
+
+    def unhealthy(self) -> dict[str, Unhealthy]:
+        """Return by verified operation why its machine failed its health check.
+
+        Left out is what a person decided on: by resuming or aborting the rollout.
+        """
+        current = schema.current_operation
+        query = (
+            select(_MACHINE.c.op_id, _MACHINE.c.rollout_id, _MACHINE.c.reason, _MACHINE.c.at)
+            .join(current, current.c.op_id == _MACHINE.c.op_id)
+            .join(_TABLE, _TABLE.c.rollout_id == _MACHINE.c.rollout_id)
+            .where(
+                _TABLE.c.state.in_(GOES_ON),
+                _MACHINE.c.outcome == "failed",
+                _MACHINE.c.reason.startswith(f"{NOT_HEALTHY}:"),
+                current.c.state == OperationState.VERIFIED.value,
+            )
+            .order_by(_MACHINE.c.at)
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return {op_id: Unhealthy(*said) for op_id, *said in rows}
 
     def _read(self, query: Select[tuple[object, ...]]) -> tuple[Rollout, ...]:
         with self._database.reading() as connection:

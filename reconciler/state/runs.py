@@ -69,7 +69,8 @@ def run_of(  # noqa: PLR0913, PLR0917 - all that is recorded of an approval
 
 def scheduled_run(schedule: str, moment: datetime) -> str:
     """Return the id of the run that an occurrence of a schedule is."""
-    return f"{moment:%Y%m%d-%H%M}-{schedule}"
+    seconds = f"{moment:%S}" if moment.second else ""
+    return f"{moment:%Y%m%d-%H%M}{seconds}-{schedule}"
 
 
 def record_run(connection: Connection, run: Run, operations: Mapping[str, datetime | None]) -> None:

@@ -4,20 +4,22 @@ An occurrence is written down before anything of it begins, and a machine's part
 transaction that approves its work, so that a crash runs nothing twice and loses nothing.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, Self
 
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.state import schema
 from reconciler.state.database import Database
+from specs.fleet import CompiledMachine
 
 OccurrenceState = Literal["open", "over", "left-out"]
 MachineState = Literal["waiting", "begun", "done", "left-out"]
 """``begun``: its work is approved. ``done``: nothing of the schedule follows there."""
 _BEGUN = ("begun", "done")
+_FARTHEST_LAST = ("waiting", "left-out", "begun", "done")
 KEPT = 20
 """Occurrences of one schedule of which single machines are remembered."""
 
@@ -54,6 +56,18 @@ class MachinePart(NamedTuple):
     op_id: str
     """Empty where there is no operation."""
     at: datetime
+    identities: str = ""
+    """All that its hardware was known by, separated by spaces; empty in parts of long ago."""
+
+    @classmethod
+    def of(
+        cls, machine: CompiledMachine, state: MachineState, reason: str, op_id: str, at: datetime
+    ) -> Self:
+        """Return the part of a machine as it is known now."""
+        return cls(machine.name, state, reason, op_id, at, " ".join(machine.hardware_identities))
+
+
+_PART = tuple(schema.schedule_machine.c[name] for name in MachinePart._fields)
 
 
 class ScheduleHistory:
@@ -97,28 +111,19 @@ class ScheduleHistory:
         """Return what became of the machines so far, by their names."""
         table = schema.schedule_machine
         query = (
-            select(table.c.machine, table.c.state, table.c.reason, table.c.op_id, table.c.at)
+            select(*_PART)
             .where(table.c.schedule == occurrence.schedule, table.c.moment == occurrence.moment)
             .order_by(table.c.machine)
         )
         with self._database.reading() as connection:
             return {row.machine: MachinePart(*row) for row in connection.execute(query)}
 
-    def machine_states(self, occurrence: PastOccurrence) -> dict[str, str]:
-        """Return where the machines stand so far, by their names."""
-        table = schema.schedule_machine
-        query = select(table.c.machine, table.c.state).where(
-            table.c.schedule == occurrence.schedule, table.c.moment == occurrence.moment
-        )
-        with self._database.reading() as connection:
-            return {row.machine: row.state for row in connection.execute(query)}
-
     def machine(self, schedule: str, moment: datetime, machine: str) -> MachinePart | None:
         """Return what became of one machine; None where nothing is written down yet."""
         table = schema.schedule_machine
-        query = select(
-            table.c.machine, table.c.state, table.c.reason, table.c.op_id, table.c.at
-        ).where(table.c.schedule == schedule, table.c.moment == moment, table.c.machine == machine)
+        query = select(*_PART).where(
+            table.c.schedule == schedule, table.c.moment == moment, table.c.machine == machine
+        )
         with self._database.reading() as connection:
             row = connection.execute(query).first()
             return None if row is None else MachinePart(*row)
@@ -160,6 +165,43 @@ class ScheduleHistory:
         """Note what became of a machine."""
         with self._database.writing() as connection:
             record_machine(connection, schedule, moment, part)
+
+    def tell(
+        self, schedule: str, moment: datetime, machine: str, reason: str, state: MachineState
+    ) -> None:
+        """Say more of a machine's part that is over; nothing where there is no such part."""
+        table = schema.schedule_machine
+        same = (table.c.schedule == schedule, table.c.moment == moment)
+        with self._database.writing() as connection:
+            connection.execute(
+                update(table)
+                .where(*same, table.c.machine == machine, table.c.state.in_(("done", "left-out")))
+                .values(reason=reason, state=state)
+            )
+
+    def follow_names(
+        self, occurrence: PastOccurrence, name_of: Callable[[MachinePart], str]
+    ) -> Mapping[str, MachinePart]:
+        """Have each machine's part stand under its name of now; return them by these names.
+
+        Of parts that get one name, the one that came farthest stays.
+        """
+        known = self.machines(occurrence)
+        farthest_last = sorted(known.values(), key=lambda each: _FARTHEST_LAST.index(each.state))
+        renamed = (part._replace(machine=name_of(part)) for part in farthest_last)
+        named = {part.machine: part for part in renamed}
+        if named == known:
+            return known
+        table = schema.schedule_machine
+        key = {"schedule": occurrence.schedule, "moment": occurrence.moment}
+        with self._database.writing() as connection:
+            connection.execute(
+                delete(table).where(*(table.c[name] == value for name, value in key.items()))
+            )
+            connection.execute(
+                upsert(table), [{**key, **part._asdict()} for part in named.values()]
+            )
+        return named
 
     def counts(self, occurrence: PastOccurrence) -> dict[str, int]:
         """Return how many machines stand where.

@@ -24,14 +24,36 @@ what was approved may be armed. ``approved_revision`` is whose approval rules ar
 ``ended_quarantine`` says who ended a quarantine and why. These are append-only too, except
 ``run_operation``.
 
-``delay`` is what approved work waited for before it began.
+``reboot_lock`` is which machines may restart by themselves, or may until they were released.
+
+``delay`` is what work waited for: approved work before it began, a capture for room in the image
+store.
 
 ``rollout`` is how far the waves of an approval are, ``rollout_machine`` in which wave each of its
 operations is and what became of it there. ``rollout_event`` is append-only: who or what opened a
 wave, halted, resumed or aborted.
 
+``join_token`` is a token that a person made, its hash alone; ``join_token_end`` who revoked it, and
+``agent_join`` which key was certified for it, under which name and for which hardware. These are
+append-only. ``discovered_machine`` is what an agent of hardware that no document has said last.
+``inventory`` is what the agent of an installed system said last of what is installed there, one
+row per hardware: what lists show, and the digests of its sections. ``inventory_section`` has each
+section compressed: of packages, applications and hotfixes a set of bits, one for each ``id`` of
+``inventory_item``, where every version that any machine has is there once; of others their rows.
+``agent_certificate`` is each certificate that an agent got, ``agent_revocation`` who revoked those
+of a machine and why, ``agent_return`` which agents with an expired one ask to come back, and
+``agent_exchange`` by what value each installed agent is told from a copy of it. ``authority_event``
+is who rolled the authority's key over or retired one.
+
 ``schedule_handled`` says up to which moment each schedule was looked at, ``schedule_occurrence``
 what became of each moment, ``schedule_machine`` what became of each machine at it.
+
+``package_source`` says up to which moment each source of packages was looked at and how its last
+mirror went, ``source_package`` which packages it has; those that it does not offer any more stay as
+tombstones.
+
+``update_state`` is what each machine said last of what it installs by itself, ``update_result``
+what became of each package in each check, ``update_notice`` who asked a machine last to look now.
 """
 
 from datetime import UTC, datetime
@@ -43,6 +65,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -265,6 +288,7 @@ step = Table(
     Column("began_at", UtcDateTime, nullable=False),
     Column("ended_at", UtcDateTime),
     Column("bytes_done", Integer, nullable=False),
+    Column("result", Text, nullable=False, server_default="{}"),
 )
 
 schedule_handled = Table(
@@ -297,6 +321,7 @@ schedule_machine = Table(
     Column("reason", Text, nullable=False),
     Column("op_id", String(32), nullable=False),
     Column("at", UtcDateTime, nullable=False),
+    Column("identities", Text, nullable=False, server_default=""),
 )
 
 run_evidence = Table(
@@ -334,8 +359,63 @@ enrollment_token = Table(
     Column("expires", UtcDateTime, nullable=False),
     Column("used_at", UtcDateTime),
     Column("used_by", String(64)),
+    Column("used_from", String, nullable=False, server_default=""),
+    Column("sent_to", String, nullable=False, server_default=""),
     Column("void", Boolean, nullable=False, default=False),
     Index("enrollment_token_by_machine", "machine", "used_at"),
+)
+
+join_token = Table(
+    "join_token",
+    metadata,
+    Column("token_id", String(8), primary_key=True),
+    Column("digest", String(64), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("group", String, nullable=False),
+    Column("uses", Integer, nullable=False),
+    Column("expires", UtcDateTime, nullable=False),
+    Index("join_token_by_digest", "digest", unique=True),
+)
+
+join_token_end = Table(
+    "join_token_end",
+    metadata,
+    Column("token_id", String(8), ForeignKey("join_token.token_id"), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+agent_join = Table(
+    "agent_join",
+    metadata,
+    Column("token_id", String(8), ForeignKey("join_token.token_id"), primary_key=True),
+    Column("used_by", String(64), primary_key=True),
+    Column("machine", String, nullable=False),
+    Column("identities", Text, nullable=False),
+    Column("source", String, nullable=False),
+    Column("used_at", UtcDateTime, nullable=False),
+    Index("agent_join_by_machine", "machine", "used_at"),
+)
+
+discovered_machine = Table(
+    "discovered_machine",
+    metadata,
+    Column("name", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("hostname", String, nullable=False),
+    Column("addresses", Text, nullable=False),
+    Column("serial", String, nullable=False),
+    Column("vendor", String, nullable=False),
+    Column("product", String, nullable=False),
+    Column("os", String, nullable=False),
+    Column("source", String, nullable=False),
+    Column("token_id", String(8), nullable=False),
+    Column("first_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Index("discovered_machine_by_time", "last_at"),
 )
 
 machine_report = Table(
@@ -380,6 +460,42 @@ observed_identity = Table(
     Column("hardware", String, primary_key=True),
 )
 
+inventory = Table(
+    "inventory",
+    metadata,
+    Column("hardware", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("digests", Text, nullable=False),
+    Column("os_id", String, nullable=False),
+    Column("os_version", String, nullable=False),
+    Column("os_name", String, nullable=False),
+    Column("packages", Integer),
+    Column("updates", Integer),
+    Column("restart", Boolean),
+)
+
+inventory_section = Table(
+    "inventory_section",
+    metadata,
+    Column("hardware", String, ForeignKey("inventory.hardware"), primary_key=True),
+    Column("section", String, primary_key=True),
+    Column("body", LargeBinary, nullable=False),
+)
+
+inventory_item = Table(
+    "inventory_item",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("digest", String(32), nullable=False),
+    Column("section", String, nullable=False),
+    Column("name", String, nullable=False),
+    Column("row", Text, nullable=False),
+    Index("inventory_item_by_digest", "digest", unique=True),
+)
+
 boot_event = Table(
     "boot_event",
     metadata,
@@ -391,6 +507,7 @@ boot_event = Table(
     Column("source", String, nullable=False),
     Column("detail", Text, nullable=False),
     Column("answer", Text, nullable=False),
+    Column("relay", String(15)),
     Column("at", UtcDateTime, nullable=False),
     Index("boot_event_by_mac", "mac", "sequence"),
 )
@@ -456,6 +573,23 @@ breaker_event = Table(
     Index("breaker_event_by_group", "group", "sequence"),
 )
 
+reboot_lock = Table(
+    "reboot_lock",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("client", String, nullable=False),
+    Column("group", String, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("hardware", String, nullable=False),
+    Column("identities", Text, nullable=False),
+    Column("address", String, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("released_at", UtcDateTime),
+    Column("released_by", String, nullable=False, server_default=""),
+    Column("reason", Text, nullable=False, server_default=""),
+    Index("reboot_lock_released", "released_at"),
+)
+
 delay = Table(
     "delay",
     metadata,
@@ -509,12 +643,150 @@ rollout_event = Table(
     Index("rollout_event_by_rollout", "rollout_id", "sequence"),
 )
 
+package_source = Table(
+    "package_source",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("rhythm", String, nullable=False),
+    Column("handled_until", UtcDateTime),
+    Column("begun_at", UtcDateTime),
+    Column("ended_at", UtcDateTime),
+    Column("succeeded_at", UtcDateTime),
+    Column("failure", String, nullable=False),
+    Column("code", String(5), nullable=False),
+    Column("cause", Text, nullable=False),
+    Column("received", Integer, nullable=False),
+)
+
+source_package = Table(
+    "source_package",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("name", String, primary_key=True),
+    Column("version", String, primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    Column("state", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("files", Text, nullable=False),
+)
+
+update_state = Table(
+    "update_state",
+    metadata,
+    Column("hardware", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("boot_id", String, nullable=False),
+    Column("policy", String, nullable=False),
+    Column("orders", String(32), nullable=False),
+    Column("phase", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("code", String(5), nullable=False),
+    Column("since", UtcDateTime),
+    Column("run", String(64), nullable=False),
+    Column("checked", UtcDateTime),
+    Column("next_check", UtcDateTime),
+    Column("results", Text, nullable=False),
+)
+
+update_result = Table(
+    "update_result",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("hardware", String, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("run", String(64), nullable=False),
+    Column("package", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("result", Text, nullable=False),
+    Index("update_result_once", "hardware", "run", "package", "state", unique=True),
+)
+
+update_notice = Table(
+    "update_notice",
+    metadata,
+    Column("hardware", String, primary_key=True),
+    Column("identities", Text, nullable=False),
+    Column("machine", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 accepted_revision = Table(
     "accepted_revision",
     metadata,
     Column("sequence", Integer, primary_key=True, autoincrement=True),
     Column("commit", String(64), nullable=False),
     Column("source", Text, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+agent_certificate = Table(
+    "agent_certificate",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("machine", String, nullable=False),
+    Column("environment", String, nullable=False),
+    Column("key", String(64), nullable=False),
+    Column("authority_key", String(40), nullable=False),
+    Column("origin", String, nullable=False),
+    Column("issued", UtcDateTime, nullable=False),
+    Column("expires", UtcDateTime, nullable=False),
+    Column("used_at", UtcDateTime),
+    Column("revoked_at", UtcDateTime),
+    Index("agent_certificate_by_machine", "machine", "issued"),
+)
+
+agent_revocation = Table(
+    "agent_revocation",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("machine", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("agent_revocation_by_machine", "machine", "at"),
+)
+
+agent_return = Table(
+    "agent_return",
+    metadata,
+    Column("serial", String(40), primary_key=True),
+    Column("machine", String, nullable=False),
+    Column("asked_at", UtcDateTime, nullable=False),
+    Column("last_at", UtcDateTime, nullable=False),
+    Column("source", String, nullable=False),
+    Column("why", Text, nullable=False),
+    Column("accepted_at", UtcDateTime),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("agent_return_by_machine", "machine"),
+)
+
+agent_exchange = Table(
+    "agent_exchange",
+    metadata,
+    Column("machine", String, primary_key=True),
+    Column("confirmed", String(64), nullable=False),
+    Column("offered", String(64), nullable=False),
+    Column("since", UtcDateTime, nullable=False),
+    Column("boot_id", String, nullable=False),
+    Column("suspicion", Text, nullable=False),
+    Column("agreed", Integer, nullable=False),
+)
+
+authority_event = Table(
+    "authority_event",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("what", String, nullable=False),
+    Column("key", String(40), nullable=False),
     Column("at", UtcDateTime, nullable=False),
     Column("actor", String, nullable=False),
     Column("reason", Text, nullable=False),

@@ -15,7 +15,9 @@ from reconciler.state.machines import OBSERVATION, Machines, quarantines
 from reconciler.state.observation import ObservationRow, Recorded, observed_machine
 from reconciler.state.observed import BUDGET_WINDOW, Observed, ObservedImage, ObservedMachine
 from reconciler.state.operations import UNDER_WAY, Operations
+from reconciler.state.reboot_locks import RebootLocks
 from reconciler.state.rollouts import Rollouts
+from reconciler.state.updates import UpdateRecords
 from specs.fleet import CompiledMachine
 
 FEW = 200
@@ -37,19 +39,20 @@ def observe(
     fleet = fleet or FleetHardware(machines)
     operations, rollouts = Operations(database), Rollouts(database)
     recorded = _recorded(database, now)
-    unknown = (mac for mac in recorded.boots if fleet.owner_of_mac(mac) is None)
     return Observed(
         machines=_machines(database, machines, fleet, recorded),
         images=images,
         operations=operations.current(),
         captures=operations.captures(),
+        reboot_locks=RebootLocks(database).held(),
         work_begun=operations.work_begun(now - BUDGET_WINDOW),
-        unknown_macs=tuple(sorted(unknown)),
         faults=Faults(database).present(),
         breakers=Breakers(database).open_ones(),
         rollouts=tuple(map(rollouts.progress, rollouts.active())),
         held=rollouts.holds(),
+        unhealthy=rollouts.unhealthy(),
         delays=Delays(database).present(),
+        updates=UpdateRecords(database).all(fleet),
     )
 
 
@@ -77,21 +80,18 @@ def observe_few(  # noqa: PLR0913, PLR0917 - what ``observe`` takes, and which m
     if len(wanted) > FEW:
         return None
     seen = Machines(database)
-    with database.reading() as connection:
-        client = schema.boot_client.c
-        asked = connection.execute(select(client.mac).where(client.boot_at.is_not(None)))
-        unknown = sorted(mac for mac in asked.scalars() if fleet.owner_of_mac(mac) is None)
     return Observed(
         machines={name: seen.seen(machines[name], fleet, now) for name in wanted},
         images=images,
         operations=current,
         captures=operations.captures(),
+        reboot_locks=RebootLocks(database).held(),
         work_begun=operations.work_begun(now - BUDGET_WINDOW),
-        unknown_macs=tuple(unknown),
         faults=Faults(database).present(),
         breakers=Breakers(database).open_ones(),
         rollouts=tuple(map(rollouts.progress, rollouts.active())),
         held=rollouts.holds(),
+        unhealthy=rollouts.unhealthy(),
         delays=Delays(database).present(),
     )
 

@@ -16,7 +16,7 @@ Environment = Literal["deploy-os", "installed"]
 
 LIFETIME: Final[Mapping[Environment, timedelta]] = {
     "deploy-os": timedelta(hours=12),  # longer than any operation, gone by the next day
-    "installed": timedelta(days=30),  # renewed while the machine lives; a month off means enroll
+    "installed": timedelta(days=30),  # renewed while the machine is on
 }
 
 _PREFIX = "rackwright://machine/"

@@ -50,6 +50,24 @@ class PrivateDirectory:
         with self._accessing(self.path / name):
             write_atomically(self.path / name, content, _MODE)
 
+    def remove(self, name: str) -> None:
+        """Remove ``name``, which need not be there."""
+        with self._accessing(self.path / name):
+            (self.path / name).unlink(missing_ok=True)
+
+    def version(self, *names: str) -> tuple[int, ...]:
+        """Return numbers that differ once one of these files was replaced, made or removed."""
+        found: list[int] = []
+        for name in names:
+            with self._accessing(self.path / name):
+                try:
+                    status = (self.path / name).stat()
+                except FileNotFoundError:
+                    found.append(0)
+                else:
+                    found += [status.st_ino, status.st_mtime_ns]
+        return tuple(found)
+
     @staticmethod
     @contextmanager
     def _accessing(path: Path) -> Iterator[None]:

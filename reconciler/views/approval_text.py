@@ -1,7 +1,8 @@
 """Approvals as a terminal shows them."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 
+from rich.cells import cell_len
 from rich.console import RenderableType
 from rich.padding import Padding
 from rich.table import Table
@@ -9,30 +10,50 @@ from rich.text import Text
 
 from reconciler.planning.approvals import Requirement, Subject, Waiting
 from reconciler.planning.item import Risk
+from reconciler.state.hand_results import asked_for
 from reconciler.views.plan_text import COLOURS
-from reconciler.views.plan_words import SHORT, counted, requirement, short
+from reconciler.views.plan_words import SHORT, requirement, short
 from reconciler.views.untrusted import for_terminal
+from specs.diagnostics.quote import counted
+from specs.types.display_name import named
 
 _INDENT = 2
 _MOST = 40
+_NAME_WIDTH = 36
+"""Columns that names of machines have at least before they are folded."""
 
 
-def subject_parts(subject: Subject) -> Iterator[RenderableType]:
-    """Yield what would be approved: each machine with its work and the disks that it overwrites."""
-    request = subject.request
+def subject_parts(
+    subject: Subject, names: Mapping[str, str] | None = None
+) -> Iterator[RenderableType]:
+    """Yield what would be approved: each machine with its work and the disks that it overwrites.
+
+    ``names`` are what people call the machines.
+    """
+    request, called = subject.request, names or {}
     yield _head(subject)
     if request.reason:
         yield _line(f"reason: {request.reason}")
+    # No document says it: whoever approves reads all of it here.
+    for asked in dict.fromkeys(asked_for(each) for each, _ in subject.operations):
+        if asked:
+            yield _line(asked)
     table = Table.grid(padding=(0, 2))
+    operations = subject.operations[:_MOST]
+    machines = [
+        for_terminal(named(called.get(each.machine, ""), each.machine)) for each, _ in operations
+    ]
     table.add_column(no_wrap=True)
-    table.add_column(no_wrap=True)
+    table.add_column(
+        overflow="fold", min_width=min(_NAME_WIDTH, max(map(cell_len, machines), default=0))
+    )
     table.add_column(overflow="fold")
-    for operation, risk in subject.operations[:_MOST]:
+    for machine, (operation, risk) in zip(machines, operations, strict=True):
         disks = ", ".join(disk.key() for disk in operation.instructions.disks)
         what = f"{operation.scenario} run {operation.run}"
         table.add_row(
             Text(str(risk), style=COLOURS[risk]),
-            Text(for_terminal(operation.machine)),
+            Text(machine),
             Text(for_terminal(f"{what}, overwrites {disks}" if disks else what)),
         )
     yield Padding(table, (0, 0, 0, _INDENT), expand=False)

@@ -6,9 +6,14 @@ from typing import Any, NamedTuple
 from attrs import asdict
 
 from reconciler.planning.conditions import MachineCondition
+from reconciler.planning.upcoming_work import UpcomingWork
 from reconciler.state.boots import BootEvent
+from reconciler.state.hand_results import asked_for
+from reconciler.state.inventory_head import InventoryHead
 from reconciler.state.machine_history import PastOperation
 from reconciler.state.observed import ObservedMachine, Quarantine, TimedReport
+from reconciler.views.inventory_documents import inventory_summary
+from reconciler.views.schedule_words import upcoming_document
 
 FORMAT = "rackwright-machine/1"
 
@@ -27,6 +32,10 @@ class MachineDetails(NamedTuple):
     """The newest first, those that are kept."""
     operations: tuple[PastOperation, ...]
     """The newest first, those that are kept."""
+    scheduled: tuple[UpcomingWork, ...] = ()
+    """What schedules do next on it, the soonest first."""
+    inventory: InventoryHead | None = None
+    """What its agent said last of what is installed."""
 
 
 def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
@@ -48,8 +57,13 @@ def machine_document(details: MachineDetails, now: datetime) -> dict[str, Any]:
         "further": further_documents(state),
         "quarantine": quarantine and {"reason": quarantine.reason, "at": _time(quarantine.at)},
         "wanted": dict(details.wanted),
+        "scheduled": [
+            {**upcoming_document(each), "begins": _time(each.moment + each.delay)}
+            for each in details.scheduled
+        ],
         "deployOs": _report(details.seen.ramdisk),
         "installed": _report(details.seen.installed),
+        "inventory": inventory_summary(details.inventory),
         "boots": [{**asdict(each), "at": _time(each.at)} for each in details.boots],
         "operations": [operation_document(each, now) for each in details.operations],
     }
@@ -85,6 +99,7 @@ def operation_document(each: PastOperation, now: datetime) -> dict[str, Any]:
         "machine": operation.machine,
         "scenario": operation.scenario,
         "run": operation.run,
+        **({"asked": asked} if (asked := asked_for(operation)) else {}),
         "revision": operation.revision,
         "disks": [disk.key() for disk in operation.instructions.disks],
         "state": each.state.value,
@@ -111,6 +126,7 @@ def operation_document(each: PastOperation, now: datetime) -> dict[str, Any]:
                 "at": _time(step.began_at),
                 "ended": _time(step.ended_at),
                 "bytes": step.bytes_done,
+                "result": dict(step.result),
             }
             for step in each.known_steps
         ],

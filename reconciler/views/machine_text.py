@@ -14,10 +14,13 @@ from rich.text import Text
 from agent.wire.disk import Disk
 from agent.wire.report import InstalledSystem
 from reconciler.planning.item import DriftedValue
+from reconciler.planning.upcoming_work import UpcomingWork
 from reconciler.state.observed import TimedReport
 from reconciler.views.age import ago, duration
 from reconciler.views.disk_layout import describe, segments, table_of, widths
+from reconciler.views.inventory_text import facts
 from reconciler.views.machine_details import MachineDetails
+from reconciler.views.schedule_words import action, when
 from reconciler.views.status_text import COLOURS, NARROW
 from reconciler.views.untrusted import for_terminal
 from specs.types.display_name import named
@@ -40,6 +43,9 @@ def machine_parts(
             since = f" (reported so for {_for(each.since, now)})" if each.since else ""
             yield from _section(f"{each.type}{since}", [_drift(each.values)])
     yield from _section("Wanted", _pairs((field, value, "") for field, value in details.wanted))
+    if details.scheduled:
+        rows = (_scheduled(each, now) for each in details.scheduled)
+        yield from _section("Scheduled", _pairs(rows))
     report = details.seen.disks
     if report is None:
         yield from _section("Hardware", [_line("never observed: no agent reported from it")])
@@ -51,6 +57,8 @@ def machine_parts(
         yield from _section(
             f"Disks (seen {ago(report.at, now)})", disks or [_line("no disk was seen")]
         )
+    if details.inventory is not None:
+        yield from _section("Inventory", [_line(facts(details.inventory, now))])
     most = None if full else SHOWN_BOOTS
     yield from _section("Boots (UTC, newest first)", _boots(details, most))
     most = None if full else SHOWN_OPERATIONS
@@ -96,6 +104,14 @@ def _pairs(pairs: Iterable[tuple[str, str, str]]) -> list[RenderableType]:
             text.append(f"  {for_terminal(note)}", style="dim")
         table.add_row(Text(" " * _INDENT + for_terminal(label)), text)
     return [table]
+
+
+def _scheduled(work: UpcomingWork, now: datetime) -> tuple[str, str, str]:
+    """Return the schedule, when it acts next and what it does, and how much later here."""
+    at = when(work.schedule, work.moment, now)
+    later = f"begins {duration(work.delay.total_seconds())} later here" if work.delay else ""
+    title = named(work.schedule.display_name, work.schedule.name)
+    return title, f"{at} · {action(work.schedule)}", later
 
 
 def _for(since: datetime, now: datetime) -> str:

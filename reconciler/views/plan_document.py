@@ -8,6 +8,8 @@ from typing import (
 from pydantic import with_config
 from typing_extensions import TypedDict
 
+from reconciler.views.schedule_words import ScheduledDocument
+
 FORMAT: Literal["rackwright-plan/2"] = "rackwright-plan/2"
 RiskName = Literal["DESTRUCTIVE", "DISRUPTIVE", "SAFE", "BLOCKED", "UNKNOWN"]
 
@@ -150,6 +152,17 @@ class BudgetDocument(TypedDict):
     perHour: int
 
 
+class WarningDocument(TypedDict):
+    """What stops nothing, but a person should know."""
+
+    code: str
+    message: str
+    hint: str
+    file: str
+    line: int
+    column: int
+
+
 @with_config(extra="forbid", use_attribute_docstrings=True)
 class PlanDocument(TypedDict):
     """Everything that separates the fleet from its desired state, largest risk first."""
@@ -171,5 +184,8 @@ class PlanDocument(TypedDict):
     budget: BudgetDocument
     approval: list[str]
     """What has to be agreed to, for people."""
+    scheduled: NotRequired[list[ScheduledDocument]]
+    """What schedules do next, the soonest first."""
+    warnings: NotRequired[list[WarningDocument]]
     folds: list[PlanGroupDocument]
     items: list[ItemDocument]

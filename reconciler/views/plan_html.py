@@ -68,6 +68,8 @@ def plan_html(plan: Plan, describe: str, now: datetime) -> Iterator[str]:
     for sentence in words.approval(plan):
         marked = _CODE.sub(r"<code>\1</code>", for_html(sentence))
         yield f"<p>{marked}</p>"
+    for remark in words.remarks(plan):
+        yield f"<p>{for_html(remark)}</p>"
     for row in summarize(plan.groups, _ROWS):
         yield from _row(row, now)
     yield "</body></html>"

@@ -18,6 +18,7 @@ from reconciler.views.plan_document import (
     PlanDocument,
     PlanGroupDocument,
 )
+from reconciler.views.schedule_words import upcoming_document
 from specs.fleet import Origin
 
 
@@ -37,6 +38,18 @@ def plan_document(plan: Plan, notice: str = "") -> PlanDocument:
         "disksWithoutBackup": sum(each.disks_without_backup for each in plan.groups),
         "budget": {"atOnce": plan.budget.at_once, "perHour": plan.budget.per_hour},
         "approval": list(words.approval(plan)),
+        "scheduled": [upcoming_document(each) for each in plan.scheduled],
+        "warnings": [
+            {
+                "code": each.code.value,
+                "message": each.message,
+                "hint": each.hint,
+                "file": each.position.file,
+                "line": each.position.line,
+                "column": each.position.column,
+            }
+            for each in plan.warnings
+        ],
         "folds": [_plan_group(each) for each in plan.groups],
         "items": [
             item_document(item, index, places)

@@ -1,10 +1,10 @@
 """The plan as a comment on a pull request: bounded, summarized, and found again by its marker."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 
-from reconciler.planning.item import PlanItem
+from reconciler.planning.item import PlanItem, Risk
 from reconciler.planning.plan import Plan
 from reconciler.planning.summary import SummaryRow, summarize
 from reconciler.views import plan_words as words
@@ -17,6 +17,8 @@ MAX_CHARACTERS = 60_000
 """GitHub takes 65,536 in a comment; a pipeline may add a few lines of its own."""
 _LEVELS = ((40, 60), (40, 12), (20, 4), (8, 2), (5, 1), (5, 0))
 """Rows, and items of each row, from generous to tight: the first level that fits is shown."""
+_ONE_BY_ONE = 12
+"""So many disks of a row are named by their serials; of more, equal ones share a line."""
 _LONGEST = 240
 """Characters of one text of the repository or of a machine."""
 
@@ -28,6 +30,7 @@ def plan_markdown(plan: Plan, describe: str, now: datetime, *, explain: bool = F
     unblock each blocked item.
     """
     said = [*words.agreement(plan), *map(for_markdown, words.conditions(plan))]
+    said += map(for_markdown, words.remarks(plan))
     foot = [line for sentence in said for line in ("", sentence)]
     about = f"{safe(describe)} · plan `{plan.digest[: words.SHORT]}`"
     return bounded(plan, about, foot, now, explain=explain)
@@ -41,19 +44,25 @@ def bounded(  # noqa: PLR0913 - the parts of a comment
     *,
     explain: bool = False,
     nothing: str = words.NOTHING,
+    lead: Sequence[str] = (),
+    verdict: str = "",
 ) -> str:
     """Return the comment between ``about`` and ``foot``, both Markdown, as full as it fits.
 
-    ``nothing`` is what an empty plan says.
+    ``nothing`` is what an empty plan says; ``lead`` comes before its rows, and ``verdict``
+    stands in the place of its counts.
     """
+    head = [*_head(plan, about, verdict or counts(plan.counts)), *lead]
+    if plan.empty and nothing:
+        head += ["", nothing]
     for rows, items in _LEVELS:
-        lines = _head(plan, about, nothing)
+        lines = [*head]
         for row in summarize(plan.groups, rows):
             lines += _row(row, now, items, explain=explain)
         text = "\n".join([*lines, *foot, ""])
         if len(text) <= MAX_CHARACTERS:
             return text
-    lines = [*_head(plan, about, nothing), "", "The details do not fit here: see the full plan."]
+    lines = [*head, "", "The details do not fit here: see the full plan."]
     return "\n".join([*lines, *foot, ""])
 
 
@@ -62,13 +71,17 @@ def safe(text: str) -> str:
     return for_markdown(text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…")
 
 
-def _head(plan: Plan, about: str, nothing: str) -> list[str]:
-    counts = plan.counts.items()
-    verdict = (f"**{risk} {count:,}**" if count else f"{risk} 0" for risk, count in counts)
+def counts(numbers: Mapping[Risk, int]) -> str:
+    """Return every risk with its count, in bold where there is any."""
+    said = numbers.items()
+    return " · ".join(f"**{risk} {count:,}**" if count else f"{risk} 0" for risk, count in said)
+
+
+def _head(plan: Plan, about: str, verdict: str) -> list[str]:
     wiped = words.wiped(plan)
-    lines = [MARKER, f"### Rackwright: {' · '.join(verdict)}", ""]
+    lines = [MARKER, f"### Rackwright: {verdict}", ""]
     lines.append(f"**{wiped}** · {about}" if wiped else about)
-    return [*lines, "", nothing] if plan.empty else lines
+    return lines
 
 
 def _row(row: SummaryRow, now: datetime, limit: int, *, explain: bool) -> Iterator[str]:
@@ -85,39 +98,52 @@ def _row(row: SummaryRow, now: datetime, limit: int, *, explain: bool) -> Iterat
     yield f"- {words.seen(row, now)}"
     if row.slowest_seconds:
         yield f"- each {words.effort(row.bytes_to_move // row.count, row.slowest_seconds)}"
-    shown = list(islice((item for each in row.members for item in each.items), limit))
-    if shown:
-        yield ""
-        yield from _disk_table(shown, now) if row.disks else _table(shown, now)
-    if len(shown) < row.count:
-        yield ""
-        more = "more " if shown else ""
-        yield f"{row.count - len(shown):,} {more}not listed here: see the full plan."
+    items = (item for each in row.members for item in each.items)
+    if row.disks:
+        is_few = row.disks <= _ONE_BY_ONE
+        kinds = words.each_disk(items) if is_few else words.equal_disks(items, now)
+        yield from _disk_table(kinds, limit, now)
+    else:
+        yield from _table(list(islice(items, limit)), row.count, now)
     yield ""
     yield "</details>"
 
 
-def _disk_table(items: list[PlanItem], now: datetime) -> Iterator[str]:
-    yield "| machine | overwrites | last backup | image | leaves alone |"
-    yield "|---|---|---|---|---|"
-    for item in items:
-        for disk, image in zip(item.disks, item.images, strict=False):
-            backup = words.backup(disk, now)
-            yield _cells(
-                f"**{safe(item.title)}**",
-                safe(words.disk(disk, now)),
-                f"**{safe(backup)}**" if disk.lost else safe(backup),
-                safe(words.image(image, now)),
-                safe(words.spared(item)),
-            )
+def _disk_table(kinds: Sequence[words.EqualDisks], limit: int, now: datetime) -> Iterator[str]:
+    if limit:
+        yield ""
+        yield "| machine | overwrites | last backup | image | leaves alone |"
+        yield "|---|---|---|---|---|"
+    for kind in kinds[:limit]:
+        is_one = kind.number == 1
+        more = "" if is_one else f" and {kind.number - 1:,} more"
+        said = words.disk(kind.disk, now) if is_one else words.equal_disk(kind.disk, now)
+        backup = words.backup(kind.disk, now)
+        yield _cells(
+            f"**{safe(kind.first.title)}**{more}",
+            safe(said),
+            f"**{safe(backup)}**" if kind.disk.lost else safe(backup),
+            safe(words.image(kind.image, now)),
+            safe(words.spared(kind.first)),
+        )
+    yield from _not_listed(sum(kind.number for kind in kinds[limit:]), limit)
 
 
-def _table(items: list[PlanItem], now: datetime) -> Iterator[str]:
-    yield "| machine | why | last heard |"
-    yield "|---|---|---|"
+def _table(items: list[PlanItem], count: int, now: datetime) -> Iterator[str]:
+    if items:
+        yield ""
+        yield "| machine | why | last heard |"
+        yield "|---|---|---|"
     for item in items:
         heard = ago(item.observed_at, now) if item.machine else "-"
         yield _cells(f"**{safe(item.title)}**", safe(item.reason), heard)
+    yield from _not_listed(count - len(items), len(items))
+
+
+def _not_listed(left: int, shown: int) -> Iterator[str]:
+    if left:
+        yield ""
+        yield f"{left:,} {'more ' if shown else ''}not listed here: see the full plan."
 
 
 def _cells(*cells: str) -> str:

@@ -15,6 +15,7 @@ from reconciler.planning.summary import SummaryRow, summarize
 from reconciler.views import plan_words as words
 from reconciler.views.age import ago
 from reconciler.views.untrusted import for_terminal
+from specs.diagnostics.quote import counted
 
 COLOURS = {
     Risk.DESTRUCTIVE: "bold red",
@@ -60,9 +61,12 @@ def plan_text(  # noqa: PLR0913 - the parts of the screen
     unblock each blocked item. ``command`` asks for the approval.
     """
     title = _plain(f"{describe} · plan {plan.digest[: words.SHORT]}", "dim")
+    remarks = [
+        _plain(each, "yellow" if each.startswith("warning") else "") for each in words.remarks(plan)
+    ]
     if plan.empty:
-        return Group(verdict(plan), title, Text(words.NOTHING))
-    lines: list[RenderableType] = [verdict(plan), title]
+        return Group(verdict(plan), title, *remarks, Text(words.NOTHING))
+    lines: list[RenderableType] = [verdict(plan), title, *remarks]
     lines += plan_lines(plan, now, full=full, explain=explain)
     lines += [Text(), *(_plain(sentence) for sentence in words.approval(plan, command))]
     return Group(*lines)
@@ -121,13 +125,20 @@ def _summary(
         return
     each = words.effort(row.bytes_to_move // row.count, row.slowest_seconds)
     yield _cut(f"  {words.seen(row, now)} · each {each}")
-    shown = row.members[0].items[:named]
-    for item in shown:
-        for disk in item.disks:
-            lost = "" if disk.backed_up else "no backup · "
-            yield _cut(f"  {item.title}  {lost}{words.disk(disk, now)}", "dim")
-    if named > 1 and row.count > len(shown):
-        yield _cut(f"  and {words.counted(row.count - len(shown), 'machine')} more", "dim")
+    kinds = words.equal_disks((item for each in row.members for item in each.items), now)
+    for kind in kinds[:named]:
+        yield _cut(f"  {_disks(kind, now)}", "dim")
+    if len(kinds) > named:
+        left = sum(kind.number for kind in kinds[named:])
+        yield _cut(f"  and {counted(left, 'disk')} more", "dim")
+
+
+def _disks(kind: words.EqualDisks, now: datetime) -> str:
+    lost = "" if kind.disk.backed_up else "no backup · "
+    if kind.number == 1:
+        return f"{kind.first.title}  {lost}{words.disk(kind.disk, now)}"
+    like = f"{kind.first.title} and {kind.number - 1:,} more"
+    return f"{like}  {lost}{words.equal_disk(kind.disk, now)}"
 
 
 def _reasons(row: SummaryRow, *, explain: bool) -> Iterator[Text]:
@@ -176,6 +187,7 @@ def _details(item: PlanItem, plan: Plan, now: datetime) -> Iterator[tuple[str, s
         yield "moves", words.effort(item.bytes_to_move, item.seconds), ""
         yield "leaves alone", words.spared(item), ""
     if item.cause is not None:
-        yield "because of", f"{words.cause(item.cause)} at {words.short(plan.revision)}", ""
+        at = f" at {words.short(plan.revision)}" if item.cause.position.line else ""
+        yield "because of", f"{words.cause(item.cause)}{at}", ""
     if not item.disks and item.machine:
         yield "last heard", ago(item.observed_at, now), ""

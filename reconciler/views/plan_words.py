@@ -1,13 +1,16 @@
 """What a plan says, in words that every output shares. Plain text: each output escapes it."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from textwrap import shorten
+from typing import NamedTuple
 
 from rich.filesize import decimal
 
 from reconciler.planning.approvals import Requirement
+from reconciler.planning.causes import Cause
 from reconciler.planning.difference import FieldChange
 from reconciler.planning.estimate import (
     BOOT_SECONDS,
@@ -17,28 +20,28 @@ from reconciler.planning.estimate import (
     strictest,
     total_seconds,
 )
-from reconciler.planning.groups import PlanGroup
+from reconciler.planning.groups import KEPT_NAMES, PlanGroup
 from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
 from reconciler.planning.plan import NEEDS_NO_APPROVAL, WAITS_FOR_APPROVAL, Plan
 from reconciler.planning.rollouts import PlannedRollout
 from reconciler.planning.summary import SummaryRow
+from reconciler.views import schedule_words
 from reconciler.views.age import ago, duration
+from specs.diagnostics.quote import counted
 from specs.fleet import HealthCheck, Origin
 from specs.types.display_name import named
 
 SHORT = 12
 """Hex digits of a digest or commit that people see."""
+SHOWN = 10
+"""Lines of what a comparison says besides causes and work."""
 _MOST_ROLLOUTS = 8
+_MOST_WARNINGS = 5
 _LONGEST = 120
 """Characters of what a health check asks."""
 _MOST_WAVES = 6
 """Waves that are named one by one."""
 NOTHING = "Nothing to do: all that the repository asks for is done."
-
-
-def counted(number: int, one: str, many: str = "") -> str:
-    """Return ``1 disk`` or ``1,000 disks``."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def short(revision: str) -> str:
@@ -156,16 +159,75 @@ def seen(row: SummaryRow | PlanGroup, now: datetime) -> str:
     return f"observed {span}{never}"
 
 
-def some_names(row: SummaryRow | FieldChange) -> str:
+def some_names(row: SummaryRow | FieldChange | Cause, most: int = KEPT_NAMES) -> str:
     """Return the first names and how many more there are."""
-    more = row.count - len(row.names)
-    return ", ".join(row.names) + (f" and {more:,} more" if more else "")
+    names = row.names[:most]
+    more = row.count - len(names)
+    return ", ".join(names) + (f" and {more:,} more" if more else "")
+
+
+def some(sentences: list[str], limit: int | None) -> list[str]:
+    """Return the first sentences and how many more there are; all without a limit."""
+    if limit is None or len(sentences) <= limit:
+        return sentences
+    return [*sentences[:limit], f"and {len(sentences) - limit:,} more"]
+
+
+class EqualDisks(NamedTuple):
+    """Disks that people cannot tell apart but by machine and serial."""
+
+    first: PlanItem
+    disk: DiskFacts
+    image: ImageChange
+    number: int
+
+
+def each_disk(items: Iterable[PlanItem]) -> tuple[EqualDisks, ...]:
+    """Return the disks that items overwrite, one by one."""
+    return tuple(
+        EqualDisks(item, facts, change, 1)
+        for item in items
+        for facts, change in zip(item.disks, item.images, strict=False)
+    )
+
+
+def equal_disks(items: Iterable[PlanItem], now: datetime) -> tuple[EqualDisks, ...]:
+    """Return the disks that items overwrite, equal ones once, in the order of the first ones."""
+    found: dict[tuple[object, ...], list[tuple[PlanItem, DiskFacts, ImageChange]]] = {}
+    for item in items:
+        for facts, change in zip(item.disks, item.images, strict=False):
+            last = facts.backup and (facts.backup.image, facts.backup.manifest, backup(facts, now))
+            seen_ago = ago(facts.observed_at, now)
+            looks = (facts.model, facts.size, facts.holds, seen_ago, last, change, item.spared)
+            found.setdefault(looks, []).append((item, facts, change))
+    return tuple(EqualDisks(*each[0], len(each)) for each in found.values())
+
+
+def equal_disk(facts: DiskFacts, now: datetime) -> str:
+    """Return a disk as people recognise its like."""
+    return disk(replace(facts, serial="", wwn=""), now)
+
+
+def remarks(plan: Plan) -> tuple[str, ...]:
+    """Return what the revision's schedules do next, in a line, and what is to be warned of.
+
+    Words of the repository are in it.
+    """
+    shown = [f"warning: {each.position}: {each.code} {each.message}" for each in plan.warnings]
+    if len(shown) > _MOST_WARNINGS:
+        left = len(shown) - _MOST_WARNINGS
+        shown[_MOST_WARNINGS:] = [f"and {counted(left, 'more warning')} (rackwright validate)"]
+    if plan.scheduled:
+        more = schedule_words.more_upcoming(plan.scheduled, 1)
+        line = f"Scheduled: {schedule_words.upcoming(plan.scheduled[0], plan.made_at)}"
+        shown.insert(0, f"{line}, {more}" if more else line)
+    return tuple(shown)
 
 
 def approval(plan: Plan, command: str = "apply") -> tuple[str, ...]:
     """Return what has to be agreed to and why, by whom, and what the budget makes of it.
 
-    ``command`` is the one that asks for it.
+    ``command`` is the one that asks for it; empty: it begins without a question.
     """
     return (*agreement(plan, command), *conditions(plan))
 
@@ -201,7 +263,7 @@ def agreement(plan: Plan, command: str = "apply") -> tuple[str, ...]:
 
 def _asked(plan: Plan, waiting: Mapping[Risk, int], command: str) -> Iterator[str]:
     """Yield what waits for a person; of the gravest alone, for that is what is asked about."""
-    yes = f"`rackwright {command}` asks for a yes"
+    yes = f"`rackwright {command}` asks for a yes" if command else "nobody is asked"
     disruptive = waiting[Risk.DISRUPTIVE] + waiting[Risk.UNKNOWN]
     interrupts = f"{counted(disruptive, 'machine')} may be interrupted"
     if waiting[Risk.DESTRUCTIVE]:
@@ -211,7 +273,8 @@ def _asked(plan: Plan, waiting: Mapping[Risk, int], command: str) -> Iterator[st
     elif disruptive:
         yield f"Approval: {interrupts}; {yes}."
     elif any(waiting.values()):
-        yield f"Work on {counted(sum(waiting.values()), 'machine')} {WAITS_FOR_APPROVAL}; {yes}."
+        waits = WAITS_FOR_APPROVAL if command else "begins now"
+        yield f"Work on {counted(sum(waiting.values()), 'machine')} {waits}; {yes}."
 
 
 def rollout(planned: PlannedRollout) -> str:

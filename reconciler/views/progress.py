@@ -5,17 +5,20 @@ from contextlib import contextmanager
 from datetime import datetime
 from json import dumps
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
+    Task,
     TaskID,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
     TransferSpeedColumn,
 )
+from rich.text import Text
 
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ENDED, OperationState
@@ -28,6 +31,13 @@ STEP_WORDS = {
     "backup": "capture",
     "restore": "restore",
     "applyIdentity": "apply identity",
+    "run": "run a command",
+    "packages": "install packages",
+    "files": "bring files",
+    "listFolder": "list a folder",
+    "readFile": "read a file",
+    "showMessage": "show a message",
+    "upgradeAgent": "upgrade the agent",
     "finish": "finish",
 }
 """What people call the types of steps."""
@@ -38,11 +48,12 @@ Show = Callable[[Sequence[OperationStatus], datetime, Mapping[str, str]], None]
 
 
 def phase(status: OperationStatus, waits: str = "") -> str:
-    """Return what is going on, in a few words; ``waits`` says what approved work waits for."""
+    """Return what is going on, in a few words; ``waits`` says what work waits for."""
     attempt = f" (attempt {status.attempt})" if status.attempt > 1 else ""
     match status.state:
         case OperationState.ARMED:
-            return f"waits for the network boot{attempt}"
+            what = "its agent" if status.operation.runs_in_system else "the network boot"
+            return f"waits for {what}{attempt}"
         case OperationState.STARTED if status.steps_done:
             if status.operation.proof:
                 return "boots from its own disk"
@@ -51,7 +62,8 @@ def phase(status: OperationStatus, waits: str = "") -> str:
         case OperationState.STARTED:
             steps = status.operation.instructions.steps
             name = STEP_WORDS[steps[min(status.step, len(steps) - 1)].STEP_TYPE]
-            return f"{name} ({status.step + 1}/{len(steps)}){attempt}"
+            waiting = f", waits for {waits}" if waits else ""
+            return f"{name} ({status.step + 1}/{len(steps)}){attempt}{waiting}"
         case OperationState.VERIFIED:
             return f"done: {status.reason}"
         case OperationState.APPROVED:
@@ -62,21 +74,36 @@ def phase(status: OperationStatus, waits: str = "") -> str:
             return f"{status.state}: {status.reason}"
 
 
+class _WithBytes(ProgressColumn):
+    """A column of work that moves bytes; of other work it is empty."""
+
+    def __init__(self, column: ProgressColumn) -> None:
+        super().__init__()
+        self._column = column
+
+    def render(self, task: Task) -> RenderableType:
+        """Return the column, once it is known how many bytes there are."""
+        return self._column.render(task) if (task.total or 0) > 1 else Text()
+
+
 @contextmanager
-def progress_view(output_format: str) -> Iterator[Show]:
-    """Yield what shows operations in the way that suits the output."""
-    screen = console()
-    if output_format == "json":
+def progress_view(output_format: str, *, stderr: bool = False) -> Iterator[Show]:
+    """Yield what shows operations in the way that suits the output.
+
+    With ``stderr`` it goes there, for people: standard output is for something else.
+    """
+    screen = console(stderr=stderr)
+    if not stderr and output_format == "json":
         yield _objects()
     elif screen.is_terminal:
         progress = Progress(
             TextColumn("{task.fields[machine]}", style="bold", markup=False),
             TextColumn("{task.description}", markup=False),
-            BarColumn(bar_width=24),
-            DownloadColumn(),
-            TransferSpeedColumn(),
+            _WithBytes(BarColumn(bar_width=24)),
+            _WithBytes(DownloadColumn()),
+            _WithBytes(TransferSpeedColumn()),
             TimeElapsedColumn(),
-            TimeRemainingColumn(),
+            _WithBytes(TimeRemainingColumn()),
             console=screen,
         )
         with progress:

@@ -19,8 +19,10 @@ from reconciler.state.rollouts import (
     RolloutProgress,
 )
 from reconciler.views.age import ago
-from reconciler.views.plan_words import counted, health
+from reconciler.views.plan_words import health
 from reconciler.views.untrusted import for_terminal
+from specs.diagnostics.quote import counted
+from specs.types.display_name import named
 
 COLOURS = {"running": "yellow", "halted": "bold red", "done": "green", "aborted": "red"}
 _OUTCOMES: Mapping[Outcome, str] = {
@@ -31,6 +33,8 @@ _OUTCOMES: Mapping[Outcome, str] = {
 }
 _MOST = 40
 """Machines of a rollout that have a row; of more, those that have most to say."""
+_NAME_WIDTH = 36
+"""Columns that names of machines have at least before they are folded."""
 _NAMED = 5
 """Machines of a line."""
 WAITS = "waits"
@@ -92,9 +96,14 @@ def halted_line(rollout: Rollout) -> str:
     """Return why a rollout is halted, and what a person can do."""
     name = rollout.rollout_id
     return (
-        f"RW654: rollout {name} of {rollout.whose} is halted: {rollout.reason}. Say `rackwright "
-        f"rollout resume {name} --reason TEXT`, or `abort` in the place of `resume`"
+        f"RW654: rollout {name} of {rollout.whose} is halted: {_sentence(rollout.reason)} Say "
+        f"`rackwright rollout resume {name} --reason TEXT`, or `abort` in the place of `resume`"
     )
+
+
+def _sentence(text: str) -> str:
+    """Return a text that ends as a sentence does."""
+    return text if text.endswith((".", "?", "!")) else f"{text}."
 
 
 def rollout_parts(
@@ -103,8 +112,13 @@ def rollout_parts(
     events: Iterable[RolloutEvent],
     *,
     full: bool,
+    names: Mapping[str, str] | None = None,
 ) -> Iterator[RenderableType]:
-    """Yield a rollout: what was decided and when, then its waves with their machines."""
+    """Yield a rollout: what was decided and when, then its waves with their machines.
+
+    ``names`` are what people call the machines.
+    """
+    called = names or {}
     head = Text(f"rollout {rollout.rollout_id}", style="bold")
     head.append(f"  {rollout.state}", style=COLOURS[rollout.state])
     yield head
@@ -119,13 +133,15 @@ def rollout_parts(
         yield Text("")
         heading = rollout.wave_name(number)
         yield Text(for_terminal(heading), style="bold" if number == rollout.wave else "")
-        shown, folded = (wave, ()) if full else _folded(rollout, wave)
+        shown, folded = (wave, ()) if full else _folded(rollout, wave, called)
         table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
+        rows = [_row(rollout, each, called) for each in shown[:left]]
+        widest = max((row[0].cell_len for row in rows), default=0)
+        table.add_column(overflow="fold", min_width=min(widest, _NAME_WIDTH))
         table.add_column(no_wrap=True)
         table.add_column(overflow="fold")
-        for each in shown[:left]:
-            table.add_row(*_row(rollout, each))
+        for row in rows:
+            table.add_row(*row)
         yield Padding(table, (0, 0, 0, 2), expand=False)
         if left is not None and len(shown) > left:
             yield _indented(f"and {counted(len(shown) - left, 'machine')} more: --full", "dim")
@@ -134,7 +150,9 @@ def rollout_parts(
         left = None if left is None else max(0, left - len(shown))
 
 
-def _folded(rollout: Rollout, wave: Sequence[Member]) -> tuple[list[Member], tuple[str, ...]]:
+def _folded(
+    rollout: Rollout, wave: Sequence[Member], called: Mapping[str, str]
+) -> tuple[list[Member], tuple[str, ...]]:
     """Return the machines that have something to say, and a line for each way in which others do.
 
     Of those that are healthy, and of those that wait, the first are named.
@@ -146,7 +164,7 @@ def _folded(rollout: Rollout, wave: Sequence[Member]) -> tuple[list[Member], tup
     told = {*healthy, *waiting}
     shown = sorted((each for each in wave if each.machine not in told), key=_pressing)
     lines = (
-        f"{what}: {', '.join(names[:_NAMED])}"
+        f"{what}: {', '.join(named(called.get(each, ''), each) for each in names[:_NAMED])}"
         + (f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else "")
         for what, names in (("healthy", healthy), (WAITS, waiting))
         if names
@@ -159,15 +177,18 @@ def _pressing(member: Member) -> tuple[int, str]:
     return order.index(member.outcome), member.machine
 
 
-def _row(rollout: Rollout, member: Member) -> tuple[Text, Text, Text]:
+def _row(rollout: Rollout, member: Member, called: Mapping[str, str]) -> tuple[Text, Text, Text]:
     outcome = member.outcome or _under_way(rollout, member)
     style = _OUTCOMES.get(member.outcome, "")
     why = member.reason if member.outcome not in {"", "healthy"} else member.problem
-    return Text(for_terminal(member.machine)), Text(outcome, style=style), Text(for_terminal(why))
+    shown = for_terminal(named(called.get(member.machine, ""), member.machine))
+    return Text(shown), Text(outcome, style=style), Text(for_terminal(why))
 
 
 def _under_way(rollout: Rollout, member: Member) -> str:
     if member.state is OperationState.VERIFIED:
+        if rollout.state == "halted":
+            return "verified, its health is looked at once the rollout goes on"
         return (
             "verified, not healthy yet" if member.problem else "verified, its health is looked at"
         )

@@ -4,7 +4,7 @@ import csv
 from collections.abc import Iterable, Iterator
 from io import StringIO
 
-from reconciler.authoring.machine_csv import guarded
+from reconciler.authoring.spreadsheet import uncalculated
 from reconciler.state.machine_history import PastOperation
 from reconciler.state.runs import Run
 
@@ -37,7 +37,7 @@ def runs_csv(runs: Iterable[tuple[Run, Iterable[PastOperation]]]) -> str:
     writer.writerow(COLUMNS)
     for run, operations in runs:
         for each in operations:
-            writer.writerows([guarded(cell) for cell in row] for row in _rows(run, each))
+            writer.writerows([uncalculated(cell) for cell in row] for row in _rows(run, each))
     return out.getvalue()
 
 

@@ -10,16 +10,25 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from reconciler.state.hand_results import asked_for
 from reconciler.state.machine_history import PastOperation, StepTiming
 from reconciler.state.operation_states import OperationState
+from reconciler.state.package_results import package_results
 from reconciler.state.run_evidence import EvidenceFile
 from reconciler.state.runs import RunSummary
 from reconciler.views.age import ago, duration
 from reconciler.views.progress import STEP_WORDS
 from reconciler.views.untrusted import for_terminal
+from specs.types.display_name import named
 
+OUTPUT = "output"
+"""What a command printed last, among the results of its step."""
+_MOST_LINES = 8
+"""Of what an installer that failed printed last."""
 _MOST_DELAYS = 3
 _INDENT = 2
+_LONGEST_REASON = 100
+"""Characters of a reason in the list."""
 _NARROW = 100
 """Columns under which the less important ones are left out."""
 COLOURS = {
@@ -50,9 +59,14 @@ def runs_table(runs: Sequence[RunSummary], now: datetime, width: int) -> Table:
             *by,
             Text(for_terminal(", ".join(each.scenarios))),
             _counts(each.counts),
-            Text(for_terminal(run.reason or "-")),
+            Text(_begin_of(for_terminal(run.reason or "-"))),
         )
     return table
+
+
+def _begin_of(text: str) -> str:
+    """Return what a list shows of a text; the run itself shows all of it."""
+    return text if len(text) <= _LONGEST_REASON else f"{text[:_LONGEST_REASON]}…"
 
 
 def run_parts(
@@ -60,8 +74,9 @@ def run_parts(
     operations: Iterable[PastOperation],
     evidence: Mapping[str, Sequence[EvidenceFile]],
     now: datetime,
+    names: Mapping[str, str] | None = None,
 ) -> Iterator[RenderableType]:
-    """Yield a run and its machines, each with its steps."""
+    """Yield a run and its machines, each with its steps; ``names`` are what people call them."""
     run = summary.run
     yield Text(for_terminal(f"run {run.run_id}"), style="bold")
     by = f"{run.kind} by {run.actor}, {ago(run.at, now)} ({run.at:%Y-%m-%d %H:%M:%S} UTC)"
@@ -73,14 +88,15 @@ def run_parts(
     yield Padding(_counts(summary.counts), (0, 0, 0, _INDENT), expand=False)
     for each in operations:
         yield Text("")
-        yield from _operation(each, evidence.get(each.operation.op_id, ()), now)
+        shown = named((names or {}).get(each.operation.machine, ""), each.operation.machine)
+        yield from _operation(shown, each, evidence.get(each.operation.op_id, ()), now)
 
 
 def _operation(
-    each: PastOperation, evidence: Sequence[EvidenceFile], now: datetime
+    machine: str, each: PastOperation, evidence: Sequence[EvidenceFile], now: datetime
 ) -> Iterator[RenderableType]:
     operation, last = each.operation, each.lines[-1]
-    head = Text(for_terminal(operation.machine), style="bold")
+    head = Text(for_terminal(machine), style="bold")
     head.append(f"  {each.state.value}", style=f"not bold {COLOURS.get(each.state, '')}".strip())
     seconds = each.seconds(now)
     if seconds is not None:
@@ -88,21 +104,56 @@ def _operation(
     yield head
     what = f"{operation.scenario} run {operation.run}, operation {operation.op_id[:12]}"
     yield Padding(Text(for_terminal(what), style="dim"), (0, 0, 0, _INDENT), expand=False)
+    if asked := asked_for(operation):
+        yield Padding(Text(for_terminal(asked)), (0, 0, 0, _INDENT), expand=False)
     if last.reason:
         yield Padding(Text(for_terminal(last.reason)), (0, 0, 0, _INDENT), expand=False)
     if each.delays:
         waited = Text(for_terminal(_waited(each, now)), style="dim")
         yield Padding(waited, (0, 0, 0, _INDENT), expand=False)
     if each.known_steps:
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        for _ in range(3):
-            table.add_column(justify="right", no_wrap=True)
-        for step in each.known_steps:
-            table.add_row(*_step(each, step, now))
-        yield Padding(table, (0, 0, 0, _INDENT), expand=False)
+        yield Padding(_steps(each, now), (0, 0, 0, _INDENT), expand=False)
+    yield from _outputs(each.known_steps, last.reason)
+    yield from _packages(each.known_steps)
     if evidence:
         yield Padding(_evidence(evidence), (0, 0, 0, _INDENT), expand=False)
+
+
+def _steps(each: PastOperation, now: datetime) -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    for _ in range(3):
+        table.add_column(justify="right", no_wrap=True)
+    for step in each.known_steps:
+        table.add_row(*_step(each, step, now))
+    return table
+
+
+def _outputs(steps: Iterable[StepTiming], reason: str) -> Iterator[RenderableType]:
+    """Yield what commands printed last, but for what the ``reason`` of the end has already."""
+    for step in steps:
+        output = step.result.get(OUTPUT, "").strip()
+        if output and output in reason:
+            continue
+        if output:
+            title = f"output of step {step.step + 1}:"
+            yield Padding(Text(for_terminal(title)), (0, 0, 0, _INDENT), expand=False)
+        for line in output.splitlines():
+            yield Padding(Text(for_terminal(line)), (0, 0, 0, 2 * _INDENT), expand=False)
+
+
+def _packages(steps: Iterable[StepTiming]) -> Iterator[RenderableType]:
+    """Yield what became of each package, and what installers that failed printed last."""
+    for result in (result for step in steps for result in package_results(step.result)):
+        shown = f"{result.name}  {result.state}"
+        before, after = result.version_before, result.version_after
+        if after:
+            shown += f"  {before} → {after}" if before not in {"", after} else f"  {after}"
+        shown += f"  {result.code}: {result.cause}" if result.code else ""
+        yield Padding(Text(for_terminal(shown)), (0, 0, 0, _INDENT), expand=False)
+        output = "" if result.is_there else result.output.strip()
+        for line in output.splitlines()[-_MOST_LINES:]:
+            yield Padding(Text(for_terminal(line), "dim"), (0, 0, 0, 2 * _INDENT), expand=False)
 
 
 def _waited(each: PastOperation, now: datetime) -> str:

@@ -9,7 +9,9 @@ from rich.text import Text
 
 from reconciler.planning.schedules import Occurrence, shown_moment
 from reconciler.state.schedule_history import MachinePart, PastOccurrence
+from reconciler.views.schedule_words import action
 from reconciler.views.untrusted import for_terminal
+from specs.diagnostics.quote import counted
 from specs.fleet import CompiledSchedule
 from specs.types.display_name import named
 from specs.types.quantities import Duration
@@ -51,10 +53,9 @@ def schedule_parts(
 
 def what_it_does(schedule: CompiledSchedule, machines: int) -> str:
     """Return what a schedule does, on how many machines, when: one line."""
-    does = f"power {schedule.power}" if schedule.power else f"scenario {schedule.scenario}"
-    on = f"{machines:,} machine{'' if machines == 1 else 's'}"
+    on = counted(machines, "machine")
     when = schedule.at.isoformat() if schedule.at else f"{schedule.cron} {schedule.time_zone}"
-    return for_terminal(f"{does} on {on}, {when}")
+    return for_terminal(f"{action(schedule)} on {on}, {when}")
 
 
 def settings_of(schedule: CompiledSchedule) -> str:
@@ -82,8 +83,10 @@ def result(occurrence: PastOccurrence, counts: Mapping[str, int]) -> str:
     return f"{went}, run {occurrence.run_id}"
 
 
-def machine_parts(machines: Iterable[MachinePart]) -> Iterator[RenderableType]:
-    """Yield what became of each machine of an occurrence."""
+def machine_parts(
+    machines: Iterable[MachinePart], names: Mapping[str, str] | None = None
+) -> Iterator[RenderableType]:
+    """Yield what became of each machine of an occurrence; ``names`` are what people call them."""
     table = Table.grid(padding=(0, 2))
     table.add_column(no_wrap=True)
     table.add_column(no_wrap=True)
@@ -91,5 +94,6 @@ def machine_parts(machines: Iterable[MachinePart]) -> Iterator[RenderableType]:
     for each in machines:
         said = each.reason or (f"operation {each.op_id[:12]}" if each.op_id else "")
         state = _WORDS.get(each.state, each.state)
-        table.add_row(for_terminal(each.machine), state, Text(for_terminal(said)))
+        machine = named((names or {}).get(each.machine, ""), each.machine)
+        table.add_row(Text(for_terminal(machine)), state, Text(for_terminal(said)))
     yield Padding(table, _INDENT, expand=False)

@@ -17,13 +17,20 @@ from reconciler.planning.conditions import (
     count_by_group,
 )
 from reconciler.views.age import ago, duration
+from reconciler.views.reboot_locks import lock_line
 from reconciler.views.rollout_text import status_line
+from reconciler.views.schedule_words import more_upcoming, upcoming
 from reconciler.views.untrusted import for_terminal
+from specs.diagnostics.quote import counted
 from specs.types.display_name import named
 
 MOST_MACHINES = 40
 """Machines that are shown one by one; of more, only the most pressing are."""
 MOST_GROUPS = 15
+MOST_LOCKS = 3
+"""Machines with the reboot lock that are shown."""
+MOST_SCHEDULED = 3
+"""Schedules whose next times are shown."""
 MOST_PRESSING = 15
 COLOURS = {"Ready": "green", "Reconciling": "yellow", "Stalled": "red", "Unknown": "cyan"}
 HEADINGS = ("machine", "group", "condition", "since", "scenario", "last heard", "reason")
@@ -72,9 +79,12 @@ def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
     for each in status.rollouts:
         style = "bold red" if each.rollout.state == "halted" else "yellow"
         yield Text(for_terminal(status_line(each, now)), style=style)
+    yield from _locks(status, now)
     also = " · ".join(f"{each} {number:,}" for each, number in status.further.items() if number)
     if also:
         yield Text(f"also: {also}", style="red")
+    if status.inventories:
+        yield Text(_inventory_line(status), style="dim")
     for fault in status.faults:
         lasting = duration((now - fault.since).total_seconds())
         times = f", {fault.times:,} times" if fault.times > 1 else ""
@@ -82,16 +92,46 @@ def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
         yield Text(for_terminal(text), style="red")
     for sentence in status.approvals:
         yield Text(for_terminal(sentence), style="yellow")
+    shown = [upcoming(each, now) for each in status.scheduled[:MOST_SCHEDULED]]
+    if more := more_upcoming(status.scheduled, len(shown)):
+        shown.append(more)
+    if shown:
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        for index, line in enumerate(shown):
+            table.add_row("" if index else "next", Text(for_terminal(line)))
+        yield table
+
+
+def _locks(status: FleetStatus, now: datetime) -> Iterator[Text]:
+    """Yield which machines may restart by themselves, the oldest lock first."""
+    for lock in status.reboot_locks[:MOST_LOCKS]:
+        yield Text(for_terminal(f"may restart: {lock_line(lock, now)}"), style="yellow")
+    left = len(status.reboot_locks) - MOST_LOCKS
+    if left > 0:
+        yield Text(f"and {left:,} more that may restart: `rackwright lock ls`", style="yellow")
 
 
 def _summary_line(status: FleetStatus) -> Text:
     """Return ``3 machines · Ready 2 · Reconciling 0 · Stalled 1 · Unknown 0``."""
-    line = Text(f"{status.total:,} machine{'' if status.total == 1 else 's'}", style="bold")
+    line = Text(counted(status.total, "machine"), style="bold")
     for condition in CONDITIONS:
         number = status.counts[condition]
         style = f"not bold {COLOURS[condition]}" if number else "not bold dim"
         line.append(" · ", style="not bold dim").append(f"{condition} {number:,}", style=style)
     return line
+
+
+def _inventory_line(status: FleetStatus) -> str:
+    """Return how many machines have updates to come and wait for a restart, as far as known."""
+    heads = status.inventories.values()
+    facts = [
+        f"updates pending on {sum(bool(each.updates) for each in heads):,}",
+        f"waiting for a restart {sum(bool(each.restart) for each in heads):,}",
+        f"without an inventory {status.total - len(heads):,}",
+    ]
+    return " · ".join(facts)
 
 
 def machine_table(

@@ -8,6 +8,7 @@ from specs.compile.address_pool import AddressPool
 from specs.compile.group_tree import GroupTree
 from specs.compile.selectors import WrittenSelector
 from specs.compile.targets import Target
+from specs.compile.written_images import WrittenImages
 from specs.fleet import CompiledMachine, CompiledNetwork
 from specs.validate.registry import Registry
 
@@ -32,6 +33,11 @@ class CompileContext:
     def pools(self) -> Mapping[str, AddressPool]:
         """Return what each network has for machines, by its name."""
         return {name: AddressPool(network) for name, network in self.networks.items()}
+
+    @cached_property
+    def written_images(self) -> WrittenImages:
+        """Return what scenarios write, and schedules with them."""
+        return WrittenImages(self.registry)
 
     def selector_counts(self, machines: Iterable[CompiledMachine]) -> tuple[int, ...]:
         """Return how many of ``machines`` each selector means: documents', then targets'."""

@@ -92,9 +92,14 @@ def compile_file(
     if diagnostics.has_errors:
         raise InvalidFileError("a machine has an error")
     keys = [key for each in resources for key in _unique_keys(each)]
+    written = context.written_images
     return CompiledFile(
         machines=tuple(machines.values()),
-        unique_keys=(*keys, *(f"CSV {path}" for path in csv.used)),
+        unique_keys=(
+            *keys,
+            *(f"CSV {path}" for path in csv.used),
+            *(f"image {name}" for each in machines.values() for name in written.of(each)),
+        ),
         selected=context.selector_counts(machines.values()),
         warnings=(*read.warnings, *diagnostics.in_order()),
     )

@@ -1,7 +1,7 @@
 """Compiling a revision: from the bytes of its files to a fleet, or to all that is wrong."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from specs.compile.assignments import check_assignments
@@ -11,6 +11,8 @@ from specs.compile.file import InvalidFileError
 from specs.compile.group_tree import GroupTree, fleet_defaults
 from specs.compile.machines import compile_machines
 from specs.compile.networks import compile_networks
+from specs.compile.package_sources import compile_package_sources
+from specs.compile.packages import compile_packages
 from specs.compile.references import check_references
 from specs.compile.rollouts import compile_rollouts, selectors_of_waves
 from specs.compile.scenarios import compile_images, compile_scenarios
@@ -25,8 +27,10 @@ from specs.compile.tables.expand import Tables
 from specs.compile.targets import compile_targets
 from specs.compile.uniqueness import check_uniqueness
 from specs.compile.unsupported import unsupported_documents
+from specs.compile.update_policies import compile_update_policies
 from specs.compile.waits import compile_waits
 from specs.compile.windows import compile_windows
+from specs.compile.written_images import check_written_images
 from specs.desired_state import is_desired_state, is_table
 from specs.diagnostics.diagnostic import Diagnostic, Diagnostics
 from specs.diagnostics.nearest import NearestNames
@@ -44,6 +48,8 @@ class CompileResult:
     fleet: CompiledFleet | None
     diagnostics: tuple[Diagnostic, ...]
     """By file, line and column."""
+    context: CompileContext = field(compare=False, repr=False)
+    """Every document, and what machines are compiled against."""
 
 
 class CompiledContext(NamedTuple):
@@ -82,11 +88,13 @@ def compile_fleet(files: Mapping[str, bytes], revision: str) -> CompileResult:
     check_assignments(resources, diagnostics)
     check_uniqueness(registry.of_kind("Machine").values(), diagnostics)
     machines = compile_machines(registry.of_kind("Machine"), context, diagnostics)
+    check_written_images(machines.values(), context.written_images, diagnostics)
     if not diagnostics.has_errors:
         unmatched = context.unmatched(context.selector_counts(machines.values()))
         warn_of_unmatched(unmatched, machines, context.groups, diagnostics, nearest)
     fleet = _fleet(revision, context, machines, diagnostics)
-    return CompileResult(None if diagnostics.has_errors else fleet, diagnostics.in_order())
+    compiled = None if diagnostics.has_errors else fleet
+    return CompileResult(compiled, diagnostics.in_order(), context)
 
 
 def may_hold_fleet(content: bytes) -> bool:
@@ -166,6 +174,7 @@ def _fleet(
         group_display_names=context.tree.display_names(),
         scenarios=compile_scenarios(of_kind("Scenario"), diagnostics),
         images=compile_images(of_kind("Image")),
+        packages=compile_packages(of_kind("Package"), diagnostics),
         machines=machines,
         holds=compile_holds(context.selectors),
         enrollment_rules=compile_enrollment_rules(
@@ -176,4 +185,6 @@ def _fleet(
         windows=compile_windows(context.registry),
         rollouts=compile_rollouts(context.registry),
         schedules=compile_schedules(context.selectors, context.registry),
+        update_policies=compile_update_policies(context.registry),
+        package_sources=compile_package_sources(context.registry),
     )

@@ -158,6 +158,7 @@ def _compiled(
         power_settings=settings.power.settings,
         holds=chosen_by.get("Hold", ()),
         schedules=chosen_by.get("Schedule", ()),
+        updates=chosen_by.get("UpdatePolicy", ()),
     )
 
 

@@ -36,6 +36,7 @@ REFERENCES: Mapping[str, tuple[tuple[_Pattern, str], ...]] = MappingProxyType(
         ),
         "Installer": ((("spec", "operatingSystem"), "OperatingSystem"),),
         "Package": ((("spec", "requires", "*"), "Package"),),
+        "PackageSource": ((("spec", "schedule", "holidays", "calendars", "*"), "Calendar"),),
         "MachineTable": (
             (("spec", "defaults", "group"), "Group"),
             (("spec", "defaults", "network"), "Network"),

@@ -1,25 +1,48 @@
 """Scenarios and images."""
 
-from collections.abc import Mapping
+import posixpath
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from specs.compile.unsupported import STEPS, blocking
 from specs.diagnostics.codes import Code
 from specs.diagnostics.diagnostic import Diagnostics
+from specs.diagnostics.position import COMMAND_LINE
 from specs.digest import Canonical, digest
 from specs.fleet import (
     BackupStep,
     CompiledImage,
     CompiledScenario,
+    CopiedFile,
     DiskRequest,
+    FilesStep,
     InspectDisksStep,
+    InstallPackagesStep,
+    ListFolderStep,
+    PutFileStep,
+    ReadFileStep,
     RestoreStep,
+    RunStep,
     ScenarioStep,
+    ShowMessageStep,
+    SystemStep,
     UnsupportedStep,
+    UpgradeAgentStep,
 )
+from specs.kinds import step as kinds
 from specs.kinds.image import Image
 from specs.kinds.scenario import Scenario, ScenarioOptions
-from specs.kinds.step import Backup, DiskSelection, InspectDisks, Restore, Step
+from specs.kinds.step import (
+    Backup,
+    DiskSelection,
+    Files,
+    InspectDisks,
+    InstallPackages,
+    Restore,
+    Run,
+    Step,
+    UpgradeAgent,
+)
 from specs.types.secret import SecretReference
 from specs.validate.resource import Resource
 from specs.yaml.scalars import Plain
@@ -27,6 +50,17 @@ from specs.yaml.scalars import Plain
 if TYPE_CHECKING:
     from specs.diagnostics.path import Path
 
+_SYSTEM_STEPS = {
+    RunStep: "run",
+    FilesStep: "files",
+    InstallPackagesStep: "packages",
+    UpgradeAgentStep: "upgradeAgent",
+    PutFileStep: "putFile",
+    ListFolderStep: "listFolder",
+    ReadFileStep: "readFile",
+    ShowMessageStep: "showMessage",
+}
+"""Steps that the agent of the installed system does, as documents or the ledger call them."""
 RESERVED = "inspection"
 """The scenario of inspections that nobody assigned: what is planned to see a machine's disks."""
 
@@ -52,6 +86,7 @@ def compile_scenarios(
             _report_reserved(resource, diagnostics)
         if isinstance(resource.model, Scenario):
             _check_images(resource, diagnostics)
+            _check_systems(resource, resource.model, diagnostics)
             scenarios[name] = _compiled(resource, resource.model)
     return scenarios
 
@@ -90,13 +125,33 @@ def _check_images(resource: Resource, diagnostics: Diagnostics) -> None:
         )
 
 
+def _check_systems(resource: Resource, model: Scenario, diagnostics: Diagnostics) -> None:
+    """Report steps of the RAM system and of the installed one in one scenario."""
+    names = [step.name for step in model.spec.steps]
+    installed = [name in _SYSTEM_STEPS.values() for name in names]
+    if len(set(installed)) < 2:  # noqa: PLR2004 - two systems
+        return
+    other = installed.index(not installed[0])
+    where = {True: "on the installed system", False: "in the RAM system"}
+    diagnostics.error(
+        resource.document.position(("spec", "steps", other, names[other])),
+        Code.STEPS_OF_TWO_SYSTEMS,
+        f"spec.steps[{other}].{names[other]}: it is done {where[installed[other]]}, and "
+        f"{names[0]} before it {where[installed[0]]}",
+        "use two scenarios, and assign them in this order: the second waits for the first",
+    )
+
+
 def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
     options = model.spec.options
-    steps = tuple(_step(step) for step in model.spec.steps)
+    steps = tuple(_step(step, resource.position.file) for step in model.spec.steps)
+    in_system = any(isinstance(step, SystemStep) for step in steps)
+    # A system that goes on with its work does so where nobody says otherwise.
+    after = options.after if "after" in options.model_fields_set or not in_system else "stay"
     step_seconds = tuple(step.timeout.seconds if step.timeout else 0 for step in model.spec.steps)
     written = resource.document.value(("spec", "steps"))
     meaning: Canonical = {
-        "after": options.after,
+        "after": after,
         "reboot": options.reboot,
         "steps": [
             _as_written(plain) if isinstance(step, UnsupportedStep) else _canonical(step)
@@ -111,8 +166,8 @@ def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
         name=resource.name,
         steps=steps,
         reboot=options.reboot,
-        trigger=options.trigger,
-        after=options.after,
+        trigger="next-boot" if _waits_for_start(steps) else options.trigger,
+        after=after,
         timeout_seconds=options.timeout.seconds,
         digest=digest("Scenario", meaning),
         position=resource.position,
@@ -121,6 +176,39 @@ def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:
         on_error=options.on_error,
         on_error_seconds=options.on_error_delay.seconds,
         step_seconds=step_seconds,
+    )
+
+
+def inline_scenario(
+    name: str, steps: tuple[SystemStep, ...], timeout_seconds: int
+) -> CompiledScenario:
+    """Return what a person asked for by hand as a scenario that no document has."""
+    meaning: Canonical = {
+        "steps": [_canonical(step) for step in steps],
+        "timeout": timeout_seconds,
+    }
+    return CompiledScenario(
+        name=name,
+        steps=steps,
+        reboot="never",
+        after="stay",
+        timeout_seconds=timeout_seconds,
+        digest=digest("Scenario", meaning),
+        position=COMMAND_LINE,
+    )
+
+
+def inline_steps(steps: Iterable[Mapping[str, object]]) -> tuple[ScenarioStep, ...]:
+    """Return steps that are written as in a document, but for places in the repository.
+
+    pydantic's ValidationError where a step is not valid.
+    """
+    return tuple(_step(Step.model_validate(each), COMMAND_LINE.file) for each in steps)
+
+
+def _waits_for_start(steps: tuple[ScenarioStep, ...]) -> bool:
+    return any(
+        isinstance(step, InstallPackagesStep) and step.when == "next-startup" for step in steps
     )
 
 
@@ -137,7 +225,16 @@ def _unusual(options: ScenarioOptions, step_seconds: tuple[int, ...]) -> dict[st
     return meaning
 
 
-def _step(step: Step) -> ScenarioStep:
+def _copied(copied: kinds.CopiedFile, file: str) -> CopiedFile:
+    """Return a file of the repository; its path is written relative to the document's ``file``."""
+    folder = file.rpartition("/")[0]
+    source = posixpath.normpath(posixpath.join(folder, copied.source))
+    return CopiedFile(
+        source, copied.target, copied.owner or "", copied.group or "", copied.mode or ""
+    )
+
+
+def _step(step: Step, file: str) -> ScenarioStep:
     action = step.action
     if isinstance(action, InspectDisks):
         return InspectDisksStep()
@@ -145,6 +242,21 @@ def _step(step: Step) -> ScenarioStep:
         return BackupStep(action.image, _disk(action.disk))
     if isinstance(action, Restore):
         return RestoreStep(action.image, _disk(action.disk), action.identity)
+    if isinstance(action, Run):
+        return RunStep(
+            action.command,
+            action.success,
+            action.timeout.seconds,
+            action.silence.seconds,
+            action.session,
+        )
+    if isinstance(action, InstallPackages):
+        countdown = action.countdown.seconds if action.countdown else 0
+        return InstallPackagesStep(action.install, action.when, countdown, action.skippable)
+    if isinstance(action, Files):
+        return FilesStep(tuple(_copied(each, file) for each in action.copy_), action.remove)
+    if isinstance(action, UpgradeAgent):
+        return UpgradeAgentStep(action.version or "", action.health_within.seconds)
     return UnsupportedStep(step.name, STEPS[step.name])
 
 
@@ -163,9 +275,23 @@ def _as_written(value: Plain) -> Canonical:
     return repr(value) if isinstance(value, float) else value
 
 
-def _canonical(step: InspectDisksStep | BackupStep | RestoreStep) -> Canonical:
+def _fields(step: SystemStep) -> Canonical:
+    """Return the fields of a step by their names."""
+    return {name: _plain(value) for name, value in step._asdict().items()}
+
+
+def _plain(value: object) -> Canonical:
+    if isinstance(value, tuple):
+        return [_plain(part) for part in value]
+    assert value is None or isinstance(value, str | int | bool)  # noqa: S101 - what steps hold
+    return value
+
+
+def _canonical(step: InspectDisksStep | BackupStep | RestoreStep | SystemStep) -> Canonical:
     if isinstance(step, InspectDisksStep):
         return {"inspectDisks": {}}
+    if isinstance(step, SystemStep):
+        return {_SYSTEM_STEPS[type(step)]: _fields(step)}
     disk = step.disk
     fields: dict[str, Canonical] = {
         "disk": {

@@ -13,6 +13,7 @@ from specs.fleet import (
     CompiledApprovals,
     CompiledCommits,
     CompiledPerson,
+    CompiledRebootLock,
     CompiledSigner,
     FleetSettings,
 )
@@ -35,6 +36,7 @@ def compile_settings(resources: Mapping[str, Resource], diagnostics: Diagnostics
 def _settings(spec: FleetSpec) -> FleetSettings:
     commits = spec.commits
     groups = spec.breaker.groups
+    return_within = spec.agents.return_within
     signers = tuple(CompiledSigner(each.name, each.key) for each in commits.signers)
     return FleetSettings(
         observation_max_age_seconds=spec.observation.max_age.seconds,
@@ -44,6 +46,8 @@ def _settings(spec: FleetSpec) -> FleetSettings:
         approvals=_approvals(spec.approvals),
         keep_evidence_seconds=spec.runs.keep.seconds,
         max_evidence_size=spec.runs.max_size.bytes,
+        reboot_lock=CompiledRebootLock(spec.reboot_lock.enabled, spec.reboot_lock.plain_http),
+        agent_return_seconds=return_within.seconds if return_within else 0,
     )
 
 

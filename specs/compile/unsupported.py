@@ -15,7 +15,6 @@ from specs.validate.resource import Resource
 from specs.yaml.source_map import SourceMap
 
 _INSTALLS = "no provider installs operating systems yet"
-_PACKAGES = "no provider installs packages yet"
 
 DRIVERS: Mapping[str, str] = MappingProxyType(
     {
@@ -29,9 +28,6 @@ DRIVERS: Mapping[str, str] = MappingProxyType(
 STEPS: Mapping[str, str] = MappingProxyType(
     {
         "install": _INSTALLS,
-        "packages": _PACKAGES,
-        "files": "no provider brings files to running systems yet",
-        "run": "no provider runs commands on running systems yet",
         "firmware": "no provider changes firmware yet",
         "prepareMaster": "no provider prepares masters yet",
     }
@@ -52,18 +48,10 @@ class Blocks(NamedTuple):
         return self.reason or (self.values.get(value, "") if isinstance(value, str) else "")
 
 
-def _no_rule_knows(what: str) -> Blocks:
-    return Blocks(f"no boot request says {what}, so the rule matches no machine yet")
-
-
 FIELDS: Mapping[str, Mapping[str, Blocks]] = MappingProxyType(
     {
         "DeployOS": {"spec": Blocks("variants of the RAM system are not built yet")},
         "EnrollmentRule": {
-            "spec.match.names": _no_rule_knows("what a machine is called"),
-            "spec.match.serials": _no_rule_knows("a machine's serial number"),
-            "spec.match.vendors": _no_rule_knows("who made a machine"),
-            "spec.match.relays": _no_rule_knows("which relay it came through"),
             "spec.afterDiscovery": Blocks(
                 values={
                     "power-off": "nothing switches a discovered machine off yet; it starts what is "
@@ -75,8 +63,6 @@ FIELDS: Mapping[str, Mapping[str, Blocks]] = MappingProxyType(
         },
         "Installer": {"spec": Blocks(_INSTALLS)},
         "OperatingSystem": {"spec": Blocks(_INSTALLS)},
-        "Package": {"spec": Blocks(_PACKAGES)},
-        "PackageSource": {"spec": Blocks("no provider mirrors packages yet")},
         "Scenario": {
             "spec.delivery.mode": Blocks(
                 values={"multicast": "no provider sends images by multicast yet"}
@@ -88,7 +74,6 @@ FIELDS: Mapping[str, Mapping[str, Blocks]] = MappingProxyType(
                 }
             ),
         },
-        "UpdatePolicy": {"spec": Blocks("no provider updates machines yet")},
     }
 )
 """Fields of documents as a whole, by kind and path; with a field blocks all that is below it."""

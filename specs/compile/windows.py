@@ -36,18 +36,20 @@ def days_of(days: Days | None, registry: Registry) -> tuple[date, ...]:
 def _compiled(windows: Windows, resource: Resource, registry: Registry) -> CompiledWindows:
     return CompiledWindows(
         time_zone=windows.time_zone,
-        allow=tuple(map(_window, windows.allow)),
-        deny=tuple(map(_window, windows.deny)),
+        allow=tuple(map(compiled_window, windows.allow)),
+        deny=tuple(map(compiled_window, windows.deny)),
         holidays=days_of(windows.holidays, registry),
         position=resource.document.position(_WINDOWS),
     )
 
 
-def _window(window: Window) -> CompiledWindow:
+def compiled_window(window: Window) -> CompiledWindow:
+    """Return a window with its days and times as numbers."""
     days = sorted({WEEKDAYS.index(day) for day in window.days})
-    return CompiledWindow(tuple(days), _minutes(window.begin), _minutes(window.end))
+    return CompiledWindow(tuple(days), minutes_of(window.begin), minutes_of(window.end))
 
 
-def _minutes(time: str) -> int:
+def minutes_of(time: str) -> int:
+    """Return the minutes from midnight to ``HH:MM``."""
     hours, minutes = time.split(":")
     return int(hours) * 60 + int(minutes)

@@ -22,9 +22,9 @@ def hint_for(text: str, hint: str) -> str:
     """Return ``hint`` with what is odd about ``text``; what explains all of it alone."""
     if any(sign in text for sign in _TEMPLATES):
         return NO_TEMPLATES
-    curly = next((each for each in text if unicodedata.category(each) in _QUOTES), None)
-    if curly is not None:
-        return f"{curly} is no quote to YAML; use \" or ' or none"
+    curly = curly_quotes(text)
+    if curly:
+        return curly
     if "#" in text:
         return f"a comment has a space before its #; {hint}"
     odd = _odd(text)
@@ -32,6 +32,17 @@ def hint_for(text: str, hint: str) -> str:
         return hint
     found = f"character {odd + 1} is {described(text[odd])}"
     return f"{found}; {hint}" if hint else found
+
+
+def curly_quotes(text: str) -> str:
+    """Return the hint for text with typographic quotes; empty where it has none."""
+    found = [each for each in text if unicodedata.category(each) in _QUOTES]
+    if not found:
+        return ""
+    inner = text[1:-1]
+    is_quoted = [text[0], text[-1]] == found and '"' not in inner
+    meant = f'write "{inner}"' if is_quoted else "use \" or ' or none"
+    return f"{found[0]} is no quote to YAML; {meant}"
 
 
 def _odd(text: str) -> int | None:

@@ -1,4 +1,4 @@
-"""Text from a repository inside a message for people."""
+"""Text from a repository, and numbers, inside a message for people."""
 
 import json
 
@@ -14,3 +14,8 @@ def quoted(text: str) -> str:
     """
     shown = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
     return json.dumps(shown, ensure_ascii=not shown.isprintable())
+
+
+def counted(number: int, one: str, many: str = "") -> str:
+    """Return ``1 disk`` or ``1,000 disks``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"

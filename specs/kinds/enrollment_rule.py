@@ -11,7 +11,7 @@ from specs.types.hardware_uuid import HardwareUuid
 from specs.types.invalid_value import InvalidValue
 from specs.types.ipv4 import AddressSpan
 from specs.types.name import Name, PathName
-from specs.types.pattern import FreePattern, MacPattern, NamePattern
+from specs.types.pattern import FreePattern, MacPattern
 
 _Texts = Annotated[tuple[FreePattern, ...], Field(min_length=1, max_length=10_000)]
 _Spans = Annotated[tuple[AddressSpan, ...], Field(min_length=1, max_length=1000)]
@@ -22,11 +22,10 @@ class EnrollmentMatch(Record):
 
     model_config = ConfigDict(json_schema_extra={"minProperties": 1})
 
-    names: tuple[NamePattern, ...] = Field(
+    names: _Texts = Field(
         default=(),
-        min_length=1,
-        max_length=10_000,
-        description="The name that its agent gives, or patterns; case does not count.",
+        description="The name that its agent gives, in any script, or patterns; case does not "
+        "count.",
         examples=[["node-07*"]],
     )
     addresses: _Spans = Field(

@@ -7,6 +7,7 @@ from pydantic import Field
 from specs.kinds.approvals import Approvals
 from specs.kinds.commits import Commits
 from specs.kinds.metadata import Document
+from specs.kinds.reboot_lock import RebootLock
 from specs.kinds.record import Record
 from specs.kinds.rollout import Rollout
 from specs.kinds.waits import Waits
@@ -232,6 +233,22 @@ class RunRecords(Record):
     )
 
 
+_ReturnWindow = Annotated[Duration, between(Duration(86_400), Duration(520 * 604_800))]
+
+
+class Agents(Record):
+    """What holds for the agents of installed systems."""
+
+    return_within: _ReturnWindow | None = Field(
+        default=None,
+        description="An agent whose machine was off until its certificate expired comes back by "
+        "itself if that was not longer ago. It proves that it has the certificate's key; what "
+        "could be a copy of an agent still waits for `rackwright agent accept`, and so does every "
+        "agent where this is absent. Between 1d and 520w.",
+        examples=["400d"],
+    )
+
+
 class Defaults(Record):
     """What holds for machines where neither they nor their groups say otherwise."""
 
@@ -261,6 +278,9 @@ class FleetSpec(Record):
         default_factory=Observation, description="When news is too old."
     )
     runs: RunRecords = Field(default_factory=RunRecords, description="What is kept of runs.")
+    agents: Agents = Field(
+        default_factory=Agents, description="What holds for the agents of installed systems."
+    )
     commits: Commits = Field(default_factory=Commits, description="By whom commits must be signed.")
     waits: Waits | None = Field(
         default=None, description="How long machines at work are waited for."
@@ -280,6 +300,10 @@ class FleetSpec(Record):
         default=None,
         description="In which waves machines are overwritten whose groups say none.",
         examples=[{"waves": [{"percent": 10}], "health": {"soak": "15m"}}],
+    )
+    reboot_lock: RebootLock = Field(
+        default_factory=RebootLock,
+        description="Whether machines that restart by themselves ask first.",
     )
 
 

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from specs.kinds.metadata import Document, ShownMetadata
+from specs.kinds.metadata import Document, ImageMetadata
 from specs.kinds.record import Record
 from specs.types.line import Line
 
@@ -24,5 +24,5 @@ class Image(Document):
     """A name that scenarios back up to and restore from; its content lies in the store."""
 
     kind: Literal["Image"]
-    metadata: ShownMetadata
+    metadata: ImageMetadata
     spec: ImageSpec = Field(default_factory=ImageSpec)

@@ -8,7 +8,7 @@ from specs.kinds import API_VERSION
 from specs.kinds.record import Record
 from specs.types.display_name import DisplayName
 from specs.types.labels import Labels
-from specs.types.name import MachineName, Name, PathName
+from specs.types.name import ImageName, MachineName, Name, PathName
 
 
 class Metadata(Record):
@@ -32,6 +32,15 @@ class PathMetadata(ShownMetadata):
     """Metadata of a document whose name is a path."""
 
     name: PathName = Field(description="A path of up to 20 levels, the uppermost first.")
+
+
+class ImageMetadata(ShownMetadata):
+    """Metadata of an image."""
+
+    name: ImageName = Field(
+        description="The name that other documents use. With {machine} in it, each machine has an "
+        "image of its own, and this document speaks of all of them.",
+    )
 
 
 class MachineMetadata(ShownMetadata):

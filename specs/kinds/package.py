@@ -1,9 +1,12 @@
 """Package: software that is put on machines."""
 
+import re
 from typing import Annotated, Literal, Self
+from urllib.parse import unquote, urlsplit
 
 from pydantic import ConfigDict, Field, model_validator
 
+from specs.diagnostics.quote import quoted
 from specs.kinds.metadata import Document, ShownMetadata
 from specs.kinds.operating_system import Architecture, Family
 from specs.kinds.record import Record
@@ -13,8 +16,9 @@ from specs.types.line import HardwareText, Line
 from specs.types.name import Name
 from specs.types.place import MachinePath
 from specs.types.quantities import Duration, between
+from specs.types.urgency import Urgency
 
-Urgency = Literal["low", "normal", "high", "highest"]
+_is_file_name = re.compile(r'(?![. -])[^/\\:*?"<>|\x00-\x1f\x7f]{1,200}(?<![. ])').fullmatch
 
 
 class PackageTarget(Record):
@@ -35,26 +39,53 @@ class PackageTarget(Record):
     )
 
 
-class Setup(Record):
-    """The command that installs the package."""
+Method = Literal["command", "apt", "dnf", "zypper", "deb", "rpm", "msi", "msu"]
+BY_NAME: tuple[Method, ...] = ("apt", "dnf", "zypper")
+"""Methods that take a package by its name from the sources that the machine itself has."""
+_Status = Annotated[int, Field(ge=0, le=4_294_967_295)]
 
-    command: tuple[Line, ...] = Field(
-        min_length=1,
-        max_length=100,
-        description="The program, one of the package's files or of the system, and its arguments.",
-        examples=[["msiexec", "/i", "agent.msi", "/qn"]],
+
+class Setup(Record):
+    """How the package is installed."""
+
+    by: Method = Field(
+        default="command",
+        description="command: the command below. apt, dnf and zypper: by its name, from the "
+        "sources that the machine itself has. deb, rpm, msi and msu: the first of the package's "
+        "files.",
+        examples=["apt"],
     )
-    success: tuple[Annotated[int, Field(ge=0, le=4_294_967_295)], ...] = Field(
+    package: HardwareText | None = Field(
+        default=None,
+        description="What the machine's package manager calls it; the document's name where "
+        "absent.",
+        examples=["nginx-core"],
+    )
+    command: tuple[Line, ...] = Field(
+        default=(),
+        max_length=100,
+        description="The program, one of the package's files or of the system, and its arguments. "
+        "No shell reads them.",
+        examples=[["setup.exe", "/quiet"]],
+    )
+    arguments: tuple[Line, ...] = Field(
+        default=(),
+        max_length=100,
+        description="More arguments for the package manager, or the properties of an MSI.",
+        examples=[["INSTALLDIR=D:\\Agent"]],
+    )
+    success: tuple[_Status, ...] = Field(
         default=(0,),
         min_length=1,
         max_length=100,
         description="Exit codes that mean installed.",
         examples=[[0]],
     )
-    reboot_needed: tuple[Annotated[int, Field(ge=0, le=4_294_967_295)], ...] = Field(
+    reboot_needed: tuple[_Status, ...] = Field(
         default=(),
         max_length=100,
-        description="Exit codes that mean installed, and a reboot finishes it.",
+        description="Exit codes that mean installed, and a reboot finishes it. Of msi and msu they "
+        "are known.",
         examples=[[3010]],
     )
     timeout: Annotated[Duration, between(Duration(60), Duration(86_400))] = Field(
@@ -62,6 +93,27 @@ class Setup(Record):
         description="After this long the installation has failed. Between 1m and 1d.",
         examples=["2h"],
     )
+    session: Literal["service", "user"] = Field(
+        default="service",
+        description="service: the installer runs as the agent does. user: as the person who is "
+        "logged in at the machine.",
+        examples=["service"],
+    )
+
+    @model_validator(mode="after")
+    def _has_a_command_or_needs_none(self) -> Self:
+        if self.by == "command" and not self.command:
+            raise InvalidValue(
+                "there is no command that installs it",
+                "add command, or say by what it is installed: apt, dnf, zypper, deb, rpm, msi, msu",
+            ).as_pydantic()
+        if self.by != "command" and self.command:
+            raise InvalidValue(
+                f"{self.by} installs it, and no command",
+                "remove command; more arguments for the package manager go into arguments",
+                field="command",
+            ).as_pydantic()
+        return self
 
 
 class DetectedFile(Record):
@@ -108,6 +160,23 @@ class DetectedPackage(Record):
     )
 
 
+class DetectedCommand(Record):
+    """A command that says that the package is installed. It must change nothing."""
+
+    command: tuple[Line, ...] = Field(
+        min_length=1,
+        max_length=100,
+        description="The program and its arguments. No shell reads them.",
+        examples=[["example-agent", "--version"]],
+    )
+    status: _Status = Field(
+        default=0, description="The exit code that means installed.", examples=[0]
+    )
+    output: Line | None = Field(
+        default=None, description="A text that it prints then.", examples=["example-agent 4."]
+    )
+
+
 class Detection(Record):
     """One sign that the package is installed: exactly one of the fields."""
 
@@ -120,12 +189,13 @@ class Detection(Record):
     package: DetectedPackage | None = Field(
         default=None, description="An entry of the system's list of software."
     )
+    command: DetectedCommand | None = Field(default=None, description="What a command says.")
 
     @model_validator(mode="after")
     def _is_one_sign(self) -> Self:
         if len(self.model_fields_set) != 1:
             raise InvalidValue(
-                "wants exactly one of file, registry and package",
+                "wants exactly one of file, registry, package and command",
                 "write one list item per sign",
             ).as_pydantic()
         return self
@@ -145,8 +215,11 @@ class PackageSpec(Record):
         "applications.",
         examples=["application"],
     )
-    version: HardwareText = Field(
-        description="Its version, in quotes where it is a number.", examples=["4.2"]
+    version: HardwareText | None = Field(
+        default=None,
+        description="Its version, in quotes where it is a number. Where absent, apt, dnf and "
+        "zypper take the newest of the machine's sources; with all else it is needed.",
+        examples=["4.2"],
     )
     urgency: Urgency = Field(
         default="normal",
@@ -170,13 +243,14 @@ class PackageSpec(Record):
     )
     setup: Setup = Field(
         description="How it is installed.",
-        examples=[{"command": ["dpkg", "--install", "agent.deb"]}],
+        examples=[{"by": "apt"}],
     )
     detect: tuple[Detection, ...] = Field(
-        min_length=1,
+        default=(),
         max_length=100,
         description="Signs that it is installed; all must be there. They are looked for before "
-        "and after, so that it is neither installed twice nor believed without proof.",
+        "and after, so that it is neither installed twice nor believed without proof. Where "
+        "absent, the package manager's own list says so; a command and msu need signs.",
         examples=[[{"package": {"name": "example-agent", "version": "4.2"}}]],
     )
     requires: tuple[Name, ...] = Field(
@@ -195,6 +269,39 @@ class PackageSpec(Record):
         description="true: nothing else is installed between it and the reboot.",
         examples=[True],
     )
+
+    @model_validator(mode="after")
+    def _can_be_installed_and_seen(self) -> Self:
+        by = self.setup.by
+        if self.version is None and by not in BY_NAME:
+            raise InvalidValue(
+                "it has no version", 'add version, in quotes where it is a number: "4.2"'
+            ).as_pydantic()
+        if by in {"deb", "rpm", "msi", "msu"} and not self.files:
+            raise InvalidValue(
+                f"{by} installs the first of its files, and it has none",
+                "add files, each with url and sha256",
+            ).as_pydantic()
+        if by in {"command", "msu"} and not self.detect:
+            raise InvalidValue(
+                f"nothing shows that it is installed, and {'a command' if by == 'command' else by} "
+                "does not tell",
+                "add detect, for example a file or the name of the software in the system's list",
+            ).as_pydantic()
+        names = [file_name(file.url) for file in self.files]
+        for name in names:
+            if not _is_file_name(name) or names.count(name) > 1:
+                raise InvalidValue(
+                    f"its files cannot lie in one folder as {quoted(name)}",
+                    "end each url with a name of its own that a file can have on every system",
+                    field="files",
+                ).as_pydantic()
+        return self
+
+
+def file_name(url: str) -> str:
+    """Return what a file of a package is called on machines: the end of its address."""
+    return unquote(urlsplit(url).path.rpartition("/")[2])
 
 
 class Package(Document):

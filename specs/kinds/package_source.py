@@ -7,7 +7,8 @@ from pydantic import Field
 from specs.kinds.metadata import Document
 from specs.kinds.record import Record
 from specs.kinds.recurrence import Recurrence
-from specs.types.line import HardwareText, Line
+from specs.types.ed25519_key import Ed25519Key
+from specs.types.line import HardwareText
 from specs.types.quantities import BitRate, ByteSize, between
 from specs.types.secret import SecretReference
 from specs.types.web import Url
@@ -34,10 +35,11 @@ class PackageSourceSpec(Record):
         "package in two sources the first counts.",
         examples=[10],
     )
-    signers: tuple[Line, ...] = Field(
+    signers: tuple[Ed25519Key, ...] = Field(
         min_length=1,
         max_length=100,
-        description="The Ed25519 public keys whose signature its list of packages must have.",
+        description="The Ed25519 public keys that have all signed the root metadata of the "
+        "repository (The Update Framework). It says which keys sign the list of packages.",
         examples=[["ed25519:9c1c0ZUqCL0d6qNAqNhGqkTzLwS8vU2oBd3gkpbTPTc="]],
     )
     login: SourceLogin | None = Field(

@@ -7,9 +7,10 @@ from pydantic import ConfigDict, Field, model_validator
 from specs.diagnostics.codes import Code
 from specs.kinds.record import Record
 from specs.kinds.source_file import SourceFile
+from specs.types.agent_version import AgentVersion
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
-from specs.types.name import Name
+from specs.types.name import ImageName, Name
 from specs.types.place import FileMode, MachinePath, RepositoryPath
 from specs.types.quantities import Duration, between
 from specs.types.secret import SecretReference
@@ -43,14 +44,22 @@ class InspectDisks(Record):
 class Backup(Record):
     """Read a disk into an image; write nothing to the disk."""
 
-    image: Name = Field(description="The name of an Image document.", examples=["debian12-golden"])
+    image: ImageName = Field(
+        description="The name of an Image document. No two machines may write one image: {machine} "
+        "in the name stands for the machine's.",
+        examples=["nightly-{machine}"],
+    )
     disk: DiskSelection = Field(default_factory=DiskSelection, description="The disk to read.")
 
 
 class Restore(Record):
     """Make a disk equal to an image. DESTRUCTIVE."""
 
-    image: Name = Field(description="The name of an Image document.", examples=["debian12-golden"])
+    image: ImageName = Field(
+        description="The name of an Image document. With {machine} in it, each machine gets the "
+        "newest image of that name that it wrote itself.",
+        examples=["debian12-golden"],
+    )
     disk: DiskSelection = Field(default_factory=DiskSelection, description="The disk to overwrite.")
     identity: Literal["apply", "keep"] = Field(
         default="apply",
@@ -163,8 +172,38 @@ class Run(Record):
     )
     timeout: Annotated[Duration, between(Duration(1), Duration(7 * 86_400))] = Field(
         default=Duration(600),
-        description="After this long it is ended and has failed. Between 1s and 1w.",
+        description="After this long it is ended and has failed, with all that it started. "
+        "Between 1s and 1w.",
         examples=["10m"],
+    )
+    silence: Annotated[Duration, between(Duration(10), Duration(86_400))] = Field(
+        default=Duration(600),
+        description="A command that writes nothing and uses no processor for this long is taken "
+        "to wait for an answer that nobody gives: it is ended and has failed. Between 10s and 1d.",
+        examples=["10m"],
+    )
+    session: Literal["service", "user"] = Field(
+        default="service",
+        description="service: it runs as the agent does. user: as the person who is logged in at "
+        "the machine.",
+        examples=["service"],
+    )
+
+
+class UpgradeAgent(Record):
+    """Exchange the machine's agent for a newer release. One that does not work is taken back."""
+
+    version: AgentVersion | None = Field(
+        default=None,
+        description="The version to have, or a newer one: `0.3.0`, or `0.3.0-2` for a build of it. "
+        "The server's own version where absent.",
+        examples=["0.3.0"],
+    )
+    health_within: Annotated[Duration, between(Duration(10), Duration(3600))] = Field(
+        default=Duration(180),
+        description="The new agent has to report within this time of its start, or the old one is "
+        "used again. Between 10s and 1h.",
+        examples=["3m"],
     )
 
 
@@ -215,6 +254,7 @@ Action = (
     | InstallPackages
     | Files
     | Run
+    | UpgradeAgent
     | Firmware
     | PrepareMaster
 )
@@ -266,6 +306,11 @@ class Step(Record):
         default=None,
         description="Run a command.",
         examples=[{"command": ["systemctl", "restart", "chrony"]}],
+    )
+    upgrade_agent: UpgradeAgent | None = Field(
+        default=None,
+        description="Exchange the machine's agent for a newer release.",
+        examples=[{"version": "0.3.0"}],
     )
     firmware: Firmware | None = Field(default=None, description="Change firmware or its settings.")
     prepare_master: PrepareMaster | None = Field(

@@ -5,7 +5,6 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from specs.kinds.metadata import Document
-from specs.kinds.package import Urgency
 from specs.kinds.record import Record
 from specs.kinds.recurrence import Window
 from specs.kinds.selector import Selector
@@ -13,6 +12,7 @@ from specs.types.clock import TimeOfDay, TimeZone
 from specs.types.invalid_value import InvalidValue
 from specs.types.name import Name
 from specs.types.quantities import BitRate, Duration, between
+from specs.types.urgency import UrgencyBound
 
 
 class UpdateChecks(Record):
@@ -30,7 +30,7 @@ class UpdateChecks(Record):
     on_notice: bool = Field(
         default=True, description="true: when the server asks it to.", examples=[True]
     )
-    on_urgency: Literal[Urgency, "never"] = Field(
+    on_urgency: UrgencyBound = Field(
         default="highest",
         description="As soon as a package of this urgency or a higher one is published.",
         examples=["highest"],
@@ -100,11 +100,11 @@ class UpdatePolicySpec(Record):
     )
     packages: tuple[Name, ...] = Field(
         default=(),
-        max_length=10_000,
+        max_length=1000,
         description="Packages that the machines always get.",
         examples=[["example-agent"]],
     )
-    urgency: Literal[Urgency, "never"] = Field(
+    urgency: UrgencyBound = Field(
         default="high",
         description="They also get every package for their system of this urgency or a higher "
         "one; never: only those that are listed.",

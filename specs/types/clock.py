@@ -106,7 +106,7 @@ def _number(part: str, noun: str, bounds: tuple[int, int], names: tuple[str, ...
         return int(part)
     more = f", or {names[0]} to {names[-1]}" if names else ""
     short = next((name for name in names if part.startswith(name)), None)
-    hint = f"write {short}" if short else f"from {lowest} to {highest}{more}"
+    hint = f"its short name is {short}" if short else f"from {lowest} to {highest}{more}"
     raise InvalidValue(f"{quoted(part)} is not {noun}", hint)
 
 

@@ -44,7 +44,7 @@ def places_of(model: type[Record], name: str, outer: Path = ()) -> Iterator[Path
     if len(outer) == _DEEPEST:
         return
     for inner, field in fields.items():
-        record = None if _is_list(field.annotation) else _record_in(field.annotation)
+        record = None if is_list(field.annotation) else _record_in(field.annotation)
         if record is not None:
             yield from places_of(record, name, (*outer, inner))
 
@@ -55,7 +55,7 @@ def example(field: FieldInfo | None) -> str:
         return ""
     if field.examples:
         return _flow(field.examples[0])
-    record = None if _is_list(field.annotation) else _record_in(field.annotation)
+    record = None if is_list(field.annotation) else _record_in(field.annotation)
     return example_of(record) if record is not None else ""
 
 
@@ -83,7 +83,8 @@ def _flow(value: object) -> str:
     return str(value)
 
 
-def _is_list(annotation: object) -> bool:
+def is_list(annotation: object) -> bool:
+    """Return whether a field's type is a list, or one or nothing."""
     parts = [annotation, *get_args(annotation)]
     return any(getattr(part, "__origin__", None) is tuple for part in parts)
 

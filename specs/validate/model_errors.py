@@ -3,23 +3,33 @@
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import Annotated, Any, get_args
 
+from pydantic import TypeAdapter, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from specs.diagnostics.codes import Code
-from specs.diagnostics.hints import hint_for
+from specs.diagnostics.hints import curly_quotes, hint_for
 from specs.diagnostics.nearest import NearestNames
 from specs.diagnostics.path import Path, dotted
 from specs.diagnostics.quote import quoted
 from specs.kinds.group import GroupSpec
-from specs.kinds.machine import Hardware, MachineIdentity
+from specs.kinds.machine import Hardware, MachineIdentity, ScenarioAssignment
 from specs.kinds.machine_table import MachineRow
 from specs.kinds.record import Record
 from specs.types import mac_address
 from specs.types.invalid_value import INVALID_VALUE
 from specs.types.secret import SecretReference
-from specs.validate.fields import example, example_of, field_at, fields_of, model_at, places_of
+from specs.validate.fields import (
+    example,
+    example_of,
+    field_at,
+    fields_of,
+    is_list,
+    model_at,
+    places_of,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,14 +138,49 @@ def _meant_field(case: _Case, outer: Path, name: str) -> tuple[str, Path | None]
         return tried, None
     if isinstance(case.error["input"], str) and _names_a_secret(name):
         return _PLAIN_SECRET, None
-    elsewhere = _elsewhere(case, outer, name)
-    if elsewhere is not None:
-        return f"it belongs in {dotted(elsewhere[:-1]) or 'the document itself'}", elsewhere
     known = sorted(fields_of(parent)) if parent else []
-    near = case.nearest.find(name, known) or _whole_word(name, known)
+    near = next((each for each in known if _same_word(each, name)), None)
+    others = [] if near else _elsewhere(case, outer, name)
+    if len(others) == 1:
+        (other,) = others
+        if other[-1] == name:
+            return f"it belongs in {dotted(other[:-1]) or 'the document itself'}", other
+        return f"did you mean {dotted(other)}?", other
+    if others:
+        return f"did you mean {' or '.join(map(dotted, others))}?", None
+    near = near or case.nearest.find(name, known) or _whole_word(name, known)
     if near:
-        return f"did you mean {quoted(near)}?", (*outer, near)
+        return _renamed(case, (*outer, near)), (*outer, near)
     return f"known here: {', '.join(known)}" if known else "nothing can be set here", None
+
+
+def _same_word(one: str, other: str) -> bool:
+    """Return whether two fields differ in nothing but their number: address and addresses."""
+    short, long = sorted((one.casefold(), other.casefold()), key=len)
+    return long in {short, f"{short}s", f"{short}es"}
+
+
+def _renamed(case: _Case, path: Path) -> str:
+    """Return the hint to rename a field, with its value as a list where one is wanted."""
+    value, name = case.error["input"], path[-1]
+    field = field_at(case.model, path)
+    if field is None or not isinstance(value, str) or not is_list(field.annotation):
+        return f"did you mean {quoted(str(name))}?"
+    if _fits(field, [value]):
+        return f"write {name}: [{quoted(value)}]"
+    return f"did you mean {quoted(str(name))}? It is a list; for example {name}: {example(field)}"
+
+
+def _fits(field: FieldInfo, value: object) -> bool:
+    """Return whether a field takes a value."""
+    annotation: Any = field.annotation
+    for constraint in field.metadata:
+        annotation = Annotated[annotation, constraint]
+    try:
+        TypeAdapter(annotation).validate_python(tuple(value) if isinstance(value, list) else value)
+    except ValidationError:
+        return False
+    return True
 
 
 _SHORTEST_PART = 3
@@ -147,13 +192,18 @@ def _whole_word(part: str, words: Iterable[str]) -> str | None:
     return found[0] if len(found) == 1 and len(part) >= _SHORTEST_PART else None
 
 
-def _elsewhere(case: _Case, outer: Path, name: str) -> Path | None:
-    """Return the one other place in the document where the field would be known."""
+def _elsewhere(case: _Case, outer: Path, name: str) -> list[Path]:
+    """Return the places in the document where the field, or its plural, would be known.
+
+    Those below ``outer`` come alone where there are any, and of them the missing ones.
+    """
     parent = model_at(case.model, outer)
-    below = [(*outer, *path) for path in places_of(parent, name)] if parent else []
+    names = [name, f"{name}s", f"{name}es", name.removesuffix("s"), name.removesuffix("es")]
+    words = dict.fromkeys(names)
+    inner = [path for word in words for path in places_of(parent, word)] if parent else []
+    below = [(*outer, *path) for path in inner]
     missing = [path for path in below if path in case.missing]
-    found = missing or below or list(places_of(case.model, name))
-    return found[0] if len(found) == 1 else None
+    return missing or below or [path for word in words for path in places_of(case.model, word)]
 
 
 _PLAIN_SECRET = "no field takes it here; if it is in use, change it, since Git keeps it for ever"  # noqa: S105
@@ -206,7 +256,11 @@ def _wrong_type(expected: str) -> Callable[[_Case], ModelDiagnostic]:
             )
         message = f"{case.place}: must be {expected}, not {_shown(value, case)}"
         hint_for_type = _TYPE_HINTS.get(expected)
-        hint = hint_for_type(value, case) if hint_for_type else ""
+        curly = curly_quotes(value) if isinstance(value, str) else ""
+        inner = value[1:-1] if isinstance(value, str) and curly else value
+        hint = hint_for_type(inner, case) if hint_for_type else ""
+        if curly:
+            hint = f"{curly.partition(';')[0]}; {hint}" if hint else curly
         if not hint:
             shown = example(field_at(case.model, case.path))
             hint = f"for example {shown}" if shown else "one value is wanted here"
@@ -224,7 +278,8 @@ def _text_hint(value: object, case: _Case) -> str:
     meant = mac_address.suggestion(written)
     if meant and "macs" in case.path:
         return f'write "{meant}", with colons and in quotes'
-    return f'put it in quotes: "{written}"'
+    field = field_at(case.model, case.path)
+    return f'put it in quotes: "{written}"' if field is None or _fits(field, written) else ""
 
 
 def _boolean_hint(value: object, case: _Case) -> str:
@@ -262,11 +317,20 @@ def _mapping_hint(value: object, case: _Case) -> str:
     key, colon, rest = value.partition(":")
     if colon and key in known and rest.strip():
         return f"write {key}: {_plain(rest.strip())}, with a space after the colon"
-    required = [name for name, field in known.items() if field.is_required()]
-    if len(required) == 1:
-        return f"write {{{required[0]}: {_plain(value)}}}"
+    mapping = _as_mapping(model, value)
+    if mapping:
+        return f"write {mapping}"
     shown = example_of(model)
     return f"for example {shown}" if shown else f"known here: {', '.join(sorted(known))}"
+
+
+def _as_mapping(model: type[Record], text: str) -> str:
+    """Return the mapping that a text most likely stands for; empty where that is not known."""
+    if model is ScenarioAssignment:
+        run = example(fields_of(model)["run"])
+        return f"{{scenario: {_plain(text)}, run: {run}}}"
+    required = [name for name, field in fields_of(model).items() if field.is_required()]
+    return f"{{{required[0]}: {_plain(text)}}}" if len(required) == 1 else ""
 
 
 _LISTS_OF_WORDS = frozenset(
@@ -279,6 +343,10 @@ def _list_hint(value: object, case: _Case) -> str:
     if isinstance(value, str):
         if value.startswith("["):
             return "remove the quotes around the list"
+        model = model_at(case.model, case.path)
+        if model is not None:
+            mapping = _as_mapping(model, value)
+            return f"write [{mapping}]" if mapping else ""
         words = value.split() if case.path[-1] in _LISTS_OF_WORDS else []
         return f"write [{', '.join(map(quoted, words or [value]))}]"
     if isinstance(value, int) and not isinstance(value, bool):

@@ -10,11 +10,13 @@ from specs.diagnostics.quote import quoted
 from specs.validate.resource import Resource
 from specs.yaml.section import ANY_NAME
 
-_ONLY_ONE = frozenset({"Fleet"})
+ONLY_ONE = frozenset({"Fleet"})
+"""Kinds of which a repository has at most one document."""
 _MOST_SEARCHED = 2**20
 """Characters that are searched for names. The words of a longer text could fill the memory;
 it may define any name."""
-_WORD = re.compile(r"[a-z0-9](?:[a-z0-9._/-]*[a-z0-9])?")
+_END = r"(?:[a-z0-9]|\{machine\})"
+_WORD = re.compile(rf"{_END}(?:(?:[._/-]|{_END})*{_END})?")
 """Whatever can be a name."""
 
 
@@ -66,7 +68,7 @@ class Registry:
             self._of_unknown_kind.add(resource.name)
             return
         known = self._by_kind.setdefault(resource.kind, {})
-        if resource.kind in _ONLY_ONE and known:
+        if resource.kind in ONLY_ONE and known:
             self._report(resource, next(iter(known.values())), diagnostics)
         elif resource.name in known:
             self._report(resource, known[resource.name], diagnostics)
@@ -75,7 +77,7 @@ class Registry:
 
     @staticmethod
     def _report(second: Resource, first: Resource, diagnostics: Diagnostics) -> None:
-        if second.kind in _ONLY_ONE:
+        if second.kind in ONLY_ONE:
             message = f"a second {second.kind} document, the first is at {first.position}"
             hint = "merge the two"
         else:

@@ -6,7 +6,7 @@ from ruamel.yaml.error import MarkedYAMLError
 
 from specs.diagnostics.codes import Code
 from specs.diagnostics.diagnostic import Diagnostic
-from specs.diagnostics.hints import NO_TEMPLATES
+from specs.diagnostics.hints import NO_TEMPLATES, curly_quotes
 from specs.diagnostics.quote import LONGEST
 from specs.types.secret import TAG_HINT
 from specs.yaml.section import Section
@@ -72,7 +72,9 @@ _NO_COLON = "could not find expected ':'"
 _NO_KEY = "did not find expected key"
 _QUOTE_ENDS = ("found unexpected end of stream", "found unexpected document indicator")
 _BEFORE = re.compile(r"[\w.:/-]+\Z")
+_CLOCK = re.compile(r"\d{1,2}:\d\d")
 _AFTER = re.compile(r"[\w.:/-]+")
+_WORD_IN_BRACES = re.compile(r"\{\w+\}[\w.-]*")
 _LONG_MARKER = ("a line of dashes that separates nothing", "write exactly three: ---")
 _AFTER_QUOTE = (
     "text after a closing quote",
@@ -121,6 +123,10 @@ def explain(error: MarkedYAMLError, section: Section) -> UnreadableDocumentError
         message = f'a "{character}" where a {bracket} is still open'
         hint = f"remove it, or close the {bracket} before it"
         line, column = mark.line, mark.column
+    elif problem in _UNCLOSED and (value := _with_braces(text, mark.index)):
+        message = 'a "{" inside an unquoted value in [ ] or { }'
+        hint = f'put the value in quotes: "{value}"'
+        line, column = mark.line, mark.column
     elif problem in _UNCLOSED:
         message, hint = _UNCLOSED[problem]
         if mark.line != opened.line and text[mark.index :].strip():
@@ -156,15 +162,35 @@ def _words(problem: str, where: str, text: str, index: int) -> tuple[Code, str, 
         message = f'a value cannot begin with "{character}"'
         return Code.SYNTAX, message, "put the value in quotes"
     if problem == _COLON_IN_FLOW:
-        value = _token(text, index)
-        hint = f'put the value in quotes: "{value}"' if value else "put the value in quotes"
-        return Code.SYNTAX, 'a ":" inside an unquoted value in [ ] or { }', hint
+        message = 'a ":" inside an unquoted value in [ ] or { }'
+        return Code.SYNTAX, message, _unquoted_hint(text, index)
     message, hint = _FIXED.get(problem, (f"not YAML: {problem}", ""))
     if problem == _NO_KEY and character == ":":
         message, hint = 'there is no key before this ":"', "write the key, or remove the line"
     elif problem == _NO_KEY and _follows_quote(text, index):
         message, hint = _AFTER_QUOTE
     return Code.SYNTAX, message, hint
+
+
+def _with_braces(text: str, index: int) -> str:
+    """Return the unquoted value around a word in braces at ``index``, such as ``a-{machine}``."""
+    before = _BEFORE.search(text, max(0, index - LONGEST), index)
+    after = _WORD_IN_BRACES.match(text, index, index + LONGEST)
+    return f"{before.group()}{after.group()}" if before and after else ""
+
+
+def _unquoted_hint(text: str, index: int) -> str:
+    """Return what helps where a value with a ":" at ``index`` stands in brackets without quotes."""
+    value = _token(text, index)
+    if not value:
+        return "put the value in quotes"
+    if _CLOCK.fullmatch(value):
+        return 'write a time of day as "09:15", a duration as 75m'
+    begin = text.index(value, max(0, index - len(value)))
+    quote = text[max(0, begin - 1) : begin]
+    if curly_quotes(quote):
+        return f'{quote} is no quote to YAML; write "{value}"'
+    return f'put the value in quotes: "{value}"'
 
 
 def _token(text: str, index: int) -> str:

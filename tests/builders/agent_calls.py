@@ -1,13 +1,14 @@
 """What agents ask of a server, without a network: the real handlers, called directly."""
 
+from types import SimpleNamespace
 from typing import Any
 
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
 from agent.wire.codec import encode
-from agent.wire.report import Report
-from agent.wire.work import Claim, OperationEvent
+from agent.wire.report import Report, ReportAnswer
+from agent.wire.work import Claim, OperationEvent, Work
 from reconciler.server.agent_api import AgentApi
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.notifier import Notifier
@@ -26,14 +27,36 @@ class _Body:
         yield self._data
 
 
-class _KnownPeerApi(AgentApi):
-    """The API with the identity that a certificate would prove."""
+class FakeAuthentication:
+    """Says who asks, as a certificate would prove it."""
 
     peer: AgentIdentity
 
-    def _peer(self, request: web.Request, environment: str | None = None) -> AgentIdentity:
+    def agent(self, request: web.Request, environment: str | None = None) -> AgentIdentity:
+        """Return who asks."""
         del request, environment
         return self.peer
+
+    def certificate(self, request: web.Request) -> Any:
+        """Return a certificate of which only the name is read."""
+        del request
+        return SimpleNamespace(agent=self.peer)
+
+
+class FakeAnswers:
+    """Answers reports without looking for copies of agents."""
+
+    def answer(
+        self, _certificate: Any, _machine: Any, _shown: Any, _source: str, finished: str
+    ) -> ReportAnswer:
+        """Return when the operation was verified."""
+        return ReportAnswer(finished)
+
+    def own(self, agent: str, source: str) -> None:
+        """Take no notice."""
+
+    def foreign(self, agent: str, source: str, reason: str) -> None:
+        """Take no notice."""
 
 
 class AgentCalls:
@@ -42,15 +65,40 @@ class AgentCalls:
     def __init__(self, plane: Any, database: Any) -> None:
         contradictions = Contradictions(plane, LedgerLines(database))
         unused: Any = None
-        self._api = _KnownPeerApi(plane, unused, unused, Notifier(), contradictions, unused)
+        self._who: Any = FakeAuthentication()
+        answers: Any = FakeAnswers()
+        self._api = AgentApi(
+            plane,
+            unused,
+            unused,
+            Notifier(),
+            contradictions,
+            unused,
+            self._who,
+            answers,
+            unused,
+            unused,
+        )
 
-    def claim(self, machine: str, operation: str, attempt: int) -> int:
-        """Claim an operation from within the Deploy-OS."""
-        return self._call("claim", machine, "deploy-os", Claim(attempt), operation)
+    def claim(
+        self, machine: str, operation: str, attempt: int, environment: str = "deploy-os"
+    ) -> int:
+        """Claim an operation."""
+        return self._call("claim", machine, environment, Claim(attempt), operation)
 
-    def event(self, machine: str, operation: str, event: OperationEvent) -> int:
+    def event(
+        self,
+        machine: str,
+        operation: str,
+        event: OperationEvent,
+        environment: str = "deploy-os",
+    ) -> int:
         """Say something about an operation."""
-        return self._call("event", machine, "deploy-os", event, operation)
+        return self._call("event", machine, environment, event, operation)
+
+    def offered(self, machine: str) -> Work | None:
+        """Return the work that the agent of an installed system would be handed out now."""
+        return self._api._work_for(AgentIdentity(machine, "installed"), machine)
 
     def report(self, machine: str, report: Report) -> int:
         """Report."""
@@ -60,7 +108,7 @@ class AgentCalls:
     def _call(
         self, route: str, machine: str, environment: Any, message: object, operation: str = ""
     ) -> int:
-        self._api.peer = AgentIdentity(machine, environment)
+        self._who.peer = AgentIdentity(machine, environment)
         request = make_mocked_request(
             "POST",
             f"/v1/{route}",

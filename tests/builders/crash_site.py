@@ -131,13 +131,13 @@ class CrashSite(SimulatedSite):
             pause.wait(0.2)
 
     def approve_when_idle(self) -> None:
-        """Approve what overwrites no disk, where a server runs and has nothing to do.
+        """Approve what overwrites no disk, where a server serves and has nothing to do.
 
         Whatever becomes of it, the server may be killed meanwhile.
         """
-        serves = self.server is not None and self.server.poll() is None
-        database = self.state / "rackwright.db"
-        if serves and database.exists() and not self._under_way():
+        runs = self.server is not None and self.server.poll() is None
+        # Before it serves it takes the revision over, which approving would do in its stead.
+        if runs and self._serving() > self._served and not self._under_way():
             with self.start("approve", "--yes", "--reason", "a look") as process:
                 process.communicate(timeout=SECONDS)
 

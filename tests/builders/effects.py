@@ -129,6 +129,22 @@ def _rollout() -> dict[str, Effect]:
     }
 
 
+_FILES = (
+    *("copy[].source", "copy[].target", "copy[].owner", "copy[].group", "copy[].mode"),
+    "remove",
+)
+_RUN = ("command", "success", "timeout", "silence", "session")
+_PACKAGE = ("type", "version", "requires", "reboot", "exclusive")
+_TARGET = ("family", "versions", "architecture", "language")
+_FILE = ("url", "sha256")
+_SETUP = (
+    *("by", "package", "command", "arguments", "success"),
+    *("rebootNeeded", "timeout", "session"),
+)
+_SIGNS = (
+    *("file.path", "file.version", "registry.key", "registry.name", "registry.value"),
+    *("package.name", "package.version", "command.command", "command.status", "command.output"),
+)
 _STEPS = {f"spec.steps[].{step}": Blocks(reason) for step, reason in STEPS.items()}
 
 BUDGET_FIELDS = {
@@ -149,9 +165,10 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
     "EnrollmentRule": {
         "metadata.name": Acts("the order of rules with equal numbers"),
         "spec.order": Acts("which rule is asked first"),
-        "spec.match.addresses": Acts("which machines it means"),
-        "spec.match.macs": Acts("which machines it means"),
-        "spec.match.uuids": Acts("which machines it means"),
+        **{
+            f"spec.match.{part}": Acts("which machines it means")
+            for part in ("names", "addresses", "macs", "uuids", "serials", "vendors", "relays")
+        },
         "spec.group": Acts("where `adopt` puts the machine"),
         "spec.network": Acts("where `adopt` puts the machine"),
     },
@@ -176,6 +193,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.observation.maxAge": Acts("what is UNKNOWN"),
         "spec.runs.keep": Acts("how long the logs of runs are kept"),
         "spec.runs.maxSize": Acts("how many logs of runs are kept"),
+        "spec.agents.returnWithin": Acts("which agents come back by themselves"),
         "spec.commits.verify": Acts("which commits are acted on"),
         "spec.commits.signers[].name": ForPeople("messages about signatures"),
         "spec.commits.signers[].key": Acts("which commits are acted on"),
@@ -193,6 +211,8 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         **_windows(),
         **_rollout(),
         "spec.defaults.drift": Acts("whether installed systems are compared"),
+        "spec.rebootLock.enabled": Acts("whether machines may ask before they restart"),
+        "spec.rebootLock.plainHttp": Acts("on which ports they may"),
     },
     "Group": {
         "metadata.name": Acts("which machines are below it"),
@@ -239,11 +259,35 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.description": ForPeople("the document"),
     },
     "Package": {
-        **_NAME,
+        "metadata.name": Acts("what results and other packages call it"),
         **_SHOWN,
         "spec.description": ForPeople("the document"),
+        "spec.bulletin": ForPeople("the document"),
+        "spec.urgency": Acts("which update policies bring it"),
+        **{f"spec.{each}": Acts("when and where it is installed") for each in _PACKAGE},
+        **{f"spec.targets[].{each}": Acts("on which systems") for each in _TARGET},
+        **{f"spec.files[].{each}": Acts("what is brought to the machine") for each in _FILE},
+        **{f"spec.setup.{each}": Acts("how it is installed") for each in _SETUP},
+        **{f"spec.detect[].{each}": Acts("whether it is there") for each in _SIGNS},
     },
-    "PackageSource": _NAME,
+    "PackageSource": {
+        "metadata.name": Acts("which source is asked first, of equal numbers"),
+        "spec.url": Acts("where packages are mirrored from"),
+        "spec.order": Acts("which source a package is taken from"),
+        "spec.signers": Acts("which lists of packages are believed"),
+        "spec.login.username": Acts("how one logs in"),
+        "spec.login.password": Acts("how one logs in"),
+        "spec.proxy": Acts("how the server is reached"),
+        **{
+            f"spec.schedule.{each}": Acts("when it is mirrored")
+            for each in (
+                *("at", "cron", "timeZone", "window", "missed"),
+                *("holidays.dates", "holidays.calendars", "holidays.action"),
+            )
+        },
+        "spec.maxRate": Acts("how fast it is mirrored"),
+        "spec.keepFree": Acts("whether there is room"),
+    },
     "Scenario": {
         "metadata.name": Acts("what runs once for each run token"),
         **_SHOWN,
@@ -265,6 +309,14 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.steps[].restore.image": Acts("what is written"),
         **_disk("spec.steps[].restore.disk"),
         "spec.steps[].restore.identity": Acts("whether the system becomes this machine's"),
+        **{f"spec.steps[].run.{each}": Acts("what is run, and how") for each in _RUN},
+        **{f"spec.steps[].files.{each}": Acts("what is brought or removed") for each in _FILES},
+        "spec.steps[].upgradeAgent.version": Acts("which release of the agent is brought"),
+        "spec.steps[].upgradeAgent.healthWithin": Acts("when the old agent is used again"),
+        "spec.steps[].packages.install": Acts("what is installed"),
+        "spec.steps[].packages.when": Acts("when the work begins"),
+        "spec.steps[].packages.countdown": Acts("how long people are warned before"),
+        "spec.steps[].packages.skippable": Acts("whether people may put it off"),
     },
     "Schedule": {
         "metadata.name": Acts("the run tokens of its work"),
@@ -283,7 +335,28 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.jitter": Acts("when each machine begins"),
         "spec.approved": Acts("whether disks are overwritten"),
     },
-    "UpdatePolicy": _NAME,
+    "UpdatePolicy": {
+        "metadata.name": Acts("which of equal ones counts"),
+        **_selector("spec.select", "which machines install by themselves"),
+        "spec.order": Acts("which of several counts"),
+        "spec.packages": Acts("what is installed"),
+        "spec.urgency": Acts("what else is installed"),
+        **{
+            f"spec.checks.{each}": Acts("when machines look for what is missing")
+            for each in ("at", "atStartup", "onNotice", "onUrgency")
+        },
+        "spec.install.when": Acts("when it is installed"),
+        "spec.install.confirm": Acts("whether people are asked first"),
+        "spec.install.countdown": Acts("how long people are warned of a restart"),
+        "spec.install.deadline": Acts("how long people may put it off"),
+        **{
+            f"spec.install.windows[].{each}": Acts("when it may begin")
+            for each in ("days", "begin", "end")
+        },
+        "spec.install.timeZone": Acts("when it may begin"),
+        "spec.limits.machines": Acts("how many fetch at one time"),
+        "spec.limits.maxRate": Acts("how fast each fetches"),
+    },
 }
 """What does not block."""
 

@@ -31,8 +31,8 @@ class OwnDisk:
         """Unmount it."""
         subprocess.run(["umount", self.path], check=True)
 
-    def fill(self) -> None:
-        """Leave no room at all."""
+    def fill(self, *, leaving: int = 0) -> None:
+        """Leave so many bytes: less than an image store keeps free, or no room at all."""
         size, step = 0, SIZE
         with self._filler.open("wb") as file:
             while step >= _BLOCK:
@@ -44,6 +44,7 @@ class OwnDisk:
                     step //= 2
                 else:
                     size += step
+            os.ftruncate(file.fileno(), max(0, size - leaving))
 
     def make_room(self) -> None:
         """Give the room back."""

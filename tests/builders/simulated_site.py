@@ -53,11 +53,16 @@ class SimulatedSite:
             repository.git.add(all=True)
             repository.index.commit(message, author=author, committer=author)
 
-    def run(self, *arguments: str, expect: int = 0, program: Sequence[str] = ()) -> str:
-        """Run a command to its end; return what it printed. ``program`` runs it, if given."""
+    def run(self, *arguments: str, expect: int | None = 0, program: Sequence[str] = ()) -> str:
+        """Run a command to its end; return what it printed. ``program`` runs it, if given.
+
+        ``expect`` is its exit status; None for any.
+        """
         with self.start(*arguments, program=program) as process:
             said, _ = process.communicate(timeout=2 * SECONDS)
-        assert process.returncode == expect, f"{arguments} ended with {process.returncode}:\n{said}"
+        assert expect in {None, process.returncode}, (
+            f"{arguments} ended with {process.returncode}:\n{said}"
+        )
         return said
 
     def start(self, *arguments: str, program: Sequence[str] = ()) -> subprocess.Popen[str]:

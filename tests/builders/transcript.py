@@ -8,13 +8,17 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from agent.wire.disk import Disk, DiskIdentity
+from agent.wire.package import PackageResult
 from agent.wire.report import InstalledSystem
 from agent.wire.step import Backup
+from builders.changes import changed_values
 from builders.world import NOW, a_report, an_image
+from reconciler.planning.changed_values import ChangedValues
 from reconciler.planning.planner import plan
 from reconciler.state.observed import Capture, Observed, ObservedMachine, TimedReport
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
+from reconciler.state.update_status import UpdateStatus
 from specs.compile.fleet import compile_fleet
 from specs.fleet import CompiledFleet, CompiledMachine
 from specs.types.quantities import ByteSize, Duration
@@ -32,6 +36,7 @@ class Transcript:
     after: CompiledFleet | None
     world: Observed
     options: dict[str, Any]
+    values: ChangedValues | None
 
     @property
     def fleet(self) -> CompiledFleet:
@@ -40,30 +45,45 @@ class Transcript:
 
 def read(folder: Path) -> Transcript:
     said = YAML(typ="safe").load(folder / "observed.yaml") or {}
-    before = _fleet(folder / "fleet.yaml", BEFORE, said)
-    later = folder / "after.yaml"
-    after = _fleet(later, AFTER, said) if later.exists() else None
-    return Transcript(before, after, _world(before, said), said.get("options", {}))
+    old = _files(folder, "", said)
+    before = _fleet(old, BEFORE)
+    after = values = None
+    if list(folder.glob("after.*")):
+        new = _files(folder, "after.", said)
+        after, values = _fleet(new, AFTER), changed_values(old, new)
+    return Transcript(before, after, _world(before, said), said.get("options", {}), values)
 
 
-def _fleet(path: Path, revision: str, said: dict[str, Any]) -> CompiledFleet:
+def _files(folder: Path, prefix: str, said: dict[str, Any]) -> dict[str, bytes]:
+    """Return the files of a revision; what the branch changed begins with the prefix."""
     files = {shared.name: shared.read_bytes() for shared in SHARED.glob("*.yaml")}
-    files |= {table.name: table.read_bytes() for table in path.parent.glob("*.csv")}
-    files["fleet.yaml"] = path.read_bytes() + _many(said.get("many"))
+    names = [each.name for each in folder.glob("*.csv") if not each.name.startswith("after.")]
+    for name in ("fleet.yaml", *names):
+        changed = folder / f"{prefix}{name}".replace("after.fleet.yaml", "after.yaml")
+        files[name] = (changed if changed.exists() else folder / name).read_bytes()
+    files["fleet.yaml"] += _many(said.get("many"), is_after=bool(prefix))
+    return files
+
+
+def _fleet(files: dict[str, bytes], revision: str) -> CompiledFleet:
     result = compile_fleet(files, revision)
     assert result.fleet is not None, [str(problem) for problem in result.diagnostics]
     return result.fleet
 
 
-def _many(said: dict[str, Any] | None) -> bytes:
+def _many(said: dict[str, Any] | None, *, is_after: bool) -> bytes:
     """Return so many machine documents, spread over the groups in turn."""
     if said is None:
         return b""
     documents = []
+    form = said.get("after", said["group"]) if is_after else said["group"]
     for number in range(said["count"]):
         mac = f"52:54:01:{number >> 16:02x}:{number >> 8 & 255:02x}:{number & 255:02x}"
-        group = said["group"].format(
-            site=("osaka", "tokyo")[number % 2], row=number // 2 % 5, rack=number // 10 % 20
+        group = form.format(
+            site=("osaka", "tokyo")[number % 2],
+            other=("storage", "tokyo")[number % 2],
+            row=number // 2 % 5,
+            rack=number // 10 % 20,
         )
         documents.append(
             f"---\napiVersion: rackwright/v1alpha1\nkind: Machine\n"
@@ -97,7 +117,35 @@ def _world(fleet: CompiledFleet, said: dict[str, Any]) -> Observed:
         for name, each in described.items()
         if name in fleet.machines
     }
-    return replace(world, machines=machines)
+    updates = {
+        name: _updates(fleet.machines[name], each)
+        for name, each in (said.get("updates") or {}).items()
+    }
+    return replace(world, machines=machines, updates=updates)
+
+
+def _updates(machine: CompiledMachine, said: dict[str, Any]) -> UpdateStatus:
+    results = tuple(
+        PackageResult(name=name, **{"version": "", "state": "present", **(each or {})})
+        for name, each in said["packages"].items()
+    )
+    return UpdateStatus(
+        hardware=machine.hardware_identity,
+        identities=machine.hardware_identities,
+        machine=machine.name,
+        at=NOW,
+        boot_id="boot",
+        policy=said["policy"],
+        orders="",
+        phase=said.get("phase", "idle"),
+        why=said.get("why", ""),
+        code="",
+        since=None,
+        run="updates-1",
+        checked=None,
+        next_check=None,
+        results=results,
+    )
 
 
 def _image(said: dict[str, Any]) -> Any:

@@ -28,6 +28,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.wire.codec import decode, encode
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
+from agent.wire.inventory import InventoryAnswer, InventoryReport, unpack
 from agent.wire.report import Report, ReportAnswer
 from agent.wire.work import Claim, OperationEvent, Work
 
@@ -140,9 +141,11 @@ class FakeControlPlane:
         self.tokens: dict[str, Token] = {}
         self.operations: dict[str, Operation] = {}
         self.reports: list[Report] = []
+        self.inventories: list[InventoryReport] = []
         self.verified = ""
         """When the operation of every installed system was verified."""
         self.chunks: dict[str, bytes] = {}
+        self.content: dict[str, bytes] = {}
         self.manifests: dict[str, bytes] = {}
         self.evidence: dict[tuple[str, int, str], bytes] = {}
         self.requests: list[str] = []
@@ -246,6 +249,8 @@ class FakeControlPlane:
     ) -> bytes | None:
         if request == "POST /v1/report":
             return self._report(decode(Report, body))
+        if request == "POST /v1/inventory":
+            return self._inventory(unpack(body))
         if request == "GET /v1/work":
             return self._work(machine, float(query["wait"]))
         if request == "POST /v1/chunks/missing":
@@ -257,7 +262,7 @@ class FakeControlPlane:
                 self.evidence[match[1], int(match[2]), match[3]] = body
             return None
         match = re.fullmatch(
-            r"(\w+) /v1/(operations|chunks|manifests)/([0-9a-z-]+)(/\w+)?", request
+            r"(\w+) /v1/(operations|chunks|manifests|content)/([0-9a-z-]+)(/\w+)?", request
         )
         if match is None:
             raise Refusal(404, "no such endpoint")
@@ -275,9 +280,8 @@ class FakeControlPlane:
         if action == "PUT chunks":
             self.chunks[name] = body
             return None
-        found = {"GET chunks": self.chunks, "GET manifests": self.manifests}.get(action, {}).get(
-            name
-        )
+        kept = {"chunks": self.chunks, "manifests": self.manifests, "content": self.content}
+        found = kept.get(action.removeprefix("GET "), {}).get(name)
         if found is None:
             raise Refusal(404, f"no {action} {name}")
         return found
@@ -305,6 +309,12 @@ class FakeControlPlane:
             self.reports.append(report)
             self.changed.notify_all()
             return encode(ReportAnswer(self.verified)) if self.verified else None
+
+    def _inventory(self, report: InventoryReport) -> bytes:
+        with self.changed:
+            self.inventories.append(report)
+            self.changed.notify_all()
+        return encode(InventoryAnswer(report.digest))
 
     def _work(self, machine: str, wait: float) -> bytes | None:
         def armed() -> Operation | None:

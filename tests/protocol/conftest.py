@@ -6,6 +6,7 @@ import subprocess
 import uuid
 
 import pytest
+from builders.wine import WineWindows
 
 BOOT_FILES = {"vmlinuz": 8, "initrd.img": 8, "shimx64.efi": 8, "grubx64.efi": 8}
 
@@ -61,3 +62,12 @@ def namespace():
         subprocess.run([*inside, *command], check=True)
     yield inside
     subprocess.run(["ip", "netns", "delete", name], check=True)
+
+
+@pytest.fixture(scope="session")
+def windows(tmp_path_factory):
+    """A Windows of Wine's; making it takes 10 s and more."""
+    wine = WineWindows(tmp_path_factory.mktemp("wine") / "prefix")
+    staying = wine.start()
+    yield wine
+    wine.stop(staying)

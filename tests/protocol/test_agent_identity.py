@@ -27,6 +27,7 @@ from agent.inspection.disks import inspect_disks
 from agent.inspection.host_keys import host_key_fingerprints
 from agent.inspection.host_paths import HostPaths
 from agent.steps.run import refuse_finished
+from agent.version import AGENT_VERSION
 from agent.wire.codec import encode
 from agent.wire.disk import Disk, DiskIdentity
 from agent.wire.step import ApplyIdentity
@@ -247,12 +248,12 @@ def test_the_installed_agent_is_complete_and_private(
         wants = root / "etc/systemd/system/multi-user.target.wants/rackwright-agent.service"
         assert str(wants.readlink()) == "/etc/systemd/system/rackwright-agent.service"
         unit = (root / "etc/systemd/system/rackwright-agent.service").read_text()
-        assert "ExecStart=/usr/bin/python3 -sE -m agent service --config" in unit
+        assert "ExecStart=/usr/bin/python3 -sE -m agent.upgrade.launcher service --config" in unit
         library = root / "usr/lib/rackwright"
         assert not (library / "agent/stale.py").exists()
         assert not (library / "agent/imaging").exists()
         run(["cp", "-r", str(library), str(tmp_path / "library")])
-    assert runs_alone(tmp_path / "library") == "0.1.0\n"
+    assert runs_alone(tmp_path / "library") == f"{AGENT_VERSION}\n"
 
 
 def runs_alone(library: Path) -> str:
@@ -464,7 +465,21 @@ def test_the_bundle_runs_without_anything_else_of_this_checkout(tmp_path: Path) 
     bundle = collect_bundle()
     assert not any(name.startswith("agent/imaging") for name in bundle)
     install_agent(ImageTree(tmp_path), bundle, "/usr/bin/python3", CONFIG)
-    assert runs_alone(tmp_path / "usr/lib/rackwright") == "0.1.0\n"
+    assert runs_alone(tmp_path / "usr/lib/rackwright") == f"{AGENT_VERSION}\n"
+
+
+def test_a_person_at_the_machine_has_the_agents_command(tmp_path: Path) -> None:
+    install_agent(ImageTree(tmp_path), collect_bundle(), "/usr/bin/python3", CONFIG)
+    command = tmp_path / "usr/local/bin/rackwright-agent"
+    assert command.stat().st_mode & 0o777 == 0o755
+    library = tmp_path / "usr/lib/rackwright"
+    command.write_text(command.read_text().replace("/usr/lib/rackwright", str(library)))
+    nothing = ["--socket", str(tmp_path / "shutdown.sock")]
+    done = subprocess.run(
+        ["sh", command, "status", *nothing], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 3
+    assert "RW240: no restart or shutdown of this machine waits" in done.stderr
 
 
 def test_systemd_accepts_the_unit(tmp_path: Path) -> None:

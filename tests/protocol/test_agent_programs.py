@@ -1,5 +1,6 @@
 """The two programs of the agent, from their first input to their last word."""
 
+import subprocess
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -187,3 +188,30 @@ def test_a_verified_system_does_not_restart_for_the_work_that_installed_it(
     agent.join(30)
     assert power.calls == ["reboot"]
     assert load_config(config_path).finished == plane.verified
+
+
+@pytest.mark.timeout(240)
+def test_the_service_sends_an_inventory_of_the_system_that_it_runs_in(
+    plane: FakeControlPlane, config_path: Path, tmp_path: Path
+) -> None:
+    power = RecordedPower()
+    system = RunningSystem(power=power, clock=QUICK)
+    agent = threading.Thread(
+        target=run_service, args=(config_path, tmp_path / "state", system), daemon=True
+    )
+    agent.start()
+    plane.wait_for(lambda: bool(plane.inventories), 180)
+    (report,) = plane.inventories
+    packages = next(each.put for each in report.changes if each.section == "packages")
+    dpkg = subprocess.run(
+        ["dpkg-query", "--show", "--showformat=${Package} ${Architecture} ${Version}\n"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    there = {" ".join(row[:3]) for row in packages}
+    assert there <= set(dpkg.stdout.splitlines())
+    assert any(name.startswith("dpkg ") for name in there)
+    plane.arm("node-1", Work("reboot-op-1", 1, (Finish("reboot"),)))
+    agent.join(60)
+    assert power.calls == ["reboot"]

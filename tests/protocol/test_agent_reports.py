@@ -13,6 +13,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 from attrs import evolve
+from builders.agent_services import agent_services
 from builders.outside import FakeOutside
 from builders.world import (
     a_disk,
@@ -22,7 +23,6 @@ from builders.world import (
     an_image,
     an_installed_system,
 )
-from cryptography import x509
 from structlog.testing import capture_logs
 
 from agent.clock import Clock
@@ -36,20 +36,14 @@ from agent.wire.evidence import MOST_PACKED, MOST_TEXT
 from agent.wire.report import Hardware, Report
 from agent.wire.work import OperationEvent, Work
 from agent.work_channel import WorkChannel
-from providers.imaging.store import ChunkStore
 from reconciler.loop.approval import approve
 from reconciler.loop.reconcile import Reconciler
 from reconciler.planning.planner import plan
-from reconciler.server.agent_api import AgentApi
-from reconciler.server.contradictions import Contradictions
+from reconciler.server.agent_routes import agent_routes
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
-from reconciler.server.enrollment import Enroller
-from reconciler.server.evidence import EvidenceKeeper
-from reconciler.server.notifier import Notifier
 from reconciler.state.database import Database, open_database
 from reconciler.state.grants import Token
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.ledger_lines import LedgerLines
 from reconciler.state.observed import Observed
 from reconciler.state.operation_states import OperationState
 from reconciler.state.run_evidence import RunEvidence
@@ -116,7 +110,7 @@ class Server:
     async def report(self, credentials: Credentials, report: Report) -> str:
         transport = Transport(self.url, PinnedServer(self.pin), credentials)
         try:
-            return await asyncio.to_thread(WorkChannel(transport).report, report)
+            return (await asyncio.to_thread(WorkChannel(transport).report, report)).finished
         finally:
             transport.close()
 
@@ -136,17 +130,11 @@ async def serving(directory: Path, *machines: CompiledMachine) -> AsyncIterator[
     seen = observe(database, machines, {"debian12": an_image()}, now())
     made = plan(fleet, seen, now())
     approve(plane.ledger, made, made.to_apply, "ada", now())
-    enroller = Enroller(plane, authority, x509.random_serial_number)
     application = web.Application()
-    store = ChunkStore(directory / "store", reserve=0)
-    contradictions = Contradictions(plane, LedgerLines(database))
-    evidence = EvidenceKeeper(
-        RunEvidence(database, directory / "runs"), lambda: fleet.settings, now
-    )
-    api = AgentApi(plane, enroller, store, Notifier(), contradictions, evidence)
-    application.add_routes(api.routes())
+    services = agent_services(directory, database, plane, authority, now)
+    application.add_routes(agent_routes(services))
     server = TestServer(application, host=ADDRESS)
-    await server.start_server(ssl=server_context(credentials, authority.authority_pem))
+    await server.start_server(ssl=server_context(credentials, authority.trusted_pem))
     operations = {
         status.operation.machine: status.operation.op_id for status in plane.ledger.operations()
     }

@@ -16,6 +16,7 @@ from agent.credentials import CredentialStore
 from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
 from agent.evidence import EvidenceSources
+from agent.fetched_files import FetchedFiles
 from agent.imaging.packed_text import unpack
 from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal, JournalEntry
@@ -26,6 +27,7 @@ from agent.session import Session, SessionOptions, SessionResources
 from agent.steps.run import StepContext
 from agent.transport import PinnedServer, Transport
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
+from agent.wire.package import PackageFile
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
 from agent.wire.work import OnError, OperationEvent, TimeLimit, Work
 from tests.protocol.agent_control_plane import FakeControlPlane, Operation
@@ -606,6 +608,23 @@ def test_beside_a_step_that_hangs_nothing_else_is_done(
     )
     assert bench.power.calls == [call]
     assert bench.plane.count("GET /v1/work") == 1
+
+
+def test_a_file_that_cannot_be_fetched_is_waited_for_as_long_as_the_step_may_take(
+    bench: Bench,
+) -> None:
+    def fetches(_step: Step, context: StepContext) -> dict[str, str]:
+        return {"file": str(context.fetch(PackageFile("tool.deb", "0" * 64, 1)))}
+
+    away = Transport("https://127.0.0.1:1", PinnedServer(bench.plane.pin))
+    files = FetchedFiles(away, bench.state, bench.resources.clock)
+    bench.resources = evolve(bench.resources, do_step=fetches, files=files)
+    work = failing(InspectDisks(), limits=(TimeLimit(0, 0, 1),), on_error=OnError("local-boot", 0))
+    operation = bench.plane.arm("node-1", work)
+    bench.run_to_end()
+    away.close()
+    assert operation.events[-1].code == "RW576"
+    assert operation.events[-1].message == "step 1 of 1 (inspectDisks) did not end within 0:00:01"
 
 
 # --- evidence --------------------------------------------------------------------------

@@ -205,6 +205,7 @@ def test_an_impostor_of_another_authority_is_not_trusted(
         (404, TerminalError, "RW555"),
         (409, FencedError, "RW554"),
         (301, TerminalError, "RW555"),
+        (507, TransientError, "RW470"),
     ],
 )
 def test_a_refusal_is_not_tried_again(

@@ -123,7 +123,7 @@ def large_file() -> None:
 
 OUT = (
     "RW715: the symbolic link x.yaml leads out of the tree\n"
-    "  Replace it by the file itself: a revision must say all by itself"
+    "  Replace it by what it leads to: a revision must say all by itself"
 )
 BROKEN_FILES = [
     (out_of_tree, OUT),
@@ -133,7 +133,7 @@ BROKEN_FILES = [
         circle,
         (
             "RW715: the symbolic link x.yaml leads in a circle\n"
-            "  Replace it by the file itself: a revision must say all by itself"
+            "  Replace it by what it leads to: a revision must say all by itself"
         ),
     ),
     (

@@ -23,8 +23,9 @@ MARKER = "<!-- rackwright-plan -->"
 class Forge:
     """Comments of one pull request, and who may write what."""
 
-    def __init__(self, comments_path, comment_path, header):
+    def __init__(self, comments_path, comment_path, header, *, has_pages=True):
         self.comments_path, self.comment_path, self.header = comments_path, comment_path, header
+        self.has_pages = has_pages
         self.comments: list[dict] = []
         self.foreign: set[int] = set()
 
@@ -34,6 +35,8 @@ class Forge:
             return 401, {"message": "Bad credentials"}
         parts = urlsplit(path)
         if parts.path == self.comments_path and method == "GET":
+            if not self.has_pages:
+                return 200, self.comments
             query = parse_qs(parts.query)
             size, page = int(query["per_page"][0]), int(query["page"][0])
             return 200, self.comments[(page - 1) * size : page * size]
@@ -84,9 +87,11 @@ GITLAB = (
 )
 
 
-@pytest.fixture(params=[GITHUB, GITLAB], ids=["github", "gitlab"])
+@pytest.fixture(params=["github", "gitea", "gitlab"])
 def forge(request):
-    return Forge(*request.param)
+    if request.param == "gitlab":
+        return Forge(*GITLAB)
+    return Forge(*GITHUB, has_pages=request.param == "github")
 
 
 @pytest.fixture
@@ -225,7 +230,7 @@ def test_a_refused_comment_fails_the_job_and_keeps_the_token_to_itself(forge, pi
     assert TOKEN not in done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", ["github-actions.yaml", "gitlab-ci.yaml"])
+@pytest.mark.parametrize("name", ["github-actions.yaml", "gitea-actions.yaml", "gitlab-ci.yaml"])
 def test_a_workflow_says_only_what_the_script_knows(name):
     text = (CI / name).read_text()
     YAML(typ="safe").load(text)
@@ -236,3 +241,34 @@ def test_a_workflow_says_only_what_the_script_knows(name):
     assert used
     for option in re.findall(r"--[a-z-]+", " ".join(used)):
         assert option in done.stdout
+
+
+def test_the_hooks_of_pre_commit_find_what_is_not_laid_out_or_not_valid(tmp_path):
+    fleet = tmp_path / "fleet"
+    shutil.copytree(EXAMPLE, fleet)
+    git(fleet, "init", "--quiet", "--initial-branch=main")
+    commit(fleet)
+    hooks = YAML(typ="safe").load(Path(".pre-commit-hooks.yaml"))
+
+    def statuses():
+        done = {}
+        for hook in hooks:
+            files = [] if hook.get("pass_filenames") is False else ["machines.yaml", "groups.yaml"]
+            program, *arguments = hook["entry"].split()
+            assert (program, hook["language"]) == ("rackwright", "python")
+            done[hook["id"]] = subprocess.run(
+                [sys.executable, "-m", "reconciler.cli", *arguments, *files],
+                cwd=fleet,
+                env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+                capture_output=True,
+                check=False,
+                timeout=60,
+            ).returncode
+        return done
+
+    assert statuses() == {"rackwright-fmt": 0, "rackwright-validate": 0}
+    machines = fleet / "machines.yaml"
+    machines.write_text(machines.read_text().replace("spec:\n", "spec:\n\n\n\n", 1))
+    assert statuses() == {"rackwright-fmt": 1, "rackwright-validate": 0}
+    machines.write_text("kind: Machin\n")
+    assert statuses() == {"rackwright-fmt": 0, "rackwright-validate": 1}

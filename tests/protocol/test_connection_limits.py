@@ -4,11 +4,14 @@ import asyncio
 import json
 import os
 import resource
+import socket
 import ssl
 import subprocess
 import sys
 from collections.abc import Callable
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime
+from ipaddress import IPv4Address
 from pathlib import Path
 
 import pytest
@@ -25,6 +28,8 @@ from reconciler.server.connection_limits import (
     raise_descriptor_limit,
     read_body,
 )
+from reconciler.trust.authority import Authority
+from reconciler.trust.tls import server_context
 from tests.unit.virtual_time import VirtualTime
 
 LIMITS = Limits(connections=300, per_source=100)
@@ -110,7 +115,7 @@ async def serving(limits: Limits = LIMITS, tls: ssl.SSLContext | None = None):
     await runner.setup()
     sock = site.limits.listen("127.0.0.1", 0)
     site.port = sock.getsockname()[1]
-    accepting = asyncio.create_task(site.limits.accept(sock, runner, tls))
+    accepting = asyncio.create_task(site.limits.accept(sock, runner, tls and (lambda: tls)))
     with capture_logs() as site.logs:
         try:
             yield site
@@ -187,6 +192,29 @@ async def test_a_half_sent_head_ends_after_its_time(sent):
         site.limits.end_slow()
         assert (await reader.readline()) == b"HTTP/1.1 408 Request Timeout\r\n"
         await site.settled(0)
+
+
+async def test_a_tls_client_that_does_not_take_its_farewell_is_cut_off(tmp_path):
+    now = datetime.now(UTC)
+    authority = Authority.load_or_create(tmp_path, now)
+    credentials = authority.server_credentials(IPv4Address("127.0.0.1"), now)
+    trusting = ssl.create_default_context(cadata=authority.authority_pem)
+    async with serving(tls=server_context(credentials, authority.authority_pem)) as site:
+
+        def half_a_head() -> ssl.SSLSocket:
+            plain = socket.create_connection(("127.0.0.1", site.port))
+            client = trusting.wrap_socket(plain, server_hostname="127.0.0.1")
+            client.sendall(b"GET / HT")
+            return client
+
+        client = await asyncio.to_thread(half_a_head)
+        await site.in_phase("head")
+        for second in (30, 31, 32, 33):
+            site.time.now = second
+            site.limits.end_slow()
+            await asyncio.sleep(0)
+        await site.settled(0)
+        client.close()
 
 
 async def test_a_half_sent_second_request_ends_too():

@@ -47,7 +47,7 @@ def store(tmp_path: Path) -> ChunkStore:
 @pytest.fixture
 async def client(store: ChunkStore, gate: Gate) -> AsyncIterator[Client]:
     application = web.Application()
-    application.add_routes(routes(store, gate))
+    application.add_routes(routes(store, gate, lambda *_: None))
     async with TestClient(TestServer(application)) as found:
         yield found
 
@@ -118,11 +118,16 @@ async def test_a_frame_has_a_limit_announced_or_not(client: Client, store: Chunk
 
 async def test_a_full_store_is_answered_507(tmp_path: Path, gate: Gate) -> None:
     application = web.Application()
-    application.add_routes(routes(ChunkStore(tmp_path / "full", reserve=1 << 60), gate))
+    full = ChunkStore(tmp_path / "full", reserve=1 << 60)
+    told: list[str] = []
+    application.add_routes(routes(full, gate, lambda _, error: told.append(error.wait)))
     async with TestClient(TestServer(application)) as client:
         answer = await client.put(f"/v1/chunks/{DIGEST}", data=BytesIO(FRAME))
         assert answer.status == 507
         assert (await answer.json())["code"] == "RW431"
+    (wait,) = told
+    assert wait.startswith(f"room in the image store {tmp_path / 'full'} (")
+    assert wait.endswith("bytes are free, 1,152,921,504,606,846,976 are kept in reserve)")
 
 
 @pytest.mark.parametrize("path", ["/v1/chunks", "/v1/manifests"])

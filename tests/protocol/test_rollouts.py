@@ -85,9 +85,10 @@ def test_waves_follow_each_other_halt_at_a_sick_machine_and_end_by_a_persons_wor
         ill.touch()
         apply = site.start("apply", "--yes=5")
         site.until(lambda: site.states("restore").get("sim-0001") == "started")
-        assert site.states("restore") == {
+        states = site.states("restore")
+        assert states.pop("sim-0002") in {"approved", "armed", "claimed", "started"}
+        assert states == {
             "sim-0001": "started",
-            "sim-0002": site.states("restore")["sim-0002"],
             "sim-0003": "verified",
             "sim-0004": "approved",
             "sim-0005": "approved",

@@ -46,7 +46,8 @@ def test_what_is_scheduled_is_done_on_machines_and_told_with_its_results(tmp_pat
         assert (run["by"], run["scenarios"]) == ("schedule look-soon", ["look"])
         shown = json.loads(site.run("schedule", "show", "off-soon", "--format", "json"))
         (part,) = shown["last"][0]["machines"]
-        assert (part["machine"], part["reason"]) == (switched, "its system was asked to shut down")
+        reason = "its system was asked to shut down: nothing was in the way"
+        assert (part["machine"], part["reason"]) == (switched, reason)
 
         file.write_text(text + SCHEDULE % ("on-soon", switched, 'power: "on"', soon()), "utf-8")
         site.commit("Switch it on again")

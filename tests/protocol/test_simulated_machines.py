@@ -310,6 +310,53 @@ def test_the_scenarios_that_are_shipped_run(tmp_path, keep_consoles):
         assert [each["counts"] for each in runs] == [{"verified": 1}] * 4 + [{"verified": 2}]
 
 
+BRING_BACK = """\
+apiVersion: rackwright/v1alpha1
+kind: Scenario
+metadata: {name: bring-back}
+spec:
+  options: {after: reboot}
+  steps:
+    - restore: {image: "backup-{machine}", disk: {role: system}, identity: keep}
+"""
+
+
+def test_machines_that_one_run_backs_up_are_each_restored_from_their_own_image(
+    tmp_path, keep_consoles
+):
+    with simulated_site(tmp_path, keep_consoles, 2) as site:
+        rack = site.rack
+        names = ("sim-0001", "sim-0002")
+        on = [part for name in names for part in ("--on", name)]
+        why = ("--reason", "a test")
+        site.until(lambda: list(site.states("inspect").values()).count("verified") == 2)
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        site.run("apply", "--yes=2")
+        site.run("init", "--with", "backup", str(site.fleet))
+        (site.fleet / "bring-back.yaml").write_text(BRING_BACK, "utf-8")
+        site.commit("Each machine has a backup of its own")
+
+        site.run("run", "backup", *on, *why, "--yes")
+        images = {each["name"] for each in json.loads(site.run("image", "ls", "--format", "json"))}
+        assert images == {"simulated-golden", "backup-sim-0001", "backup-sim-0002"}
+        before = {name: system_on(rack.disk(name)).record for name in names}
+        site.run("run", "clone-golden", *on, *why, "--yes=2")
+        cloned = {name: system_on(rack.disk(name)).record for name in names}
+        assert not set(before.values()) & set(cloned.values())
+
+        site.run("run", "bring-back", *on, *why, "--yes=2")
+        assert {name: system_on(rack.disk(name)).record for name in names} == before
+        text = (site.fleet / "scenarios" / "backup.yaml").read_text("utf-8")
+        (site.fleet / "scenarios" / "backup.yaml").write_text(
+            text.replace("backup-{machine}", "backup-of-one"), "utf-8"
+        )
+        (site.fleet / "bring-back.yaml").unlink()
+        site.commit("All machines have one backup")
+        said = site.run("run", "backup", *on, *why, "--yes", expect=1)
+        assert "RW659" in said
+        assert "sim-0001, sim-0002 would all write image backup-of-one by backup" in said
+
+
 def processes_with(text):
     """Return the command lines that have a text in them."""
     found = []

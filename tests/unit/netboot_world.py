@@ -116,6 +116,7 @@ class RecordingAuthority:
     answers: list[BootAnswer] = field(default_factory=list)
     noted: list[BootRequest] = field(default_factory=list)
     credentials_minted: int = 0
+    sent_to: list[str] = field(default_factory=list)
 
     def decide(self, request: BootRequest) -> BootAnswer:
         self.decided.append(request)
@@ -127,8 +128,9 @@ class RecordingAuthority:
         self.answers.append(answer)
         return answer
 
-    def credentials(self, grant: Grant) -> EnrollmentCredentials | None:
+    def credentials(self, grant: Grant, address: str) -> EnrollmentCredentials | None:
         assert grant in self.grants
+        self.sent_to.append(address)
         self.credentials_minted += 1
         return self.credentials_answer
 

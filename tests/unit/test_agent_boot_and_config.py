@@ -177,6 +177,13 @@ def test_patience_waits_for_transient_errors_only_and_ends_at_its_limit() -> Non
     assert now[0] == before
 
 
+@pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
+def test_what_an_overloaded_server_answers_is_tried_again(status: int) -> None:
+    problem = problem_of(status, "GET /x", b"")
+    assert isinstance(problem, TransientError)
+    assert problem.code == "RW558"
+
+
 @pytest.mark.parametrize("status", [200, 201, 204])
 def test_success_is_no_problem(status: int) -> None:
     assert problem_of(status, "GET /x", b"") is None

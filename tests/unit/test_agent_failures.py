@@ -14,10 +14,12 @@ from agent.clock import Clock
 from agent.console import ConsoleKeys, pressed
 from agent.deadlines import Deadlines
 from agent.departure import Departure, NoKeys
-from agent.errors import TerminalError, TransientError
+from agent.errors import TerminalError, TimeLimitError, TransientError
 from agent.inspection.host_paths import HostPaths
 from agent.log import LogMemory
+from agent.steps.chunk_store import ChunkStore
 from agent.steps.step_thread import StepHangsError, run_to_end
+from agent.transport import problem_of
 from agent.wire.disk import DiskSelector
 from agent.wire.step import Backup, Finish, InspectDisks
 from agent.wire.work import OnError, TimeLimit, Work
@@ -234,6 +236,45 @@ def test_a_limit_counts_from_the_step_that_it_begins_with() -> None:
         "RW576: step 2 of 3 (backup) did not end within 0:01:00. See the run's log for what it "
         "waited for; give it more time (`timeout`) or run it again."
     )
+
+
+@define
+class FullServer:
+    """A transport to a server whose image store has no room at first."""
+
+    refusals: float
+    asked: int = 0
+
+    def send(self, method: str, path: str, _body: bytes, *, content_type: str) -> bytes:
+        assert content_type == "application/octet-stream"
+        self.asked += 1
+        said = b'{"code": "RW431", "cause": "the image store /s is full", "action": "Free some."}'
+        problem = problem_of(507, f"{method} {path}", said)
+        if problem is not None and self.asked <= self.refusals:
+            raise problem
+        return b""
+
+
+def test_what_has_no_room_on_the_server_is_sent_again_until_it_has() -> None:
+    hand, server = HandClock(), FullServer(refusals=20)
+    deadlines = Deadlines(WORK, hand.clock())
+    deadlines.begin(0)
+    ChunkStore(server, hand.clock(), deadlines.check).put("a" * 64, b"frame")
+    assert server.asked == 21
+    assert 200 < hand.now - 100 < 20 * 30
+
+
+def test_a_limit_that_passes_meanwhile_says_what_was_waited_for() -> None:
+    hand, server = HandClock(), FullServer(refusals=float("inf"))
+    deadlines = Deadlines(WORK, hand.clock())
+    deadlines.begin(1)
+    with pytest.raises(TimeLimitError) as caught:
+        ChunkStore(server, hand.clock(), deadlines.check).put("a" * 64, b"frame")
+    assert str(caught.value) == (
+        "RW576: step 2 of 3 (backup) did not end within 0:01:00: the server has no room for PUT "
+        f"/v1/chunks/{'a' * 64}: RW431 the image store /s is full. Free some."
+    )
+    assert 60 < hand.now - 100 < 60 + 30
 
 
 def test_the_limit_of_all_steps_names_the_one_under_way() -> None:

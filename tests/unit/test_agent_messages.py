@@ -91,7 +91,9 @@ def journal(tmp_path: Path) -> Journal:
 
 
 def stream(server: Server, journal: Journal, interval: float = 3600.0) -> EventStream:
-    return EventStream(server, Work("op-1", 2, (InspectDisks(),)), journal, NOW, interval)
+    return EventStream(
+        server, JournalEntry.of(Work("op-1", 2, (InspectDisks(),))), journal, NOW, interval
+    )
 
 
 def progress_forever(events: EventStream) -> None:
@@ -126,7 +128,7 @@ def test_the_end_is_in_the_journal_before_it_is_sent(journal: Journal) -> None:
     def cut(_operation: str, _event: OperationEvent) -> None:
         raise PowerCut
 
-    events = EventStream(cut, Work("op-1", 2, ()), journal, NOW, 3600.0)
+    events = EventStream(cut, JournalEntry.of(Work("op-1", 2, ())), journal, NOW, 3600.0)
     with pytest.raises(PowerCut), events.running():
         events.done("reboot")
     server = Server(AWAY)

@@ -1,7 +1,10 @@
 """Discovered machines become documents; every byte that was there stays."""
 
+from dataclasses import replace
 from datetime import timedelta
+from ipaddress import IPv4Address
 from pathlib import Path
+from time import monotonic
 
 import pytest
 from builders.world import NOW
@@ -10,10 +13,8 @@ from hypothesis import strategies as st
 
 from providers.netboot.decision import BootRequest
 from reconciler.authoring.adoption import (
-    DiscoveredMachine,
     Placement,
     adopted,
-    discovered,
     new_groups,
     placements,
     reported,
@@ -24,9 +25,11 @@ from reconciler.authoring.machine_row import MachineRow, machine_row
 from reconciler.authoring.rewrite import AuthoringError
 from reconciler.state.boots import Boots
 from reconciler.state.database import open_database
+from reconciler.state.discovered import DiscoveredAgent, DiscoveredMachine, discovered
 from reconciler.state.observed import Sighting
 from specs.compile.fleet import compile_fleet
 from specs.fleet import CompiledFleet
+from specs.types.hardware_uuid import both_orders
 from specs.yaml import load_file
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "lab" / "fleet"
@@ -111,8 +114,8 @@ def test_a_machine_is_named_by_mac_or_uuid_in_any_form(text: str) -> None:
 
 def test_a_machine_that_was_not_seen_is_refused() -> None:
     assert refusal("RW939", discovered([seen(A)]), [B], act=wanted) == (
-        f"no unknown machine {B} asked for a boot. "
-        "`rackwright adopt` without a name lists those that did"
+        f"no unknown machine {B} asked for a boot or has an agent. "
+        "`rackwright adopt` without a name lists those that are known"
     )
 
 
@@ -411,3 +414,171 @@ def test_whatever_a_table_has_stays_byte_for_byte(
     rows = after[0]["spec"]["rows"]  # type: ignore[index] # a table
     assert rows[: len(texts)] == before[0]["spec"]["rows"]  # type: ignore[index] # a table
     assert [row["name"] for row in rows[len(texts) :]] == ["new-1", "new-2"]
+
+
+# --- what agents tell ------------------------------------------------------------------
+
+
+def an_agent(mac: str = A, uuid: str = "", minutes: int = 0, **told: object) -> DiscoveredAgent:
+    at = NOW + timedelta(minutes=minutes)
+    identities = (*(f"uuid:{each}" for each in both_orders(uuid)), f"mac:{mac}")
+    values = {"identities": identities, "hostname": "web-7.example.net", **told}
+    return DiscoveredAgent(f"discovered:{identities[0]}", NOW, at, **values)  # type: ignore[arg-type]
+
+
+SWAPPED = both_orders(UUID)[1]
+
+
+@pytest.mark.parametrize(
+    ("sighting", "agent"),
+    [
+        (seen(A), an_agent(A)),
+        (seen(A, UUID), an_agent(A)),
+        (seen(A), an_agent(A, UUID)),
+        (seen(A, UUID), an_agent(B, UUID)),
+        (seen(A, SWAPPED.upper()), an_agent(B, UUID)),
+    ],
+)
+def test_an_agent_and_a_boot_request_of_one_hardware_are_one_machine(
+    sighting: Sighting, agent: DiscoveredAgent
+) -> None:
+    (machine,) = discovered([sighting], [agent])
+    assert machine.macs[0] == A  # the NIC that boots
+    assert machine.agent == agent
+    assert machine.booted
+
+
+def test_a_nic_on_another_board_is_another_machine() -> None:
+    agent = an_agent(A, KNOWN_UUID)
+    found = discovered([seen(A, UUID)], [agent])
+    assert {(each.uuid, each.agent) for each in found} == {(UUID, None), (KNOWN_UUID, agent)}
+
+
+def test_a_machine_that_never_boots_over_the_network_is_discovered_by_its_agent() -> None:
+    (machine,) = discovered([], [an_agent(B, addresses=("10.77.0.9/24", "fd00::9/64"))])
+    assert (machine.macs, machine.booted) == ((B,), False)
+    assert machine.addresses == (IPv4Address("10.77.0.9"),)
+
+
+def test_one_hardware_under_two_names_is_shown_once_as_it_was_heard_last() -> None:
+    old, new = an_agent(A), an_agent(A, UUID, minutes=5)
+    (machine,) = discovered([], [old, new])
+    assert machine.agent == new
+
+
+def test_machines_that_share_a_card_but_no_board_are_two() -> None:
+    dock = "02:00:00:00:00:0d"
+    agents = [
+        an_agent(dock, UUID, hostname="one"),
+        an_agent(dock, KNOWN_UUID, hostname="two", minutes=1),
+    ]
+    found = discovered([seen(dock, UUID)], agents)
+    assert [(each.agent and each.agent.hostname, each.booted) for each in found] == [
+        ("two", False),
+        ("one", True),
+    ]
+
+
+def test_thousands_of_discovered_machines_are_one_list_within_a_moment() -> None:
+    macs = [f"02:00:00:01:{number // 256:02x}:{number % 256:02x}" for number in range(10_000)]
+    agents = [an_agent(mac) for mac in macs]
+    begin = monotonic()
+    found = discovered([seen(mac) for mac in macs[:1000]], agents)
+    assert monotonic() - begin < 5
+    assert len(found) == len(macs)
+    assert sum(each.booted for each in found) == 1000
+
+
+ALL_RULES = """\
+apiVersion: rackwright/v1alpha1
+kind: EnrollmentRule
+metadata: {name: r}
+spec: {match: %s, group: lab}
+"""
+
+
+@pytest.mark.parametrize(
+    ("match", "fires"),
+    [
+        ("{names: ['web-7*']}", 'name "web-7.example.net" fits "web-7*"'),
+        ("{serials: [5cg8*]}", 'serial number "5CG8243" fits "5cg8*"'),
+        ("{vendors: [dell*]}", 'vendor "Dell Inc." fits "dell*"'),
+        ("{addresses: [10.77.0.0/24]}", "address 10.77.0.9 is within 10.77.0.0-10.77.0.255"),
+        ("{relays: [10.20.7.1]}", "relay 10.20.7.1 is within 10.20.7.1"),
+    ],
+)
+def test_what_agents_and_relays_tell_decides_by_rules(match: str, fires: str) -> None:
+    files = {**FILES, "rules.yaml": (ALL_RULES % match).encode()}
+    ruled_by = compile_fleet(files, "r").fleet
+    assert ruled_by is not None
+    agent = an_agent(
+        serial="5CG8243", vendor="Dell Inc.", addresses=("10.77.0.9/24",), group="from/token"
+    )
+    sighting = Sighting(A, "", "", NOW, "10.20.7.1")
+    (machine,) = discovered([sighting], [agent])
+    assert str(reported(machine, ruled_by)).endswith(f"fires: {fires}")
+    (place,) = placements([machine], ruled_by, "")
+    assert place.group == "lab"  # the rule before the token
+    (bare,) = discovered([seen(B)])
+    assert reported(bare, ruled_by).rule is None
+
+
+def test_a_group_is_the_given_one_then_a_rules_then_the_tokens() -> None:
+    agent = an_agent(B, group="from/token", token_id="3f9c21ab")  # noqa: S106 - an id
+    machines = discovered([], [agent])
+    (place,) = placements(machines, fleet(), "")
+    assert place == Placement("from/token", "", "token 3f9c21ab, by which its agent joined")
+    assert new_groups([place], fleet()) == ("from/token",)
+    assert [each.group for each in placements(machines, ruled(), "")] == ["lab/new/rack"]
+    assert [each.group for each in placements(machines, ruled(), "lab")] == ["lab"]
+
+
+@pytest.mark.parametrize(
+    ("hostname", "name"),
+    [
+        ("web-7", "web-7"),
+        ("WEB-7.example.net", "web-7"),
+        ("localhost", f"node-{A.replace(':', '')}"),
+        ("web_7", f"node-{A.replace(':', '')}"),
+        ("", f"node-{A.replace(':', '')}"),
+        ("node-01", f"node-{A.replace(':', '')}"),
+    ],
+)
+def test_a_machine_is_called_as_its_host_where_that_is_free(hostname: str, name: str) -> None:
+    known = fleet()
+    taken = replace(
+        known, machines={**known.machines, "node-01": next(iter(known.machines.values()))}
+    )
+    machines = discovered([], [an_agent(hostname=hostname, addresses=("10.77.0.9/24",))])
+    (row,) = adopted(machines, [LAB], taken, "")
+    assert row.name == name
+    assert "addresses" not in row.values
+
+
+def test_of_two_hosts_with_one_name_the_second_gets_another() -> None:
+    machines = discovered([], [an_agent(A), an_agent(B, minutes=1)])
+    rows = adopted(machines, [LAB, LAB], fleet(), "")
+    assert [each.name for each in rows] == ["web-7", f"node-{A.replace(':', '')}"]
+    assert [each.macs for each in wanted(machines, [B])] == [(B,)]
+    refusal("RW939", machines, ["web-7.example.net"], act=wanted)
+    assert [each.macs for each in wanted(machines[:1], ["web-7.example.net"])] == [(B,)]
+
+
+def test_the_relay_is_kept_with_the_request_that_tells_it(tmp_path: Path) -> None:
+    database = open_database(tmp_path / "state.db")
+    boots = Boots(database)
+    relayed = BootRequest("proxy-dhcp", A, "", 7, "10.20.7.1", "x", "10.20.7.1")
+    unicast = BootRequest("proxy-dhcp", A, "", 7, "10.20.7.33", "x", None)
+    for minute, request in enumerate((relayed, unicast)):
+        boots.record(request, NOW + timedelta(minutes=minute), known=False)
+    boots.write()
+    (sighting,) = boots.sightings(())
+    assert (sighting.relay, sighting.source) == ("10.20.7.1", "10.20.7.33")
+    moved = BootRequest("dhcp", A, "", 7, "0.0.0.0", "x", "")  # noqa: S104 - no bind
+    boots.record(moved, NOW + timedelta(minutes=2), known=False)
+    boots.write()
+    assert [each.relay for each in boots.sightings(())] == [""]
+    boots.record(replace(relayed, mac=B), NOW, known=False)
+    boots.write()
+    assert {(each.mac, each.source) for each in boots.sightings((A,))} == {(B, "")}
+    database.close()

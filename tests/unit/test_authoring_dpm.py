@@ -6,9 +6,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from reconciler.authoring.conversions import Conversions, prefix_length
+from reconciler.authoring.conversions import prefix_length
 from reconciler.authoring.dpm import read_addresses, read_names
 from reconciler.authoring.dpm_documents import Converted, dpm_documents
+from reconciler.authoring.imported_names import ImportedNames
 from reconciler.authoring.layout import laid_out
 from reconciler.authoring.machine_row import MachineRow, machine_row
 from specs.compile.fleet import compile_fleet
@@ -26,10 +27,10 @@ ADDRESSES = """\
 def made(
     names: str = "", addresses: str = "", machines: tuple[MachineRow, ...] = (), network: str = ""
 ) -> Converted:
-    conversions = Conversions()
-    by_name, errors = read_names("n.ini", names, conversions)
-    by_address, more = read_addresses("a.ini", addresses, conversions)
-    result = dpm_documents(by_name, by_address, machines, network)
+    met = ImportedNames()
+    by_name, errors = read_names("n.ini", names, met)
+    by_address, more = read_addresses("a.ini", addresses, met)
+    result = dpm_documents(by_name, by_address, machines, network, met.ids())
     return result._replace(errors=(*errors, *more, *result.errors))
 
 
@@ -161,8 +162,8 @@ def test_addresses_that_two_groups_share_are_noted() -> None:
     [
         ("/a", "no machine name after the group"),
         (";x", "no group at the beginning"),
-        ("/東京;x", "'/東京' cannot become a group's name; write it in Latin letters"),
-        ("/a;東京", "'東京' cannot become a machine's name; write one in Latin letters"),
+        ("/a//b;x", "'/a//b' has an empty part; write a path as a/b"),
+        ("/a;x*", "'x*' would mean many machines; a name has neither * nor ?"),
         ("/a;x;10.0.0;255.0.0.0", "'10.0.0' is not an IPv4 address"),
         ("/a;x;10.0.0.1;255.0.255.0", "'255.0.255.0' is not a subnet mask"),
         (
@@ -183,26 +184,43 @@ def test_a_line_that_says_nothing_usable_is_told(line: str, said: str) -> None:
 
 def test_all_contradictions_are_told_at_once() -> None:
     result = made(
-        "/a;x;10.0.0.1;255.0.0.0\n"
-        "/b;X\n"
-        "/c;x\n"
-        "/a;y;10.0.0.2;255.0.0.0\n"
-        "/A;z\n"
-        "/d;w;10.1.0.1;255.255.0.0\n"
+        "/a;x;10.0.0.1;255.0.0.0\n/b;X\n/c;x\n/a;y;10.0.0.2;255.0.0.0\n/d;w;10.1.0.1;255.255.0.0\n"
     )
     assert result.errors == (
-        "n.ini:2: machine 'X' becomes x, as does 'x' at n.ini:1",
-        "n.ini:5: group '/A' becomes a, as does 'a' at n.ini:1",
         (
             "n.ini:4: group a has gateway 10.0.0.2 in 10.0.0.0/8, but 10.0.0.1 in 10.0.0.0/8 "
             "at n.ini:1"
         ),
         (
-            "n.ini:6: gateway 10.1.0.1 in 10.1.0.0/16 overlaps with gateway 10.0.0.1 in 10.0.0.0/8 "
+            "n.ini:5: gateway 10.1.0.1 in 10.1.0.0/16 overlaps with gateway 10.0.0.1 in 10.0.0.0/8 "
             "at n.ini:1, so they cannot be two networks"
         ),
+        "n.ini:2: machine X belongs to b, but to a at n.ini:1",
         "n.ini:3: machine x belongs to c, but to a at n.ini:1",
     )
+
+
+def test_names_in_any_script_stay_in_rules_and_groups_keep_theirs_beside_an_id() -> None:
+    result = made("/東京/棟A;計算０１\n/東京/棟A;PC_2\n/東京/棟a;y\n", network="n")
+    assert result.errors == ()
+    assert [each["metadata"] for each in data(result, "groups.yaml")] == [  # type: ignore[index]
+        {"name": "g-130016b259/a-3e6ecde0a2", "displayName": "東京/棟a"},
+        {"name": "g-130016b259/a-bb4b50a7d9", "displayName": "東京/棟A"},
+    ]
+    rules = specs(result, "enrollment.yaml")
+    assert [rule["match"]["names"] for rule in rules.values()] == [  # type: ignore[index]
+        ("計算０１", "PC_2"),
+        ("y",),
+    ]
+    files = {path: text.encode() for path, text in result.files.items()}
+    files["n.yaml"] = (
+        b"apiVersion: rackwright/v1alpha1\nkind: Network\nmetadata: {name: n}\n"
+        b"spec: {subnet: 10.0.0.0/8}\n"
+    )
+    compiled = compile_fleet(files, "r").fleet
+    assert compiled is not None
+    for name in ("計算０１", "pc_2", "PC_2"):
+        assert enrollment(DiscoveredMachine(name=name), compiled.enrollment_rules).rule is not None
 
 
 def test_many_names_of_a_group_are_spread_over_rules() -> None:

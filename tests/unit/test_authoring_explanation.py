@@ -193,7 +193,7 @@ def test_an_unknown_field_is_answered_with_the_nearest() -> None:
     with pytest.raises(AuthoringError) as caught:
         chosen(fields, "netwrok")
     assert caught.value.code == "RW934"
-    assert caught.value.cause == "there is no value 'netwrok' on this machine"
+    assert caught.value.cause == "there is no value 'netwrok' here"
     assert caught.value.action == "Did you mean network?"
     with pytest.raises(AuthoringError, match=r"There are: hardware.macs, hardware.serial, "):
         chosen(fields, "zzzzzzzzzzz")

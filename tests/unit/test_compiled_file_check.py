@@ -140,6 +140,18 @@ class TestNamedFiles:
         with pytest.raises(SourceError, match=r"RW912: .*x.yaml is no file"):
             read_named(tmp_path, (tmp_path / "x.yaml",))
 
+    def test_a_folder_is_answered_with_the_command_that_checks_it(self, tmp_path: Path) -> None:
+        folder = tmp_path / "my fleet"
+        folder.mkdir()
+        for top in (tmp_path, folder, tmp_path.parent):
+            with pytest.raises(SourceError) as caught:
+                read_named(top, (folder,))
+            assert (caught.value.code, caught.value.cause, caught.value.action) == (
+                "RW912",
+                f"{folder} is a folder",
+                f"`rackwright validate --repo '{folder}'` checks all of it",
+            )
+
     def test_one_that_is_not_there_is_refused(self, tmp_path: Path) -> None:
         with pytest.raises(SourceError, match=r"RW912: .*x.yaml cannot be read: No such file"):
             read_named(tmp_path, (tmp_path / "x.yaml",))

@@ -2,7 +2,10 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from attrs import evolve
+from builders.failing_server import disk_full
 from builders.outside import FakeOutside
+from builders.signing_request import a_csr
 from builders.world import (
     GRANT,
     NOW,
@@ -17,16 +20,14 @@ from builders.world import (
     observed,
     ramdisk,
 )
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 
+from agent import failpoint
 from agent.wire.enrollment import EnrollmentRequest
 from agent.wire.step import ApplyIdentity
 from agent.wire.work import OnError, OperationEvent, TimeLimit
 from providers.netboot.decision import AskAgain, BootRequest, DeployOS, LocalDisk
 from reconciler.app.status import conditions_of
-from reconciler.errors import TrustError
+from reconciler.errors import StateError, TrustError
 from reconciler.loop.approval import approve
 from reconciler.loop.decide import RESTART_SILENCE
 from reconciler.loop.reconcile import Reconciler
@@ -121,12 +122,6 @@ def approved(plane, clock):
     made = plan(plane.reconciler.fleet, plane.observed(), clock())
     approve(plane.ledger, made, made.to_apply, "ada", clock())
     return made.to_apply[0].operation
-
-
-def a_csr():
-    key = ec.generate_private_key(ec.SECP256R1())
-    request = x509.CertificateSigningRequestBuilder().subject_name(x509.Name([]))
-    return request.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
 
 
 def a_request(token, csr=None, **changes):
@@ -231,6 +226,39 @@ def test_five_forged_boot_requests_restart_nothing_and_use_up_no_attempt(plane, 
     assert state(plane, approved) == (OperationState.STARTED, 1)
 
 
+def test_a_report_is_news_where_anything_but_the_uptime_is_another(plane):
+    report = a_report(NODE, a_disk(), installed=an_installed_system(NODE, ""))
+    assert plane.reported(NODE, report)
+    later = evolve(report, uptime=report.uptime + 60)
+    assert not plane.reported(NODE, later)
+    assert plane.machines.heard == 1, "it is written with others"
+    assert plane.reported(NODE, evolve(later, problems=("RW559: something",)))
+    assert plane.reported(NODE, a_report(NODE, a_disk())), "another system runs"
+
+
+def test_a_report_that_could_not_be_kept_is_news_once_more(plane, monkeypatch):
+    def full(reached, _what):
+        if reached == "transaction.before":
+            raise disk_full(reached)
+
+    report = a_report(NODE, a_disk())
+    with monkeypatch.context() as patched:
+        patched.setattr(failpoint, "watch", full)
+        with pytest.raises(StateError, match="RW706"):
+            plane.reported(NODE, report)
+    assert plane.reported(NODE, report)
+
+
+@pytest.mark.usefixtures("approved")
+def test_a_machine_with_work_is_looked_at_whatever_it_reports(plane):
+    plane.reconcile()
+    report = a_report(NODE, a_disk())
+    for _ in range(2):
+        plane.reported(NODE, report)
+        assert plane.machines.heard == 0, "it is kept at once"
+        assert plane.reconciler.queue.pop(plane.now()) == NODE.name
+
+
 def test_a_forged_request_gets_no_token_while_an_agent_waits_for_work(plane, approved, clock):
     plane.machines.record_contact(NODE, "deploy-os", clock())
     plane.reconcile()
@@ -330,7 +358,7 @@ def test_a_boot_script_carries_a_token_that_enrols_once(plane, enroller):
         enroller.enroll(a_request(credentials.token), "10.77.0.66")
     seen = plane.observed().machines[NODE.name]
     assert seen.quarantine == (
-        "its enrollment token was used twice, the second time from 10.77.0.66"
+        "its enrollment token was used twice, first from 10.77.0.101, then from 10.77.0.66"
     )
 
 
@@ -530,8 +558,7 @@ def fallen_silent(plane, operation, clock, *, kind="progress", wait=SILENCE):
 
 def proves(plane, operation):
     report = a_report(NODE, a_disk(), installed=an_installed_system(NODE, operation.op_id))
-    plane.machines.record_report(NODE, report, plane.now())
-    plane.proved_after_all(NODE, report)
+    plane.reported(NODE, report)
     plane.reconciler.ask(NODE.name)
 
 

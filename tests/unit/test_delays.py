@@ -1,15 +1,19 @@
 """What approved work was put off for is kept, with how long."""
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from builders.loop_server import LoopServer
 from builders.world import NOW, a_fleet, a_machine
 from rich.console import Console
 
+from providers.imaging.errors import NoSpaceError
 from reconciler.app.status import conditions_of
+from reconciler.app.watched_operations import WatchedOperations
 from reconciler.errors import StateError
 from reconciler.loop.delays import DelayLog
+from reconciler.server.room_waits import RoomWaits
 from reconciler.state.delays import Change, Delay, Delays
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.machine_history import MachineHistory
@@ -17,6 +21,7 @@ from reconciler.state.operation_states import OperationState
 from reconciler.state.runs import Runs
 from reconciler.state.world import observe
 from reconciler.views.machine_details import operation_document
+from reconciler.views.progress import phase
 from reconciler.views.run_text import run_parts
 
 MACHINES = [a_machine(number, "clone-golden") for number in (1, 2, 3)]
@@ -133,3 +138,78 @@ def test_what_cannot_be_written_now_is_written_later():
     fails.clear()
     assert [log.write(), log.write(), log.write()] == [True, True, False]
     assert written == [Change(f"op{number}", "a window", at) for number in range(600)]
+
+
+# --- a full image store ------------------------------------------------------------------
+
+STORE = Path("/var/lib/rackwright/store")
+FULL = NoSpaceError(STORE, 100, 7_000, 5_000)
+ROOM_THERE = f"room in the image store {STORE} (7,000 bytes are free, 5,000 are kept in reserve)"
+
+
+def waits_of(server):
+    server.loop.delays.write()
+    return history(server)[MACHINES[0].name].delays
+
+
+@pytest.fixture
+def started(server):
+    first = MACHINES[0]
+    answer = server.boots_over_the_network(first)
+    assert server.plane.claim(first.name, answer.grant.operation, answer.grant.attempt)
+    server.run()
+    return answer.grant.operation
+
+
+def after(server, seconds):
+    server.now += timedelta(seconds=seconds)
+    return server.now
+
+
+def test_work_that_meets_a_full_store_waits_from_its_first_refusal_until_none_is_left(
+    server, started
+):
+    room = RoomWaits(server.loop.delays, NOW)
+    assert room.is_empty
+    assert room.refused(started, FULL, after(server, 1))
+    began = server.now
+    assert not room.refused(started, NoSpaceError(STORE, 100, 5_050, 5_000), after(server, 20))
+    room.stored(started, after(server, 10))  # a smaller chunk
+    assert waits_of(server) == (Delay(ROOM_THERE, began, None),)
+    room.stored(started, after(server, 60))
+    assert room.is_empty
+    assert waits_of(server) == (Delay(ROOM_THERE, began, server.now),)
+
+
+def test_status_and_whoever_follows_the_work_say_what_it_waits_for(server, started):
+    RoomWaits(server.loop.delays, NOW).refused(started, FULL, server.now)
+    server.loop.delays.write()
+    first = MACHINES[0]
+    seen = observe(server.database, MACHINES, server.outside.images(), server.now)
+    (state,) = conditions_of(server.loop.fleet, [first], FleetHardware(MACHINES), seen, server.now)
+    assert state.condition == "Reconciling"
+    assert state.reason == (f"restore: started, waits for {ROOM_THERE}, since 2026-11-21 12:00 UTC")
+    watched = WatchedOperations(server.database, [started])
+    (status,) = watched.look()
+    waits = watched.waits([status])[started]
+    assert phase(status, waits) == f"inspect disks (1/4), waits for {ROOM_THERE}"
+
+
+def test_a_server_that_begins_anew_knows_which_captures_wait_for_room(server, started):
+    RoomWaits(server.loop.delays, NOW).refused(started, FULL, server.now)
+    server.loop.delays.write()
+    room = RoomWaits(DelayLog(Delays(server.database)), after(server, 5))
+    assert not room.is_empty
+    assert not room.refused(started, FULL, after(server, 5))
+
+
+def test_what_waited_for_room_when_it_ended_is_forgotten(server, started):
+    room = RoomWaits(server.loop.delays, NOW)
+    room.refused(started, FULL, server.now)
+    after(server, 60)
+    fail(server, MACHINES[0])
+    assert waits_of(server) == (Delay(ROOM_THERE, NOW, server.now),)
+    second = server.operations[1].op_id
+    room.refused(second, FULL, server.now)
+    room.stored(second, after(server, 60))
+    assert room.is_empty

@@ -1,6 +1,8 @@
 """What people call things: any text, read first, and nothing depends on it."""
+# ruff: noqa: RUF001 - full-width characters are what it is about
 
 import json
+import re
 from io import StringIO
 from pathlib import Path
 
@@ -13,10 +15,15 @@ from pydantic import TypeAdapter, ValidationError
 from rich.console import Console
 
 from providers.imaging.image_record import ImageEntry
+from reconciler.app.machine_selection import MachineFilter, filtered, machines_meant
 from reconciler.app.status import conditions_of
+from reconciler.authoring.explanation import find_machine
+from reconciler.authoring.rewrite import AuthoringError
 from reconciler.authoring.scalar import scalar
 from reconciler.cli.explain import explain
+from reconciler.cli.get import get
 from reconciler.cli.status import status
+from reconciler.errors import ReconcilerError
 from reconciler.planning.conditions import MachineCondition
 from reconciler.planning.planner import plan
 from reconciler.state.hardware import FleetHardware
@@ -192,6 +199,70 @@ def test_explain_names_the_machine_its_group_and_its_scenario(folder: list[str])
     assert fields["group"] == ("a", "東京")
 
 
+TWINS = (
+    FLEET
+    + """\
+---
+apiVersion: rackwright/v1alpha1
+kind: Machine
+metadata: {name: node-08, displayName: ＫＥＩＳＡＮ}
+spec: {group: a, hardware: {macs: ["02:00:00:00:00:02"]}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Machine
+metadata: {name: node-09, displayName: Keisan}
+spec: {group: a, hardware: {macs: ["02:00:00:00:00:03"]}}
+---
+apiVersion: rackwright/v1alpha1
+kind: Machine
+metadata: {name: node-10, displayName: node-07}
+spec: {group: a, hardware: {macs: ["02:00:00:00:00:04"]}}
+"""
+)
+
+
+def twins() -> CompiledFleet:
+    result = compile_fleet({"f.yaml": TWINS.encode()}, "r")
+    assert result.fleet is not None, result.diagnostics
+    return result.fleet
+
+
+def test_a_machine_is_found_by_its_name_and_then_by_what_people_call_it() -> None:
+    assert find_machine(twins(), "計算ノード 7").name == "node-07"
+    assert find_machine(twins(), "計算ノード　７").name == "node-07"
+    assert find_machine(twins(), "node-07").name == "node-07"
+    with pytest.raises(AuthoringError, match="RW934"):
+        find_machine(twins(), "計算ノード")
+
+
+def test_a_name_of_several_machines_is_refused_with_their_ids() -> None:
+    for find in (
+        lambda: find_machine(twins(), "KEISAN"),
+        lambda: filtered(twins(), MachineFilter("name=keisan")),
+    ):
+        with pytest.raises(AuthoringError) as caught:
+            find()
+        assert caught.value.code == "RW980"
+        assert re.fullmatch(
+            r"2 machines are called '(KEISAN|keisan)': node-08, node-09", caught.value.cause
+        )
+
+
+def test_a_selection_takes_what_people_call_a_machine() -> None:
+    wanted = MachineFilter("name=計算ノード 7,group=a")
+    assert [each.name for each in filtered(twins(), wanted)] == ["node-07"]
+    assert [each.name for each in filtered(twins(), MachineFilter("name=node-0*"))] == [
+        "node-07",
+        "node-08",
+        "node-09",
+    ]
+
+
+def test_get_takes_what_people_call_a_machine(folder: list[str]) -> None:
+    done = CliRunner().invoke(get, ["machine", "計算ノード 7", "--format", "json", *folder])
+    assert json.loads(done.stdout)["machine"] == "node-07", done.output
+
+
 def test_status_as_json_has_ids_with_the_names_beside_them(folder: list[str]) -> None:
     done = CliRunner().invoke(status, ["--format", "json", *folder], standalone_mode=False)
     (row,) = json.loads(done.stdout)["machines"]
@@ -241,3 +312,9 @@ def _paths() -> set[tuple[str, ...]]:
             else:
                 found |= {(name, str(inner.alias), str(each.alias)) for each in below.values()}
     return found
+
+
+def test_a_name_that_no_machine_has_is_answered_with_the_nearest_one() -> None:
+    with pytest.raises(ReconcilerError) as caught:
+        machines_meant(twins(), ("nod-08",))
+    assert "there is no machine nod-08; did you mean node-08?" in caught.value.cause

@@ -229,6 +229,6 @@ def test_status_selects_and_counts_what_drifted(place):
         "also: Drifted 1",
     ]
     document = json.loads(asked("--format", "json").stdout)
-    assert document["further"] == {"Drifted": 1, "Duplicate": 0}
+    assert document["further"] == {"Drifted": 1, "Duplicate": 0, "Unhealthy": 0}
     (drifted,) = document["machines"][0]["further"]
     assert drifted["values"] == [{"what": "host name", "wanted": "node-01", "found": "web[1]\x1b"}]

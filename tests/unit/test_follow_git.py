@@ -2,14 +2,18 @@
 
 import asyncio
 import threading
+from datetime import timedelta
 from types import SimpleNamespace
 
 import pytest
 from builders.world import NOW, a_fleet, a_machine
+from structlog.testing import capture_logs
 
 from reconciler.app.follow_git import GitFollower
-from reconciler.errors import ReconcilerError, StateError
+from reconciler.errors import ReconcilerError, SourceError, StateError
 from reconciler.git.commit_policy import Accept, Refuse
+from reconciler.state.database import open_database
+from reconciler.state.faults import Faults
 
 FLEET = a_fleet(a_machine(1))
 SOURCE = SimpleNamespace(revision="b", own_commit=None)
@@ -88,3 +92,32 @@ async def test_the_event_loop_does_not_wait_for_the_state():
     await asyncio.wait_for(GitFollower(project, server, lambda: NOW).follow(server.stop), 10)
     assert project.taken_in
     assert threading.main_thread() not in project.taken_in
+
+
+async def test_a_source_that_cannot_be_read_is_logged_when_that_changes_and_once_an_hour(
+    tmp_path,
+):
+    database = open_database(tmp_path / "rackwright.db")
+    server, now = Server(), [NOW]
+    server.reconciler = SimpleNamespace(faults=Faults(database))
+    follower = GitFollower(Project(), server, lambda: now[0])
+    down = SourceError("RW717", "https://git.example/fleet cannot be fetched: no route", "Look")
+    with capture_logs() as logs:
+        for _ in range(240):  # two hours of looks
+            await follower.see(down)
+            now[0] += timedelta(seconds=30)
+        (fault,) = Faults(database).present()
+        assert (fault.subject, fault.code, fault.since) == ("git", "RW717", NOW)
+        await follower.see(SourceError("RW717", "the key is refused", "Look"))
+        server.revision = SOURCE.revision
+        await follower.see(SOURCE)
+        await follower.see(SOURCE)
+    assert Faults(database).present() == ()
+    said = [(each["event"], each.get("cause")) for each in logs]
+    assert said == [
+        ("source cannot be read", down.cause),
+        ("source cannot be read", down.cause),
+        ("source cannot be read", "the key is refused"),
+        ("source can be read again", None),
+    ]
+    database.close()

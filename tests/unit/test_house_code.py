@@ -14,13 +14,20 @@ UNFINISHED = re.compile(r"\b(TODO|FIXME|XXX|HACK)\b|NotImplementedError\b")
 
 # The hundreds of the error codes that a package, or one folder of it, may use.
 CODES = {
-    "agent": "45",
+    "agent": "2456",
+    "agent/commands": "25",
     "agent/imaging": "4",
+    "agent/packages": "2",
+    "agent/upgrade": "6",
+    "agent/windows": "2",
     "providers": "8",
+    "providers/content": "2",
+    "providers/agent_package": "68",
     "providers/deploy_os": "8",
     "providers/imaging": "4",
     "providers/lab": "8",
     "providers/netboot": "3",
+    "providers/package_source": "2",
     "providers/power": "6",
     "reconciler": "25679",
     "specs": "1",

@@ -26,6 +26,7 @@ SAMPLES: dict[str, object] = {
     "int | None": 7,
     "collections.abc.Sequence[str]": ("mkfs", "/dev/vda"),
     "pathlib.Path": Path("/var/lib/rackwright/agent.key"),
+    "collections.abc.Mapping[str, str]": {"status": "3"},
     "OSError | str": OSError(5, "Input/output error"),
     "tuple[specs.diagnostics.diagnostic.Diagnostic, ...]": (),
 }

@@ -1,6 +1,7 @@
 import ipaddress
-from dataclasses import replace
+from dataclasses import fields, replace
 from ipaddress import IPv4Address, IPv4Interface
+from pathlib import Path
 
 import pytest
 
@@ -10,7 +11,7 @@ from providers.lab.simulate import firmware
 from providers.lab.simulate.boot_script import AnotherScript, ScriptError, read_script
 from providers.lab.simulate.dhcp_client import DhcpClient, is_answer
 from providers.lab.simulate.disk import NotBootableError, make_blank, system_on
-from providers.lab.simulate.faults import Faults
+from providers.lab.simulate.faults import KINDS, Faults
 from providers.lab.simulate.fleet_documents import fleet_documents
 from providers.lab.simulate.identity_step import read_identity
 from providers.lab.simulate.machine_list import MOST_MACHINES, SERVER, machines_of
@@ -200,3 +201,23 @@ def test_requests_and_states_survive_the_way():
 def test_a_request_that_is_none_is_refused(line):
     with pytest.raises(CodedError, match="RW814"):
         decode_request(line)
+
+
+def test_every_kind_of_fault_goes_wrong_in_some_way_and_is_in_the_reference():
+    page = (Path(__file__).parents[2] / "docs/reference/simulated-machines.md").read_text("utf-8")
+    for name, kind in KINDS.items():
+        assert kind.faults != Faults()
+        assert f"| `{name}` | {kind.meaning} |" in page
+    assert not KINDS["no-boot"].timed
+    assert KINDS["late-report"].lasting(30).late_seconds == 30
+
+
+def test_a_machine_may_have_several_faults():
+    both = KINDS["no-boot"].faults.with_faults_of(KINDS["same-machine-id"].faults)
+    assert both == replace(KINDS["same-machine-id"].faults, boots=False)
+    every = Faults()
+    for kind in KINDS.values():
+        every = every.with_faults_of(kind.faults)
+    spared = {"fail_before"}
+    changed = {each.name for each in fields(Faults) if getattr(every, each.name) != each.default}
+    assert changed == {each.name for each in fields(Faults)} - spared

@@ -233,9 +233,9 @@ def test_a_token_is_used_once_but_its_user_may_ask_again(database, ledger, opera
     ledger.plan(operation, NOW, "ada")
     grants = Grants(database)
     grants.store_token(Token("t1", operation.op_id, 1, "node-01", "deploy-os", NOW))
-    assert grants.use_token("t1", "request-1", NOW)
-    assert grants.use_token("t1", "request-1", NOW)
-    assert not grants.use_token("t1", "request-2", NOW)
+    assert grants.use_token("t1", "request-1", "10.77.0.9", NOW)
+    assert grants.use_token("t1", "request-1", "10.77.0.9", NOW)
+    assert not grants.use_token("t1", "request-2", "10.77.0.9", NOW)
     assert grants.token("t1").used_by == "request-1"
 
 
@@ -245,8 +245,8 @@ def test_a_newer_token_makes_the_unused_older_one_void(database, ledger, operati
     for digest in ("t1", "t2"):
         grants.store_token(Token(digest, operation.op_id, 1, "node-01", "deploy-os", NOW))
     assert grants.token("t1").void
-    assert not grants.use_token("t1", "request", NOW)
-    assert grants.use_token("t2", "request", NOW)
+    assert not grants.use_token("t1", "request", "10.77.0.9", NOW)
+    assert grants.use_token("t2", "request", "10.77.0.9", NOW)
 
 
 @pytest.mark.parametrize(

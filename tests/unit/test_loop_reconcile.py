@@ -328,7 +328,7 @@ def test_work_approved_for_an_idle_machine_interrupts_no_system(serve):
     assert status.state is _S.PLANNED
     assert status.reason == (
         "RW650: the machine may be in use by now, and nobody agreed to interrupt it. Nothing was "
-        "begun: approve it anew."
+        "begun: approve it anew, or give the run again."
     )
     assert server.approve_all() == [operation]  # as work that interrupts the system, now
     server.run()

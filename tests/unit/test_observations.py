@@ -6,6 +6,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 import pytest
+from builders.failing_server import disk_full
 from builders.world import (
     NOW,
     a_disk,
@@ -14,14 +15,17 @@ from builders.world import (
     a_report,
     an_installed_system,
 )
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from agent import failpoint
 from providers.netboot.decision import BootRequest
 from reconciler.errors import StateError
 from reconciler.state import boots as module
 from reconciler.state.boots import Boots
 from reconciler.state.database import BRIEF, open_database
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.machines import Machines
+from reconciler.state.machines import Machines, Said
 from reconciler.state.world import observe, observe_few
 
 NODE = a_machine(1)
@@ -165,6 +169,102 @@ def test_a_forgotten_contact_leaves_the_reports(observations, seen):
     assert (seen(NODE).installed_contact, seen(NODE).ramdisk.at) == (None, NOW)
 
 
+def everything_an_agent_says(machine, at):
+    """Return a report of each environment and a contact."""
+    installed = an_installed_report(machine)
+    said = [
+        Said(machine, report.environment, at, report) for report in (a_report(machine), installed)
+    ]
+    return [*said, Said(machine, "installed", at), Said(machine, "deploy-os", at)]
+
+
+@settings(deadline=None, max_examples=25)
+@given(st.lists(st.tuples(st.sampled_from([NODE, BARE, OTHER]), st.integers(0, 7)), max_size=12))
+def test_what_was_heard_is_written_together_as_it_would_be_one_by_one(tmp_path_factory, heard):
+    folder = tmp_path_factory.mktemp("state")
+    with (
+        closing(open_database(folder / "one.db")) as one,
+        closing(open_database(folder / "other.db")) as other,
+    ):
+        at_once, together = Machines(one), Machines(other)
+        for seconds, (machine, kind) in enumerate(heard):
+            said = everything_an_agent_says(machine, NOW + timedelta(seconds=seconds))[kind % 4]
+            if kind < 4:
+                together.hear(said)
+            elif said.report is None:
+                together.record_contact(machine, said.environment, said.at)
+            else:
+                together.record_report(machine, said.report, said.at)
+            if said.report is None:
+                at_once.record_contact(machine, said.environment, said.at)
+            else:
+                at_once.record_report(machine, said.report, said.at)
+        together.write_all()
+        assert together.heard == 0
+        fleet = (NODE, BARE, OTHER)
+        later = NOW + timedelta(minutes=1)
+        assert observe(other, fleet, {}, later) == observe(one, fleet, {}, later)
+
+
+@pytest.mark.parametrize("kind", range(3), ids=["RAM report", "installed report", "contact"])
+def test_who_looks_at_a_machine_sees_what_was_only_heard(observations, seen, kind):
+    said = everything_an_agent_says(NODE, NOW)[kind]
+    observations.hear(said)
+    observations.hear(Said(OTHER, "installed", NOW))
+    assert observations.seen(NODE, FleetHardware([NODE]), NOW).last_seen == NOW
+    assert observations.heard == 1, "the other machine's waits"
+    assert seen(NODE).last_seen == NOW
+
+
+def test_what_was_heard_before_a_machine_was_given_its_uuid_is_seen_too(observations):
+    observations.hear(Said(BARE, "deploy-os", NOW))
+    after = replace(BARE, uuid=NODE.uuid)
+    assert observations.seen(after, FleetHardware([after]), NOW).ramdisk_contact == NOW
+
+
+def test_a_contact_that_was_only_heard_is_forgotten_too(observations, seen):
+    observations.hear(Said(NODE, "deploy-os", NOW))
+    observations.forget_contact(NODE)
+    observations.write_all()
+    assert seen(NODE).ramdisk_contact is None
+
+
+def test_what_is_recorded_at_once_is_newer_than_what_was_heard(observations, seen):
+    old, new = an_installed_report(NODE), a_report(NODE, installed=an_installed_system(OTHER, ""))
+    observations.hear(Said(NODE, "installed", NOW, old))
+    observations.hear(Said(NODE, "deploy-os", NOW))
+    observations.record_report(NODE, new, NOW + timedelta(seconds=1))
+    observations.record_contact(NODE, "installed", NOW + timedelta(seconds=1))
+    observations.write_all()
+    found = seen(NODE)
+    assert found.installed.report == new
+    assert (found.ramdisk_contact, found.installed_contact) == (None, NOW + timedelta(seconds=1))
+
+
+def test_contacts_are_written_in_the_order_in_which_they_were_heard(observations, seen):
+    for seconds, environment in enumerate(("installed", "deploy-os", "installed")):
+        observations.hear(Said(NODE, environment, NOW + timedelta(seconds=seconds)))
+    observations.write_all()
+    assert seen(NODE).installed_contact == NOW + timedelta(seconds=2)
+
+
+def test_what_cannot_be_written_stays_heard_until_it_can(observations, seen, monkeypatch):
+    def full(reached, _what):
+        if reached == "transaction.before":
+            raise disk_full(reached)
+
+    observations.hear(Said(NODE, "deploy-os", NOW))
+    with monkeypatch.context() as patched:
+        patched.setattr(failpoint, "watch", full)
+        with pytest.raises(StateError, match="RW706"):
+            observations.write()
+        with pytest.raises(StateError, match="RW706"):
+            observations.seen(NODE, FleetHardware([NODE]), NOW)
+    assert observations.heard == 1
+    observations.write()
+    assert seen(NODE).ramdisk_contact == NOW
+
+
 def test_the_first_reason_of_a_quarantine_stays_until_it_is_cleared(observations):
     for reason in ("first", "second"):
         observations.set_quarantine(NODE.name, NODE.hardware_identities, reason, NOW)
@@ -196,11 +296,11 @@ def test_the_last_boot_of_any_of_its_cards_is_the_machines(boots, seen):
     assert seen(BARE).boot_request == NOW + timedelta(seconds=1)
 
 
-def test_macs_of_no_machine_are_unknown(boots, database):
+def test_macs_of_no_machine_are_unknown(boots):
     record(boots, boot("52:54:00:ff:00:01"), known=False)
     record(boots, boot("52:54:00:ff:00:02", arch=None), known=False)
     record(boots, boot(NODE.macs[0]))
-    assert observe(database, [NODE], {}, NOW).unknown_macs == ("52:54:00:ff:00:01",)
+    assert [each.mac for each in boots.sightings(NODE.macs)] == ["52:54:00:ff:00:01"]
 
 
 @pytest.mark.parametrize("together", [True, False])
@@ -227,7 +327,8 @@ def test_made_up_macs_push_each_other_out_and_no_machine_of_the_fleet(boots, dat
     world = observe(database, [NODE], {}, NOW)
     assert world.machines[NODE.name].boot_request == NOW
     newest = [f"52:54:00:ff:00:{number:02x}" for number in (17, 18, 19)]
-    assert world.unknown_macs == ("52:54:00:ee:00:00", *newest)
+    unknown = {each.mac for each in boots.sightings(NODE.macs)}
+    assert unknown == {"52:54:00:ee:00:00", *newest}
     every_mac = [f"52:54:00:ff:00:{number:02x}" for number in range(20)]
     assert {event.mac for event in boots.timeline(every_mac, 100)} == set(newest)
 

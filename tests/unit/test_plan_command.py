@@ -65,20 +65,23 @@ def test_explain_says_what_would_unblock(run, git_repository):
 def test_a_comparison_shows_what_the_branch_changes_on_the_same_observations(run):
     code, text = run("plan", "--against", "base")
     assert code == 3
-    assert text.startswith("What ")
+    assert text.startswith("Wanted: DESTRUCTIVE 1 · DISRUPTIVE 1 · SAFE 0 · 1 disk to be ")
     assert "Introduced: DESTRUCTIVE 0 · DISRUPTIVE 1 · SAFE 0 · BLOCKED 0 · UNKNOWN 0" in text
     assert "assign: clone-golden run 1 → clone-golden run 2 · 1 machine: node-01" in text
 
 
-@pytest.mark.parametrize("command", [("plan",), ("status",), ("get", "machine", "node-01")])
+@pytest.mark.parametrize(
+    "command", [("plan",), ("status",), ("get", "machine", "node-01"), ("diff", "base")]
+)
 @pytest.mark.usefixtures("run")
 def test_what_is_not_committed_is_named_unless_a_ref_is(git_repository, command, tmp_path):
     machines = (LAB / "machines.yaml").read_text("utf-8")
     git_repository.write({"machines.yaml": machines + "# more\n"})
     places = ["--repo", str(git_repository.path), "--state", str(tmp_path / "state")]
-    note = "note: uncommitted changes are not in this: machines.yaml\n"
+    note = "note: 1 uncommitted file is not looked at: machines.yaml\n"
     assert CliRunner().invoke(cli, [*command, *places]).stderr == note
-    assert CliRunner().invoke(cli, [*command, *places, "--ref", "HEAD"]).stderr == ""
+    named = ["HEAD~0"] if command[0] == "diff" else ["--ref", "HEAD"]
+    assert CliRunner().invoke(cli, [*command, *named, *places]).stderr == ""
 
 
 @pytest.mark.parametrize("command", [("get", "machine", "new-01"), ("explain", "machine/new-01")])
@@ -88,6 +91,108 @@ def test_a_machine_that_is_not_committed_is_to_be_committed_first(git_repository
         run(*command)
     assert caught.value.code == "RW934"
     assert caught.value.action.startswith("Commit first: new.yaml changed since the commit")
+
+
+@pytest.mark.usefixtures("run")
+def test_what_is_not_committed_is_named_before_anything_is_applied(git_repository, tmp_path):
+    git_repository.write({"new.yaml": "# more\n", "newer.yaml": "# more\n"})
+    places = ["--repo", str(git_repository.path), "--state", str(tmp_path / "state")]
+    for command in (("apply", "--yes", "0"), ("approve", "0123456789ab", "--reason", "it is time")):
+        note = "note: 2 uncommitted files are not looked at: new.yaml, newer.yaml\n"
+        assert CliRunner().invoke(cli, [*command, *places]).stderr.startswith(note)
+
+
+SCENARIO = """apiVersion: rackwright/v1alpha1
+kind: Scenario
+metadata: {name: clone-all}
+spec:
+  targets:
+    - {select: {groups: [lab]}, run: "1"}
+  steps:
+    - restore: {image: debian12-golden}
+"""
+
+
+@pytest.fixture
+def poisoned(git_repository, run):
+    """A branch on which one line gives all machines another image; nothing was observed."""
+    image = "apiVersion: rackwright/v1alpha1\nkind: Image\nmetadata: {name: other}\n"
+    git_repository.commit("main", {"all.yaml": SCENARIO, "other.yaml": image})
+    git_repository.git("branch", "--force", "base")
+    edited = SCENARIO.replace("image: debian12-golden", "image: other")
+    git_repository.commit("a harmless change", {"all.yaml": edited})
+    return run
+
+
+def test_without_observations_another_image_is_no_absence_of_work(poisoned, tmp_path):
+    path = tmp_path / "plan.md"
+    code, text = poisoned("plan", "--against", "base", "--out", str(path))
+    assert code == 3
+    assert "It introduces no work" not in text
+    assert "all.yaml:8:24" in "".join(text.splitlines()[:5])
+    comment = path.read_text("utf-8").splitlines()
+    assert comment[1].startswith("### Rackwright: wanted **DESTRUCTIVE ")
+    assert "all.yaml:8:24" in "".join(comment[:10])
+    code, text = poisoned("plan", "--against", "base", "--format", "json")
+    document = json.loads(text)
+    assert (code, document["exitCode"]) == (3, 3)
+    (cause,) = document["causes"]
+    assert (cause["class"], cause["exact"], cause["places"]) == (
+        "DESTRUCTIVE",
+        True,
+        ["all.yaml:8:24"],
+    )
+    assert cause["machines"] == cause["disks"] == document["wanted"]["DESTRUCTIVE"] > 1
+
+
+def test_two_commits_are_compared_by_cause_without_any_state(poisoned, git_repository, tmp_path):
+    code, text = poisoned("diff", "base")
+    assert code == 3
+    assert text.startswith("Wanted: DESTRUCTIVE ")
+    assert "all.yaml:8:24" in text
+    document = json.loads(poisoned("diff", "base", "HEAD", "--format", "json")[1])
+    assert document["format"] == "rackwright-diff/1"
+    assert document["against"] == git_repository.git("rev-parse", "base")
+    assert document["exitCode"] == 3
+    assert [each["places"] for each in document["causes"]] == [["all.yaml:8:24"]]
+    assert not (tmp_path / "state" / "rackwright.db").exists()
+    code, text = poisoned("diff", "HEAD")
+    assert (code, text.splitlines()[-1]) == (0, "Nothing: both mean the same.")
+
+
+def test_a_branch_that_repairs_its_base_can_be_reviewed(git_repository, run):
+    git_repository.git("branch", "--force", "base")
+    git_repository.commit("broken", {"wrong.yaml": "kind: Nothing\n"})
+    git_repository.git("branch", "--force", "broken")
+    git_repository.git("rm", "--quiet", "wrong.yaml")
+    git_repository.commit("repaired", {})
+    code, text = run("plan", "--against", "broken")
+    assert code == 3  # of all that is planned
+    assert f"{git_repository.git('rev-parse', 'broken')[:12]} (" in text
+    assert "has errors that this repairs, so all that is planned counts as introduced" in text
+    assert "wrong.yaml:1:1" in text
+    document = json.loads(run("plan", "--against", "broken", "--format", "json")[1])
+    assert document["introduced"]
+    assert any("wrong.yaml:1:1" in each for each in document["baseErrors"])
+    comment = run("plan", "--against", "broken", "--format", "markdown")[1]
+    assert "wrong.yaml:1:1" in comment.replace("\u2060", "")
+
+
+@pytest.mark.parametrize(
+    ("command", "side"),
+    [
+        (("plan", "--ref", "broken", "--against", "base"), "broken"),
+        (("diff", "base", "broken"), "broken"),
+        (("diff", "broken", "base"), "broken"),
+    ],
+)
+def test_an_error_names_the_side_that_has_it(git_repository, run, command, side):
+    git_repository.commit("broken", {"wrong.yaml": "kind: Nothing\n"})
+    git_repository.git("branch", "--force", side)
+    with pytest.raises(ReconcilerError) as caught:
+        run(*command)
+    assert caught.value.code == "RW901"
+    assert caught.value.cause.startswith(git_repository.git("rev-parse", side)[:12])
 
 
 def test_a_branch_compared_with_itself_changes_nothing(run):

@@ -166,11 +166,11 @@ def test_a_hold_leaves_work_alone_that_is_under_way():
 
 
 def test_a_document_that_nothing_acts_on_is_one_blocked_item_without_a_machine():
-    document = UnsupportedDocument("Package", "nginx", "no provider mirrors packages yet", HERE)
+    document = UnsupportedDocument("Package", "nginx", "no provider installs packages yet", HERE)
     made = plan(replace(a_fleet(), unsupported=(document,)), observed())
     item = only_item(made)
     assert (item.machine, item.name, item.risk) == ("", "Package nginx", Risk.BLOCKED)
-    assert item.reason == "no provider mirrors packages yet"
+    assert item.reason == "no provider installs packages yet"
     assert exit_code(made) == 4
 
 

@@ -196,13 +196,33 @@ def test_full_shows_every_machine():
     assert "--full" not in full
 
 
-def test_a_folded_plan_names_as_many_disks_as_fit():
+def test_a_folded_plan_names_as_many_disks_that_differ_as_fit():
     nodes = [a_machine(number, "clone-golden") for number in range(1, 31)]
-    seen = {node.name: ramdisk(node, a_disk(node.name)) for node in nodes}
+    seen = {
+        node.name: ramdisk(node, a_disk(node.name, (4 << 30) + place))
+        for place, node in enumerate(nodes)
+    }
     made = plan(a_fleet(*nodes), observed(seen, (an_image(),)), NOW)
     folded = printed(plan_text(made, "main", NOW), 140)
     assert len(folded.splitlines()) <= SCREEN
     assert all(node.name in folded for node in nodes)
+
+
+def test_disks_that_nobody_can_tell_apart_but_by_serial_are_one_row_with_their_number():
+    nodes = [a_machine(number, "clone-golden") for number in range(1, 31)]
+    other = nodes[7]
+    seen = {
+        node.name: ramdisk(node, a_disk(node.name, holds="ext4" if node is other else "blank"))
+        for node in nodes
+    }
+    made = plan(a_fleet(*nodes), observed(seen, (an_image(),)), NOW)
+    for folded in (
+        printed(plan_text(made, "main", NOW), 140),
+        plan_markdown(made, "main", NOW),
+    ):
+        assert len([line for line in folded.splitlines() if "holds" in line]) == 2
+        assert "and 28 more" in folded
+        assert other.name in folded
 
 
 def test_a_backup_that_is_older_than_the_last_restore_counts_as_none():

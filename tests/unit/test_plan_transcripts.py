@@ -16,7 +16,11 @@ from reconciler.app.unattended_work import with_unattended
 from reconciler.planning.difference import difference
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.planner import plan
-from reconciler.views.difference_text import difference_markdown, difference_text
+from reconciler.views.difference_text import (
+    difference_document,
+    difference_markdown,
+    difference_text,
+)
 from reconciler.views.plan_document import PlanDocument
 from reconciler.views.plan_html import plan_html
 from reconciler.views.plan_json import plan_document
@@ -44,6 +48,17 @@ def check(path, text):
     assert text == path.read_text("utf-8")
 
 
+def comparison(transcript):
+    after, before, world = transcript.after, transcript.before, transcript.world
+    return difference(
+        with_unattended(plan(after, world, NOW), world, after),
+        plan(before, world, NOW),
+        after,
+        before,
+        transcript.values,
+    )
+
+
 def outputs(made, transcript):
     explain = transcript.options.get("explain", False)
     describe = OURS if transcript.after else BASE
@@ -56,8 +71,7 @@ def outputs(made, transcript):
         TypeAdapter(PlanDocument).validate_python(document, strict=True)
         yield "plan.json", json.dumps(document, indent=2) + "\n"
     if transcript.after is not None:
-        base = plan(transcript.before, transcript.world, NOW)
-        compared = difference(made, base, transcript.after, transcript.before)
+        compared = comparison(transcript)
         text = difference_text(compared, OURS, BASE, NOW)
         yield "difference.txt", printed(text, 100)
         yield "difference.md", difference_markdown(compared, OURS, BASE, NOW)
@@ -78,6 +92,47 @@ def test_the_plan_reads_as_it_was_reviewed(case):
         after = plan(transcript.fleet, carried_out(transcript.fleet, transcript.world), NOW)
         assert [item.reason for item in after.items] == []
     assert "\n".join(plan_html(made, OURS, NOW)).count("<tr>") >= len(made.items)
+
+
+SCREEN = 40
+LARGE = {
+    "one-line-that-gives-3000-of-6000-machines-another-image-is-on-the-first-screen": "36:18",
+    "one-line-that-gives-3000-unobserved-machines-another-image-is-destructive": "36:18",
+    "3000-of-6000-machines-that-move-to-another-group-are-one-row": "48:15",
+}
+
+
+@pytest.mark.parametrize(("name", "place"), LARGE.items())
+def test_the_first_screen_names_the_cause_the_number_and_the_class(name, place):
+    compared = comparison(read(FOLDER / name))
+    assert (compared.exit_code, difference_document(compared)["exitCode"]) == (3, 3)
+    text = printed(difference_text(compared, OURS, BASE, NOW), 100).splitlines()[:SCREEN]
+    comment = difference_markdown(compared, OURS, BASE, NOW).splitlines()[:SCREEN]
+    for lines in (text, comment):
+        screen = "\n".join(lines)
+        assert f"fleet.yaml:{place}" in screen
+        assert "compute → store" in screen or "osaka → storage" in screen
+        assert "clone-compute run 1 writes debian12 → clone-store run 1 writes other" in screen
+    assert text[0].startswith("Wanted: DESTRUCTIVE 3,000 · ")
+    assert "wanted **DESTRUCTIVE 3,000**" in comment[1]
+    assert len([line for line in text if "Acme SSD 480" in line]) <= 1
+
+
+UNOBSERVED = [
+    ("a-branch-that-edits-a-label-is-destructive-without-observations", 3),
+    ("a-branch-that-names-another-image-is-destructive-without-observations", 3),
+    ("a-branch-that-names-another-image-begins-nothing-where-the-run-is-done", 0),
+    ("a-branch-that-renames-a-column-of-a-table-names-the-heading", 0),
+    ("a-branch-that-raises-a-budget-names-it", 0),
+    ("a-branch-that-lets-a-schedule-select-more-machines-is-destructive", 3),
+]
+
+
+@pytest.mark.parametrize(("name", "code"), UNOBSERVED)
+def test_the_exit_code_is_of_what_is_wanted_where_it_is_not_done(name, code):
+    compared = comparison(read(FOLDER / name))
+    assert compared.introduced.empty
+    assert compared.exit_code == code
 
 
 def test_there_are_enough_cases_and_none_is_a_leftover():

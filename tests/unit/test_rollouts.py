@@ -14,7 +14,9 @@ from builders.loop_server import LoopServer
 from builders.world import NOW, a_disk, a_fleet, a_machine, a_report, an_installed_system
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 from rich.console import Console
+from sqlalchemy import text
 
 from reconciler.app import rollouts as app
 from reconciler.app.status import conditions_of
@@ -639,6 +641,51 @@ def test_a_machine_is_asked_again_until_it_is_well_or_the_time_is_over(site):
     assert second in found.armed()
 
 
+def states(found):
+    """Return condition, further conditions and reason of the first machine."""
+    server, hardware = found.server, FleetHardware(found.machines)
+    fleet = server.loop.fleet
+    observed = observe(server.database, found.machines, {}, server.now, hardware)
+    (state,) = conditions_of(fleet, found.machines[:1], hardware, observed, server.now)
+    return state.condition, tuple(each.type for each in state.further), state.reason
+
+
+@pytest.mark.parametrize("decide", [app.resume, app.abort])
+def test_a_machine_that_failed_its_health_check_is_not_ready_until_a_person_decides(site, decide):
+    found = site(percent(16), url="http://{address}/", within_seconds=1)
+    found.verify(found.machines[0].name)
+    assert states(found)[:2] == ("Ready", ())
+    found.server.loop.machines.record_contact(found.machines[0], "installed", found.server.now)
+    (look,) = found.runner.looks()
+    found.server.now += timedelta(seconds=2)
+    found.runner.looked(look, "it answered 503")
+    found.step()
+    assert found.rollout.state == "halted"
+    condition, further, reason = states(found)
+    assert (condition, further) == ("Stalled", ("Unhealthy",))
+    assert reason == (
+        f"it failed its health check in rollout {found.rollout.rollout_id}: "
+        "RW657: not healthy within 1s (health.within): it answered 503"
+    )
+    decide(found.server.database, found.rollout, "ada", "a known fault", found.server.now)
+    assert states(found)[:2] == ("Ready", ())
+
+
+def test_a_machine_that_was_verified_after_all_did_not_fail_a_health_check(site):
+    found = site(percent(16), soak_seconds=900)
+    name = found.machines[0].name
+    found.fail(name)
+    found.step()
+    assert found.rollout.state == "halted"
+    database = found.server.database
+    with database.writing() as connection:
+        connection.execute(
+            text("UPDATE current_operation SET state = 'verified' WHERE machine = :name"),
+            {"name": name},
+        )
+    assert Rollouts(database).unhealthy() == {}
+
+
 def verified(folder, count, *, heard=True, **health):
     """Return a server whose machines' work is verified, their rollout's runner, and them."""
     machines = machines_of(["a"] * count)
@@ -857,6 +904,24 @@ def test_what_cannot_be_meant_is_refused_with_what_could_be(written, said):
     result = compile_fleet({"f.yaml": text.encode()}, "r")
     assert result.fleet is None
     assert said in "; ".join(f"{each.message}: {each.hint}" for each in result.diagnostics)
+
+
+def test_a_rollout_names_machines_as_people_call_them_in_even_columns():
+    members = [a_member("failed", 1, "it answered 503"), a_member("healthy", 2), a_member("", 40)]
+    names = {"m1": "計算ノード 一号", "m2": "二号", "m40": "[red]x[/red]\x1b[2J"}
+    console = Console(width=80)
+    with console.capture() as capture:
+        for part in rollout_parts(a_rollout(waves=1), members, (), full=False, names=names):
+            console.print(part)
+    text = capture.get()
+    assert "healthy: 二号 (m2)" in text
+    assert "[red]x[/red]\\x1b[2J (m40)" in text
+    rows = [line for line in text.splitlines() if "(m1)" in line or "(m40)" in line]
+    columns = {
+        cell_len(line[: line.index(state)])
+        for line, state in zip(rows, ("failed", "verified"), strict=True)
+    }
+    assert len(columns) == 1
 
 
 def test_a_large_rollout_is_shown_on_a_screen_the_pressing_machines_first():

@@ -26,6 +26,7 @@ from reconciler.views.plan_words import approval
 from reconciler.views.run_csv import COLUMNS, runs_csv
 from reconciler.views.run_json import run_document
 from reconciler.views.run_text import run_parts, runs_table
+from reconciler.views.untrusted import for_terminal
 
 _S = OperationState
 BARE, OTHER = a_machine(1), a_machine(2, "clone-golden")
@@ -320,6 +321,13 @@ def shown(parts, width=80):
     return [line.rstrip() for line in screen.file.getvalue().splitlines()]
 
 
+@pytest.mark.parametrize("name", ["計算ノード 七", "[red]x[/red]", "\x1b[2J"])
+def test_a_run_names_machines_as_people_call_them(server, kept, name):
+    summary, operations = kept
+    lines = shown(run_parts(summary, operations, {}, server.now, {BARE.name: name}))
+    assert any(line.startswith(f"{for_terminal(name)} ({BARE.name})  ") for line in lines)
+
+
 def test_a_run_shows_each_step_with_its_time_bytes_and_rate(server, kept):
     summary, operations = kept
     lines = shown(run_parts(summary, operations, {}, server.now))
@@ -371,6 +379,15 @@ def test_work_that_never_began_is_in_the_csv_too(server):
     operations = MachineHistory(server.database).of_run(run.run_id)
     (row,) = csv.DictReader(StringIO(runs_csv([(run, operations)])))
     assert (row["machine"], row["state"], row["step"]) == ("node-01", "approved", "")
+
+
+def test_a_list_shows_the_beginning_of_a_long_reason(server):
+    _, run = run_by_hand(server, BARE)
+    (summary,) = Runs(server.database).newest(1, ["run"])
+    long = summary._replace(run=run._replace(reason="because " * 100))
+    lines = shown([runs_table([long], server.now, 140)], 140)
+    assert len(lines) < 8
+    assert "…" in "".join(lines)
 
 
 def test_a_run_is_found_by_the_beginning_of_its_id(server):

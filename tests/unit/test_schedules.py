@@ -11,8 +11,9 @@ from builders.world import CAPTURE, CLONE, HERE, NOW, a_fleet, a_machine
 from reconciler.errors import StateError
 from reconciler.loop.schedules import Schedules
 from reconciler.planning.planner import plan
+from reconciler.state.hardware import FleetHardware
 from reconciler.state.operation_states import OperationState
-from reconciler.state.runs import Runs
+from reconciler.state.runs import Runs, scheduled_run
 from reconciler.state.schedule_history import ScheduleHistory
 from reconciler.state.world import observe
 from specs.fleet import (
@@ -315,6 +316,59 @@ def test_work_of_a_schedule_that_does_not_want_it_any_more_lapses(serve, change)
         assert server.newest().reason == "the schedule is not there any more"
 
 
+@pytest.mark.parametrize("first", ["schedules", "machines", "restart"])
+def test_work_that_lapsed_is_begun_as_it_is_wanted_now_within_the_window(serve, first):
+    server = serve(a_schedule(), chosen(1))
+    server.at(DUE)
+    changed = CAPTURE._replace(digest="e" * 64)
+    scenarios = {each.name: each for each in (changed, CLONE)}
+    server.use(fleet_with(a_schedule(), chosen(1), scenarios=scenarios))
+    if first == "schedules":
+        server.at(DUE + MINUTE)  # they look at the new revision before the approval lapses
+    server.run()
+    assert [each[3] for each in server.operations()] == [_S.PLANNED]
+    if first == "restart":
+        server.restart()
+        server.loop.lapsed.clear()
+    server.at(DUE + 2 * MINUTE)
+    assert sorted(each[3] for each in server.operations()) == [_S.APPROVED, _S.PLANNED]
+    assert server.parts()["node-01"][0] == "begun"
+    server.run()
+    assert server.loop.has_work("node-01")
+    server.at(DUE + HOUR)
+    assert server.parts()["node-01"][0] == "done"
+    assert server.newest().state == "over"
+
+
+def test_work_that_lapsed_says_at_once_why_it_waits_and_begins_when_it_may(serve):
+    server = serve(a_schedule(), chosen(1))
+    server.at(DUE)
+    hold = CompiledHold("freeze", DUE + 20 * MINUTE, "ops", "audit", HERE)
+    server.use(fleet_with(a_schedule(), chosen(1, holds=("freeze",)), holds=(hold,)))
+    server.at(DUE + MINUTE)
+    server.run()
+    server.at(DUE + 2 * MINUTE)
+    assert server.parts()["node-01"] == (
+        "waiting",
+        "held by ops until 2026-11-21 12:50 UTC: audit",
+    )
+    server.at(DUE + 21 * MINUTE)
+    assert [each[3] for each in server.operations()] == [_S.APPROVED]
+
+
+def test_work_that_lapses_again_and_again_is_looked_at_twice_a_minute(serve, monkeypatch):
+    server = serve(a_schedule(), chosen(1))
+    server.at(DUE)
+    monkeypatch.setattr("reconciler.loop.reconcile.why_lapsed", lambda *_: "it never fits")
+    for _ in range(50):
+        server.loop.ask("node-01")
+        server.run()
+        server.at(server.now + timedelta(seconds=1))
+    (status,) = server.plane.ledger.operations()
+    lines = server.plane.ledger.history(status.operation.op_id)
+    assert [each.state for each in lines].count(_S.APPROVED) == 2
+
+
 def test_work_that_did_not_begin_within_the_window_is_cancelled_with_the_reason(serve):
     server = serve(a_schedule(), chosen(1))
     server.at(DUE)
@@ -519,3 +573,75 @@ def test_nobody_is_asked_to_shut_down_outside_the_windows(serve):
     )
     server.at(DUE + 31 * MINUTE)
     assert server.requests.wanted("node-01") is not None
+
+
+def test_two_moments_of_one_minute_are_two_runs():
+    ids = {scheduled_run("nightly", NOW + timedelta(seconds=each)) for each in (0, 1, 30, 60)}
+    assert ids == {
+        "20261121-1200-nightly",
+        "20261121-120001-nightly",
+        "20261121-120030-nightly",
+        "20261121-1201-nightly",
+    }
+
+
+# --- machines that were renamed -------------------------------------------------------------
+
+
+def renamed(server, **changes):
+    """Have the fleet's machines renamed, with whatever else changes, as a commit does."""
+    machines = [
+        replace(each, name=names.get(each.name, each.name))
+        for names in [changes.pop("names")]
+        for each in server.loop.fleet.machines.values()
+    ]
+    fleet = replace(server.loop.fleet, machines={each.name: each for each in machines}, **changes)
+    server.loop.use(fleet, FleetHardware(machines))
+
+
+def test_a_machine_that_is_renamed_is_not_worked_on_twice_at_one_moment(serve):
+    schedule = a_schedule(window_seconds=7200, cron="30 21,22 * * *")
+    server = serve(schedule, chosen(1), chosen(2))
+    for moment in (DUE, DUE + HOUR):
+        server.at(moment)
+        for name in ("node-01", "node-02"):
+            ends(server, name)
+    before = len(server.operations())
+    scenario = server.loop.fleet.scenarios[CAPTURE.name]
+    renamed(
+        server,
+        names={"node-01": "db-1"},
+        scenarios={CAPTURE.name: scenario._replace(digest="e" * 64)},
+    )
+    server.at(DUE + HOUR + MINUTE)
+    assert len(server.operations()) == before
+    assert {name for name in server.parts() if name != "node-02"} == {"db-1"}
+    assert {state for state, _ in server.parts(DUE + HOUR).values()} <= {"begun", "done"}
+
+
+def test_a_machine_that_is_renamed_is_restarted_once(serve):
+    schedule = a_schedule(power="reboot", scenario="", start_interval_seconds=120)
+    server = serve(schedule, chosen(1), chosen(2))
+    server.at(DUE)
+    request = server.requests.wanted("node-01")
+    assert server.requests.claim("node-01", request.name)
+    renamed(server, names={"node-01": "db-1"})
+    server.at(DUE + MINUTE)
+    assert server.requests.wanted("db-1") is None
+    assert server.parts()["db-1"] == ("done", "its system was asked to restart")
+    assert "node-01" not in server.parts()
+
+
+def test_another_machine_that_gets_the_name_has_its_own_part(serve):
+    schedule = a_schedule(power="reboot", scenario="")
+    server = serve(schedule, chosen(1), chosen(2))
+    server.at(DUE)
+    assert server.requests.claim("node-01", server.requests.wanted("node-01").name)
+    machines = server.loop.fleet.machines
+    other = replace(machines["node-02"], name="node-01")
+    fleet = replace(server.loop.fleet, machines={"node-01": other})
+    server.loop.use(fleet, FleetHardware([other]))
+    server.at(DUE + MINUTE)
+    assert server.requests.wanted("node-01") is not None
+    gone = machines["node-01"].hardware_identity
+    assert server.parts()[gone] == ("done", "its system was asked to restart")

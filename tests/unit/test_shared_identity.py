@@ -215,7 +215,7 @@ def test_status_counts_and_selects_them(site):
         "also: Duplicate 2",
     ]
     document = json.loads(asked("--format", "json").stdout)
-    assert document["further"] == {"Drifted": 0, "Duplicate": 2}
+    assert document["further"] == {"Drifted": 0, "Duplicate": 2, "Unhealthy": 0}
     assert [each["machine"] for each in document["machines"]] == ["node-01", "node-02"]
     assert [each["type"] for each in document["machines"][0]["further"]] == ["Duplicate"]
 
@@ -248,14 +248,27 @@ def test_a_database_of_before_knows_what_was_reported_then(site):
     with closing(connect(site.folder / "state" / "rackwright.db")) as old, old:
         old.execute("DROP TABLE reported_identity")
         old.execute("ALTER TABLE machine_observation DROP COLUMN installed_since")
-        for table in ("delay", "breaker_event", "rollout_event", "rollout_machine", "rollout"):
+        tables = ("delay", "breaker_event", "rollout_event", "rollout_machine", "rollout")
+        tables += ("package_source", "source_package", "reboot_lock")
+        tables += ("agent_join", "join_token_end", "join_token", "discovered_machine")
+        for table in (*tables, "inventory_section", "inventory_item", "inventory"):
             old.execute(f"DROP TABLE {table}")
+        for table in ("certificate", "revocation", "return", "exchange"):
+            old.execute(f"DROP TABLE agent_{table}")
+        old.execute("DROP TABLE authority_event")
+        for table in ("state", "result", "notice"):
+            old.execute(f"DROP TABLE update_{table}")
         for table, column in (
             ("work_begun", "scenario"),
             ("work_begun", "kind"),
             ("current_operation", "may_interrupt"),
             ("current_operation", "trigger"),
             ("current_operation", "not_before"),
+            ("schedule_machine", "identities"),
+            ("step", "result"),
+            ("enrollment_token", "used_from"),
+            ("enrollment_token", "sent_to"),
+            ("boot_event", "relay"),
         ):
             old.execute(f"ALTER TABLE {table} DROP COLUMN {column}")
         old.execute("UPDATE alembic_version SET version_num = '0011'")

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from providers.netboot.dhcp_message import DhcpOptions
-from reconciler.authoring.adoption import discovered
 from reconciler.server.reported_hardware import contradiction
 from reconciler.state.boots import Sighting
+from reconciler.state.discovered import discovered
 from reconciler.state.hardware import FleetHardware
 from specs.types.hardware_uuid import normalised, own
 from specs.types.invalid_value import InvalidValue

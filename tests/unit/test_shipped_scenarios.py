@@ -39,7 +39,7 @@ def test_these_are_shipped_and_each_says_what_it_is_for():
     assert names() == ("backup", "inspect", "linux-master")
     said = asked("--with").output
     assert said.splitlines() == [
-        "backup        Read a machine's system disk into the image `backup`",
+        "backup        Read the system disk of each machine into an image of its own",
         "inspect       Look at the disks of a machine; nothing is written",
         "linux-master  Capture a Linux system that was installed by hand; clone it",
         "",

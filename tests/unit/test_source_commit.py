@@ -150,6 +150,29 @@ class TestWhatIsRead:
 
 
 class TestWhatIsRefused:
+    @pytest.mark.parametrize("name", ["main", "main~0", "main^{commit}"])
+    def test_a_name_that_a_branch_and_a_tag_have_is_refused(
+        self, git_repository: GitRepository, name: str
+    ) -> None:
+        git_repository.commit("First", {"a.yaml": "1"})
+        git_repository.git("tag", "main")
+        second = git_repository.commit("Second", {"a.yaml": "2"})
+        with pytest.raises(SourceError) as caught:
+            read_commit(git_repository.path, name)
+        assert "'main' is refs/heads/main and refs/tags/main" in caught.value.cause
+        full = f"refs/heads/{name}"
+        assert caught.value.action == f"Write the full name: {full}"
+        assert read_commit(git_repository.path, full).revision == second
+        assert read_commit(git_repository.path, "HEAD").revision == second
+
+    def test_a_branch_that_is_called_like_a_commit_is_the_branch(
+        self, git_repository: GitRepository
+    ) -> None:
+        first = git_repository.commit("First", {"a.yaml": "1"})
+        second = git_repository.commit("Second", {"a.yaml": "2"})
+        git_repository.git("branch", first[:8], second)
+        assert read_commit(git_repository.path, first[:8]).revision == second
+
     def test_an_unknown_name_is_answered_with_the_nearest(
         self, git_repository: GitRepository
     ) -> None:
@@ -322,10 +345,21 @@ class TestLinks:
             " Mend or remove the link."
         )
 
-    def test_a_link_with_another_name_does_not_matter(self, git_repository: GitRepository) -> None:
-        self.linked(git_repository, "result", "/nix/store/x")
+    @pytest.mark.parametrize("name", ["result.txt", ".result"])
+    def test_a_link_that_is_no_part_of_the_fleet_does_not_matter(
+        self, git_repository: GitRepository, name: str
+    ) -> None:
+        self.linked(git_repository, name, "/nix/store/x")
         git_repository.write({"a.yaml": "a"})
         assert self.read(git_repository).files == {"a.yaml": b"a"}
+
+    def test_a_link_that_may_be_a_folder_outside_is_refused(
+        self, git_repository: GitRepository
+    ) -> None:
+        self.linked(git_repository, "more", "/srv/fleet")
+        git_repository.write({"a.yaml": "a"})
+        with pytest.raises(SourceError, match="RW715: the symbolic link more leads out of the"):
+            self.read(git_repository)
 
 
 class TestHostileRepositories:

@@ -42,7 +42,7 @@ def test_a_link_out_of_the_tree_is_refused(path: str) -> None:
         resolve_link(path, LINKS.get)
     assert str(caught.value) == (
         f"RW715: the symbolic link {path} leads out of the tree."
-        " Replace it by the file itself: a revision must say all by itself."
+        " Replace it by what it leads to: a revision must say all by itself."
     )
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from reconciler.errors import SourceError
+from reconciler.git.command import fetch_error, without_login
 from reconciler.git.location import RemoteRepository, open_source, parse_location
 from tests.unit.git_repository import GitRepository
 
@@ -130,6 +131,22 @@ class TestUrls:
         amended = git_repository.git("rev-parse", "HEAD")
         assert open_source(git_repository.path.as_uri(), "main", cache=cache).revision == amended
 
+    def test_a_repository_of_the_other_object_format_is_read(
+        self, tmp_path: Path, cache: Path
+    ) -> None:
+        repository = GitRepository(tmp_path / "other", "--object-format=sha256")
+        first = repository.commit("One", {"a.yaml": "1"})
+        assert open_source(repository.path.as_uri(), None, cache=cache).revision == first
+        second = repository.commit("Two", {"a.yaml": "2"})
+        assert open_source(repository.path.as_uri(), None, cache=cache).revision == second
+
+    def test_a_first_fetch_that_fails_leaves_no_mirror(self, tmp_path: Path, cache: Path) -> None:
+        url = (tmp_path / "later").as_uri()
+        with pytest.raises(SourceError, match="RW717"):
+            open_source(url, None, cache=cache)
+        commit = GitRepository(tmp_path / "later").commit("One", {"a.yaml": "1"})
+        assert open_source(url, None, cache=cache).revision == commit
+
     def test_processes_share_a_mirror(self, git_repository: GitRepository, cache: Path) -> None:
         commit = git_repository.commit("One", {"a.yaml": "1"})
         with ThreadPoolExecutor(4) as pool:
@@ -220,3 +237,41 @@ class TestUrls:
         monkeypatch.delenv("GIT_DIR")
         assert list(other.path.iterdir()) == [other.path / ".git"]
         assert other.git("for-each-ref") == ""
+
+
+TOKEN = "ghp_0123456789abcdef"  # noqa: S105 - planted
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"https://{TOKEN}@127.0.0.1:9/fleet.git",
+        f"https://{TOKEN}:@127.0.0.1:9/fleet.git",
+        f"https://{TOKEN}:{TOKEN}@127.0.0.1:9/fleet.git",
+        f"http://{TOKEN}@127.0.0.1:9/fleet.git",
+        f"https://{TOKEN}@127.0.0.1:9/@a/fleet.git",
+    ],
+)
+def test_what_stands_before_the_at_sign_is_neither_shown_nor_a_name(
+    text: str, tmp_path: Path
+) -> None:
+    with pytest.raises(SourceError) as caught:
+        open_source(text, None, cache=tmp_path)
+    assert "127.0.0.1" in caught.value.cause
+    assert TOKEN not in str(caught.value)
+    for path in tmp_path.rglob("*"):
+        assert TOKEN not in str(path)
+        assert path.is_dir() or TOKEN not in path.read_text()
+
+
+def test_words_of_git_are_shown_without_logins() -> None:
+    said = f"fatal: unable to access 'https://{TOKEN}@h/f.git/': gone; see ssh://{TOKEN}@h/x"
+    error = fetch_error(f"https://{TOKEN}@h/f.git", said)
+    assert TOKEN not in f"{error} {error.action}"
+    assert "unable to access 'https://h/f.git/': gone; see ssh://h/x" in error.cause
+    assert without_login("git@git.example:infra/fleet.git") == "git@git.example:infra/fleet.git"
+
+
+def test_one_repository_has_one_copy_whoever_fetches_it() -> None:
+    one, other = (RemoteRepository(f"https://{who}h/f.git") for who in ("", f"{TOKEN}@"))
+    assert one.mirror_name == other.mirror_name

@@ -146,10 +146,10 @@ class TestLinks:
         assert files["net.yaml"] == files["base/net.yaml"]
         assert files["now.csv"] == b"content of tables/2026"
 
-    @pytest.mark.parametrize("target", ["../secret.yaml", "/etc/passwd", "up/secret.yaml"])
+    @pytest.mark.parametrize("target", ["../secret.yaml", "/etc/passwd", ".up/secret.yaml"])
     def test_a_link_out_of_the_tree_is_refused(self, tmp_path: Path, target: str) -> None:
         write(tmp_path, "secret.yaml", "fleet/a.yaml")
-        (tmp_path / "fleet/up").symlink_to("..")
+        (tmp_path / "fleet/.up").symlink_to("..")
         (tmp_path / "fleet/b.yaml").symlink_to(target)
         assert "b.yaml leads out of the tree" in str(refused("RW715", tmp_path / "fleet"))
 
@@ -163,6 +163,21 @@ class TestLinks:
         (tmp_path / "a.yaml").symlink_to("b.yaml")
         (tmp_path / "b.yaml").symlink_to("a.yaml")
         assert "leads in a circle" in str(refused("RW715", tmp_path))
+
+    @pytest.mark.parametrize("target", ["../other", "/srv/fleet"])
+    def test_a_linked_folder_that_would_not_be_read_is_refused(
+        self, tmp_path: Path, target: str
+    ) -> None:
+        write(tmp_path, "other/a.yaml", "fleet/b.yaml")
+        (tmp_path / "fleet/more").symlink_to(target)
+        assert "the symbolic link more leads out of the tree" in str(
+            refused("RW715", tmp_path / "fleet")
+        )
+
+    def test_a_link_to_a_hidden_folder_is_refused(self, tmp_path: Path) -> None:
+        write(tmp_path, ".shared/a.yaml", "b.yaml")
+        (tmp_path / "shared").symlink_to(".shared")
+        assert "leads to .shared, which is hidden and not read" in str(refused("RW715", tmp_path))
 
     def test_a_linked_folder_is_not_read_twice(self, tmp_path: Path) -> None:
         write(tmp_path, "base/net.yaml")
@@ -198,6 +213,47 @@ class TestInGit:
             "working tree, 4 uncommitted (changed.yaml, gone.yaml, new.yaml and 1 more) on"
             f" {commit[:12]} (Jane Doe, 2026-11-03 18:02 +0900): One"
         )
+
+    def test_files_that_a_sparse_checkout_leaves_out_are_read(
+        self, git_repository: GitRepository
+    ) -> None:
+        files = {"a.yaml": "a", "sub/b.yaml": "b", "sub/c.csv": "c"}
+        git_repository.commit("All", files)
+        git_repository.git("sparse-checkout", "set", "--no-cone", "/*", "!/sub/")
+        assert not (git_repository.path / "sub").exists()
+        tree = read_worktree(git_repository.path)
+        assert tree.files == {path: text.encode() for path, text in files.items()}
+        assert tree.uncommitted == ()
+
+    @pytest.mark.parametrize(
+        ("attributes", "encoded"),
+        [
+            ("*.yaml text eol=crlf\n", b"a: 1\r\nb: 2\r\n"),
+            ("*.yaml working-tree-encoding=UTF-16 eol=lf\n", "a: 1\nb: 2\n".encode("utf-16")),
+        ],
+        ids=["line ends", "encoding"],
+    )
+    def test_what_git_converts_is_read_as_it_is_committed(
+        self, git_repository: GitRepository, attributes: str, encoded: bytes
+    ) -> None:
+        committed = b"a: 1\nb: 2\n"
+        git_repository.commit("Plain", {"sub/a.yaml": committed})
+        git_repository.write({".gitattributes": attributes, "sub/a.yaml": encoded})
+        git_repository.git("add", ".gitattributes", "sub/a.yaml")
+        for folder in ("", "sub"):
+            tree = read_worktree(git_repository.path / folder)
+            assert list(tree.files.values()) == [committed]
+            assert tree.uncommitted == ()
+        git_repository.write({"sub/a.yaml": encoded[:-2]})
+        assert read_worktree(git_repository.path).uncommitted == ("sub/a.yaml",)
+
+    def test_a_pointer_of_lfs_is_named(self, git_repository: GitRepository) -> None:
+        pointer = f"version https://git-lfs.github.com/spec/v1\noid sha256:{'4d' * 32}\nsize 3\n"
+        git_repository.commit("Large", {"a.yaml": "a", "machines.csv": pointer})
+        said = "machines.csv is a pointer of Git LFS"
+        assert said in str(refused("RW715", git_repository.path))
+        with pytest.raises(SourceError, match=said):
+            read_commit(git_repository.path, "HEAD")
 
     def test_what_git_ignores_is_left_out(self, git_repository: GitRepository) -> None:
         git_repository.commit("One", {".gitignore": "build/\n*.local.yaml\n", "a.yaml": "a"})

@@ -257,9 +257,9 @@ def test_names_are_in_order() -> None:
         .replace("4C4C4544", "4C4C4540")
         .replace("10.77.0.11", "10.77.0.12")
     )
-    fleet = fleet_of(FLEET + "---\n" + other)
+    fleet = fleet_of((FLEET + "---\n" + other).replace(": other}", ': "other-{machine}"}'))
     assert list(fleet.machines) == ["a", "m"]
-    assert list(fleet.images) == ["golden", "other"]
+    assert list(fleet.images) == ["golden", "other-{machine}"]
 
 
 def test_a_compiled_machine_survives_pickling_with_its_origins() -> None:

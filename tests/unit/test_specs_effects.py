@@ -47,6 +47,7 @@ OUTSIDE += ("reconciler/planning", "reconciler/server", "reconciler/state")
 """Where things are done; ``authoring``, ``views`` and ``cli`` only show and convert."""
 MAC, OTHER_MAC = "02:00:00:00:00:01", "02:00:00:00:00:02"
 OLD_MAC = "06:00:00:00:00:09"
+INSTALLED_MAC = "02:00:00:00:00:1f"
 UUID = "4c4c4544-0042-3510-8052-b4c04f4e4a32"
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEBAQEB"
 OTHER_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAICAgICAgICAgICAgICAgICAgICAgICAgICAgICAgIC"
@@ -74,10 +75,10 @@ DOCUMENTS: dict[str, dict[str, Any]] = {
     },
     "Machine t": {"group": "a", "hardware": {"macs": [OTHER_MAC]}},
     "Scenario clone": {"steps": [{"restore": {"image": "golden", "disk": {"serial": "S1"}}}]},
-    "Scenario keep": {"steps": [{"backup": {"image": "kept", "disk": {"serial": "S1"}}}]},
+    "Scenario keep": {"steps": [{"backup": {"image": "kept-{machine}", "disk": {"serial": "S1"}}}]},
     "Image golden": {},
     "Image other": {},
-    "Image kept": {},
+    "Image kept-{machine}": {},
     "Hold h": {
         "select": {"labels": {"held": "x"}},
         "until": "2027-01-01T00:00:00Z",
@@ -194,6 +195,12 @@ def world() -> Observed:
         for name in ("m", "t")
     }
     known = observed({**machines, "m2": machines["m"]}, images)
+    there = fleet_of(("Machine i", "", {"group": "a", "hardware": {"macs": [INSTALLED_MAC]}}))
+    machine = there.machines["i"]
+    system = evolve(
+        a_report(machine, installed=an_installed_system(machine, "")), agent_version="9.0"
+    )
+    machines["i"] = ObservedMachine(installed=TimedReport(system, NOW), installed_contact=NOW)
     former = fleet_of(("Machine m", "spec.hardware.macs", [OLD_MAC]))
     (item,) = [each for each in plan(former, known, NOW).items if each.machine == "m"]
     assert item.operation is not None
@@ -210,7 +217,15 @@ def done_with(fleet: CompiledFleet) -> object:
         for each in made.items
     ]
     strangers = [
-        DiscoveredMachine(addresses=(IPv4Address(address),), macs=(mac,), uuid=uuid)
+        DiscoveredMachine(
+            name="web-7",
+            addresses=(IPv4Address(address),),
+            macs=(mac,),
+            uuid=uuid,
+            serial="S7",
+            vendor="QEMU",
+            relay=IPv4Address("10.0.0.1"),
+        )
         for address, mac, uuid in (("10.0.0.7", "0a:00:00:00:00:01", UUID), ("10.9.0.7", MAC, ""))
     ]
     placed = [
@@ -285,6 +300,13 @@ def settings_of(fleet: CompiledFleet) -> dict[str, object]:
         rule = getattr(approvals, risk)
         found |= {f"{risk}.{key}": value for key, value in (rule._asdict() if rule else {}).items()}
     found |= {f".{key}": value for key, value in settings.items()}
+    for source in fleet.package_sources:
+        known = source._asdict()
+        times = known.pop("schedule")
+        known |= times._replace(position=None)._asdict() if times else {}
+        found |= {f"{source.url}.{key}": value for key, value in known.items()}
+    for policy in fleet.update_policies.values():
+        found |= {f"{policy.name}.{key}": value for key, value in policy._asdict().items()}
     for level, said in fleet.waits.items():
         found |= {f"{level}.{key}": each.value for key, each in said.items()}
     found[".verify"] = commits.verify
@@ -452,7 +474,10 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
             found |= two(title, f"spec.waits.{part}", ("2m", "3m"))
         found |= two(title, "spec.waits.attempts", (2, 3))
     found |= two("Fleet f", "spec.runs.keep", ("30d", "90d"))
+    found |= two("Fleet f", "spec.agents.returnWithin", ("30d", "400d"))
     found |= two("Fleet f", "spec.runs.maxSize", ("1GiB", "2GiB"))
+    for part in ("enabled", "plainHttp"):
+        found |= two("Fleet f", f"spec.rebootLock.{part}", (True, False))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))
     found |= approvals()
     found |= two("Fleet f", "spec.defaults.drift", ("report", "off"))
@@ -467,6 +492,10 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
         ("spec.match.macs", (["0a:*"], ["0b:*"])),
         ("spec.match.addresses", (["10.0.0.0/24"], ["10.0.1.0/24"])),
         ("spec.match.uuids", ([UUID], [UUID.replace("4c", "5c")])),
+        ("spec.match.names", (["web-*"], ["db-*"])),
+        ("spec.match.serials", (["S7"], ["S8"])),
+        ("spec.match.vendors", (["qemu"], ["Dell*"])),
+        ("spec.match.relays", (["10.0.0.1"], ["10.0.0.2"])),
     ):
         found |= two("EnrollmentRule r", path, values)
     return found
@@ -561,6 +590,205 @@ def schedules() -> dict[tuple[str, str], Variation]:
     return found
 
 
+SUM, OTHER_SUM = "9f" * 32, "8e" * 32
+PACKAGE = {"type": "patch", "targets": [{"family": "debian"}], "setup": {"by": "apt"}}
+SETUP = {
+    "by": ("apt", "dnf"),
+    "package": ("p", "q"),
+    "arguments": (["-a"], ["-b"]),
+    "success": ([0], [0, 5]),
+    "rebootNeeded": ([4], [5]),
+    "timeout": ("1h", "2h"),
+    "session": ("service", "user"),
+}
+SIGNS: dict[str, tuple[dict[str, Any], dict[str, tuple[Any, Any]]]] = {
+    "file": ({"path": "/a"}, {"path": ("/a", "/b"), "version": ("1", "2")}),
+    "registry": (
+        {"key": "HKLM\\A"},
+        {"key": ("HKLM\\A", "HKLM\\B"), "name": ("a", "b"), "value": ("a", "b")},
+    ),
+    "package": ({"name": "p"}, {"name": ("p", "q"), "version": ("1", "2")}),
+    "command": (
+        {"command": ["c"]},
+        {"command": (["c"], ["d"]), "status": (0, 1), "output": ("a", "b")},
+    ),
+}
+
+
+def in_system(*steps: dict[str, Any]) -> list[Edit]:
+    """Return a machine whose agent is there, and what it has to do."""
+    return [
+        ("Machine i", "", {"group": "a", "hardware": {"macs": [INSTALLED_MAC]}}),
+        ("Machine i", "spec.assign", [{"scenario": "serve", "run": "1"}]),
+        ("Scenario serve", "", {"steps": list(steps)}),
+        ("Package p", "", PACKAGE),
+        ("Package q", "", PACKAGE),
+    ]
+
+
+def system_work() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of packages and of steps on installed systems."""
+    found: dict[tuple[str, str], Variation] = {}
+    runs = in_system({"run": {"command": ["c"]}})
+    for part, values in (
+        ("command", (["c"], ["d"])),
+        ("success", ([0], [1])),
+        ("timeout", ("1m", "2m")),
+        ("silence", ("1m", "2m")),
+        ("session", ("service", "user")),
+    ):
+        found |= two("Scenario serve", f"spec.steps[].run.{part}", values, runs)
+    brings = in_system({"files": {"copy": [{"source": "a", "target": "/a"}], "remove": ["/c"]}})
+    for part, values in (
+        ("copy[].source", ("a", "b")),
+        ("copy[].target", ("/a", "/b")),
+        ("copy[].owner", ("a", "b")),
+        ("copy[].group", ("a", "b")),
+        ("copy[].mode", ("0600", "0644")),
+        ("remove", (["/c"], ["/d"])),
+    ):
+        found |= two("Scenario serve", f"spec.steps[].files.{part}", values, brings)
+    upgrades = in_system({"upgradeAgent": {"version": "0.3.0"}})
+    for part, values in (("version", ("0.3.0", "0.4.0")), ("healthWithin", ("1m", "2m"))):
+        found |= two("Scenario serve", f"spec.steps[].upgradeAgent.{part}", values, upgrades)
+    installs = in_system({"packages": {"install": ["p"]}})
+    for part, values in (
+        ("install", (["p"], ["q"])),
+        ("when", ("now", "next-startup")),
+        ("countdown", ("10s", "20s")),
+        ("skippable", (False, True)),
+    ):
+        found |= two("Scenario serve", f"spec.steps[].packages.{part}", values, installs)
+    found[("Package", "metadata.name")] = (
+        installs,
+        ("Scenario serve", "spec.steps[].packages.install", ["p"]),
+        ("Scenario serve", "spec.steps[].packages.install", ["q"]),
+    )
+    for part, values in (
+        ("type", ("patch", "application")),
+        ("version", ("1", "2")),
+        ("requires", ([], ["q"])),
+        ("reboot", ("never", "always")),
+        ("exclusive", (True, False)),
+        ("targets[].family", ("debian", "suse")),
+        ("targets[].versions", (["11"], ["12"])),
+        ("targets[].architecture", ("amd64", "arm64")),
+        ("targets[].language", ("ja", "en")),
+    ):
+        found |= two("Package p", f"spec.{part}", values, installs)
+    for part, values in SETUP.items():
+        found |= two("Package p", f"spec.setup.{part}", values, installs)
+    command: list[Edit] = [
+        *installs,
+        ("Package p", "spec.version", "1"),
+        ("Package p", "spec.setup", {"command": ["c"]}),
+        ("Package p", "spec.detect", [{"file": {"path": "/a"}}]),
+    ]
+    found |= two("Package p", "spec.setup.command", (["c"], ["d"]), command)
+    files: list[Edit] = [
+        ("Package p", "spec.files", [{"url": "https://f.example.net/a", "sha256": SUM}])
+    ]
+    urls = "https://f.example.net/a", "https://f.example.net/b"
+    found |= two("Package p", "spec.files[].url", urls, [*installs, *files])
+    found |= two("Package p", "spec.files[].sha256", (SUM, OTHER_SUM), [*installs, *files])
+    for sign, (bare, parts) in SIGNS.items():
+        shown: list[Edit] = [*installs, ("Package p", "spec.detect", [{sign: bare}])]
+        for part, values in parts.items():
+            found |= two("Package p", f"spec.detect[].{sign}.{part}", values, shown)
+    return found
+
+
+SIGNERS = tuple(f"ed25519:{letter * 42}A=" for letter in "AB")
+SOURCE: Edit = (
+    "PackageSource p",
+    "",
+    {
+        "url": "https://p.example.net/x",
+        "signers": [SIGNERS[0]],
+        "schedule": {"cron": "0 3 * * *", "timeZone": "UTC"},
+    },
+)
+
+
+def package_sources() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of package sources."""
+    found: dict[tuple[str, str], Variation] = {}
+    for path, values, *more in (
+        ("url", ("https://p.example.net/x", "https://p.example.net/y")),
+        ("order", (1, 2)),
+        ("signers", ([SIGNERS[0]], [SIGNERS[1]])),
+        ("login.username", ("u", "v"), ("login.password", "!secret p/x")),
+        ("login.password", ("!secret p/x", "!secret p/y"), ("login.username", "u")),
+        ("proxy", ("http://proxy.example.net:3128", "http://proxy.example.net:3129")),
+        ("schedule.at", ("2026-11-21T11:00:00Z", "2026-11-21T11:30:00Z"), ("schedule", {})),
+        ("schedule.cron", ("0 6 * * *", "0 7 * * *")),
+        ("schedule.timeZone", ("UTC", "Asia/Tokyo")),
+        ("schedule.window", ("1h", "1d")),
+        ("schedule.missed", ("skip", "run-once")),
+        ("schedule.holidays.dates", (["2026-11-22"], ["2026-11-25"])),
+        ("schedule.holidays.calendars", (["c"], ["d"])),
+        (
+            *("schedule.holidays.action", ("skip", "next-day")),
+            ("schedule.holidays", {"calendars": ["c"]}),
+        ),
+        ("maxRate", ("1Mbit/s", "2Mbit/s")),
+        ("keepFree", ("1GiB", "2GiB")),
+    ):
+        base = [SOURCE, *(("PackageSource p", f"spec.{place}", value) for place, value in more)]
+        found |= two("PackageSource p", f"spec.{path}", values, base)
+    return found | two("PackageSource p", "metadata.name", ("p", "q"), [SOURCE])
+
+
+POLICY: Edit = ("UpdatePolicy u", "", {"select": {"machines": ["i"]}, "packages": ["p"]})
+
+
+def update_policies() -> dict[tuple[str, str], Variation]:
+    """Return two valid fleets for each field of update policies, and of urgency."""
+    base: list[Edit] = [
+        ("Machine i", "", {"group": "a", "hardware": {"macs": [INSTALLED_MAC]}}),
+        ("Package p", "", PACKAGE),
+        ("Package q", "", {**PACKAGE, "urgency": "normal"}),
+        POLICY,
+    ]
+    found: dict[tuple[str, str], Variation] = {}
+    for path, values, *more in (
+        ("order", (1, 2)),
+        ("packages", (["p"], ["q"])),
+        ("urgency", ("high", "normal")),
+        ("checks.at", (["12:15"], ["12:30"])),
+        ("checks.atStartup", (True, False)),
+        ("checks.onNotice", (True, False)),
+        ("checks.onUrgency", ("highest", "low")),
+        ("install.when", ("now", "logged-off")),
+        ("install.confirm", (True, False)),
+        ("install.countdown", ("30s", "60s")),
+        ("install.deadline", ("7d", "8d")),
+        ("install.windows[].begin", ("22:00", "23:00"), ("install.windows[].end", "05:00")),
+        ("install.windows[].end", ("05:00", "06:00"), ("install.windows[].begin", "22:00")),
+        (
+            *("install.windows[].days", (["sat"], ["sun"])),
+            *(("install.windows[].begin", "22:00"), ("install.windows[].end", "05:00")),
+        ),
+        ("install.timeZone", ("UTC", "Asia/Tokyo")),
+        ("limits.machines", (1, 2)),
+        ("limits.maxRate", ("1Mbit/s", "2Mbit/s")),
+    ):
+        with_more = [*base, *(("UpdatePolicy u", f"spec.{place}", each) for place, each in more)]
+        found |= two("UpdatePolicy u", f"spec.{path}", values, with_more)
+    chosen = [*base, ("Machine i", "metadata.labels", {"x": "y"})]
+    bare: list[Edit] = [*chosen, ("UpdatePolicy u", "spec.select", {})]
+    found |= two("UpdatePolicy u", "spec.select.machines", (["i"], ["z"]), bare)
+    found |= two("UpdatePolicy u", "spec.select.groups", (["a"], ["a/b"]), bare)
+    found |= two("UpdatePolicy u", "spec.select.labels", ({"x": "y"}, {"x": "w"}), bare)
+    found |= two("Package q", "spec.urgency", ("normal", "highest"), base)
+    found[("UpdatePolicy", "metadata.name")] = (
+        [*base, ("UpdatePolicy v", "", {"select": {"machines": ["i"]}, "packages": ["q"]})],
+        ("UpdatePolicy a", "", {"select": {"machines": ["z"]}}),
+        ("UpdatePolicy a", "", {"select": {"machines": ["i"]}}),
+    )
+    return found
+
+
 def work() -> dict[tuple[str, str], Variation]:
     """Return two valid fleets for each field of scenarios, images and holds."""
     found: dict[tuple[str, str], Variation] = {}
@@ -585,7 +813,9 @@ def work() -> dict[tuple[str, str], Variation]:
     found |= two("Scenario clone", "spec.steps[].timeout", ("1h", "2h"))
     found |= two("Scenario clone", "spec.steps[].restore.image", ("golden", "other"))
     found |= two("Scenario clone", "spec.steps[].restore.identity", ("apply", "keep"))
-    found |= two("Scenario keep", "spec.steps[].backup.image", ("kept", "other"), WITH_BACKUP)
+    found |= two(
+        "Scenario keep", "spec.steps[].backup.image", ("kept-{machine}", "other"), WITH_BACKUP
+    )
     for step, title, base in (("restore", "clone", []), ("backup", "keep", WITH_BACKUP)):
         for part, values in DISK.items():
             at = f"spec.steps[].{step}.disk"
@@ -610,7 +840,10 @@ VARIATIONS = {
     **windows(),
     **rollouts(),
     **schedules(),
+    **package_sources(),
+    **update_policies(),
     **work(),
+    **system_work(),
 }
 """Two valid fleets for each field that acts, which differ in it alone."""
 ACTING = [each for each in ALL if isinstance(effect_of(*each), Acts)]
@@ -685,13 +918,16 @@ FOR_PEOPLE: list[tuple[str, str]] = [
     ("Calendar c", "metadata.name"),
     ("Calendar c", "metadata.displayName"),
     ("Calendar c", "spec.description"),
+    ("Package x", "metadata.displayName"),
+    ("Package x", "spec.description"),
+    ("Package x", "spec.bulletin"),
 ]
 
 
 @pytest.mark.parametrize(("title", "path"), FOR_PEOPLE)
 def test_a_field_for_people_changes_nothing_that_is_done(title: str, path: str) -> None:
     base = [*IN_A_ROW] if title.startswith("MachineTable") else []
-    base += [("Fleet f", "spec.commits", COMMITS)]
+    base += [("Fleet f", "spec.commits", COMMITS), ("Package x", "", PACKAGE)]
     if "rollout" in path:
         base += [(title, "spec.rollout.waves[].percent", 50)]
     one, other = ((title, path, text) for text in ("one", "two"))
@@ -718,20 +954,15 @@ NEEDED: dict[str, list[Edit]] = {
         ("OperatingSystem debian12", "", example_document("OperatingSystem")["spec"]),
         ("Installer debian12-server", "", example_document("Installer")["spec"]),
     ],
-    "packages": [("Package example-agent", "", example_document("Package")["spec"])],
 }
 STEPS: dict[str, Any] = {
     "install": {"installer": "debian12-server"},
-    "packages": {"install": ["example-agent"]},
-    "files": {"remove": ["/etc/x"]},
-    "run": {"command": ["true"]},
     "firmware": {
         "method": "redfish",
         "file": {"url": "https://f.example.net/b", "sha256": "9f" * 32},
     },
     "prepareMaster": {"system": "linux"},
 }
-MATCHES = {"names": ["x"], "serials": ["x"], "vendors": ["x"], "relays": ["10.0.0.1"]}
 TITLES = {"Machine": "m", "Group": "a", "MachineTable": "t", "Scenario": "clone"}
 
 
@@ -747,8 +978,6 @@ def written(kind: str, path: str) -> Iterator[tuple[list[Edit], str]]:
         yield [*base, (title, "", example_document(kind)["spec"])], effect.reason
     elif last in STEPS:
         yield [*base, (title, "spec.steps", [{last: STEPS[last]}])], effect.reason
-    elif last in MATCHES:
-        yield [*base, (title, path, MATCHES[last])], effect.reason
     for value, reason in effect.values.items():
         block = path.rpartition(".")[0]
         edit = (title, block, BLOCKS[value]) if value in BLOCKS else (title, path, value)

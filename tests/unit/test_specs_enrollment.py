@@ -3,6 +3,8 @@
 from ipaddress import IPv4Address
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from specs.compile.fleet import compile_fleet
 from specs.enrollment import DiscoveredMachine, enrollment
@@ -210,3 +212,32 @@ def test_a_group_need_not_be_written_where_a_network_is_known() -> None:
 )
 def test_malformed_rules_are_reported(text: str, problem: str) -> None:
     assert problems_of(text) == [problem]
+
+
+PARTS = {
+    "names": ("node-07", "db-1"),
+    "addresses": ("10.20.7.13", "10.9.0.0/16"),
+    "macs": ("00:50:56:*", "0a:*"),
+    "uuids": (MACHINE.uuid, "5c4c4544-0042-3510-8052-b4c04f4e4a32"),
+    "serials": ("5CG8*", "X*"),
+    "vendors": ("dell*", "QEMU"),
+    "relays": ("10.20.7.1", "10.20.7.2"),
+}
+"""Of each part, what fits the machine and what does not."""
+FITS = st.dictionaries(st.sampled_from(sorted(PARTS)), st.booleans(), min_size=1)
+
+
+@given(st.lists(st.tuples(st.integers(0, 3), FITS), max_size=6))
+def test_the_first_rule_by_order_and_name_whose_parts_all_fit_decides(
+    made: list[tuple[int, dict[str, bool]]],
+) -> None:
+    texts, fitting = [], []
+    for number, (order, fits) in enumerate(made):
+        name = f"r{len(made) - number}"
+        match = ", ".join(f"{part}: ['{PARTS[part][not fit]}']" for part, fit in fits.items())
+        texts.append(rule(f"{{{match}}}", f"  order: {order}\n", name))
+        if all(fits.values()):
+            fitting.append((order, name))
+    report = enrollment(MACHINE, rules(*texts))
+    assert (report.rule and report.rule.name) == (min(fitting)[1] if fitting else None)
+    assert [each.fires for each in report.considered[:-1]].count(True) == 0

@@ -12,7 +12,7 @@ from specs.validate.model_errors import explain
 
 ONE_ACTION = (
     "write one list item per action: inspectDisks, backup, restore, install, packages, files, "
-    "run, firmware or prepareMaster"
+    "run, upgradeAgent, firmware or prepareMaster"
 )
 HEAD = "apiVersion: rackwright/v1alpha1\n"
 

@@ -57,7 +57,8 @@ def test_kind_decides_which_definition_applies() -> None:
     schema = SCHEMA
     assert schema["properties"]["kind"] == {"enum": list(KINDS)}
     chosen = {
-        rule["if"]["properties"]["kind"]["const"]: rule["then"]["$ref"] for rule in schema["allOf"]
+        rule["if"]["properties"]["kind"]["pattern"].strip("^$"): rule["then"]["$ref"]
+        for rule in schema["allOf"]
     }
     assert chosen == {kind: f"#/definitions/{kind}" for kind in KINDS}
 

@@ -157,6 +157,8 @@ def test_every_cell_knows_its_line_and_column() -> None:
         'macs,name\n"52:54:00:00:00:01\n",a\n',
         "name , macs\n a , 52-54-00-00-00-01 \n",
         "name,macs,serial,label.x\na,52:54:00:00:00:01,,\n",
+        "name,macs,,\na,52:54:00:00:00:01,,\n,,,\n",
+        "name,macs\na,52:54:00:00:00:01,,\n",
     ],
 )
 def test_csv_is_read_as_spreadsheets_write_it(csv: str) -> None:
@@ -247,7 +249,7 @@ def test_a_csv_file_that_no_table_names_is_ignored() -> None:
             ],
         ),
         (
-            "name,macs\na\nb,52:54:00:00:00:01,\n",
+            "name,macs\na\nb,52:54:00:00:00:01,x\n",
             [
                 (
                     f"m.csv:{line}:1: RW155 the row has {found} cells, the header has 2\n"

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from providers.netboot.decision import BootRequest, DeployOS, Grant, LocalDisk, decide
 from providers.netboot.dhcp_message import DhcpOptions
-from reconciler.authoring.adoption import discovered, wanted
+from reconciler.authoring.adoption import wanted
 from reconciler.server.reported_hardware import contradiction
 from reconciler.state.boots import Sighting
+from reconciler.state.discovered import discovered
 from reconciler.state.hardware import FleetHardware
 from specs.types.hardware_uuid import both_orders
 

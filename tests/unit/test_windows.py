@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from reconciler.planning.planner import plan
 from reconciler.planning.schedules import upcoming
-from reconciler.planning.windows import Closed, closed
+from reconciler.planning.windows import Closed, closed, openings
 from reconciler.state.observed import Observed
 from specs.compile.fleet import compile_fleet
 from specs.diagnostics.position import Position
@@ -209,6 +209,12 @@ def test_the_next_begin_is_what_a_clock_on_the_wall_says(data: st.DataObject) ->
         opens = found.opens if found else now
         soon = opens is not None and opens < start + MINUTE * LOOKED_AT
         assert (opens if soon else None) == expected[index]
+    until = start + MINUTE * 2 * 1440
+    stretches = list(openings(of, start, until, MINUTE * minutes))
+    assert stretches == sorted(stretches)
+    for index in range(0, 2 * 1440, 5):
+        now = start + MINUTE * index
+        assert any(first <= now <= last for first, last in stretches) == (expected[index] == now)
 
 
 # --- as documents say it ---------------------------------------------------------

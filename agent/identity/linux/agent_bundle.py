@@ -1,7 +1,7 @@
 """The agent as it is installed in a restored system: Python files and a systemd unit."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from agent.config import AgentConfig
@@ -12,7 +12,9 @@ from agent.wire.codec import encode
 LIBRARY = "/usr/lib/rackwright"
 CONFIG = "/etc/rackwright/agent.json"
 UNIT = "rackwright-agent.service"
-_UNIT_PATH = f"/etc/systemd/system/{UNIT}"
+UNIT_PATH = f"/etc/systemd/system/{UNIT}"
+COMMAND = "/usr/local/bin/rackwright-agent"
+"""By which a person at the machine puts a restart off, and the like."""
 
 _PACKAGES = ("agent", "attr", "attrs", "cattrs", "typing_extensions", "urllib3")
 _OPTIONAL = ("exceptiongroup",)
@@ -58,21 +60,25 @@ def _package_files(package: str) -> Iterator[tuple[str, Path]]:
         yield f"{package}.py", Path(spec.origin)
 
 
-def unit_text(python: str) -> str:
-    """Return the systemd.service(5) unit that runs the agent with this interpreter.
+def unit_text(command: str, *, folder: str = "/", conditions: Sequence[str] = ()) -> str:
+    """Return the systemd.service(5) unit that runs the agent by this command.
 
-    Status 3 means that the server refused the agent for good: its token is spent, and
-    trying again would only raise alarms.
+    ``folder`` is the working directory; of ``conditions``, absolute paths, one has to exist, or
+    the service stays inactive, which is no failure. Status 3 means that the server refused the
+    agent for good: its token is spent, and trying again would only raise alarms. Homes are seen
+    read-only, for ``ProtectHome=yes`` takes ``/run/user`` away, where the sessions are that show
+    notifications. Settings have the names that systemd 219 knows too.
     """
+    required = "".join(f"ConditionPathExists=|{path}\n" for path in conditions)
     return f"""\
 [Unit]
 Description=Rackwright agent
 Wants=network-online.target
 After=network-online.target
-
+{required}
 [Service]
-WorkingDirectory={LIBRARY}
-ExecStart={python} -sE -m agent service --config {CONFIG}
+WorkingDirectory={folder}
+ExecStart={command}
 StateDirectory=rackwright
 StateDirectoryMode=0700
 Restart=always
@@ -80,12 +86,22 @@ RestartSec=30
 RestartPreventExitStatus=3
 NoNewPrivileges=yes
 PrivateTmp=yes
-ProtectHome=yes
+ProtectHome=read-only
+RuntimeDirectory=rackwright
+RuntimeDirectoryMode=0755
 ProtectSystem=full
-ReadWritePaths=/etc/rackwright
+ReadWriteDirectories=-/etc/rackwright
 
 [Install]
 WantedBy=multi-user.target
+"""
+
+
+def command_text(python: str) -> str:
+    """Return the shell script that runs the agent's commands for people."""
+    return f"""\
+#!/bin/sh
+cd {LIBRARY} && exec {python} -sE -m agent.upgrade.launcher "$@"
 """
 
 
@@ -95,5 +111,7 @@ def install_agent(tree: ImageTree, bundle: Bundle, python: str, config: AgentCon
     for name, source in bundle.items():
         tree.write(f"{LIBRARY}/{name}", source.read_bytes())
     tree.write(CONFIG, encode(config) + b"\n", 0o600)
-    tree.write(_UNIT_PATH, unit_text(python).encode())
-    tree.link(f"/etc/systemd/system/multi-user.target.wants/{UNIT}", _UNIT_PATH)
+    command = f"{python} -sE -m agent.upgrade.launcher service --config {CONFIG}"
+    tree.write(UNIT_PATH, unit_text(command, folder=LIBRARY).encode())
+    tree.write(COMMAND, command_text(python).encode(), 0o755)
+    tree.link(f"/etc/systemd/system/multi-user.target.wants/{UNIT}", UNIT_PATH)

@@ -2,7 +2,6 @@
 
 import base64
 import json
-import random
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,20 +33,20 @@ class SimulatedIdentity:
 
 
 def apply_simulated_identity(
-    step: ApplyIdentity, context: StepContext, source: random.Random
+    step: ApplyIdentity, context: StepContext, machine_id: str, host_key: bytes
 ) -> dict[str, str]:
     """Check step and disk as the real step does, and write the identity to the disk.
 
-    ``source`` gives machine-id and host key. Raises as the real one does, and NotBootableError
+    ``host_key`` are the 32 bytes of a public key. Raises as the real one does, and NotBootableError
     where the disk holds no simulated system.
     """
     context.require_ram_system(step.STEP_TYPE)
     identity = checked_identity(step)
     disk = find_disk(step.disk, context.machine.disks().disks)
-    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + source.randbytes(32)
+    blob = b"\0\0\0\x0bssh-ed25519\0\0\0\x20" + host_key
     record = SimulatedIdentity(
         hostname=identity.hostname,
-        machine_id=source.randbytes(16).hex(),
+        machine_id=machine_id,
         addresses=tuple(str(address) for address in identity.addresses),
         host_key=f"ssh-ed25519 {base64.b64encode(blob).decode()} root@{identity.hostname}",
         agent=encode(installed_config(step, context)).decode(),

@@ -6,7 +6,7 @@ import shutil
 import threading
 import time
 import uuid
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from agent.errors import CodedError
@@ -47,6 +47,8 @@ class _Run:
     started: threading.Event = field(default_factory=threading.Event)
     """Set once the NIC is there, or cannot be."""
     plugged: bool = False
+    steps_done: set[str] = field(default_factory=set)
+    """The types of the steps that were done since."""
 
 
 class SimulatedMachine:
@@ -190,9 +192,18 @@ class SimulatedMachine:
         self._faults = Faults()
         self._cut(run)
 
+    def _lose_cable(self, run: _Run) -> None:
+        """Lose the network from inside, once."""
+        with self._lock:
+            if self._faults.unplug_in and self._run is run:
+                self._faults = replace(self._faults, unplug_in="")
+                self._bridge.connect(self.settings, connected=False)
+
     def _boot(self, run: _Run) -> None:
         self._show(run, "firmware")
         power = run.power
+        if not self._faults.boots or self._faults.lost_after in run.steps_done:
+            power.pause()
         power.pause(self._faults.start_seconds)
         clock = power.clock()
         self._boot_count += 1
@@ -221,9 +232,11 @@ class SimulatedMachine:
             lambda: self._faults,
             run.power,
             lambda: self._fail_power(run),
+            lambda: self._lose_cable(run),
             self._source,
             lambda disk: installed_config(self._systems, Path(disk.node)),
             self._note_restore,
+            run.steps_done.add,
         )
         run_ram_system(command_line, folder, paths, steps, self._keyboard)
 
@@ -240,6 +253,9 @@ class SimulatedMachine:
         if not system.record:
             self._show(run, "system without agent")
             run.power.pause()
+        if self._faults.late_seconds:
+            self._show(run, "system without agent")
+            run.power.pause(self._faults.late_seconds)
         self._show(run, "installed")
         identity = read_identity(system.record)
         kept = self._systems / identity.machine_id

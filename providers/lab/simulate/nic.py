@@ -76,6 +76,8 @@ def dhcp_socket() -> socket.socket:
     """Return a socket on port 68 that broadcasts, and hears broadcasts, without an address."""
     sock = _socket()
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BROADCAST, 1)
+    # A program that another machine's thread is just starting may still hold the last one.
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_BINDTODEVICE, NIC.encode() + b"\0")
     sock.bind(("", 68))
     return sock

@@ -17,21 +17,25 @@ from agent.imaging.errors import DiskFailureError
 from agent.inspection.host_paths import HostPaths, read_line
 from agent.log import LogMemory
 from agent.service import RunningSystem, run_service
+from agent.shutdown.blockers import Nobody
+from agent.shutdown.pending import PoliteWays
 from agent.steps.run import StepContext, run_step
 from agent.wire.disk import Disk
 from agent.wire.step import ApplyIdentity, Restore, Step
 from providers.lab.simulate import nic
 from providers.lab.simulate.disk import NotBootableError, system_on
-from providers.lab.simulate.faults import Faults
+from providers.lab.simulate.faults import SHARED_HOST_KEY, Faults
 from providers.lab.simulate.host_tree import write_system
 from providers.lab.simulate.identity_step import (
     SimulatedIdentity,
     apply_simulated_identity,
     read_identity,
 )
+from providers.lab.simulate.installed_steps import SimulatedSystemSteps
 from providers.lab.simulate.keyboard import Keyboard
 from providers.lab.simulate.power_state import PowerCutError, PowerState
 from providers.lab.simulate.records import SimulatedRecords
+from providers.lab.simulate.simulated_packages import SimulatedSoftware
 
 CONFIG = Path("etc/rackwright/agent.json")
 """Below the folder of a system."""
@@ -48,10 +52,13 @@ class SimulatedSteps:
     faults: Callable[[], Faults]
     power: PowerState
     fail_power: Callable[[], None]
+    pull_cable: Callable[[], None]
     source: random.Random
     installed_on: Callable[[Disk], AgentConfig | None]
     note: Callable[[str, str], None]
     """Is told the operation whose restore ``began`` to write to the disk, or ``ended``."""
+    did: Callable[[str], None]
+    """Is told the type of each step that was done."""
 
     def __call__(self, step: Step, context: StepContext) -> dict[str, str]:
         """Do a step; PowerCutError where the faults say so."""
@@ -61,8 +68,12 @@ class SimulatedSteps:
         context = evolve(context, installed_on=self.installed_on)
         if faults.fail_before == step.STEP_TYPE:
             raise DiskFailureError(_DISK, "read", 0, "it is told to fail")
+        if faults.cut_power_before == step.STEP_TYPE:
+            self._cut(1, 1)
         if faults.cut_power_in == step.STEP_TYPE:
             context = evolve(context, progress=self._cut)
+        if faults.unplug_in == step.STEP_TYPE:
+            context = evolve(context, progress=partial(self._unplug, context))
         if faults.fail_in == step.STEP_TYPE:
             context = evolve(context, progress=_fail)
         if faults.stalls_in == step.STEP_TYPE:
@@ -72,11 +83,15 @@ class SimulatedSteps:
             self._cut(1, 1)  # a step without progress
         if faults.fail_in == step.STEP_TYPE:
             _fail(1, 1)
+        self.did(step.STEP_TYPE)
         return result
 
     def _do(self, step: Step, context: StepContext) -> dict[str, str]:
         if isinstance(step, ApplyIdentity):
-            return apply_simulated_identity(step, context, self.source)
+            faults = self.faults()
+            machine_id = faults.machine_id or self.source.randbytes(16).hex()
+            host_key = SHARED_HOST_KEY if faults.shares_host_key else self.source.randbytes(32)
+            return apply_simulated_identity(step, context, machine_id, host_key)
         if not isinstance(step, Restore):
             return run_step(step, context)
         self.note(context.operation, "began")
@@ -88,6 +103,11 @@ class SimulatedSteps:
         while True:
             self.power.pause(_STALL_SECONDS)
             context.progress(done, total)
+
+    def _unplug(self, context: StepContext, done: int, total: int) -> None:
+        if done * _MIDDLE >= total:
+            self.pull_cable()
+        context.progress(done, total)
 
     def _cut(self, done: int, total: int) -> None:
         if done * _MIDDLE >= total:
@@ -155,4 +175,10 @@ def run_installed_system(
         shutil.rmtree(folder, ignore_errors=True)
         config.parent.mkdir(parents=True)
         save_config(config, identity.config())
-    run_service(config, folder / "var/lib/rackwright", RunningSystem(paths, power, power.clock()))
+    polite = PoliteWays(Nobody(), folder / "run/shutdown.sock")
+    steps = SimulatedSystemSteps(folder, paths)
+    software = SimulatedSoftware(folder, paths)
+    system = RunningSystem(
+        paths, power, power.clock(), steps, polite, software=lambda _runs, _pause: software
+    )
+    run_service(config, folder / "var/lib/rackwright", system)

@@ -36,7 +36,7 @@ class Record:
 
     line: int
     """From 0."""
-    cells: Sequence[str]
+    cells: list[str]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -148,6 +148,8 @@ def read_sheet(
             "its first line names the columns, for example name,macs,group",
         )
         return None
+    rows = list(records)
+    _drop_empty_columns(header, rows)
     columns, meant = _columns(file, lines, header, diagnostics, nearest)
     required = _REQUIRED if group_is_given else (*_REQUIRED, "group")
     missing = [name for name in required if name not in columns]
@@ -163,7 +165,6 @@ def read_sheet(
             f"the column {quoted(name)} is missing",
             hint,
         )
-    rows = list(records)
     if not rows and not diagnostics.has_errors:
         diagnostics.warning(
             Position(file, header.line + 1, 1),
@@ -218,6 +219,14 @@ _CSV_ERRORS = {
     "',' expected after '\"'": "a cell of this line goes on behind its closing quote",
 }
 """What the csv module says, in the words of somebody who looks at the line."""
+
+
+def _drop_empty_columns(header: Record, rows: Sequence[Record]) -> None:
+    """Take away the cells at the ends of all lines that spreadsheets save and nobody filled."""
+    named = max((index for index, cell in enumerate(header.cells, 1) if cell.strip()), default=0)
+    if all(not any(map(str.strip, each.cells[named:])) for each in rows):
+        for record in (header, *rows):
+            del record.cells[named:]
 
 
 def _columns(

@@ -1,0 +1,1 @@
+"""Files of an installed system: brought, removed, and kept as they were before."""
