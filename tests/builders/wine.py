@@ -7,6 +7,7 @@ the whole one down.
 import os
 import subprocess
 from pathlib import Path
+from secrets import token_hex
 
 from attrs import frozen
 
@@ -14,7 +15,7 @@ from agent.commands.runner import Completed, run_command
 from agent.errors import MissingCommandError
 
 _NO_SUCH_PROGRAM = 9009  # of cmd.exe
-_STATUS_BATCH = b"@echo off\r\n%*\r\n>C:\\status.txt echo %errorlevel%\r\n"
+_STATUS_BATCH = b"@echo off\r\n%*\r\n>C:\\status\\%CALL% echo %errorlevel%\r\n"
 
 
 @frozen
@@ -42,20 +43,29 @@ class WineWindows:
         }
 
     def run(self, argv, *, timeout=60.0):
-        status = self.drive / "status.txt"
-        status.unlink(missing_ok=True)
+        # On a busy computer Wine's cmd.exe may not find what is there; nothing began then.
+        for _ in range(3):
+            done = self._run(argv, timeout)
+            if done.status != _NO_SUCH_PROGRAM:
+                return done
+            if not (self.drive / "windows/system32" / argv[0]).exists():
+                break
+        raise MissingCommandError(argv[0])
+
+    def _run(self, argv, timeout):
+        call = token_hex(8)
         done = run_command(
             [*self.inside, "wine", "cmd.exe", "/c", r"C:\status.bat", *argv],
             accept=None,
             timeout=timeout,
-            environment=self.environment,
+            environment={**self.environment, "CALL": call},
         )
+        status = self.drive / "status" / call
         try:
             whole = int(status.read_text("ascii")) & 0xFFFF_FFFF
         except FileNotFoundError:
             raise AssertionError(f"{argv} left no status: {done}") from None
-        if whole == _NO_SUCH_PROGRAM:
-            raise MissingCommandError(argv[0])
+        status.unlink()
         return Completed(whole, done.stdout, done.stderr)
 
     def local(self, path):
@@ -82,6 +92,7 @@ class WineWindows:
             command = [*self.inside, "wineserver", option]
             subprocess.run(command, env=environment, check=False, timeout=60)
         self.scratch.mkdir()
+        (self.drive / "status").mkdir()
         (self.drive / "status.bat").write_bytes(_STATUS_BATCH)
         staying = subprocess.Popen(
             [*self.inside, "wine", "cmd.exe", "/c", "pause"],

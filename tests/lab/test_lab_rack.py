@@ -335,9 +335,11 @@ def test_nothing_stays_of_a_rack_that_is_killed_and_the_next_one_starts(rack, tm
 
     again = rack_up(rack_of("blank", "plain"), place, CACHE, print)
     assert [machine.power for machine in again.status().machines] == ["off", "off"]
-    guest = subprocess.Popen(again.exec_argv(["sleep", "1000"]))
-    with will_end(supervisor_of(again), guest.pid):
-        assert again.down() is True
-    assert guest.wait() == -signal.SIGTERM
+    sleeps = ["sh", "-c", "echo inside; exec sleep 1000"]
+    with subprocess.Popen(again.exec_argv(sleeps), stdout=subprocess.PIPE) as guest:
+        assert guest.stdout.readline() == b"inside\n"
+        with will_end(supervisor_of(again), guest.pid):
+            assert again.down() is True
+        assert guest.wait() == -signal.SIGTERM
     assert again.down() is False
     assert rack.status().address == "10.77.0.1/24"
