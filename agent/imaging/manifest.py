@@ -44,6 +44,8 @@ _MAX_DISK_SIZE = 1 << 60
 _MAX_TEXT = 500
 _MAX_REGIONS = 1000
 _MAX_PARTITIONS = 1000
+_MAX_VOLUMES = 10_000
+_VOLUMES_SINCE = 2
 _SECTOR_SIZES = (512, 1024, 2048, 4096)
 
 
@@ -90,10 +92,56 @@ class ImagedPartition:
 
 
 @frozen
+class LogicalVolume:
+    """A volume of LVM whose extents lie on this disk. Bytes.
+
+    What it holds lies in the partitions that are physical volumes, in the order of
+    ``extents``.
+    """
+
+    group: str
+    name: str
+    uuid: str
+    filesystem: str
+    label: str
+    method: str
+    reason: str
+    """As of an ``ImagedPartition``."""
+    extents: tuple[Extent, ...] = field(repr=False)
+    """Where its bytes lie on the disk, from its first to its last; they may go back and forth."""
+
+
+@frozen
+class Obstacle:
+    """Why a clone of the system on the disk cannot get an identity of its own."""
+
+    code: str
+    """Of the error that the identity step would end with, such as ``RW460``."""
+    cause: str
+    action: str
+
+
+@frozen
+class InstalledSystem:
+    """The system that was found on the disk, as the identity step would look at it."""
+
+    name: str
+    """``PRETTY_NAME`` of os-release(5); empty where no system was found."""
+    root: str
+    """The partition's number, or the volume's group and name, where its root is."""
+    init: str
+    """``systemd``, or empty."""
+    network: str
+    """The network stack that gets the clone's addresses, such as ``ifupdown``."""
+    obstacles: tuple[Obstacle, ...]
+    """Empty where a clone can get its identity."""
+
+
+@frozen
 class Manifest:
     """One image. Offsets and sizes are bytes of the disk."""
 
-    VERSION: ClassVar[int] = 1
+    VERSION: ClassVar[int] = 2
     disk_size: int
     sector_size: int
     table: str
@@ -106,6 +154,12 @@ class Manifest:
     """Sorted and merged; the image promises these bytes and no others."""
     digests: bytes = field(repr=False)
     """32 bytes for every chunk with a used range, in disk order."""
+    volumes: tuple[LogicalVolume, ...] = ()
+    """Sorted by group and name. Since version 2."""
+    system: InstalledSystem | None = None
+    """None where it was not looked for. Since version 2."""
+    version: int = VERSION
+    """Of the form: an older image keeps its own, which its digest depends on."""
 
     def chunks(self) -> Iterator[Chunk]:
         """Yield the chunks in disk order."""
@@ -168,8 +222,8 @@ def check(manifest: Manifest) -> None:
 
 
 def _document(manifest: Manifest) -> dict[str, object]:
-    return {
-        "version": Manifest.VERSION,
+    document: dict[str, object] = {
+        "version": manifest.version,
         "disk": {"size": manifest.disk_size, "sectorSize": manifest.sector_size},
         "table": manifest.table,
         "firmware": asdict(manifest.firmware),
@@ -185,6 +239,15 @@ def _document(manifest: Manifest) -> dict[str, object]:
         "used": _flattened(manifest.used),
         "digests": base64.b64encode(manifest.digests).decode("ascii"),
     }
+    if manifest.version >= _VOLUMES_SINCE:
+        document["volumes"] = [_volume_document(volume) for volume in manifest.volumes]
+        document["system"] = None if manifest.system is None else asdict(manifest.system)
+    return document
+
+
+def _volume_document(volume: LogicalVolume) -> dict[str, object]:
+    extents = [number for extent in volume.extents for number in extent]
+    return {**asdict(volume, recurse=False), "extents": extents}
 
 
 def _flattened(used: tuple[Extent, ...]) -> list[int]:
@@ -258,6 +321,9 @@ class _Fields:
     def object(self, key: str) -> "_Fields":
         return _Fields(self._path(key), self._value.get(key))
 
+    def optional(self, key: str) -> "_Fields | None":
+        return None if self._value.get(key) is None else self.object(key)
+
     def objects(self, key: str, limit: int) -> "list[_Fields]":
         values = self._take(key, list)
         if len(values) > limit:
@@ -270,10 +336,30 @@ class _Fields:
         return kind(**{each.name: take[each.type](each.name) for each in attrs.fields(kind)})
 
 
+def _volume(fields: _Fields) -> LogicalVolume:
+    numbers = fields.numbers("extents")
+    if len(numbers) % 2:
+        raise ManifestError("volumes: extents holds an odd number of values")
+    return LogicalVolume(
+        **{each.name: fields.text(each.name) for each in attrs.fields(LogicalVolume)[:-1]},
+        extents=tuple(map(Extent, numbers[::2], numbers[1::2])),
+    )
+
+
+def _system(fields: _Fields | None) -> InstalledSystem | None:
+    if fields is None:
+        return None
+    return InstalledSystem(
+        **{each.name: fields.text(each.name) for each in attrs.fields(InstalledSystem)[:-1]},
+        obstacles=tuple(each.record(Obstacle) for each in fields.objects("obstacles", _MAX_TEXT)),
+    )
+
+
 def _manifest(fields: _Fields) -> Manifest:
     version = fields.number("version")
-    if version != Manifest.VERSION:
-        raise ManifestError(f"version {version}, this program reads version {Manifest.VERSION}")
+    if not 1 <= version <= Manifest.VERSION:
+        raise ManifestError(f"version {version}, this program reads 1 to {Manifest.VERSION}")
+    newer = version >= _VOLUMES_SINCE
     disk = fields.object("disk")
     firmware = fields.object("firmware")
     return Manifest(
@@ -297,6 +383,9 @@ def _manifest(fields: _Fields) -> Manifest:
         ),
         used=_unflattened(fields.numbers("used")),
         digests=fields.raw("digests"),
+        volumes=tuple(map(_volume, fields.objects("volumes", _MAX_VOLUMES))) if newer else (),
+        system=_system(fields.optional("system")) if newer else None,
+        version=version,
     )
 
 
@@ -315,6 +404,7 @@ def _problems(manifest: Manifest) -> Iterator[str]:
     yield from _used_problems(manifest)
     yield from _partition_problems(manifest)
     yield from _region_problems(manifest)
+    yield from _volume_problems(manifest)
     if manifest.table == "gpt":
         yield from _gpt_problems(manifest)
     expected = count_spans(manifest.used)
@@ -359,6 +449,23 @@ def _partition_problems(manifest: Manifest) -> Iterator[str]:
         if (partition.method == "full-sector") != bool(partition.reason):
             yield f"{name} must state a reason exactly where every sector was kept"
         if partition.method == "full-sector" and without((partition.extent,), manifest.used):
+            yield f"{name} was kept in full, but parts of it are not in used"
+
+
+def _volume_problems(manifest: Manifest) -> Iterator[str]:
+    names = [(volume.group, volume.name) for volume in manifest.volumes]
+    if sorted(set(names)) != names:
+        yield "two volumes have the same name, or they are out of order"
+    for volume in manifest.volumes:
+        name = f"volume {volume.group}/{volume.name}"
+        if volume.method not in METHODS:
+            yield f"{name} has the method {volume.method!r}"
+        if (volume.method == "full-sector") != bool(volume.reason):
+            yield f"{name} must state a reason exactly where every sector was kept"
+        for extent in volume.extents:
+            if extent.length <= 0 or extent.offset < 0 or extent.end > manifest.disk_size:
+                yield f"{name} has the extent {extent.offset}+{extent.length}, not on the disk"
+        if volume.method == "full-sector" and without(merged(volume.extents), manifest.used):
             yield f"{name} was kept in full, but parts of it are not in used"
 
 

@@ -13,7 +13,15 @@ from agent.imaging import manifest as m
 from agent.imaging.chunk import CHUNK_SIZE, count_spans
 from agent.imaging.errors import ManifestError
 from agent.imaging.extent import Extent, merged
-from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition, Manifest
+from agent.imaging.manifest import (
+    BootEntry,
+    Firmware,
+    ImagedPartition,
+    InstalledSystem,
+    LogicalVolume,
+    Manifest,
+    Obstacle,
+)
 from agent.imaging.table import Region
 from tests.unit.imaging_images import noise, small_gpt_image
 
@@ -29,6 +37,18 @@ ROOT = ImagedPartition(
     method="used-blocks",
     reason="",
 )
+
+
+VOLUME = {
+    "group": "vg0",
+    "name": "root",
+    "uuid": "",
+    "filesystem": "ext4",
+    "label": "",
+    "method": "used-blocks",
+    "reason": "",
+    "extents": [MIB, MIB],
+}
 
 
 @pytest.fixture(scope="module")
@@ -61,7 +81,8 @@ def test_a_manifest_survives_the_round_trip(image: Manifest) -> None:
 
 
 def test_the_encoding_of_version_1_is_pinned() -> None:
-    data = m.encode(plain((Extent(0, 512), Extent(MIB, 2 * MIB))))
+    older = attrs.evolve(plain((Extent(0, 512), Extent(MIB, 2 * MIB))), version=1)
+    data = m.encode(older)
     zeros = base64.b64encode(bytes(512)).decode()
     digests = base64.b64encode(noise(96)).decode()
     assert data.decode() == (
@@ -71,6 +92,46 @@ def test_the_encoding_of_version_1_is_pinned() -> None:
         '"table":"none","used":[0,512,1048064,2097152],"version":1}'
     )
     assert m.digest(data) == "f6169f506e5ba43a44123604b45b1c3a7c6ddabe97e82b2681349fa95e17ec07"
+    assert m.decode(data) == older
+
+
+def test_the_encoding_of_version_2_is_pinned() -> None:
+    volume = LogicalVolume(
+        *("vg0", "root", "lv-1", "ext4", "root", "used-blocks", ""),
+        extents=(Extent(2 * MIB, MIB), Extent(MIB, MIB)),
+    )
+    system = InstalledSystem(
+        *("Debian GNU/Linux 12", "vg0/root", "systemd", "ifupdown"),
+        (Obstacle("RW462", "it has no Python", "Install python3"),),
+    )
+    image = attrs.evolve(
+        plain((Extent(0, 512), Extent(MIB, 2 * MIB))), volumes=(volume,), system=system
+    )
+    data = m.encode(image)
+    document = json.loads(data)
+    assert document["version"] == 2
+    assert document["volumes"] == [
+        {
+            "extents": [2 * MIB, MIB, MIB, MIB],
+            "filesystem": "ext4",
+            "group": "vg0",
+            "label": "root",
+            "method": "used-blocks",
+            "name": "root",
+            "reason": "",
+            "uuid": "lv-1",
+        }
+    ]
+    assert document["system"] == {
+        "init": "systemd",
+        "name": "Debian GNU/Linux 12",
+        "network": "ifupdown",
+        "obstacles": [
+            {"action": "Install python3", "cause": "it has no Python", "code": "RW462"},
+        ],
+        "root": "vg0/root",
+    }
+    assert m.decode(data) == image
 
 
 @given(
@@ -106,7 +167,15 @@ def changed(image: Manifest, change: Change) -> bytes:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda d: d.update(version=2), "version 2, this program reads version 1"),
+        (lambda d: d.update(version=3), "version 3, this program reads 1 to 2"),
+        (lambda d: d.update(version=1), "it is not in canonical form"),
+        (lambda d: d.pop("system"), "it is not in canonical form"),
+        (lambda d: d.pop("volumes"), "volumes is no list"),
+        (lambda d: d.update(volumes=[VOLUME, VOLUME]), "two volumes have the same name"),
+        (lambda d: d.update(volumes=[{**VOLUME, "method": "all"}]), "has the method 'all'"),
+        (lambda d: d.update(volumes=[{**VOLUME, "extents": [1]}]), "an odd number of values"),
+        (lambda d: d.update(volumes=[{**VOLUME, "extents": [0, 1 << 50]}]), "not on the disk"),
+        (lambda d: d.update(volumes=[{**VOLUME, "reason": "a"}]), "must state a reason exactly"),
         (lambda d: d.update(version=True), "version is no int"),
         (lambda d: d.pop("digests"), "digests is no str"),
         (lambda d: d.update(extra=1), "it is not in canonical form"),
@@ -198,7 +267,7 @@ def test_garbage_is_refused_with_the_same_error(data: bytes) -> None:
     [
         lambda data: data + b"\n",
         lambda data: b" " + data,
-        lambda data: data.replace(b'"version":1', b'"version":1,"version":1'),
+        lambda data: data.replace(b'"version":2,', b'"version":2,"version":2,'),
         lambda data: data.replace(b'"table"', b'"\\u0074able"'),
         lambda data: data.decode().encode("utf-16"),
     ],
