@@ -1,8 +1,9 @@
 """Restore: make the used blocks of a disk equal to an image's.
 
 Order, which is the promise: refusals; boot block away; what differs, fetched and
-written; everything read back; boot block. Cut at any point after the second
-step, the disk cannot boot, and the same call finishes what is left.
+written; signatures of earlier uses cleared; everything read back; boot block. Cut at
+any point after the second step, the disk cannot boot, and the same call finishes what
+is left.
 """
 
 from collections.abc import Callable
@@ -16,11 +17,12 @@ from agent.imaging.boot_block import BootBlock, commit, gather, holds, invalidat
 from agent.imaging.chunk import CHUNK_SIZE, ZERO_DIGEST, Chunk, digest_of, mask, unpack
 from agent.imaging.device import Buffers, Device, load, open_device, seen
 from agent.imaging.errors import CorruptChunkError, ReadBackError
-from agent.imaging.extent import Extent
+from agent.imaging.extent import Extent, merged
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
+from agent.imaging.signature_places import free_places
 from agent.wire.disk import Disk
 
 Progress = Callable[[int, int], None]
@@ -49,6 +51,10 @@ class RestoreResult:
     """Compressed, the boot block's included."""
     table_moved: bool
     """Whether the backup GPT was moved to the end of a larger disk."""
+    signatures_cleared: int
+    """Signatures of earlier uses that the image does not cover."""
+    formats_cleared: tuple[str, ...]
+    """Of what formats they were, in the words of wipefs."""
     table_reread: bool
     """Whether the kernel now shows the new partitions."""
 
@@ -110,6 +116,7 @@ class _Restore:
         writing()
         invalidate(block, self._device)
         chunks_written, bytes_written = self._write(block)
+        cleared = self._clear_signatures(block)
         self._device.flush()
         self._read_back(block)
         commit(block, self._device)
@@ -120,6 +127,8 @@ class _Restore:
             bytes_written=bytes_written,
             bytes_fetched=self._fetched,
             table_moved=bool(self._fit.patches),
+            signatures_cleared=len(cleared),
+            formats_cleared=tuple(sorted(set(cleared))),
             table_reread=self._device.reread_table(),
         )
 
@@ -170,6 +179,20 @@ class _Restore:
         for part in parts:
             self._device.write(buffer[part.offset : part.end], base + part.offset)
         return sum(part.length for part in parts)
+
+    def _clear_signatures(self, block: BootBlock) -> list[str]:
+        """Zero the sectors with signatures that the image does not cover; return their formats."""
+        device, manifest = self._device, self._manifest
+        windows = (Extent(0, device.size), *(part.extent for part in manifest.partitions))
+        covered = merged((*manifest.used, *block.extents))
+        cleared = []
+        for area, places in free_places(windows, covered, device.sector_size):
+            content = device.read(area.offset, area.length)
+            for place in places:
+                if content.startswith(place.magic, place.offset - area.offset):
+                    device.write_bytes(bytes(place.sectors.length), place.sectors.offset)
+                    cleared.append(place.format)
+        return cleared
 
     def _read_back(self, block: BootBlock) -> None:
         """Raise ReadBackError unless the disk holds all that lies outside the boot block."""

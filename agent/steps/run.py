@@ -242,7 +242,10 @@ def refuse_finished(operation: str, installed: AgentConfig | None) -> None:
 
 def counts(values: Mapping[str, object]) -> dict[str, str]:
     """Return what a restore counted in the words of events: ``chunks-written`` and so on."""
-    return {name.replace("_", "-"): str(value).lower() for name, value in values.items()}
+    return {
+        name.replace("_", "-"): ", ".join(value) if isinstance(value, tuple) else str(value).lower()
+        for name, value in values.items()
+    }
 
 
 def installed_config(step: ApplyIdentity, context: StepContext) -> AgentConfig:
