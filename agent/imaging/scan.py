@@ -9,8 +9,9 @@ from pathlib import Path
 from agent.commands import blkid, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
-from agent.imaging import btrfs, efi, ext, ntfs, xfs
+from agent.imaging import btrfs, ext, ntfs, xfs
 from agent.imaging.device import Device
+from agent.imaging.efivarfs import read_entries
 from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition, Manifest
@@ -212,7 +213,7 @@ def _firmware(table: Table) -> Firmware:
     types = {slot.type for slot in table.slots}
     boot_code = any(table.regions[0].raw[_BOOT_CODE])
     guids = [(slot.number, slot.uuid) for slot in table.slots]
-    entries: Sequence[BootEntry] = efi.boot_entries(guids) if table.kind == "gpt" else ()
+    entries: Sequence[BootEntry] = read_entries(guids) if table.kind == "gpt" else ()
     return Firmware(
         bios=boot_code and (table.kind != "gpt" or BIOS_BOOT_TYPE in types),
         uefi=bool({ESP_TYPE, MBR_ESP_TYPE} & types),

@@ -213,6 +213,11 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     context.require_ram_system(step.STEP_TYPE)
     # Compiled code that only the RAM system has.
     from agent.imaging import manifest as manifests  # noqa: PLC0415
+    from agent.imaging.efivarfs import (  # noqa: PLC0415
+        EfiVariables,
+        partition_guids,
+        write_entries,
+    )
     from agent.imaging.restore import restore  # noqa: PLC0415
 
     disk = find_disk(step.disk, context.machine.disks().disks)
@@ -226,8 +231,16 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
             "Verify the image on the server",
         )
     manifest = manifests.decode(encoded)
+    before = partition_guids(disk)
     result = restore(manifest, disk, context.chunks, context.progress, writing=context.writing)
-    return {"disk": describe(disk), "manifest": digest, **counts(asdict(result))}
+    variables = EfiVariables(context.machine.paths.sysfs / "firmware/efi/efivars")
+    entries = write_entries(manifest, before, variables)
+    return {
+        "disk": describe(disk),
+        "manifest": digest,
+        **counts(asdict(result)),
+        **({"boot-entries": entries} if entries else {}),
+    }
 
 
 def refuse_finished(operation: str, installed: AgentConfig | None) -> None:

@@ -1,16 +1,12 @@
-import struct
 import threading
-import uuid
 from pathlib import Path
 
 import pytest
 
 from agent.commands.blkid import Signature
-from agent.imaging.efi import boot_entries, parse_load_option
 from agent.imaging.extent import Extent
 from agent.imaging.flow import flow
 from agent.imaging.gpt import BIOS_BOOT_TYPE
-from agent.imaging.manifest import BootEntry
 from agent.imaging.scan import EDGE, WHOLE_GAP, kept_gaps, kept_of_map, unmapped
 from agent.imaging.sparse import copy_range
 
@@ -69,48 +65,6 @@ def test_what_has_no_map_is_kept_in_full_with_the_reason(
     found: Signature, kind: str, reason: str
 ) -> None:
     assert unmapped(found, kind) == reason
-
-
-GUID = "3f2a9c54-0a1b-4c5d-8e9f-001122334455"
-
-
-def load_option(label: str, path: str, *, active: int = 1, guid: str = GUID) -> bytes:
-    drive = struct.pack("<BBHIQQ", 4, 1, 42, 1, 2048, 4096) + uuid.UUID(guid).bytes_le + b"\x02\x02"
-    text = path.encode("utf-16-le") + b"\0\0"
-    file = struct.pack("<BBH", 4, 4, 4 + len(text)) + text
-    paths = drive + file + b"\x7f\xff\x04\x00"
-    return struct.pack("<IH", active, len(paths)) + label.encode("utf-16-le") + b"\0\0" + paths
-
-
-def test_a_load_option_names_label_partition_and_loader() -> None:
-    data = load_option("debian", "\\EFI\\debian\\shimx64.efi")
-    assert parse_load_option(data) == ("debian", GUID, "\\EFI\\debian\\shimx64.efi")
-
-
-@pytest.mark.parametrize(
-    "data", [b"", b"\1\0\0\0", load_option("x", "y", active=0), load_option("x", "y")[:40]]
-)
-def test_an_unusable_load_option_is_passed_over(data: bytes) -> None:
-    assert parse_load_option(data) is None
-
-
-def test_only_entries_for_this_disk_are_kept_in_boot_order(tmp_path: Path) -> None:
-    def variable(name: str, data: bytes) -> None:
-        path = tmp_path / f"{name}-8be4df61-93ca-11d2-aa0d-00e098032b8c"
-        path.write_bytes(b"\7\0\0\0" + data)
-
-    variable("BootOrder", struct.pack("<4H", 0x0A, 2, 1, 7))
-    variable("Boot000A", load_option("debian", "\\a.efi"))
-    variable("Boot0001", load_option("old", "\\b.efi"))
-    variable("Boot0002", load_option("elsewhere", "\\c.efi", guid=str(uuid.UUID(int=1))))
-    assert boot_entries([(3, GUID)], efivars=tmp_path) == (
-        BootEntry("debian", 3, "\\a.efi"),
-        BootEntry("old", 3, "\\b.efi"),
-    )
-
-
-def test_a_machine_without_uefi_has_no_entries(tmp_path: Path) -> None:
-    assert boot_entries([(1, GUID)], efivars=tmp_path / "absent") == ()
 
 
 def test_flow_keeps_order_and_bounds_what_is_begun() -> None:
