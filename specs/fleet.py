@@ -82,6 +82,8 @@ class RestoreStep(NamedTuple):
     identity: Literal["apply", "keep"]
     document: str = ""
     """As that of a ``BackupStep``."""
+    grow: str = "none"
+    """The partition that takes the free space behind it: its number, ``last`` or ``none``."""
 
 
 class RunStep(NamedTuple):

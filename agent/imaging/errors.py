@@ -5,10 +5,12 @@ TerminalError (agent.errors)
 ├── CorruptChunkError   RW402  a frame is not the chunk that it is named after
 ├── RefusedDiskError    RW410 in use · RW411 read-only · RW412 too small ·
 │                       RW413 sector size · RW414 another disk · RW415 no such disk ·
-│                       RW416 no room for the moved backup GPT; nothing was written
+│                       RW416 no room for the moved backup GPT · RW417 cannot be grown ·
+│                       RW418 no free space to grow into; nothing was written
 ├── DiskChangedError    RW420  the disk changed while it was read
 ├── DiskFailureError    RW421  the device failed to read or write
-└── ReadBackError       RW422  the disk does not hold what was written to it
+├── ReadBackError       RW422  the disk does not hold what was written to it
+└── GrowthError         RW429  the kernel did not grow a file system
 """
 
 from agent.errors import TerminalError
@@ -73,4 +75,15 @@ class ReadBackError(TerminalError):
             "RW422",
             f"{node} does not hold chunk {digest} at offset {offset} after it was written",
             "Replace the disk: it lost data that it had confirmed",
+        )
+
+
+class GrowthError(TerminalError):
+    """The kernel did not grow a file system. The disk was left unbootable."""
+
+    def __init__(self, filesystem: str, reason: str) -> None:
+        super().__init__(
+            "RW429",
+            f"the kernel did not grow the {filesystem}: {reason}",
+            "Look at the machine's console; restore without `grow` if it recurs",
         )

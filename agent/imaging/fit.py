@@ -1,8 +1,9 @@
-"""What must differ from the image on a disk that is larger than the captured one. Pure.
+"""What of the table must differ from the image, on a larger disk or for a grown partition. Pure.
 
 A GPT keeps its backup in the disk's last sectors, and its header, like the
 protective MBR, states where they are. On a larger disk the table is written as
-``sfdisk --relocate gpt-bak-std`` would leave it: these sectors are the one
+``sfdisk --relocate gpt-bak-std`` would leave it. Where a partition is grown, its
+entry has another end. These sectors, and what a grown file system writes, are the
 exception to "the used blocks equal the image's". Everything else of the image,
 the old backup among it, lies where it lay.
 """
@@ -13,8 +14,9 @@ from agent.imaging import gpt
 from agent.imaging.chunk import Span
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent, clipped, merged, without
+from agent.imaging.growth import Growth
 from agent.imaging.manifest import Manifest
-from agent.imaging.table import Region
+from agent.imaging.table import Region, resized_primary
 
 
 @frozen
@@ -32,7 +34,7 @@ class Patch:
 
 @frozen
 class Fit:
-    """The patches for one target size; none for a disk of the image's own size."""
+    """The patches for one target; none for a disk of the image's own size without growth."""
 
     patches: tuple[Patch, ...] = ()
     _originals: tuple[Region, ...] = field(default=(), repr=False)
@@ -58,20 +60,27 @@ class Fit:
                     _overlay(content, span.offset, part.offset, raw)
 
 
-def fit(manifest: Manifest, target_size: int) -> Fit:
+def fit(manifest: Manifest, target_size: int, grown: Growth | None = None) -> Fit:
     """Return how the image differs on a disk of ``target_size`` bytes.
 
     Raises RefusedDiskError (RW416) where the moved backup would cover data: on a
     disk that is larger by less than a backup GPT and whose image has its own
     backup elsewhere.
     """
-    if manifest.table != "gpt" or target_size <= manifest.disk_size:
+    if manifest.table == "mbr" and grown:
+        sectors = grown.extent.length // manifest.sector_size
+        boot_sector = resized_primary(manifest.regions[0].raw, grown.partition.number, sectors)
+        return Fit((Patch(0, boot_sector),), manifest.regions)
+    if manifest.table != "gpt" or (target_size <= manifest.disk_size and not grown):
         return Fit()
-    header_region, array = manifest.region("gpt-header"), manifest.region("gpt-entries")
-    if header_region is None or array is None:  # a checked manifest has both
+    header_region, array_region = manifest.region("gpt-header"), manifest.region("gpt-entries")
+    if header_region is None or array_region is None:  # a checked manifest has both
         return Fit()
     sector = manifest.sector_size
-    header = gpt.parse_header(header_region.raw, 1)
+    header, array = gpt.parse_header(header_region.raw, 1), array_region.raw
+    if grown:
+        array = header.resized_entry(array, grown.partition.number, grown.extent.end // sector - 1)
+        header = header.with_entries(array)
     last = target_size // sector - 1
     entries = last - header.entries_sectors(sector)
     primary = header.moved(
@@ -79,14 +88,12 @@ def fit(manifest: Manifest, target_size: int) -> Fit:
     )
     backup = header.moved(position=last, alternate=1, last_usable=entries - 1, entries=entries)
     protective = gpt.resized_protective_mbr(manifest.regions[0].raw, target_size // sector)
-    patches = (
-        Patch(0, protective),
-        Patch(sector, primary),
-        Patch(entries * sector, array.raw),
-        Patch(last * sector, backup),
-    )
-    _refuse_covered_data(manifest, patches[2:], target_size)
-    return Fit(patches, manifest.regions)
+    patches = [Patch(0, protective), Patch(sector, primary)]
+    if grown:
+        patches.append(Patch(header.entries * sector, array))
+    tail = (Patch(entries * sector, array), Patch(last * sector, backup))
+    _refuse_covered_data(manifest, tail, target_size)
+    return Fit((*patches, *tail), manifest.regions)
 
 
 def _refuse_covered_data(manifest: Manifest, patches: tuple[Patch, ...], target_size: int) -> None:

@@ -4,11 +4,13 @@ import struct
 import uuid
 import zlib
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 
 _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
 _SIGNATURE = b"EFI PART"
 _CRC = slice(16, 20)
+_ENTRIES_CRC = 88
+_LAST_LBA = 40  # in an entry
 _MAX_ENTRIES_BYTES = 1 << 20
 _MIN_ENTRY_BYTES = 128
 
@@ -66,6 +68,21 @@ class GptHeader:
         packed[_CRC] = bytes(4)
         packed[_CRC] = struct.pack("<I", zlib.crc32(packed[: self.length]))
         return bytes(packed)
+
+    def with_entries(self, array: bytes) -> "GptHeader":
+        """Return the header at the same place for other entries, with its checksums."""
+        packed = bytearray(self.raw)
+        entries_crc = zlib.crc32(array[: self.entries_bytes])
+        struct.pack_into("<I", packed, _ENTRIES_CRC, entries_crc)
+        packed[_CRC] = bytes(4)
+        packed[_CRC] = struct.pack("<I", zlib.crc32(packed[: self.length]))
+        return evolve(self, raw=bytes(packed), entries_crc=entries_crc)
+
+    def resized_entry(self, array: bytes, number: int, last: int) -> bytes:
+        """Return the entry array with partition ``number`` up to and including LBA ``last``."""
+        result = bytearray(array)
+        struct.pack_into("<Q", result, (number - 1) * self.entry_size + _LAST_LBA, last)
+        return bytes(result)
 
 
 def has_signature(sector: bytes) -> bool:

@@ -1,9 +1,9 @@
 """Restore: make the used blocks of a disk equal to an image's.
 
 Order, which is the promise: refusals; boot block away; what differs, fetched and
-written; signatures of earlier uses cleared; everything read back; boot block. Cut at
-any point after the second step, the disk cannot boot, and the same call finishes what
-is left.
+written; signatures of earlier uses cleared; everything read back; where it is asked
+for, a file system grown; boot block. Cut at any point after the second step, the disk
+cannot boot, and the same call finishes what is left.
 """
 
 from collections.abc import Callable
@@ -20,6 +20,8 @@ from agent.imaging.errors import CorruptChunkError, ReadBackError
 from agent.imaging.extent import Extent, merged
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow, worker_count
+from agent.imaging.grow import grow_file_system
+from agent.imaging.growth import NONE, Growth, growth
 from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
 from agent.imaging.signature_places import free_places
@@ -55,26 +57,31 @@ class RestoreResult:
     """Signatures of earlier uses that the image does not cover."""
     formats_cleared: tuple[str, ...]
     """Of what formats they were, in the words of wipefs."""
+    partition_grown: int
+    """Its number; 0 where none was."""
     table_reread: bool
     """Whether the kernel now shows the new partitions."""
 
 
-def restore(
+def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to take part
     manifest: Manifest,
     disk: Disk,
     source: ChunkSource,
     progress: Progress,
     *,
+    grow: str = NONE,
     writing: Callable[[], None] = lambda: None,
 ) -> RestoreResult:
     """Make the used blocks of ``disk`` equal to the image's and return what was done.
 
-    ``progress`` counts used bytes twice: compared or written, then read back. ``writing`` is
-    called before the first write; where it raises, nothing is written.
+    ``grow`` is ``none``, or which partition takes the free space behind it, with its file
+    system: ``last`` or a number. ``progress`` counts used bytes twice: compared or written, then
+    read back. ``writing`` is called before the first write; where it raises, nothing is written.
     Before the first write it raises RefusedDiskError and ManifestError, and
     whatever the source raises for the boot block's chunks. After it,
-    CorruptChunkError, DiskFailureError, ReadBackError and whatever the source
-    raises: the disk is unbootable then.
+    CorruptChunkError, DiskFailureError, ReadBackError, CommandError and GrowthError
+    of a file system that did not grow, and whatever the source raises: the disk is
+    unbootable then.
     """
     check(manifest)
     if disk.read_only:
@@ -83,7 +90,8 @@ def restore(
         facts = seen(device)
         refuse_other_disk(disk, facts)
         refuse_target(disk.node, facts, size=manifest.disk_size, sector_size=manifest.sector_size)
-        return _Restore(manifest, device, source, progress).run(writing)
+        grown = growth(manifest, device.size, grow)
+        return _Restore(manifest, device, source, progress, grown).run(writing)
 
 
 @frozen
@@ -100,14 +108,20 @@ class _Restore:
     """One restore to one open disk."""
 
     def __init__(
-        self, manifest: Manifest, device: Device, source: ChunkSource, progress: Progress
+        self,
+        manifest: Manifest,
+        device: Device,
+        source: ChunkSource,
+        progress: Progress,
+        grown: Growth | None,
     ) -> None:
         self._manifest = manifest
         self._device = device
         self._source = source
         self._progress = progress
         self._buffers = Buffers()
-        self._fit = fit(manifest, device.size)
+        self._grown = grown
+        self._fit = fit(manifest, device.size, grown)
         self._done = 0
         self._fetched = 0
 
@@ -119,6 +133,8 @@ class _Restore:
         cleared = self._clear_signatures(block)
         self._device.flush()
         self._read_back(block)
+        if self._grown:
+            grow_file_system(self._device, self._grown)
         commit(block, self._device)
         return RestoreResult(
             chunks_total=self._manifest.chunk_count,
@@ -126,9 +142,11 @@ class _Restore:
             bytes_total=self._manifest.used_bytes,
             bytes_written=bytes_written,
             bytes_fetched=self._fetched,
-            table_moved=bool(self._fit.patches),
+            table_moved=self._manifest.table == "gpt"
+            and self._device.size > self._manifest.disk_size,
             signatures_cleared=len(cleared),
             formats_cleared=tuple(sorted(set(cleared))),
+            partition_grown=self._grown.partition.number if self._grown else 0,
             table_reread=self._device.reread_table(),
         )
 
@@ -183,7 +201,9 @@ class _Restore:
     def _clear_signatures(self, block: BootBlock) -> list[str]:
         """Zero the sectors with signatures that the image does not cover; return their formats."""
         device, manifest = self._device, self._manifest
-        windows = (Extent(0, device.size), *(part.extent for part in manifest.partitions))
+        windows = [Extent(0, device.size), *(part.extent for part in manifest.partitions)]
+        if self._grown:
+            windows.append(self._grown.extent)
         covered = merged((*manifest.used, *block.extents))
         cleared = []
         for area, places in free_places(windows, covered, device.sector_size):

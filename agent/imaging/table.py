@@ -98,6 +98,18 @@ def read_table(read: Reader, size: int, sector_size: int) -> Table:
     return table
 
 
+def resized_primary(boot_sector: bytes, number: int, sectors: int) -> bytes:
+    """Return an MBR whose primary partition ``number`` has so many sectors.
+
+    Its end by cylinder, head and sector becomes the one that means "too large for that".
+    """
+    result = bytearray(boot_sector)
+    entry = 446 + 16 * (number - 1)
+    result[entry + 5 : entry + 8] = b"\xfe\xff\xff"
+    struct.pack_into("<I", result, entry + 12, sectors)
+    return bytes(result)
+
+
 def _entries(sector: bytes) -> tuple[_Entry, ...]:
     if sector[510:512] != b"\x55\xaa":
         return ()

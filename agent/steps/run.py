@@ -232,7 +232,14 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
         )
     manifest = manifests.decode(encoded)
     before = partition_guids(disk)
-    result = restore(manifest, disk, context.chunks, context.progress, writing=context.writing)
+    result = restore(
+        manifest,
+        disk,
+        context.chunks,
+        context.progress,
+        grow=step.grow,
+        writing=context.writing,
+    )
     variables = EfiVariables(context.machine.paths.sysfs / "firmware/efi/efivars")
     entries = write_entries(manifest, before, variables)
     return {

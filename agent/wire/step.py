@@ -31,12 +31,18 @@ class Backup:
 
 @frozen
 class Restore:
-    """Make the used blocks of ``disk`` equal to the image with this manifest digest."""
+    """Make the used blocks of ``disk`` equal to the image with this manifest digest.
+
+    ``grow`` is the partition that takes the free space behind it: its number, ``last`` or ``none``.
+    """
 
     STEP_TYPE: ClassVar[str] = "restore"
     image: str
     manifest: str = field(validator=_digest)
     disk: DiskIdentity
+    grow: str = field(
+        default="none", validator=validators.matches_re(r"^(none|last|[1-9]\d{0,2})\Z")
+    )
 
 
 @frozen

@@ -355,11 +355,10 @@ def _wire_steps(
         case BackupStep(image, request, _):
             selector = DiskSelector(request.role, request.wwn, request.serial, request.path)
             return [Backup(image, selector)]
-        case RestoreStep(identity=identity):
+        case RestoreStep(identity=identity, grow=grow):
             target = targets[step]
-            written: list[Step] = [
-                Restore(target.image.name, target.image.manifest, target.disk.identity)
-            ]
+            name, manifest = target.image.name, target.image.manifest
+            written: list[Step] = [Restore(name, manifest, target.disk.identity, grow)]
             if identity == "apply":
                 written.append(identity_step(view, target.disk.identity))
             return written
@@ -414,11 +413,20 @@ def _reason(
         if isinstance(step, BackupStep | RestoreStep):
             verb = "captures" if isinstance(step, BackupStep) else "writes"
             image = (of_documents and step.document) or step.image
-            does.append(f"{verb} image {image}")
+            does.append(f"{verb} image {image}{_grows(step)}")
     said = " and ".join(does) or "looks at the disks"
     restores = any(isinstance(step, RestoreStep) for step in scenario.steps)
     how = _interrupts(view, scenario.trigger, destructive=restores)
     return f"{scenario.name} run {assignment.run} {said}{how}"
+
+
+def _grows(step: BackupStep | RestoreStep) -> str:
+    """Return which partition a restore grows, as a clause; empty where it grows none."""
+    if isinstance(step, BackupStep) or step.grow == "none":
+        return ""
+    if step.grow == "last":
+        return " and grows its last partition to the end of the disk"
+    return f" and grows its partition {step.grow} into the free space behind it"
 
 
 def _interrupts(view: MachineView, trigger: Trigger, *, destructive: bool) -> str:

@@ -241,7 +241,8 @@ def _step(step: Step, file: str) -> ScenarioStep:
     if isinstance(action, Backup):
         return BackupStep(action.image, _disk(action.disk))
     if isinstance(action, Restore):
-        return RestoreStep(action.image, _disk(action.disk), action.identity)
+        disk = _disk(action.disk)
+        return RestoreStep(action.image, disk, action.identity, grow=action.grow)
     if isinstance(action, Run):
         return RunStep(
             action.command,
@@ -304,4 +305,6 @@ def _canonical(step: InspectDisksStep | BackupStep | RestoreStep | SystemStep) -
     }
     if isinstance(step, BackupStep):
         return {"backup": fields}
+    if step.grow != "none":
+        fields["grow"] = step.grow
     return {"restore": {**fields, "identity": step.identity}}

@@ -8,6 +8,7 @@ from specs.diagnostics.codes import Code
 from specs.kinds.record import Record
 from specs.kinds.source_file import SourceFile
 from specs.types.agent_version import AgentVersion
+from specs.types.grown_partition import GrownPartition
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
 from specs.types.name import ImageName, Name
@@ -66,6 +67,12 @@ class Restore(Record):
         description="apply: the restored system becomes this machine. keep: it stays the "
         "machine that was captured.",
         examples=["apply"],
+    )
+    grow: GrownPartition = Field(
+        default="none",
+        description="Which partition takes the free space behind it on a larger disk, with its "
+        "file system (ext2 to ext4, XFS, Btrfs, NTFS): the last one, or one by its number.",
+        examples=["last", 3],
     )
 
 

@@ -18,6 +18,7 @@ from builders.world import (
     ramdisk,
 )
 
+from agent.wire.step import Restore
 from reconciler.planning.item import LastBackup, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import exit_code
@@ -202,6 +203,24 @@ def test_a_scenario_that_cannot_be_carried_out_as_it_says_is_blocked():
     item = only_item(plan(fleet, observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))))
     assert (item.risk, item.operation) == (Risk.BLOCKED, None)
     assert item.reason == f"clone-golden: {reason}"
+
+
+@pytest.mark.parametrize(
+    ("grow", "clause"),
+    [
+        ("none", ""),
+        ("last", " and grows its last partition to the end of the disk"),
+        ("3", " and grows its partition 3 into the free space behind it"),
+    ],
+)
+def test_a_restore_says_which_partition_it_grows(grow, clause):
+    inspect, restore = CLONE.steps
+    scenario = CLONE._replace(steps=(inspect, restore._replace(grow=grow)))
+    fleet = replace(a_fleet(NODE), scenarios={CLONE.name: scenario})
+    item = only_item(plan(fleet, observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))))
+    assert item.reason == f"clone-golden run 1 writes image debian12{clause}"
+    steps = item.operation.instructions.steps
+    assert [step.grow for step in steps if isinstance(step, Restore)] == [grow]
 
 
 def test_a_machine_that_nothing_can_switch_is_blocked():
