@@ -186,7 +186,7 @@ class _Group:
     """By their names in the group."""
     volumes: tuple[_Logical, ...]
     built_of: Mapping[str, str]
-    """Names of logical volumes, to one that is built of them."""
+    """Names of logical volumes, to what is built of them, for people."""
 
     def place(self, run: _Run) -> Extent | None:
         """Return where on the disk physical extents lie; None where they do not."""
@@ -387,7 +387,7 @@ def _group(members: Sequence[_Physical]) -> _Group:
     logical = _section(section, "logical_volumes") if "logical_volumes" in section else {}
     volumes = tuple(_logical(_name(key), _section(logical, key), known) for key in logical)
     built_of = {
-        used: volume.name
+        used: f"{volume.name} ({segment.type})"
         for volume in volumes
         for segment in volume.segments
         for used in segment.named

@@ -4,7 +4,7 @@ import json
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -99,3 +99,98 @@ def read_volume(disk: Path, pieces: Sequence[Extent], target: Path) -> Path:
             source.seek(piece.offset)
             file.write(source.read(piece.length))
     return target
+
+
+THIN_POOL = """
+    pool {{
+        id = "poolpo-olpo-olpo-olpo-olpo-olpo-olpool"
+        status = ["READ", "WRITE", "VISIBLE"]
+        flags = []
+        segment_count = 1
+        segment1 {{
+            start_extent = 0
+            extent_count = {count}
+            type = "thin-pool"
+            metadata = "pool_tmeta"
+            pool = "pool_tdata"
+            transaction_id = 1
+            chunk_size = 128
+            discards = "passdown"
+            zero_new_blocks = 1
+        }}
+    }}
+    thin {{
+        id = "thinth-inth-inth-inth-inth-inth-inthin"
+        status = ["READ", "WRITE", "VISIBLE"]
+        flags = []
+        segment_count = 1
+        segment1 {{
+            start_extent = 0
+            extent_count = 100
+            type = "thin"
+            thin_pool = "pool"
+            transaction_id = 0
+            device_id = 1
+        }}
+    }}
+"""
+RAID = """
+    mirror {{
+        id = "mirror-mirr-mirr-mirr-mirr-mirr-mirror"
+        status = ["READ", "WRITE", "VISIBLE"]
+        flags = []
+        segment_count = 1
+        segment1 {{
+            start_extent = 0
+            extent_count = {count}
+            type = "raid1"
+            device_count = 2
+            region_size = 1024
+            raids = ["mirror_rmeta_0", "mirror_rimage_0", "mirror_rmeta_1", "mirror_rimage_1"]
+        }}
+    }}
+"""
+SNAPSHOT = """
+    snapshot0 {{
+        id = "snapsh-snap-snap-snap-snap-snap-snapsh"
+        status = ["READ", "WRITE", "VISIBLE"]
+        flags = []
+        segment_count = 1
+        segment1 {{
+            start_extent = 0
+            extent_count = {count}
+            type = "snapshot"
+            chunk_size = 8
+            origin = "{origin}"
+            cow_store = "{store}"
+        }}
+    }}
+"""
+
+
+def rewrite(tools: Lvm, group: str, folder: Path, change: Callable[[str], str]) -> None:
+    """Change the metadata of a group as text and let LVM's own tools check and write it.
+
+    So come volumes to be that ``lvcreate`` makes with device-mapper alone.
+    """
+    text = folder / f"{group}.text"
+    tools("vgcfgbackup", "-f", text, group)
+    text.write_text(change(text.read_text()))
+    tools("vgcfgrestore", "--force", "-f", text, group)
+
+
+def hidden(text: str, renamed: dict[str, str]) -> str:
+    """Rename volumes in a group's text and hide them from users."""
+    for old, new in renamed.items():
+        before, name, after = text.partition(f"\t\t{old} {{\n")
+        assert name
+        after = after.replace('"WRITE", "VISIBLE"]', '"WRITE"]', 1)
+        text = f"{before}\t\t{new} {{\n{after}"
+    return text
+
+
+def with_volumes(text: str, volumes: str) -> str:
+    """Add volumes to a group's text."""
+    head, name, tail = text.partition("\tlogical_volumes {\n")
+    assert name
+    return head + name + volumes + tail
