@@ -433,3 +433,29 @@ def test_a_damaged_group_is_kept_in_full_with_the_reason(tmp_path: Path, server:
     )
     assert manifest.volumes == ()
     assert without((PART,), manifest.used) == ()
+
+
+def test_every_file_system_that_is_mapped_in_partitions_is_mapped_in_volumes(
+    tmp_path: Path, content: Path
+) -> None:
+    path = blank(tmp_path / "disk", 512 * MIB)
+    sizes = {"xfs": 304, "btrfs": 128}  # the least that their mkfs makes
+    images = {name: blank(tmp_path / name, size * MIB) for name, size in sizes.items()}
+    run("mkfs.xfs", "-q", images["xfs"])
+    run("mkfs.btrfs", "--quiet", "--metadata", "single", "--rootdir", content, images["btrfs"])
+    with lvm(path, Extent(0, 512 * MIB)) as tools:
+        tools("pvcreate", tools.nodes[0])
+        tools("vgcreate", "vg", tools.nodes[0])
+        for name, size in sizes.items():
+            tools.create("vg", name, "100M")
+            tools.create("vg", f"behind_{name}", "8M")
+            tools("lvextend", "-L", f"{size}M", f"vg/{name}")
+        for name, image in images.items():
+            write_volume(path, tools.pieces("vg", name), image)
+    store = MemoryStore()
+    manifest = capture(described(path), store, ignore)
+    volumes = [volume for volume in manifest.volumes if volume.name in sizes]
+    assert outline(tuple(volumes)) == [("vg", "btrfs", "btrfs", ""), ("vg", "xfs", "xfs", "")]
+    assert [len(volume.extents) for volume in volumes] == [2, 2]
+    assert manifest.used_bytes < 128 * MIB
+    assert proven(tmp_path, manifest, store).ok
