@@ -47,6 +47,13 @@ def composed(name: str, device: Path, pieces: Sequence[tuple[int, int]]) -> Iter
     table = linear_table(device, pieces).encode()
     run_command(["dmsetup", "create", name, "--readonly"], standard_input=table)
     try:
-        yield Path("/dev/mapper") / name
+        yield _node(name)
     finally:
         run_command(["dmsetup", "remove", "--retry", name])
+
+
+def _node(name: str) -> Path:
+    """Return the kernel's own node: without udev nobody makes the one in ``/dev/mapper``."""
+    fields = ["--columns", "--noheadings", "--options", "blkdevname"]
+    done = run_command(["dmsetup", "info", *fields, name])
+    return Path("/dev") / done.stdout.decode().strip()

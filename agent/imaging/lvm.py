@@ -115,7 +115,7 @@ class Layout:
 
 @frozen
 class _Physical:
-    """A physical volume as it describes itself, with the group's newest text that it has."""
+    """A physical volume as it describes itself, with the newest text that it has of its group."""
 
     place: Extent
     uuid: str
@@ -241,6 +241,8 @@ def _physical(read: Reader, place: Extent) -> _Physical:
     areas, position = _places(header, position)
     if len(data) != 1:
         raise LvmError(f"its LVM header lists {len(data)} data areas")
+    if any(area.end > place.length for area in areas):
+        raise LvmError("its LVM metadata points outside of it")
     _check_extension(header[position : position + 8])
     texts = [text for area in areas if (text := _metadata(inside, area))]
     if not texts:
@@ -531,7 +533,7 @@ def _reason(group: _Group, volume: _Logical) -> str:
         return f"it has the status {_listed(unknown)}, which is not known to be safe"
     for segment in volume.segments:
         if segment.type != _STRIPED:
-            return f"an LVM volume of the type {segment.type} is kept whole"
+            return f"there is no map of used blocks for LVM volumes of the type {segment.type}"
     if other := group.built_of.get(volume.name):
         return f"the LVM volume {other} is built of it"
     for run in _runs(volume):

@@ -215,6 +215,8 @@ def _space(device: Device, pieces: Sequence[Extent]) -> Iterator[tuple[Device, E
             raise MapRefusedError(f"{reason}: {error.program}: {words}") from error
         opened = open_device(str(path), exclusive=False, sector_size=device.sector_size)
         space = stack.enter_context(opened)
+        if space.size != total(pieces):
+            raise MapRefusedError("it is no whole number of the disk's sectors")
         yield space, Extent(0, space.size)
 
 

@@ -310,11 +310,11 @@ def test_pools_mirrors_and_snapshots_are_kept_whole_with_all_that_they_are_built
     store = MemoryStore()
     manifest = capture(described(path), store, ignore)
     assert outline(manifest.volumes) == [
-        ("vg", "mirror", "", "an LVM volume of the type raid1 is kept whole"),
+        ("vg", "mirror", "", "there is no map of used blocks for LVM volumes of the type raid1"),
         ("vg", "origin", "", "the LVM volume snapshot0 (snapshot) is built of it"),
         ("vg", "plain", "ext4", ""),
-        ("vg", "pool", "", "an LVM volume of the type thin-pool is kept whole"),
-        ("vg", "thin", "", "an LVM volume of the type thin is kept whole"),
+        ("vg", "pool", "", "there is no map of used blocks for LVM volumes of the type thin-pool"),
+        ("vg", "thin", "", "there is no map of used blocks for LVM volumes of the type thin"),
     ]
     assert without(merged(kept), manifest.used) == ()
     assert manifest.used_bytes < total(merged(kept)) + 24 * MIB

@@ -137,7 +137,13 @@ def test_of_a_group_the_volumes_and_all_else_that_is_not_free_are_told() -> None
     found = layout(raw)
     assert found.problems == {}
     assert found.volumes == (
-        Volume("vg", "pool", "p", (), "an LVM volume of the type thin-pool is kept whole"),
+        Volume(
+            "vg",
+            "pool",
+            "p",
+            (),
+            "there is no map of used blocks for LVM volumes of the type thin-pool",
+        ),
         Volume("vg", "root", "r", (extents(5, 10), extents(30, 2)), ""),
     )
     assert found.kept == {
