@@ -32,6 +32,8 @@ from tests.unit.lvm_images import (
 )
 
 ROOT = logical(segment(0, 10, "pv0", 5))
+TEXT = group_text("vg", group({"root": ROOT}))
+SIZE = PE_START + 100 * EXTENT
 
 
 def layout(*volumes: bytes) -> Layout:
@@ -263,6 +265,18 @@ def test_two_copies_are_read_and_the_newest_holds() -> None:
     assert layout(bytes(raw)).volumes[0].extents == (extents(5, 10),)
 
 
+def test_a_metadata_area_among_the_extents_is_kept_as_well() -> None:
+    place = extents(60, 2)
+    raw = bytearray(SIZE)
+    raw[SECTOR : 2 * SECTOR] = label(SIZE, areas=(place,))
+    raw[place.offset : place.end] = area(TEXT, *place)
+    found = layout(bytes(raw))
+    assert found.kept == {Extent(0, SIZE): (Extent(0, PE_START), place)}
+    raw[SECTOR : 2 * SECTOR] = label(SIZE, areas=((place.offset, SIZE),))
+    raw[place.offset : place.end] = area(TEXT, place.offset, SIZE)[: place.length]
+    assert problem(bytes(raw)) == "its LVM metadata points outside of it"
+
+
 @given(st.integers(SECTOR, PE_START - AREA_START - 1))
 def test_a_text_may_begin_anywhere_in_the_ring(position: int) -> None:
     raw = bytearray(physical_volume(b""))
@@ -311,11 +325,6 @@ def patched(position: int, data: bytes) -> bytes:
     raw = bytearray(physical_volume(group_text("vg", group({"root": ROOT}))))
     raw[position : position + len(data)] = data
     return bytes(raw)
-
-
-SIZE = PE_START + 100 * EXTENT
-AREAS = ((AREA_START, PE_START - AREA_START),)
-TEXT = group_text("vg", group({"root": ROOT}))
 
 
 @pytest.mark.parametrize(
