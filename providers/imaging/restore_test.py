@@ -159,18 +159,23 @@ def _lvm_findings(image: Manifest, disk: Path) -> Iterator[Finding]:
     for partition in physical:
         problem = _physical_problem(image, partition, layout)
         yield _finding(f"partition {partition.number}, LVM", problem)
-    found = [(volume.group, volume.name, volume.uuid, volume.extents) for volume in layout.volumes]
-    if found != [(each.group, each.name, each.uuid, each.extents) for each in image.volumes]:
-        yield False, "LVM's volumes are not those of the manifest"
-        return
+    found = {_key(volume): volume.extents for volume in layout.volumes if volume.extents}
+    for group, name, _ in sorted(found.keys() - map(_key, image.volumes)):
+        yield False, f"volume {group}/{name}: the manifest does not have it"
     for volume in image.volumes:
         name = f"volume {volume.group}/{volume.name}"
-        if volume.method == "full-sector":
+        if volume.extents and found.get(_key(volume)) != volume.extents:
+            yield False, f"{name}: LVM's metadata says that it lies elsewhere"
+        elif volume.method == "full-sector":
             yield True, f"{name}: kept whole, because {volume.reason}"
         elif volume.filesystem == "swap":
             yield True, f"{name}: swap, of which only the header is kept"
         else:
             yield _finding(f"{name}, {volume.filesystem}", _check_volume(volume, disk))
+
+
+def _key(volume: lvm.Volume | LogicalVolume) -> tuple[str, str, str]:
+    return volume.group, volume.name, volume.uuid
 
 
 def _physical_problem(image: Manifest, partition: ImagedPartition, layout: lvm.Layout) -> str:

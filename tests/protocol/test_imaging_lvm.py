@@ -239,6 +239,21 @@ def test_an_image_without_its_metadata_area_does_not_pass(
     assert any(line.startswith("partition 2, LVM: ") for line in outcome.details)
 
 
+def test_an_image_whose_manifest_says_something_else_of_its_volumes_does_not_pass(
+    tmp_path: Path, captured: tuple[Manifest, MemoryStore]
+) -> None:
+    manifest, store = captured
+    home, root, swap = manifest.volumes
+    moved = attrs.evolve(root, extents=home.extents)
+    outcome = proven(tmp_path, attrs.evolve(manifest, volumes=(moved, swap)), store)
+    assert not outcome.ok
+    assert outcome.details[-3:] == (
+        "volume vg/home: the manifest does not have it",
+        "volume vg/root: LVM's metadata says that it lies elsewhere",
+        "volume vg/swap_1: swap, of which only the header is kept",
+    )
+
+
 def test_a_volume_that_was_not_unmounted_is_kept_whole_with_the_reason(
     tmp_path: Path, server: Path
 ) -> None:
