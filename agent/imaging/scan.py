@@ -210,7 +210,7 @@ def _space(device: Device, pieces: Sequence[Extent]) -> Iterator[tuple[Device, E
         try:
             path = stack.enter_context(_composed(device, pieces))
         except CommandError as error:
-            words = error.words.partition("\n")[0]
+            words = " ".join(error.words.split())[:200]
             reason = f"it lies in {len(pieces)} pieces, which could not be put together"
             raise MapRefusedError(f"{reason}: {error.program}: {words}") from error
         opened = open_device(str(path), exclusive=False, sector_size=device.sector_size)
