@@ -132,6 +132,6 @@ def _put(sink: ChunkSink, buffers: Buffers, piece: _Piece, *, wanted: bool) -> i
 def _difference(before: Manifest, after: Manifest) -> str:
     if before.regions != after.regions or before.table != after.table:
         return "its partition table is another one now"
-    if before.partitions != after.partitions:
+    if (before.partitions, before.volumes) != (after.partitions, after.volumes):
         return "its file systems are others now"
     return "its file systems use other blocks now"

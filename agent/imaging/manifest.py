@@ -108,7 +108,10 @@ class LogicalVolume:
     reason: str
     """As of an ``ImagedPartition``."""
     extents: tuple[Extent, ...] = field(repr=False)
-    """Where its bytes lie on the disk, from its first to its last; they may go back and forth."""
+    """Where its bytes lie on the disk, from its first to its last; they may go back and forth.
+
+    Empty where they are not all on this disk, or the volume is built of other volumes.
+    """
 
 
 @frozen

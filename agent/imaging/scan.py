@@ -6,16 +6,31 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from agent.commands import blkid, losetup, partclone
+from agent.commands import blkid, dmsetup, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
-from agent.imaging import btrfs, efi, ext, ntfs, xfs
-from agent.imaging.device import Device
-from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
+from agent.imaging import btrfs, efi, ext, lvm, ntfs, xfs
+from agent.imaging.device import Device, open_device
+from agent.imaging.extent import (
+    Extent,
+    aligned,
+    between,
+    clipped,
+    holes,
+    located,
+    merged,
+    total,
+)
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
-from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition, Manifest
+from agent.imaging.manifest import (
+    BootEntry,
+    Firmware,
+    ImagedPartition,
+    LogicalVolume,
+    Manifest,
+)
 from agent.imaging.occupancy import partition_node
-from agent.imaging.sparse import copy_range
+from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 
 EDGE = 1 << 20
@@ -31,6 +46,15 @@ WHOLE_GAP = 16 << 20
 
 SWAP_HEADER = 64 << 10
 """Bytes kept of a swap area: its header takes one page, at most 64 KiB."""
+
+LARGEST_COPY = 2 << 30
+"""Bytes of a volume in several pieces that are copied in order to read its file system."""
+
+_KEPT_WHOLE = {
+    "crypto_LUKS": "LUKS encryption: the container is kept whole",
+    "linux_raid_member": "a member of a Linux software RAID: kept whole",
+}
+"""What has its own reason to be kept whole, as blkid names it."""
 
 _UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
     "ext2": ext.unsupported_reason,
@@ -51,11 +75,15 @@ def scan(device: Device) -> Manifest:
     partition. Raises DiskFailureError and CommandError.
     """
     table, problem = _table(device)
-    if table.kind == "none":
-        volume = Slot(0, Extent(0, device.size), "", "")
-        scanned = [_full(volume, problem) if problem else _volume(device, volume)]
+    if problem:
+        scanned = [_full(_whole(device), problem)]
+        volumes = []
     else:
-        scanned = [_volume(device, slot) for slot in table.slots]
+        slots = table.slots if table.kind != "none" else (_whole(device),)
+        found = [(slot, _probe(device, slot.extent)) for slot in slots]
+        layout = _lvm_layout(device, found)
+        scanned = [_volume(device, slot, signature, layout) for slot, signature in found]
+        volumes = [_logical_volume(device, volume) for volume in layout.volumes]
     partitions = tuple(partition for partition, _ in scanned)
     kept = [
         *(region.extent for region in table.regions),
@@ -64,7 +92,7 @@ def scan(device: Device) -> Manifest:
     if table.kind == "none":
         kept = [table.regions[0].extent]
     used = aligned(
-        (*kept, *(extent for _, extents in scanned for extent in extents)),
+        (*kept, *(extent for _, extents in (*scanned, *volumes) for extent in extents)),
         device.sector_size,
         device.size,
     )
@@ -77,6 +105,7 @@ def scan(device: Device) -> Manifest:
         partitions=partitions,
         used=used,
         digests=b"",
+        volumes=tuple(volume for volume, _ in volumes),
     )
 
 
@@ -110,8 +139,29 @@ def _table(device: Device) -> tuple[Table, str]:
         return Table("none", (), (boot_sector,)), f"the partition table is damaged: {error}"
 
 
-def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
-    found = blkid.probe(Path(device.node), slot.extent.offset, slot.extent.length)
+def _whole(device: Device) -> Slot:
+    return Slot(0, Extent(0, device.size), "", "")
+
+
+def _probe(device: Device, extent: Extent) -> blkid.Signature:
+    return blkid.probe(Path(device.node), extent.offset, extent.length)
+
+
+def _lvm_layout(device: Device, found: Iterable[tuple[Slot, blkid.Signature]]) -> lvm.Layout:
+    physical = [slot.extent for slot, what in found if what.filesystem == lvm.SIGNATURE]
+    return lvm.read_layout(device.read, physical)
+
+
+def _volume(
+    device: Device, slot: Slot, found: blkid.Signature, layout: lvm.Layout
+) -> tuple[ImagedPartition, tuple[Extent, ...]]:
+    """Return a partition and what is kept of it, without what its logical volumes hold."""
+    if kept := layout.kept.get(slot.extent):
+        edges = kept_of_map((), slot.extent.length)
+        kept = (*kept, *located((slot.extent,), edges))
+        return _partition(slot, found, "used-blocks", ""), kept
+    if problem := layout.problems.get(slot.extent):
+        return _full(slot, problem, found)
     try:
         used = _used(device, slot, found)
     except MapRefusedError as error:
@@ -121,8 +171,81 @@ def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, 
     return partition, tuple(Extent(start + extent.offset, extent.length) for extent in used)
 
 
+def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, tuple[Extent, ...]]:
+    """Return a volume and where on the disk lies what is kept of it."""
+    found, reason = blkid.Signature(), volume.reason
+    kept: Iterable[Extent] = volume.extents
+    if not reason:
+        try:
+            with _space(device, volume.extents) as (space, extent):
+                found = _probe(space, extent)
+                used = _used(space, Slot(0, extent, "", ""), found)
+            kept = located(volume.extents, used)
+        except MapRefusedError as error:
+            reason = str(error)
+    logical = LogicalVolume(
+        group=volume.group,
+        name=volume.name,
+        uuid=volume.uuid,
+        filesystem=found.filesystem,
+        label=found.label,
+        method="full-sector" if reason else "used-blocks",
+        reason=reason,
+        extents=volume.extents,
+    )
+    return logical, tuple(kept)
+
+
+@contextmanager
+def _space(device: Device, pieces: Sequence[Extent]) -> Iterator[tuple[Device, Extent]]:
+    """Provide what consists of pieces of a disk as a range of a device.
+
+    One piece is a range of the disk itself. Several are put together by
+    device-mapper, or copied where that is possible. Raises MapRefusedError.
+    """
+    if len(pieces) == 1:
+        yield device, pieces[0]
+        return
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(_composed(device, pieces))
+        except CommandError as error:
+            words = " ".join(error.words.split())[:200]
+            reason = f"it lies in {len(pieces)} pieces, which could not be put together"
+            raise MapRefusedError(f"{reason}: {error.program}: {words}") from error
+        opened = open_device(str(path), exclusive=False, sector_size=device.sector_size)
+        space = stack.enter_context(opened)
+        if space.size != total(pieces):
+            raise MapRefusedError("it is no whole number of the disk's sectors")
+        yield space, Extent(0, space.size)
+
+
+@contextmanager
+def _composed(device: Device, pieces: Sequence[Extent]) -> Iterator[Path]:
+    node, size = Path(device.node), total(pieces)
+    if device.block and dmsetup.is_there():
+        # The disk is open exclusively, and device-mapper would open it so too.
+        loop = losetup.attached(node, 0, device.size, device.sector_size, write=False)
+        with loop as whole, dmsetup.composed(f"rackwright-{whole.name}", whole, pieces) as path:
+            yield path
+    elif not device.block or size <= LARGEST_COPY:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "volume"
+            try:
+                copy_pieces(node, pieces, copy)
+            except OSError as error:
+                reason = f"it lies in {len(pieces)} pieces, and copying them failed"
+                raise MapRefusedError(f"{reason}: {error.strerror}") from error
+            yield copy
+    else:
+        raise MapRefusedError(
+            f"it lies in {len(pieces)} pieces, which this machine cannot put together "
+            "without device-mapper"
+        )
+
+
 def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, ...]:
-    """Return the used extents relative to the partition, or raise MapRefusedError."""
+    """Return the used extents relative to the range, or raise MapRefusedError."""
     if found.filesystem == "swap":
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
@@ -142,6 +265,8 @@ def unmapped(found: blkid.Signature, partition_type: str) -> str:
         return "signatures of more than one use were found"
     if found.filesystem in partclone.PROGRAMS:
         return ""
+    if reason := _KEPT_WHOLE.get(found.filesystem):
+        return reason
     if found.filesystem:
         return f"there is no map of used blocks for {found.filesystem}"
     if partition_type == BIOS_BOOT_TYPE:

@@ -1,9 +1,9 @@
 """The restore test: replay an image and check what comes out.
 
 Every chunk of the image is unpacked, hashed and written to a sparse file as a
-restore would write it; then the partition table is compared with the manifest's
-and every file system of which only the used blocks were kept goes through its
-own read-only checker. An image that has not passed is not restored.
+restore would write it; then the partition table and LVM's volumes are compared with
+the manifest's, and every file system of which only the used blocks were kept goes
+through its own read-only checker. An image that has not passed is not restored.
 """
 
 import os
@@ -16,13 +16,15 @@ from pathlib import Path
 
 from agent.commands import sfdisk
 from agent.errors import CodedError
+from agent.imaging import lvm
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import Chunk, is_zero, unpack
 from agent.imaging.device import open_device
 from agent.imaging.errors import CorruptChunkError
+from agent.imaging.extent import merged, without
 from agent.imaging.flow import flow
-from agent.imaging.manifest import ImagedPartition, Manifest
-from agent.imaging.sparse import copy_range
+from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
+from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
 from providers.imaging import checker
 from providers.imaging.image_record import RestoreTest
@@ -72,8 +74,9 @@ def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Find
             yield True, f"{name}: kept sector by sector, because {partition.reason}"
         elif partition.filesystem == "swap":
             yield True, f"{name}: swap, of which only the header is kept"
-        else:
+        elif partition.filesystem != lvm.SIGNATURE:
             yield _finding(f"{name}, {partition.filesystem}", _check(image, partition, disk))
+    yield from _lvm_findings(image, disk)
 
 
 def _finding(what: str, problem: str) -> Finding:
@@ -142,3 +145,57 @@ def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:
         return checker.check_volume(partition.filesystem, volume)
     finally:
         volume.unlink(missing_ok=True)
+
+
+def _lvm_findings(image: Manifest, disk: Path) -> Iterator[Finding]:
+    """Yield what LVM's physical volumes on the replayed disk are like, and the volumes in them."""
+    physical = [
+        partition
+        for partition in image.partitions
+        if (partition.filesystem, partition.method) == (lvm.SIGNATURE, "used-blocks")
+    ]
+    with open_device(str(disk), exclusive=False, sector_size=image.sector_size) as device:
+        layout = lvm.read_layout(device.read, [partition.extent for partition in physical])
+    for partition in physical:
+        problem = _physical_problem(image, partition, layout)
+        yield _finding(f"partition {partition.number}, LVM", problem)
+    found = {_key(volume): volume.extents for volume in layout.volumes if volume.extents}
+    for group, name, _ in sorted(found.keys() - map(_key, image.volumes)):
+        yield False, f"volume {group}/{name}: the manifest does not have it"
+    for volume in image.volumes:
+        name = f"volume {volume.group}/{volume.name}"
+        if volume.extents and found.get(_key(volume)) != volume.extents:
+            yield False, f"{name}: LVM's metadata says that it lies elsewhere"
+        elif volume.method == "full-sector":
+            yield True, f"{name}: kept whole, because {volume.reason}"
+        elif volume.filesystem == "swap":
+            yield True, f"{name}: swap, of which only the header is kept"
+        else:
+            yield _finding(f"{name}, {volume.filesystem}", _check_volume(volume, disk))
+
+
+def _key(volume: lvm.Volume | LogicalVolume) -> tuple[str, str, str]:
+    return volume.group, volume.name, volume.uuid
+
+
+def _physical_problem(image: Manifest, partition: ImagedPartition, layout: lvm.Layout) -> str:
+    """Return why a physical volume is not what it was, empty where it is."""
+    if problem := layout.problems.get(partition.extent):
+        return problem
+    if without(merged(layout.kept[partition.extent]), image.used):
+        return "metadata or extents that must be kept are not in the image"
+    return ""
+
+
+def _check_volume(volume: LogicalVolume, disk: Path) -> str:
+    """Return what is wrong with the file system in a logical volume, empty if nothing."""
+    if volume.filesystem in _EXT and len(volume.extents) == 1:
+        return checker.check_ext(disk, volume.extents[0].offset)
+    copy = disk.with_name("volume")
+    try:
+        copy_pieces(disk, volume.extents, copy)
+        if volume.filesystem in _EXT:
+            return checker.check_ext(copy, 0)
+        return checker.check_volume(volume.filesystem, copy)
+    finally:
+        copy.unlink(missing_ok=True)
