@@ -11,12 +11,15 @@ from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
 from agent.imaging import btrfs, efi, ext, ntfs, xfs
 from agent.imaging.device import Device
+from agent.imaging.disagreement import disagreement, several
 from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition, Manifest
 from agent.imaging.occupancy import partition_node
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
+from agent.inspection.host_paths import HostPaths
+from agent.inspection.kernel_partitions import kernel_partitions
 
 EDGE = 1 << 20
 """Bytes kept at both ends of every mapped partition, whatever the map says.
@@ -54,6 +57,8 @@ def scan(device: Device) -> Manifest:
     if table.kind == "none":
         volume = Slot(0, Extent(0, device.size), "", "")
         scanned = [_full(volume, problem) if problem else _volume(device, volume)]
+    elif problem:
+        scanned = [_full(slot, problem) for slot in table.slots]
     else:
         scanned = [_volume(device, slot) for slot in table.slots]
     partitions = tuple(partition for partition, _ in scanned)
@@ -63,6 +68,8 @@ def scan(device: Device) -> Manifest:
     ]
     if table.kind == "none":
         kept = [table.regions[0].extent]
+    elif problem:
+        kept = [Extent(0, device.size)]
     used = aligned(
         (*kept, *(extent for _, extents in scanned for extent in extents)),
         device.sector_size,
@@ -103,11 +110,17 @@ def kept_of_map(used: Iterable[Extent], size: int) -> tuple[Extent, ...]:
 
 
 def _table(device: Device) -> tuple[Table, str]:
+    """Return the partition table, and why the whole disk is to be kept whatever it says."""
+    none = Table("none", (), (Region("boot-sector", 0, device.read(0, device.sector_size)),))
     try:
-        return read_table(device.read, device.size, device.sector_size), ""
+        table = read_table(device.read, device.size, device.sector_size)
     except TableError as error:
-        boot_sector = Region("boot-sector", 0, device.read(0, device.sector_size))
-        return Table("none", (), (boot_sector,)), f"the partition table is damaged: {error}"
+        return none, f"the partition table is damaged: {error}"
+    node = Path(device.node)
+    found = blkid.probe(node, 0, device.size)
+    shown = [Extent(*place) for place in kernel_partitions(node, HostPaths())]
+    problem = disagreement(table, found, shown)
+    return (table if table.slots or not problem else none), problem
 
 
 def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
@@ -138,12 +151,16 @@ def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, .
 
 def unmapped(found: blkid.Signature, partition_type: str) -> str:
     """Return why there is no map for what was found, empty where there is one."""
-    if found.ambivalent:
-        return "signatures of more than one use were found"
+    if found.several:
+        return several(found)
     if found.filesystem in partclone.PROGRAMS:
         return ""
+    if found.filesystem == "swsuspend":
+        return "it holds a hibernated system (swsuspend)"
     if found.filesystem:
         return f"there is no map of used blocks for {found.filesystem}"
+    if found.table:
+        return f"it holds a partition table of its own ({found.table})"
     if partition_type == BIOS_BOOT_TYPE:
         return "it holds boot code and no file system"
     return "no file system was recognised"

@@ -116,7 +116,7 @@ def test_blkid_names_type_and_label() -> None:
 
 def test_a_disk_with_a_table_only_has_no_file_system() -> None:
     table = b"ID_PART_TABLE_UUID=9ecd\nID_PART_TABLE_TYPE=gpt\n"
-    assert blkid.parse_signature(table) == Signature()
+    assert blkid.parse_signature(table) == Signature(table="gpt")
 
 
 def test_a_label_cannot_carry_control_characters_or_be_endless() -> None:
