@@ -52,11 +52,10 @@ def probe(device: Path, start: int, size: int) -> Signature:
     """
     place = ("--offset", str(start), "--size", str(size), str(device))
     answers = _answers(place)
-    if not answers:
-        return Signature()
-    first = answers[0]
-    formats = tuple(answer.filesystem for answer in answers if answer.filesystem)
-    table = first.table
+    first = answers[0] if answers else Signature()
+    formats = tuple(dict.fromkeys(each.filesystem for each in answers if each.filesystem))
+    # Of a RAID's member, blkid prints the table only where it is asked for the rest.
+    table = next((answer.table for answer in answers if answer.table), "")
     if table == "mbr" and formats and _is_empty_mbr(device, start):
         table = ""
     found = (*formats, f"{table} partition table") if table else formats
@@ -69,14 +68,16 @@ def probe(device: Path, start: int, size: int) -> Signature:
 def _answers(place: tuple[str, ...]) -> list[Signature]:
     """Return blkid's answers, each without the formats of those before."""
     answers: list[Signature] = []
+    formats: list[str] = []
     while True:
-        known = ",".join(answer.filesystem for answer in answers)
-        answer = _answer(*(("--match-types", f"no{known}") if known else ()), *place)
+        filters = ("--match-types", f"no{','.join(formats)}") if formats else ()
+        answer = _answer(*filters, *place)
         if answer is None:
-            return answers + _one_by_one(place, known.split(","))
-        if answer.filesystem in known.split(","):
-            return answers or [answer]
+            return answers + _one_by_one(place, formats)
         answers.append(answer)
+        if not answer.filesystem or answer.filesystem in formats:
+            return answers
+        formats.append(answer.filesystem)
 
 
 def _one_by_one(place: tuple[str, ...], known: list[str]) -> list[Signature]:

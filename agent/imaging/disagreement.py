@@ -20,7 +20,7 @@ def disagreement(table: Table, found: Signature, shown: Collection[Extent]) -> s
     without a table is not judged by ``found``, which then says what is on it.
     """
     if table.kind == "none":
-        return f"Linux shows {_count(shown)}, in no table that is known here" if shown else ""
+        return "Linux has partitions on it, from a table that is not known here" if shown else ""
     if found.several:
         return several(found)
     if found.filesystem or found.table != table.kind:
@@ -29,10 +29,7 @@ def disagreement(table: Table, found: Signature, shown: Collection[Extent]) -> s
     logical_records = {region.offset for region in table.regions if region.kind == "ebr"}
     partitions = {part for part in shown if part.offset not in logical_records}
     if partitions and partitions != {slot.extent for slot in table.slots}:
-        return (
-            f"its {table.kind} partition table has {_count(table.slots)}, "
-            f"Linux shows {_count(partitions)} or the same number elsewhere"
-        )
+        return f"its {table.kind} partition table and the partitions that Linux has differ"
     return ""
 
 
@@ -43,7 +40,3 @@ def several(found: Signature) -> str:
 
 def _named(table: str) -> str:
     return f"{table} partition table" if table else ""
-
-
-def _count(partitions: Collection[object]) -> str:
-    return "1 partition" if len(partitions) == 1 else f"{len(partitions)} partitions"
