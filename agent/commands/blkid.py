@@ -12,6 +12,9 @@ from attrs import evolve, frozen
 
 from agent.commands.runner import run_command
 
+TABLE = "partition table"
+"""So end the names of partition tables among those of several signatures."""
+
 _NOTHING = 2
 _AMBIVALENT = 8
 _LONGEST_LABEL = 200
@@ -58,7 +61,7 @@ def probe(device: Path, start: int, size: int) -> Signature:
     table = next((answer.table for answer in answers if answer.table), "")
     if table == "mbr" and formats and _is_empty_mbr(device, start):
         table = ""
-    found = (*formats, f"{table} partition table") if table else formats
+    found = (*formats, f"{table} {TABLE}") if table else formats
     several = found if len(found) > 1 else ()
     if several and first.usage not in _OUTER_USAGES:
         return Signature(table=table, several=several)

@@ -118,7 +118,8 @@ def _table(device: Device) -> tuple[Table, str]:
         return none, f"the partition table is damaged: {error}"
     node = Path(device.node)
     found = blkid.probe(node, 0, device.size)
-    shown = [Extent(*place) for place in kernel_partitions(node, HostPaths())]
+    block = HostPaths().sysfs / "class/block" / node.resolve().name
+    shown = [Extent(*place) for place in kernel_partitions(block)]
     problem = disagreement(table, found, shown)
     return (table if table.slots or not problem else none), problem
 

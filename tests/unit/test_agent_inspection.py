@@ -9,7 +9,8 @@ from agent.commands.blkid import Signature, parse_signature
 from agent.commands.ip import parse_addresses
 from agent.commands.sfdisk import PartitionTable, TableEntry, parse_table
 from agent.errors import TerminalError
-from agent.inspection.disks import inspect_disks, summary
+from agent.inspection.disk_content import summary
+from agent.inspection.disks import inspect_disks
 from agent.inspection.hardware import (
     count_in_list,
     cpu_count,
@@ -279,7 +280,7 @@ def test_a_disks_identity_comes_from_its_own_attributes(  # noqa: PLR0913, PLR09
     assert (disk.identity.wwn, disk.identity.serial, disk.model) == (wwn, serial, model)
     assert disk.identity.size == 64 * 512
     assert disk.removable is removable
-    assert (disk.node, disk.holds, disk.table) == (str(node), "blank", "")
+    assert (disk.node, disk.holds, disk.table) == (str(node), "blank (whole disk read)", "")
 
 
 GPT = {
