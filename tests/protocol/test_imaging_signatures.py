@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from builders.drift import verify
-from builders.raid_labels import write_ddf_label, write_imsm_label, write_md_label
+from builders.member_labels import write_ddf_label, write_imsm_label, write_md_label
 
 from agent.commands import blkid, sfdisk
 from agent.imaging import manifest as manifest_format

@@ -1,6 +1,7 @@
-"""Labels that arrays leave at the end of their disks, as blkid and mdadm recognise them."""
+"""Labels of arrays and volume groups on their disks, as blkid and mdadm recognise them."""
 
 import struct
+import zlib
 from pathlib import Path
 
 _SECTOR = 512
@@ -40,6 +41,13 @@ def write_ddf_label(disk: Path) -> Path:
     last = disk.stat().st_size // _SECTOR - 1
     head = struct.pack(">II24s8s", 0xDE11DE11, 0, b"LSI     0123456789abcdef", b"01.02.00")
     return _write(disk, last, head.ljust(96, b"\0") + struct.pack(">QQ", last, last))
+
+
+def write_lvm_label(disk: Path) -> Path:
+    """Make the disk a physical volume: ``struct label_header`` of LVM2, in its second sector."""
+    rest = struct.pack("<I8s32s", 32, b"LVM2 001", b"a" * 32).ljust(_SECTOR - 20, b"\0")
+    checksum = zlib.crc32(rest, 0xF597A6CF ^ 0xFFFFFFFF) ^ 0xFFFFFFFF
+    return _write(disk, 1, b"LABELONE" + struct.pack("<QI", 1, checksum) + rest)
 
 
 def _write(disk: Path, sector: int, label: bytes) -> Path:
