@@ -52,7 +52,7 @@ def _inspect_disk(block: Path, node: Path, budget: Budget, problems: list[str]) 
         except (CodedError, OSError) as error:
             content = DiskContent("unreadable", problems=(str(error),))
     problems += [f"{node}: {problem}" for problem in content.problems]
-    return Disk(
+    disk = Disk(
         identity=DiskIdentity(_lasting_id(block), _serial(block), path, size),
         node=str(node),
         model=_model(block),
@@ -62,8 +62,16 @@ def _inspect_disk(block: Path, node: Path, budget: Budget, problems: list[str]) 
         read_only=read_line(block / "ro") == "1",
         partitions=content.partitions,
         holds=content.holds,
-        part_of=_multipath(block) or content.part_of,
+        part_of=content.part_of,
     )
+    return _as_part(disk, _multipath(block))
+
+
+def _as_part(disk: Disk, part_of: str) -> Disk:
+    """Return the disk as a part of something, unless that is empty or it is one already."""
+    if not part_of or disk.part_of:
+        return disk
+    return evolve(disk, part_of=part_of, holds=f"part of {part_of}; {disk.holds}")
 
 
 def with_paths(disks: Sequence[Disk], problems: list[str]) -> tuple[Disk, ...]:
@@ -74,17 +82,14 @@ def with_paths(disks: Sequence[Disk], problems: list[str]) -> tuple[Disk, ...]:
     """
     nodes: dict[DiskIdentity, list[str]] = {}
     for disk in disks:
-        nodes.setdefault(evolve(disk.identity, path=""), []).append(disk.node)
+        if disk.identity.wwn:
+            nodes.setdefault(evolve(disk.identity, path=""), []).append(disk.node)
+    paths = {each: ", ".join(same) for each, same in nodes.items() if len(same) > 1}
+    problems += [f"{names}: one disk, seen by several paths" for names in paths.values()]
     marked = []
     for disk in disks:
-        same = nodes[evolve(disk.identity, path="")]
-        if disk.identity.wwn and len(same) > 1:
-            if disk.node == same[0]:
-                problems.append(f"{', '.join(same)}: one disk, seen by several paths")
-            part_of = disk.part_of or f"one disk with several paths ({', '.join(same)})"
-            marked.append(evolve(disk, part_of=part_of))
-        else:
-            marked.append(disk)
+        names = paths.get(evolve(disk.identity, path=""))
+        marked.append(_as_part(disk, f"one disk with several paths ({names})" if names else ""))
     return tuple(marked)
 
 

@@ -71,7 +71,7 @@ def _places(size: int, sector_size: int) -> list[int]:
 
 def _coarse_to_fine(count: int) -> Iterator[int]:
     """Yield the numbers below ``count`` in passes, each upwards: 0 and the last first."""
-    seen = set()
+    seen: set[int] = set()
     step = count - 1
     while len(seen) < count:
         for index in range(0, count, max(1, step)):

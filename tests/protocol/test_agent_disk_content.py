@@ -146,6 +146,7 @@ def test_a_path_of_a_multipath_device_names_it(node: Path) -> None:
     )
     disk, _ = looked_at(node)
     assert disk.part_of == "the multipath device mpatha"
+    assert disk.holds == "part of the multipath device mpatha; blank (whole disk read)"
 
 
 def test_two_paths_of_one_disk_are_named_and_neither_is_a_disk_of_its_own(node: Path) -> None:
