@@ -16,6 +16,11 @@ from agent.wire.disk import Disk, DiskIdentity
 _KERNEL_SECTOR = 512  # of /sys/block/*/size, whatever the disk's own sectors are
 _NO_DISK = re.compile(r"(loop|ram|zram|dm-|sr|fd|md|nbd|mtdblock)\d.*|mmcblk\d+(boot\d+|rpmb)")
 _LASTING_ID = re.compile(r"(naa|eui|uuid|nvme)\.\S+")
+_SCSI_NETWORKS = {
+    "fc": re.compile(r"rport-\d+:\d+-\d+"),
+    "iscsi": re.compile(r"session\d+"),
+}
+_LOCAL_NVME = ("", "pcie", "loop")
 _SAMPLING_SECONDS = 5.0
 """For the samples of all disks together."""
 
@@ -63,6 +68,7 @@ def _inspect_disk(block: Path, node: Path, budget: Budget, problems: list[str]) 
         partitions=content.partitions,
         holds=content.holds,
         part_of=content.part_of,
+        transport=_transport(block),
     )
     return _as_part(disk, _multipath(block))
 
@@ -91,6 +97,21 @@ def with_paths(disks: Sequence[Disk], problems: list[str]) -> tuple[Disk, ...]:
         names = paths.get(evolve(disk.identity, path=""))
         marked.append(_as_part(disk, f"one disk with several paths ({names})" if names else ""))
     return tuple(marked)
+
+
+def _transport(block: Path) -> str:
+    """Return the network that leads to a disk, empty where it is in the machine.
+
+    The SCSI transport classes put a remote port or a session above the disk; an NVMe
+    controller names its transport, and with multipath the subsystem's controllers do.
+    """
+    above = block.resolve().parts
+    for name, pattern in _SCSI_NETWORKS.items():
+        if any(pattern.fullmatch(part) for part in above):
+            return name
+    controllers = [block / "device", *sorted(block.glob("device/nvme*"))]
+    names = [read_line(controller / "transport") for controller in controllers]
+    return next((f"nvme-{name}" for name in names if name not in _LOCAL_NVME), "")
 
 
 def _multipath(block: Path) -> str:

@@ -68,6 +68,8 @@ class Disk:
 
     Whoever writes such a disk damages more than the disk, and what he writes may be undone.
     """
+    transport: str = ""
+    """The network that leads to it: ``fc``, ``iscsi``, ``nvme-tcp``; empty for a local disk."""
 
 
 @frozen

@@ -222,8 +222,7 @@ def _target(
     if disk.part_of:
         return (
             f"disk {describe(disk)} is part of {disk.part_of}",
-            "Name another disk, or take this one out of it on the machine first (`wipefs` clears "
-            "a label that is left over)",
+            "Name another disk, or take this one out of it on the machine first",
         )
     misfit = _misfit(image, disk)
     if misfit:
