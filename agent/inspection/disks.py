@@ -43,7 +43,7 @@ def inspect_disks(paths: HostPaths) -> DiskInspection:
         for block in blocks
         if not _NO_DISK.fullmatch(block.name) and read_line(block / "hidden") != "1"
     ]
-    return DiskInspection(with_paths(disks, problems), tuple(problems))
+    return DiskInspection(_with_paths(disks, problems), tuple(problems))
 
 
 def _inspect_disk(block: Path, node: Path, budget: Budget, problems: list[str]) -> Disk:
@@ -80,7 +80,7 @@ def _as_part(disk: Disk, part_of: str) -> Disk:
     return evolve(disk, part_of=part_of, holds=f"part of {part_of}; {disk.holds}")
 
 
-def with_paths(disks: Sequence[Disk], problems: list[str]) -> tuple[Disk, ...]:
+def _with_paths(disks: Sequence[Disk], problems: list[str]) -> tuple[Disk, ...]:
     """Return the disks, those marked that the machine sees more than once.
 
     Several paths of a storage network lead to one disk: WWN, serial and size are the same.
