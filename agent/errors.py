@@ -37,7 +37,7 @@ RW554 fenced · RW555 not accepted · RW557 unreachable · RW558 busy · RW559 a
 RW560 bad address or command line · RW561 bad credentials · RW562 bad configuration · RW563 no
 token · RW564 an attempt is not begun twice · RW565 a command failed · RW566 is missing · RW567
 reboot(2) refused · RW568 partition table, RW569 addresses unreadable · RW570 impossible steps ·
-RW571 step for another environment · RW572 a file cannot be written ·
+RW571 step for another environment · RW572 a file cannot be written · RW575 a part of an array ·
 RW573, RW574 work that is finished already · RW576 a time limit passed · RW577 the server ended
 the operation · RW580 not joined · RW581 no usable token · RW582 joined already · RW583 no
 server to join · RW584 an answer about the certificate not understood · RW585 waits to be let in

@@ -11,6 +11,7 @@ from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
 from agent.imaging import btrfs, efi, ext, lvm, ntfs, xfs
 from agent.imaging.device import Device, open_device
+from agent.imaging.disagreement import disagreement, several
 from agent.imaging.extent import (
     Extent,
     aligned,
@@ -32,6 +33,8 @@ from agent.imaging.manifest import (
 from agent.imaging.occupancy import partition_node
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
+from agent.inspection.host_paths import HostPaths
+from agent.inspection.kernel_partitions import kernel_partitions
 
 EDGE = 1 << 20
 """Bytes kept at both ends of every mapped partition, whatever the map says.
@@ -75,11 +78,11 @@ def scan(device: Device) -> Manifest:
     partition. Raises DiskFailureError and CommandError.
     """
     table, problem = _table(device)
+    slots = table.slots if table.kind != "none" else (_whole(device),)
     if problem:
-        scanned = [_full(_whole(device), problem)]
+        scanned = [_full(slot, problem) for slot in slots]
         volumes = []
     else:
-        slots = table.slots if table.kind != "none" else (_whole(device),)
         found = [(slot, _probe(device, slot.extent)) for slot in slots]
         layout = _lvm_layout(device, found)
         scanned = [_volume(device, slot, signature, layout) for slot, signature in found]
@@ -91,6 +94,8 @@ def scan(device: Device) -> Manifest:
     ]
     if table.kind == "none":
         kept = [table.regions[0].extent]
+    elif problem:
+        kept = [Extent(0, device.size)]
     used = aligned(
         (*kept, *(extent for _, extents in (*scanned, *volumes) for extent in extents)),
         device.sector_size,
@@ -132,11 +137,18 @@ def kept_of_map(used: Iterable[Extent], size: int) -> tuple[Extent, ...]:
 
 
 def _table(device: Device) -> tuple[Table, str]:
+    """Return the partition table, and why the whole disk is to be kept whatever it says."""
+    none = Table("none", (), (Region("boot-sector", 0, device.read(0, device.sector_size)),))
     try:
-        return read_table(device.read, device.size, device.sector_size), ""
+        table = read_table(device.read, device.size, device.sector_size)
     except TableError as error:
-        boot_sector = Region("boot-sector", 0, device.read(0, device.sector_size))
-        return Table("none", (), (boot_sector,)), f"the partition table is damaged: {error}"
+        return none, f"the partition table is damaged: {error}"
+    node = Path(device.node)
+    found = blkid.probe(node, 0, device.size)
+    block = HostPaths().sysfs / "class/block" / node.resolve().name
+    shown = [Extent(*place) for place in kernel_partitions(block)]
+    problem = disagreement(table, found, shown)
+    return (table if table.slots or not problem else none), problem
 
 
 def _whole(device: Device) -> Slot:
@@ -148,7 +160,9 @@ def _probe(device: Device, extent: Extent) -> blkid.Signature:
 
 
 def _lvm_layout(device: Device, found: Iterable[tuple[Slot, blkid.Signature]]) -> lvm.Layout:
-    physical = [slot.extent for slot, what in found if what.filesystem == lvm.SIGNATURE]
+    physical = [
+        slot.extent for slot, what in found if what.filesystem == lvm.SIGNATURE and not what.several
+    ]
     return lvm.read_layout(device.read, physical)
 
 
@@ -261,14 +275,18 @@ def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, .
 
 def unmapped(found: blkid.Signature, partition_type: str) -> str:
     """Return why there is no map for what was found, empty where there is one."""
-    if found.ambivalent:
-        return "signatures of more than one use were found"
+    if found.several:
+        return several(found)
     if found.filesystem in partclone.PROGRAMS:
         return ""
     if reason := _KEPT_WHOLE.get(found.filesystem):
         return reason
+    if found.filesystem == "swsuspend":
+        return "it holds a hibernated system (swsuspend)"
     if found.filesystem:
         return f"there is no map of used blocks for {found.filesystem}"
+    if found.table:
+        return f"it holds a partition table of its own ({found.table})"
     if partition_type == BIOS_BOOT_TYPE:
         return "it holds boot code and no file system"
     return "no file system was recognised"

@@ -16,7 +16,7 @@ from agent.packages.engine import Fetch
 from agent.packages.linux import LinuxSystem
 from agent.steps.chunk_store import ChunkStore
 from agent.steps.command import run_command_step
-from agent.steps.disk_choice import describe, find_disk, select_disk
+from agent.steps.disk_choice import describe, find_disk, refuse_part, select_disk
 from agent.steps.files import FilesContext, place_files_step
 from agent.steps.message import show_message_step
 from agent.steps.packages import PackageContext, Software, install_packages_step
@@ -208,7 +208,8 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     The manifest is checked against the digest that was approved before the disk is
     opened. Returns what the restore counted, and ``disk``. TerminalError RW451 or RW452
     where there is no such disk or more than one, RW457 for another manifest, RW573 where the
-    disk has what this operation installed; and what the restore and the server raise.
+    disk has what this operation installed, RW575 where it is one part of something larger; and
+    what the restore and the server raise.
     """
     context.require_ram_system(step.STEP_TYPE)
     # Compiled code that only the RAM system has.
@@ -216,6 +217,7 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     from agent.imaging.restore import restore  # noqa: PLC0415
 
     disk = find_disk(step.disk, context.machine.disks().disks)
+    refuse_part(disk)
     refuse_finished(context.operation, context.installed_on(disk))
     encoded = context.chunks.get_manifest(step.manifest)
     digest = manifests.digest(encoded)

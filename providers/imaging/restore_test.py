@@ -18,10 +18,11 @@ from agent.commands import sfdisk
 from agent.errors import CodedError
 from agent.imaging import lvm
 from agent.imaging import manifest as manifest_format
-from agent.imaging.chunk import Chunk, is_zero, unpack
+from agent.imaging.chunk import CHUNK_SIZE, Chunk, is_zero, unpack
 from agent.imaging.device import open_device
 from agent.imaging.errors import CorruptChunkError
 from agent.imaging.extent import merged, without
+from agent.imaging.fit import fit
 from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
 from agent.imaging.sparse import copy_pieces, copy_range
@@ -130,7 +131,24 @@ def _table_problem(image: Manifest, disk: Path) -> str:
         return "its partitions are not those of the manifest"
     if image.sector_size != sfdisk.FILE_SECTOR_SIZE:
         return ""
+    _complete(image, disk)
     return checker.run(sfdisk.verify_arguments(disk), sfdisk.is_good)
+
+
+def _complete(image: Manifest, disk: Path) -> None:
+    """Give a GPT whose backup is not at the disk's end the one that a larger disk would get.
+
+    Such a disk boots, and its table is good but for what a restore to a larger disk mends.
+    """
+    backup = image.region("gpt-backup-header")
+    if image.table != "gpt" or (backup is not None and backup.extent.end == image.disk_size):
+        return
+    larger = image.disk_size + CHUNK_SIZE
+    with disk.open("r+b") as file:
+        file.truncate(larger)
+        for patch in fit(image, larger).patches:
+            file.seek(patch.offset)
+            file.write(patch.raw)
 
 
 def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:

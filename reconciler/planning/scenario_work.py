@@ -219,6 +219,11 @@ def _target(
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
         return disk, f"Name the disk in {scenario.name}, or repair it in the machine"
+    if disk.part_of:
+        return (
+            f"disk {describe(disk)} is part of {disk.part_of}",
+            "Name another disk, or take this one out of it on the machine first",
+        )
     misfit = _misfit(image, disk)
     if misfit:
         return misfit, "Name another disk, or an image that fits it"

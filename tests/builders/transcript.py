@@ -198,6 +198,7 @@ def _disk(said: dict[str, Any], machine: str, number: int) -> Disk:
         removable=said.get("removable", False),
         read_only=said.get("readOnly", False),
         holds=said.get("holds", "blank"),
+        part_of=said.get("partOf", ""),
     )
 
 

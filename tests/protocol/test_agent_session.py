@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import asdict, define, evolve, field
+from builders.member_labels import write_md_label
 
 from agent.clock import Clock
 from agent.credentials import CredentialStore
@@ -165,7 +166,7 @@ def test_an_inspection_reports_the_disks_and_the_machine_restarts_after_the_last
     report = bench.plane.reports[-1]
     assert report.hardware.macs == ("52:54:00:12:34:56",)
     assert [disk.identity.serial for disk in report.disks] == ["disk-1"]
-    assert [disk.holds for disk in report.disks] == ["blank"]
+    assert [disk.holds for disk in report.disks] == ["blank (whole disk read)"]
     assert not (bench.state / "operation.json").exists()
 
 
@@ -264,6 +265,19 @@ def restored(bench: Bench) -> str:
     bench.run_to_end()
     bench.power.calls.clear()
     return backup.events[-2].result["manifest"]
+
+
+def test_a_restore_does_not_touch_one_half_of_a_mirror(bench: Bench) -> None:
+    digest = restored(bench)
+    before = write_md_label(bench.disk).read_bytes()
+    order = work(Restore("golden", digest, bench.identity()), Finish("reboot"))
+    operation = bench.plane.arm("node-1", order)
+    thread = bench.start()
+    bench.plane.wait_for(lambda: operation.state == "failed")
+    bye(bench)
+    bench.join(thread)
+    assert operation.events[-1].code == "RW575"
+    assert bench.disk.read_bytes() == before
 
 
 def test_a_restore_touches_no_other_disk_and_its_failure_names_the_disks(bench: Bench) -> None:

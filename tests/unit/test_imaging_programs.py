@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.commands import blkid, partclone, sfdisk
 from agent.commands.blkid import Signature
 from agent.commands.partclone import MapRefusedError
+from agent.commands.sfdisk import PartitionTable
 from providers.imaging import checker
 
 DOMAIN_MAP = b"""\
@@ -116,7 +117,7 @@ def test_blkid_names_type_and_label() -> None:
 
 def test_a_disk_with_a_table_only_has_no_file_system() -> None:
     table = b"ID_PART_TABLE_UUID=9ecd\nID_PART_TABLE_TYPE=gpt\n"
-    assert blkid.parse_signature(table) == Signature()
+    assert blkid.parse_signature(table) == Signature(table="gpt")
 
 
 def test_a_label_cannot_carry_control_characters_or_be_endless() -> None:
@@ -128,6 +129,43 @@ def test_a_label_cannot_carry_control_characters_or_be_endless() -> None:
 @given(st.binary(max_size=300))
 def test_garbage_for_a_signature_raises_nothing(output: bytes) -> None:
     assert blkid.parse_signature(output).label.isprintable()
+
+
+PLAIN = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#+-.:=@_")
+
+
+def blkids(label: list[tuple[str, bool]]) -> bytes:
+    """Return a label as libblkid writes it: unsafe bytes escaped, and characters where asked.
+
+    It leaves characters of UTF-8 as they are, but for those that Unicode reserves.
+    """
+    return b"".join(
+        bytes([byte]) if byte in PLAIN or (byte >= 0x80 and not escaped) else b"\\x%02x" % byte
+        for char, escaped in label
+        for byte in char.encode()
+    )
+
+
+characters = st.characters(exclude_categories=["Cs", "Cc"])
+
+
+@given(st.lists(st.tuples(characters, st.booleans()), max_size=200))
+def test_labels_of_all_scripts_come_out_as_they_are(label: list[tuple[str, bool]]) -> None:
+    text = "".join(char if char.isprintable() else "?" for char, _ in label)
+    printed = b"ID_FS_LABEL=x\nID_FS_LABEL_ENC=" + blkids(label) + b"\nID_FS_TYPE=ext4\n"
+    assert blkid.parse_signature(printed).label == text
+
+
+def test_a_label_that_ends_within_a_character_keeps_the_rest() -> None:
+    cut = "日本語".encode()[:-1]
+    printed = b"ID_FS_LABEL_ENC=" + cut[:6] + b"\\xe8\\xaa\nID_FS_TYPE=ext4\n"
+    assert blkid.parse_signature(printed).label == "日本\ufffd"
+
+
+def test_what_sfdisk_says_before_its_document_is_passed_over() -> None:
+    document = b'{"partitiontable": {"label": "dos", "device": "/dev/vda"}}'
+    said = b"omitting empty partition (5)\nomitting empty partition (6)\n\n"
+    assert sfdisk.parse_table(said + document, 512) == PartitionTable("mbr")
 
 
 SFDISK_GOOD = "disk:\nNo errors detected.\nHeader version: 1.0\nUsing 2 out of 128 partitions.\n"
