@@ -35,6 +35,16 @@ class ImageRecord:
 
 
 @frozen
+class Pin:
+    """A person's word that an image is kept."""
+
+    by: str
+    at: str
+    """ISO 8601, UTC."""
+    reason: str
+
+
+@frozen
 class TagEntry:
     """One image that a name has pointed to."""
 
@@ -54,6 +64,17 @@ class Tag:
         """The image that it points to now."""
         return self.history[-1].digest
 
+    @property
+    def generations(self) -> tuple[TagEntry, ...]:
+        """The images that it points to and pointed to, each once, the newest first.
+
+        An image that it came back to stands where it is newest.
+        """
+        newest: dict[str, TagEntry] = {}
+        for entry in reversed(self.history):
+            newest.setdefault(entry.digest, entry)
+        return tuple(newest.values())
+
 
 @frozen
 class ImageEntry:
@@ -70,9 +91,16 @@ class ImageEntry:
     """``proven``, ``failed`` or ``unproven``."""
     problem: str
     """Why it cannot be restored; empty when its restore test passed."""
+    generation: int = 0
+    """How many generations of the name are newer."""
+    generations: int = 1
+    """How many the name has."""
+    pinned: bool = False
+    named_at: str = ""
+    """When the name pointed to it last; ISO 8601, UTC."""
 
 
-def encode(record: RestoreTest | ImageRecord | Tag) -> bytes:
+def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
     """Return the record as JSON for people to read."""
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 

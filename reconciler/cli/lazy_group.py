@@ -22,10 +22,12 @@ class LazyGroup(click.Group):
         self._prefix = prefix
 
     def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of all commands."""
         del ctx
         return sorted(self._summaries)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Load a command; None where there is none of this name."""
         del ctx
         if cmd_name not in self._summaries:
             return None
@@ -37,6 +39,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the names and what each is for."""
         del ctx
         with formatter.section("Commands"):
             formatter.write_dl(sorted(self._summaries.items()))
