@@ -25,7 +25,8 @@ class Limits:
 
     before: datetime
     """Chunks that somebody was told of since, and images stored since, are left alone. Earlier
-    than the beginning of every capture that is under way."""
+    than the beginning of every capture that is under way, by a second or more: times of files
+    lag behind the clock by a tick of the kernel."""
     kept_aside: datetime
     """Corrupt chunks that were set aside since are kept for people to look at."""
     in_use: Callable[[], Collection[str]]

@@ -20,7 +20,6 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import TerminalError
-from providers.imaging.image_record import Pin
 
 
 class UnknownChunkError(TerminalError):
@@ -80,7 +79,7 @@ class UnknownImageError(TerminalError):
     def __init__(self, text: str, hint: str = "") -> None:
         action = "List the images with `rackwright image ls`"
         super().__init__(
-            "RW434", f"there is no image {text[:140]}", f"{hint}. {action}" if hint else action
+            "RW434", f"there is no image {text[:140] or repr(text)}", f"{hint}. {action}" if hint else action
         )
 
 
@@ -125,10 +124,10 @@ class NoGenerationError(TerminalError):
 class PinnedImageError(TerminalError):
     """A pinned image is to be taken away. Nothing was changed."""
 
-    def __init__(self, digest: str, pin: Pin) -> None:
+    def __init__(self, digest: str, by: str, since: str, reason: str) -> None:
         super().__init__(
             "RW439",
-            f"image {digest[:12]} is pinned by {pin.by} since {pin.at}: {pin.reason}",
+            f"image {digest[:12]} is pinned by {by} since {since}: {reason}",
             f"If it is not needed any more, `rackwright image unpin {digest[:12]}`",
         )
 

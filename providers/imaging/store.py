@@ -26,7 +26,7 @@ import re
 import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -355,7 +355,7 @@ class ChunkStore:
             for digest in digests:
                 pin = self.pin_of(digest)
                 if pin is not None:
-                    raise PinnedImageError(digest, pin)
+                    raise PinnedImageError(digest, pin.by, pin.at, pin.reason)
             left = tuple(each for each in self.history(name) if each.digest not in digests)
             if left:
                 write_atomically(path, encode(Tag(name, left)), _FILE_MODE, scratch=self._incoming)
@@ -365,12 +365,20 @@ class ChunkStore:
 
     def tags(self) -> tuple[Tag, ...]:
         """Return all names with everything they pointed to, sorted by name."""
-        found = (self._read_tag(path) for path in self._tags.iterdir() if path.name[0] != ".")
+        found = []
+        for path in self._tags.iterdir():
+            if path.name[0] != ".":
+                with suppress(FileNotFoundError):  # the name was removed meanwhile
+                    found.append(self._read_tag(path))
         return tuple(sorted(found, key=lambda tag: tag.name))
 
     def images(self) -> tuple[ImageEntry, ...]:
         """Return all names with what they point to now, sorted by name."""
-        return tuple(next(self._entries(tag)) for tag in self.tags())
+        found = []
+        for tag in self.tags():
+            with suppress(UnknownImageError):  # the name was removed meanwhile, and its image
+                found.append(next(self._entries(tag)))
+        return tuple(found)
 
     def generations(self, name: str) -> tuple[ImageEntry, ...]:
         """Return all generations of a name, the newest first; UnknownImageError as ``history``."""

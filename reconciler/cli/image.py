@@ -5,7 +5,14 @@ import click
 from reconciler.cli.lazy_group import LazyGroup
 
 _COMMANDS = {
+    "gc": "Delete images without a name, and chunks that no image needs.",
     "ls": "List images: name, digest, age, sizes, and whether each can be restored.",
+    "pin": "Keep an image, whatever becomes of its names.",
+    "rm": "Remove an image from its name, or a name.",
+    "show": "Show everything about one image.",
+    "tag": "Let a name point to an image.",
+    "unpin": "End the pin of an image.",
+    "verify": "Read and check every chunk of images.",
 }
 
 

@@ -7,64 +7,44 @@ from pathlib import Path
 import click
 
 from providers.imaging.store import ChunkStore
-from reconciler.app.project import Project, utc_now
+from reconciler.app.project import utc_now
+from reconciler.cli.image_options import documents_option, fleet_of
 from reconciler.cli.options import format_option, state_option
-from reconciler.errors import ReconcilerError
 from reconciler.views.console import console
-from reconciler.views.image_text import image_table
-from specs.fleet import CompiledImage
+from reconciler.views.image_text import image_entry, image_table
+from specs.fleet import CompiledFleet, CompiledImage
 from specs.types.name import MACHINE, of_machine
 
 
 @click.command()
-@click.option(
-    "--repo",
-    envvar="RACKWRIGHT_REPO",
-    show_envvar=True,
-    default="",
-    metavar="DIR|URL",
-    help="Show what this repository calls the images, and its descriptions of them.",
-)
+@click.option("--all", "everything", is_flag=True, help="List all generations of each image.")
+@documents_option
 @state_option
 @format_option
-def ls(repo: str, state: Path, output_format: str) -> int:
-    """List the images: name, digest, age, sizes, and whether each can be restored."""
-    images = ChunkStore(state / "store").images()
-    declared = _declared(repo, state) if repo and images else {}
+def ls(repo: str, state: Path, output_format: str, *, everything: bool) -> int:
+    """List the images: name, digest, age, sizes, and whether each can be restored.
+
+    `kept` is how many generations there are; --all lists NAME~1 and older ones too.
+    """
+    store = ChunkStore(state / "store")
+    images = store.images()
+    if everything:
+        images = tuple(each for image in images for each in store.generations(image.name))
+    fleet = fleet_of(repo, state) if images else None
+    declared = {} if fleet is None else _declared(fleet)
     if output_format == "json":
-        document = [
-            {
-                "name": each.name,
-                "displayName": declared[each.name].display_name if each.name in declared else "",
-                "description": declared[each.name].description if each.name in declared else "",
-                "digest": each.digest,
-                "created": each.created,
-                "diskSize": each.disk_size,
-                "usedBytes": each.used_bytes,
-                "storedBytes": each.stored_bytes,
-                "proof": each.restore_test,
-                "problem": each.problem,
-            }
-            for each in images
-        ]
+        document = [image_entry(each, declared.get(each.name)) for each in images]
         click.echo(dumps(document, indent=2))
     elif images:
-        console().print(image_table(images, utc_now(), declared))
+        screen = console()
+        screen.print(image_table(images, utc_now(), declared, screen.width))
     else:
         click.echo("no images yet: a scenario with a backup step captures one")
     return 0
 
 
-def _declared(repo: str, state: Path) -> Mapping[str, CompiledImage]:
-    """Return what a repository says of images, by the names that machines give them.
-
-    Nothing, and why, where it cannot be read.
-    """
-    try:
-        fleet = Project(repo, None, state).fleet
-    except ReconcilerError as error:
-        click.echo(f"display names are not shown: {error}", err=True)
-        return {}
+def _declared(fleet: CompiledFleet) -> Mapping[str, CompiledImage]:
+    """Return what a fleet says of images, by the names that machines give them."""
     of_machines = {name: each for name, each in fleet.images.items() if MACHINE in name}
     named = {
         of_machine(name, machine): each

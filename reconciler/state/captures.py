@@ -1,11 +1,24 @@
-"""Images that operations brought in, until they are proved and named."""
+"""Images that operations brought in, until they are proved and named; and by which they came."""
 
-from sqlalchemy import update
+from typing import NamedTuple
+
+from sqlalchemy import select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.observed import Capture
+from reconciler.state.operation_body import decode_operation
+
+
+class CapturedFrom(NamedTuple):
+    """The work that brought an image in."""
+
+    machine: str
+    operation: str
+    scenario: str
+    image: str
+    """The name that it was captured for."""
 
 
 class Captures:
@@ -36,3 +49,19 @@ class Captures:
                 )
                 .values(proof=problem)
             )
+
+    def of_manifest(self, manifest: str) -> tuple[CapturedFrom, ...]:
+        """Return which work brought an image in, the newest first."""
+        operation, capture = schema.operation, schema.capture
+        query = (
+            select(operation.c.machine, operation.c.op_id, operation.c.body, capture.c.image)
+            .join(capture, capture.c.op_id == operation.c.op_id)
+            .where(capture.c.manifest == manifest)
+            .order_by(operation.c.planned_at.desc())
+        )
+        with self._database.reading() as connection:
+            rows = connection.execute(query).all()
+        return tuple(
+            CapturedFrom(row.machine, row.op_id, decode_operation(row.body).scenario, row.image)
+            for row in rows
+        )
