@@ -76,12 +76,12 @@ def image_uses(fleet: CompiledFleet, name: str) -> Iterator[Use]:
                 continue
             action = "restore" if isinstance(step, RestoreStep) else "backup"
             if step.image == name:
-                yield Use(scenario.name, action, given)
+                yield Use(scenario.name, action, name, given)
             elif MACHINE in step.image:
                 of_name = [each for each in fleet.machines if of_machine(step.image, each) == name]
                 if of_name:
                     machines = tuple(sorted(set(of_name) & set(given)))
-                    yield Use(scenario.name, action, machines)
+                    yield Use(scenario.name, action, name, machines)
 
 
 def _machines_of(fleet: CompiledFleet, scenario: str) -> tuple[str, ...]:

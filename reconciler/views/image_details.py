@@ -16,6 +16,8 @@ class Use(NamedTuple):
     scenario: str
     action: str
     """``restore`` or ``backup``."""
+    image: str
+    """The name by which it is restored, which means its newest generation, or written."""
     machines: tuple[str, ...]
     """Those that the scenario is assigned to, or scheduled for, sorted."""
 

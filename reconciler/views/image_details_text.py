@@ -125,15 +125,16 @@ def _generation(each: ImageEntry, shown: str, now: datetime) -> tuple[str, str]:
     facts = [each.digest[:12], ago(_time(each.named_at), now), decimal(each.stored_bytes), word]
     facts += ["pinned"] if each.pinned else []
     facts += ["this one"] if each.digest == shown else []
-    return f"{each.name}~{each.generation}", " · ".join(facts)
+    name = f"{each.name}~{each.generation}" if each.generation else each.name
+    return name, " · ".join(facts)
 
 
 def _use(each: Use) -> tuple[str, str]:
     named = ", ".join(each.machines[:_NAMED])
     more = len(each.machines) - _NAMED
     rest = f" and {more:,} more" if more > 0 else ""
-    verb = "restores it" if each.action == "restore" else "writes it"
-    return each.scenario, f"{verb}; {f'{named}{rest}' if named else 'no machine has it'}"
+    verb = "restores" if each.action == "restore" else "writes"
+    return each.scenario, f"{verb} {each.image}; {f'{named}{rest}' if named else 'no machine has it'}"
 
 
 def _act(each: ImageEvent) -> tuple[str, ...]:

@@ -29,7 +29,7 @@ def image_table(
     Below ``WIDE`` columns, two of them and some digits of digests are left out.
     """
     is_wide = width >= WIDE
-    table = Table(box=box.SIMPLE, pad_edge=False)
+    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=not is_wide)
     table.add_column("image", overflow="fold")
     table.add_column("digest", no_wrap=True)
     table.add_column("captured", no_wrap=True)
