@@ -229,11 +229,22 @@ class CompiledScenario(NamedTuple):
         return self if steps == self.steps else self._replace(steps=steps)
 
 
+class CompiledRetention(NamedTuple):
+    """Which generations of an image are kept."""
+
+    last: int
+    daily: int
+    weekly: int
+    monthly: int
+
+
 class CompiledImage(NamedTuple):
-    """One ``Image`` document, for people. Its content is looked up in the store by name."""
+    """One ``Image`` document. Its content is looked up in the store by name."""
 
     description: str
     display_name: str = ""
+    retention: CompiledRetention | None = None
+    """None: all generations are kept."""
 
 
 class PackageTarget(NamedTuple):

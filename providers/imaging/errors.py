@@ -79,7 +79,9 @@ class UnknownImageError(TerminalError):
     def __init__(self, text: str, hint: str = "") -> None:
         action = "List the images with `rackwright image ls`"
         super().__init__(
-            "RW434", f"there is no image {text[:140] or repr(text)}", f"{hint}. {action}" if hint else action
+            "RW434",
+            f"there is no image {text[:140] or repr(text)}",
+            f"{hint}. {action}" if hint else action,
         )
 
 

@@ -1,13 +1,16 @@
 """What the store knows of an image beside its manifest: attrs classes, kept as JSON."""
 
 import json
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import cattrs
 from attrs import frozen
 
 T = TypeVar("T")
 _converter = cattrs.Converter(detailed_validation=False)
+
+
+RestoreTestState = Literal["proven", "failed", "unproven"]
 
 
 @frozen
@@ -87,8 +90,7 @@ class ImageEntry:
     stored_bytes: int
     disk_size: int
     sector_size: int
-    restore_test: str
-    """``proven``, ``failed`` or ``unproven``."""
+    restore_test: RestoreTestState
     problem: str
     """Why it cannot be restored; empty when its restore test passed."""
     generation: int = 0

@@ -1,13 +1,11 @@
 """Images as people handle them: what one is, who needs it, names, pins, removal, garbage."""
 
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from agent.imaging import manifest as manifest_format
-from agent.wire.step import Backup
-from agent.wire.step import Restore as RestoreWork
-from providers.imaging.collection import Collected, Limits, collect
+from providers.imaging.collection import Collected
 from providers.imaging.image_record import Pin, RestoreTest
 from providers.imaging.reference import FoundImage, find_image
 from providers.imaging.restore_test import run_restore_test
@@ -22,20 +20,14 @@ from reconciler.app.agents import Word
 from reconciler.app.cancel import require_keepable, require_reason
 from reconciler.app.project import Project
 from reconciler.errors import ReconcilerError
+from reconciler.server.image_keeper import ImageKeeper, Pruned
 from reconciler.state.captures import Captures
 from reconciler.state.image_events import Act, ImageEvent, ImageEvents
-from reconciler.state.operation import OperationStatus
-from reconciler.state.operation_states import AT_WORK, OperationState
-from reconciler.state.operations import UNDER_WAY, Operations
+from reconciler.state.image_needs import ImageNeeds
 from reconciler.views.image_details import ImageDetails, ImageName, Use
 from specs.fleet import BackupStep, CompiledFleet, RestoreStep
 from specs.types.name import MACHINE, of_machine
 
-GRACE = timedelta(days=1)
-"""How long chunks are kept that a capture was told of, and images that nobody named."""
-_KEPT_ASIDE = timedelta(days=30)
-"""How long corrupt chunks are kept."""
-_FILE_TIMES_LAG = timedelta(seconds=2)
 WORK = "image-work"
 """The folder in the state directory where restore tests and imports have their files."""
 _NAMED = 3
@@ -243,7 +235,7 @@ def _require_removable(
     project: Project, name: str, digests: tuple[str, ...], *, force: bool
 ) -> None:
     store = project.store
-    needing = [each for each in _work(project) if not _restored(each).isdisjoint(digests)]
+    needing = ImageNeeds(project.database).restoring(digests) if project.has_state else ()
     if needing:
         listed = ", ".join(
             f"{each.operation.op_id[:12]} of {each.operation.machine} ({each.state})"
@@ -291,54 +283,27 @@ def _fleets(project: Project) -> Iterator[CompiledFleet]:
         yield project.judge(last.read())[0]
 
 
-def _work(project: Project) -> tuple[OperationStatus, ...]:
-    """Return the work that is approved and has not ended, or of which nobody knows."""
-    return Operations(project.database).current(UNDER_WAY) if project.has_state else ()
+# --- retention and garbage ------------------------------------------------------------
 
 
-def _restored(status: OperationStatus) -> frozenset[str]:
-    """Return the digests of the images that work restores."""
-    steps = status.operation.instructions.steps
-    return frozenset(step.manifest for step in steps if isinstance(step, RestoreWork))
-
-
-# --- garbage --------------------------------------------------------------------------
-
-
-def collect_garbage(
-    project: Project, now: datetime, *, dry_run: bool, grace: timedelta = GRACE
-) -> Collected:
-    """Delete the images and chunks that nobody needs, or only say which.
+def prune_images(project: Project, now: datetime, *, dry_run: bool) -> tuple[Pruned, ...]:
+    """Drop the generations that the documents do not keep, or only say which.
 
     StateError RW741 while the ledger may not be the one that was written: nobody knows then what
-    is under way. Raises as ``collect``.
+    is under way. Raises as ``Project.require_acceptable``.
     """
+    project.require_acceptable()
+    return _keeper(project, now).prune(project.fleet, dry_run=dry_run)
+
+
+def collect_garbage(project: Project, now: datetime, *, dry_run: bool) -> Collected:
+    """Delete the images and chunks that nobody needs, or only say which.
+
+    StateError RW741 as ``prune_images``. Raises as ``collect`` of the store.
+    """
+    return _keeper(project, now).collect(dry_run=dry_run)
+
+
+def _keeper(project: Project, now: datetime) -> ImageKeeper:
     project.require_ledger()
-    before = min([now - grace, *_captures_began(project)]) - _FILE_TIMES_LAG
-    limits = Limits(before, now - _KEPT_ASIDE, lambda: _in_use(project))
-    return collect(project.store, limits, dry_run=dry_run)
-
-
-def _captures_began(project: Project) -> list[datetime]:
-    """Return when captures were planned of which one may still store an image.
-
-    None of them asked before for chunks.
-    """
-    if not project.has_state:
-        return []
-    operations = Operations(project.database)
-    captures = [
-        each.operation.op_id
-        for each in operations.current(AT_WORK | {OperationState.INDETERMINATE})
-        if any(isinstance(step, Backup) for step in each.operation.instructions.steps)
-    ]
-    return operations.planned_at(captures)
-
-
-def _in_use(project: Project) -> frozenset[str]:
-    """Return the images that work restores, and those whose restore test is still to come."""
-    if not project.has_state:
-        return frozenset()
-    restored = (digest for each in _work(project) for digest in _restored(each))
-    captures = Operations(project.database).captures()
-    return frozenset(restored) | {each.manifest for each in captures if each.proof is None}
+    return ImageKeeper(project.store, project.database, lambda: now)

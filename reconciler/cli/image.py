@@ -8,6 +8,7 @@ _COMMANDS = {
     "gc": "Delete images without a name, and chunks that no image needs.",
     "ls": "List images: name, digest, age, sizes, and whether each can be restored.",
     "pin": "Keep an image, whatever becomes of its names.",
+    "prune": "Drop the generations that documents do not keep.",
     "rm": "Remove an image from its name, or a name.",
     "show": "Show everything about one image.",
     "tag": "Let a name point to an image.",

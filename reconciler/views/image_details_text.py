@@ -134,7 +134,10 @@ def _use(each: Use) -> tuple[str, str]:
     more = len(each.machines) - _NAMED
     rest = f" and {more:,} more" if more > 0 else ""
     verb = "restores" if each.action == "restore" else "writes"
-    return each.scenario, f"{verb} {each.image}; {f'{named}{rest}' if named else 'no machine has it'}"
+    return (
+        each.scenario,
+        f"{verb} {each.image}; {f'{named}{rest}' if named else 'no machine has it'}",
+    )
 
 
 def _act(each: ImageEvent) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from specs.digest import Canonical, digest
 from specs.fleet import (
     BackupStep,
     CompiledImage,
+    CompiledRetention,
     CompiledScenario,
     CopiedFile,
     DiskRequest,
@@ -30,7 +31,7 @@ from specs.fleet import (
     UpgradeAgentStep,
 )
 from specs.kinds import step as kinds
-from specs.kinds.image import Image
+from specs.kinds.image import Image, Retention
 from specs.kinds.scenario import Scenario, ScenarioOptions
 from specs.kinds.step import (
     Backup,
@@ -69,11 +70,19 @@ def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage
     """Return the images that can be read, by name."""
     return {
         name: CompiledImage(
-            resource.model.spec.description, resource.model.metadata.display_name or ""
+            resource.model.spec.description,
+            resource.model.metadata.display_name or "",
+            _retention(resource.model.spec.retention),
         )
         for name, resource in resources.items()
         if isinstance(resource.model, Image)
     }
+
+
+def _retention(said: Retention | None) -> CompiledRetention | None:
+    if said is None:
+        return None
+    return CompiledRetention(said.last, said.daily, said.weekly, said.monthly)
 
 
 def compile_scenarios(
