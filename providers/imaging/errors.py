@@ -10,7 +10,9 @@ TerminalError (agent.errors)
 ├── AmbiguousImageError  RW437  several images have a digest that begins so
 ├── NoGenerationError    RW438  the name has fewer generations
 ├── PinnedImageError     RW439  a pinned image is to be taken away
-└── UnreadableImageError RW440  a manifest cannot be read, so that nobody knows its chunks
+├── UnreadableImageError RW440  a manifest cannot be read, so that nobody knows its chunks
+├── DiskFileError        RW441  a disk's file cannot be imported
+└── ExportError          RW442  an image cannot be exported
 
 ``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
 pass through the store as they are.
@@ -144,3 +146,17 @@ class UnreadableImageError(TerminalError):
             "No chunk was deleted. Bring the manifest back from a backup of the store, or remove "
             "the image with `rackwright image rm`",
         )
+
+
+class DiskFileError(TerminalError):
+    """A disk's file cannot be imported. Nothing was stored under a name."""
+
+    def __init__(self, file: Path, problem: str, action: str) -> None:
+        super().__init__("RW441", f"{file} cannot be imported: {problem}", action)
+
+
+class ExportError(TerminalError):
+    """An image cannot be exported. No file was left behind."""
+
+    def __init__(self, target: Path, problem: str, action: str) -> None:
+        super().__init__("RW442", f"{target} cannot be written: {problem}", action)

@@ -329,6 +329,10 @@ class ChunkStore:
             moved = Tag(name, (*history, TagEntry(digest, self._stamp())))
             write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
 
+    def require_name(self, name: str) -> None:
+        """Raise BadNameError for what cannot be the name of an image."""
+        self._tag_path(name)
+
     def resolve(self, name: str) -> str:
         """Return the digest that a name points to; UnknownImageError where none does."""
         return self.history(name)[-1].digest

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
 from agent.imaging import manifest as manifest_format
@@ -10,6 +11,7 @@ from providers.imaging.image_record import Pin, RestoreTest
 from providers.imaging.reference import FoundImage, find_image
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
+from providers.imaging.transfer import ExportFormat, export_image, import_image
 from providers.imaging.verification import (
     Progress,
     Verified,
@@ -121,9 +123,7 @@ def verify(
 
 def prove(project: Project, digest: str) -> RestoreTest:
     """Run the restore test of an image, which says whether it can be restored from then on."""
-    work = project.state / WORK
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return run_restore_test(project.store, digest, work)
+    return run_restore_test(project.store, digest, _work_folder(project))
 
 
 # --- names and pins -------------------------------------------------------------------
@@ -307,3 +307,42 @@ def collect_garbage(project: Project, now: datetime, *, dry_run: bool) -> Collec
 def _keeper(project: Project, now: datetime) -> ImageKeeper:
     project.require_ledger()
     return ImageKeeper(project.store, project.database, lambda: now)
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def export_to_file(
+    project: Project, reference: str, target: Path, file_format: ExportFormat
+) -> str:
+    """Write an image to a new file; return its digest.
+
+    Raises as ``find_image`` and ``providers.imaging.transfer.export_image``.
+    """
+    digest = find_image(project.store, reference).digest
+    export_image(project.store, digest, target, file_format, _work_folder(project))
+    return digest
+
+
+def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
+    project: Project, file: Path, file_format: str, name: str, word: Word, progress: Progress
+) -> tuple[str, RestoreTest]:
+    """Store a disk's file as an image, test it, and let ``name`` point to it if it passed.
+
+    Returns its digest and the outcome of its restore test. Raises BadNameError and as
+    ``providers.imaging.transfer.import_image``.
+    """
+    require_keepable(word.reason)
+    project.store.require_name(name)
+    digest = import_image(project.store, file, file_format, _work_folder(project), progress)
+    tested = prove(project, digest)
+    if tested.ok:
+        project.store.tag(name, digest)
+        _record(project, "import", digest, [name], word)
+    return digest, tested
+
+
+def _work_folder(project: Project) -> Path:
+    work = project.state / WORK
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return work

@@ -5,7 +5,9 @@ import click
 from reconciler.cli.lazy_group import LazyGroup
 
 _COMMANDS = {
+    "export": "Write an image to a file, raw or qcow2.",
     "gc": "Delete images without a name, and chunks that no image needs.",
+    "import": "Make an image of a file: raw, qcow2, vmdk or vhdx.",
     "ls": "List images: name, digest, age, sizes, and whether each can be restored.",
     "pin": "Keep an image, whatever becomes of its names.",
     "prune": "Drop the generations that documents do not keep.",
