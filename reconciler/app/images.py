@@ -1,7 +1,9 @@
 """Images as people handle them: what one is, who needs it, names, pins, removal, garbage."""
 
+import shutil
 from collections.abc import Collection, Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -20,7 +22,7 @@ from providers.imaging.verification import (
 )
 from reconciler.app.agents import Word
 from reconciler.app.cancel import require_keepable, require_reason
-from reconciler.app.project import Project
+from reconciler.app.project import Project, utc_now
 from reconciler.errors import ReconcilerError
 from reconciler.server.image_keeper import ImageKeeper, Pruned
 from reconciler.state.captures import Captures
@@ -30,8 +32,9 @@ from reconciler.views.image_details import ImageDetails, ImageName, Use
 from specs.fleet import BackupStep, CompiledFleet, RestoreStep
 from specs.types.name import MACHINE, of_machine
 
-WORK = "image-work"
+_WORK = "image-work"
 """The folder in the state directory where restore tests and imports have their files."""
+_LEFTOVER_AGE = timedelta(days=2)
 _NAMED = 3
 
 
@@ -64,7 +67,7 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
 def image_uses(fleet: CompiledFleet, name: str) -> Iterator[Use]:
     """Yield the steps of a fleet's scenarios that restore or write the image of this name."""
     for scenario in fleet.scenarios.values():
-        given = _machines_of(fleet, scenario.name)
+        given = fleet.machines_with(scenario.name)
         for step in scenario.steps:
             if not isinstance(step, BackupStep | RestoreStep):
                 continue
@@ -76,18 +79,6 @@ def image_uses(fleet: CompiledFleet, name: str) -> Iterator[Use]:
                 if of_name:
                     machines = tuple(sorted(set(of_name) & set(given)))
                     yield Use(scenario.name, action, name, machines)
-
-
-def _machines_of(fleet: CompiledFleet, scenario: str) -> tuple[str, ...]:
-    schedules = {each.name for each in fleet.schedules.values() if each.scenario == scenario}
-    return tuple(
-        sorted(
-            machine.name
-            for machine in fleet.machines.values()
-            if any(each.scenario == scenario for each in machine.assignments)
-            or not schedules.isdisjoint(machine.schedules)
-        )
-    )
 
 
 def _uses_of_names(fleet: CompiledFleet, names: Collection[str]) -> tuple[Use, ...]:
@@ -109,12 +100,21 @@ def _names(store: ChunkStore, digest: str) -> tuple[ImageName, ...]:
 
 
 def verify(
-    store: ChunkStore, references: Collection[str], now: datetime, progress: Progress
+    store: ChunkStore,
+    references: Collection[str],
+    now: datetime,
+    progress: Progress,
+    *,
+    everything: bool,
 ) -> Verified:
     """Read every chunk of some images, or of all, and take what is damaged out of use.
 
-    Raises as ``find_image``.
+    Raises as ``find_image``; ReconcilerError RW993 where it is not clear which are meant.
     """
+    if bool(references) == everything:
+        raise ReconcilerError(
+            "RW993", "no image is named, or some are and --all is said", "Name images, or say --all"
+        )
     digests = {find_image(store, each).digest for each in references} or store.image_digests()
     found = verify_images(store, digests, progress)
     take_out_of_use(store, found.damages, now.astimezone(UTC).isoformat(timespec="seconds"))
@@ -343,6 +343,12 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
 
 
 def _work_folder(project: Project) -> Path:
-    work = project.state / WORK
+    """Return the folder for large files of a command, without what killed ones left there."""
+    work = project.state / _WORK
     work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = (utc_now() - _LEFTOVER_AGE).timestamp()
+    for each in work.iterdir():
+        with suppress(FileNotFoundError):  # another command's, which has just ended
+            if each.stat().st_mtime < before:
+                shutil.rmtree(each, ignore_errors=True)
     return work

@@ -11,7 +11,6 @@ from reconciler.app.images import prove as prove_image
 from reconciler.app.images import verify as verify_images
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import format_option, state_option
-from reconciler.errors import ReconcilerError
 from reconciler.views.console import console
 from reconciler.views.image_verified import damage_lines, verified_document
 from reconciler.views.progress import bytes_progress
@@ -42,14 +41,10 @@ def verify(
       rackwright image verify --all
       rackwright image verify --prove debian12-golden
     """  # noqa: D301 - \b keeps click from reflowing the list
-    if bool(references) == everything:
-        raise ReconcilerError(
-            "RW993", "no image is named, or some are and --all is said", "Name images, or say --all"
-        )
     project = Project("", None, state)
     screen = console(stderr=True)
     with bytes_progress(screen, "verify") as progress:
-        found = verify_images(project.store, references, utc_now(), progress)
+        found = verify_images(project.store, references, utc_now(), progress, everything=everything)
     damaged = {each.image for each in found.damages}
     tests = {}
     if prove:

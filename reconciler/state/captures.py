@@ -1,14 +1,16 @@
 """Images that operations brought in, until they are proved and named; and by which they came."""
 
+from datetime import datetime
 from typing import NamedTuple
 
-from sqlalchemy import select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.dialects.sqlite import insert as upsert
 
 from reconciler.state import schema
 from reconciler.state.database import Database
 from reconciler.state.observed import Capture
 from reconciler.state.operation_body import decode_operation
+from reconciler.state.operation_states import OperationState
 
 
 class CapturedFrom(NamedTuple):
@@ -65,3 +67,18 @@ class Captures:
             CapturedFrom(row.machine, row.op_id, decode_operation(row.body).scenario, row.image)
             for row in rows
         )
+
+    def newest(self) -> dict[tuple[str, str], datetime]:
+        """Return by name and manifest when an operation that brought it in was verified last.
+
+        A disk that did not change is the same image in each of its backups.
+        """
+        capture, ledger = schema.capture, schema.ledger
+        query = (
+            select(capture.c.image, capture.c.manifest, func.max(ledger.c.at))
+            .join(ledger, ledger.c.op_id == capture.c.op_id)
+            .where(ledger.c.state == OperationState.VERIFIED.value, capture.c.proof == "")
+            .group_by(capture.c.image, capture.c.manifest)
+        )
+        with self._database.reading() as connection:
+            return {(name, digest): at for name, digest, at in connection.execute(query)}

@@ -73,6 +73,7 @@ def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage
             resource.model.spec.description,
             resource.model.metadata.display_name or "",
             _retention(resource.model.spec.retention),
+            resource.model.spec.alert_after and resource.model.spec.alert_after.seconds,
         )
         for name, resource in resources.items()
         if isinstance(resource.model, Image)

@@ -1,14 +1,16 @@
 """Image: a name for what is kept of a disk."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from specs.kinds.metadata import Document, ImageMetadata
 from specs.kinds.record import Record
 from specs.types.line import Line
+from specs.types.quantities import Duration, between
 
 _MOST = 1000
+_AGE = between(Duration(3600), Duration(366 * 86_400))
 
 
 class Retention(Record):
@@ -51,6 +53,12 @@ class ImageSpec(Record):
     retention: Retention | None = Field(
         default=None,
         description="Which generations are kept. Without it, all are until somebody removes them.",
+    )
+    alert_after: Annotated[Duration, _AGE] | None = Field(
+        default=None,
+        description="How old the newest backup that can be restored may be. `status` says where it "
+        "is older, or where there is none.",
+        examples=["26h"],
     )
 
 

@@ -234,6 +234,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "metadata.name": Acts("which content of the store it is"),
         **_SHOWN,
         "spec.description": ForPeople("image ls --repo"),
+        "spec.alertAfter": Acts("when status says that a backup is too old"),
         "spec.retention.last": Acts("which generations are kept"),
         "spec.retention.daily": Acts("which generations are kept"),
         "spec.retention.weekly": Acts("which generations are kept"),

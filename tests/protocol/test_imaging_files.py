@@ -13,6 +13,7 @@ from agent.commands import qemu_img
 from agent.errors import CommandError, MissingCommandError
 from providers.imaging.disk_file import raw_disk
 from providers.imaging.errors import DiskFileError, NoSpaceError
+from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 from reconciler.cli.image import image
 from reconciler.state.database import open_database
@@ -267,3 +268,23 @@ def test_without_qemu_img_that_is_said(
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(MissingCommandError, match="the command qemu-img does not exist here"):
         qemu_img.info(disk, "raw")
+
+
+def test_an_image_whose_chunk_came_back_can_be_proved_again(shell: Shell, disk: Path) -> None:
+    shell("import", disk, "--name", "golden")
+    digest = shell.store.resolve("golden")
+    chunks = shell.state / "store" / "chunks"
+    chunk = max((path for path in chunks.rglob("*") if path.is_file()), key=str)
+    chunk.write_bytes(b"rot")
+    assert "is damaged and is not restored any more" in shell("verify", "--all", expect=1)
+    assert not shell.store.usable(digest)
+    assert "it is missing" in shell("verify", "golden", expect=1)
+    other = shell.folder / "other.raw"
+    subprocess.run(["cp", "--sparse=always", disk, other], check=True)
+    shell("import", other, "--name", "other")  # as the next backup does
+    shell.store.record_restore_test(digest, RestoreTest(ok=False, details=("damaged",), at="now"))
+    assert "undamaged" in shell("verify", "golden")
+    assert not shell.store.usable(digest)  # reading chunks is no restore test
+    said = shell("verify", "--prove", "golden")
+    assert f"restore test of {digest[:12]}: can be restored\n" in said
+    assert shell.store.usable(digest)

@@ -826,6 +826,9 @@ def work() -> dict[tuple[str, str], Variation]:
         ("Machine m", "spec.assign[].scenario", "x"),
         ("Machine m", "spec.assign[].scenario", "clone"),
     )
+    found |= two("Image golden", "spec.alertAfter", ("26h", "27h"))
+    for part in ("last", "daily", "weekly", "monthly"):
+        found |= two("Image golden", f"spec.retention.{part}", (2, 3))
     found[("Image", "metadata.name")] = (
         [],
         ("Scenario clone", "spec.steps[].restore.image", "golden"),
