@@ -206,39 +206,36 @@ class ChunkStore:
         """
         image = manifest_format.decode(data)
         digest = manifest_format.digest(data)
-        with self.locked():
-            return self._put_manifest(data, image, digest)
-
-    def _put_manifest(self, data: bytes, image: Manifest, digest: str) -> str:
         folder = self._images / digest
-        stored = self._stored(image, digest)
-        if folder.exists():
+        with self.locked():
+            stored = self._stored(image, digest)
+            if folder.exists():
+                return digest
+            self.ensure_space(len(data))
+            _sync_file_system(self._chunks)
+            record = ImageRecord(
+                created=self._stamp(),
+                disk_size=image.disk_size,
+                sector_size=image.sector_size,
+                used_bytes=image.used_bytes,
+                stored_bytes=stored,
+            )
+            with self._space_watched(len(data)):
+                draft = Path(tempfile.mkdtemp(dir=self._incoming))
+                draft.chmod(0o755)
+                write_atomically(draft / _MANIFEST, data, _FILE_MODE, sync_names=False)
+                write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
+                sync_folder(draft)
+                try:
+                    failpoint("image.before")
+                    draft.rename(folder)
+                except OSError:
+                    shutil.rmtree(draft)
+                    if not folder.exists():  # else another thread stored the same image
+                        raise
+            sync_folder(self._images)
+            failpoint("image.after")
             return digest
-        self.ensure_space(len(data))
-        _sync_file_system(self._chunks)
-        record = ImageRecord(
-            created=self._stamp(),
-            disk_size=image.disk_size,
-            sector_size=image.sector_size,
-            used_bytes=image.used_bytes,
-            stored_bytes=stored,
-        )
-        with self._space_watched(len(data)):
-            draft = Path(tempfile.mkdtemp(dir=self._incoming))
-            draft.chmod(0o755)
-            write_atomically(draft / _MANIFEST, data, _FILE_MODE, sync_names=False)
-            write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
-            sync_folder(draft)
-            try:
-                failpoint("image.before")
-                draft.rename(folder)
-            except OSError:
-                shutil.rmtree(draft)
-                if not folder.exists():  # else another thread stored the same image
-                    raise
-        sync_folder(self._images)
-        failpoint("image.after")
-        return digest
 
     def manifest_path(self, digest: str) -> Path:
         """Return where the image's manifest is or would be."""

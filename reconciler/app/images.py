@@ -121,7 +121,7 @@ def verify(
     return found
 
 
-def prove(project: Project, digest: str) -> RestoreTest:
+def test_image(project: Project, digest: str) -> RestoreTest:
     """Run the restore test of an image, which says whether it can be restored from then on."""
     return run_restore_test(project.store, digest, _work_folder(project))
 
@@ -335,7 +335,7 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
     require_keepable(word.reason)
     project.store.require_name(name)
     digest = import_image(project.store, file, file_format, _work_folder(project), progress)
-    tested = prove(project, digest)
+    tested = test_image(project, digest)
     if tested.ok:
         project.store.tag(name, digest)
         _record(project, "import", digest, [name], word)

@@ -7,7 +7,7 @@ import click
 from rich.filesize import decimal
 
 from providers.imaging.reference import find_image
-from reconciler.app.images import prove as prove_image
+from reconciler.app.images import test_image
 from reconciler.app.images import verify as verify_images
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import format_option, state_option
@@ -22,13 +22,19 @@ from reconciler.views.untrusted import for_terminal
 @click.option("--all", "everything", is_flag=True, help="Verify every image of the store.")
 @click.option(
     "--prove",
+    "with_tests",
     is_flag=True,
     help="Also run the restore test of what is undamaged, after which it can be restored.",
 )
 @state_option
 @format_option
 def verify(
-    references: tuple[str, ...], state: Path, output_format: str, *, everything: bool, prove: bool
+    references: tuple[str, ...],
+    state: Path,
+    output_format: str,
+    *,
+    everything: bool,
+    with_tests: bool,
 ) -> int:
     """Read and check every chunk of some images; end with 1 where one is damaged.
 
@@ -47,10 +53,10 @@ def verify(
         found = verify_images(project.store, references, utc_now(), progress, everything=everything)
     damaged = {each.image for each in found.damages}
     tests = {}
-    if prove:
+    if with_tests:
         digests = {find_image(project.store, each).digest for each in references}
         for digest in sorted((digests or project.store.image_digests()) - damaged):
-            tests[digest] = prove_image(project, digest)
+            tests[digest] = test_image(project, digest)
     if output_format == "json":
         click.echo(dumps(verified_document(found, tests), indent=2))
     else:

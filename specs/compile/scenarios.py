@@ -69,15 +69,20 @@ RESERVED = "inspection"
 def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage]:
     """Return the images that can be read, by name."""
     return {
-        name: CompiledImage(
-            resource.model.spec.description,
-            resource.model.metadata.display_name or "",
-            _retention(resource.model.spec.retention),
-            resource.model.spec.alert_after and resource.model.spec.alert_after.seconds,
-        )
+        name: _image(resource.model)
         for name, resource in resources.items()
         if isinstance(resource.model, Image)
     }
+
+
+def _image(document: Image) -> CompiledImage:
+    spec = document.spec
+    return CompiledImage(
+        description=spec.description,
+        display_name=document.metadata.display_name or "",
+        retention=_retention(spec.retention),
+        alert_seconds=None if spec.alert_after is None else spec.alert_after.seconds,
+    )
 
 
 def _retention(said: Retention | None) -> CompiledRetention | None:
