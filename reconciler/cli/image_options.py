@@ -1,14 +1,17 @@
 """What the commands of ``rackwright image`` share."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from reconciler.app.agents import Word
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.agreement import who
 from reconciler.errors import ReconcilerError
 from specs.fleet import CompiledFleet
+
+if TYPE_CHECKING:
+    from reconciler.app.agents import Word
 
 reference_argument = click.argument("reference", metavar="REF")
 reason_option = click.option("--reason", default="", metavar="TEXT", help="Why; kept.")
@@ -22,8 +25,10 @@ documents_option = click.option(
 )
 
 
-def word(reason: str) -> Word:
+def word(reason: str) -> "Word":
     """Return what a person says, to be kept with who it is and when."""
+    from reconciler.app.agents import Word  # noqa: PLC0415 - slow to load, and lists need it not
+
     return Word(who(), reason, utc_now())
 
 

@@ -1,5 +1,6 @@
 """Which generations of an image are kept, and that the others are dropped."""
 
+import asyncio
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -138,6 +139,31 @@ def test_prune_drops_what_documents_do_not_keep_and_nothing_else(desk: Desk) -> 
     (event,) = ImageEvents(desk.database).of_image(fourth)
     assert (event.what, event.actor) == ("remove", "retention")
     assert event.reason == f"spec.retention of Image {name}"
+
+
+async def test_the_server_prunes_again_and_again_while_the_ledger_is_the_right_one(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reconciler.server.image_keeper.PRUNE_INTERVAL", 0)
+    images = [desk.store_image(number, "backup-node-01") for number in range(4)]
+    fleet = Project(str(desk.repo), None, desk.state).fleet
+    keeper = ImageKeeper(desk.store, desk.database, lambda: datetime.now(UTC))
+    asked: list[int] = []
+    enough = asyncio.Event()
+
+    def observes_only() -> bool:
+        asked.append(len(desk.store.history("backup-node-01")))
+        if len(asked) == 5:
+            enough.set()
+        return len(asked) < 3
+
+    task = asyncio.create_task(keeper.prune_for_ever(lambda: fleet, observes_only))
+    async with asyncio.timeout(30):
+        await enough.wait()
+    task.cancel()
+    assert asked[:3] == [4, 4, 4]
+    assert asked[4] == 2
+    assert is_whole(desk.store, images[0])  # a moment old: it is collected another day
 
 
 def test_the_server_prunes_and_collects(desk: Desk) -> None:
