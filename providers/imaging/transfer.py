@@ -22,6 +22,7 @@ _SECTOR = 512
 _METADATA = 64 << 20
 """Bytes that a qcow2 file takes besides its data, at most, for each TiB or part of it."""
 _TIB = 1 << 40
+_THERE = ("it is there already", "Name another file, or remove it")
 
 
 def export_image(
@@ -29,43 +30,43 @@ def export_image(
 ) -> None:
     """Write an image to a new file: a sparse raw one, or qcow2.
 
-    ExportError where the file is there, there is no room for it or the image is damaged;
-    CommandError. No file is left behind then.
+    ExportError where the file is there, there is no room for it, it cannot be written or the image
+    is damaged; CommandError. No file is left behind then.
     """
     image = manifest_format.decode(store.get_manifest(digest))
-    if target.exists() or target.is_symlink():
-        raise ExportError(target, "it is there already", "Name another file, or remove it")
-    places = {target.parent} if file_format == "raw" else {target.parent, work}
-    for place in places:
-        _require_room(image, target, place)
-    draft = Path(tempfile.mkdtemp(dir=target.parent, prefix=".rackwright-"))
+    if target.is_symlink() or target.exists():
+        raise ExportError(target, *_THERE)
     try:
-        made = draft / "disk"
-        if file_format == "raw":
-            _replay(store, image, made, target)
-        else:
-            with tempfile.TemporaryDirectory(dir=work) as folder:
-                raw = Path(folder) / "disk.raw"
-                _replay(store, image, raw, target)
-                most = image.used_bytes + _METADATA * (image.disk_size // _TIB + 1)
-                qemu_img.convert(raw, "raw", made, "qcow2", most)
-        with made.open("rb") as file:
-            os.fsync(file.fileno())
-        made.chmod(0o600)
-        os.link(made, target)  # fails where somebody made it meanwhile
+        for place in {target.parent} if file_format == "raw" else {target.parent, work}:
+            _require_room(image, target, place)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".rackwright-") as draft:
+            made = Path(draft) / "disk"
+            if file_format == "raw":
+                _replay(store, image, made, target)
+            else:
+                _convert(store, image, made, target, work)
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.chmod(0o600)
+            os.link(made, target)  # fails where somebody made it meanwhile
         sync_folder(target.parent)
     except FileExistsError as error:
-        problem, action = "it is there already", "Name another file, or remove it"
-        raise ExportError(target, problem, action) from error
-    finally:
-        shutil.rmtree(draft)
+        raise ExportError(target, *_THERE) from error
+    except OSError as error:
+        action = "Name another file, or make room there"
+        raise ExportError(target, error.strerror or str(error), action) from error
+
+
+def _convert(store: ChunkStore, image: Manifest, made: Path, target: Path, work: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        raw = Path(folder) / "disk.raw"
+        _replay(store, image, raw, target)
+        most = image.used_bytes + _METADATA * (image.disk_size // _TIB + 1)
+        qemu_img.convert(raw, "raw", made, "qcow2", most)
 
 
 def _require_room(image: Manifest, target: Path, place: Path) -> None:
-    try:
-        free = shutil.disk_usage(place).free
-    except OSError as error:
-        raise ExportError(target, error.strerror or str(error), "Name another file") from error
+    free = shutil.disk_usage(place).free
     if free < image.used_bytes:
         problem = f"it needs {image.used_bytes:,} bytes in {place}, where {free:,} are free"
         raise ExportError(target, problem, "Make room there, or name another file")
@@ -90,6 +91,8 @@ def import_image(
     path = file.absolute()
     if not path.is_file():
         raise DiskFileError(file, "there is no such file", "Name the file of a disk")
+    if not os.access(path, os.R_OK):
+        raise DiskFileError(file, "it cannot be read", "Give this user access to it")
     with (
         tempfile.TemporaryDirectory(dir=work) as folder,
         raw_disk(path, format_of(path, file_format), Path(folder)) as raw,

@@ -83,9 +83,11 @@ def verify_images(store: ChunkStore, digests: Collection[str], progress: Progres
             done += chunk.span.length
             progress(done, total)
     if problems:  # others may need the same chunks
-        others, _ = _manifests(store, store.image_digests() - images.keys())
+        present = store.image_digests()  # others may have been collected meanwhile
+        others, _ = _manifests(store, present - images.keys())
         for digest, image in {**images, **others}.items():
-            damages += _damages(digest, image, problems)
+            if digest in present:
+                damages += _damages(digest, image, problems)
     return Verified(len(digests), len(chunks), total, tuple(damages))
 
 

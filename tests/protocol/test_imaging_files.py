@@ -104,6 +104,10 @@ def test_an_export_replaces_nothing_and_leaves_nothing_of_a_damaged_image(
     )
     assert target.read_bytes() == b"mine"
     target.unlink()
+    assert shell.refusal("export", "golden", shell.folder / "no" / "where") == (
+        f"RW442: {shell.folder}/no/where cannot be written: No such file or directory. Name "
+        "another file, or make room there."
+    )
     chunk = next(path for path in (shell.state / "store" / "chunks").rglob("*") if path.is_file())
     chunk.write_bytes(b"rot")
     said = shell.refusal("export", "golden", target)
