@@ -26,10 +26,11 @@ class ImageNeeds:
         return tuple(each for each in under_way if not _restored(each).isdisjoint(wanted))
 
     def images(self) -> frozenset[str]:
-        """Return the images that work restores, and those whose restore test is still to come."""
-        under_way = self._operations.current(UNDER_WAY)
-        untested = (each.manifest for each in self._operations.captures() if each.proof is None)
-        return frozenset(untested).union(*map(_restored, under_way))
+        """Return the images that work restores, and those that it brought in and tests still."""
+        under_way = {each.operation.op_id: each for each in self._operations.current(UNDER_WAY)}
+        captures = self._operations.captures()
+        brought = frozenset(each.manifest for each in captures if each.operation in under_way)
+        return brought.union(*map(_restored, under_way.values()))
 
     def captures_planned(self) -> list[datetime]:
         """Return when the captures were planned of which one may still store an image.

@@ -323,6 +323,18 @@ def test_what_was_removed_is_collected_and_the_sizes_are_told(desk: Desk) -> Non
     assert is_whole(desk.store, kept)
 
 
+@pytest.mark.parametrize("state", [OperationState.STARTED, OperationState.FAILED])
+def test_an_image_is_kept_for_its_restore_test_while_its_capture_is_under_way(
+    desk: Desk, state: OperationState
+) -> None:
+    digest = desk.store_image(1, test=FAILED)
+    _a_month_ago(desk, digest, *chunks_of(desk.store, digest))
+    op_id = desk.work("capture-golden", digest, state)
+    Captures(desk.database).record(op_id, "golden", digest)
+    desk("gc")
+    assert (digest in desk.store.image_digests()) == (state is OperationState.STARTED)
+
+
 def test_chunks_that_a_capture_under_way_may_count_on_are_left_for_later(desk: Desk) -> None:
     old = desk.store_image(2)
     _a_month_ago(desk, old, *chunks_of(desk.store, old))
