@@ -30,9 +30,9 @@ def image_table(
     """
     is_wide = width >= WIDE
     table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=not is_wide)
-    table.add_column("image", overflow="fold")
+    table.add_column("image", overflow="fold", min_width=12)
     table.add_column("digest", no_wrap=True)
-    table.add_column("captured", no_wrap=True)
+    table.add_column("captured", no_wrap=is_wide, min_width=8)
     if is_wide:
         table.add_column("disk", justify="right", no_wrap=True)
         table.add_column("used", justify="right", no_wrap=True)

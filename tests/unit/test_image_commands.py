@@ -125,15 +125,20 @@ def test_the_list_has_generations_and_pins(desk: Desk) -> None:
     assert [(each["generation"], each["pinned"]) for each in listed] == [(0, False), (1, True)]
 
 
-def test_the_list_fits_a_narrow_terminal(desk: Desk) -> None:
-    desk.store_image(1, "nightly-db-01.example")
-    for width in (80, 140):
-        screen = Console(width=width, file=StringIO())
-        screen.print(image_table(desk.store.images(), NOW, {}, width))
-        text = screen.file.getvalue()
-        assert "nightly-db-01.example" in text
-        assert "proved" in text
-        assert max(map(len, text.splitlines())) <= width
+@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("hours", [1, -1])
+def test_the_list_fits_its_terminal_whatever_the_clock_says(
+    desk: Desk, width: int, hours: int
+) -> None:
+    desk.store_image(1, "nightly-db-01")
+    screen = Console(width=width, file=StringIO())
+    now = datetime.now(UTC) + timedelta(hours=hours)
+    screen.print(image_table(desk.store.images(), now, {}, width))
+    text = screen.file.getvalue()
+    assert "nightly-db-01" in text
+    assert "proved" in text
+    assert ("60 min ago" in text) == (hours > 0)
+    assert max(map(len, text.splitlines())) <= width
 
 
 def test_show_tells_everything_about_an_image(desk: Desk) -> None:
