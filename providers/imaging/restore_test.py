@@ -63,7 +63,7 @@ Finding = tuple[bool, str]
 
 def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Finding]:
     disk = folder / "disk"
-    problem = _replay(store, image, disk)
+    problem = replay(store, image, disk)
     yield _finding(f"{image.chunk_count} chunks", problem)
     if problem:
         return
@@ -84,7 +84,7 @@ def _finding(what: str, problem: str) -> Finding:
     return not problem, f"{what}: {problem or 'intact'}"
 
 
-def _replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
+def replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
     """Write the image to a new sparse file; return what is wrong, empty if nothing."""
     with disk.open("xb") as file:
         file.truncate(image.disk_size)

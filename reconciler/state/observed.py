@@ -228,7 +228,8 @@ class Fault:
     """Something in the server that does not work, and since when."""
 
     subject: str
-    """``machine/NAME``, ``task/NAME``, ``port/NAME``, ``token/NAME`` or ``disk/state``."""
+    """``machine/NAME``, ``task/NAME``, ``port/NAME``, ``token/NAME``, ``image/NAME`` or
+    ``disk/state``."""
     code: str
     cause: str
     since: datetime
