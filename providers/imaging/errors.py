@@ -6,7 +6,9 @@ TerminalError (agent.errors)
 ├── BadDigestError       RW432  the text is no digest
 ├── IncompleteImageError RW433  a manifest names chunks that the store lacks
 ├── UnknownImageError    RW434  no image has this name or digest
-└── BadNameError         RW435  the text cannot be an image's name
+├── BadNameError         RW435  the text cannot be an image's name
+├── ImageMountError      RW450  an image cannot be shown as files there
+└── NoSystemError        RW459  an image has no installed system that can be read
 
 ``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
 pass through the store as they are.
@@ -83,4 +85,28 @@ class BadNameError(TerminalError):
             f"{text[:140]!r} cannot be the name of an image",
             "Use letters, digits, '.', '_' and '-', with '/' between parts; "
             "each part begins and ends with a letter or digit",
+        )
+
+
+class ImageMountError(TerminalError):
+    """An image cannot be shown as files in this directory."""
+
+    def __init__(self, place: Path, problem: str, remedy: str = "") -> None:
+        super().__init__(
+            "RW450",
+            f"the image cannot be mounted at {place}: {problem}",
+            f"Run: {remedy}"
+            if remedy
+            else "Name an empty directory, and see that libfuse is there (package fuse3)",
+        )
+
+
+class NoSystemError(TerminalError):
+    """An image has no installed system whose packages can be read."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            "RW459",
+            f"the image's installed system cannot be read: {problem}",
+            "Look at it with `rackwright image mount`",
         )

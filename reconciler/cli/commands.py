@@ -23,7 +23,7 @@ _COMMANDS = {
     "file": "List, get, put and remove files of installed systems.",
     "fmt": "Lay out YAML files in one way, without a change of meaning.",
     "get": "Show one machine: condition, hardware, disks, boots, history.",
-    "image": "List disk images.",
+    "image": "List disk images and look inside.",
     "import": "Turn lists and files of other systems into documents.",
     "init": "Write a small fleet to start from.",
     "inventory": "Search, show and export what is installed on machines.",

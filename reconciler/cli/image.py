@@ -8,6 +8,9 @@ import click
 
 from providers.imaging.store import ChunkStore
 from reconciler.app.project import Project, utc_now
+from reconciler.cli.image_diff import diff
+from reconciler.cli.image_mount import mount
+from reconciler.cli.image_sbom import sbom
 from reconciler.cli.options import format_option, state_option
 from reconciler.errors import ReconcilerError
 from reconciler.views.console import console
@@ -18,7 +21,11 @@ from specs.types.name import MACHINE, of_machine
 
 @click.group()
 def image() -> None:
-    """List disk images."""
+    """List disk images and look inside."""
+
+
+for _command in (diff, mount, sbom):
+    image.add_command(_command)
 
 
 @image.command("ls")
