@@ -127,7 +127,8 @@ def main(store: str, digest: str, place: str, folders: str) -> None:
 
 
 def _end_with_starter() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 1):
+        pass
     os.kill(os.getpid(), signal.SIGTERM)  # libfuse unmounts then
 
 
