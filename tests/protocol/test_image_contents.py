@@ -111,8 +111,8 @@ class Images:
             process.communicate()  # the server has its error stream: both have ended then
 
 
-def mounts(place: Path) -> list[str]:
-    """Return the mounts below a directory, and the loop devices of files there."""
+def mounts(place: Path | str) -> list[str]:
+    """Return the mounts with this in their lines, and the loop devices."""
     lines = (
         Path("/proc/self/mounts").read_text().splitlines() + run("losetup", "--list").splitlines()
     )
@@ -157,6 +157,9 @@ def changed(root: Path) -> None:
     """Turn the golden system into a newer one."""
     (root / "etc/motd").write_text("motd 2\n")  # of the same size
     os.utime(root / "etc/motd", (1, 1))
+    with (root / "srv/big").open("r+b") as file:
+        file.write(b"one byte is another one")  # where it lies
+    os.utime(root / "srv/big", (1, 1))
     (root / "etc/passwd").chmod(0o600)
     os.chown(root / "etc/shadow", 0, 42)
     (root / "etc/os-release").unlink()
@@ -318,24 +321,34 @@ def test_several_images_that_begin_so_are_an_error(golden: Images) -> None:
         twin.rmdir()
 
 
-def test_a_volume_of_lvm_is_composed_by_its_extents(place: Path, tmp_path: Path) -> None:
+def test_volumes_of_lvm_are_composed_by_their_extents(place: Path, tmp_path: Path) -> None:
     images = Images(tmp_path / "images")
     root = system(tmp_path / "root", PACKAGES)
-    volume = ext4(blank(tmp_path / "volume", 32 * MIB), 0, 32 * MIB, root).read_bytes()
-    path = blank(tmp_path / "disk", 34 * MIB)
+    (tmp_path / "var").mkdir()
+    (root / "var/lib").rename(tmp_path / "var/lib")
+    (root / "etc/fstab").write_text("LABEL=var /var ext4 defaults 0 2\n")
+    first = ext4(blank(tmp_path / "first", 32 * MIB), 0, 32 * MIB, root).read_bytes()
+    second = ext4(blank(tmp_path / "second", 8 * MIB), 0, 8 * MIB, tmp_path / "var").read_bytes()
+    path = blank(tmp_path / "disk", 42 * MIB)
     with path.open("r+b") as file:
         file.seek(MIB)
-        file.write(volume[20 * MIB :] + volume[: 20 * MIB])
+        file.write(first[20 * MIB :] + second + first[: 20 * MIB])
     with loop(path) as node:
         image = capture(described(node), images.store, ignore)
-    extents = (Extent(13 * MIB, 20 * MIB), Extent(MIB, 12 * MIB))
-    lvm = LogicalVolume("vg", "root-a", "", "ext4", "", "used-blocks", "", extents)
-    images.keep("lvm", evolve(image, volumes=(lvm,)))
+    ends = (Extent(21 * MIB, 20 * MIB), Extent(MIB, 12 * MIB))
+    volumes = (
+        LogicalVolume("vg", "root-a", "", "ext4", "", "used-blocks", "", ends),
+        LogicalVolume(
+            "vg", "var", "", "ext4", "var", "used-blocks", "", (Extent(13 * MIB, 8 * MIB),)
+        ),
+    )
+    images.keep("lvm", evolve(image, volumes=volumes))
     with images.mounted("lvm", place):
-        assert (place / "volume-vg-root--a.raw").read_bytes() == volume
+        assert (place / "volume-vg-root--a.raw").read_bytes() == first
         found = (place / "vg-root--a/srv/big").read_bytes()
     assert found == (root / "srv/big").read_bytes()
-    assert json.loads(images.run("sbom", "lvm").out)["components"][0]["name"] == "debian"
+    components = json.loads(images.run("sbom", "lvm").out)["components"]
+    assert [each["name"] for each in components] == ["debian", *sorted(PACKAGES)]
 
 
 # --- differences ----------------------------------------------------------------
@@ -347,7 +360,7 @@ def test_a_difference_begins_with_how_much(golden: Images) -> None:
     assert done.out.splitlines() == [
         "partitions: the same",
         "packages: 1 changed, 1 added, 1 removed",
-        "files: 5 changed, 1 added, 1 removed",
+        "files: 6 changed, 1 added, 1 removed",
         "",
         "Packages",
         "  + added 2.0",
@@ -357,7 +370,7 @@ def test_a_difference_begins_with_how_much(golden: Images) -> None:
         "Files",
         "  ~ /etc/motd  (content)",
         "  ~ /etc/os-release  (target ../usr/lib/os-release -> /usr/lib/os-release)",
-        "  … and 5 more (--files all)",
+        "  … and 6 more (--files all)",
     ]
     assert done.status == 0
     shown = golden.run("diff", "golden", "newer", "--files", "all").out
@@ -376,6 +389,7 @@ def test_a_difference_is_complete_as_json(golden: Images) -> None:
         ),
         "/etc/passwd": ("changed", ["mode 0644 -> 0600"]),
         "/etc/shadow": ("changed", ["owner 0:0 -> 0:42"]),
+        "/srv/big": ("changed", ["content"]),
         "/srv/old": ("removed", []),
         "/srv/new\x1b[2J": ("added", []),
         "/var/lib/dpkg/status": ("changed", ["content"]),
@@ -394,6 +408,29 @@ def test_an_image_does_not_differ_from_itself(golden: Images) -> None:
     assert done.out == "partitions: the same\npackages: the same\nfiles: the same\n"
     assert done.status == 0
     assert mounts(golden.state) == []
+
+
+def test_nobody_else_sees_what_a_command_mounts(golden: Images, tmp_path: Path) -> None:
+    images = Images(tmp_path / "copy")
+    shutil.copytree(golden.state, images.state, dirs_exist_ok=True)
+    digest = images.store.resolve("golden")
+    image = manifest_format.decode(images.store.get_manifest(digest))
+    path = next(
+        images.store.path(each.digest)
+        for each in image.chunks()
+        if each.span.offset == FIRST[0]  # with the superblock
+    )
+    frame = path.read_bytes()
+    path.unlink()
+    os.mkfifo(path)  # the command waits for it when it mounts the file system
+    with subprocess.Popen(images.command("sbom", "golden"), stdout=subprocess.PIPE) as process:
+        with path.open("wb") as pipe:
+            seen = mounts(digest[:12])
+            path.unlink()
+            path.write_bytes(frame)
+            pipe.write(frame)
+        assert process.wait(60) == 0
+    assert seen == []
 
 
 def test_files_in_chunks_that_both_images_have_are_not_read(golden: Images, tmp_path: Path) -> None:
