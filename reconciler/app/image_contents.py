@@ -15,6 +15,7 @@ from agent.errors import CodedError, CommandError
 from agent.imaging.extent import Extent
 from agent.imaging.manifest import Manifest
 from agent.wire.inventory import Package
+from providers.imaging.errors import NoSystemError
 from providers.imaging.file_extents import PHYSICAL, FileExtent, file_extents
 from providers.imaging.image_layout import ImagePart, image_parts
 from providers.imaging.image_mount import (
@@ -101,8 +102,16 @@ def compare_images(
     enter_private_mounts()
     with open_image(state, first) as one, open_image(state, second) as two:
         problems: list[str] = []
-        before, after = _installed(one, problems), _installed(two, problems)
-        packages = package_changes(before.packages, after.packages) if before and after else ()
+        before, after = _installed(one), _installed(two)
+        packages = None
+        if isinstance(before, _Installed) and isinstance(after, _Installed):
+            packages = package_changes(before.packages, after.packages)
+        elif not (isinstance(before, NoSystemError) and isinstance(after, NoSystemError)):
+            problems += (
+                f"the packages of {image.digest[:12]} were not read: {each}"
+                for image, each in ((one, before), (two, after))
+                if isinstance(each, CodedError)
+            )
         parts = [*disk_changes(one.manifest, two.manifest), *part_changes(one.parts, two.parts)]
         here = _same_root(before, after)
         others = {each.name: each for each in two.parts}
@@ -120,7 +129,7 @@ def compare_images(
             except CommandError as error:
                 parts.append(PartChange(part.title, ("content",)))
                 problems.append(f"the files of {part.title} were not compared: {error}")
-    return (one.digest, two.digest), Found(tuple(parts), packages, tuple(dict.fromkeys(problems)))
+    return (one.digest, two.digest), Found(tuple(parts), packages, tuple(problems))
 
 
 @frozen
@@ -143,8 +152,8 @@ class _RootPlace:
         return f"{part}:{path}"
 
 
-def _same_root(one: _Installed | None, two: _Installed | None) -> _RootPlace:
-    if one is None or two is None:
+def _same_root(one: _Installed | CodedError, two: _Installed | CodedError) -> _RootPlace:
+    if isinstance(one, CodedError) or isinstance(two, CodedError):
         return _RootPlace()
     places = [
         (each.root.part.name, f"/{each.root.subvolume}" if each.root.subvolume else "")
@@ -153,14 +162,13 @@ def _same_root(one: _Installed | None, two: _Installed | None) -> _RootPlace:
     return _RootPlace(*places[0]) if places[0] == places[1] else _RootPlace()
 
 
-def _installed(image: OpenImage, problems: list[str]) -> _Installed | None:
-    """Return an image's system; None, and why, where it cannot be read."""
+def _installed(image: OpenImage) -> _Installed | CodedError:
+    """Return an image's system, or why it cannot be read."""
     try:
         with system_root(image.manifest, image.files) as root:
             return _Installed(root, read_software(root.tree).packages)
     except CodedError as error:
-        problems.append(f"the packages of {image.digest[:12]} were not read: {error}")
-        return None
+        return error
 
 
 def _is_same(one: OpenImage, part: ImagePart, two: OpenImage, other: ImagePart) -> bool:

@@ -37,7 +37,8 @@ class Found:
     """What was found between two images beside their files."""
 
     parts: tuple[PartChange, ...]
-    packages: tuple[PackageChange, ...]
+    packages: tuple[PackageChange, ...] | None
+    """None where they are not known: neither image has a system, or one cannot be read."""
     problems: tuple[str, ...]
     """What could not be compared, and why."""
 

@@ -21,9 +21,10 @@ def package_kind(change: PackageChange) -> str:
 
 def difference_lines(found: Found, files: ChangedFiles, most: int | None) -> Iterator[str]:
     """Yield the lines for people: how much first, then what; of files the first ``most``."""
-    packages = Counter(map(package_kind, found.packages))
+    packages = found.packages or ()
+    counts = _counted(Counter(map(package_kind, packages)))
     yield f"partitions: {len(found.parts)} changed" if found.parts else "partitions: the same"
-    yield f"packages: {_counted(packages)}"
+    yield f"packages: {'not known' if found.packages is None else counts}"
     yield f"files: {_counted(files.counts)}"
     for problem in found.problems:
         yield f"not compared: {for_terminal(problem)}"
@@ -31,9 +32,9 @@ def difference_lines(found: Found, files: ChangedFiles, most: int | None) -> Ite
         yield from ("", "Partitions")
         for part in found.parts:
             yield f"  ~ {for_terminal(part.title)}: {for_terminal(', '.join(part.details))}"
-    if found.packages:
+    if packages:
         yield from ("", "Packages")
-        yield from map(_package_line, found.packages)
+        yield from map(_package_line, packages)
     shown = files.first()[:most]
     if shown:
         yield from ("", "Files")
@@ -51,7 +52,9 @@ def difference_document(
         "before": digests[0],
         "after": digests[1],
         "partitions": [{"name": each.title, "details": list(each.details)} for each in found.parts],
-        "packages": [
+        "packages": None
+        if found.packages is None
+        else [
             {
                 "name": each.name,
                 "architecture": each.architecture,
