@@ -183,8 +183,8 @@ def _is_same(one: OpenImage, part: ImagePart, two: OpenImage, other: ImagePart) 
 def _file_changes(
     one: OpenImage, part: ImagePart, two: OpenImage, other: ImagePart
 ) -> Iterator[FileChange]:
-    are_alike = (part.extents, part.filesystem) == (other.extents, other.filesystem)
-    by_chunks = are_alike and part.filesystem in PHYSICAL
+    same_place = (part.extents, part.filesystem) == (other.extents, other.filesystem)
+    by_chunks = same_place and part.filesystem in PHYSICAL
     ranges = _ranges_by_chunks(one, two, part.extents) if by_chunks else everything
     with (
         temporary_place() as first,
