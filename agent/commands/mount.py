@@ -10,7 +10,12 @@ from agent.commands.runner import run_command
 _HARMLESS = ("nosuid", "nodev", "noexec")
 
 # Looking must not write, and replaying a journal does.
-_NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery"}
+_NO_REPLAY = {
+    "btrfs": "rescue=nologreplay",
+    "ext3": "noload",
+    "ext4": "noload",
+    "xfs": "norecovery",
+}
 
 
 def mount_arguments(

@@ -12,7 +12,9 @@ TerminalError (agent.errors)
 ├── PinnedImageError     RW439  a pinned image is to be taken away
 ├── UnreadableImageError RW440  a manifest cannot be read, so that nobody knows its chunks
 ├── DiskFileError        RW441  a disk's file cannot be imported
-└── ExportError          RW442  an image cannot be exported
+├── ExportError          RW442  an image cannot be exported
+├── ImageMountError      RW450  an image cannot be shown as files there
+└── NoSystemError        RW459  an image has no installed system that can be read
 
 ``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
 pass through the store as they are.
@@ -160,3 +162,27 @@ class ExportError(TerminalError):
 
     def __init__(self, target: Path, problem: str, action: str) -> None:
         super().__init__("RW442", f"{target} cannot be written: {problem}", action)
+
+
+class ImageMountError(TerminalError):
+    """An image cannot be shown as files in this directory."""
+
+    def __init__(self, place: Path, problem: str, remedy: str = "") -> None:
+        super().__init__(
+            "RW450",
+            f"the image cannot be mounted at {place}: {problem}",
+            f"Run: {remedy}"
+            if remedy
+            else "Name an empty directory, and see that libfuse is there (package fuse3)",
+        )
+
+
+class NoSystemError(TerminalError):
+    """An image has no installed system whose packages can be read."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            "RW459",
+            f"the image's installed system cannot be read: {problem}",
+            "Look at it with `rackwright image mount`",
+        )

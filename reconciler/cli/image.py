@@ -5,13 +5,16 @@ import click
 from reconciler.cli.lazy_group import LazyGroup
 
 _COMMANDS = {
+    "diff": "Show what differs between two images: partitions, packages, files.",
     "export": "Write an image to a file, raw or qcow2.",
     "gc": "Delete images without a name, and chunks that no image needs.",
     "import": "Make an image of a file: raw, qcow2, vmdk or vhdx.",
     "ls": "List images: name, digest, age, sizes, and whether each can be restored.",
+    "mount": "Show an image as read-only files.",
     "pin": "Keep an image, whatever becomes of its names.",
     "prune": "Drop the generations that documents do not keep.",
     "rm": "Remove an image from its name, or a name.",
+    "sbom": "Write what is installed in an image as a bill of materials.",
     "show": "Show everything about one image.",
     "tag": "Let a name point to an image.",
     "unpin": "End the pin of an image.",

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from attrs import frozen
 
@@ -24,6 +25,7 @@ from agent.errors import TerminalError
 _ROOT = "/"
 _MAX_LINKS = 40  # the kernel's own limit
 _MAX_FILE_BYTES = 4 * 1024 * 1024
+_PIECE = 1 << 20
 
 
 class ImageTreeError(TerminalError):
@@ -74,19 +76,24 @@ class ImageTree:
 
     def read_text(self, path: str) -> str | None:
         """Return a regular file's text, None where there is none; links are followed inside."""
-        with _translated(path):
-            try:
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                descriptor = os.open(self._resolved(path), flags)
-            except FileNotFoundError:
+        with self._opened(path) as file:
+            if file is None:
                 return None
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise ImageTreeError(path, "is not a regular file")
-                data = file.read(_MAX_FILE_BYTES + 1)
-        if len(data) > _MAX_FILE_BYTES:
-            raise ImageTreeError(path, f"is larger than {_MAX_FILE_BYTES} bytes")
+            data = b"".join(_pieces(path, file, _MAX_FILE_BYTES))
         return data.decode("utf-8", "surrogateescape")
+
+    def copy_out(self, path: str, destination: Path, most: int) -> bool:
+        """Copy a regular file of at most ``most`` bytes to a place outside of the tree.
+
+        Return whether there was one; links are followed inside the tree.
+        """
+        with self._opened(path) as file:
+            if file is None:
+                return False
+            with destination.open("wb") as copy:
+                for piece in _pieces(path, file, most):
+                    copy.write(piece)
+        return True
 
     def write(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Put a regular file owned by root at the path, in place of whatever name is there.
@@ -162,6 +169,25 @@ class ImageTree:
                     path, f"is on another file system than {destination}"
                 ) from error
 
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[BinaryIO | None]:
+        """Open a regular file for the block, None where there is none."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with _translated(path):
+            resolved = self._resolved(path)
+            try:
+                descriptor = os.open(resolved, flags)
+            except FileNotFoundError:
+                descriptor = -1
+        if descriptor < 0:
+            yield None
+            return
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ImageTreeError(path, "is not a regular file")
+        with os.fdopen(descriptor, "rb") as file:
+            yield file
+
     def _entry(self, path: str) -> Path:
         """Return the real path with all but the last component resolved."""
         pure = PurePosixPath(path)
@@ -188,6 +214,20 @@ class ImageTree:
                 raise ImageTreeError(path, "leads through too many symbolic links")
             pending += _components(str(candidate.readlink()))
         return self.root.joinpath(*real)
+
+
+def _pieces(path: str, file: BinaryIO, most: int) -> Iterator[bytes]:
+    """Yield what a file holds; ImageTreeError where that is more than ``most`` bytes."""
+    size = 0
+    while True:
+        with _translated(path):
+            piece = file.read(_PIECE)
+        size += len(piece)
+        if size > most:
+            raise ImageTreeError(path, f"is larger than {most} bytes")
+        if not piece:
+            return
+        yield piece
 
 
 def _components(path: str) -> list[str]:
