@@ -42,7 +42,7 @@ def parse_signature(output: bytes) -> Signature:
     """Return what ``blkid --output udev`` printed. Unprintable characters become ``?``."""
     lines = output.decode("utf-8", "replace").splitlines()
     values = dict(line.split("=", 1) for line in lines if "=" in line)
-    label = _decoded(values.get("ID_FS_LABEL_ENC", ""))[:_LONGEST_LABEL]
+    label = udev_decoded(values.get("ID_FS_LABEL_ENC", ""))[:_LONGEST_LABEL]
     return Signature(
         filesystem=values.get("ID_FS_TYPE", ""),
         label="".join(char if char.isprintable() else "?" for char in label),
@@ -50,7 +50,7 @@ def parse_signature(output: bytes) -> Signature:
     )
 
 
-def _decoded(text: str) -> str:
+def udev_decoded(text: str) -> str:
     """Undo udev's escapes (backslash, ``x``, two digits), which carry the bytes of UTF-8."""
     raw = _ESCAPE.sub(lambda match: chr(int(match.group(1), 16)), text)
     try:

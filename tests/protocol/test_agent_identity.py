@@ -17,11 +17,12 @@ from attrs import evolve
 from agent.config import AgentConfig
 from agent.errors import FinishedWorkError, TerminalError
 from agent.identity.linux.agent_bundle import collect_bundle, install_agent, unit_text
-from agent.identity.linux.apply import NewIdentity, apply_identity
+from agent.identity.linux.apply import apply_identity
+from agent.identity.linux.change import NewIdentity
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.installed_config import installed_config_on
 from agent.identity.linux.root_filesystem import find_root, root_tree
-from agent.identity.linux.ssh_host_keys import replace_host_keys
+from agent.identity.linux.ssh_host_keys import make_host_keys, replace_host_keys
 from agent.identity.machine_identity import checked_identity
 from agent.inspection.disks import inspect_disks
 from agent.inspection.host_keys import host_key_fingerprints
@@ -334,7 +335,7 @@ def test_a_var_on_another_disk_is_an_error_and_nothing_is_changed(rack: Rack, go
         rack.apply(disk)
     assert caught.value.code == "RW468"
     assert caught.value.cause == (
-        f"/etc/fstab mounts /var from /dev/mapper/vg-var, which is no partition of {rack.node}"
+        "/etc/fstab mounts /var from /dev/mapper/vg-var, which is no partition of the disk"
     )
     assert rack.digest() == before
 
@@ -352,7 +353,7 @@ def test_a_system_without_python_is_refused_before_anything_is_changed(
         rack.apply(disk)
     assert caught.value.code == "RW462"
     assert caught.value.cause == (
-        "the restored system lacks python3 of version 3.11 or newer, the command openssl"
+        "the system in the image lacks python3 of version 3.11 or newer, the command openssl"
     )
     assert rack.digest() == before
 
@@ -368,7 +369,7 @@ def test_a_disk_without_a_root_file_system_says_what_stands_in_the_way(
         rack.apply(disk)
     assert caught.value.code == "RW460"
     assert caught.value.cause == (
-        f"no Linux root file system was found on {rack.node} (gpt, 1 partition: ext4): "
+        "no Linux root file system was found on the disk (gpt, 1 partition: ext4): "
         "no partition has a file system with /etc/os-release"
     )
     inside = evolve(disk, partitions=(evolve(disk.partitions[0], filesystem="LVM2_member"),))
@@ -446,7 +447,7 @@ def test_a_failure_in_the_middle_leaves_nothing_mounted(rack: Rack, golden: Path
     (golden / "etc/hostname").mkdir()
     with pytest.raises(ImageTreeError) as caught:
         rack.apply(rack.build(golden))
-    assert caught.value.cause.startswith("/etc/hostname in the restored system cannot be used: ")
+    assert caught.value.cause.startswith("/etc/hostname in the image cannot be used: ")
 
 
 def test_without_ssh_keygen_here_the_keys_are_made_at_the_first_boot(
@@ -455,7 +456,7 @@ def test_without_ssh_keygen_here_the_keys_are_made_at_the_first_boot(
     write_tree(tmp_path, {"etc/ssh/ssh_host_rsa_key": "the golden machine's"})
     monkeypatch.setenv("PATH", str(tmp_path))
     tree = ImageTree(tmp_path)
-    assert replace_host_keys(tree, "node-1") == ()
+    assert replace_host_keys(tree, make_host_keys("node-1")) == ()
     assert tree.list_names("/etc/ssh") == []
     wants = "/etc/systemd/system/multi-user.target.wants"
     assert tree.list_names(wants) == ["rackwright-ssh-host-keys.service"]

@@ -19,20 +19,20 @@ from pathlib import Path, PurePosixPath
 
 from attrs import frozen
 
-from agent.errors import TerminalError
+from agent.identity.linux.unsuitable import UnsuitableSystemError
 
 _ROOT = "/"
 _MAX_LINKS = 40  # the kernel's own limit
 _MAX_FILE_BYTES = 4 * 1024 * 1024
 
 
-class ImageTreeError(TerminalError):
+class ImageTreeError(UnsuitableSystemError):
     """The tree holds something that cannot be worked with (RW464); the text names it."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(
             "RW464",
-            f"{path} in the restored system {problem}",
+            f"{path} in the image {problem}",
             "Correct this in the golden machine and take the image again",
         )
 
@@ -45,28 +45,28 @@ class ImageTree:
 
     def exists(self, path: str) -> bool:
         """Return whether the path leads to something inside the tree."""
-        with _translated(path):
+        with translated(path):
             return self._resolved(path).exists()
 
     def is_symlink(self, path: str) -> bool:
         """Return whether the last component itself is a symbolic link."""
-        with _translated(path):
+        with translated(path):
             return self._entry(path).is_symlink()
 
     def is_file(self, path: str) -> bool:
         """Return whether the last component itself is a regular file."""
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             return not entry.is_symlink() and entry.is_file()
 
     def target(self, path: str) -> str:
         """Return where the path leads once all links are followed, inside the tree."""
-        with _translated(path):
+        with translated(path):
             return "/" + str(self._resolved(path).relative_to(self.root))
 
     def list_names(self, directory: str, pattern: str = "*") -> list[str]:
         """Return the sorted names in a directory, none where it does not exist."""
-        with _translated(directory):
+        with translated(directory):
             resolved = self._resolved(directory)
             if not resolved.is_dir():
                 return []
@@ -74,7 +74,7 @@ class ImageTree:
 
     def read_text(self, path: str) -> str | None:
         """Return a regular file's text, None where there is none; links are followed inside."""
-        with _translated(path):
+        with translated(path):
             try:
                 flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
                 descriptor = os.open(self._resolved(path), flags)
@@ -94,7 +94,7 @@ class ImageTree:
         Parent directories are made. ImageTreeError where a directory has that name.
         """
         self.make_directory(str(PurePosixPath(path).parent))
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             fresh = entry.with_name(f".{entry.name[:200]}.rackwright")
             fresh.unlink(missing_ok=True)
@@ -112,7 +112,7 @@ class ImageTree:
     def link(self, path: str, target: str) -> None:
         """Put a symbolic link with this text at the path, in place of whatever is there."""
         self.make_directory(str(PurePosixPath(path).parent))
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             fresh = entry.with_name(f".{entry.name[:200]}.rackwright")
             fresh.unlink(missing_ok=True)
@@ -124,7 +124,7 @@ class ImageTree:
         current = PurePosixPath("/")
         for part in PurePosixPath(path).parts[1:]:
             current /= part
-            with _translated(str(current)):
+            with translated(str(current)):
                 resolved = self._resolved(str(current))
                 if resolved.is_dir():
                     continue
@@ -133,7 +133,7 @@ class ImageTree:
 
     def remove(self, path: str) -> bool:
         """Remove a name that is not a directory; return whether there was one."""
-        with _translated(path):
+        with translated(path):
             try:
                 self._entry(path).unlink()
             except (FileNotFoundError, NotADirectoryError):
@@ -142,7 +142,7 @@ class ImageTree:
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory with all in it, never following a link; a link is just removed."""
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
@@ -152,7 +152,7 @@ class ImageTree:
     def move(self, path: str, destination: str) -> None:
         """Move a name that is not a directory to another place in the tree."""
         self.make_directory(str(PurePosixPath(destination).parent))
-        with _translated(path):
+        with translated(path):
             try:
                 self._entry(path).replace(self._entry(destination))
             except OSError as error:
@@ -180,7 +180,7 @@ class ImageTree:
                 real = [] if part == _ROOT else real[:-1]
                 continue
             candidate = self.root.joinpath(*real, part)
-            if not candidate.is_symlink():
+            if not self._is_link(candidate):
                 real.append(part)
                 continue
             links += 1
@@ -188,6 +188,9 @@ class ImageTree:
                 raise ImageTreeError(path, "leads through too many symbolic links")
             pending += _components(str(candidate.readlink()))
         return self.root.joinpath(*real)
+
+    def _is_link(self, candidate: Path) -> bool:
+        return candidate.is_symlink()
 
 
 def _components(path: str) -> list[str]:
@@ -201,7 +204,7 @@ def _components(path: str) -> list[str]:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def translated(path: str) -> Iterator[None]:
     """Turn what the file system refuses into an error that names the path in the tree."""
     try:
         yield
