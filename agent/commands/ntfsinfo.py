@@ -8,7 +8,7 @@ _FOUND = b"Dumping Inode"
 
 
 def has_path(device: Path, path: str) -> bool:
-    """Return whether the file system has this path, below ``/``, whatever its case.
+    """Return whether the file system has this path, which begins with ``/``.
 
     False too where the file system cannot be read. MissingCommandError RW566.
     """

@@ -130,8 +130,9 @@ class _Mounts:
         """Mount it; UnsuitableSystemError RW465 where the kernel refuses that."""
         partition = place.partition
         if partition.number not in self.devices:
-            device = partition_device(self.sysfs, self.disk, partition, write=self.write)
-            self.devices[partition.number] = self.stack.enter_context(device)
+            self.devices[partition.number] = self.stack.enter_context(
+                partition_device(self.sysfs, self.disk, partition, write=self.write)
+            )
         device = self.devices[partition.number]
         options = place.options()
         try:
