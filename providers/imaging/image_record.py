@@ -6,6 +6,8 @@ from typing import TypeVar
 import cattrs
 from attrs import frozen
 
+from agent.wire.imaged_system import ImagedSystem
+
 T = TypeVar("T")
 _converter = cattrs.Converter(detailed_validation=False)
 
@@ -32,6 +34,8 @@ class ImageRecord:
     used_bytes: int
     stored_bytes: int
     """Frames of all its different chunks, those shared with other images included."""
+    system: ImagedSystem | None = None
+    """As the manifest has it; None where it was not looked for."""
 
 
 @frozen
@@ -70,6 +74,7 @@ class ImageEntry:
     """``proven``, ``failed`` or ``unproven``."""
     problem: str
     """Why it cannot be restored; empty when its restore test passed."""
+    system: ImagedSystem | None = None
 
 
 def encode(record: RestoreTest | ImageRecord | Tag) -> bytes:

@@ -176,6 +176,7 @@ class ChunkStore:
             sector_size=image.sector_size,
             used_bytes=image.used_bytes,
             stored_bytes=stored,
+            system=image.system,
         )
         with self._space_watched(len(data)):
             draft = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -299,6 +300,7 @@ class ChunkStore:
             sector_size=record.sector_size,
             restore_test="unproven" if outcome is None else ("proven" if outcome.ok else "failed"),
             problem=_problem(outcome),
+            system=record.system,
         )
 
     def _tag_path(self, name: str) -> Path:

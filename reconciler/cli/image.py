@@ -5,6 +5,7 @@ from json import dumps
 from pathlib import Path
 
 import click
+from attrs import asdict
 
 from providers.imaging.store import ChunkStore
 from reconciler.app.project import Project, utc_now
@@ -49,6 +50,7 @@ def ls(repo: str, state: Path, output_format: str) -> int:
                 "storedBytes": each.stored_bytes,
                 "proof": each.restore_test,
                 "problem": each.problem,
+                "system": asdict(each.system) if each.system else None,
             }
             for each in images
         ]

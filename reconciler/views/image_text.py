@@ -29,23 +29,32 @@ def image_table(
     table.add_column("restorable", overflow="fold")
     for image in images:
         table.add_row(
-            _name(image.name, declared.get(image.name)),
+            _name(image, declared.get(image.name)),
             Text(for_terminal(image.digest[:12])),
             ago(datetime.fromisoformat(image.created), now),
             decimal(image.disk_size),
             decimal(image.used_bytes),
             decimal(image.stored_bytes),
-            Text(for_terminal(image.problem), style="red")
-            if image.problem
-            else Text("proved", style="green"),
+            _restorable(image),
         )
     return table
 
 
-def _name(name: str, declared: CompiledImage | None) -> Text:
-    if declared is None:
-        return Text(for_terminal(name))
-    shown = Text(for_terminal(named(declared.display_name, name)))
-    if declared.description:
+def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
+    shown = Text(for_terminal(named(declared.display_name if declared else "", image.name)))
+    if declared and declared.description:
         shown.append(f"\n{for_terminal(declared.description)}", style="dim")
+    if image.system and image.system.name:
+        shown.append(f"\n{for_terminal(image.system.name)}", style="dim")
+    return shown
+
+
+def _restorable(image: ImageEntry) -> Text:
+    if image.problem:
+        shown = Text(for_terminal(image.problem), style="red")
+    else:
+        shown = Text("proved", style="green")
+    for each in image.system.obstacles if image.system else ():
+        why = for_terminal(f"{each.code}: {each.cause}")
+        shown.append(f"\nno identity for clones: {why}", style="yellow")
     return shown

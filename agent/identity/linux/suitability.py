@@ -96,9 +96,9 @@ def imaged_system(sysfs: Path, disk: Disk) -> ImagedSystem | None:
         return None
     name = plain_text(found.name)
     if isinstance(found, UnsuitableSystem):
-        error = found.error
-        _log.warning("a clone of %s would get no identity: %s", disk.node, error)
-        return ImagedSystem(name, found.root, init="", network="", obstacles=(obstacle_of(error),))
+        _log.warning("a clone of %s would get no identity: %s", disk.node, found.error)
+        obstacles = (obstacle_of(found.error),)
+        return ImagedSystem(name, found.root, init="", network="", obstacles=obstacles)
     root = str(found.place.partition.number)
     return ImagedSystem(name, root, "systemd", found.target.network.kind, obstacles=())
 
