@@ -13,7 +13,7 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 
@@ -147,7 +147,8 @@ class ImageTree:
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
-                entry.unlink(missing_ok=True)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    entry.unlink()
 
     def move(self, path: str, destination: str) -> None:
         """Move a name that is not a directory to another place in the tree."""
