@@ -185,6 +185,25 @@ def test_what_chattr_holds_fast_is_found_before_anything_is_changed(
     assert rack.digest() == before
 
 
+def test_a_full_file_system_is_found_before_anything_is_changed(
+    rack: Rack, golden: Path, tmp_path: Path
+) -> None:
+    part = ext4(tmp_path / "part", golden)
+    with mounted(part, tmp_path / "mnt") as root:
+        fill = ["dd", "if=/dev/zero", f"of={root}/fill", "bs=64k", "conv=fsync", "status=none"]
+        assert subprocess.run(fill, capture_output=True, check=False).returncode != 0
+        os.truncate(root / "fill", (root / "fill").stat().st_size - 64 * 1024)
+    disk = rack.assemble(part)
+    code, cause = only_obstacle(rack.look(disk))
+    assert code == "RW462"
+    assert cause.startswith("the system in the image lacks room: its file system is full before /")
+    before = rack.digest()
+    with pytest.raises(TerminalError) as caught:
+        rack.apply(disk)
+    assert caught.value.cause == cause
+    assert rack.digest() == before
+
+
 def test_of_two_systems_none_is_chosen(rack: Rack, golden: Path) -> None:
     assert only_obstacle(rack.look(rack.build(golden, golden))) == (
         "RW461",

@@ -3,8 +3,8 @@
 ``change_tree`` is run against a ``Rehearsal`` before the first change, so that a system that
 cannot be changed to the end is not changed at all. Every method fails where the method of
 ``ImageTree`` would: a directory in a file's place, a parent that is none, a loop of links, a
-file or folder that ``chattr`` made immutable or append-only. What earlier steps would have
-removed or made is remembered.
+file or folder that ``chattr`` made immutable or append-only, a file system without room. What
+earlier steps would have removed or made is remembered; the room that removing makes is not.
 """
 
 import errno
@@ -17,6 +17,7 @@ from pathlib import Path, PurePosixPath
 from attrs import field, frozen
 
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError, translated
+from agent.identity.linux.unsuitable import UnsuitableSystemError
 
 if sys.platform != "win32":  # where no image is captured or restored
     import fcntl
@@ -32,11 +33,21 @@ class Rehearsal(ImageTree):
 
     _gone: set[Path] = field(factory=set, init=False)
     _made: set[Path] = field(factory=set, init=False)
+    _bytes: dict[int, int] = field(factory=dict, init=False)
+    """What would be written, by the device number of the file system."""
 
     def write(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Try to put a file at the path."""
-        del content, mode
+        del mode
         self._put(path)
+        with translated(path):
+            folder = self._existing(self._entry(path))
+            status = os.statvfs(folder)
+            device = folder.stat().st_dev
+            whole = -(-len(content) // status.f_frsize) * status.f_frsize
+            self._bytes[device] = self._bytes.get(device, 0) + whole
+            if self._bytes[device] > status.f_bfree * status.f_frsize:
+                raise _no_room(path)
 
     def link(self, path: str, target: str) -> None:
         """Try to put a symbolic link at the path."""
@@ -157,6 +168,14 @@ def _attribute(path: Path) -> str:
 
 def _is_real_folder(entry: Path) -> bool:
     return entry.is_dir() and not entry.is_symlink()
+
+
+def _no_room(path: str) -> UnsuitableSystemError:
+    return UnsuitableSystemError(
+        "RW462",
+        f"the system in the image lacks room: its file system is full before {path} is written",
+        "Make room on the golden machine and take the image again",
+    )
 
 
 def _refusal(code: int) -> OSError:
