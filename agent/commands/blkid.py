@@ -121,6 +121,11 @@ def parse_signature(output: bytes) -> Signature:
     )
 
 
+def udev_decoded(text: str) -> str:
+    """Undo the same escapes in a name below ``/dev/disk``, which udev makes of a label."""
+    return _decoded(text.encode("utf-8", "surrogateescape"), "utf-8")
+
+
 def _decoded(text: bytes, code_page: str) -> str:
     """Undo libblkid's escapes (backslash, ``x``, two digits), which stand for single bytes.
 

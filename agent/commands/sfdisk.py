@@ -27,6 +27,8 @@ class TableEntry:
     size: int
     type: str
     uuid: str
+    name: str = ""
+    """Of a GPT partition (PARTLABEL); empty where it has none."""
 
 
 @frozen
@@ -87,6 +89,7 @@ def _entry(table: dict[str, Any], entry: dict[str, Any], unit: int) -> TableEntr
         size=int(entry["size"]) * unit,
         type=_type(str(table["label"]), str(entry["type"])),
         uuid=str(entry.get("uuid", "")).lower() or _mbr_uuid(table, number),
+        name=str(entry.get("name", "")),
     )
 
 

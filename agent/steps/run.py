@@ -9,7 +9,8 @@ from attrs import asdict, frozen
 
 from agent.config import AgentConfig
 from agent.errors import FinishedWorkError, TerminalError
-from agent.identity.linux.apply import NewIdentity, apply_identity
+from agent.identity.linux.apply import apply_identity
+from agent.identity.linux.change import NewIdentity
 from agent.identity.machine_identity import checked_identity
 from agent.machine import LocalMachine
 from agent.packages.engine import Fetch
@@ -30,6 +31,7 @@ from agent.steps.reading import (
 from agent.steps.upgrade import UpgradeContext, upgrade_agent_step
 from agent.version import AGENT_VERSION
 from agent.wire.disk import Disk
+from agent.wire.imaged_system import ImagedSystem
 from agent.wire.package import PackageFile
 from agent.wire.step import (
     ApplyIdentity,
@@ -58,9 +60,10 @@ class StepContext:
     likes, and raises (FencedError above all) when the step has to stop at once; ``check`` does
     so without saying anything. ``writing`` is called before the first write to a disk.
     ``report`` sends a fresh observation of the machine. ``installed_on`` returns the
-    configuration of the agent that is installed on a disk, None where there is none. ``state`` is
-    the agent's state directory; ``fetch`` brings a file of a package there, ``bring`` one of this
-    machine to the server.
+    configuration of the agent that is installed on a disk, None where there is none;
+    ``system_on`` returns the system there as an image keeps it. ``state`` is the agent's state
+    directory; ``fetch`` brings a file of a package there, ``bring`` one of this machine to the
+    server.
     """
 
     environment: str
@@ -68,6 +71,7 @@ class StepContext:
     operation: str
     machine: LocalMachine
     installed_on: Callable[[Disk], AgentConfig | None]
+    system_on: Callable[[Disk], ImagedSystem | None]
     chunks: ChunkStore
     progress: Callable[[int, int], None]
     check: Callable[[], None]
@@ -190,7 +194,9 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
     from agent.imaging.capture import capture  # noqa: PLC0415
 
     disk = select_disk(step.disk, context.machine.disks().disks)
-    encoded = manifests.encode(capture(disk, context.chunks, context.progress))
+    system = context.system_on(disk)  # before the disk is opened, which keeps mounts away
+    image = capture(disk, context.chunks, context.progress, system)
+    encoded = manifests.encode(image)
     digest = manifests.digest(encoded)
     stored = context.chunks.put_manifest(context.operation, encoded)
     if stored != digest:

@@ -23,7 +23,7 @@ class ImagePart:
     name: str
     """The partition's number, or the volume's as device-mapper spells it: ``group-volume``."""
     place: str
-    """As ``InstalledSystem.root`` names it: the number, or ``group/volume``."""
+    """As ``ImagedSystem.root`` names it: the number, or ``group/volume``."""
     title: str
     """For people: ``partition 1``, ``volume vg/root``."""
     file: str

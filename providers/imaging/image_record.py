@@ -6,6 +6,8 @@ from typing import Literal, TypeVar
 import cattrs
 from attrs import frozen
 
+from agent.wire.imaged_system import ImagedSystem
+
 T = TypeVar("T")
 _converter = cattrs.Converter(detailed_validation=False)
 
@@ -35,6 +37,8 @@ class ImageRecord:
     used_bytes: int
     stored_bytes: int
     """Frames of all its different chunks, those shared with other images included."""
+    system: ImagedSystem | None = None
+    """As the manifest has it; None where it was not looked for."""
 
 
 @frozen
@@ -100,6 +104,7 @@ class ImageEntry:
     pinned: bool = False
     named_at: str = ""
     """When the name pointed to it last; ISO 8601, UTC."""
+    system: ImagedSystem | None = None
 
 
 def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:

@@ -15,7 +15,7 @@ from attrs import frozen
 from agent.commands.blkid import probe
 from agent.commands.mount import mounted
 from agent.errors import CommandError
-from agent.identity.linux.fstab import FstabEntry, needed_mounts, partition_of
+from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, partition_of
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.inspection.host_paths import HostPaths
@@ -169,16 +169,17 @@ def _named(
 ) -> ImagePart | None:
     """Return the part that an entry of fstab means, None where none is it."""
     kind, _, value = entry.source.partition("=")
-    value = value.strip('"')
-    for part in parts:
-        if not part.has_file_system:
-            continue
-        has_uuid = kind == "UUID" and probe(files / part.file, 0, part.size).uuid == value
+    systems = [part for part in parts if part.has_file_system]
+    uuids = {part.name: probe(files / part.file, 0, part.size).uuid for part in systems}
+    for part in systems:
+        has_uuid = kind == "UUID" and uuids[part.name] == value
         has_label = kind == "LABEL" and value and part.label == value
         if has_uuid or has_label or entry.source in part.devices:
             return part
-    partitions = [_partition(each) for each in image.partitions]
-    found = partition_of(entry, partitions, [""] * len(partitions))
+    partitions = [
+        Identified(_partition(each), uuids.get(str(each.number), "")) for each in image.partitions
+    ]
+    found = partition_of(entry, partitions)
     return next((each for each in parts if found and each.name == str(found.number)), None)
 
 

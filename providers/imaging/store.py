@@ -219,6 +219,7 @@ class ChunkStore:
                 sector_size=image.sector_size,
                 used_bytes=image.used_bytes,
                 stored_bytes=stored,
+                system=image.system,
             )
             with self._space_watched(len(data)):
                 draft = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -447,6 +448,7 @@ class ChunkStore:
                 generations=len(generations),
                 pinned=self.pin_of(named.digest) is not None,
                 named_at=named.at,
+                system=record.system,
             )
 
     def _tag_path(self, name: str) -> Path:

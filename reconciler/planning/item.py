@@ -86,6 +86,10 @@ class ImageChange(NamedTuple):
     replaces: str = ""
     """Manifest that the last verified restore wrote to this disk; empty when none did."""
     display_name: str = ""
+    system: str = ""
+    """What is installed on it, such as ``Debian GNU/Linux 12 (bookworm)``; empty: unknown."""
+    suitability_unknown: bool = False
+    """The clone gets an identity, and nobody looked whether it can: the image is an older one."""
 
 
 class DriftedValue(NamedTuple):

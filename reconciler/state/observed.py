@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
+    from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
     from reconciler.state.breakers import OpenBreaker
     from reconciler.state.delays import Delay
@@ -195,6 +196,8 @@ class ObservedImage:
     used_bytes: int
     sector_size: int
     problem: str = ""
+    system: "ImagedSystem | None" = None
+    """What is installed on it; None where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)

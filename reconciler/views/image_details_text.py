@@ -9,7 +9,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from agent.imaging.manifest import ImagedPartition, InstalledSystem, LogicalVolume, Manifest
+from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
+from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.image_record import ImageEntry
 from reconciler.state.image_events import ImageEvent
 from reconciler.views.age import ago
@@ -103,7 +104,7 @@ def _kept(part: ImagedPartition | LogicalVolume) -> tuple[str, str]:
     return holds, part.method if part.method == "used-blocks" else f"all of it: {part.reason}"
 
 
-def _system(system: InstalledSystem | None) -> Iterator[RenderableType]:
+def _system(system: ImagedSystem | None) -> Iterator[RenderableType]:
     if system is None:
         yield _line("not looked for")
         return

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from attrs import asdict
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
@@ -70,24 +71,29 @@ def image_entry(image: ImageEntry, declared: CompiledImage | None) -> dict[str, 
         "storedBytes": image.stored_bytes,
         "proof": image.restore_test,
         "problem": image.problem,
+        "system": asdict(image.system) if image.system else None,
     }
 
 
 def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
     if image.generation:
         return Text(for_terminal(f"{image.name}~{image.generation}"))
-    if declared is None:
-        return Text(for_terminal(image.name))
-    shown = Text(for_terminal(named(declared.display_name, image.name)))
-    if declared.description:
+    shown = Text(for_terminal(named(declared.display_name if declared else "", image.name)))
+    if declared and declared.description:
         shown.append(f"\n{for_terminal(declared.description)}", style="dim")
+    if image.system and image.system.name:
+        shown.append(f"\n{for_terminal(image.system.name)}", style="dim")
     return shown
 
 
 def _restorable(image: ImageEntry) -> Text:
-    shown = (
-        Text(for_terminal(image.problem), style="red")
-        if image.problem
-        else Text("proved", style="green")
-    )
-    return shown.append(" · pinned", style="default") if image.pinned else shown
+    if image.problem:
+        shown = Text(for_terminal(image.problem), style="red")
+    else:
+        shown = Text("proved", style="green")
+    if image.pinned:
+        shown.append(" · pinned", style="default")
+    for each in image.system.obstacles if image.system else ():
+        why = for_terminal(f"{each.code}: {each.cause}")
+        shown.append(f"\nno identity for clones: {why}", style="yellow")
+    return shown

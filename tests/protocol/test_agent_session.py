@@ -18,6 +18,7 @@ from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
 from agent.evidence import EvidenceSources
 from agent.fetched_files import FetchedFiles
+from agent.imaging.manifest import decode
 from agent.imaging.packed_text import unpack
 from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal, JournalEntry
@@ -254,6 +255,18 @@ def test_backup_and_restore_bring_a_disk_back(bench: Bench) -> None:
     assert int(restore.events[-2].result["chunks-written"]) > 0
     assert bench.disk.read_bytes()[: DISK_SIZE // 2] == content[: DISK_SIZE // 2]
     assert bench.power.calls == ["poweroff"]
+
+
+@pytest.mark.needs_root
+def test_a_backup_keeps_what_stands_in_the_way_of_clones(bench: Bench) -> None:
+    bench.disk.write_bytes(os.urandom(DISK_SIZE))
+    backup = bench.plane.arm("node-1", work(Backup("golden", DiskSelector()), Finish("poweroff")))
+    bench.join(bench.start())
+    assert backup.state == "done", backup.events[-1]
+    (data,) = bench.plane.manifests.values()
+    system = decode(data).system
+    assert system is not None
+    assert [obstacle.code for obstacle in system.obstacles] == ["RW460"]
 
 
 def restored(bench: Bench) -> str:

@@ -349,6 +349,7 @@ def test_a_gpt_is_read_in_bytes_with_names_in_lower_case() -> None:
                 32768 * 4096,
                 "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
                 "e6767a69-104a-8c45-ae43-50f42501b2c8",
+                "efi",
             ),
         ),
     )

@@ -13,14 +13,14 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import BinaryIO
 
 from attrs import frozen
 
-from agent.errors import TerminalError
+from agent.identity.linux.unsuitable import UnsuitableSystemError
 
 _ROOT = "/"
 _MAX_LINKS = 40  # the kernel's own limit
@@ -28,13 +28,13 @@ _MAX_FILE_BYTES = 4 * 1024 * 1024
 _PIECE = 1 << 20
 
 
-class ImageTreeError(TerminalError):
+class ImageTreeError(UnsuitableSystemError):
     """The tree holds something that cannot be worked with (RW464); the text names it."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(
             "RW464",
-            f"{path} in the restored system {problem}",
+            f"{path} in the image {problem}",
             "Correct this in the golden machine and take the image again",
         )
 
@@ -47,28 +47,28 @@ class ImageTree:
 
     def exists(self, path: str) -> bool:
         """Return whether the path leads to something inside the tree."""
-        with _translated(path):
+        with translated(path):
             return self._resolved(path).exists()
 
     def is_symlink(self, path: str) -> bool:
         """Return whether the last component itself is a symbolic link."""
-        with _translated(path):
+        with translated(path):
             return self._entry(path).is_symlink()
 
     def is_file(self, path: str) -> bool:
         """Return whether the last component itself is a regular file."""
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             return not entry.is_symlink() and entry.is_file()
 
     def target(self, path: str) -> str:
         """Return where the path leads once all links are followed, inside the tree."""
-        with _translated(path):
+        with translated(path):
             return "/" + str(self._resolved(path).relative_to(self.root))
 
     def list_names(self, directory: str, pattern: str = "*") -> list[str]:
         """Return the sorted names in a directory, none where it does not exist."""
-        with _translated(directory):
+        with translated(directory):
             resolved = self._resolved(directory)
             if not resolved.is_dir():
                 return []
@@ -101,7 +101,7 @@ class ImageTree:
         Parent directories are made. ImageTreeError where a directory has that name.
         """
         self.make_directory(str(PurePosixPath(path).parent))
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             fresh = entry.with_name(f".{entry.name[:200]}.rackwright")
             fresh.unlink(missing_ok=True)
@@ -119,7 +119,7 @@ class ImageTree:
     def link(self, path: str, target: str) -> None:
         """Put a symbolic link with this text at the path, in place of whatever is there."""
         self.make_directory(str(PurePosixPath(path).parent))
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             fresh = entry.with_name(f".{entry.name[:200]}.rackwright")
             fresh.unlink(missing_ok=True)
@@ -131,7 +131,7 @@ class ImageTree:
         current = PurePosixPath("/")
         for part in PurePosixPath(path).parts[1:]:
             current /= part
-            with _translated(str(current)):
+            with translated(str(current)):
                 resolved = self._resolved(str(current))
                 if resolved.is_dir():
                     continue
@@ -140,7 +140,7 @@ class ImageTree:
 
     def remove(self, path: str) -> bool:
         """Remove a name that is not a directory; return whether there was one."""
-        with _translated(path):
+        with translated(path):
             try:
                 self._entry(path).unlink()
             except (FileNotFoundError, NotADirectoryError):
@@ -149,17 +149,18 @@ class ImageTree:
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory with all in it, never following a link; a link is just removed."""
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
-                entry.unlink(missing_ok=True)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    entry.unlink()
 
     def move(self, path: str, destination: str) -> None:
         """Move a name that is not a directory to another place in the tree."""
         self.make_directory(str(PurePosixPath(destination).parent))
-        with _translated(path):
+        with translated(path):
             try:
                 self._entry(path).replace(self._entry(destination))
             except OSError as error:
@@ -173,7 +174,7 @@ class ImageTree:
     def _opened(self, path: str) -> Iterator[BinaryIO | None]:
         """Open a regular file for the block, None where there is none."""
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        with _translated(path):
+        with translated(path):
             resolved = self._resolved(path)
             try:
                 descriptor = os.open(resolved, flags)
@@ -206,7 +207,7 @@ class ImageTree:
                 real = [] if part == _ROOT else real[:-1]
                 continue
             candidate = self.root.joinpath(*real, part)
-            if not candidate.is_symlink():
+            if not self._is_link(candidate):
                 real.append(part)
                 continue
             links += 1
@@ -215,12 +216,15 @@ class ImageTree:
             pending += _components(str(candidate.readlink()))
         return self.root.joinpath(*real)
 
+    def _is_link(self, candidate: Path) -> bool:
+        return candidate.is_symlink()
+
 
 def _pieces(path: str, file: BinaryIO, most: int) -> Iterator[bytes]:
     """Yield what a file holds; ImageTreeError where that is more than ``most`` bytes."""
     size = 0
     while True:
-        with _translated(path):
+        with translated(path):
             piece = file.read(_PIECE)
         size += len(piece)
         if size > most:
@@ -241,7 +245,7 @@ def _components(path: str) -> list[str]:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def translated(path: str) -> Iterator[None]:
     """Turn what the file system refuses into an error that names the path in the tree."""
     try:
         yield
