@@ -16,7 +16,6 @@ PROGRAMS = {
     "ext4": "partclone.extfs",
     "vfat": "partclone.fat",
     "xfs": "partclone.xfs",
-    "btrfs": "partclone.btrfs",
     "ntfs": "partclone.ntfs",
 }
 """File systems, as blkid names them, to the program that maps them.

@@ -37,9 +37,13 @@ _UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
     "ext3": ext.unsupported_reason,
     "ext4": ext.unsupported_reason,
     "xfs": xfs.unsupported_reason,
-    "btrfs": btrfs.unsupported_reason,
     "ntfs": ntfs.unsupported_reason,
 }
+
+_OWN_MAP: dict[str, Callable[[Reader, int], tuple[Extent, ...]]] = {
+    "btrfs": btrfs.used,
+}
+"""File systems whose used extents are read here and not by partclone."""
 
 _BOOT_CODE = slice(0, 440)
 
@@ -127,8 +131,11 @@ def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, .
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
         raise MapRefusedError(refusal)
+    read = partial(_read_inside, device, slot.extent)
+    if own_map := _OWN_MAP.get(found.filesystem):
+        return kept_of_map(own_map(read, slot.extent.length), slot.extent.length)
     if check := _UNSUPPORTED_REASON.get(found.filesystem):
-        reason = check(partial(_read_inside, device, slot.extent))
+        reason = check(read)
         if reason:
             raise MapRefusedError(reason)
     with _source(device, slot.extent) as source:
@@ -140,7 +147,7 @@ def unmapped(found: blkid.Signature, partition_type: str) -> str:
     """Return why there is no map for what was found, empty where there is one."""
     if found.ambivalent:
         return "signatures of more than one use were found"
-    if found.filesystem in partclone.PROGRAMS:
+    if found.filesystem in partclone.PROGRAMS or found.filesystem in _OWN_MAP:
         return ""
     if found.filesystem:
         return f"there is no map of used blocks for {found.filesystem}"

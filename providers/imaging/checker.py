@@ -12,7 +12,7 @@ _MOST_OUTPUT = 2000
 _VOLUME_CHECKS: Mapping[str, tuple[str, ...]] = {
     "vfat": ("fsck.fat", "-n"),
     "xfs": ("xfs_repair", "-n", "-f"),
-    "btrfs": ("btrfs", "check", "--readonly"),
+    "btrfs": ("btrfs", "check", "--readonly", "--check-data-csum"),
     # 0 means that the volume mounts and its mirrors agree (ntfsfix(8)).
     "ntfs": ("ntfsfix", "--no-action"),
 }

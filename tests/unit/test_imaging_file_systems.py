@@ -7,7 +7,7 @@ import struct
 
 import pytest
 
-from agent.imaging import btrfs, ext, ntfs, xfs
+from agent.imaging import ext, ntfs, xfs
 from agent.imaging.table import Reader
 
 JOURNAL = "its journal holds changes that are not in the file system yet"
@@ -42,41 +42,6 @@ def ext_superblock(
 )
 def test_ext(raw: bytes, reason: str) -> None:
     assert ext.unsupported_reason(reader(raw)) == reason
-
-
-def btrfs_superblock(
-    *, devices: int = 1, log_root: int = 0, compat_ro: int = 0x3, incompat: int = 0x341
-) -> bytes:
-    block = bytearray(4096)
-    block[0x40:0x48] = b"_BHRfS_M"
-    struct.pack_into("<Q", block, 0x60, log_root)
-    struct.pack_into("<Q", block, 0x88, devices)
-    struct.pack_into("<QQ", block, 0xB4, compat_ro, incompat)
-    return bytes(65536) + block
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        (btrfs_superblock(), ""),
-        (btrfs_superblock(devices=2), "it spans 2 devices"),
-        (
-            btrfs_superblock(log_root=4096),
-            "its log tree holds changes that are not in the file system yet",
-        ),
-        (
-            btrfs_superblock(compat_ro=0xB),
-            "it has features that the map is not known to cover (compat_ro 0x8, incompat 0x0)",
-        ),
-        (
-            btrfs_superblock(incompat=0x1341),
-            "it has features that the map is not known to cover (compat_ro 0x0, incompat 0x1000)",
-        ),
-        (bytes(70000), "its superblock is not at the usual place"),
-    ],
-)
-def test_btrfs(raw: bytes, reason: str) -> None:
-    assert btrfs.unsupported_reason(reader(raw)) == reason
 
 
 LOG_BLOCKS = 256
