@@ -9,9 +9,9 @@ from pathlib import Path
 from agent.commands import blkid, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
-from agent.imaging import btrfs, efi, ext, ntfs, xfs
+from agent.imaging import btrfs, efi, exfat, ext, fat, ntfs, xfs
 from agent.imaging.device import Device
-from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
+from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged, total
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition, Manifest
 from agent.imaging.occupancy import partition_node
@@ -40,8 +40,19 @@ _UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
     "ntfs": ntfs.unsupported_reason,
 }
 
+_USED_BYTES: dict[str, Callable[[Reader, int], int]] = {
+    "ext2": ext.used_bytes,
+    "ext3": ext.used_bytes,
+    "ext4": ext.used_bytes,
+    "ntfs": ntfs.used_bytes,
+    "xfs": xfs.used_bytes,
+}
+"""What the file system itself says is used, in bytes: partclone's map may not have less."""
+
 _OWN_MAP: dict[str, Callable[[Reader, int], tuple[Extent, ...]]] = {
     "btrfs": btrfs.used,
+    "exfat": exfat.used,
+    "vfat": fat.used,
 }
 """File systems whose used extents are read here and not by partclone."""
 
@@ -139,8 +150,12 @@ def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, .
         if reason:
             raise MapRefusedError(reason)
     with _source(device, slot.extent) as source:
-        used = partclone.domain_map(found.filesystem, source, slot.extent.length)
-    return kept_of_map((Extent(*place) for place in used), slot.extent.length)
+        places = partclone.domain_map(found.filesystem, source, slot.extent.length)
+    used = [Extent(*place) for place in places]
+    mapped, counted = total(used), _USED_BYTES[found.filesystem](read, slot.extent.length)
+    if mapped < counted:
+        raise MapRefusedError(f"its map has {mapped} used bytes, but it says {counted}")
+    return kept_of_map(used, slot.extent.length)
 
 
 def unmapped(found: blkid.Signature, partition_type: str) -> str:

@@ -10,6 +10,7 @@ _TIMEOUT = 6 * 3600  # seconds; a check of tens of terabytes takes hours
 _MOST_OUTPUT = 2000
 
 _VOLUME_CHECKS: Mapping[str, tuple[str, ...]] = {
+    "exfat": ("fsck.exfat", "-n"),
     "vfat": ("fsck.fat", "-n"),
     "xfs": ("xfs_repair", "-n", "-f"),
     "btrfs": ("btrfs", "check", "--readonly", "--check-data-csum"),

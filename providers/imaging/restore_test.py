@@ -3,9 +3,12 @@
 Every chunk of the image is unpacked, hashed and written to a sparse file as a
 restore would write it; then the partition table is compared with the manifest's
 and every file system of which only the used blocks were kept goes through its
-own read-only checker. An image that has not passed is not restored.
+own read-only checker. Checkers of FAT and exFAT look at the structure only, so the
+directories are read here, and every cluster of every file has to be in the image.
+An image that has not passed is not restored.
 """
 
+import mmap
 import os
 import tempfile
 from collections.abc import Iterator
@@ -20,11 +23,13 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import Chunk, is_zero, unpack
 from agent.imaging.device import open_device
 from agent.imaging.errors import CorruptChunkError
+from agent.imaging.extent import Extent, clipped, total
 from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import TableError, read_table
-from providers.imaging import checker
+from providers.imaging import checker, fat_files
+from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
@@ -135,10 +140,31 @@ def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:
     if partition.filesystem in _EXT:
         return checker.check_ext(disk, partition.start)
     if partition.size == image.disk_size:
-        return checker.check_volume(partition.filesystem, disk)
+        return _check_volume(image, partition, disk)
     volume = disk.with_name(f"partition-{partition.number}")
     try:
         copy_range(disk, partition.start, partition.size, volume)
-        return checker.check_volume(partition.filesystem, volume)
+        return _check_volume(image, partition, volume)
     finally:
         volume.unlink(missing_ok=True)
+
+
+def _check_volume(image: Manifest, partition: ImagedPartition, volume: Path) -> str:
+    problem = checker.check_volume(partition.filesystem, volume)
+    if problem or partition.filesystem not in fat_files.READERS:
+        return problem
+    with volume.open("rb") as file:
+        content = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+    return _missing_file(image, partition, content)
+
+
+def _missing_file(image: Manifest, partition: ImagedPartition, volume: memoryview) -> str:
+    """Return which file the image does not hold wholly, empty if it holds all."""
+    try:
+        for path, extent in fat_files.places(partition.filesystem, volume):
+            wanted = Extent(partition.start + extent.offset, extent.length)
+            if total(clipped(image.used, wanted)) < extent.length:
+                return f"{path} lies in blocks that the image does not hold"
+    except UnreadableFilesError as error:
+        return str(error)
+    return ""

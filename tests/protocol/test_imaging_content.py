@@ -4,15 +4,20 @@ Restored to a disk full of garbage, so that a block which the map forgets is see
 """
 
 import hashlib
+import re
+import struct
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import attrs
 import pytest
 
+from agent.imaging import fat
 from agent.imaging import manifest as manifest_format
 from agent.imaging.capture import capture
+from agent.imaging.extent import Extent, total, without
 from agent.imaging.manifest import Manifest
 from agent.imaging.restore import restore
 from providers.imaging.image_record import RestoreTest
@@ -24,6 +29,7 @@ from tests.protocol.imaging_disks import (
     described,
     garbage,
     ignore,
+    loop,
     noise,
     run,
 )
@@ -32,12 +38,13 @@ pytestmark = pytest.mark.needs_root
 
 
 @contextmanager
-def mounted(volume: str | Path, *options: str) -> Iterator[Path]:
-    place = Path(str(volume) + ".mnt") if isinstance(volume, Path) else Path("/mnt")
+def mounted(volume: Path, *options: str) -> Iterator[Path]:
+    place = volume.with_suffix(".mnt")
     place.mkdir(exist_ok=True)
     run("mount", *options, volume, place)
     try:
         yield place
+        run("sync", "-f", place)  # another mount namespace may keep it mounted for a moment
     finally:
         run("umount", place)
 
@@ -91,11 +98,6 @@ def snapshots(place: Path) -> None:
     (place / "text").write_bytes(b"compressed where it is mounted so " * 40_000)
 
 
-def mkfs_knows(feature: str) -> bool:
-    command = ["mkfs.btrfs", "-O", "list-all"]
-    return feature in subprocess.run(command, capture_output=True, check=False, text=True).stderr
-
-
 @pytest.mark.parametrize(
     ("made", "mount"),
     [
@@ -103,7 +105,6 @@ def mkfs_knows(feature: str) -> bool:
         (("-m", "single"), "compress-force=zstd"),
         (("-m", "dup", "-d", "dup"), "compress-force=lzo"),
         (("--mixed",), ""),
-        (("-O", "block-group-tree"), "compress-force=zstd"),
         (("-n", "4096", "--csum", "xxhash"), "compress-force=zlib"),
         (("-O", "^skinny-metadata,^no-holes", "-R", "^free-space-tree"), "space_cache=v1"),
     ],
@@ -111,8 +112,6 @@ def mkfs_knows(feature: str) -> bool:
 def test_a_btrfs_keeps_all_copies_of_all_trees_and_files(
     tmp_path: Path, made: tuple[str, ...], mount: str
 ) -> None:
-    if "block-group-tree" in made and not mkfs_knows("block-group-tree"):
-        pytest.skip("this mkfs.btrfs makes no block group tree")
     volume = blank(tmp_path / "volume", 300 * MIB)
     run("mkfs.btrfs", "-q", *made, volume)
     with mounted(volume, *(("-o", mount) if mount else ())) as place:
@@ -128,3 +127,132 @@ def test_a_btrfs_keeps_all_copies_of_all_trees_and_files(
         assert hashes(place) == files
         scrub = run("btrfs", "scrub", "start", "-B", place)
     assert "no errors found" in scrub
+
+
+def fill_fat(volume: Path, folder: Path) -> dict[str, bytes]:
+    """Write 40 files and two folders with mtools, delete nine of them; return the files."""
+    files = {}
+    for number in range(40):
+        data = noise(700 * number + 1, number)
+        (folder / f"file number {number}").write_bytes(data)
+        files[f"file number {number}"] = data
+    run("mcopy", "-i", volume, *sorted(folder.glob("file number *")), "::")
+    run("mmd", "-i", volume, "::folder", "::folder/below")
+    run("mcopy", "-i", volume, folder / "file number 39", "::folder/below/copy")
+    for number in range(10, 19):
+        run("mdel", "-i", volume, f"::file number {number}")
+        del files[f"file number {number}"]
+    return files | {"folder/below/copy": files["file number 39"]}
+
+
+def fat_files(volume: Path, names: list[str]) -> dict[str, bytes]:
+    found = {}
+    for name in names:
+        command = ["mcopy", "-i", str(volume), f"::{name}", "-"]
+        found[name] = subprocess.run(command, check=True, capture_output=True).stdout
+    return found
+
+
+def clusters_in_use(volume: Path) -> int:
+    """Return how many clusters fsck.fat counts: "disk: 33 files, 260/3985 clusters"."""
+    match = re.search(r"(\d+)/\d+ clusters", run("fsck.fat", "-n", volume))
+    assert match
+    return int(match[1])
+
+
+@pytest.mark.parametrize(
+    ("made", "size"),
+    [
+        (("-F", "12"), 1440),  # 2847 clusters
+        (("-F", "12", "-s", "8"), 16000),  # 3985
+        (("-F", "12", "-s", "1", "-f", "1"), 2064),  # 4083; the most are 4084
+        (("-F", "16", "-s", "1", "-f", "1"), 2080),  # 4110; the fewest of FAT16 are 4085
+        (("-F", "16", "-f", "1"), 30000),
+        (("-F", "32", "-s", "1"), 40000),
+        (("-F", "32", "-S", "4096"), 300000),
+    ],
+)
+def test_a_fat_keeps_all_of_its_files(tmp_path: Path, made: tuple[str, ...], size: int) -> None:
+    volume = tmp_path / "volume"
+    run("mkfs.fat", "-C", *made, volume, str(size))
+    files = fill_fat(volume, tmp_path)
+    manifest, target = round_trip(volume, tmp_path)
+    partition = manifest.partitions[0]
+    assert (partition.filesystem, partition.method) == ("vfat", "used-blocks"), partition.reason
+    assert fat_files(target, list(files)) == files
+    assert clusters_in_use(target) == clusters_in_use(volume)
+
+
+def test_the_map_of_a_fat_has_as_many_clusters_as_fsck_counts(tmp_path: Path) -> None:
+    for bits, size in ((12, 1440), (16, 20000), (32, 40000)):
+        volume = tmp_path / f"volume-{bits}"
+        run("mkfs.fat", "-C", "-F", str(bits), "-s", "1", volume, str(size))
+        fill_fat(volume, tmp_path)
+        raw = volume.read_bytes()
+        used = total(fat.used(lambda start, length, raw=raw: raw[start:][:length], len(raw)))
+        reserved, tables, entries = struct.unpack_from("<HBH", raw, 14)
+        table = int.from_bytes(raw[22:24], "little") or int.from_bytes(raw[36:40], "little")
+        before = (reserved + tables * table) * 512 + entries * 32
+        assert (used - before) // 512 == clusters_in_use(volume)
+
+
+@contextmanager
+def exfat_mounted(volume: Path) -> Iterator[Path]:
+    place = volume.with_suffix(".mnt")
+    place.mkdir(exist_ok=True)
+    with loop(volume) as node:
+        run("mount.exfat-fuse", node, place)
+        try:
+            yield place
+        finally:
+            run("umount", place)
+
+
+@pytest.mark.parametrize("made", [(), ("--cluster-size", "512"), ("--cluster-size", "131072")])
+def test_an_exfat_keeps_all_of_its_files(tmp_path: Path, made: tuple[str, ...]) -> None:
+    volume = blank(tmp_path / "volume", 64 * MIB)
+    run("mkfs.exfat", *made, volume)
+    with exfat_mounted(volume) as place:
+        for number in range(60):
+            (place / f"file number {number} of the volume").write_bytes(noise(2900 * number))
+        (place / "folder" / "below").mkdir(parents=True)
+        for number in range(10, 25):
+            (place / f"file number {number} of the volume").unlink()
+        for number in range(200):
+            (place / "folder" / f"fragment {number}").write_bytes(noise(4100, number))
+        files = hashes(place)
+    manifest, target = round_trip(volume, tmp_path)
+    partition = manifest.partitions[0]
+    assert (partition.filesystem, partition.method) == ("exfat", "used-blocks"), partition.reason
+    assert manifest.used_bytes < 50 * MIB
+    run("fsck.exfat", "-n", target)
+    with exfat_mounted(target) as place:
+        assert hashes(place) == files
+
+
+@pytest.mark.parametrize(("program", "options"), [("mkfs.fat", ("-F", "16")), ("mkfs.exfat", ())])
+def test_a_file_whose_blocks_are_not_in_the_image_does_not_pass_the_restore_test(
+    tmp_path: Path, program: str, options: tuple[str, ...]
+) -> None:
+    """The checkers of FAT and exFAT look at no file's content; this one has none to find."""
+    volume = blank(tmp_path / "volume", 40 * MIB)
+    run(program, *options, volume)
+    if program == "mkfs.fat":
+        (tmp_path / "large").write_bytes(noise(12 * MIB))
+        run("mcopy", "-i", volume, tmp_path / "large", "::LARGE.BIN")
+    else:
+        with exfat_mounted(volume) as place:
+            (place / "LARGE.BIN").write_bytes(noise(12 * MIB))
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    manifest = capture(described(volume), store, ignore)
+    hole = Extent(5 * MIB, MIB)
+    kept = [chunk.digest for chunk in manifest.chunks() if chunk.span.offset != hole.offset]
+    forgetful = attrs.evolve(
+        manifest,
+        used=without(manifest.used, (hole,)),
+        digests=b"".join(bytes.fromhex(digest) for digest in kept),
+    )
+    digest = store.put_manifest(manifest_format.encode(forgetful))
+    outcome = run_restore_test(store, digest, tmp_path)
+    assert not outcome.ok
+    assert "/LARGE.BIN lies in blocks that the image does not hold" in outcome.details[-1]

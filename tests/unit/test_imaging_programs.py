@@ -79,9 +79,24 @@ def test_garbage_for_a_map_raises_one_error_type(output: bytes) -> None:
         partclone.parse_map(output, 1 << 30)
 
 
+DIRTY_NTFS = """\
+Partclone v0.3.23 http://partclone.org
+Starting to map device (nd.img) to domain log (-)
+ntfsclone-ng.c: NTFS Volume 'nd.img' is scheduled for a check or it was shutdown
+uncleanly. Please boot Windows or fix it by fsck.
+Partclone fail, please check /dev/null !
+"""
+
+
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
+        (
+            DIRTY_NTFS,
+            " ".join(
+                line.removeprefix("ntfsclone-ng.c: ") for line in DIRTY_NTFS.splitlines()[2:4]
+            ),
+        ),
         (DIRTY, "FS was not cleanly unmounted"),
         (MOUNTED, "device (/dev/loop0) is mounted at /tmp/m"),
         ("libxfs: size check failed\n", "libxfs: size check failed"),
