@@ -7,8 +7,8 @@ import hashlib
 import re
 import struct
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import attrs
@@ -197,15 +197,37 @@ def test_the_map_of_a_fat_has_as_many_clusters_as_fsck_counts(tmp_path: Path) ->
 
 
 @contextmanager
-def exfat_mounted(volume: Path) -> Iterator[Path]:
+def fuse_mounted(program: str, volume: Path) -> Iterator[Path]:
     place = volume.with_suffix(".mnt")
     place.mkdir(exist_ok=True)
     with loop(volume) as node:
-        run("mount.exfat-fuse", node, place)
+        run(program, node, place)
         try:
             yield place
         finally:
             run("umount", place)
+
+
+def exfat_mounted(volume: Path) -> AbstractContextManager[Path]:
+    return fuse_mounted("mount.exfat-fuse", volume)
+
+
+def ntfs_mounted(volume: Path) -> AbstractContextManager[Path]:
+    return fuse_mounted("ntfs-3g", volume)
+
+
+def fill(place: Path) -> None:
+    """Write small and large files, some in pieces, and delete some."""
+    for number in range(60):
+        (place / f"file number {number} of the volume").write_bytes(noise(2900 * number))
+    (place / "folder" / "below").mkdir(parents=True)
+    for number in range(10, 25):
+        (place / f"file number {number} of the volume").unlink()
+    for number in range(200):
+        (place / "folder" / f"fragment {number}").write_bytes(noise(4100, number))
+    with (place / "sparse").open("wb") as file:
+        file.seek(3 * MIB)
+        file.write(b"its end")
 
 
 @pytest.mark.parametrize("made", [(), ("--cluster-size", "512"), ("--cluster-size", "131072")])
@@ -213,13 +235,7 @@ def test_an_exfat_keeps_all_of_its_files(tmp_path: Path, made: tuple[str, ...]) 
     volume = blank(tmp_path / "volume", 64 * MIB)
     run("mkfs.exfat", *made, volume)
     with exfat_mounted(volume) as place:
-        for number in range(60):
-            (place / f"file number {number} of the volume").write_bytes(noise(2900 * number))
-        (place / "folder" / "below").mkdir(parents=True)
-        for number in range(10, 25):
-            (place / f"file number {number} of the volume").unlink()
-        for number in range(200):
-            (place / "folder" / f"fragment {number}").write_bytes(noise(4100, number))
+        fill(place)
         files = hashes(place)
     manifest, target = round_trip(volume, tmp_path)
     partition = manifest.partitions[0]
@@ -227,6 +243,36 @@ def test_an_exfat_keeps_all_of_its_files(tmp_path: Path, made: tuple[str, ...]) 
     assert manifest.used_bytes < 50 * MIB
     run("fsck.exfat", "-n", target)
     with exfat_mounted(target) as place:
+        assert hashes(place) == files
+
+
+@pytest.mark.parametrize(
+    ("program", "made", "mount", "kind"),
+    [
+        ("mkntfs", ("-q", "-F"), ntfs_mounted, "ntfs"),
+        ("mkntfs", ("-q", "-F", "-c", "65536"), ntfs_mounted, "ntfs"),
+        ("mkfs.xfs", ("-q",), mounted, "xfs"),
+        ("mkfs.ext4", ("-q", "-b", "1024"), mounted, "ext4"),
+        ("mkfs.ext4", ("-q", "-O", "^64bit,^metadata_csum,^flex_bg"), mounted, "ext4"),
+    ],
+)
+def test_what_partclone_maps_keeps_all_of_its_files(
+    tmp_path: Path,
+    program: str,
+    made: tuple[str, ...],
+    mount: Callable[[Path], AbstractContextManager[Path]],
+    kind: str,
+) -> None:
+    volume = blank(tmp_path / "volume", 300 * MIB)
+    run(program, *made, volume)
+    with mount(volume) as place:
+        fill(place)
+        files = hashes(place)
+    manifest, target = round_trip(volume, tmp_path)
+    partition = manifest.partitions[0]
+    assert (partition.filesystem, partition.method) == (kind, "used-blocks"), partition.reason
+    assert manifest.used_bytes < 150 * MIB
+    with mount(target) as place:
         assert hashes(place) == files
 
 
@@ -256,3 +302,58 @@ def test_a_file_whose_blocks_are_not_in_the_image_does_not_pass_the_restore_test
     outcome = run_restore_test(store, digest, tmp_path)
     assert not outcome.ok
     assert "/LARGE.BIN lies in blocks that the image does not hold" in outcome.details[-1]
+
+
+def relabelled(volume: Path) -> None:
+    with volume.open("r+b") as file:
+        file.seek(71)
+        file.write(b"OTHER LABEL")
+
+
+def miscounted(volume: Path) -> None:
+    with volume.open("r+b") as file:
+        file.seek(512 + 488)
+        file.write(struct.pack("<I", 77))
+
+
+def lost_cluster(volume: Path) -> None:
+    """Mark a cluster as used that no file has, in the first of both tables."""
+    raw = volume.read_bytes()[:512]
+    (reserved,) = struct.unpack_from("<H", raw, 14)
+    with volume.open("r+b") as file:
+        file.seek(reserved * 512 + 4 * 60000)
+        file.write(b"\xff\xff\xff\x0f")
+
+
+@pytest.mark.parametrize("change", [relabelled, miscounted, lost_cluster])
+def test_what_fsck_fat_remarks_on_a_sound_volume_does_not_make_its_image_unusable(
+    tmp_path: Path, change: Callable[[Path], None]
+) -> None:
+    volume = tmp_path / "volume"
+    run("mkfs.fat", "-C", "-F", "32", "-s", "1", "-n", "LABEL", volume, "40000")
+    fill_fat(volume, tmp_path)
+    change(volume)
+    remarks = subprocess.run(["fsck.fat", "-n", volume], capture_output=True, check=False)
+    assert remarks.returncode == 1
+    manifest, _, outcome = proved(volume, tmp_path)
+    assert manifest.partitions[0].method == "used-blocks"
+    assert outcome.ok, outcome
+
+
+def test_an_ntfs_whose_bitmap_forgets_a_file_does_not_pass_the_restore_test(
+    tmp_path: Path,
+) -> None:
+    volume = blank(tmp_path / "volume", 64 * MIB)
+    run("mkntfs", "-q", "-F", volume)
+    (tmp_path / "large").write_bytes(noise(4 * MIB))
+    run("ntfscp", volume, tmp_path / "large", "large")
+    command = ["ntfscat", str(volume), "$Bitmap"]
+    bitmap = subprocess.run(command, capture_output=True, check=True).stdout
+    raw = bytearray(volume.read_bytes())
+    place = raw.index(bitmap) + bitmap.rindex(b"\xff" * 40) + 20
+    raw[place] = 0
+    volume.write_bytes(raw)
+    manifest, _, outcome = proved(volume, tmp_path)
+    assert manifest.partitions[0].method == "used-blocks"
+    assert not outcome.ok
+    assert "missing cluster in $Bitmap" in outcome.details[-1]
