@@ -9,13 +9,13 @@ Numbers are little-endian. Source: Microsoft, exFAT file system specification,
 sections 3 (boot region), 4 (FAT), 5 (data region), 7.1 (allocation bitmap).
 """
 
-import re
 import struct
 from collections.abc import Iterator
 
 from attrs import frozen
 
 from agent.commands.partclone import MapRefusedError
+from agent.imaging.bitmap import set_bits
 from agent.imaging.extent import Extent, between, merged
 from agent.imaging.table import Reader
 
@@ -32,7 +32,6 @@ _END_OF_DIRECTORY = 0x00
 _BITMAP = 0x81
 _END_OF_CHAIN = 0xFFFFFFFF
 _LARGEST_ROOT = 256 << 20
-_RUNS = re.compile(rb"\xff+|\x00+|[^\x00\xff]", re.DOTALL)
 
 
 @frozen
@@ -59,7 +58,7 @@ def used(read: Reader, size: int) -> tuple[Extent, ...]:
     if not all(bitmap[(number - 2) // 8] >> (number - 2) % 8 & 1 for number in (*root, *places)):
         raise MapRefusedError("its allocation bitmap says that its root directory is free")
     kept = [Extent(0, volume.heap)]
-    for start, count in _set_bits(bitmap):
+    for start, count in set_bits(bitmap):
         length = (min(start + count, volume.clusters) - start) * volume.cluster
         kept.append(Extent(volume.heap + start * volume.cluster, length))
     kept.append(between(volume.heap + volume.clusters * volume.cluster, size))
@@ -133,13 +132,3 @@ def _chain(read: Reader, volume: _Volume, number: int) -> Iterator[int]:
 
 def _cluster(read: Reader, volume: _Volume, number: int) -> bytes:
     return read(volume.heap + (number - _FIRST_CLUSTER) * volume.cluster, volume.cluster)
-
-
-def _set_bits(bitmap: bytes) -> Iterator[tuple[int, int]]:
-    """Yield the first bit and the number of bits of what is set, in pieces."""
-    for run in _RUNS.finditer(bitmap):
-        value, start = run[0][0], run.start() * 8
-        if value == 0xFF:  # noqa: PLR2004 - eight bits
-            yield start, len(run[0]) * 8
-        elif value:
-            yield from ((start + bit, 1) for bit in range(8) if value >> bit & 1)

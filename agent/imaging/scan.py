@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.commands import blkid, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
-from agent.imaging import btrfs, efi, exfat, ext, fat, ntfs, xfs
+from agent.imaging import btrfs, efi, exfat, ext, f2fs, fat, ntfs, xfs
 from agent.imaging.device import Device
 from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged, total
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
@@ -52,6 +52,7 @@ _USED_BYTES: dict[str, Callable[[Reader, int], int]] = {
 _OWN_MAP: dict[str, Callable[[Reader, int], tuple[Extent, ...]]] = {
     "btrfs": btrfs.used,
     "exfat": exfat.used,
+    "f2fs": f2fs.used,
     "vfat": fat.used,
 }
 """File systems whose used extents are read here and not by partclone."""

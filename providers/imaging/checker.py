@@ -84,6 +84,7 @@ _Judge = Callable[[int, str], bool]
 
 _VOLUME_CHECKS: Mapping[str, tuple[tuple[_Judge, tuple[str, ...]], ...]] = {
     "exfat": ((ended_well, ("fsck.exfat", "-n")),),
+    "f2fs": ((ended_well, ("fsck.f2fs", "--dry-run")),),
     "vfat": ((is_intact_fat, ("fsck.fat", "-n")),),
     "xfs": ((ended_well, ("xfs_repair", "-n", "-f")),),
     "btrfs": ((ended_well, ("btrfs", "check", "--readonly", "--check-data-csum")),),
