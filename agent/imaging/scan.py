@@ -9,7 +9,7 @@ from pathlib import Path
 from agent.commands import blkid, dmsetup, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
-from agent.imaging import btrfs, efi, ext, lvm, ntfs, xfs
+from agent.imaging import btrfs, efi, exfat, ext, f2fs, fat, lvm, ntfs, xfs
 from agent.imaging.device import Device, open_device
 from agent.imaging.disagreement import disagreement, several
 from agent.imaging.extent import (
@@ -64,9 +64,25 @@ _UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
     "ext3": ext.unsupported_reason,
     "ext4": ext.unsupported_reason,
     "xfs": xfs.unsupported_reason,
-    "btrfs": btrfs.unsupported_reason,
     "ntfs": ntfs.unsupported_reason,
 }
+
+_USED_BYTES: dict[str, Callable[[Reader, int], int]] = {
+    "ext2": ext.used_bytes,
+    "ext3": ext.used_bytes,
+    "ext4": ext.used_bytes,
+    "ntfs": ntfs.used_bytes,
+    "xfs": xfs.used_bytes,
+}
+"""What the file system itself says is used, in bytes: partclone's map may not have less."""
+
+_OWN_MAP: dict[str, Callable[[Reader, int], tuple[Extent, ...]]] = {
+    "btrfs": btrfs.used,
+    "exfat": exfat.used,
+    "f2fs": f2fs.used,
+    "vfat": fat.used,
+}
+"""File systems whose used extents are read here and not by partclone."""
 
 _BOOT_CODE = slice(0, 440)
 
@@ -264,20 +280,27 @@ def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, .
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
         raise MapRefusedError(refusal)
+    read = partial(_read_inside, device, slot.extent)
+    if own_map := _OWN_MAP.get(found.filesystem):
+        return kept_of_map(own_map(read, slot.extent.length), slot.extent.length)
     if check := _UNSUPPORTED_REASON.get(found.filesystem):
-        reason = check(partial(_read_inside, device, slot.extent))
+        reason = check(read)
         if reason:
             raise MapRefusedError(reason)
     with _source(device, slot.extent) as source:
-        used = partclone.domain_map(found.filesystem, source, slot.extent.length)
-    return kept_of_map((Extent(*place) for place in used), slot.extent.length)
+        places = partclone.domain_map(found.filesystem, source, slot.extent.length)
+    used = [Extent(*place) for place in places]
+    mapped, counted = total(used), _USED_BYTES[found.filesystem](read, slot.extent.length)
+    if mapped < counted:
+        raise MapRefusedError(f"its map has {mapped} used bytes, but it says {counted}")
+    return kept_of_map(used, slot.extent.length)
 
 
 def unmapped(found: blkid.Signature, partition_type: str) -> str:
     """Return why there is no map for what was found, empty where there is one."""
     if found.several:
         return several(found)
-    if found.filesystem in partclone.PROGRAMS:
+    if found.filesystem in partclone.PROGRAMS or found.filesystem in _OWN_MAP:
         return ""
     if reason := _KEPT_WHOLE.get(found.filesystem):
         return reason

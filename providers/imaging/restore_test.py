@@ -3,12 +3,15 @@
 Every chunk of the image is unpacked, hashed and written to a sparse file as a
 restore would write it; then the partition table and LVM's volumes are compared with
 the manifest's, and every file system of which only the used blocks were kept goes
-through its own read-only checker. An image that has not passed is not restored.
+through its own read-only checker. Checkers of FAT and exFAT look at the structure
+only, so the directories are read here, and every cluster of every file has to be in
+the image. An image that has not passed is not restored.
 """
 
+import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -21,13 +24,14 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import CHUNK_SIZE, Chunk, is_zero, unpack
 from agent.imaging.device import open_device
 from agent.imaging.errors import CorruptChunkError
-from agent.imaging.extent import merged, without
+from agent.imaging.extent import Extent, clipped, located, merged, total, without
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
-from providers.imaging import checker
+from providers.imaging import checker, fat_files
+from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
@@ -156,11 +160,11 @@ def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:
     if partition.filesystem in _EXT:
         return checker.check_ext(disk, partition.start)
     if partition.size == image.disk_size:
-        return checker.check_volume(partition.filesystem, disk)
+        return _check_content(image, partition.filesystem, (partition.extent,), disk)
     volume = disk.with_name(f"partition-{partition.number}")
     try:
         copy_range(disk, partition.start, partition.size, volume)
-        return checker.check_volume(partition.filesystem, volume)
+        return _check_content(image, partition.filesystem, (partition.extent,), volume)
     finally:
         volume.unlink(missing_ok=True)
 
@@ -189,7 +193,7 @@ def _lvm_findings(image: Manifest, disk: Path) -> Iterator[Finding]:
         elif volume.filesystem == "swap":
             yield True, f"{name}: swap, of which only the header is kept"
         else:
-            yield _finding(f"{name}, {volume.filesystem}", _check_volume(volume, disk))
+            yield _finding(f"{name}, {volume.filesystem}", _check_volume(image, volume, disk))
 
 
 def _key(volume: lvm.Volume | LogicalVolume) -> tuple[str, str, str]:
@@ -205,7 +209,7 @@ def _physical_problem(image: Manifest, partition: ImagedPartition, layout: lvm.L
     return ""
 
 
-def _check_volume(volume: LogicalVolume, disk: Path) -> str:
+def _check_volume(image: Manifest, volume: LogicalVolume, disk: Path) -> str:
     """Return what is wrong with the file system in a logical volume, empty if nothing."""
     if volume.filesystem in _EXT and len(volume.extents) == 1:
         return checker.check_ext(disk, volume.extents[0].offset)
@@ -214,6 +218,32 @@ def _check_volume(volume: LogicalVolume, disk: Path) -> str:
         copy_pieces(disk, volume.extents, copy)
         if volume.filesystem in _EXT:
             return checker.check_ext(copy, 0)
-        return checker.check_volume(volume.filesystem, copy)
+        return _check_content(image, volume.filesystem, volume.extents, copy)
     finally:
         copy.unlink(missing_ok=True)
+
+
+def _check_content(
+    image: Manifest, filesystem: str, pieces: Sequence[Extent], content: Path
+) -> str:
+    """Return what is wrong with a file system whose bytes lie in ``pieces`` of the disk."""
+    problem = checker.check_volume(filesystem, content)
+    if problem or filesystem not in fat_files.READERS:
+        return problem
+    with content.open("rb") as file:
+        view = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+    return _missing_file(image, filesystem, pieces, view)
+
+
+def _missing_file(
+    image: Manifest, filesystem: str, pieces: Sequence[Extent], content: memoryview
+) -> str:
+    """Return which file the image does not hold wholly, empty if it holds all."""
+    try:
+        for path, extent in fat_files.places(filesystem, content):
+            wanted = located(pieces, (extent,))
+            if sum(total(clipped(image.used, part)) for part in wanted) < extent.length:
+                return f"{path} lies in blocks that the image does not hold"
+    except UnreadableFilesError as error:
+        return str(error)
+    return ""

@@ -80,9 +80,24 @@ def test_garbage_for_a_map_raises_one_error_type(output: bytes) -> None:
         partclone.parse_map(output, 1 << 30)
 
 
+DIRTY_NTFS = """\
+Partclone v0.3.23 http://partclone.org
+Starting to map device (nd.img) to domain log (-)
+ntfsclone-ng.c: NTFS Volume 'nd.img' is scheduled for a check or it was shutdown
+uncleanly. Please boot Windows or fix it by fsck.
+Partclone fail, please check /dev/null !
+"""
+
+
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
+        (
+            DIRTY_NTFS,
+            " ".join(
+                line.removeprefix("ntfsclone-ng.c: ") for line in DIRTY_NTFS.splitlines()[2:4]
+            ),
+        ),
         (DIRTY, "FS was not cleanly unmounted"),
         (MOUNTED, "device (/dev/loop0) is mounted at /tmp/m"),
         ("libxfs: size check failed\n", "libxfs: size check failed"),
@@ -194,3 +209,68 @@ def test_a_checker_is_judged_by_its_exit_status(status: int) -> None:
 
 def test_a_checker_that_is_not_installed_verifies_nothing() -> None:
     assert checker.run(["no-such-checker"]) == "no-such-checker is not installed on the server"
+
+
+FSCK_FAT_LABEL = """\
+fsck.fat 4.2 (2021-01-31)
+There are differences between boot sector and its backup.
+This is mostly harmless. Differences: (offset:original/backup)
+  71:4f/4c, 72:54/41, 73:48/42, 75:52/4c, 76:4c/20, 77:41/20, 78:42/20
+  , 79:45/20, 80:4c/20
+  Not automatically fixing this.
+Volume label 'LABEL' stored in root directory and label 'OTHERLABEL' stored in boot sector and different.
+  Auto-copying volume label from root directory to boot sector.
+Free cluster summary wrong (77 vs. really 136813)
+  Auto-correcting.
+
+Leaving filesystem unchanged.
+g.img: 33 files, 1001/137814 clusters
+"""  # noqa: E501 - the program's own lines
+FSCK_FAT_LOST = """\
+fsck.fat 4.2 (2021-01-31)
+/ABC.PY
+  File size is 500000 bytes, cluster chain length is 2048 bytes.
+  Truncating file to 2048 bytes.
+
+Leaving filesystem unchanged.
+g.img: 3 files, 2/9971 clusters
+"""
+FSCK_FAT_NAME = """\
+fsck.fat 4.2 (2021-01-31)
+/A?C.PY
+  Bad short file name (A?C.PY).
+  Auto-renaming it.
+  Renamed to FSCK0000.000
+
+Leaving filesystem unchanged.
+g.img: 3 files, 2/9971 clusters
+"""
+
+
+def test_harmless_remarks_of_fsck_fat_are_told_from_lost_content() -> None:
+    assert checker.is_intact_fat(0, "")
+    assert checker.is_intact_fat(1, FSCK_FAT_LABEL)
+    assert checker.is_intact_fat(1, FSCK_FAT_NAME)
+    assert not checker.is_intact_fat(1, FSCK_FAT_LOST)
+    assert not checker.is_intact_fat(1, FSCK_FAT_NAME.replace("Auto-renaming it", "Bad start"))
+    assert not checker.is_intact_fat(1, FSCK_FAT_LABEL + "Something else\n")
+    assert not checker.is_intact_fat(1, FSCK_FAT_LABEL.partition("\n")[2])  # its start was cut off
+    assert not checker.is_intact_fat(2, FSCK_FAT_LABEL)
+
+
+NTFSRESIZE = """\
+Checking filesystem consistency ...
+Accounting clusters ...
+Cluster accounting failed at 14032 (0x36d0): {} cluster in $Bitmap
+Cluster accounting failed at 14033 (0x36d1): {} cluster in $Bitmap
+Filesystem check failed! Totally {} cluster accounting mismatches.
+ERROR: NTFS is inconsistent. Run chkdsk /f on Windows then reboot it TWICE!
+"""
+
+
+def test_ntfs_clusters_that_no_file_has_are_harmless() -> None:
+    assert checker.is_intact_ntfs(0, "")
+    assert checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "extra", 2))
+    assert not checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "missing", 2))
+    assert not checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "extra", 12))
+    assert not checker.is_intact_ntfs(1, "ERROR(22): Opening '/disk' as NTFS failed")
