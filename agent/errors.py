@@ -27,8 +27,8 @@ RW451 no such disk · RW452 several such disks · RW453 unknown disk role · RW4
 RW455 no digest · RW456, RW457 manifest and digest differ
 
 RW460 no root file system · RW461 several · RW462 the system lacks something · RW464 odd file
-in it · RW467 wrong value in the identity · RW468 a part of it is on another disk · RW469 the
-agent's packages have no sources
+in it · RW465 a file system cannot be mounted · RW466 Windows · RW467 wrong value in the identity ·
+RW468 a part of it is on another disk · RW469 the agent's packages have no sources
 
 RW470 the image store has no room
 
@@ -37,7 +37,7 @@ RW554 fenced · RW555 not accepted · RW557 unreachable · RW558 busy · RW559 a
 RW560 bad address or command line · RW561 bad credentials · RW562 bad configuration · RW563 no
 token · RW564 an attempt is not begun twice · RW565 a command failed · RW566 is missing · RW567
 reboot(2) refused · RW568 partition table, RW569 addresses unreadable · RW570 impossible steps ·
-RW571 step for another environment · RW572 a file cannot be written ·
+RW571 step for another environment · RW572 a file cannot be written · RW575 a part of an array ·
 RW573, RW574 work that is finished already · RW576 a time limit passed · RW577 the server ended
 the operation · RW580 not joined · RW581 no usable token · RW582 joined already · RW583 no
 server to join · RW584 an answer about the certificate not understood · RW585 waits to be let in

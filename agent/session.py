@@ -44,6 +44,7 @@ from agent.events import (
 from agent.evidence import Evidence, EvidenceSources
 from agent.fetched_files import FetchedFiles
 from agent.identity.linux.installed_config import installed_config_on
+from agent.identity.linux.suitability import imaged_system
 from agent.journal import Journal, JournalEntry
 from agent.machine import LocalMachine
 from agent.membership import Membership, NoMembership
@@ -405,6 +406,7 @@ class Session:
             operation=work.operation,
             machine=resources.machine,
             installed_on=partial(installed_config_on, resources.machine.paths.sysfs),
+            system_on=partial(imaged_system, resources.machine.paths.sysfs),
             chunks=ChunkStore(resources.transport, resources.clock, check),
             progress=progress,
             check=check,

@@ -9,6 +9,8 @@ CodedError (agent.errors)
     ├── StateError       observed state and the ledger                          RW7xx
     │   └── OvertakenError   the caller knew less than the ledger               RW704
     └── AuthoringError   reconciler.authoring.rewrite                           RW93x
+
+RW997, of images that people look into, is a plain ReconcilerError.
 """
 
 from agent.errors import CodedError

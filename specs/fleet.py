@@ -231,11 +231,24 @@ class CompiledScenario(NamedTuple):
         return self if steps == self.steps else self._replace(steps=steps)
 
 
+class CompiledRetention(NamedTuple):
+    """Which generations of an image are kept."""
+
+    last: int
+    daily: int
+    weekly: int
+    monthly: int
+
+
 class CompiledImage(NamedTuple):
-    """One ``Image`` document, for people. Its content is looked up in the store by name."""
+    """One ``Image`` document. Its content is looked up in the store by name."""
 
     description: str
     display_name: str = ""
+    retention: CompiledRetention | None = None
+    """None: all generations are kept."""
+    alert_seconds: int | None = None
+    """How old its newest backup that can be restored may be; None: that is not looked at."""
 
 
 class PackageTarget(NamedTuple):
@@ -854,6 +867,18 @@ class CompiledFleet:
         """Return the files that packages need, each content once."""
         files = (file for name in sorted(self.packages) for file in self.packages[name].files)
         return tuple({file.sha256: file for file in files}.values())
+
+    def machines_with(self, scenario: str) -> tuple[str, ...]:
+        """Return the machines that a scenario is assigned to or scheduled for, sorted."""
+        schedules = {each.name for each in self.schedules.values() if each.scenario == scenario}
+        return tuple(
+            sorted(
+                machine.name
+                for machine in self.machines.values()
+                if any(each.scenario == scenario for each in machine.assignments)
+                or not schedules.isdisjoint(machine.schedules)
+            )
+        )
 
     def waits_of(self, groups: tuple[str, ...], scenario: str) -> Waits:
         """Return how long machines of these groups are waited for at a scenario's work."""

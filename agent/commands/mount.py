@@ -10,7 +10,15 @@ from agent.commands.runner import run_command
 _HARMLESS = ("nosuid", "nodev", "noexec")
 
 # Looking must not write, and replaying a journal does.
-_NO_REPLAY = {"ext3": "noload", "ext4": "noload", "xfs": "norecovery"}
+_NO_REPLAY = {
+    "ext3": "noload",
+    "ext4": "noload",
+    "xfs": "norecovery",
+    "btrfs": "rescue=nologreplay",
+    "f2fs": "norecovery",
+}
+REFUSED = 32
+"""The status of mount(8) where the kernel did not mount."""
 
 
 def mount_arguments(

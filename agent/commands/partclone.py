@@ -1,8 +1,9 @@
 """partclone: which blocks of a file system are used.
 
 Written against partclone 0.3.23 (Debian 12). What it does not check, although a
-wrong answer would lose data, is checked before it is asked: see ``ext``,
-``xfs``, ``btrfs`` and ``ntfs`` of ``agent.imaging``.
+wrong answer would lose data, is checked before it is asked: see ``ext``, ``xfs``
+and ``ntfs`` of ``agent.imaging``. Btrfs, FAT and exFAT are read there as well,
+because its maps of them lack blocks.
 """
 
 from pathlib import Path
@@ -10,13 +11,12 @@ from pathlib import Path
 from agent.commands.runner import run_command
 from agent.errors import CommandError, MissingCommandError
 
+_EXT = "partclone.extfs"
 PROGRAMS = {
-    "ext2": "partclone.extfs",
-    "ext3": "partclone.extfs",
-    "ext4": "partclone.extfs",
-    "vfat": "partclone.fat",
+    "ext2": _EXT,
+    "ext3": _EXT,
+    "ext4": _EXT,
     "xfs": "partclone.xfs",
-    "btrfs": "partclone.btrfs",
     "ntfs": "partclone.ntfs",
 }
 """File systems, as blkid names them, to the program that maps them.
@@ -41,10 +41,13 @@ def arguments(program: str, source: Path) -> list[str]:
     """Return the command that writes the domain map of ``source`` to standard output.
 
     ``--UI-fresh=0`` because the progress thread sleeps that many seconds after
-    all work is done, even with ``--quiet``.
+    all work is done, even with ``--quiet``. ``--force`` because ext2/3/4 would be
+    refused once they were mounted so many times, or for so long, that a check is due;
+    whether they are clean is looked at in ``agent.imaging.ext``.
     """
+    force = ["--force"] if program == _EXT else []
     return [
-        *(program, "--domain", "--quiet", "--UI-fresh=0", "--offset_domain=0"),
+        *(program, "--domain", "--quiet", "--UI-fresh=0", "--offset_domain=0", *force),
         *("--source", str(source), "--output", "-", "--logfile", "/dev/null"),
     ]
 
@@ -97,13 +100,18 @@ def parse_map(output: bytes, size: int) -> tuple[Range, ...]:
 
 
 def parse_failure(log: str) -> str:
-    """Return partclone's reason: the last line before it says that it failed."""
+    """Return partclone's reason: what it says last before it says that it failed.
+
+    A message begins with the name of a source file and may go on in further lines.
+    """
     lines = [line.strip() for line in log.splitlines()]
     lines = [line for line in lines if line and "Partclone v" not in line]
     for index, line in enumerate(lines):
         if line.startswith(_FAILURE_LINE) and index:
             lines = [text for text in lines[:index] if text != "error exit"]
             break
-    reason = lines[-1] if lines else "it said nothing"
-    _, separator, rest = reason.partition(".c: ")  # extfsclone.c: …
-    return rest if separator else reason
+    for index, line in reversed(list(enumerate(lines))):
+        _, separator, first = line.partition(".c: ")  # extfsclone.c: …
+        if separator:
+            return " ".join((first, *lines[index + 1 :]))
+    return lines[-1] if lines else "it said nothing"

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from agent.commands.runner import run_command
 from agent.errors import TerminalError
@@ -14,6 +14,7 @@ FILE_SECTOR_SIZE = 512
 """What sfdisk assumes of a regular file; it cannot be told otherwise."""
 
 _NO_TABLE = 1  # "does not contain a recognized partition table"
+_DOCUMENT = re.compile(rb"\A(?:[^{\n][^\n]*\n|\n)*\{")
 _GOOD = "No errors detected."
 
 
@@ -26,14 +27,20 @@ class TableEntry:
     size: int
     type: str
     uuid: str
+    name: str = ""
+    """Of a GPT partition (PARTLABEL); empty where it has none."""
 
 
 @frozen
 class PartitionTable:
-    """``label`` is ``gpt``, ``mbr``, another label of sfdisk's, or empty for no table."""
+    """``label`` is ``gpt``, ``mbr``, another label of sfdisk's, or empty for no table.
+
+    ``remarks`` are sfdisk's own, such as that the primary GPT is corrupt.
+    """
 
     label: str = ""
     entries: tuple[TableEntry, ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 def read_table(device: Path, sector_size: int) -> PartitionTable:
@@ -47,16 +54,17 @@ def read_table(device: Path, sector_size: int) -> PartitionTable:
             f"the partition table of {device} cannot be read: {done.stderr or 'no message'}",
             "Look at the disk; the kernel's log may say more",
         )
-    return parse_table(done.stdout, sector_size)
+    return evolve(parse_table(done.stdout, sector_size), remarks=tuple(done.stderr.splitlines()))
 
 
 def parse_table(output: bytes, sector_size: int) -> PartitionTable:
     """Return the table that ``sfdisk --json`` printed; TerminalError RW568 where it is none.
 
-    ``sector_size`` is used where sfdisk does not say it (before util-linux 2.35).
+    ``sector_size`` is used where sfdisk does not say it (before util-linux 2.35). Before the
+    document there may be lines for people: ``omitting empty partition (5)``.
     """
     try:
-        table = json.loads(output)["partitiontable"]
+        table = json.loads(_DOCUMENT.sub(b"{", output, count=1))["partitiontable"]
         unit = int(table.get("sectorsize", sector_size))
         label = {"dos": "mbr"}.get(table["label"], str(table["label"]))
         entries = tuple(_entry(table, entry, unit) for entry in table.get("partitions", ()))
@@ -81,6 +89,7 @@ def _entry(table: dict[str, Any], entry: dict[str, Any], unit: int) -> TableEntr
         size=int(entry["size"]) * unit,
         type=_type(str(table["label"]), str(entry["type"])),
         uuid=str(entry.get("uuid", "")).lower() or _mbr_uuid(table, number),
+        name=str(entry.get("name", "")),
     )
 
 

@@ -19,6 +19,7 @@ from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import refuse_other_disk
 from agent.imaging.scan import scan
 from agent.wire.disk import Disk
+from agent.wire.imaged_system import ImagedSystem
 
 Progress = Callable[[int, int], None]
 """``progress(bytes_done, bytes_total)``, called from the calling thread."""
@@ -46,10 +47,13 @@ class _Piece:
     buffer: mmap.mmap
 
 
-def capture(disk: Disk, sink: ChunkSink, progress: Progress) -> Manifest:
+def capture(
+    disk: Disk, sink: ChunkSink, progress: Progress, system: ImagedSystem | None = None
+) -> Manifest:
     """Return the image of a disk after its chunks are in the store; reads only.
 
-    ``progress`` counts used bytes that are safe in the store. Raises
+    ``progress`` counts used bytes that are safe in the store; ``system`` is what is installed
+    on the disk, which was looked at before. Raises
     RefusedDiskError for a disk in use or not the inspected one, DiskChangedError
     when it changed while it was read, DiskFailureError, CommandError, and whatever
     the sink raises. Nothing but chunks was stored then.
@@ -61,7 +65,7 @@ def capture(disk: Disk, sink: ChunkSink, progress: Progress) -> Manifest:
         after = scan(device)
         if after != before:
             raise DiskChangedError(device.node, _difference(before, after))
-    manifest = evolve(before, digests=digests)
+    manifest = evolve(before, digests=digests, system=system)
     check(manifest)
     return manifest
 
@@ -132,6 +136,6 @@ def _put(sink: ChunkSink, buffers: Buffers, piece: _Piece, *, wanted: bool) -> i
 def _difference(before: Manifest, after: Manifest) -> str:
     if before.regions != after.regions or before.table != after.table:
         return "its partition table is another one now"
-    if before.partitions != after.partitions:
+    if (before.partitions, before.volumes) != (after.partitions, after.volumes):
         return "its file systems are others now"
     return "its file systems use other blocks now"

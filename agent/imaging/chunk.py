@@ -12,9 +12,12 @@ import blake3
 import zstandard
 
 from agent.imaging.errors import CorruptChunkError
-from agent.imaging.extent import Extent
+from agent.imaging.extent import Extent, between
 
 CHUNK_SIZE = 1 << 20
+
+BLOCK = 4096
+"""Bytes that are compared and written at least: what most disks write at once."""
 
 MAX_FRAME_SIZE = CHUNK_SIZE + 8192
 """Bytes. Above ZSTD_compressBound of a full chunk (1 MiB + 4 KiB) plus the frame's header."""
@@ -97,6 +100,24 @@ def mask(content: memoryview | bytearray, ranges: Sequence[Extent]) -> None:
         position = part.end
     if position < len(content):
         content[position:] = _ZEROS[: len(content) - position]
+
+
+def differing(one: memoryview, other: memoryview, ranges: Sequence[Extent]) -> tuple[Extent, ...]:
+    """Return the parts of ``ranges`` where two contents of one span differ.
+
+    In whole blocks of ``BLOCK`` bytes, but for the ends of a range.
+    """
+    found: list[Extent] = []
+    for part in ranges:
+        start = end = part.offset  # of what differs and was not added yet
+        while end < part.end:
+            block = min((end // BLOCK + 1) * BLOCK, part.end)
+            if one[end:block] == other[end:block]:
+                found += [between(start, end)] if start < end else []
+                start = block
+            end = block
+        found += [between(start, end)] if start < end else []
+    return tuple(found)
 
 
 def digest_of(content: Buffer) -> str:

@@ -38,6 +38,7 @@ class CorruptChunkError(TerminalError):
             "Verify the image on the server and take it again where it fails",
         )
         self.digest = digest
+        self.problem = problem
 
 
 class RefusedDiskError(TerminalError):

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import NamedTuple
 
 
@@ -74,6 +75,22 @@ def aligned(extents: Iterable[Extent], unit: int, limit: int) -> tuple[Extent, .
         for extent in extents
         if extent.length > 0
     )
+
+
+def located(pieces: Sequence[Extent], ranges: Iterable[Extent]) -> Iterator[Extent]:
+    """Yield where ranges of a space lie that consists of ``pieces``, one behind the other.
+
+    The parts of a range come in its order. What lies behind the space's end is left out.
+    """
+    starts = list(accumulate((piece.length for piece in pieces), initial=0))
+    for wanted in ranges:
+        index = max(bisect_right(starts, wanted.offset) - 1, 0)
+        while index < len(pieces) and starts[index] < wanted.end:
+            first = max(wanted.offset, starts[index])
+            end = min(wanted.end, starts[index + 1])
+            if first < end:
+                yield Extent(pieces[index].offset + first - starts[index], end - first)
+            index += 1
 
 
 def total(extents: Iterable[Extent]) -> int:

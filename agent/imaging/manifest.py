@@ -22,6 +22,7 @@ from agent.imaging.chunk import Chunk, count_spans, spans
 from agent.imaging.errors import ManifestError
 from agent.imaging.extent import Extent, merged, total, without
 from agent.imaging.table import Region
+from agent.wire.imaged_system import ImagedSystem, Obstacle
 
 MAX_MANIFEST_SIZE = 256 << 20
 """Bytes of JSON: several million chunks. A larger document is refused unread."""
@@ -108,33 +109,10 @@ class LogicalVolume:
     reason: str
     """As of an ``ImagedPartition``."""
     extents: tuple[Extent, ...] = field(repr=False)
-    """Where its bytes lie on the disk, from its first to its last; they may go back and forth."""
+    """Where its bytes lie on the disk, from its first to its last; they may go back and forth.
 
-
-@frozen
-class Obstacle:
-    """Why a clone of the system on the disk cannot get an identity of its own."""
-
-    code: str
-    """Of the error that the identity step would end with, such as ``RW460``."""
-    cause: str
-    action: str
-
-
-@frozen
-class InstalledSystem:
-    """The system that was found on the disk, as the identity step would look at it."""
-
-    name: str
-    """``PRETTY_NAME`` of os-release(5); empty where no system was found."""
-    root: str
-    """The partition's number, or the volume's group and name, where its root is."""
-    init: str
-    """``systemd``, or empty."""
-    network: str
-    """The network stack that gets the clone's addresses, such as ``ifupdown``."""
-    obstacles: tuple[Obstacle, ...]
-    """Empty where a clone can get its identity."""
+    Empty where they are not all on this disk, or the volume is built of other volumes.
+    """
 
 
 @frozen
@@ -156,7 +134,7 @@ class Manifest:
     """32 bytes for every chunk with a used range, in disk order."""
     volumes: tuple[LogicalVolume, ...] = ()
     """Sorted by group and name. Since version 2."""
-    system: InstalledSystem | None = None
+    system: ImagedSystem | None = None
     """None where it was not looked for. Since version 2."""
     version: int = VERSION
     """Of the form: an older image keeps its own, which its digest depends on."""
@@ -346,11 +324,11 @@ def _volume(fields: _Fields) -> LogicalVolume:
     )
 
 
-def _system(fields: _Fields | None) -> InstalledSystem | None:
+def _system(fields: _Fields | None) -> ImagedSystem | None:
     if fields is None:
         return None
-    return InstalledSystem(
-        **{each.name: fields.text(each.name) for each in attrs.fields(InstalledSystem)[:-1]},
+    return ImagedSystem(
+        **{each.name: fields.text(each.name) for each in attrs.fields(ImagedSystem)[:-1]},
         obstacles=tuple(each.record(Obstacle) for each in fields.objects("obstacles", _MAX_TEXT)),
     )
 

@@ -6,56 +6,128 @@ Linux-NTFS project documentation, ``$LogFile`` and file records.
 """
 
 import struct
+from collections.abc import Iterator
+
+from attrs import frozen
 
 from agent.imaging.table import Reader
 
 _LOGFILE_RECORD = 2
+_VOLUME_RECORD = 3
+_BITMAP_RECORD = 6
+_VOLUME_INFORMATION = 0x70
 _DATA = 0x80
 _END = 0xFFFFFFFF
+_DIRTY = 0x1
 _NO_CLIENT = 0xFFFF
 _CLEAN = 0x2
 _PAGE = 4096
 _STRIDE = 512
+_LARGEST_COUNT = 128  # sectors in a cluster; beyond it is a power of two, negative
+_LARGEST_CLUSTER = 2 << 20
+_PIECE = 1 << 20
+
 _UNREADABLE = "its journal ($LogFile) cannot be read"
+_SHUT_DOWN = "start Windows and shut it down fully (shutdown /s /t 0)"
 
 
 class _UnreadableError(Exception):
     """The structure on the disk is not what it should be."""
 
 
+@frozen
+class _Volume:
+    """``cluster`` and ``record`` are bytes, ``table`` is where the file records begin."""
+
+    read: Reader
+    cluster: int
+    clusters: int
+    table: int
+    record: int
+
+    def file_record(self, number: int) -> bytes:
+        """Return one of the first file records, which always lie together."""
+        raw = self.read(self.table + number * self.record, self.record)
+        return _repaired(raw, b"FILE")
+
+
 def unsupported_reason(read: Reader) -> str:
     """Return why a map of the used blocks would not be safe, empty where it is."""
     try:
-        pages = _restart_pages(read)
+        volume = _volume(read)
+        pages = _restart_pages(volume)
+        dirty = _is_dirty(volume)
     except (_UnreadableError, struct.error, IndexError):
         return _UNREADABLE
-    if not pages:  # mkntfs fills the journal with 0xff, Windows starts it at the first mount
-        return ""
-    _, major, in_use, flags = max(pages)
-    if major != 1:
-        return "Windows is hibernated or was shut down with fast startup"
-    if in_use != _NO_CLIENT and not flags & _CLEAN:
-        return "its journal holds changes that are not in the file system yet"
+    if pages:  # mkntfs fills the journal with 0xff, Windows starts it at the first mount
+        _, major, in_use, flags = max(pages)
+        if major != 1:
+            return (
+                "Windows is hibernated or was shut down with fast startup: start it, turn fast "
+                "startup off (powercfg /h off) and shut it down"
+            )
+        if in_use != _NO_CLIENT and not flags & _CLEAN:
+            return f"its journal holds changes that are not in the file system yet: {_SHUT_DOWN}"
+    if dirty:
+        return f"Windows has to check it first (its dirty bit is set): run chkdsk /f, {_SHUT_DOWN}"
     return ""
 
 
-def _restart_pages(read: Reader) -> list[tuple[int, int, int, int]]:
-    """Return (sequence number, major version, client in use, flags) of each valid page."""
+def used_bytes(read: Reader, size: int) -> int:
+    """Return how many of a partition's ``size`` bytes the volume's bitmap says are used.
+
+    What lies behind the last cluster counts as used. Returns 0 where the bitmap is
+    not found: in pieces, it is listed in other records.
+    """
+    try:
+        volume = _volume(read)
+        record = volume.file_record(_BITMAP_RECORD)
+        position, length = _attribute(record, _DATA, resident=False)
+        runs = list(_runs(record[position : position + length]))
+    except (_UnreadableError, struct.error, IndexError):
+        return 0
+    needed, count = -(-volume.clusters // 8), 0
+    for start, clusters in runs:
+        end = min(clusters * volume.cluster, needed)
+        for place in range(0, end, _PIECE):
+            piece = read(start * volume.cluster + place, min(_PIECE, end - place))
+            count += int.from_bytes(piece, "little").bit_count()
+        needed -= end
+    surplus = -volume.clusters % 8  # bits behind the last cluster, which are set
+    used = (count - surplus) * volume.cluster
+    return 0 if needed else used + size - volume.clusters * volume.cluster
+
+
+def _volume(read: Reader) -> _Volume:
     boot = read(0, 512)
     (sector,) = struct.unpack_from("<H", boot, 11)
-    (mft,) = struct.unpack_from("<Q", boot, 0x30)
-    (per_cluster, per_record) = struct.unpack_from("<b", boot, 13) + struct.unpack_from(
-        "<b", boot, 0x40
-    )
-    cluster = sector * per_cluster if per_cluster > 0 else sector << -per_cluster
-    record_size = cluster * per_record if per_record > 0 else 1 << -per_record
-    if not 0 < record_size <= 1 << 16 or not 0 < cluster <= 1 << 21:
+    per_cluster, (per_record,) = boot[13], struct.unpack_from("<b", boot, 0x40)
+    sectors, table = struct.unpack_from("<QQ", boot, 0x28)
+    if per_cluster > _LARGEST_COUNT:
+        per_cluster = 1 << (256 - per_cluster)
+    cluster = sector * per_cluster
+    record = cluster * per_record if per_record > 0 else 1 << -per_record
+    if not 0 < record <= 1 << 16 or not 0 < cluster <= _LARGEST_CLUSTER:
         raise _UnreadableError
-    record = _repaired(read(mft * cluster + _LOGFILE_RECORD * record_size, record_size), b"FILE")
-    journal = _first_cluster(record) * cluster
+    return _Volume(read, cluster, sectors // per_cluster, table * cluster, record)
+
+
+def _is_dirty(volume: _Volume) -> bool:
+    record = volume.file_record(_VOLUME_RECORD)
+    position, _ = _attribute(record, _VOLUME_INFORMATION, resident=True)
+    (value,) = struct.unpack_from("<H", record, position + 0x14)
+    (flags,) = struct.unpack_from("<H", record, position + value + 10)
+    return bool(flags & _DIRTY)
+
+
+def _restart_pages(volume: _Volume) -> list[tuple[int, int, int, int]]:
+    """Return (sequence number, major version, client in use, flags) of each valid page."""
+    record = volume.file_record(_LOGFILE_RECORD)
+    position, length = _attribute(record, _DATA, resident=False)
+    start, _ = next(_runs(record[position : position + length]))
     pages = []
     for index in range(2):
-        raw = read(journal + index * _PAGE, _PAGE)
+        raw = volume.read(start * volume.cluster + index * _PAGE, _PAGE)
         if raw[:4] == b"\xff\xff\xff\xff":
             continue
         page = _repaired(raw, b"RSTR")
@@ -80,18 +152,28 @@ def _repaired(raw: bytes, magic: bytes) -> bytes:
     return bytes(result)
 
 
-def _first_cluster(record: bytes) -> int:
-    """Return the first cluster of the record's unnamed, non-resident data."""
+def _attribute(record: bytes, wanted: int, *, resident: bool) -> tuple[int, int]:
+    """Return place and length of the record's unnamed attribute of that kind."""
     (position,) = struct.unpack_from("<H", record, 0x14)
     while True:
         kind, length = struct.unpack_from("<II", record, position)
         if kind == _END or length == 0:
             raise _UnreadableError
-        if kind == _DATA and record[position + 8] and not record[position + 9]:
-            break
+        if kind == wanted and bool(record[position + 8]) != resident and not record[position + 9]:
+            return position, length
         position += length
-    (runs,) = struct.unpack_from("<H", record, position + 0x20)
-    run = position + runs
-    length_bytes, offset_bytes = record[run] & 0xF, record[run] >> 4
-    start = run + 1 + length_bytes
-    return int.from_bytes(record[start : start + offset_bytes], "little", signed=True)
+
+
+def _runs(attribute: bytes) -> Iterator[tuple[int, int]]:
+    """Yield first cluster and number of clusters of each run of a non-resident attribute."""
+    (position,) = struct.unpack_from("<H", attribute, 0x20)
+    start = 0
+    while head := attribute[position]:
+        count_bytes, start_bytes = head & 0xF, head >> 4
+        if not (count_bytes and start_bytes):
+            raise _UnreadableError  # no place: sparse
+        middle = position + 1 + count_bytes
+        count = int.from_bytes(attribute[position + 1 : middle], "little")
+        position = middle + start_bytes
+        start += int.from_bytes(attribute[middle:position], "little", signed=True)
+        yield start, count

@@ -14,10 +14,18 @@ from typing import Protocol
 from attrs import frozen
 
 from agent.imaging.boot_block import BootBlock, commit, gather, holds, invalidate, outside
-from agent.imaging.chunk import CHUNK_SIZE, ZERO_DIGEST, Chunk, digest_of, mask, unpack
+from agent.imaging.chunk import (
+    CHUNK_SIZE,
+    ZERO_DIGEST,
+    Chunk,
+    differing,
+    digest_of,
+    mask,
+    unpack,
+)
 from agent.imaging.device import Buffers, Device, load, open_device, seen
 from agent.imaging.errors import CorruptChunkError, ReadBackError
-from agent.imaging.extent import Extent, merged
+from agent.imaging.extent import Extent, merged, total
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
@@ -182,21 +190,24 @@ class _Restore:
     def _write_chunk(self, block: BootBlock, chunk: Chunk) -> _WrittenChunk:
         span = chunk.span
         with self._buffers.lent() as buffer:
-            if held := block.chunks.get(span.offset):
-                there, content, fetched = held.was_there, held.content, 0
-            else:
-                there = digest_of(load(self._device, span, buffer)) == chunk.digest
-                content, fetched = (b"", 0) if there else self._fetch(chunk)
-            if there:
+            found = load(self._device, span, buffer)
+            held = block.chunks.get(span.offset)
+            if held.was_there if held else digest_of(found) == chunk.digest:
                 return _WrittenChunk(span.used)
-            buffer[: span.length] = content
-            written = self._write_parts(span.offset, outside(block, chunk), buffer)
+            content, fetched = (held.content, 0) if held else self._fetch(chunk)
+            written = self._write_parts(span.offset, outside(block, chunk), buffer, content)
             return _WrittenChunk(span.used, differed=True, written=written, fetched=fetched)
 
-    def _write_parts(self, base: int, parts: tuple[Extent, ...], buffer: memoryview) -> int:
-        for part in parts:
+    def _write_parts(
+        self, base: int, parts: tuple[Extent, ...], buffer: memoryview, content: bytes
+    ) -> int:
+        """Write what differs from the disk's content, which is in ``buffer``; return its bytes."""
+        wanted = memoryview(content)
+        changed = differing(buffer, wanted, parts)
+        for part in changed:
+            buffer[part.offset : part.end] = wanted[part.offset : part.end]
             self._device.write(buffer[part.offset : part.end], base + part.offset)
-        return sum(part.length for part in parts)
+        return total(changed)
 
     def _clear_signatures(self, block: BootBlock) -> list[str]:
         """Zero the sectors with signatures that the image does not cover; return their formats."""

@@ -6,18 +6,36 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from agent.commands import blkid, losetup, partclone
+from agent.commands import blkid, dmsetup, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
-from agent.imaging import btrfs, ext, ntfs, xfs
-from agent.imaging.device import Device
+from agent.imaging import btrfs, exfat, ext, f2fs, fat, lvm, ntfs, xfs
+from agent.imaging.device import Device, open_device
+from agent.imaging.disagreement import disagreement, several
 from agent.imaging.efivarfs import read_entries
-from agent.imaging.extent import Extent, aligned, between, clipped, holes, merged
+from agent.imaging.extent import (
+    Extent,
+    aligned,
+    between,
+    clipped,
+    holes,
+    located,
+    merged,
+    total,
+)
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
-from agent.imaging.manifest import BootEntry, Firmware, ImagedPartition, Manifest
+from agent.imaging.manifest import (
+    BootEntry,
+    Firmware,
+    ImagedPartition,
+    LogicalVolume,
+    Manifest,
+)
 from agent.imaging.occupancy import partition_node
-from agent.imaging.sparse import copy_range
+from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
+from agent.inspection.host_paths import HostPaths
+from agent.inspection.kernel_partitions import kernel_partitions
 
 EDGE = 1 << 20
 """Bytes kept at both ends of every mapped partition, whatever the map says.
@@ -33,14 +51,39 @@ WHOLE_GAP = 16 << 20
 SWAP_HEADER = 64 << 10
 """Bytes kept of a swap area: its header takes one page, at most 64 KiB."""
 
+LARGEST_COPY = 2 << 30
+"""Bytes of a volume in several pieces that are copied in order to read its file system."""
+
+_KEPT_WHOLE = {
+    "crypto_LUKS": "LUKS encryption: the container is kept whole",
+    "linux_raid_member": "a member of a Linux software RAID: kept whole",
+}
+"""What has its own reason to be kept whole, as blkid names it."""
+
 _UNSUPPORTED_REASON: dict[str, Callable[[Reader], str]] = {
     "ext2": ext.unsupported_reason,
     "ext3": ext.unsupported_reason,
     "ext4": ext.unsupported_reason,
     "xfs": xfs.unsupported_reason,
-    "btrfs": btrfs.unsupported_reason,
     "ntfs": ntfs.unsupported_reason,
 }
+
+_USED_BYTES: dict[str, Callable[[Reader, int], int]] = {
+    "ext2": ext.used_bytes,
+    "ext3": ext.used_bytes,
+    "ext4": ext.used_bytes,
+    "ntfs": ntfs.used_bytes,
+    "xfs": xfs.used_bytes,
+}
+"""What the file system itself says is used, in bytes: partclone's map may not have less."""
+
+_OWN_MAP: dict[str, Callable[[Reader, int], tuple[Extent, ...]]] = {
+    "btrfs": btrfs.used,
+    "exfat": exfat.used,
+    "f2fs": f2fs.used,
+    "vfat": fat.used,
+}
+"""File systems whose used extents are read here and not by partclone."""
 
 _BOOT_CODE = slice(0, 440)
 
@@ -52,11 +95,15 @@ def scan(device: Device) -> Manifest:
     partition. Raises DiskFailureError and CommandError.
     """
     table, problem = _table(device)
-    if table.kind == "none":
-        volume = Slot(0, Extent(0, device.size), "", "")
-        scanned = [_full(volume, problem) if problem else _volume(device, volume)]
+    slots = table.slots if table.kind != "none" else (_whole(device),)
+    if problem:
+        scanned = [_full(slot, problem) for slot in slots]
+        volumes = []
     else:
-        scanned = [_volume(device, slot) for slot in table.slots]
+        found = [(slot, _probe(device, slot.extent)) for slot in slots]
+        layout = _lvm_layout(device, found)
+        scanned = [_volume(device, slot, signature, layout) for slot, signature in found]
+        volumes = [_logical_volume(device, volume) for volume in layout.volumes]
     partitions = tuple(partition for partition, _ in scanned)
     kept = [
         *(region.extent for region in table.regions),
@@ -64,8 +111,10 @@ def scan(device: Device) -> Manifest:
     ]
     if table.kind == "none":
         kept = [table.regions[0].extent]
+    elif problem:
+        kept = [Extent(0, device.size)]
     used = aligned(
-        (*kept, *(extent for _, extents in scanned for extent in extents)),
+        (*kept, *(extent for _, extents in (*scanned, *volumes) for extent in extents)),
         device.sector_size,
         device.size,
     )
@@ -78,6 +127,7 @@ def scan(device: Device) -> Manifest:
         partitions=partitions,
         used=used,
         digests=b"",
+        volumes=tuple(volume for volume, _ in volumes),
     )
 
 
@@ -104,15 +154,45 @@ def kept_of_map(used: Iterable[Extent], size: int) -> tuple[Extent, ...]:
 
 
 def _table(device: Device) -> tuple[Table, str]:
+    """Return the partition table, and why the whole disk is to be kept whatever it says."""
+    none = Table("none", (), (Region("boot-sector", 0, device.read(0, device.sector_size)),))
     try:
-        return read_table(device.read, device.size, device.sector_size), ""
+        table = read_table(device.read, device.size, device.sector_size)
     except TableError as error:
-        boot_sector = Region("boot-sector", 0, device.read(0, device.sector_size))
-        return Table("none", (), (boot_sector,)), f"the partition table is damaged: {error}"
+        return none, f"the partition table is damaged: {error}"
+    node = Path(device.node)
+    found = blkid.probe(node, 0, device.size)
+    block = HostPaths().sysfs / "class/block" / node.resolve().name
+    shown = [Extent(*place) for place in kernel_partitions(block)]
+    problem = disagreement(table, found, shown)
+    return (table if table.slots or not problem else none), problem
 
 
-def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
-    found = blkid.probe(Path(device.node), slot.extent.offset, slot.extent.length)
+def _whole(device: Device) -> Slot:
+    return Slot(0, Extent(0, device.size), "", "")
+
+
+def _probe(device: Device, extent: Extent) -> blkid.Signature:
+    return blkid.probe(Path(device.node), extent.offset, extent.length)
+
+
+def _lvm_layout(device: Device, found: Iterable[tuple[Slot, blkid.Signature]]) -> lvm.Layout:
+    physical = [
+        slot.extent for slot, what in found if what.filesystem == lvm.SIGNATURE and not what.several
+    ]
+    return lvm.read_layout(device.read, physical)
+
+
+def _volume(
+    device: Device, slot: Slot, found: blkid.Signature, layout: lvm.Layout
+) -> tuple[ImagedPartition, tuple[Extent, ...]]:
+    """Return a partition and what is kept of it, without what its logical volumes hold."""
+    if kept := layout.kept.get(slot.extent):
+        edges = kept_of_map((), slot.extent.length)
+        kept = (*kept, *located((slot.extent,), edges))
+        return _partition(slot, found, "used-blocks", ""), kept
+    if problem := layout.problems.get(slot.extent):
+        return _full(slot, problem, found)
     try:
         used = _used(device, slot, found)
     except MapRefusedError as error:
@@ -122,29 +202,115 @@ def _volume(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, 
     return partition, tuple(Extent(start + extent.offset, extent.length) for extent in used)
 
 
+def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, tuple[Extent, ...]]:
+    """Return a volume and where on the disk lies what is kept of it."""
+    found, reason = blkid.Signature(), volume.reason
+    kept: Iterable[Extent] = volume.extents
+    if not reason:
+        try:
+            with _space(device, volume.extents) as (space, extent):
+                found = _probe(space, extent)
+                used = _used(space, Slot(0, extent, "", ""), found)
+            kept = located(volume.extents, used)
+        except MapRefusedError as error:
+            reason = str(error)
+    logical = LogicalVolume(
+        group=volume.group,
+        name=volume.name,
+        uuid=volume.uuid,
+        filesystem=found.filesystem,
+        label=found.label,
+        method="full-sector" if reason else "used-blocks",
+        reason=reason,
+        extents=volume.extents,
+    )
+    return logical, tuple(kept)
+
+
+@contextmanager
+def _space(device: Device, pieces: Sequence[Extent]) -> Iterator[tuple[Device, Extent]]:
+    """Provide what consists of pieces of a disk as a range of a device.
+
+    One piece is a range of the disk itself. Several are put together by
+    device-mapper, or copied where that is possible. Raises MapRefusedError.
+    """
+    if len(pieces) == 1:
+        yield device, pieces[0]
+        return
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(_composed(device, pieces))
+        except CommandError as error:
+            words = " ".join(error.words.split())[:200]
+            reason = f"it lies in {len(pieces)} pieces, which could not be put together"
+            raise MapRefusedError(f"{reason}: {error.program}: {words}") from error
+        opened = open_device(str(path), exclusive=False, sector_size=device.sector_size)
+        space = stack.enter_context(opened)
+        if space.size != total(pieces):
+            raise MapRefusedError("it is no whole number of the disk's sectors")
+        yield space, Extent(0, space.size)
+
+
+@contextmanager
+def _composed(device: Device, pieces: Sequence[Extent]) -> Iterator[Path]:
+    node, size = Path(device.node), total(pieces)
+    if device.block and dmsetup.is_there():
+        # The disk is open exclusively, and device-mapper would open it so too.
+        loop = losetup.attached(node, 0, device.size, device.sector_size, write=False)
+        with loop as whole, dmsetup.composed(f"rackwright-{whole.name}", whole, pieces) as path:
+            yield path
+    elif not device.block or size <= LARGEST_COPY:
+        with tempfile.TemporaryDirectory() as folder:
+            copy = Path(folder) / "volume"
+            try:
+                copy_pieces(node, pieces, copy)
+            except OSError as error:
+                reason = f"it lies in {len(pieces)} pieces, and copying them failed"
+                raise MapRefusedError(f"{reason}: {error.strerror}") from error
+            yield copy
+    else:
+        raise MapRefusedError(
+            f"it lies in {len(pieces)} pieces, which this machine cannot put together "
+            "without device-mapper"
+        )
+
+
 def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, ...]:
-    """Return the used extents relative to the partition, or raise MapRefusedError."""
+    """Return the used extents relative to the range, or raise MapRefusedError."""
     if found.filesystem == "swap":
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
         raise MapRefusedError(refusal)
+    read = partial(_read_inside, device, slot.extent)
+    if own_map := _OWN_MAP.get(found.filesystem):
+        return kept_of_map(own_map(read, slot.extent.length), slot.extent.length)
     if check := _UNSUPPORTED_REASON.get(found.filesystem):
-        reason = check(partial(_read_inside, device, slot.extent))
+        reason = check(read)
         if reason:
             raise MapRefusedError(reason)
     with _source(device, slot.extent) as source:
-        used = partclone.domain_map(found.filesystem, source, slot.extent.length)
-    return kept_of_map((Extent(*place) for place in used), slot.extent.length)
+        places = partclone.domain_map(found.filesystem, source, slot.extent.length)
+    used = [Extent(*place) for place in places]
+    mapped, counted = total(used), _USED_BYTES[found.filesystem](read, slot.extent.length)
+    if mapped < counted:
+        raise MapRefusedError(f"its map has {mapped} used bytes, but it says {counted}")
+    return kept_of_map(used, slot.extent.length)
 
 
 def unmapped(found: blkid.Signature, partition_type: str) -> str:
     """Return why there is no map for what was found, empty where there is one."""
-    if found.ambivalent:
-        return "signatures of more than one use were found"
-    if found.filesystem in partclone.PROGRAMS:
+    if found.several:
+        return several(found)
+    if found.filesystem in partclone.PROGRAMS or found.filesystem in _OWN_MAP:
         return ""
+    if reason := _KEPT_WHOLE.get(found.filesystem):
+        return reason
+    if found.filesystem == "swsuspend":
+        return "it holds a hibernated system (swsuspend)"
     if found.filesystem:
         return f"there is no map of used blocks for {found.filesystem}"
+    if found.table:
+        return f"it holds a partition table of its own ({found.table})"
     if partition_type == BIOS_BOOT_TYPE:
         return "it holds boot code and no file system"
     return "no file system was recognised"

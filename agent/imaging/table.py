@@ -87,7 +87,8 @@ def read_table(read: Reader, size: int, sector_size: int) -> Table:
         try:
             slots, regions = _read_gpt(read, size, sector_size)
         except gpt.GptError as error:
-            raise TableError(str(error)) from error
+            backup = _intact_backup(read, size, sector_size)
+            raise TableError(f"{error}{backup}") from error
         table = Table("gpt", slots, (boot_sector, *regions))
     elif not _plausible(entries, size // sector_size):
         return Table("none", (), (boot_sector,))
@@ -183,6 +184,21 @@ def _read_backup(
         return
     yield Region("gpt-backup-entries", backup.entries * sector_size, array)
     yield Region("gpt-backup-header", offset, backup.raw)
+
+
+def _intact_backup(read: Reader, size: int, sector_size: int) -> str:
+    """Return what is to be said of the backup beside a damaged GPT; empty where it is no help.
+
+    It is not read in place of the primary: Linux shows no partitions on such a disk, and
+    nobody knows what damaged it.
+    """
+    last = size // sector_size - 1
+    try:
+        backup = gpt.parse_header(read(last * sector_size, sector_size), last)
+        gpt.parse_entries(backup, _read_entries(read, size, sector_size, backup))
+    except gpt.GptError:
+        return ""
+    return f"; the backup at LBA {last} is intact, repair the table from it (gdisk or sgdisk)"
 
 
 def _read_mbr(

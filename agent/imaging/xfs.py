@@ -20,7 +20,7 @@ _HEADER_COVERS = 32768
 _UNMOUNT = 0x20
 _LARGEST_RECORD = 256 * 1024 // _BLOCK + 8
 
-_DIRTY = "its log holds changes that are not in the file system yet"
+_DIRTY = "its log holds changes that are not in the file system yet: mount it once and unmount it"
 
 
 @frozen
@@ -55,6 +55,18 @@ def unsupported_reason(read: Reader) -> str:
     base = (group * group_blocks + block) * block_size
     log = _Log(lambda index: read(base + index * _BLOCK, _BLOCK), log_blocks * block_size // _BLOCK)
     return "" if _is_clean(log) else _DIRTY
+
+
+def used_bytes(read: Reader, size: int) -> int:
+    """Return how many of a partition's ``size`` bytes its superblock says are used.
+
+    What lies behind the file system's end counts as used. A map may have more: the
+    superblock calls blocks free that are set aside for the free space trees.
+    """
+    superblock = read(0, 512)
+    (block_size,) = struct.unpack_from(">I", superblock, 4)
+    (free,) = struct.unpack_from(">Q", superblock, 144)
+    return int(size - free * block_size)
 
 
 def _is_clean(log: _Log) -> bool:

@@ -1,22 +1,28 @@
-"""The machine's disks: identity from sysfs, content from sfdisk and blkid."""
+"""The machine's disks: identity and paths from sysfs, and what is on them."""
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve, frozen
 
-from agent.commands.blkid import Signature, probe
-from agent.commands.sfdisk import PartitionTable, TableEntry, read_table
 from agent.errors import CodedError
+from agent.inspection.disk_content import DiskContent, disk_content
 from agent.inspection.hardware_path import hardware_path
 from agent.inspection.host_paths import HostPaths, read_line, read_number
-from agent.wire.disk import Disk, DiskIdentity, Partition
+from agent.inspection.sampling import Budget
+from agent.wire.disk import Disk, DiskIdentity
 
 _KERNEL_SECTOR = 512  # of /sys/block/*/size, whatever the disk's own sectors are
 _NO_DISK = re.compile(r"(loop|ram|zram|dm-|sr|fd|md|nbd|mtdblock)\d.*|mmcblk\d+(boot\d+|rpmb)")
 _LASTING_ID = re.compile(r"(naa|eui|uuid|nvme)\.\S+")
-_EXTENDED = frozenset({"0x05", "0x0f", "0x85"})
-_HEAD_BYTES = 1024 * 1024
+_SCSI_NETWORKS = {
+    "fc": re.compile(r"rport-\d+:\d+-\d+"),
+    "iscsi": re.compile(r"session\d+"),
+}
+_LOCAL_NVME = ("", "pcie", "loop")
+_SAMPLING_SECONDS = 5.0
+"""For the samples of all disks together."""
 
 
 @frozen
@@ -31,39 +37,89 @@ def inspect_disks(paths: HostPaths) -> DiskInspection:
     """Return all disks of the machine; what fails on one disk is a problem, not an error."""
     problems: list[str] = []
     blocks = sorted((paths.sysfs / "block").glob("*"), key=lambda path: path.name)
-    disks = tuple(
-        _inspect_disk(block, paths.dev / block.name, problems)
+    budget = Budget.of(_SAMPLING_SECONDS)
+    disks = [
+        _inspect_disk(block, paths.dev / block.name, budget, problems)
         for block in blocks
         if not _NO_DISK.fullmatch(block.name) and read_line(block / "hidden") != "1"
-    )
-    return DiskInspection(disks, tuple(problems))
+    ]
+    return DiskInspection(_with_paths(disks, problems), tuple(problems))
 
 
-def _inspect_disk(block: Path, node: Path, problems: list[str]) -> Disk:
+def _inspect_disk(block: Path, node: Path, budget: Budget, problems: list[str]) -> Disk:
     size = read_number(block / "size") * _KERNEL_SECTOR
     sector = read_number(block / "queue/logical_block_size") or _KERNEL_SECTOR
     path = hardware_path(block)
-    table, holds = PartitionTable(), "no medium"
-    partitions: tuple[Partition, ...] = ()
+    content = DiskContent("no medium")
     if size:
         try:
-            table = read_table(node, sector)
-            partitions = tuple(_partition(node, entry, table, problems) for entry in table.entries)
-            holds = summary(table, partitions) or _whole_disk(node, size)
+            content = disk_content(node, block, size, sector, budget)
         except (CodedError, OSError) as error:
-            problems.append(f"{node}: {error}")
-            holds = "unreadable"
-    return Disk(
+            content = DiskContent("unreadable", problems=(str(error),))
+    problems += [f"{node}: {problem}" for problem in content.problems]
+    disk = Disk(
         identity=DiskIdentity(_lasting_id(block), _serial(block), path, size),
         node=str(node),
         model=_model(block),
         sector_size=sector,
-        table=table.label,
+        table=content.table,
         removable=read_line(block / "removable") == "1" or "-usb-" in path,
         read_only=read_line(block / "ro") == "1",
-        partitions=partitions,
-        holds=holds,
+        partitions=content.partitions,
+        holds=content.holds,
+        part_of=content.part_of,
+        transport=_transport(block),
     )
+    return _as_part(disk, _multipath(block))
+
+
+def _as_part(disk: Disk, part_of: str) -> Disk:
+    """Return the disk as a part of something, unless that is empty or it is one already."""
+    if not part_of or disk.part_of:
+        return disk
+    return evolve(disk, part_of=part_of, holds=f"part of {part_of}; {disk.holds}")
+
+
+def _with_paths(disks: Sequence[Disk], problems: list[str]) -> tuple[Disk, ...]:
+    """Return the disks, those marked that the machine sees more than once.
+
+    Several paths of a storage network lead to one disk: WWN, serial and size are the same.
+    Each is named in ``problems``.
+    """
+    nodes: dict[DiskIdentity, list[str]] = {}
+    for disk in disks:
+        if disk.identity.wwn:
+            nodes.setdefault(evolve(disk.identity, path=""), []).append(disk.node)
+    paths = {each: ", ".join(same) for each, same in nodes.items() if len(same) > 1}
+    problems += [f"{names}: one disk, seen by several paths" for names in paths.values()]
+    marked = []
+    for disk in disks:
+        names = paths.get(evolve(disk.identity, path=""))
+        marked.append(_as_part(disk, f"one disk with several paths ({names})" if names else ""))
+    return tuple(marked)
+
+
+def _transport(block: Path) -> str:
+    """Return the network that leads to a disk, empty where it is in the machine.
+
+    The SCSI transport classes put a remote port or a session above the disk; an NVMe
+    controller names its transport, and with multipath the subsystem's controllers do.
+    """
+    above = block.resolve().parts
+    for name, pattern in _SCSI_NETWORKS.items():
+        if any(pattern.fullmatch(part) for part in above):
+            return name
+    controllers = [block / "device", *sorted(block.glob("device/nvme*"))]
+    names = [read_line(controller / "transport") for controller in controllers]
+    return next((f"nvme-{name}" for name in names if name not in _LOCAL_NVME), "")
+
+
+def _multipath(block: Path) -> str:
+    """Return the multipath device that the disk is a path of; empty where it is none."""
+    for holder in sorted(block.glob("holders/*")):
+        if read_line(holder / "dm/uuid").startswith("mpath-"):
+            return f"the multipath device {read_line(holder / 'dm/name') or holder.name}"
+    return ""
 
 
 def _lasting_id(block: Path) -> str:
@@ -99,41 +155,3 @@ def _model(block: Path) -> str:
     if not model or vendor == "ATA" or vendor.startswith("0x"):
         return model
     return f"{vendor} {model}".strip()
-
-
-def _partition(
-    node: Path, entry: TableEntry, table: PartitionTable, problems: list[str]
-) -> Partition:
-    extended = table.label == "mbr" and entry.type in _EXTENDED
-    content = Signature() if extended else probe(node, entry.start, entry.size)
-    if content.ambivalent:
-        problems.append(f"{node} partition {entry.number}: signatures of several file systems")
-    return Partition(
-        number=entry.number,
-        start=entry.start,
-        size=entry.size,
-        type=entry.type,
-        uuid=entry.uuid,
-        filesystem=content.filesystem,
-        label=content.label,
-    )
-
-
-def summary(table: PartitionTable, partitions: tuple[Partition, ...]) -> str:
-    """Return ``gpt, 2 partitions: vfat, ext4``, empty for a disk without a table."""
-    if not table.label:
-        return ""
-    if not partitions:
-        return f"{table.label}, no partitions"
-    count = "1 partition" if len(partitions) == 1 else f"{len(partitions)} partitions"
-    contents = ", ".join(part.content for part in partitions)
-    return f"{table.label}, {count}: {contents}"
-
-
-def _whole_disk(node: Path, size: int) -> str:
-    content = probe(node, 0, size)
-    if content.filesystem:
-        return f"{content.filesystem} on the whole disk"
-    with node.open("rb") as device:
-        head = device.read(min(size, _HEAD_BYTES))
-    return "unknown data" if any(head) else "blank"

@@ -52,6 +52,11 @@ def pretty_name(root: Path) -> str:
             text = (root / name).read_text("utf-8", errors="replace")
         except OSError:
             continue
-        values = parse_os_release(text)
-        return values.get("PRETTY_NAME") or values.get("NAME", "")
+        return named_in(text)
     return ""
+
+
+def named_in(text: str) -> str:
+    """Return the system's name in an os-release file; empty where it has none."""
+    values = parse_os_release(text)
+    return values.get("PRETTY_NAME") or values.get("NAME", "")

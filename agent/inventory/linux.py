@@ -35,8 +35,12 @@ _RPM = (
     "var/lib/rpm/rpmdb.sqlite",
     "var/lib/rpm/Packages",
 )
-_JOURNALS = tuple(f"{each}-wal" for each in _RPM if each.endswith("sqlite"))
 """Where rpm has its database: a newer Fedora and SUSE, then the others."""
+_JOURNALS = tuple(f"{each}-wal" for each in _RPM if each.endswith("sqlite"))
+RELEASES = ("etc/os-release", "usr/lib/os-release")
+"""Where os-release(5) may be, the first one first."""
+DATABASES = (_DPKG, *_RPM, *_JOURNALS)
+"""The files that ``packages`` is read from."""
 _PACKAGE_LISTS = ("var/lib/apt/lists", "var/cache/dnf", "var/cache/libdnf5", "var/cache/zypp/solv")
 """Their time is when it was last asked which updates there are."""
 
@@ -62,7 +66,7 @@ class LinuxCollector:
 
     def state(self) -> tuple[object, ...]:
         """Return times and sizes of the databases of packages."""
-        return tuple(_status(self.paths.root / each) for each in (_DPKG, *_RPM, *_JOURNALS))
+        return tuple(_status(self.paths.root / each) for each in DATABASES)
 
     @property
     def _has_dpkg(self) -> bool:
@@ -171,7 +175,7 @@ def _users() -> Iterator[Entry]:
 
 def os_release(root: Path) -> dict[str, str]:
     """Return what os-release of the system under ``root`` says (os-release(5))."""
-    for name in ("etc/os-release", "usr/lib/os-release"):
+    for name in RELEASES:
         with suppress(OSError):
             return parse_os_release((root / name).read_text("utf-8", errors="replace"))
     return {}

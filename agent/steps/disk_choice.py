@@ -48,6 +48,20 @@ def find_disk(identity: DiskIdentity, disks: Sequence[Disk]) -> Disk:
     return disk
 
 
+def refuse_part(disk: Disk) -> None:
+    """Raise TerminalError RW575 where the disk is one part of something larger.
+
+    What is written to half of a mirror is overwritten from the other half.
+    """
+    if disk.part_of:
+        raise TerminalError(
+            "RW575",
+            f"the disk {describe(disk)} is part of {disk.part_of}",
+            "Choose another disk, or take this one out of it first (`wipefs` clears a label "
+            "that is left over)",
+        )
+
+
 def same_disk(wanted: DiskIdentity, seen: DiskIdentity) -> bool:
     """Return whether ``seen`` is the disk that ``wanted`` names.
 

@@ -9,14 +9,15 @@ from attrs import asdict, frozen
 
 from agent.config import AgentConfig
 from agent.errors import FinishedWorkError, TerminalError
-from agent.identity.linux.apply import NewIdentity, apply_identity
+from agent.identity.linux.apply import apply_identity
+from agent.identity.linux.change import NewIdentity
 from agent.identity.machine_identity import checked_identity
 from agent.machine import LocalMachine
 from agent.packages.engine import Fetch
 from agent.packages.linux import LinuxSystem
 from agent.steps.chunk_store import ChunkStore
 from agent.steps.command import run_command_step
-from agent.steps.disk_choice import describe, find_disk, select_disk
+from agent.steps.disk_choice import describe, find_disk, refuse_part, select_disk
 from agent.steps.files import FilesContext, place_files_step
 from agent.steps.message import show_message_step
 from agent.steps.packages import PackageContext, Software, install_packages_step
@@ -30,6 +31,7 @@ from agent.steps.reading import (
 from agent.steps.upgrade import UpgradeContext, upgrade_agent_step
 from agent.version import AGENT_VERSION
 from agent.wire.disk import Disk
+from agent.wire.imaged_system import ImagedSystem
 from agent.wire.package import PackageFile
 from agent.wire.step import (
     ApplyIdentity,
@@ -58,9 +60,10 @@ class StepContext:
     likes, and raises (FencedError above all) when the step has to stop at once; ``check`` does
     so without saying anything. ``writing`` is called before the first write to a disk.
     ``report`` sends a fresh observation of the machine. ``installed_on`` returns the
-    configuration of the agent that is installed on a disk, None where there is none. ``state`` is
-    the agent's state directory; ``fetch`` brings a file of a package there, ``bring`` one of this
-    machine to the server.
+    configuration of the agent that is installed on a disk, None where there is none;
+    ``system_on`` returns the system there as an image keeps it. ``state`` is the agent's state
+    directory; ``fetch`` brings a file of a package there, ``bring`` one of this machine to the
+    server.
     """
 
     environment: str
@@ -68,6 +71,7 @@ class StepContext:
     operation: str
     machine: LocalMachine
     installed_on: Callable[[Disk], AgentConfig | None]
+    system_on: Callable[[Disk], ImagedSystem | None]
     chunks: ChunkStore
     progress: Callable[[int, int], None]
     check: Callable[[], None]
@@ -190,7 +194,9 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
     from agent.imaging.capture import capture  # noqa: PLC0415
 
     disk = select_disk(step.disk, context.machine.disks().disks)
-    encoded = manifests.encode(capture(disk, context.chunks, context.progress))
+    system = context.system_on(disk)  # before the disk is opened, which keeps mounts away
+    image = capture(disk, context.chunks, context.progress, system)
+    encoded = manifests.encode(image)
     digest = manifests.digest(encoded)
     stored = context.chunks.put_manifest(context.operation, encoded)
     if stored != digest:
@@ -208,7 +214,8 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     The manifest is checked against the digest that was approved before the disk is
     opened. Returns what the restore counted, and ``disk``. TerminalError RW451 or RW452
     where there is no such disk or more than one, RW457 for another manifest, RW573 where the
-    disk has what this operation installed; and what the restore and the server raise.
+    disk has what this operation installed, RW575 where it is one part of something larger; and
+    what the restore and the server raise.
     """
     context.require_ram_system(step.STEP_TYPE)
     # Compiled code that only the RAM system has.
@@ -221,6 +228,7 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     from agent.imaging.restore import restore  # noqa: PLC0415
 
     disk = find_disk(step.disk, context.machine.disks().disks)
+    refuse_part(disk)
     refuse_finished(context.operation, context.installed_on(disk))
     encoded = context.chunks.get_manifest(step.manifest)
     digest = manifests.digest(encoded)

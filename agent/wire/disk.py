@@ -38,11 +38,13 @@ class Partition:
     filesystem: str
     """As blkid names it (``ext4``, ``vfat``, ``LVM2_member``); empty where it finds none."""
     label: str
+    several: tuple[str, ...] = ()
+    """Everything that was recognised, where that is more than one thing."""
 
     @property
     def content(self) -> str:
         """Return what it holds: the file system, else what its type is for."""
-        return self.filesystem or type_name(self.type)
+        return " + ".join(self.several) or self.filesystem or type_name(self.type)
 
 
 @frozen
@@ -60,7 +62,14 @@ class Disk:
     read_only: bool
     partitions: tuple[Partition, ...] = ()
     holds: str = ""
-    """One line for people: ``blank``, ``gpt, 3 partitions: vfat, ext4``."""
+    """One line for people: ``blank (whole disk read)``, ``gpt, 3 partitions: vfat, ext4``."""
+    part_of: str = ""
+    """Of what the disk as a whole is a part: ``a Linux software RAID (host:0)``; or empty.
+
+    Whoever writes such a disk damages more than the disk, and what he writes may be undone.
+    """
+    transport: str = ""
+    """The network that leads to it: ``fc``, ``iscsi``, ``nvme-tcp``; empty for a local disk."""
 
 
 @frozen

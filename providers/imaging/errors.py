@@ -6,12 +6,21 @@ TerminalError (agent.errors)
 ├── BadDigestError       RW432  the text is no digest
 ├── IncompleteImageError RW433  a manifest names chunks that the store lacks
 ├── UnknownImageError    RW434  no image has this name or digest
-└── BadNameError         RW435  the text cannot be an image's name
+├── BadNameError         RW435  the text cannot be an image's name
+├── AmbiguousImageError  RW437  several images have a digest that begins so
+├── NoGenerationError    RW438  the name has fewer generations
+├── PinnedImageError     RW439  a pinned image is to be taken away
+├── UnreadableImageError RW440  a manifest cannot be read, so that nobody knows its chunks
+├── DiskFileError        RW441  a disk's file cannot be imported
+├── ExportError          RW442  an image cannot be exported
+├── ImageMountError      RW450  an image cannot be shown as files there
+└── NoSystemError        RW459  an image has no installed system that can be read
 
 ``agent.imaging.errors.CorruptChunkError`` (RW402) and ``ManifestError`` (RW401)
 pass through the store as they are.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.errors import TerminalError
@@ -26,6 +35,7 @@ class UnknownChunkError(TerminalError):
         )
 
 
+_NAMED = 5
 ROOM = "room in the image store"
 """What is waited for where there is none."""
 
@@ -68,10 +78,15 @@ class IncompleteImageError(TerminalError):
 
 
 class UnknownImageError(TerminalError):
-    """No image has this name or digest."""
+    """No image has this name or digest. ``hint`` is what else may help, as a clause."""
 
-    def __init__(self, text: str) -> None:
-        super().__init__("RW434", f"there is no image {text}", "List the images")
+    def __init__(self, text: str, hint: str = "") -> None:
+        action = "List the images with `rackwright image ls`"
+        super().__init__(
+            "RW434",
+            f"there is no image {text[:140] or repr(text)}",
+            f"{hint}. {action}" if hint else action,
+        )
 
 
 class BadNameError(TerminalError):
@@ -83,4 +98,91 @@ class BadNameError(TerminalError):
             f"{text[:140]!r} cannot be the name of an image",
             "Use letters, digits, '.', '_' and '-', with '/' between parts; "
             "each part begins and ends with a letter or digit",
+        )
+
+
+class AmbiguousImageError(TerminalError):
+    """Several images have a digest that begins so."""
+
+    def __init__(self, text: str, found: Sequence[str]) -> None:
+        named = ", ".join(f"{digest[:16]}…" for digest in found[:_NAMED])
+        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        super().__init__(
+            "RW437",
+            f"{len(found)} images have a digest that begins with {text}: {named}{more}",
+            "Give more digits",
+        )
+
+
+class NoGenerationError(TerminalError):
+    """The name has fewer generations."""
+
+    def __init__(self, name: str, number: int, generations: int) -> None:
+        oldest = f"{name}~{generations - 1}" if generations > 1 else name
+        super().__init__(
+            "RW438",
+            f"there is no {name}~{number}: {name} has {generations} generation(s), the oldest is "
+            f"{oldest}",
+            f"See them with `rackwright image show {name}`",
+        )
+
+
+class PinnedImageError(TerminalError):
+    """A pinned image is to be taken away. Nothing was changed."""
+
+    def __init__(self, digest: str, by: str, since: str, reason: str) -> None:
+        super().__init__(
+            "RW439",
+            f"image {digest[:12]} is pinned by {by} since {since}: {reason}",
+            f"If it is not needed any more, `rackwright image unpin {digest[:12]}`",
+        )
+
+
+class UnreadableImageError(TerminalError):
+    """A manifest cannot be read, so that nobody knows which chunks it needs."""
+
+    def __init__(self, digest: str, problem: str) -> None:
+        super().__init__(
+            "RW440",
+            f"the manifest of image {digest} cannot be read: {problem}",
+            "No chunk was deleted. Bring the manifest back from a backup of the store, or remove "
+            "the image with `rackwright image rm`",
+        )
+
+
+class DiskFileError(TerminalError):
+    """A disk's file cannot be imported. Nothing was stored under a name."""
+
+    def __init__(self, file: Path, problem: str, action: str) -> None:
+        super().__init__("RW441", f"{file} cannot be imported: {problem}", action)
+
+
+class ExportError(TerminalError):
+    """An image cannot be exported. No file was left behind."""
+
+    def __init__(self, target: Path, problem: str, action: str) -> None:
+        super().__init__("RW442", f"{target} cannot be written: {problem}", action)
+
+
+class ImageMountError(TerminalError):
+    """An image cannot be shown as files in this directory."""
+
+    def __init__(self, place: Path, problem: str, remedy: str = "") -> None:
+        super().__init__(
+            "RW450",
+            f"the image cannot be mounted at {place}: {problem}",
+            f"Run: {remedy}"
+            if remedy
+            else "Name an empty directory, and see that libfuse is there (package fuse3)",
+        )
+
+
+class NoSystemError(TerminalError):
+    """An image has no installed system whose packages can be read."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(
+            "RW459",
+            f"the image's installed system cannot be read: {problem}",
+            "Look at it with `rackwright image mount`",
         )

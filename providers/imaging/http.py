@@ -74,7 +74,7 @@ class _Handlers:
         self._authorise(request, "write")
         digest = request.match_info["digest"]
         try:
-            known = await asyncio.to_thread(self._store.has, digest)
+            known = not await asyncio.to_thread(self._store.missing, [digest])
             frame = await _body(request, MAX_FRAME_SIZE)
             if known:
                 return web.Response(status=HTTPStatus.OK)

@@ -1,13 +1,18 @@
 """What the store knows of an image beside its manifest: attrs classes, kept as JSON."""
 
 import json
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import cattrs
 from attrs import frozen
 
+from agent.wire.imaged_system import ImagedSystem
+
 T = TypeVar("T")
 _converter = cattrs.Converter(detailed_validation=False)
+
+
+RestoreTestState = Literal["proven", "failed", "unproven"]
 
 
 @frozen
@@ -32,6 +37,18 @@ class ImageRecord:
     used_bytes: int
     stored_bytes: int
     """Frames of all its different chunks, those shared with other images included."""
+    system: ImagedSystem | None = None
+    """As the manifest has it; None where it was not looked for."""
+
+
+@frozen
+class Pin:
+    """A person's word that an image is kept."""
+
+    by: str
+    at: str
+    """ISO 8601, UTC."""
+    reason: str
 
 
 @frozen
@@ -54,6 +71,17 @@ class Tag:
         """The image that it points to now."""
         return self.history[-1].digest
 
+    @property
+    def generations(self) -> tuple[TagEntry, ...]:
+        """The images that it points to and pointed to, each once, the newest first.
+
+        An image that it came back to stands where it is newest.
+        """
+        newest: dict[str, TagEntry] = {}
+        for entry in reversed(self.history):
+            newest.setdefault(entry.digest, entry)
+        return tuple(newest.values())
+
 
 @frozen
 class ImageEntry:
@@ -66,13 +94,20 @@ class ImageEntry:
     stored_bytes: int
     disk_size: int
     sector_size: int
-    restore_test: str
-    """``proven``, ``failed`` or ``unproven``."""
+    restore_test: RestoreTestState
     problem: str
     """Why it cannot be restored; empty when its restore test passed."""
+    generation: int = 0
+    """How many generations of the name are newer."""
+    generations: int = 1
+    """How many the name has."""
+    pinned: bool = False
+    named_at: str = ""
+    """When the name pointed to it last; ISO 8601, UTC."""
+    system: ImagedSystem | None = None
 
 
-def encode(record: RestoreTest | ImageRecord | Tag) -> bytes:
+def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
     """Return the record as JSON for people to read."""
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 

@@ -1,14 +1,17 @@
 """The restore test: replay an image and check what comes out.
 
 Every chunk of the image is unpacked, hashed and written to a sparse file as a
-restore would write it; then the partition table is compared with the manifest's
-and every file system of which only the used blocks were kept goes through its
-own read-only checker. An image that has not passed is not restored.
+restore would write it; then the partition table and LVM's volumes are compared with
+the manifest's, and every file system of which only the used blocks were kept goes
+through its own read-only checker. Checkers of FAT and exFAT look at the structure
+only, so the directories are read here, and every cluster of every file has to be in
+the image. An image that has not passed is not restored.
 """
 
+import mmap
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from datetime import UTC, datetime
 from functools import partial
@@ -16,15 +19,19 @@ from pathlib import Path
 
 from agent.commands import sfdisk
 from agent.errors import CodedError
+from agent.imaging import lvm
 from agent.imaging import manifest as manifest_format
-from agent.imaging.chunk import Chunk, is_zero, unpack
+from agent.imaging.chunk import CHUNK_SIZE, Chunk, is_zero, unpack
 from agent.imaging.device import open_device
 from agent.imaging.errors import CorruptChunkError
+from agent.imaging.extent import Extent, clipped, located, merged, total, without
+from agent.imaging.fit import fit
 from agent.imaging.flow import flow
-from agent.imaging.manifest import ImagedPartition, Manifest
-from agent.imaging.sparse import copy_range
+from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
+from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
-from providers.imaging import checker
+from providers.imaging import checker, fat_files
+from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
@@ -60,7 +67,7 @@ Finding = tuple[bool, str]
 
 def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Finding]:
     disk = folder / "disk"
-    problem = _replay(store, image, disk)
+    problem = replay(store, image, disk)
     yield _finding(f"{image.chunk_count} chunks", problem)
     if problem:
         return
@@ -72,15 +79,16 @@ def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Find
             yield True, f"{name}: kept sector by sector, because {partition.reason}"
         elif partition.filesystem == "swap":
             yield True, f"{name}: swap, of which only the header is kept"
-        else:
+        elif partition.filesystem != lvm.SIGNATURE:
             yield _finding(f"{name}, {partition.filesystem}", _check(image, partition, disk))
+    yield from _lvm_findings(image, disk)
 
 
 def _finding(what: str, problem: str) -> Finding:
     return not problem, f"{what}: {problem or 'intact'}"
 
 
-def _replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
+def replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
     """Write the image to a new sparse file; return what is wrong, empty if nothing."""
     with disk.open("xb") as file:
         file.truncate(image.disk_size)
@@ -127,7 +135,24 @@ def _table_problem(image: Manifest, disk: Path) -> str:
         return "its partitions are not those of the manifest"
     if image.sector_size != sfdisk.FILE_SECTOR_SIZE:
         return ""
+    _complete(image, disk)
     return checker.run(sfdisk.verify_arguments(disk), sfdisk.is_good)
+
+
+def _complete(image: Manifest, disk: Path) -> None:
+    """Give a GPT whose backup is not at the disk's end the one that a larger disk would get.
+
+    Such a disk boots, and its table is good but for what a restore to a larger disk mends.
+    """
+    backup = image.region("gpt-backup-header")
+    if image.table != "gpt" or (backup is not None and backup.extent.end == image.disk_size):
+        return
+    larger = image.disk_size + CHUNK_SIZE
+    with disk.open("r+b") as file:
+        file.truncate(larger)
+        for patch in fit(image, larger).patches:
+            file.seek(patch.offset)
+            file.write(patch.raw)
 
 
 def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:
@@ -135,10 +160,90 @@ def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:
     if partition.filesystem in _EXT:
         return checker.check_ext(disk, partition.start)
     if partition.size == image.disk_size:
-        return checker.check_volume(partition.filesystem, disk)
+        return _check_content(image, partition.filesystem, (partition.extent,), disk)
     volume = disk.with_name(f"partition-{partition.number}")
     try:
         copy_range(disk, partition.start, partition.size, volume)
-        return checker.check_volume(partition.filesystem, volume)
+        return _check_content(image, partition.filesystem, (partition.extent,), volume)
     finally:
         volume.unlink(missing_ok=True)
+
+
+def _lvm_findings(image: Manifest, disk: Path) -> Iterator[Finding]:
+    """Yield what LVM's physical volumes on the replayed disk are like, and the volumes in them."""
+    physical = [
+        partition
+        for partition in image.partitions
+        if (partition.filesystem, partition.method) == (lvm.SIGNATURE, "used-blocks")
+    ]
+    with open_device(str(disk), exclusive=False, sector_size=image.sector_size) as device:
+        layout = lvm.read_layout(device.read, [partition.extent for partition in physical])
+    for partition in physical:
+        problem = _physical_problem(image, partition, layout)
+        yield _finding(f"partition {partition.number}, LVM", problem)
+    found = {_key(volume): volume.extents for volume in layout.volumes if volume.extents}
+    for group, name, _ in sorted(found.keys() - map(_key, image.volumes)):
+        yield False, f"volume {group}/{name}: the manifest does not have it"
+    for volume in image.volumes:
+        name = f"volume {volume.group}/{volume.name}"
+        if volume.extents and found.get(_key(volume)) != volume.extents:
+            yield False, f"{name}: LVM's metadata says that it lies elsewhere"
+        elif volume.method == "full-sector":
+            yield True, f"{name}: kept whole, because {volume.reason}"
+        elif volume.filesystem == "swap":
+            yield True, f"{name}: swap, of which only the header is kept"
+        else:
+            yield _finding(f"{name}, {volume.filesystem}", _check_volume(image, volume, disk))
+
+
+def _key(volume: lvm.Volume | LogicalVolume) -> tuple[str, str, str]:
+    return volume.group, volume.name, volume.uuid
+
+
+def _physical_problem(image: Manifest, partition: ImagedPartition, layout: lvm.Layout) -> str:
+    """Return why a physical volume is not what it was, empty where it is."""
+    if problem := layout.problems.get(partition.extent):
+        return problem
+    if without(merged(layout.kept[partition.extent]), image.used):
+        return "metadata or extents that must be kept are not in the image"
+    return ""
+
+
+def _check_volume(image: Manifest, volume: LogicalVolume, disk: Path) -> str:
+    """Return what is wrong with the file system in a logical volume, empty if nothing."""
+    if volume.filesystem in _EXT and len(volume.extents) == 1:
+        return checker.check_ext(disk, volume.extents[0].offset)
+    copy = disk.with_name("volume")
+    try:
+        copy_pieces(disk, volume.extents, copy)
+        if volume.filesystem in _EXT:
+            return checker.check_ext(copy, 0)
+        return _check_content(image, volume.filesystem, volume.extents, copy)
+    finally:
+        copy.unlink(missing_ok=True)
+
+
+def _check_content(
+    image: Manifest, filesystem: str, pieces: Sequence[Extent], content: Path
+) -> str:
+    """Return what is wrong with a file system whose bytes lie in ``pieces`` of the disk."""
+    problem = checker.check_volume(filesystem, content)
+    if problem or filesystem not in fat_files.READERS:
+        return problem
+    with content.open("rb") as file:
+        view = memoryview(mmap.mmap(file.fileno(), 0, prot=mmap.PROT_READ))
+    return _missing_file(image, filesystem, pieces, view)
+
+
+def _missing_file(
+    image: Manifest, filesystem: str, pieces: Sequence[Extent], content: memoryview
+) -> str:
+    """Return which file the image does not hold wholly, empty if it holds all."""
+    try:
+        for path, extent in fat_files.places(filesystem, content):
+            wanted = located(pieces, (extent,))
+            if sum(total(clipped(image.used, part)) for part in wanted) < extent.length:
+                return f"{path} lies in blocks that the image does not hold"
+    except UnreadableFilesError as error:
+        return str(error)
+    return ""

@@ -3,12 +3,19 @@
 ::
 
     chunks/ab/cd/<digest>        one zstd frame each
-    images/<digest>/             manifest.json, record.json, proof.json
+    chunks/ab/cd/<digest>.corrupt  was found to be corrupt, and is not used
+    images/<digest>/             manifest.json, record.json, proof.json, pin.json
     tags/<name>                  where a name points, and where it pointed before
     incoming/                    what is being written; leftovers are nobody's
 
 Nothing is ever changed in place: a backup that fails, at any point, leaves every
 older image as it was. Several threads and processes may use one store.
+
+Two locks, for all processes. ``.lock`` is held by one alone that takes chunks away, and
+shared by whoever says that a chunk is there or stores an image of such. ``tags/.lock`` is
+held to change names and pins, and to take away an image that has none. A chunk's
+modification time is when somebody was last told that it is there. Why no image loses a
+chunk by that is in ``docs/decisions/0051-collecting-chunks.md``.
 """
 
 import ctypes
@@ -18,8 +25,8 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
@@ -28,6 +35,7 @@ from agent.errors import UnwritableFileError
 from agent.failpoint import failpoint
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
+from agent.imaging.errors import CorruptChunkError
 from agent.imaging.manifest import Manifest
 from agent.whole_file import sync_folder, write_atomically
 from providers.imaging.errors import (
@@ -35,12 +43,14 @@ from providers.imaging.errors import (
     BadNameError,
     IncompleteImageError,
     NoSpaceError,
+    PinnedImageError,
     UnknownChunkError,
     UnknownImageError,
 )
 from providers.imaging.image_record import (
     ImageEntry,
     ImageRecord,
+    Pin,
     RestoreTest,
     Tag,
     TagEntry,
@@ -57,6 +67,9 @@ _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
 _FILE_MODE = 0o600
 _MANIFEST, _RECORD, _RESTORE_TEST = "manifest.json", "record.json", "proof.json"
+_PIN = "pin.json"
+CORRUPT = ".corrupt"
+"""How files of chunks end that were set aside."""
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
@@ -102,8 +115,12 @@ class ChunkStore:
         return self.path(digest).exists()
 
     def missing(self, digests: Iterable[str]) -> frozenset[str]:
-        """Return those of the digests that the store lacks."""
-        return frozenset(digest for digest in set(digests) if not self.has(digest))
+        """Return those of the digests that the store lacks.
+
+        The others will not be collected for a while: whoever asks stores an image of them.
+        """
+        with self.locked():
+            return frozenset(digest for digest in set(digests) if not self._touch(digest))
 
     def get(self, digest: str) -> bytes:
         """Return the chunk's frame; UnknownChunkError where there is none."""
@@ -119,7 +136,7 @@ class ChunkStore:
         disk would be too full. A chunk that is there already is left alone.
         """
         target = self.path(digest)
-        if target.exists():
+        if not self.missing([digest]):
             return
         unpack(frame, digest)
         self.ensure_space(len(frame))
@@ -127,11 +144,36 @@ class ChunkStore:
             target.parent.mkdir(parents=True, exist_ok=True)
             write_atomically(target, frame, _FILE_MODE, scratch=self._incoming, sync_names=False)
 
-    def set_aside(self, digest: str) -> None:
-        """Take a corrupt chunk out of use, so that the next backup sends it again."""
+    def set_aside(self, digest: str) -> bool:
+        """Take a corrupt chunk out of use, so that the next backup sends it again.
+
+        Returns whether it was. One that is not corrupt, because it was sent again meanwhile,
+        is left alone.
+        """
         path = self.path(digest)
-        if path.exists():
-            path.rename(path.with_suffix(".corrupt"))
+        with self.locked(alone=True):
+            try:
+                unpack(self.get(digest), digest)
+            except UnknownChunkError:
+                return False
+            except (CorruptChunkError, OSError):
+                aside = path.with_suffix(CORRUPT)
+                path.rename(aside)
+                os.utime(aside)
+                return True
+        return False
+
+    def chunk_files(self) -> Iterator[tuple[Path, ...]]:
+        """Yield all files of chunks, those that were set aside too, some at a time."""
+        for folder in self._chunks.glob("[0-9a-f][0-9a-f]"):
+            found = folder.glob("[0-9a-f][0-9a-f]/*")
+            yield tuple(path for path in found if _DIGEST.fullmatch(path.stem))
+
+    @contextmanager
+    def locked(self, *, alone: bool = False) -> Iterator[None]:
+        """Hold the chunks as they are: ``alone`` to take some away, else together with others."""
+        with _flock(self._root / ".lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+            yield
 
     def ensure_space(self, needed: int) -> None:
         """Raise NoSpaceError unless ``needed`` bytes fit beside the reserve."""
@@ -165,34 +207,36 @@ class ChunkStore:
         image = manifest_format.decode(data)
         digest = manifest_format.digest(data)
         folder = self._images / digest
-        stored = self._stored(image, digest)
-        if folder.exists():
+        with self.locked():
+            stored = self._stored(image, digest)
+            if folder.exists():
+                return digest
+            self.ensure_space(len(data))
+            _sync_file_system(self._chunks)
+            record = ImageRecord(
+                created=self._stamp(),
+                disk_size=image.disk_size,
+                sector_size=image.sector_size,
+                used_bytes=image.used_bytes,
+                stored_bytes=stored,
+                system=image.system,
+            )
+            with self._space_watched(len(data)):
+                draft = Path(tempfile.mkdtemp(dir=self._incoming))
+                draft.chmod(0o755)
+                write_atomically(draft / _MANIFEST, data, _FILE_MODE, sync_names=False)
+                write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
+                sync_folder(draft)
+                try:
+                    failpoint("image.before")
+                    draft.rename(folder)
+                except OSError:
+                    shutil.rmtree(draft)
+                    if not folder.exists():  # else another thread stored the same image
+                        raise
+            sync_folder(self._images)
+            failpoint("image.after")
             return digest
-        self.ensure_space(len(data))
-        _sync_file_system(self._chunks)
-        record = ImageRecord(
-            created=self._stamp(),
-            disk_size=image.disk_size,
-            sector_size=image.sector_size,
-            used_bytes=image.used_bytes,
-            stored_bytes=stored,
-        )
-        with self._space_watched(len(data)):
-            draft = Path(tempfile.mkdtemp(dir=self._incoming))
-            draft.chmod(0o755)
-            write_atomically(draft / _MANIFEST, data, _FILE_MODE, sync_names=False)
-            write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
-            sync_folder(draft)
-            try:
-                failpoint("image.before")
-                draft.rename(folder)
-            except OSError:
-                shutil.rmtree(draft)
-                if not folder.exists():  # else another thread stored the same image
-                    raise
-        sync_folder(self._images)
-        failpoint("image.after")
-        return digest
 
     def manifest_path(self, digest: str) -> Path:
         """Return where the image's manifest is or would be."""
@@ -233,6 +277,39 @@ class ChunkStore:
         outcome = self.restore_test(digest)
         return outcome is not None and outcome.ok and self.manifest_path(digest).exists()
 
+    def image_digests(self) -> frozenset[str]:
+        """Return the digests of all images, with a name or without."""
+        names = (path.name for path in self._images.iterdir())
+        return frozenset(name for name in names if _DIGEST.fullmatch(name))
+
+    # --- pins -----------------------------------------------------------------
+
+    def pin(self, digest: str, pin: Pin) -> None:
+        """Keep an image, whatever becomes of its names; UnknownImageError where there is none."""
+        with self._tags_locked():
+            if not self.manifest_path(digest).exists():
+                raise UnknownImageError(digest)
+            write_atomically(
+                self._image(digest) / _PIN, encode(pin), _FILE_MODE, scratch=self._incoming
+            )
+
+    def unpin(self, digest: str) -> bool:
+        """End a pin; return whether there was one."""
+        with self._tags_locked():
+            path = self._image(digest) / _PIN
+            if not path.exists():
+                return False
+            path.unlink()
+            sync_folder(path.parent)
+            return True
+
+    def pin_of(self, digest: str) -> Pin | None:
+        """Return why an image is pinned, None where it is not."""
+        try:
+            return decode(Pin, (self._image(digest) / _PIN).read_bytes())
+        except FileNotFoundError:
+            return None
+
     # --- names ----------------------------------------------------------------
 
     def tag(self, name: str, digest: str) -> None:
@@ -241,14 +318,18 @@ class ChunkStore:
         Raises BadNameError, and UnknownImageError where there is no such image.
         """
         path = self._tag_path(name)
-        if not self.manifest_path(digest).exists():
-            raise UnknownImageError(digest)
         with self._tags_locked():
+            if not self.manifest_path(digest).exists():
+                raise UnknownImageError(digest)
             history = self._read_tag(path).history if path.exists() else ()
             if history and history[-1].digest == digest:
                 return
             moved = Tag(name, (*history, TagEntry(digest, self._stamp())))
             write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
+
+    def require_name(self, name: str) -> None:
+        """Raise BadNameError for what cannot be the name of an image."""
+        self._tag_path(name)
 
     def resolve(self, name: str) -> str:
         """Return the digest that a name points to; UnknownImageError where none does."""
@@ -256,15 +337,74 @@ class ChunkStore:
 
     def history(self, name: str) -> tuple[TagEntry, ...]:
         """Return everything a name has pointed to, the current image last."""
+        return self.tag_of(name).history
+
+    def tag_of(self, name: str) -> Tag:
+        """Return a name with everything it has pointed to; UnknownImageError as ``resolve``."""
         try:
-            return self._read_tag(self._tag_path(name)).history
+            return self._read_tag(self._tag_path(name))
         except FileNotFoundError as error:
             raise UnknownImageError(name) from error
 
+    def forget(self, name: str, digests: Collection[str]) -> None:
+        """Take images out of a name's generations; a name without any is gone.
+
+        Raises PinnedImageError where one of them is pinned; nothing is changed then. The
+        images themselves stay until they are collected.
+        """
+        path = self._tag_path(name)
+        with self._tags_locked():
+            for digest in digests:
+                pin = self.pin_of(digest)
+                if pin is not None:
+                    raise PinnedImageError(digest, pin.by, pin.at, pin.reason)
+            left = tuple(each for each in self.history(name) if each.digest not in digests)
+            if left:
+                write_atomically(path, encode(Tag(name, left)), _FILE_MODE, scratch=self._incoming)
+            else:
+                path.unlink()
+                sync_folder(self._tags)
+
+    def tags(self) -> tuple[Tag, ...]:
+        """Return all names with everything they pointed to, sorted by name."""
+        found = []
+        for path in self._tags.iterdir():
+            if path.name[0] != ".":
+                with suppress(FileNotFoundError):  # the name was removed meanwhile
+                    found.append(self._read_tag(path))
+        return tuple(sorted(found, key=lambda tag: tag.name))
+
     def images(self) -> tuple[ImageEntry, ...]:
         """Return all names with what they point to now, sorted by name."""
-        tags = (self._read_tag(path) for path in self._tags.iterdir() if path.name[0] != ".")
-        return tuple(sorted((self._entry(tag) for tag in tags), key=lambda entry: entry.name))
+        found = []
+        for tag in self.tags():
+            with suppress(UnknownImageError):  # the name was removed meanwhile, and its image
+                found.append(next(self._entries(tag)))
+        return tuple(found)
+
+    def generations(self, name: str) -> tuple[ImageEntry, ...]:
+        """Return all generations of a name, the newest first; UnknownImageError as ``history``."""
+        return tuple(self._entries(self.tag_of(name)))
+
+    def unnamed(self) -> frozenset[str]:
+        """Return the images that have neither a name nor a pin."""
+        named = {entry.digest for tag in self.tags() for entry in tag.history}
+        without = self.image_digests() - named
+        return frozenset(digest for digest in without if self.pin_of(digest) is None)
+
+    def remove_unnamed(self, digests: Collection[str]) -> frozenset[str]:
+        """Take images away that have neither a name nor a pin; return which.
+
+        Their chunks stay until they are collected.
+        """
+        gone = Path(tempfile.mkdtemp(dir=self._incoming))
+        with self._tags_locked():
+            removed = self.unnamed() & frozenset(digests)
+            for digest in removed:
+                self._image(digest).rename(gone / digest)
+            sync_folder(self._images)
+        shutil.rmtree(gone)
+        return removed
 
     # --- inside ---------------------------------------------------------------
 
@@ -287,19 +427,29 @@ class ChunkStore:
             raise IncompleteImageError(digest, len(missing), len(wanted), missing[0])
         return size
 
-    def _entry(self, tag: Tag) -> ImageEntry:
-        record, outcome = self.record(tag.digest), self.restore_test(tag.digest)
-        return ImageEntry(
-            name=tag.name,
-            digest=tag.digest,
-            created=record.created,
-            used_bytes=record.used_bytes,
-            stored_bytes=record.stored_bytes,
-            disk_size=record.disk_size,
-            sector_size=record.sector_size,
-            restore_test="unproven" if outcome is None else ("proven" if outcome.ok else "failed"),
-            problem=_problem(outcome),
-        )
+    def _entries(self, tag: Tag) -> Iterator[ImageEntry]:
+        """Yield the generations of a name, the newest first."""
+        generations = tag.generations
+        for number, named in enumerate(generations):
+            record, outcome = self.record(named.digest), self.restore_test(named.digest)
+            yield ImageEntry(
+                name=tag.name,
+                digest=named.digest,
+                created=record.created,
+                used_bytes=record.used_bytes,
+                stored_bytes=record.stored_bytes,
+                disk_size=record.disk_size,
+                sector_size=record.sector_size,
+                restore_test="unproven"
+                if outcome is None
+                else ("proven" if outcome.ok else "failed"),
+                problem=_problem(outcome),
+                generation=number,
+                generations=len(generations),
+                pinned=self.pin_of(named.digest) is not None,
+                named_at=named.at,
+                system=record.system,
+            )
 
     def _tag_path(self, name: str) -> Path:
         if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
@@ -322,14 +472,28 @@ class ChunkStore:
                 raise NoSpaceError(self._root, needed, free, self._reserve) from error
             raise
 
+    def _touch(self, digest: str) -> bool:
+        """Return whether the store holds a chunk, and note that somebody was told so."""
+        try:
+            os.utime(self.path(digest))
+        except FileNotFoundError:
+            return False
+        return True
+
     @contextmanager
     def _tags_locked(self) -> Iterator[None]:
-        descriptor = os.open(self._tags / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with _flock(self._tags / ".lock", fcntl.LOCK_EX):
             yield
-        finally:
-            os.close(descriptor)
+
+
+@contextmanager
+def _flock(path: Path, how: int) -> Iterator[None]:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    try:
+        fcntl.flock(descriptor, how)
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def _problem(outcome: RestoreTest | None) -> str:

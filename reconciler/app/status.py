@@ -63,6 +63,10 @@ def fleet_status(
         )
 
         faults += failing_sources(PackageMirrors(project.database).sources().values())
+    if any(each.alert_seconds is not None for each in fleet.images.values()):
+        from reconciler.app.backup_age import overdue_backups  # noqa: PLC0415 - slow to load
+
+        faults += overdue_backups(project, observed, now)
     counts = count_conditions(states)
     return FleetStatus(
         listed,

@@ -1,9 +1,8 @@
 """``rackwright`` and the names of its commands, which are imported when they are asked for."""
 
-from importlib import import_module
-from keyword import iskeyword
-
 import click
+
+from reconciler.cli.lazy_group import LazyGroup
 
 _COMMANDS = {
     "accept": "Go on from a commit that was refused for its history or its signature.",
@@ -23,7 +22,7 @@ _COMMANDS = {
     "file": "List, get, put and remove files of installed systems.",
     "fmt": "Lay out YAML files in one way, without a change of meaning.",
     "get": "Show one machine: condition, hardware, disks, boots, history.",
-    "image": "List disk images.",
+    "image": "List, verify, name, keep, delete, export and import disk images.",
     "import": "Turn lists and files of other systems into documents.",
     "init": "Write a small fleet to start from.",
     "inventory": "Search, show and export what is installed on machines.",
@@ -47,32 +46,9 @@ _COMMANDS = {
 }
 
 
-class _LazyGroup(click.Group):
-    """A group that knows its commands' names and loads one only to run it."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        del ctx
-        return sorted(_COMMANDS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        del ctx
-        if cmd_name not in _COMMANDS:
-            return None
-        name = cmd_name.replace("-", "_")
-        if iskeyword(name):
-            name += "_"
-        command = getattr(import_module(f"reconciler.cli.{name}"), name)
-        assert isinstance(command, click.Command)  # noqa: S101 - a command file's promise
-        return command
-
-    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        del ctx
-        with formatter.section("Commands"):
-            formatter.write_dl(sorted(_COMMANDS.items()))
-
-
 @click.group(
-    cls=_LazyGroup,
+    cls=LazyGroup,
+    summaries=_COMMANDS,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 @click.version_option(package_name="rackwright", message="rackwright %(version)s")

@@ -1,79 +1,31 @@
-"""``rackwright image``: what is in the image store."""
-
-from collections.abc import Mapping
-from json import dumps
-from pathlib import Path
+"""``rackwright image``: disk images, and what is done with them."""
 
 import click
 
-from providers.imaging.store import ChunkStore
-from reconciler.app.project import Project, utc_now
-from reconciler.cli.options import format_option, state_option
-from reconciler.errors import ReconcilerError
-from reconciler.views.console import console
-from reconciler.views.image_text import image_table
-from specs.fleet import CompiledImage
-from specs.types.name import MACHINE, of_machine
+from reconciler.cli.lazy_group import LazyGroup
+
+_COMMANDS = {
+    "diff": "Show what differs between two images: partitions, packages, files.",
+    "export": "Write an image to a file, raw or qcow2.",
+    "gc": "Delete images without a name, and chunks that no image needs.",
+    "import": "Make an image of a file: raw, qcow2, vmdk or vhdx.",
+    "ls": "List images: name, digest, age, sizes, and whether each can be restored.",
+    "mount": "Show an image as read-only files.",
+    "pin": "Keep an image, whatever becomes of its names.",
+    "prune": "Drop the generations that documents do not keep.",
+    "rm": "Remove an image from its name, or a name.",
+    "sbom": "Write what is installed in an image as a bill of materials.",
+    "show": "Show everything about one image.",
+    "tag": "Let a name point to an image.",
+    "unpin": "End the pin of an image.",
+    "verify": "Read and check every chunk of images.",
+}
 
 
-@click.group()
+@click.group(cls=LazyGroup, summaries=_COMMANDS, prefix="image_")
 def image() -> None:
-    """List disk images."""
+    """List disk images, look into them, keep and delete them.
 
-
-@image.command("ls")
-@click.option(
-    "--repo",
-    envvar="RACKWRIGHT_REPO",
-    show_envvar=True,
-    default="",
-    metavar="DIR|URL",
-    help="Show what this repository calls the images, and its descriptions of them.",
-)
-@state_option
-@format_option
-def ls(repo: str, state: Path, output_format: str) -> int:
-    """List the images: name, digest, age, sizes, and whether each can be restored."""
-    images = ChunkStore(state / "store").images()
-    declared = _declared(repo, state) if repo and images else {}
-    if output_format == "json":
-        document = [
-            {
-                "name": each.name,
-                "displayName": declared[each.name].display_name if each.name in declared else "",
-                "description": declared[each.name].description if each.name in declared else "",
-                "digest": each.digest,
-                "created": each.created,
-                "diskSize": each.disk_size,
-                "usedBytes": each.used_bytes,
-                "storedBytes": each.stored_bytes,
-                "proof": each.restore_test,
-                "problem": each.problem,
-            }
-            for each in images
-        ]
-        click.echo(dumps(document, indent=2))
-    elif images:
-        console().print(image_table(images, utc_now(), declared))
-    else:
-        click.echo("no images yet: a scenario with a backup step captures one")
-    return 0
-
-
-def _declared(repo: str, state: Path) -> Mapping[str, CompiledImage]:
-    """Return what a repository says of images, by the names that machines give them.
-
-    Nothing, and why, where it cannot be read.
+    An image is named by NAME, which means its newest generation, NAME~1, the generation before
+    that, or the first 8 or more digits of its digest.
     """
-    try:
-        fleet = Project(repo, None, state).fleet
-    except ReconcilerError as error:
-        click.echo(f"display names are not shown: {error}", err=True)
-        return {}
-    of_machines = {name: each for name, each in fleet.images.items() if MACHINE in name}
-    named = {
-        of_machine(name, machine): each
-        for name, each in of_machines.items()
-        for machine in fleet.machines
-    }
-    return {**named, **fleet.images}

@@ -1,5 +1,6 @@
 """One line of a plan: what would happen to one machine, or why nothing can."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -28,8 +29,16 @@ class Risk(StrEnum):
 
 
 RISKS = tuple(Risk)
-BLANK = "blank"
-"""What the agent says of a disk that begins with zeros and holds nothing that it knows."""
+_BLANK = re.compile(r"blank(?: \(.*\))?")
+
+
+def is_blank(holds: str) -> bool:
+    """Return whether an agent says of a disk that it read nothing but zeros there.
+
+    ``blank (whole disk read)`` and ``blank (sampled: ...)``; older agents say ``blank`` of a disk
+    whose first MiB is zeros.
+    """
+    return _BLANK.fullmatch(holds) is not None
 
 
 class LastBackup(NamedTuple):
@@ -64,7 +73,7 @@ class DiskFacts:
     @property
     def lost(self) -> bool:
         """Return whether something is on the disk that cannot be brought back."""
-        return not self.backed_up and self.holds != BLANK
+        return not self.backed_up and not is_blank(self.holds)
 
 
 class ImageChange(NamedTuple):
@@ -77,6 +86,10 @@ class ImageChange(NamedTuple):
     replaces: str = ""
     """Manifest that the last verified restore wrote to this disk; empty when none did."""
     display_name: str = ""
+    system: str = ""
+    """What is installed on it, such as ``Debian GNU/Linux 12 (bookworm)``; empty: unknown."""
+    suitability_unknown: bool = False
+    """The clone gets an identity, and nobody looked whether it can: the image is an older one."""
 
 
 class DriftedValue(NamedTuple):

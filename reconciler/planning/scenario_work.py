@@ -1,12 +1,13 @@
 """From a scenario to the steps that one machine's agent will run."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import assert_never
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
+from agent.wire.imaged_system import Obstacle
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
 from agent.wire.work import OnError, TimeLimit
 from reconciler.planning.decision import Decision, Work, blocked
@@ -93,6 +94,8 @@ class _Target:
     """One restore, decided: this image onto this disk."""
 
     image: ObservedImage
+    identity: str
+    """``apply`` or ``keep``."""
     document: str
     """The name of its Image document."""
     disk: Disk
@@ -216,13 +219,26 @@ def _target(
             f"image {image.name} is not usable: {image.problem}",
             "Repair the golden machine and capture the image again, with a new run token",
         )
+    if step.identity == "apply" and image.system is not None and image.system.obstacles:
+        return _no_identity(image.name, image.system.obstacles)
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
         return disk, f"Name the disk in {scenario.name}, or repair it in the machine"
+    if disk.part_of:
+        return (
+            f"disk {describe(disk)} is part of {disk.part_of}",
+            "Name another disk, or take this one out of it on the machine first",
+        )
     misfit = _misfit(image, disk)
     if misfit:
         return misfit, "Name another disk, or an image that fits it"
-    return _Target(image, step.document or step.image, disk, known.at)
+    return _Target(image, step.identity, step.document or step.image, disk, known.at)
+
+
+def _no_identity(image: str, obstacles: Sequence[Obstacle]) -> Refusal:
+    found = "; ".join(f"{each.code}: {each.cause}" for each in obstacles)
+    actions = dict.fromkeys(each.action for each in obstacles)
+    return f"a clone of image {image} cannot get its identity: {found}", "; ".join(actions)
 
 
 def _known_disks(view: MachineView) -> TimedReport | str:
@@ -306,6 +322,7 @@ def _inspection(revision: str, view: MachineView, assignment: Assignment, reason
 
 def _change(view: MachineView, target: _Target) -> ImageChange:
     declared = view.declared_images.get(target.document)
+    system = target.image.system
     return ImageChange(
         name=target.image.name,
         manifest=target.image.manifest,
@@ -313,6 +330,8 @@ def _change(view: MachineView, target: _Target) -> ImageChange:
         created=target.image.created,
         replaces=image_on(target.disk.identity, view.operations),
         display_name=declared.display_name if declared else "",
+        system=system.name if system else "",
+        suitability_unknown=target.identity == "apply" and system is None,
     )
 
 

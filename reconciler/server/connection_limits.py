@@ -242,10 +242,14 @@ class ConnectionLimits:
         try:
             while True:
                 try:
-                    accepted, (source, *_) = await loop.sock_accept(sock)
+                    accepted, (source, *_) = sock.accept()
+                except BlockingIOError:
+                    await _readable(sock)
+                    continue
                 except OSError as error:
                     await self._accept_failed(error)
                     continue
+                accepted.settimeout(0)
                 context = None if tls is None else tls()
                 if not self._has_room(source):
                     self._refuse(accepted, source, context)
@@ -377,6 +381,26 @@ class ConnectionLimits:
         if kept is not None:
             cause = f"its certificate is not valid: {error.verify_message}"
             log.warning("agent refused", source=source, cause=cause, not_logged=kept)
+
+
+async def _readable(sock: socket.socket) -> None:
+    """Wait until a connection can be accepted.
+
+    The event loop's own ``sock_accept`` loses a connection when it is cancelled right after
+    it accepted one.
+    """
+    loop = asyncio.get_running_loop()
+    comes = loop.create_future()
+
+    def came() -> None:
+        if not comes.done():
+            comes.set_result(None)
+
+    loop.add_reader(sock, came)
+    try:
+        await comes
+    finally:
+        loop.remove_reader(sock)
 
 
 def _connection(request: web.BaseRequest) -> _Connection | None:

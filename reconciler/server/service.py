@@ -45,6 +45,7 @@ from reconciler.server.control_plane import AgentEndpoint, ControlPlane
 from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.fleet_lock import FleetLockApi
 from reconciler.server.health_check import HealthChecker
+from reconciler.server.image_keeper import ImageKeeper
 from reconciler.server.inventory import InventoryKeeper
 from reconciler.server.local_interface import local_interface
 from reconciler.server.machine_files import MachineFiles
@@ -139,6 +140,7 @@ class Service:
         self._faulty: set[str] = set()
         self.store = ChunkStore(settings.state / "store")
         self._images = observed_images(self.store)
+        self._image_keeper = ImageKeeper(self.store, database, clock)
         self._guard = LedgerGuard(database, Witnesses(settings.state), clock)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
@@ -293,6 +295,7 @@ class Service:
         start("packages", self._mirroring.run)
         start("what machines say", self._write_heard)
         start("images", self._read_images)
+        start("retention of images", self._keep_images)
         start("evidence of runs", self._evidence.prune_for_ever)
         start("inventories", self._inventory.prune_for_ever)
         start("results of updates", self._updates.prune_for_ever)
@@ -427,6 +430,9 @@ class Service:
         while True:
             self._images = await asyncio.to_thread(observed_images, self.store)
             await asyncio.sleep(IMAGES_INTERVAL)
+
+    async def _keep_images(self) -> None:
+        await self._image_keeper.prune_for_ever(lambda: self.reconciler.fleet, self.observes_only)
 
     async def _watch_health(self) -> None:
         """Keep a fault for each task and each port that fails, until it works again."""

@@ -18,6 +18,7 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             used_bytes=image.used_bytes,
             sector_size=image.sector_size,
             problem=image.problem,
+            system=image.system,
         )
         for image in store.images()
     }

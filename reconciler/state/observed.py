@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
+    from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
     from reconciler.state.breakers import OpenBreaker
     from reconciler.state.delays import Delay
@@ -195,6 +196,8 @@ class ObservedImage:
     used_bytes: int
     sector_size: int
     problem: str = ""
+    system: "ImagedSystem | None" = None
+    """What is installed on it; None where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +231,8 @@ class Fault:
     """Something in the server that does not work, and since when."""
 
     subject: str
-    """``machine/NAME``, ``task/NAME``, ``port/NAME``, ``token/NAME`` or ``disk/state``."""
+    """``machine/NAME``, ``task/NAME``, ``port/NAME``, ``token/NAME``, ``image/NAME`` or
+    ``disk/state``."""
     code: str
     cause: str
     since: datetime

@@ -186,6 +186,13 @@ class Operations:
         with self._database.reading() as connection:
             return connection.execute(query).scalar_one()
 
+    def planned_at(self, op_ids: Collection[str]) -> list[datetime]:
+        """Return when these operations were planned, oldest first."""
+        table = schema.operation
+        query = select(table.c.planned_at).where(table.c.op_id.in_(list(op_ids)))
+        with self._database.reading() as connection:
+            return list(connection.execute(query.order_by(table.c.planned_at)).scalars())
+
     def captures(self, op_ids: Collection[str] | None = None) -> tuple[Capture, ...]:
         """Return what operations brought into the store; all, or what these did."""
         table = schema.capture

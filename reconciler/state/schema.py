@@ -54,6 +54,9 @@ tombstones.
 
 ``update_state`` is what each machine said last of what it installs by itself, ``update_result``
 what became of each package in each check, ``update_notice`` who asked a machine last to look now.
+
+``image_event`` is what people and retention did with images: names, pins, removals. It is
+append-only.
 """
 
 from datetime import UTC, datetime
@@ -790,4 +793,17 @@ authority_event = Table(
     Column("at", UtcDateTime, nullable=False),
     Column("actor", String, nullable=False),
     Column("reason", Text, nullable=False),
+)
+
+image_event = Table(
+    "image_event",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("what", String, nullable=False),
+    Column("digest", String(64), nullable=False),
+    Column("name", String, nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("image_event_by_digest", "digest"),
 )

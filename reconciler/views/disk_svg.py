@@ -12,7 +12,7 @@ from rich.cells import cell_len
 from rich.filesize import decimal
 
 from agent.wire.disk import Disk, Partition
-from reconciler.planning.item import BLANK
+from reconciler.planning.item import is_blank
 from reconciler.views.disk_layout import Segment, describe, segments, table_of, widths
 from reconciler.views.untrusted import for_html, for_terminal
 
@@ -82,7 +82,7 @@ def _in_words(disk: Disk) -> str:
 
 def _rest(disk: Disk) -> str:
     """Return what is outside of partitions: free, or what a disk without a table holds."""
-    return "free" if disk.table or disk.holds == BLANK else disk.holds or "unknown"
+    return "free" if disk.table or is_blank(disk.holds) else disk.holds or "unknown"
 
 
 def _name(disk: Disk) -> str:

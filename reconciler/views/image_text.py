@@ -1,8 +1,9 @@
-"""Images as a terminal shows them."""
+"""The list of images as a terminal shows it, and as programs read it."""
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 
+from attrs import asdict
 from rich import box
 from rich.filesize import decimal
 from rich.table import Table
@@ -14,38 +15,85 @@ from reconciler.views.untrusted import for_terminal
 from specs.fleet import CompiledImage
 from specs.types.display_name import named
 
+WIDE = 100
+"""Columns from which all of the table fits."""
+
 
 def image_table(
-    images: Iterable[ImageEntry], now: datetime, declared: Mapping[str, CompiledImage]
+    images: Iterable[ImageEntry],
+    now: datetime,
+    declared: Mapping[str, CompiledImage],
+    width: int = WIDE,
 ) -> Table:
-    """Return one row per image; ``declared`` is what the repository says of some, by name."""
-    table = Table(box=box.SIMPLE, pad_edge=False)
-    table.add_column("image", no_wrap=True)
+    """Return one row per image; ``declared`` is what the repository says of some, by name.
+
+    Below ``WIDE`` columns, two of them and some digits of digests are left out.
+    """
+    is_wide = width >= WIDE
+    table = Table(box=box.SIMPLE, pad_edge=False, collapse_padding=not is_wide)
+    table.add_column("image", overflow="fold", min_width=12)
     table.add_column("digest", no_wrap=True)
-    table.add_column("captured", no_wrap=True)
-    table.add_column("disk", justify="right", no_wrap=True)
-    table.add_column("used", justify="right", no_wrap=True)
+    table.add_column("captured", no_wrap=is_wide, min_width=8)
+    if is_wide:
+        table.add_column("disk", justify="right", no_wrap=True)
+        table.add_column("used", justify="right", no_wrap=True)
     table.add_column("stored", justify="right", no_wrap=True)
-    table.add_column("restorable", overflow="fold")
+    table.add_column("kept", justify="right", no_wrap=True)
+    table.add_column("restorable", overflow="fold", min_width=11)
     for image in images:
+        sizes = [decimal(image.disk_size), decimal(image.used_bytes)] if is_wide else []
         table.add_row(
-            _name(image.name, declared.get(image.name)),
-            Text(for_terminal(image.digest[:12])),
+            _name(image, declared.get(image.name)),
+            for_terminal(image.digest[: 12 if is_wide else 8]),
             ago(datetime.fromisoformat(image.created), now),
-            decimal(image.disk_size),
-            decimal(image.used_bytes),
+            *sizes,
             decimal(image.stored_bytes),
-            Text(for_terminal(image.problem), style="red")
-            if image.problem
-            else Text("proved", style="green"),
+            "" if image.generation else f"{image.generations:,}",
+            _restorable(image),
         )
     return table
 
 
-def _name(name: str, declared: CompiledImage | None) -> Text:
-    if declared is None:
-        return Text(for_terminal(name))
-    shown = Text(for_terminal(named(declared.display_name, name)))
-    if declared.description:
+def image_entry(image: ImageEntry, declared: CompiledImage | None) -> dict[str, object]:
+    """Return an image as JSON has it."""
+    return {
+        "name": image.name,
+        "displayName": declared.display_name if declared else "",
+        "description": declared.description if declared else "",
+        "generation": image.generation,
+        "generations": image.generations,
+        "pinned": image.pinned,
+        "digest": image.digest,
+        "created": image.created,
+        "namedAt": image.named_at,
+        "diskSize": image.disk_size,
+        "usedBytes": image.used_bytes,
+        "storedBytes": image.stored_bytes,
+        "proof": image.restore_test,
+        "problem": image.problem,
+        "system": asdict(image.system) if image.system else None,
+    }
+
+
+def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
+    if image.generation:
+        return Text(for_terminal(f"{image.name}~{image.generation}"))
+    shown = Text(for_terminal(named(declared.display_name if declared else "", image.name)))
+    if declared and declared.description:
         shown.append(f"\n{for_terminal(declared.description)}", style="dim")
+    if image.system and image.system.name:
+        shown.append(f"\n{for_terminal(image.system.name)}", style="dim")
+    return shown
+
+
+def _restorable(image: ImageEntry) -> Text:
+    if image.problem:
+        shown = Text(for_terminal(image.problem), style="red")
+    else:
+        shown = Text("proved", style="green")
+    if image.pinned:
+        shown.append(" · pinned", style="default")
+    for each in image.system.obstacles if image.system else ():
+        why = for_terminal(f"{each.code}: {each.cause}")
+        shown.append(f"\nno identity for clones: {why}", style="yellow")
     return shown

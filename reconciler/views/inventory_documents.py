@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
 from io import StringIO
 from json import dumps
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, Protocol
 from urllib.parse import quote
 
 from attrs import fields
@@ -20,6 +20,32 @@ CSV_COLUMNS = (
     *("source", "source version", "origin", "as of"),
 )
 Rows = Mapping[str, tuple[Row, ...]]
+
+
+class OperatingSystem(Protocol):
+    """What os-release(5) says of a system."""
+
+    @property
+    def os_id(self) -> str:
+        """ID."""
+
+    @property
+    def os_version(self) -> str:
+        """VERSION_ID."""
+
+    @property
+    def os_name(self) -> str:
+        """PRETTY_NAME."""
+
+
+class ImageSoftware(NamedTuple):
+    """What is installed in an image."""
+
+    name: str
+    """By which the image was asked for."""
+    digest: str
+    system: OperatingSystem
+    packages: tuple[Row, ...]
 
 
 class MachineInventory(NamedTuple):
@@ -101,13 +127,13 @@ def _line(cells: Iterable[str]) -> str:
     return out.getvalue()
 
 
-def package_url(head: InventoryHead, row: Row) -> str:
+def package_url(system: OperatingSystem, row: Row) -> str:
     """Return the purl of a package (package-url.github.io, types deb and rpm)."""
     name, architecture, version, *_, kind = map(str, row)
-    vendor = head.os_id.lower()
+    vendor = system.os_id.lower()
     qualifiers = {"arch": architecture}
-    if head.os_id and head.os_version:
-        qualifiers["distro"] = f"{vendor}-{head.os_version}"
+    if system.os_id and system.os_version:
+        qualifiers["distro"] = f"{vendor}-{system.os_version}"
     epoch, colon, rest = version.partition(":")
     if kind == "rpm" and colon:
         version, qualifiers["epoch"] = rest, epoch
@@ -132,8 +158,35 @@ def cyclonedx_pieces(
 
     ``serial`` is a UUID, ``version`` that of Rackwright.
     """
+    yield from _with_list(_bill(serial, now, version), "components", map(_device, machines))
+
+
+def image_bill_pieces(
+    image: ImageSoftware, serial: str, now: datetime, version: str
+) -> Iterator[str]:
+    """Yield the text of the bill of materials of an image; parameters as of a fleet's.
+
+    What it is about is the image, a file with its digest; the system and its packages are the
+    components.
+    """
+    head = _bill(serial, now, version)
+    head["metadata"]["component"] = {
+        "type": "file",
+        "bom-ref": image.digest,
+        "name": image.name,
+        "hashes": [{"alg": "BLAKE3", "content": image.digest}],
+        "properties": [{"name": "rackwright:image", "value": image.digest}],
+    }
+    parts = (
+        *_system_part(image.digest, image.system),
+        *(_package_part(image.digest, image.system, row) for row in image.packages),
+    )
+    yield from _with_list(head, "components", parts)
+
+
+def _bill(serial: str, now: datetime, version: str) -> dict[str, Any]:
     tool = {"type": "application", "name": "rackwright", "version": version}
-    head = {
+    return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
         "bomFormat": "CycloneDX",
         "specVersion": "1.6",
@@ -141,7 +194,6 @@ def cyclonedx_pieces(
         "version": 1,
         "metadata": {"timestamp": now.isoformat(), "tools": {"components": [tool]}},
     }
-    yield from _with_list(head, "components", map(_device, machines))
 
 
 def _with_list(
@@ -154,30 +206,32 @@ def _with_list(
     yield "\n]}\n"
 
 
+def _system_part(owner: str, system: OperatingSystem) -> Iterator[dict[str, Any]]:
+    if system.os_id:
+        yield {
+            "type": "operating-system",
+            "bom-ref": f"{owner}/os",
+            "name": system.os_id,
+            "version": system.os_version,
+            "description": system.os_name,
+        }
+
+
+def _package_part(owner: str, system: OperatingSystem, row: Row) -> dict[str, Any]:
+    url = package_url(system, row)
+    return {
+        "type": "library",
+        "bom-ref": f"{owner}/{url}",
+        "name": str(row[0]),
+        "version": str(row[2]),
+        "purl": url,
+    }
+
+
 def _device(machine: MachineInventory) -> dict[str, Any]:
     name, head = machine.name, machine.head
-    parts: list[dict[str, Any]] = []
-    if head.os_id:
-        parts.append(
-            {
-                "type": "operating-system",
-                "bom-ref": f"{name}/os",
-                "name": head.os_id,
-                "version": head.os_version,
-                "description": head.os_name,
-            }
-        )
-    for row in machine.sections.get("packages", ()):
-        url = package_url(head, row)
-        parts.append(
-            {
-                "type": "library",
-                "bom-ref": f"{name}/{url}",
-                "name": str(row[0]),
-                "version": str(row[2]),
-                "purl": url,
-            }
-        )
+    parts = list(_system_part(name, head))
+    parts += (_package_part(name, head, row) for row in machine.sections.get("packages", ()))
     for row in machine.sections.get("applications", ()):
         publisher = {"publisher": str(row[2])} if row[2] else {}
         parts.append(

@@ -157,6 +157,8 @@ def _disk(disk: Disk, width: int) -> Iterator[RenderableType]:
         facts.append("removable")
     if disk.read_only:
         facts.append("read-only")
+    if disk.transport:
+        facts.append(f"over {disk.transport}")
     yield _line(" · ".join(facts))
     yield _line(" · ".join(filter(None, (identity.wwn, identity.path, f"now {disk.node}"))), "dim")
     yield _line(f"holds {disk.holds or 'nothing known'}")

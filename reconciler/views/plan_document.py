@@ -59,6 +59,10 @@ class ImageDocument(TypedDict):
     """Manifest that the last verified restore wrote to this disk."""
     usedBytes: int
     createdAt: str
+    system: NotRequired[str]
+    """What is installed on it; empty where that is not known."""
+    suitabilityUnknown: NotRequired[bool]
+    """Nobody looked whether a clone can get an identity, which this one shall get."""
 
 
 class WaveDocument(TypedDict):

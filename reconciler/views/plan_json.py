@@ -166,4 +166,6 @@ def _image(image: ImageChange) -> ImageDocument:
         "replaces": image.replaces,
         "usedBytes": image.used_bytes,
         "createdAt": image.created.isoformat(),
+        "system": image.system,
+        "suitabilityUnknown": image.suitability_unknown,
     }

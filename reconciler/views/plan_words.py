@@ -35,6 +35,7 @@ SHORT = 12
 """Hex digits of a digest or commit that people see."""
 SHOWN = 10
 """Lines of what a comparison says besides causes and work."""
+_UNKNOWN = "whether a clone can get its identity is unknown until the next capture"
 _MOST_ROLLOUTS = 8
 _MOST_WARNINGS = 5
 _LONGEST = 120
@@ -131,12 +132,15 @@ def backup(facts: DiskFacts, now: datetime) -> str:
 
 
 def image(change: ImageChange, now: datetime) -> str:
-    """Return an image on its way: old digest to new."""
+    """Return an image on its way: old digest to new, the system on it and its age."""
     before = change.replaces[:SHORT] or "nothing known"
     same = " (the same)" if change.replaces == change.manifest else ""
     captured = ago(change.created, now)
     name = named(change.display_name, change.name)
-    return f"{name} {before} → {change.manifest[:SHORT]}{same} · captured {captured}"
+    system = f" · {change.system}" if change.system else ""
+    unknown = f" · {_UNKNOWN}" if change.suitability_unknown else ""
+    digests = f"{before} → {change.manifest[:SHORT]}{same}"
+    return f"{name} {digests}{system} · captured {captured}{unknown}"
 
 
 def effort(bytes_to_move: int, seconds: int) -> str:

@@ -188,6 +188,28 @@ BuildProgress = Callable[[str, float | None], None]
 """What is being done, and how much of the whole is done (0 to 1), if that is known."""
 
 
+ByteProgress = Callable[[int, int], None]
+"""``progress(done, total)`` in bytes."""
+
+
+@contextmanager
+def bytes_progress(screen: Console, title: str) -> Iterator[ByteProgress]:
+    """Yield a reporter of bytes: a bar with rate and time left on a terminal, else nothing."""
+    if not screen.is_terminal:
+        yield lambda _done, _total: None
+        return
+    columns = (
+        TextColumn("{task.description}", style="bold", markup=False),
+        BarColumn(bar_width=24),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=screen, transient=True) as bar:
+        task = bar.add_task(title, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
 @contextmanager
 def build_progress(screen: Console, title: str) -> Iterator[BuildProgress]:
     """Yield a reporter: a bar on a terminal, a line per phase when piped."""

@@ -12,6 +12,7 @@ from specs.digest import Canonical, digest
 from specs.fleet import (
     BackupStep,
     CompiledImage,
+    CompiledRetention,
     CompiledScenario,
     CopiedFile,
     DiskRequest,
@@ -30,7 +31,7 @@ from specs.fleet import (
     UpgradeAgentStep,
 )
 from specs.kinds import step as kinds
-from specs.kinds.image import Image
+from specs.kinds.image import Image, Retention
 from specs.kinds.scenario import Scenario, ScenarioOptions
 from specs.kinds.step import (
     Backup,
@@ -68,12 +69,26 @@ RESERVED = "inspection"
 def compile_images(resources: Mapping[str, Resource]) -> dict[str, CompiledImage]:
     """Return the images that can be read, by name."""
     return {
-        name: CompiledImage(
-            resource.model.spec.description, resource.model.metadata.display_name or ""
-        )
+        name: _image(resource.model)
         for name, resource in resources.items()
         if isinstance(resource.model, Image)
     }
+
+
+def _image(document: Image) -> CompiledImage:
+    spec = document.spec
+    return CompiledImage(
+        description=spec.description,
+        display_name=document.metadata.display_name or "",
+        retention=_retention(spec.retention),
+        alert_seconds=None if spec.alert_after is None else spec.alert_after.seconds,
+    )
+
+
+def _retention(said: Retention | None) -> CompiledRetention | None:
+    if said is None:
+        return None
+    return CompiledRetention(said.last, said.daily, said.weekly, said.monthly)
 
 
 def compile_scenarios(

@@ -5,14 +5,16 @@ from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from attrs import evolve
 from ruamel.yaml import YAML
 
 from agent.wire.disk import Disk, DiskIdentity
+from agent.wire.imaged_system import ImagedSystem, Obstacle
 from agent.wire.package import PackageResult
 from agent.wire.report import InstalledSystem
 from agent.wire.step import Backup
 from builders.changes import changed_values
-from builders.world import NOW, a_report, an_image
+from builders.world import NOW, SUITABLE, a_report, an_image
 from reconciler.planning.changed_values import ChangedValues
 from reconciler.planning.planner import plan
 from reconciler.state.observed import Capture, Observed, ObservedMachine, TimedReport
@@ -158,7 +160,15 @@ def _image(said: dict[str, Any]) -> Any:
         disk_size=_size(said.get("disk", "480GB")),
         used_bytes=_size(said.get("used", "6GB")),
         sector_size=said.get("sectors", 512),
+        system=_imaged_system(said.get("system", {})),
     )
+
+
+def _imaged_system(said: dict[str, Any] | None) -> ImagedSystem | None:
+    if said is None:
+        return None
+    obstacles = tuple(Obstacle(**each) for each in said.get("obstacles", ()))
+    return evolve(SUITABLE, name=said.get("name", ""), obstacles=obstacles)
 
 
 def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) -> ObservedMachine:
@@ -198,6 +208,7 @@ def _disk(said: dict[str, Any], machine: str, number: int) -> Disk:
         removable=said.get("removable", False),
         read_only=said.get("readOnly", False),
         holds=said.get("holds", "blank"),
+        part_of=said.get("partOf", ""),
     )
 
 

@@ -6,6 +6,7 @@ from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 from typing import Any
 
 from agent.wire.disk import Disk, DiskIdentity
+from agent.wire.imaged_system import ImagedSystem
 from agent.wire.report import Hardware, InstalledSystem, Report
 from reconciler.state.observed import Observed, ObservedImage, ObservedMachine, TimedReport
 from reconciler.state.operation import Operation, OperationStatus, Start
@@ -163,6 +164,10 @@ def ramdisk(machine: CompiledMachine, *disks: Disk, at: datetime = NOW) -> Obser
     return ObservedMachine(ramdisk=TimedReport(a_report(machine, *disks), at), ramdisk_contact=at)
 
 
+SUITABLE = ImagedSystem("", "1", "systemd", "systemd-networkd", ())
+"""A system without a name whose clones can get their identity."""
+
+
 def an_image(**changes: Any) -> ObservedImage:
     """Return a usable image of a 3 GiB disk."""
     values: dict[str, Any] = {
@@ -173,6 +178,7 @@ def an_image(**changes: Any) -> ObservedImage:
         "disk_size": 3 * GIB,
         "used_bytes": 400 * 1024 * 1024,
         "sector_size": 512,
+        "system": SUITABLE,
     }
     return ObservedImage(**{**values, **changes})
 

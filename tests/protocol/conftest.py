@@ -4,9 +4,13 @@ import json
 import os
 import subprocess
 import uuid
+from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from builders.wine import WineWindows
+
+from tests.protocol.identity_disks import Rack, loop_devices_left, system
 
 BOOT_FILES = {"vmlinuz": 8, "initrd.img": 8, "shimx64.efi": 8, "grubx64.efi": 8}
 
@@ -71,3 +75,21 @@ def windows(tmp_path_factory):
     staying = wine.start()
     yield wine
     wine.stop(staying)
+
+
+@pytest.fixture
+def rack(tmp_path: Path) -> Iterator[Rack]:
+    yield Rack(tmp_path)
+    mounts = Path("/proc/self/mounts").read_text()
+    assert str(tmp_path) not in mounts
+    assert "rackwright-root-" not in mounts
+    assert "rackwright-look-" not in mounts
+    assert not loop_devices_left(str(tmp_path))
+
+
+@pytest.fixture
+def golden(tmp_path: Path) -> Path:
+    root = tmp_path / "golden"
+    root.mkdir()
+    system(root)
+    return root

@@ -1,176 +1,29 @@
 """Identity applied to real file systems on disks that are files."""
 
-import hashlib
 import json
 import os
 import re
 import stat
 import subprocess
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 from attrs import evolve
 
-from agent.config import AgentConfig
 from agent.errors import FinishedWorkError, TerminalError
 from agent.identity.linux.agent_bundle import collect_bundle, install_agent, unit_text
-from agent.identity.linux.apply import NewIdentity, apply_identity
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.installed_config import installed_config_on
 from agent.identity.linux.root_filesystem import find_root, root_tree
-from agent.identity.linux.ssh_host_keys import replace_host_keys
-from agent.identity.machine_identity import checked_identity
-from agent.inspection.disks import inspect_disks
+from agent.identity.linux.ssh_host_keys import make_host_keys, replace_host_keys
 from agent.inspection.host_keys import host_key_fingerprints
-from agent.inspection.host_paths import HostPaths
 from agent.steps.run import refuse_finished
 from agent.version import AGENT_VERSION
 from agent.wire.codec import encode
-from agent.wire.disk import Disk, DiskIdentity
-from agent.wire.step import ApplyIdentity
-from tests.unit.agent_sysfs import VIRTIO, add_disk, write_tree
+from tests.protocol.identity_disks import CONFIG, MIB, NEW, PIN, START, Rack, run, system
+from tests.unit.agent_sysfs import write_tree
 
 pytestmark = pytest.mark.timeout(120)
-
-MIB = 1024 * 1024
-START = 1 * MIB
-PIN = "ab" * 32
-CONFIG = AgentConfig("https://10.77.0.1:8443", PIN, "t-secret", "op-1", "node-0713")
-IDENTITY = checked_identity(
-    ApplyIdentity(
-        disk=DiskIdentity("", "s", "", 1),
-        hostname="node-0713",
-        mac="52:54:00:12:34:56",
-        addresses=("10.20.7.13/24",),
-        gateway="10.20.7.1",
-        nameservers=("10.20.0.53",),
-        server="https://10.77.0.1:8443",
-        pin=PIN,
-        agent_token="t-secret",  # noqa: S106 - a token of this test only
-        operation="op-1",
-    )
-)
-NEW = NewIdentity(IDENTITY, "0123456789abcdef" * 2, CONFIG)
-
-SYSTEM = {
-    "etc/os-release": 'PRETTY_NAME="Golden Linux"',
-    "etc/hostname": "golden",
-    "etc/hosts": "127.0.0.1 localhost\n127.0.1.1 golden",
-    "etc/machine-id": "f" * 32,
-    "etc/fstab": "",
-    "etc/ssh/ssh_host_dsa_key": "the golden machine's",
-    "etc/ssh/ssh_host_rsa_key": "the golden machine's",
-    "etc/ssh/sshd_config": "kept",
-    "etc/network/interfaces": "iface eth0 inet static",
-    "etc/systemd/network/05-golden.network": "[Match]\nName=*",
-    "usr/bin/openssl": "",
-    "usr/bin/python3.11": "",
-    "usr/lib/python3.11/http/client.py": "",
-    "usr/lib/python3.11/ssl.py": "",
-    "usr/lib/python3.11/json/__init__.py": "",
-    "usr/lib/python3.11/email/message.py": "",
-    "usr/lib/rackwright/agent/stale.py": "of an older agent",
-    "usr/lib/systemd/systemd": "",
-    "usr/sbin/sshd": "",
-    "var/lib/rackwright/agent.key": "the golden machine's",
-    "var/lib/systemd/random-seed": "x",
-}
-
-
-def system(root: Path, *, without: tuple[str, ...] = ()) -> None:
-    write_tree(root, {name: text for name, text in SYSTEM.items() if name not in without})
-    (root / "usr/bin").mkdir(exist_ok=True)
-    (root / "usr/bin/python3").symlink_to("python3.11")
-    wants = root / "etc/systemd/system/multi-user.target.wants"
-    wants.mkdir(parents=True)
-    (wants / "systemd-networkd.service").symlink_to("/lib/systemd/system/systemd-networkd.service")
-
-
-class Rack:
-    """A disk that is a file, partitioned and formatted by the real tools."""
-
-    def __init__(self, directory: Path) -> None:
-        self.paths = HostPaths(sysfs=directory / "sys", dev=directory / "dev")
-        self.node = directory / "dev/vdzz"
-        self._directory = directory
-
-    def build(self, *trees: Path, size: int = 24) -> Disk:
-        """Put each tree into an ext4 partition of ``size`` MiB; return the inspected disk."""
-        total = START + len(trees) * size * MIB + MIB
-        self.node.parent.mkdir(exist_ok=True)
-        with self.node.open("wb") as file:
-            file.truncate(total)
-        lines = "".join(f"size={size}MiB\n" for _ in trees)
-        run(["sfdisk", "-q", str(self.node)], f"label: gpt\n{lines}")
-        for index, tree in enumerate(trees):
-            part = self._directory / f"part{index}"
-            run(["mkfs.ext4", "-q", "-L", f"fs{index}", "-d", str(tree), str(part), f"{size}M"])
-            with self.node.open("r+b") as file:
-                file.seek(START + index * size * MIB)
-                file.write(part.read_bytes())
-            part.unlink()
-        add_disk(self.paths.sysfs, VIRTIO.replace("vda", "vdzz"), total, {"serial": "s"})
-        (disk,) = inspect_disks(self.paths).disks
-        return disk
-
-    def apply(self, disk: Disk) -> dict[str, str]:
-        return apply_identity(self.paths.sysfs, disk, NEW, lambda _done, _total: None)
-
-    def digest(self) -> str:
-        return hashlib.sha256(self.node.read_bytes()).hexdigest()
-
-    @contextmanager
-    def opened(self, index: int = 0, size: int = 24) -> Iterator[Path]:
-        place = self._directory / f"mnt{index}"
-        place.mkdir(exist_ok=True)
-        offset = START + index * size * MIB
-        options = f"ro,loop,offset={offset},sizelimit={size * MIB}"
-        run(["mount", "-t", "ext4", "-o", options, str(self.node), str(place)])
-        try:
-            yield place
-        finally:
-            run(["umount", str(place)])
-
-
-def run(argv: list[str], stdin: str = "") -> str:
-    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-@pytest.fixture
-def rack(tmp_path: Path) -> Iterator[Rack]:
-    yield Rack(tmp_path)
-    mounts = Path("/proc/self/mounts").read_text()
-    assert str(tmp_path) not in mounts
-    assert "rackwright-root-" not in mounts
-    assert "rackwright-look-" not in mounts
-    assert not loop_devices_left(str(tmp_path))
-
-
-def loop_devices_left(folder: str) -> bool:
-    """Return whether a loop device still shows a file of ``folder`` after five seconds.
-
-    A detached device goes when its last opener closes it, which may be a probe of udev's.
-    """
-    deadline = time.monotonic() + 5
-    listing = ["losetup", "--list", "--noheadings", "--output", "BACK-FILE"]
-    while folder in run(listing):
-        if time.monotonic() > deadline:
-            return True
-        time.sleep(0.05)
-    return False
-
-
-@pytest.fixture
-def golden(tmp_path: Path) -> Path:
-    root = tmp_path / "golden"
-    root.mkdir()
-    system(root)
-    return root
 
 
 def test_inspection_names_what_the_real_tools_find(rack: Rack, golden: Path) -> None:
@@ -334,7 +187,7 @@ def test_a_var_on_another_disk_is_an_error_and_nothing_is_changed(rack: Rack, go
         rack.apply(disk)
     assert caught.value.code == "RW468"
     assert caught.value.cause == (
-        f"/etc/fstab mounts /var from /dev/mapper/vg-var, which is no partition of {rack.node}"
+        "/etc/fstab mounts /var from /dev/mapper/vg-var, which is no partition of the disk"
     )
     assert rack.digest() == before
 
@@ -352,7 +205,7 @@ def test_a_system_without_python_is_refused_before_anything_is_changed(
         rack.apply(disk)
     assert caught.value.code == "RW462"
     assert caught.value.cause == (
-        "the restored system lacks python3 of version 3.11 or newer, the command openssl"
+        "the system in the image lacks python3 of version 3.11 or newer, the command openssl"
     )
     assert rack.digest() == before
 
@@ -368,7 +221,7 @@ def test_a_disk_without_a_root_file_system_says_what_stands_in_the_way(
         rack.apply(disk)
     assert caught.value.code == "RW460"
     assert caught.value.cause == (
-        f"no Linux root file system was found on {rack.node} (gpt, 1 partition: ext4): "
+        "no Linux root file system was found on the disk (gpt, 1 partition: ext4): "
         "no partition has a file system with /etc/os-release"
     )
     inside = evolve(disk, partitions=(evolve(disk.partitions[0], filesystem="LVM2_member"),))
@@ -446,7 +299,7 @@ def test_a_failure_in_the_middle_leaves_nothing_mounted(rack: Rack, golden: Path
     (golden / "etc/hostname").mkdir()
     with pytest.raises(ImageTreeError) as caught:
         rack.apply(rack.build(golden))
-    assert caught.value.cause.startswith("/etc/hostname in the restored system cannot be used: ")
+    assert caught.value.cause.startswith("/etc/hostname in the image cannot be used: ")
 
 
 def test_without_ssh_keygen_here_the_keys_are_made_at_the_first_boot(
@@ -455,7 +308,7 @@ def test_without_ssh_keygen_here_the_keys_are_made_at_the_first_boot(
     write_tree(tmp_path, {"etc/ssh/ssh_host_rsa_key": "the golden machine's"})
     monkeypatch.setenv("PATH", str(tmp_path))
     tree = ImageTree(tmp_path)
-    assert replace_host_keys(tree, "node-1") == ()
+    assert replace_host_keys(tree, make_host_keys("node-1")) == ()
     assert tree.list_names("/etc/ssh") == []
     wants = "/etc/systemd/system/multi-user.target.wants"
     assert tree.list_names(wants) == ["rackwright-ssh-host-keys.service"]

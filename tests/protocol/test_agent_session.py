@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from attrs import asdict, define, evolve, field
+from builders.member_labels import write_md_label
 
 from agent.clock import Clock
 from agent.credentials import CredentialStore
@@ -17,6 +18,7 @@ from agent.enroll import Invitation, enroll
 from agent.errors import TerminalError
 from agent.evidence import EvidenceSources
 from agent.fetched_files import FetchedFiles
+from agent.imaging.manifest import decode
 from agent.imaging.packed_text import unpack
 from agent.inspection.host_paths import HostPaths
 from agent.journal import Journal, JournalEntry
@@ -165,7 +167,7 @@ def test_an_inspection_reports_the_disks_and_the_machine_restarts_after_the_last
     report = bench.plane.reports[-1]
     assert report.hardware.macs == ("52:54:00:12:34:56",)
     assert [disk.identity.serial for disk in report.disks] == ["disk-1"]
-    assert [disk.holds for disk in report.disks] == ["blank"]
+    assert [disk.holds for disk in report.disks] == ["blank (whole disk read)"]
     assert not (bench.state / "operation.json").exists()
 
 
@@ -255,6 +257,18 @@ def test_backup_and_restore_bring_a_disk_back(bench: Bench) -> None:
     assert bench.power.calls == ["poweroff"]
 
 
+@pytest.mark.needs_root
+def test_a_backup_keeps_what_stands_in_the_way_of_clones(bench: Bench) -> None:
+    bench.disk.write_bytes(os.urandom(DISK_SIZE))
+    backup = bench.plane.arm("node-1", work(Backup("golden", DiskSelector()), Finish("poweroff")))
+    bench.join(bench.start())
+    assert backup.state == "done", backup.events[-1]
+    (data,) = bench.plane.manifests.values()
+    system = decode(data).system
+    assert system is not None
+    assert [obstacle.code for obstacle in system.obstacles] == ["RW460"]
+
+
 def restored(bench: Bench) -> str:
     """Take an image of a disk full of data; return its digest."""
     bench.disk.write_bytes(os.urandom(DISK_SIZE))
@@ -264,6 +278,19 @@ def restored(bench: Bench) -> str:
     bench.run_to_end()
     bench.power.calls.clear()
     return backup.events[-2].result["manifest"]
+
+
+def test_a_restore_does_not_touch_one_half_of_a_mirror(bench: Bench) -> None:
+    digest = restored(bench)
+    before = write_md_label(bench.disk).read_bytes()
+    order = work(Restore("golden", digest, bench.identity()), Finish("reboot"))
+    operation = bench.plane.arm("node-1", order)
+    thread = bench.start()
+    bench.plane.wait_for(lambda: operation.state == "failed")
+    bye(bench)
+    bench.join(thread)
+    assert operation.events[-1].code == "RW575"
+    assert bench.disk.read_bytes() == before
 
 
 def test_a_restore_touches_no_other_disk_and_its_failure_names_the_disks(bench: Bench) -> None:

@@ -9,7 +9,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -398,3 +398,24 @@ def test_the_soft_limit_of_descriptors_is_raised_to_the_hard_one():
         assert resource.getrlimit(resource.RLIMIT_NOFILE) == (hard, hard)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("rounds", range(5))
+async def test_a_connection_that_comes_while_the_server_stops_is_closed(rounds):
+    limits = ConnectionLimits(LIMITS, clock=lambda: 0.0)
+    runner = web.AppRunner(web.Application(), **limits.runner_options())
+    await runner.setup()
+    with limits.listen("127.0.0.1", 0) as sock:
+        accepting = asyncio.create_task(limits.accept(sock, runner))
+        for _ in range(3):
+            await asyncio.sleep(0)  # it waits
+        with socket.create_connection(sock.getsockname()) as client:
+            for _ in range(rounds):
+                await asyncio.sleep(0)
+            accepting.cancel()
+            await asyncio.wait([accepting])
+            await runner.cleanup()
+            sock.close()
+            client.settimeout(10)
+            with suppress(ConnectionResetError):
+                assert client.recv(1) == b""

@@ -27,8 +27,11 @@ from tests.protocol.imaging_disks import (
 
 pytestmark = pytest.mark.needs_root
 
-JOURNAL = "its journal holds changes that are not in the file system yet"
-LOG = "its log holds changes that are not in the file system yet"
+JOURNAL = (
+    "its journal holds changes that are not in the file system yet: "
+    "mount it once and unmount it, or run e2fsck -f"
+)
+LOG = "its log holds changes that are not in the file system yet: mount it once and unmount it"
 
 
 def mounted_copy(volume: Path, folder: Path) -> Path:
@@ -73,18 +76,60 @@ def test_an_ext4_with_errors_is_kept_in_full(tmp_path: Path) -> None:
     run("debugfs", "-w", "-R", "ssv state 3", volume)
     _, partition = captured(volume, tmp_path)
     assert partition.method == "full-sector"
-    assert partition.reason == "partclone.extfs: FS contains a file system with errors"
+    assert partition.reason == "errors were found in it: run e2fsck -f"
 
 
-def test_a_fat_with_its_dirty_bit_is_kept_in_full(tmp_path: Path) -> None:
+def test_an_ext4_past_its_mount_count_and_check_interval_is_mapped(tmp_path: Path) -> None:
+    volume = ext4(blank(tmp_path / "volume", 32 * MIB), 0, 32 * MIB)
+    run("tune2fs", "-c", "1", "-C", "5", "-i", "1d", "-T", "20200101", volume)
+    _, partition = captured(volume, tmp_path)
+    assert (partition.method, partition.reason) == ("used-blocks", "")
+
+
+@pytest.mark.parametrize(
+    ("offset", "data"),
+    [
+        (32 * 512 + 4, b"\xff\xff\xff\x07"),  # Windows: FAT[1] with the clean-shutdown bit off
+        (0x41, b"\x01"),  # Linux
+    ],
+)
+def test_a_fat_with_its_dirty_bit_is_kept_in_full(tmp_path: Path, offset: int, data: bytes) -> None:
     volume = blank(tmp_path / "volume", 40 * MIB)
     run("mkfs.vfat", "-F", "32", volume)
     with volume.open("r+b") as file:
-        file.seek(32 * 512 + 4)
-        file.write(b"\xff\xff\xff\x07")  # FAT[1] with the clean-shutdown bit off
+        file.seek(offset)
+        file.write(data)
     _, partition = captured(volume, tmp_path)
     assert partition.method == "full-sector"
-    assert partition.reason.startswith("partclone.fat: ")
+    assert partition.reason == (
+        "it was not unmounted (its dirty bit is set): mount it and run fsck.fat -a, "
+        "or chkdsk /f in Windows, which clear it"
+    )
+
+
+def test_an_exfat_with_its_dirty_bit_is_kept_in_full(tmp_path: Path) -> None:
+    volume = blank(tmp_path / "volume", 40 * MIB)
+    run("mkfs.exfat", volume)
+    with volume.open("r+b") as file:
+        file.seek(106)
+        file.write(b"\x02")
+    _, partition = captured(volume, tmp_path)
+    assert partition.method == "full-sector"
+    assert partition.reason == (
+        "it was not unmounted (its dirty bit is set): run fsck.exfat, or chkdsk /f in Windows"
+    )
+
+
+def test_an_ntfs_that_windows_has_to_check_is_kept_in_full(tmp_path: Path) -> None:
+    volume = blank(tmp_path / "volume", 40 * MIB)
+    run("mkntfs", "-q", "-F", volume)
+    run("ntfsfix", volume)  # asks Windows to check it
+    _, partition = captured(volume, tmp_path)
+    assert partition.method == "full-sector"
+    assert partition.reason == (
+        "Windows has to check it first (its dirty bit is set): run chkdsk /f, "
+        "start Windows and shut it down fully (shutdown /s /t 0)"
+    )
 
 
 def kernel_mounts(kind: str) -> bool:
@@ -104,6 +149,7 @@ def test_a_crashed_xfs_is_kept_in_full_although_partclone_would_map_it(tmp_path:
         ("mkfs.xfs", ("-q",), 300, "xfs"),
         ("mkfs.btrfs", ("-q",), 160, "btrfs"),
         ("mkntfs", ("-q", "-F"), 64, "ntfs"),
+        ("mkntfs", ("-q", "-F", "-c", "65536"), 64, "ntfs"),
         ("mkfs.vfat", ("-F", "32"), 64, "vfat"),
         ("mkfs.ext4", ("-q", "-b", "1024", "-O", "^has_journal"), 32, "ext4"),
         ("mkfs.ext2", ("-q",), 32, "ext2"),

@@ -306,7 +306,8 @@ def test_a_damaged_table_makes_the_whole_disk_one_area_kept_in_full(
         manifest = capture(described(node), MemoryStore(), ignore)
     assert manifest.table == "none"
     assert manifest.partitions[0].reason == (
-        "the partition table is damaged: the checksum of the GPT header at LBA 1 is wrong"
+        "the partition table is damaged: the checksum of the GPT header at LBA 1 is wrong; "
+        "the backup at LBA 262143 is intact, repair the table from it (gdisk or sgdisk)"
     )
     assert manifest.used_bytes == path.stat().st_size
 

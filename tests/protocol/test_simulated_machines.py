@@ -39,7 +39,7 @@ def test_a_rack_is_cloned_and_the_machine_whose_power_failed_resumes(tmp_path, k
         site.until(lambda: site.states("capture") == {"golden": "verified"})
         disks = site.machine(SPARE)["deployOs"]["disks"]
         assert [(disk["identity"]["serial"], disk["holds"]) for disk in disks] == [
-            ("SIM-0020", "blank")
+            ("SIM-0020", "blank (whole disk read)")
         ]
         assert not any(is_bootable(rack.disk(name)) for name in nodes)
 

@@ -9,6 +9,9 @@ USB = "devices/pci0000:00/0000:00:14.0/usb2/2-3/2-3:1.0/host6/target6:0:0/6:0:0:
 NVME = "devices/pci0000:00/0000:00:1d.0/0000:3d:00.0/nvme/nvme0/nvme0n1"
 VIRTIO_SCSI = "devices/pci0000:00/0000:00:05.0/virtio2/host3/target3:0:1/3:0:1:0/block/sdc"
 EMMC = "devices/platform/soc/fe340000.mmc/mmc_host/mmc0/mmc0:0001/block/mmcblk0"
+FC = "devices/pci0000:00/0000:00:07.0/host7/rport-7:0-2/target7:0:0/7:0:0:1/block/sdd"
+ISCSI = "devices/platform/host4/session1/target4:0:0/4:0:0:1/block/sde"
+NVME_FABRIC = "devices/virtual/nvme-subsystem/nvme-subsys0/nvme0n1"
 XEN = "devices/vbd-51712/block/xvda"
 
 

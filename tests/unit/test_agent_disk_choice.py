@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import TerminalError
-from agent.steps.disk_choice import find_disk, same_disk, select_disk
+from agent.steps.disk_choice import find_disk, refuse_part, same_disk, select_disk
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 
 SSD = Disk(
@@ -126,6 +126,14 @@ def test_a_read_only_disk_is_refused() -> None:
     assert caught.value.cause == (
         "the disk /dev/sdd ST1000NX0313 serial L path l 4000 bytes read-only is read-only"
     )
+
+
+def test_one_half_of_a_mirror_is_not_written() -> None:
+    refuse_part(SSD)
+    with pytest.raises(TerminalError) as caught:
+        refuse_part(evolve(SSD, part_of="a Linux software RAID (store:0)"))
+    assert code_of(caught) == "RW575"
+    assert caught.value.cause.endswith(" is part of a Linux software RAID (store:0)")
 
 
 identities = st.builds(

@@ -9,8 +9,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.errors import TerminalError
-from agent.identity.linux.apply import own_name_set, remove_residue, set_machine_id
-from agent.identity.linux.fstab import FstabEntry, needed_mounts, partition_of
+from agent.identity.linux.change import own_name_set, remove_residue, set_machine_id
+from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, partition_of
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.network.detect import (
     IFUPDOWN,
@@ -108,9 +108,7 @@ def test_a_loop_of_links_is_an_error_that_names_the_path(tree: ImageTree) -> Non
     with pytest.raises(ImageTreeError) as caught:
         tree.read_text("/a/x")
     assert caught.value.code == "RW464"
-    assert caught.value.cause == (
-        "/a/x in the restored system leads through too many symbolic links"
-    )
+    assert caught.value.cause == ("/a/x in the image leads through too many symbolic links")
 
 
 def test_what_is_no_file_is_not_read_as_one(tree: ImageTree) -> None:
@@ -209,22 +207,48 @@ tmpfs /tmp tmpfs
     )
 
 
+def test_what_is_mounted_on_demand_only_is_not_needed() -> None:
+    text = "UUID=1 / ext4\nUUID=2 /var ext4 noauto,x-systemd.automount\n"
+    assert needed_mounts(text) == ()
+
+
 @pytest.mark.parametrize(
     ("source", "number"),
     [
         ("UUID=BBBB", 2),
         ("UUID=", None),
-        ('LABEL="var"', 3),
-        ("PARTUUID=p-1", 1),
+        ('LABEL="my var"', 3),
+        ("LABEL=MY\\040VAR", None),
+        ("PARTUUID=P-1", 1),
+        ("PARTLABEL=Linux\\040data", 2),
         ("/dev/sda3", 3),
         ("/dev/nvme0n1p2", 2),
+        ("/dev/disk/by-uuid/BBBB", 2),
+        ("/dev/disk/by-partuuid/p-1", 1),
+        ("/dev/disk/by-label/my\\x20var", 3),
+        ("/dev/disk/by-label/m\\xc3\\xbcll", 1),
+        ("/dev/disk/by-partlabel/Linux\\x20data", 2),
+        ("/dev/disk/by-id/ata-SSD_1234-part2", None),
+        ("/dev/disk/by-path/pci-0000:00:04.0-part2", None),
         ("/dev/mapper/vg-var", None),
         ("UUID=none-of-these", None),
     ],
 )
 def test_a_source_of_fstab_is_found_among_the_partitions(source: str, number: int | None) -> None:
-    partitions = [partition(1, "p-1"), partition(2, "p-2"), partition(3, "p-3", "var")]
-    found = partition_of(FstabEntry(source, "/var"), partitions, ["aaaa", "bbbb", ""])
+    partitions = [
+        Identified(partition(1, "p-1", "müll"), "aaaa"),
+        Identified(partition(2, "p-2"), "bbbb", "Linux data"),
+        Identified(partition(3, "p-3", "my var"), ""),
+    ]
+    (entry,) = needed_mounts(f"{source.replace(' ', chr(92) + '040')} /var ext4\n")
+    found = partition_of(entry, partitions)
+    assert (found.number if found else None) == number
+
+
+@pytest.mark.parametrize(("root", "number"), [("/dev/sda1", None), ("/dev/sdb1", 2), ("UUID=1", 2)])
+def test_the_kernels_name_of_another_disk_is_none_of_these(root: str, number: int | None) -> None:
+    (entry,) = needed_mounts(f"/dev/sdb2 /var ext4\n{root} / ext4\n")
+    found = partition_of(entry, [Identified(partition(2, "p-2"))])
     assert (found.number if found else None) == number
 
 
@@ -368,10 +392,10 @@ def test_a_system_that_lacks_everything_is_told_all_at_once(tree: ImageTree) -> 
     with pytest.raises(TerminalError) as caught:
         examine_target(tree, bundle_has_exceptiongroup=False)
     assert str(caught.value) == (
-        "RW462: the restored system lacks python3 of version 3.11 or newer, the command openssl, "
-        "systemd, a network configuration (netplan, NetworkManager, systemd-networkd, ifupdown). "
-        "Install it in the golden machine and take the image again; "
-        "nothing was changed on this disk since it was restored."
+        "RW462: the system in the image lacks python3 of version 3.11 or newer, "
+        "the command openssl, systemd, a network configuration "
+        "(netplan, NetworkManager, systemd-networkd, ifupdown). "
+        "Install it in the golden machine and take the image again."
     )
 
 

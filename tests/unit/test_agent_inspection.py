@@ -9,7 +9,8 @@ from agent.commands.blkid import Signature, parse_signature
 from agent.commands.ip import parse_addresses
 from agent.commands.sfdisk import PartitionTable, TableEntry, parse_table
 from agent.errors import TerminalError
-from agent.inspection.disks import inspect_disks, summary
+from agent.inspection.disk_content import summary
+from agent.inspection.disks import inspect_disks
 from agent.inspection.hardware import (
     count_in_list,
     cpu_count,
@@ -30,7 +31,10 @@ from agent.wire.disk import Partition
 from reconciler.views.disk_layout import describe
 from tests.unit.agent_sysfs import (
     EMMC,
+    FC,
+    ISCSI,
     NVME,
+    NVME_FABRIC,
     SATA,
     USB,
     VIRTIO,
@@ -279,7 +283,25 @@ def test_a_disks_identity_comes_from_its_own_attributes(  # noqa: PLR0913, PLR09
     assert (disk.identity.wwn, disk.identity.serial, disk.model) == (wwn, serial, model)
     assert disk.identity.size == 64 * 512
     assert disk.removable is removable
-    assert (disk.node, disk.holds, disk.table) == (str(node), "blank", "")
+    assert (disk.node, disk.holds, disk.table) == (str(node), "blank (whole disk read)", "")
+
+
+@pytest.mark.parametrize(
+    ("place", "attributes", "transport"),
+    [
+        (SATA, {}, ""),
+        (NVME, {"device/transport": "pcie"}, ""),
+        (FC, {}, "fc"),
+        (ISCSI, {}, "iscsi"),
+        (NVME_FABRIC, {"device/nvme0/transport": "tcp"}, "nvme-tcp"),
+    ],
+)
+def test_the_network_that_leads_to_a_disk_is_named(
+    tmp_path: Path, place: str, attributes: dict[str, str | bytes], transport: str
+) -> None:
+    add_disk(tmp_path / "sys", place, 0, attributes)
+    (disk,) = inspect_disks(paths(tmp_path)).disks
+    assert disk.transport == transport
 
 
 GPT = {
@@ -327,6 +349,7 @@ def test_a_gpt_is_read_in_bytes_with_names_in_lower_case() -> None:
                 32768 * 4096,
                 "c12a7328-f81f-11d2-ba4b-00a0c93ec93b",
                 "e6767a69-104a-8c45-ae43-50f42501b2c8",
+                "efi",
             ),
         ),
     )

@@ -17,7 +17,7 @@ from agent.steps.chunk_store import ChunkStore
 from agent.steps.run import counts
 from agent.transport import PinnedServer, Transport
 from agent.wire.codec import WireError, decode, encode
-from agent.wire.disk import DiskIdentity, DiskSelector
+from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.enrollment import Enrollment, EnrollmentRequest
 from agent.wire.report import Report
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
@@ -43,6 +43,17 @@ def test_unknown_fields_are_ignored_and_unknown_steps_are_not() -> None:
     assert decode(Work, text) == Work("o", 1, (Finish("stay"),))
     with pytest.raises(WireError):
         decode(Work, text.replace(b"finish", b"levitate"))
+
+
+def test_what_an_older_agent_says_of_a_disk_is_read() -> None:
+    said = (
+        b'{"identity":{"wwn":"","serial":"S","path":"","size":512},"node":"/dev/sda","model":"",'
+        b'"sector_size":512,"table":"gpt","removable":false,"read_only":false,"partitions":['
+        b'{"number":1,"start":0,"size":1,"type":"0x83","uuid":"","filesystem":"xfs","label":""}],'
+        b'"holds":"gpt, 1 partition: xfs"}'
+    )
+    disk = decode(Disk, said)
+    assert (disk.part_of, disk.transport, disk.partitions[0].content) == ("", "", "xfs")
 
 
 @pytest.mark.parametrize("kind", [Work, Report, Enrollment, EnrollmentRequest, OperationEvent])

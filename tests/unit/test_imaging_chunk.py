@@ -6,11 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.imaging.chunk import (
+    BLOCK,
     CHUNK_SIZE,
     MAX_FRAME_SIZE,
     ZERO_DIGEST,
     Span,
     count_spans,
+    differing,
     digest_of,
     is_zero,
     mask,
@@ -19,7 +21,7 @@ from agent.imaging.chunk import (
     unpack,
 )
 from agent.imaging.errors import CorruptChunkError
-from agent.imaging.extent import Extent, clipped, merged
+from agent.imaging.extent import Extent, clipped, merged, total, without
 from tests.unit.imaging_images import noise
 
 MIB = CHUNK_SIZE
@@ -128,3 +130,23 @@ def test_a_flipped_byte_never_yields_other_content(position: int, change: int) -
     broken[position] ^= change
     with contextlib.suppress(CorruptChunkError):
         assert unpack(bytes(broken), digest_of(CONTENT)) == CONTENT
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(1, 9)), max_size=6),
+    st.sets(st.integers(0, 64 * 512 - 1), max_size=12),
+)
+def test_what_differs_is_found_and_little_else(
+    places: list[tuple[int, int]], changes: set[int]
+) -> None:
+    ranges = merged(Extent(start * 512, length * 512) for start, length in places)
+    one = bytes(64 * 512)
+    other = bytearray(one)
+    for place in changes:
+        other[place] = 1
+    found = differing(memoryview(one), memoryview(other), ranges)
+    inside = {place for place in changes if any(clipped(ranges, Extent(place, 1)))}
+    assert {place for place in changes if any(clipped(found, Extent(place, 1)))} == inside
+    assert merged(found) == found
+    assert not without(found, ranges)
+    assert total(found) <= len(inside) * BLOCK

@@ -7,11 +7,17 @@ import struct
 
 import pytest
 
-from agent.imaging import btrfs, ext, ntfs, xfs
+from agent.imaging import ext, ntfs, xfs
 from agent.imaging.table import Reader
 
-JOURNAL = "its journal holds changes that are not in the file system yet"
-LOG = "its log holds changes that are not in the file system yet"
+JOURNAL = "its journal holds changes that are not in the file system yet: "
+MOUNT = "mount it once and unmount it"
+LOG = f"its log holds changes that are not in the file system yet: {MOUNT}"
+HIBERNATED = (
+    "Windows is hibernated or was shut down with fast startup: start it, turn fast "
+    "startup off (powercfg /h off) and shut it down"
+)
+SHUT_DOWN = "start Windows and shut it down fully (shutdown /s /t 0)"
 
 
 def reader(raw: bytes) -> Reader:
@@ -19,10 +25,14 @@ def reader(raw: bytes) -> Reader:
 
 
 def ext_superblock(
-    *, incompatible: int = 0x2C2, compatible: int = 0x46B, magic: int = 0xEF53
+    *,
+    incompatible: int = 0x2C2,
+    compatible: int = 0x46B,
+    magic: int = 0xEF53,
+    state: int = 1,
 ) -> bytes:
     block = bytearray(1024)
-    struct.pack_into("<H", block, 0x38, magic)
+    struct.pack_into("<HH", block, 0x38, magic, state)
     struct.pack_into("<II", block, 0x60, incompatible, compatible)
     return bytes(1024) + block
 
@@ -31,7 +41,9 @@ def ext_superblock(
     ("raw", "reason"),
     [
         (ext_superblock(), ""),
-        (ext_superblock(incompatible=0x2C6), JOURNAL),
+        (ext_superblock(incompatible=0x2C6), f"{JOURNAL}{MOUNT}, or run e2fsck -f"),
+        (ext_superblock(state=0), "it was not unmounted: run e2fsck -f"),
+        (ext_superblock(state=3), "errors were found in it: run e2fsck -f"),
         (ext_superblock(incompatible=0x8), "it is the journal of another file system"),
         (
             ext_superblock(compatible=0x66B),
@@ -42,41 +54,6 @@ def ext_superblock(
 )
 def test_ext(raw: bytes, reason: str) -> None:
     assert ext.unsupported_reason(reader(raw)) == reason
-
-
-def btrfs_superblock(
-    *, devices: int = 1, log_root: int = 0, compat_ro: int = 0x3, incompat: int = 0x341
-) -> bytes:
-    block = bytearray(4096)
-    block[0x40:0x48] = b"_BHRfS_M"
-    struct.pack_into("<Q", block, 0x60, log_root)
-    struct.pack_into("<Q", block, 0x88, devices)
-    struct.pack_into("<QQ", block, 0xB4, compat_ro, incompat)
-    return bytes(65536) + block
-
-
-@pytest.mark.parametrize(
-    ("raw", "reason"),
-    [
-        (btrfs_superblock(), ""),
-        (btrfs_superblock(devices=2), "it spans 2 devices"),
-        (
-            btrfs_superblock(log_root=4096),
-            "its log tree holds changes that are not in the file system yet",
-        ),
-        (
-            btrfs_superblock(compat_ro=0xB),
-            "it has features that the map is not known to cover (compat_ro 0x8, incompat 0x0)",
-        ),
-        (
-            btrfs_superblock(incompat=0x1341),
-            "it has features that the map is not known to cover (compat_ro 0x0, incompat 0x1000)",
-        ),
-        (bytes(70000), "its superblock is not at the usual place"),
-    ],
-)
-def test_btrfs(raw: bytes, reason: str) -> None:
-    assert btrfs.unsupported_reason(reader(raw)) == reason
 
 
 LOG_BLOCKS = 256
@@ -167,24 +144,31 @@ def restart_page(sequence: int, *, major: int = 1, in_use: int = 0xFFFF, flags: 
     return with_update_sequence(bytes(page))
 
 
-def ntfs_image(*pages: bytes) -> bytes:
-    boot = bytearray(512)
-    struct.pack_into("<HB", boot, 11, 512, 8)
-    struct.pack_into("<Q", boot, 0x30, 4)
-    struct.pack_into("<b", boot, 0x40, -10)
+def ntfs_record(kind: int, attribute: bytes) -> bytes:
     entry = bytearray(1024)
     entry[:4] = b"FILE"
     struct.pack_into("<H", entry, 0x14, 0x80)
     struct.pack_into("<II", entry, 0x80, 0x10, 0x20)
-    struct.pack_into("<IIBB", entry, 0xA0, 0x80, 0x60, 1, 0)
-    struct.pack_into("<H", entry, 0xA0 + 0x20, 0x40)
-    entry[0xE0:0xE3] = b"\x11\x02\x0a"  # two clusters from cluster 10
-    record_bytes = with_update_sequence(bytes(entry))
-    raw = bytearray(12 * 4096)
+    struct.pack_into("<II", entry, 0xA0, kind, 8 + len(attribute))
+    entry[0xA8 : 0xA8 + len(attribute)] = attribute
+    return with_update_sequence(bytes(entry))
+
+
+def ntfs_image(*pages: bytes, volume_flags: int = 0, per_cluster: int = 8) -> bytes:
+    boot = bytearray(512)
+    cluster = per_cluster * 512
+    struct.pack_into("<HB", boot, 11, 512, per_cluster)
+    struct.pack_into("<Q", boot, 0x30, 4)
+    struct.pack_into("<b", boot, 0x40, -10)
+    runs = struct.pack("<BB22xH30x", 1, 0, 0x40) + b"\x11\x02\x0a"  # two clusters from cluster 10
+    information = struct.pack("<BB10xH2x8xBBH", 0, 0, 0x18, 3, 1, volume_flags)
+    raw = bytearray(12 * cluster + 4096)
     raw[:512] = boot
-    raw[4 * 4096 + 2048 : 4 * 4096 + 3072] = record_bytes
+    records = ntfs_record(0x80, runs) + ntfs_record(0x70, information)
+    raw[4 * cluster + 2048 : 4 * cluster + 4096] = records
     for index, page in enumerate(pages):
-        raw[(10 + index) * 4096 : (11 + index) * 4096] = page
+        place = 10 * cluster + index * 4096
+        raw[place : place + 4096] = page
     return bytes(raw)
 
 
@@ -197,11 +181,11 @@ EMPTY = b"\xff" * 4096
         ((EMPTY, EMPTY), ""),
         ((restart_page(5), restart_page(4)), ""),
         ((restart_page(5, in_use=0, flags=2), EMPTY), ""),
-        ((restart_page(4), restart_page(5, in_use=0)), JOURNAL),
+        ((restart_page(4), restart_page(5, in_use=0)), JOURNAL + SHUT_DOWN),
         ((restart_page(5), restart_page(4, in_use=0)), ""),
         (
             (restart_page(5, major=2), EMPTY),
-            "Windows is hibernated or was shut down with fast startup",
+            HIBERNATED,
         ),
         ((bytes(4096), EMPTY), "its journal ($LogFile) cannot be read"),
     ],
@@ -210,6 +194,20 @@ def test_ntfs_is_trusted_only_when_its_newest_restart_page_is_clean(
     pages: tuple[bytes, bytes], reason: str
 ) -> None:
     assert ntfs.unsupported_reason(reader(ntfs_image(*pages))) == reason
+
+
+def test_a_volume_that_windows_has_to_check_is_not_trusted() -> None:
+    dirty = ntfs_image(restart_page(5), EMPTY, volume_flags=1)
+    assert ntfs.unsupported_reason(reader(dirty)) == (
+        f"Windows has to check it first (its dirty bit is set): run chkdsk /f, {SHUT_DOWN}"
+    )
+    other = ntfs_image(restart_page(5), EMPTY, volume_flags=0x8000)
+    assert ntfs.unsupported_reason(reader(other)) == ""
+
+
+def test_clusters_of_64_kib_are_understood() -> None:
+    image = ntfs_image(restart_page(5), EMPTY, per_cluster=128)
+    assert ntfs.unsupported_reason(reader(image)) == ""
 
 
 @pytest.mark.parametrize("damage", [0, 11, 0x40, 4 * 4096 + 2048, 4 * 4096 + 2048 + 510])

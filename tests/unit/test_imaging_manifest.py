@@ -17,12 +17,11 @@ from agent.imaging.manifest import (
     BootEntry,
     Firmware,
     ImagedPartition,
-    InstalledSystem,
     LogicalVolume,
     Manifest,
-    Obstacle,
 )
 from agent.imaging.table import Region
+from agent.wire.imaged_system import ImagedSystem, Obstacle
 from tests.unit.imaging_images import noise, small_gpt_image
 
 MIB = CHUNK_SIZE
@@ -100,7 +99,7 @@ def test_the_encoding_of_version_2_is_pinned() -> None:
         *("vg0", "root", "lv-1", "ext4", "root", "used-blocks", ""),
         extents=(Extent(2 * MIB, MIB), Extent(MIB, MIB)),
     )
-    system = InstalledSystem(
+    system = ImagedSystem(
         *("Debian GNU/Linux 12", "vg0/root", "systemd", "ifupdown"),
         (Obstacle("RW462", "it has no Python", "Install python3"),),
     )

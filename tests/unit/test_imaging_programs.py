@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.commands import blkid, partclone, sfdisk
 from agent.commands.blkid import Signature
 from agent.commands.partclone import MapRefusedError
+from agent.commands.sfdisk import PartitionTable
 from providers.imaging import checker
 
 DOMAIN_MAP = b"""\
@@ -79,9 +80,24 @@ def test_garbage_for_a_map_raises_one_error_type(output: bytes) -> None:
         partclone.parse_map(output, 1 << 30)
 
 
+DIRTY_NTFS = """\
+Partclone v0.3.23 http://partclone.org
+Starting to map device (nd.img) to domain log (-)
+ntfsclone-ng.c: NTFS Volume 'nd.img' is scheduled for a check or it was shutdown
+uncleanly. Please boot Windows or fix it by fsck.
+Partclone fail, please check /dev/null !
+"""
+
+
 @pytest.mark.parametrize(
     ("log", "reason"),
     [
+        (
+            DIRTY_NTFS,
+            " ".join(
+                line.removeprefix("ntfsclone-ng.c: ") for line in DIRTY_NTFS.splitlines()[2:4]
+            ),
+        ),
         (DIRTY, "FS was not cleanly unmounted"),
         (MOUNTED, "device (/dev/loop0) is mounted at /tmp/m"),
         ("libxfs: size check failed\n", "libxfs: size check failed"),
@@ -116,7 +132,7 @@ def test_blkid_names_type_and_label() -> None:
 
 def test_a_disk_with_a_table_only_has_no_file_system() -> None:
     table = b"ID_PART_TABLE_UUID=9ecd\nID_PART_TABLE_TYPE=gpt\n"
-    assert blkid.parse_signature(table) == Signature()
+    assert blkid.parse_signature(table) == Signature(table="gpt")
 
 
 def test_a_label_cannot_carry_control_characters_or_be_endless() -> None:
@@ -128,6 +144,43 @@ def test_a_label_cannot_carry_control_characters_or_be_endless() -> None:
 @given(st.binary(max_size=300))
 def test_garbage_for_a_signature_raises_nothing(output: bytes) -> None:
     assert blkid.parse_signature(output).label.isprintable()
+
+
+PLAIN = frozenset(b"0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz#+-.:=@_")
+
+
+def blkids(label: list[tuple[str, bool]]) -> bytes:
+    """Return a label as libblkid writes it: unsafe bytes escaped, and characters where asked.
+
+    It leaves characters of UTF-8 as they are, but for those that Unicode reserves.
+    """
+    return b"".join(
+        bytes([byte]) if byte in PLAIN or (byte >= 0x80 and not escaped) else b"\\x%02x" % byte
+        for char, escaped in label
+        for byte in char.encode()
+    )
+
+
+characters = st.characters(exclude_categories=["Cs", "Cc"])
+
+
+@given(st.lists(st.tuples(characters, st.booleans()), max_size=200))
+def test_labels_of_all_scripts_come_out_as_they_are(label: list[tuple[str, bool]]) -> None:
+    text = "".join(char if char.isprintable() else "?" for char, _ in label)
+    printed = b"ID_FS_LABEL=x\nID_FS_LABEL_ENC=" + blkids(label) + b"\nID_FS_TYPE=ext4\n"
+    assert blkid.parse_signature(printed).label == text
+
+
+def test_a_label_that_ends_within_a_character_keeps_the_rest() -> None:
+    cut = "日本語".encode()[:-1]
+    printed = b"ID_FS_LABEL_ENC=" + cut[:6] + b"\\xe8\\xaa\nID_FS_TYPE=ext4\n"
+    assert blkid.parse_signature(printed).label == "日本\ufffd"
+
+
+def test_what_sfdisk_says_before_its_document_is_passed_over() -> None:
+    document = b'{"partitiontable": {"label": "dos", "device": "/dev/vda"}}'
+    said = b"omitting empty partition (5)\nomitting empty partition (6)\n\n"
+    assert sfdisk.parse_table(said + document, 512) == PartitionTable("mbr")
 
 
 SFDISK_GOOD = "disk:\nNo errors detected.\nHeader version: 1.0\nUsing 2 out of 128 partitions.\n"
@@ -156,3 +209,68 @@ def test_a_checker_is_judged_by_its_exit_status(status: int) -> None:
 
 def test_a_checker_that_is_not_installed_verifies_nothing() -> None:
     assert checker.run(["no-such-checker"]) == "no-such-checker is not installed on the server"
+
+
+FSCK_FAT_LABEL = """\
+fsck.fat 4.2 (2021-01-31)
+There are differences between boot sector and its backup.
+This is mostly harmless. Differences: (offset:original/backup)
+  71:4f/4c, 72:54/41, 73:48/42, 75:52/4c, 76:4c/20, 77:41/20, 78:42/20
+  , 79:45/20, 80:4c/20
+  Not automatically fixing this.
+Volume label 'LABEL' stored in root directory and label 'OTHERLABEL' stored in boot sector and different.
+  Auto-copying volume label from root directory to boot sector.
+Free cluster summary wrong (77 vs. really 136813)
+  Auto-correcting.
+
+Leaving filesystem unchanged.
+g.img: 33 files, 1001/137814 clusters
+"""  # noqa: E501 - the program's own lines
+FSCK_FAT_LOST = """\
+fsck.fat 4.2 (2021-01-31)
+/ABC.PY
+  File size is 500000 bytes, cluster chain length is 2048 bytes.
+  Truncating file to 2048 bytes.
+
+Leaving filesystem unchanged.
+g.img: 3 files, 2/9971 clusters
+"""
+FSCK_FAT_NAME = """\
+fsck.fat 4.2 (2021-01-31)
+/A?C.PY
+  Bad short file name (A?C.PY).
+  Auto-renaming it.
+  Renamed to FSCK0000.000
+
+Leaving filesystem unchanged.
+g.img: 3 files, 2/9971 clusters
+"""
+
+
+def test_harmless_remarks_of_fsck_fat_are_told_from_lost_content() -> None:
+    assert checker.is_intact_fat(0, "")
+    assert checker.is_intact_fat(1, FSCK_FAT_LABEL)
+    assert checker.is_intact_fat(1, FSCK_FAT_NAME)
+    assert not checker.is_intact_fat(1, FSCK_FAT_LOST)
+    assert not checker.is_intact_fat(1, FSCK_FAT_NAME.replace("Auto-renaming it", "Bad start"))
+    assert not checker.is_intact_fat(1, FSCK_FAT_LABEL + "Something else\n")
+    assert not checker.is_intact_fat(1, FSCK_FAT_LABEL.partition("\n")[2])  # its start was cut off
+    assert not checker.is_intact_fat(2, FSCK_FAT_LABEL)
+
+
+NTFSRESIZE = """\
+Checking filesystem consistency ...
+Accounting clusters ...
+Cluster accounting failed at 14032 (0x36d0): {} cluster in $Bitmap
+Cluster accounting failed at 14033 (0x36d1): {} cluster in $Bitmap
+Filesystem check failed! Totally {} cluster accounting mismatches.
+ERROR: NTFS is inconsistent. Run chkdsk /f on Windows then reboot it TWICE!
+"""
+
+
+def test_ntfs_clusters_that_no_file_has_are_harmless() -> None:
+    assert checker.is_intact_ntfs(0, "")
+    assert checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "extra", 2))
+    assert not checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "missing", 2))
+    assert not checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "extra", 12))
+    assert not checker.is_intact_ntfs(1, "ERROR(22): Opening '/disk' as NTFS failed")

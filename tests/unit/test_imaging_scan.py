@@ -54,9 +54,20 @@ def test_the_edges_of_a_mapped_partition_are_always_kept() -> None:
     ("found", "kind", "reason"),
     [
         (Signature("ext4"), "0x83", ""),
-        (Signature("crypto_LUKS"), "0x83", "there is no map of used blocks for crypto_LUKS"),
-        (Signature("LVM2_member"), "0x8e", "there is no map of used blocks for LVM2_member"),
-        (Signature(ambivalent=True), "0x83", "signatures of more than one use were found"),
+        (Signature("crypto_LUKS"), "0x83", "LUKS encryption: the container is kept whole"),
+        (
+            Signature("linux_raid_member"),
+            "0xfd",
+            "a member of a Linux software RAID: kept whole",
+        ),
+        (Signature("BitLocker"), "0x7", "there is no map of used blocks for BitLocker"),
+        (
+            Signature(several=("swap", "mbr partition table"), table="mbr"),
+            "0x82",
+            "it holds more than one thing: swap, mbr partition table",
+        ),
+        (Signature(table="mbr"), "0x83", "it holds a partition table of its own (mbr)"),
+        (Signature("swsuspend"), "0x82", "it holds a hibernated system (swsuspend)"),
         (Signature(), "0x83", "no file system was recognised"),
         (Signature(), BIOS_BOOT_TYPE, "it holds boot code and no file system"),
     ],

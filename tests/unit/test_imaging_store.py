@@ -1,5 +1,6 @@
 import contextlib
 import errno
+import json
 import os
 import shutil
 import threading
@@ -16,6 +17,7 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import digest_of, pack
 from agent.imaging.errors import CorruptChunkError, ManifestError
 from agent.imaging.manifest import Manifest
+from agent.wire.imaged_system import ImagedSystem, Obstacle
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
@@ -26,6 +28,7 @@ from providers.imaging.errors import (
 )
 from providers.imaging.image_record import RestoreTest, Tag
 from providers.imaging.store import ChunkStore
+from reconciler.state.images import observed_images
 from tests.unit.imaging_images import MemoryStore, small_gpt_image
 
 CONTENT = b"a chunk" * 100
@@ -79,7 +82,9 @@ def other(manifest: Manifest) -> Manifest:
 
 
 def files(root: Path) -> list[str]:
-    return sorted(str(path.relative_to(root)) for path in root.rglob("*") if path.is_file())
+    """Return all files but the locks, which have no content."""
+    found = (path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
+    return sorted(str(path.relative_to(root)) for path in found)
 
 
 def test_a_chunk_is_found_where_its_digest_says(store: ChunkStore, tmp_path: Path) -> None:
@@ -202,6 +207,27 @@ def test_an_image_is_stored_with_its_facts(
     assert record.created == "2026-11-20T12:00:00+00:00"
     assert (record.disk_size, record.used_bytes) == (manifest.disk_size, manifest.used_bytes)
     assert record.stored_bytes == sum(len(frame) for frame in frames.frames.values())
+
+
+def test_what_an_image_has_installed_is_told_with_its_name(
+    store: ChunkStore, tmp_path: Path, image: tuple[Manifest, MemoryStore]
+) -> None:
+    manifest, frames = image
+    obstacle = Obstacle("RW462", "it has no Python", "Install python3")
+    system = ImagedSystem("Debian GNU/Linux 12", "1", "", "", (obstacle,))
+    digest = stored(store, (attrs.evolve(manifest, system=system), frames))
+    store.tag("golden", digest)
+    (entry,) = store.images()
+    assert entry.system == system
+    (known,) = observed_images(store).values()
+    assert known.system == system
+    # As an earlier version wrote it.
+    path = tmp_path / "store/images" / digest / "record.json"
+    facts = json.loads(path.read_text())
+    del facts["system"]
+    path.write_text(json.dumps(facts))
+    (entry,) = store.images()
+    assert entry.system is None
 
 
 def test_storing_an_image_twice_changes_nothing(

@@ -4,11 +4,13 @@ from datetime import timedelta
 from hashlib import blake2b
 
 import pytest
+from attrs import evolve
 from builders.world import (
     CAPTURE,
     CLONE,
     GIB,
     NOW,
+    SUITABLE,
     a_disk,
     a_fleet,
     a_machine,
@@ -23,6 +25,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.wire.disk import DiskSelector
+from agent.wire.imaged_system import Obstacle
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
 from reconciler.planning.item import Risk
 from reconciler.planning.lint import broken_invariants
@@ -207,6 +210,37 @@ def test_an_image_without_a_good_proof_blocks_the_restore():
         plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}, (bad,)), NOW)
     )
     assert item.reason == "image debian12 is not usable: e2fsck found errors"
+
+
+OBSTACLES = (
+    Obstacle("RW462", "the system in the image lacks systemd", "Install it"),
+    Obstacle("RW464", "/etc/hosts in the image is immutable (chattr +i)", "Correct it"),
+)
+
+
+def test_an_image_whose_clones_cannot_get_their_identity_blocks_the_restore():
+    bad = an_image(system=evolve(SUITABLE, obstacles=OBSTACLES))
+    item = only_item(
+        plan(a_fleet(NODE), observed({NODE.name: ramdisk(NODE, a_disk())}, (bad,)), NOW)
+    )
+    assert (item.risk, item.operation) == (Risk.BLOCKED, None)
+    assert item.reason == (
+        "a clone of image debian12 cannot get its identity: RW462: the system in the image lacks "
+        "systemd; RW464: /etc/hosts in the image is immutable (chattr +i)"
+    )
+    assert item.unblock == "Install it; Correct it"
+
+
+@pytest.mark.parametrize("known", [None, evolve(SUITABLE, name="Debian GNU/Linux 12")])
+def test_an_image_that_nobody_looked_into_is_restored_and_the_plan_says_so(known):
+    seen = observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(system=known),))
+    item = only_item(plan(a_fleet(NODE), seen, NOW))
+    assert item.risk is Risk.DESTRUCTIVE
+    (change,) = item.images
+    assert (change.system, change.suitability_unknown) == (
+        known.name if known else "",
+        known is None,
+    )
 
 
 def test_a_protected_machine_is_never_overwritten():

@@ -307,6 +307,10 @@ def settings_of(fleet: CompiledFleet) -> dict[str, object]:
         found |= {f"{source.url}.{key}": value for key, value in known.items()}
     for policy in fleet.update_policies.values():
         found |= {f"{policy.name}.{key}": value for key, value in policy._asdict().items()}
+    for name, image in fleet.images.items():
+        found[f"{name}.alert_seconds"] = image.alert_seconds
+        kept = image.retention._asdict() if image.retention else {}
+        found |= {f"{name}.{key}": value for key, value in kept.items()}
     for level, said in fleet.waits.items():
         found |= {f"{level}.{key}": each.value for key, each in said.items()}
     found[".verify"] = commits.verify
@@ -827,6 +831,9 @@ def work() -> dict[tuple[str, str], Variation]:
         ("Machine m", "spec.assign[].scenario", "x"),
         ("Machine m", "spec.assign[].scenario", "clone"),
     )
+    found |= two("Image golden", "spec.alertAfter", ("26h", "27h"))
+    for part in ("last", "daily", "weekly", "monthly"):
+        found |= two("Image golden", f"spec.retention.{part}", (2, 3))
     found[("Image", "metadata.name")] = (
         [],
         ("Scenario clone", "spec.steps[].restore.image", "golden"),

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
+from agent.wire.imaged_system import ImagedSystem, Obstacle
 from providers.imaging.image_record import ImageEntry
 from providers.lab.status import MachineStatus, RackStatus
 from reconciler.cli.lab import rack_table
@@ -41,6 +42,7 @@ def image(text):
         sector_size=512,
         restore_test="failed",
         problem=text,
+        system=ImagedSystem(text, "1", "", "", (Obstacle(text, text, text),)),
     )
     return image_table([entry], NOW, {})
 

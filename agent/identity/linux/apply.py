@@ -1,6 +1,6 @@
 """A restored Linux system becomes this machine's.
 
-First everything is looked at, with the file systems mounted read-only; only a system
+First everything is looked at and tried, with the file systems mounted read-only; only a system
 that can be finished is changed. Applying the same identity again is harmless.
 """
 
@@ -8,155 +8,38 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from attrs import frozen
+from attrs import evolve
 
-from agent.config import AgentConfig
-from agent.identity.linux.agent_bundle import Bundle, collect_bundle, install_agent
-from agent.identity.linux.image_tree import ImageTree
-from agent.identity.linux.network.render import render
-from agent.identity.linux.network.replaced import ATTIC, replaced_files
-from agent.identity.linux.root_filesystem import find_root, root_tree
-from agent.identity.linux.ssh_host_keys import replace_host_keys
-from agent.identity.linux.target_system import TargetSystem, examine_target
-from agent.identity.machine_identity import MachineIdentity
+from agent.identity.linux.agent_bundle import collect_bundle
+from agent.identity.linux.change import NewIdentity, change_tree
+from agent.identity.linux.root_filesystem import root_tree
+from agent.identity.linux.ssh_host_keys import make_host_keys
+from agent.identity.linux.suitability import UnsuitableSystem, judge
 from agent.wire.disk import Disk
-
-_CLOUD_INIT = "/etc/cloud/cloud.cfg.d/99-rackwright.cfg"
-# cloud-init takes a clone for a new instance: it would set all of this once more.
-_CLOUD_INIT_TEXT = """\
-network: {config: disabled}
-preserve_hostname: true
-manage_etc_hosts: false
-ssh_deletekeys: false
-"""
-_NETWORKD_WANTS = "/etc/systemd/system/multi-user.target.wants/systemd-networkd.service"
-_RESIDUE = (
-    "/var/lib/systemd/random-seed",
-    "/var/lib/urandom/random-seed",
-    "/var/lib/random-seed",
-    "/var/lib/NetworkManager/secret_key",  # stable addresses and DUIDs derive from it
-)
-_LEASES = (
-    ("/var/lib/dhcp", "*.lease*"),
-    ("/var/lib/dhclient", "*.lease*"),
-    ("/var/lib/dhcpcd", "*.lease*"),
-    ("/var/lib/NetworkManager", "*.lease"),
-)
-# An agent of the golden machine: its key would make every clone that machine.
-_AGENT_STATE = "/var/lib/rackwright"
-_OWN_ADDRESS = "127.0.1.1"
-_FRESH_HOSTS = """\
-127.0.0.1 localhost
-::1 localhost ip6-localhost ip6-loopback
-"""
-
-
-@frozen
-class NewIdentity:
-    """All that makes the system this machine's. ``machine_id`` is 32 hexadecimal digits."""
-
-    identity: MachineIdentity
-    machine_id: str
-    agent: AgentConfig
 
 
 def apply_identity(
     sysfs: Path, disk: Disk, new: NewIdentity, progress: Callable[[int, int], None]
 ) -> dict[str, str]:
-    """Give the system on ``disk`` its identity and the agent; return what was given.
+    """Give the system on ``disk`` its identity, SSH host keys and the agent; return what was given.
 
     The result has ``machine-id``, ``ssh-host-keys`` (fingerprints, separated by blanks),
-    ``network`` (the stack) and ``root`` (the partition's number). TerminalError: RW460,
-    RW461 and RW468 for the disk, RW462 for what the system lacks (nothing is changed
-    then), RW464 for an odd tree, RW565 where a command fails.
+    ``network`` (the stack) and ``root`` (the partition's number). UnsuitableSystemError for
+    what stands in the way (nothing is changed then), RW565 where a command fails, RW469 where
+    the agent that runs here cannot be installed.
     """
     bundle = collect_bundle()
-    place = find_root(sysfs, disk)
-    with root_tree(sysfs, disk, place, write=False) as tree:
-        target = examine_target(
-            tree, bundle_has_exceptiongroup="exceptiongroup/__init__.py" in bundle
-        )
-        replaced_files(tree, target.network)
+    found = judge(sysfs, disk, bundle)
+    if isinstance(found, UnsuitableSystem):
+        raise found.error
+    new = evolve(new, host_keys=make_host_keys(new.identity.hostname))
     progress(0, 0)  # raises where the operation was taken over meanwhile
-    with root_tree(sysfs, disk, place, write=True) as tree:
-        prints = change_tree(tree, target, new, bundle)
+    with root_tree(sysfs, disk, found.place, write=True) as tree:
+        prints = change_tree(tree, found.target, new, bundle)
         os.sync()
     return {
         "machine-id": new.machine_id,
         "ssh-host-keys": " ".join(prints),
-        "network": target.network.kind,
-        "root": str(place.partition.number),
+        "network": found.target.network.kind,
+        "root": str(found.place.partition.number),
     }
-
-
-def change_tree(
-    tree: ImageTree, target: TargetSystem, new: NewIdentity, bundle: Bundle
-) -> tuple[str, ...]:
-    """Change the mounted system; return the fingerprints of its SSH host keys."""
-    remove_residue(tree)
-    tree.make_directory("/etc/rackwright", 0o700)
-    hostname = new.identity.hostname
-    tree.write("/etc/hostname", f"{hostname}\n".encode())
-    hosts = own_name_set(tree.read_text("/etc/hosts") or "", new.identity.full_name)
-    tree.write("/etc/hosts", hosts.encode("utf-8", "surrogateescape"))
-    set_machine_id(tree, new.machine_id)
-    _set_network(tree, target, new.identity)
-    has_keys = target.has_sshd or bool(tree.list_names("/etc/ssh", "ssh_host_*"))
-    prints = replace_host_keys(tree, hostname) if has_keys else ()
-    if target.has_cloud_init:
-        tree.write(_CLOUD_INIT, _CLOUD_INIT_TEXT.encode())
-    install_agent(tree, bundle, target.python, new.agent)
-    if target.selinux:
-        # New files have no label until the system labels itself at its first boot.
-        tree.write("/.autorelabel", b"")
-    return prints
-
-
-def _set_network(tree: ImageTree, target: TargetSystem, identity: MachineIdentity) -> None:
-    for path in replaced_files(tree, target.network):
-        kept = f"{ATTIC}{path}"
-        if tree.exists(kept):
-            tree.remove(path)  # ours, from an earlier run: what the image had is kept already
-        else:
-            tree.move(path, kept)
-    for path, file in render(target.network, identity).items():
-        tree.write(path, file.content.encode(), file.mode)
-    if target.network.enable:
-        tree.link(_NETWORKD_WANTS, "/usr/lib/systemd/system/systemd-networkd.service")
-
-
-def remove_residue(tree: ImageTree) -> None:
-    """Remove random seeds, DHCP leases and the state of an agent that ran in the image."""
-    for path in _RESIDUE:
-        tree.remove(path)
-    for directory, pattern in _LEASES:
-        for name in tree.list_names(directory, pattern):
-            tree.remove(f"{directory}/{name}")
-    tree.remove_tree(_AGENT_STATE)
-
-
-def set_machine_id(tree: ImageTree, machine_id: str) -> None:
-    """Write machine-id(5); D-Bus's copy is rewritten only where it is a file of its own."""
-    content = f"{machine_id}\n".encode("ascii")
-    tree.write("/etc/machine-id", content, 0o444)
-    if tree.is_file("/var/lib/dbus/machine-id"):
-        tree.write("/var/lib/dbus/machine-id", content, 0o444)
-
-
-def own_name_set(text: str, name: str) -> str:
-    """Return the file with the golden machine's name replaced by this one's.
-
-    Debian gives the own name to 127.0.1.1 (Debian Reference, 5.1.1); all else that the
-    file says stays. A name with a domain is followed by its short form.
-    """
-    names = f"{name} {name.partition('.')[0]}" if "." in name else name
-    own = f"{_OWN_ADDRESS} {names}"
-    lines = (text or _FRESH_HOSTS).splitlines()
-    places = [index for index, line in enumerate(lines) if line.split()[:1] == [_OWN_ADDRESS]]
-    if not places:
-        local = [index for index, line in enumerate(lines) if line.split()[:1] == ["127.0.0.1"]]
-        lines.insert(local[-1] + 1 if local else 0, own)
-    else:
-        lines[places[0]] = own
-        lines = [line for index, line in enumerate(lines) if index not in places[1:]]
-    return "\n".join(lines) + "\n"

@@ -13,26 +13,28 @@ import os
 import shutil
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from attrs import frozen
 
-from agent.errors import TerminalError
+from agent.identity.linux.unsuitable import UnsuitableSystemError
 
 _ROOT = "/"
 _MAX_LINKS = 40  # the kernel's own limit
 _MAX_FILE_BYTES = 4 * 1024 * 1024
+_PIECE = 1 << 20
 
 
-class ImageTreeError(TerminalError):
+class ImageTreeError(UnsuitableSystemError):
     """The tree holds something that cannot be worked with (RW464); the text names it."""
 
     def __init__(self, path: str, problem: str) -> None:
         super().__init__(
             "RW464",
-            f"{path} in the restored system {problem}",
+            f"{path} in the image {problem}",
             "Correct this in the golden machine and take the image again",
         )
 
@@ -45,28 +47,28 @@ class ImageTree:
 
     def exists(self, path: str) -> bool:
         """Return whether the path leads to something inside the tree."""
-        with _translated(path):
+        with translated(path):
             return self._resolved(path).exists()
 
     def is_symlink(self, path: str) -> bool:
         """Return whether the last component itself is a symbolic link."""
-        with _translated(path):
+        with translated(path):
             return self._entry(path).is_symlink()
 
     def is_file(self, path: str) -> bool:
         """Return whether the last component itself is a regular file."""
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             return not entry.is_symlink() and entry.is_file()
 
     def target(self, path: str) -> str:
         """Return where the path leads once all links are followed, inside the tree."""
-        with _translated(path):
+        with translated(path):
             return "/" + str(self._resolved(path).relative_to(self.root))
 
     def list_names(self, directory: str, pattern: str = "*") -> list[str]:
         """Return the sorted names in a directory, none where it does not exist."""
-        with _translated(directory):
+        with translated(directory):
             resolved = self._resolved(directory)
             if not resolved.is_dir():
                 return []
@@ -74,19 +76,24 @@ class ImageTree:
 
     def read_text(self, path: str) -> str | None:
         """Return a regular file's text, None where there is none; links are followed inside."""
-        with _translated(path):
-            try:
-                flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-                descriptor = os.open(self._resolved(path), flags)
-            except FileNotFoundError:
+        with self._opened(path) as file:
+            if file is None:
                 return None
-            with os.fdopen(descriptor, "rb") as file:
-                if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-                    raise ImageTreeError(path, "is not a regular file")
-                data = file.read(_MAX_FILE_BYTES + 1)
-        if len(data) > _MAX_FILE_BYTES:
-            raise ImageTreeError(path, f"is larger than {_MAX_FILE_BYTES} bytes")
+            data = b"".join(_pieces(path, file, _MAX_FILE_BYTES))
         return data.decode("utf-8", "surrogateescape")
+
+    def copy_out(self, path: str, destination: Path, most: int) -> bool:
+        """Copy a regular file of at most ``most`` bytes to a place outside of the tree.
+
+        Return whether there was one; links are followed inside the tree.
+        """
+        with self._opened(path) as file:
+            if file is None:
+                return False
+            with destination.open("wb") as copy:
+                for piece in _pieces(path, file, most):
+                    copy.write(piece)
+        return True
 
     def write(self, path: str, content: bytes, mode: int = 0o644) -> None:
         """Put a regular file owned by root at the path, in place of whatever name is there.
@@ -94,7 +101,7 @@ class ImageTree:
         Parent directories are made. ImageTreeError where a directory has that name.
         """
         self.make_directory(str(PurePosixPath(path).parent))
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             fresh = entry.with_name(f".{entry.name[:200]}.rackwright")
             fresh.unlink(missing_ok=True)
@@ -112,7 +119,7 @@ class ImageTree:
     def link(self, path: str, target: str) -> None:
         """Put a symbolic link with this text at the path, in place of whatever is there."""
         self.make_directory(str(PurePosixPath(path).parent))
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             fresh = entry.with_name(f".{entry.name[:200]}.rackwright")
             fresh.unlink(missing_ok=True)
@@ -124,7 +131,7 @@ class ImageTree:
         current = PurePosixPath("/")
         for part in PurePosixPath(path).parts[1:]:
             current /= part
-            with _translated(str(current)):
+            with translated(str(current)):
                 resolved = self._resolved(str(current))
                 if resolved.is_dir():
                     continue
@@ -133,7 +140,7 @@ class ImageTree:
 
     def remove(self, path: str) -> bool:
         """Remove a name that is not a directory; return whether there was one."""
-        with _translated(path):
+        with translated(path):
             try:
                 self._entry(path).unlink()
             except (FileNotFoundError, NotADirectoryError):
@@ -142,17 +149,18 @@ class ImageTree:
 
     def remove_tree(self, path: str) -> None:
         """Remove a directory with all in it, never following a link; a link is just removed."""
-        with _translated(path):
+        with translated(path):
             entry = self._entry(path)
             if entry.is_dir() and not entry.is_symlink():
                 shutil.rmtree(entry)
             else:
-                entry.unlink(missing_ok=True)
+                with suppress(FileNotFoundError, NotADirectoryError):
+                    entry.unlink()
 
     def move(self, path: str, destination: str) -> None:
         """Move a name that is not a directory to another place in the tree."""
         self.make_directory(str(PurePosixPath(destination).parent))
-        with _translated(path):
+        with translated(path):
             try:
                 self._entry(path).replace(self._entry(destination))
             except OSError as error:
@@ -161,6 +169,25 @@ class ImageTree:
                 raise ImageTreeError(
                     path, f"is on another file system than {destination}"
                 ) from error
+
+    @contextmanager
+    def _opened(self, path: str) -> Iterator[BinaryIO | None]:
+        """Open a regular file for the block, None where there is none."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+        with translated(path):
+            resolved = self._resolved(path)
+            try:
+                descriptor = os.open(resolved, flags)
+            except FileNotFoundError:
+                descriptor = -1
+        if descriptor < 0:
+            yield None
+            return
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            os.close(descriptor)
+            raise ImageTreeError(path, "is not a regular file")
+        with os.fdopen(descriptor, "rb") as file:
+            yield file
 
     def _entry(self, path: str) -> Path:
         """Return the real path with all but the last component resolved."""
@@ -180,7 +207,7 @@ class ImageTree:
                 real = [] if part == _ROOT else real[:-1]
                 continue
             candidate = self.root.joinpath(*real, part)
-            if not candidate.is_symlink():
+            if not self._is_link(candidate):
                 real.append(part)
                 continue
             links += 1
@@ -188,6 +215,23 @@ class ImageTree:
                 raise ImageTreeError(path, "leads through too many symbolic links")
             pending += _components(str(candidate.readlink()))
         return self.root.joinpath(*real)
+
+    def _is_link(self, candidate: Path) -> bool:
+        return candidate.is_symlink()
+
+
+def _pieces(path: str, file: BinaryIO, most: int) -> Iterator[bytes]:
+    """Yield what a file holds; ImageTreeError where that is more than ``most`` bytes."""
+    size = 0
+    while True:
+        with translated(path):
+            piece = file.read(_PIECE)
+        size += len(piece)
+        if size > most:
+            raise ImageTreeError(path, f"is larger than {most} bytes")
+        if not piece:
+            return
+        yield piece
 
 
 def _components(path: str) -> list[str]:
@@ -201,7 +245,7 @@ def _components(path: str) -> list[str]:
 
 
 @contextmanager
-def _translated(path: str) -> Iterator[None]:
+def translated(path: str) -> Iterator[None]:
     """Turn what the file system refuses into an error that names the path in the tree."""
     try:
         yield

@@ -1,20 +1,28 @@
-"""Finding and mounting the root file system of a restored disk."""
+"""Finding and mounting the root file system of a disk whose system does not run."""
 
+import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from attrs import frozen
+from attrs import field, frozen
 
-from agent.commands import losetup
+from agent.commands import losetup, ntfsinfo, sfdisk
 from agent.commands.blkid import probe
-from agent.commands.mount import mounted
-from agent.errors import TerminalError
-from agent.identity.linux.fstab import FstabEntry, needed_mounts, partition_of
+from agent.commands.mount import REFUSED, mounted
+from agent.errors import CommandError
+from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, partition_of
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
+from agent.identity.linux.unsuitable import (
+    OR_KEEP,
+    NoRootFileSystemError,
+    UnsuitableSystemError,
+)
 from agent.inspection.host_paths import read_number
 from agent.wire.disk import Disk, Partition
+
+_log = logging.getLogger(__name__)
 
 _ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
 _CONTAINERS = {
@@ -22,9 +30,11 @@ _CONTAINERS = {
     "crypto_LUKS": "LUKS encryption",
     "linux_raid_member": "Linux software RAID",
     "zfs_member": "ZFS",
+    "BitLocker": "BitLocker encryption",
 }
 # Where installers put the root: the default subvolume, Ubuntu and SUSE, Debian, Fedora.
 _SUBVOLUMES = ("", "@", "@rootfs", "root")
+_WINDOWS = "/Windows/System32"
 _KERNEL_SECTOR = 512
 
 
@@ -43,8 +53,9 @@ class RootPlace:
 def find_root(sysfs: Path, disk: Disk) -> RootPlace:
     """Return the only place on the disk that has ``/etc/os-release``; changes nothing.
 
-    TerminalError RW460 where there is none, naming what stands in the way; RW461 where
-    there are several.
+    UnsuitableSystemError RW460 where there is none, naming what stands in the way; RW461
+    where there are several; RW465 where a partition that may have one cannot be mounted;
+    RW466 where Windows is there instead.
     """
     candidates = [part for part in disk.partitions if part.filesystem in _ROOT_TYPES]
     places = [place for part in candidates for place in _places(sysfs, disk, part)]
@@ -52,52 +63,93 @@ def find_root(sysfs: Path, disk: Disk) -> RootPlace:
         return places[0]
     if places:
         numbers = ", ".join(str(place.partition.number) for place in places)
-        raise TerminalError(
+        raise UnsuitableSystemError(
             "RW461",
-            f"{disk.node} holds several root file systems (partitions {numbers})",
-            "Use an image with one system, or keep the image's own identity (identity: keep)",
+            f"the disk holds several root file systems (partitions {numbers})",
+            f"Use an image with one system, {OR_KEEP}",
         )
-    raise TerminalError(
-        "RW460",
-        f"no Linux root file system was found on {disk.node} ({disk.holds}): {_obstacle(disk)}",
-        "Use an image whose root file system lies directly on a partition (ext4, xfs or btrfs), "
-        "or keep the image's own identity (identity: keep)",
-    )
+    windows = _windows_partition(sysfs, disk)
+    if windows is not None:
+        raise UnsuitableSystemError(
+            "RW466",
+            f"partition {windows.number} holds Windows, and Windows systems get no identity yet",
+            "Keep the image's own identity (identity: keep)",
+            system="Windows",
+        )
+    raise NoRootFileSystemError(disk.holds, _obstacle(disk))
 
 
 @contextmanager
 def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iterator[ImageTree]:
     """Yield the mounted root, with ``/usr`` and ``/var`` where they are separate partitions.
 
-    Everything is unmounted and written out when it ends. TerminalError RW468 where the
-    system's fstab wants one of these from elsewhere than this disk.
+    Everything is unmounted and written out when it ends. UnsuitableSystemError RW468 where
+    the system's fstab wants one of these from elsewhere than this disk, RW465 where it cannot
+    be mounted.
     """
-    with TemporaryDirectory(prefix="rackwright-root-") as directory, ExitStack() as stack:
+    with (
+        TemporaryDirectory(prefix="rackwright-root-") as directory,
+        _Mounts.of(sysfs, disk, write=write) as mounts,
+    ):
         root = Path(directory)
-        stack.enter_context(_mounted_place(sysfs, disk, place, root, write=write))
+        mounts.add(place, root)
         tree = ImageTree(root)
-        uuids = [probe(Path(disk.node), part.start, part.size).uuid for part in disk.partitions]
-        for entry in needed_mounts(tree.read_text("/etc/fstab") or ""):
-            partition = partition_of(entry, disk.partitions, uuids)
+        entries = needed_mounts(tree.read_text("/etc/fstab") or "")
+        partitions = _identified(disk) if entries else []
+        for entry in entries:
+            partition = partition_of(entry, partitions)
             if partition is None:
-                raise _elsewhere(disk, entry)
+                raise _elsewhere(entry)
             spot = root / tree.target(entry.place).lstrip("/")
-            part_of_tree = RootPlace(partition, entry.subvolume)
-            stack.enter_context(_mounted_place(sysfs, disk, part_of_tree, spot, write=write))
+            mounts.add(RootPlace(partition, entry.subvolume), spot)
         yield tree
 
 
-@contextmanager
-def _mounted_place(
-    sysfs: Path, disk: Disk, place: RootPlace, spot: Path, *, write: bool
-) -> Iterator[None]:
-    partition = place.partition
-    options = place.options()
-    with (
-        partition_device(sysfs, disk, partition) as device,
-        mounted(device, spot, partition.filesystem, write=write, options=options),
-    ):
-        yield
+@frozen
+class _Mounts:
+    """What is mounted of one disk, until ``stack`` is closed.
+
+    A partition has one device for all of its mounts: Btrfs refuses a second one with the
+    same file system.
+    """
+
+    sysfs: Path
+    disk: Disk
+    write: bool
+    stack: ExitStack = field(factory=ExitStack)
+    devices: dict[int, Path] = field(factory=dict)
+
+    @classmethod
+    @contextmanager
+    def of(cls, sysfs: Path, disk: Disk, *, write: bool) -> "Iterator[_Mounts]":
+        mounts = cls(sysfs, disk, write)
+        with mounts.stack:
+            yield mounts
+
+    def add(self, place: RootPlace, spot: Path) -> None:
+        """Mount it; UnsuitableSystemError RW465 where the kernel refuses that."""
+        partition = place.partition
+        if partition.number not in self.devices:
+            self.devices[partition.number] = self.stack.enter_context(
+                partition_device(self.sysfs, self.disk, partition, write=self.write)
+            )
+        device = self.devices[partition.number]
+        options = place.options()
+        try:
+            self.stack.enter_context(
+                mounted(device, spot, partition.filesystem, write=self.write, options=options)
+            )
+        except CommandError as error:
+            if error.status != REFUSED:
+                raise
+            _log.warning("%s", error)
+            inside = f"subvolume {place.subvolume} of " if place.subvolume else ""
+            raise UnsuitableSystemError(
+                "RW465",
+                f"{inside}partition {partition.number} ({partition.filesystem}) cannot be mounted",
+                "Check the file system on the golden machine and take the image again; the "
+                "agent's log has the message of mount",
+            ) from error
 
 
 def _places(sysfs: Path, disk: Disk, partition: Partition) -> list[RootPlace]:
@@ -105,8 +157,9 @@ def _places(sysfs: Path, disk: Disk, partition: Partition) -> list[RootPlace]:
     subvolumes = _SUBVOLUMES if partition.filesystem == "btrfs" else ("",)
     with (
         TemporaryDirectory(prefix="rackwright-look-") as directory,
-        _mounted_place(sysfs, disk, RootPlace(partition), Path(directory), write=False),
+        _Mounts.of(sysfs, disk, write=False) as mounts,
     ):
+        mounts.add(RootPlace(partition), Path(directory))
         tree = ImageTree(Path(directory))
         return [RootPlace(partition, name) for name in subvolumes if _is_root(tree, name)]
 
@@ -121,6 +174,25 @@ def _is_root(tree: ImageTree, subvolume: str) -> bool:
         return False
 
 
+def _windows_partition(sysfs: Path, disk: Disk) -> Partition | None:
+    for partition in disk.partitions:
+        if partition.filesystem == "ntfs":
+            with partition_device(sysfs, disk, partition, write=False) as device:
+                if ntfsinfo.has_path(device, _WINDOWS):
+                    return partition
+    return None
+
+
+def _identified(disk: Disk) -> list[Identified]:
+    node = Path(disk.node)
+    entries = sfdisk.read_table(node, disk.sector_size).entries
+    names = {entry.number: entry.name for entry in entries}
+    return [
+        Identified(part, probe(node, part.start, part.size).uuid, names.get(part.number, ""))
+        for part in disk.partitions
+    ]
+
+
 def _obstacle(disk: Disk) -> str:
     inside = [
         f"partition {part.number} is {_CONTAINERS[part.filesystem]}, which is not looked into"
@@ -130,29 +202,33 @@ def _obstacle(disk: Disk) -> str:
     return "; ".join(inside) or "no partition has a file system with /etc/os-release"
 
 
-def _elsewhere(disk: Disk, entry: FstabEntry) -> TerminalError:
-    return TerminalError(
+def _elsewhere(entry: FstabEntry) -> UnsuitableSystemError:
+    return UnsuitableSystemError(
         "RW468",
-        f"/etc/fstab mounts {entry.place} from {entry.source}, "
-        f"which is no partition of {disk.node}",
-        f"Use an image whose {entry.place} is on a partition of the same disk",
+        f"/etc/fstab mounts {entry.place} from {entry.source}, which is no partition of the disk",
+        f"Use an image whose {entry.place} is on a partition of the same disk, named in "
+        f"/etc/fstab by UUID= or LABEL=, {OR_KEEP}",
     )
 
 
 @contextmanager
-def partition_device(sysfs: Path, disk: Disk, partition: Partition) -> Iterator[Path]:
+def partition_device(
+    sysfs: Path, disk: Disk, partition: Partition, *, write: bool
+) -> Iterator[Path]:
     """Yield the kernel's device for the partition, else a loop device over its range.
 
     The kernel has none for a disk that is a file, for a partition table that it was not
-    built for, and while its view is older than the table that was just restored.
+    built for, and while its view is older than the table that was just restored. For looking
+    it is always a loop device that cannot be written: ext4 mounted read-only still deletes
+    files that were open when the system went down.
     """
     node = Path(disk.node)
-    device = kernel_partition(sysfs, node, partition)
+    device = kernel_partition(sysfs, node, partition) if write else None
     if device is not None:
         yield device
         return
     with losetup.attached(
-        node, partition.start, partition.size, disk.sector_size, write=True
+        node, partition.start, partition.size, disk.sector_size, write=write
     ) as loop:
         yield loop
 

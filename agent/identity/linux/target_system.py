@@ -1,15 +1,15 @@
-"""What the restored system has that its identity and its agent depend on.
+"""What the system in an image has that a clone's identity and its agent depend on.
 
-Looked at before anything is changed, so that an unsuitable image fails whole.
+Looked at when the image is captured, and again before a clone is changed.
 """
 
 import re
 
 from attrs import frozen
 
-from agent.errors import TerminalError
 from agent.identity.linux.image_tree import ImageTree
 from agent.identity.linux.network.detect import NetworkStack, detect_network
+from agent.identity.linux.unsuitable import UnsuitableSystemError
 
 # attrs and urllib3 would run on 3.9; the pinned cattrs and urllib3 want 3.10.
 OLDEST_PYTHON = 10
@@ -22,7 +22,7 @@ _NEEDED_MODULES = ("http/client.py", "ssl.py", "json/__init__.py", "email/messag
 
 @frozen
 class TargetSystem:
-    """A restored system that can be given an identity."""
+    """A system that can be given an identity."""
 
     python: str
     """Path of the interpreter that runs the agent there."""
@@ -33,7 +33,7 @@ class TargetSystem:
 
 
 def examine_target(tree: ImageTree, *, bundle_has_exceptiongroup: bool) -> TargetSystem:
-    """Return what the system has; TerminalError RW462 naming all that it lacks.
+    """Return what the system has; UnsuitableSystemError RW462 naming all that it lacks.
 
     ``bundle_has_exceptiongroup``: whether that backport, which cattrs wants on Python
     3.10, is among the packages that will be installed.
@@ -50,11 +50,10 @@ def examine_target(tree: ImageTree, *, bundle_has_exceptiongroup: bool) -> Targe
             "a network configuration (netplan, NetworkManager, systemd-networkd, ifupdown)"
         )
     if missing or network is None:
-        raise TerminalError(
+        raise UnsuitableSystemError(
             "RW462",
-            f"the restored system lacks {', '.join(missing)}",
-            "Install it in the golden machine and take the image again; "
-            "nothing was changed on this disk since it was restored",
+            f"the system in the image lacks {', '.join(missing)}",
+            "Install it in the golden machine and take the image again",
         )
     return TargetSystem(
         python=python,

@@ -9,6 +9,7 @@ from providers.lab.simulate.machine_list import MachineSettings
 
 _DISK = "devices/pci0000:00/0000:00:04.0/virtio1/block/vda"
 _MEMORY_KIB = 1 << 20
+SYSTEM_NAME = "Simulated system"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +67,7 @@ def write_system(paths: HostPaths, hostname: str, machine_id: str, host_key: str
         paths.root,
         {
             "etc/machine-id": machine_id,
-            "etc/os-release": 'PRETTY_NAME="Simulated system"',
+            "etc/os-release": f'PRETTY_NAME="{SYSTEM_NAME}"',
             "etc/ssh/ssh_host_ed25519_key.pub": host_key,
         },
     )

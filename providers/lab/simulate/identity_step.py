@@ -6,13 +6,18 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.config import AgentConfig
+from agent.identity.linux.suitability import obstacle_of
+from agent.identity.linux.unsuitable import NoRootFileSystemError
 from agent.identity.machine_identity import checked_identity
 from agent.inspection.host_keys import fingerprint
 from agent.steps.disk_choice import describe, find_disk
 from agent.steps.run import StepContext, installed_config
 from agent.wire.codec import decode, encode
+from agent.wire.disk import Disk
+from agent.wire.imaged_system import ImagedSystem
 from agent.wire.step import ApplyIdentity
-from providers.lab.simulate.disk import write_record
+from providers.lab.simulate.disk import NotBootableError, system_on, write_record
+from providers.lab.simulate.host_tree import SYSTEM_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +66,16 @@ def apply_simulated_identity(
         "network": "simulated",
         "root": "1",
     }
+
+
+def simulated_system(disk: Disk) -> ImagedSystem:
+    """Return the system on a disk as an image keeps it: what the step above would find."""
+    try:
+        system_on(Path(disk.node))
+    except NotBootableError as error:
+        obstacle = obstacle_of(NoRootFileSystemError(disk.holds, str(error)))
+        return ImagedSystem(name="", root="", init="", network="", obstacles=(obstacle,))
+    return ImagedSystem(SYSTEM_NAME, root="1", init="", network="simulated", obstacles=())
 
 
 def read_identity(record: str) -> SimulatedIdentity:

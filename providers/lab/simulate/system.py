@@ -30,6 +30,7 @@ from providers.lab.simulate.identity_step import (
     SimulatedIdentity,
     apply_simulated_identity,
     read_identity,
+    simulated_system,
 )
 from providers.lab.simulate.installed_steps import SimulatedSystemSteps
 from providers.lab.simulate.keyboard import Keyboard
@@ -65,7 +66,7 @@ class SimulatedSteps:
         faults = self.faults()
         if faults.hang_in == step.STEP_TYPE:
             self.power.pause()
-        context = evolve(context, installed_on=self.installed_on)
+        context = evolve(context, installed_on=self.installed_on, system_on=simulated_system)
         if faults.fail_before == step.STEP_TYPE:
             raise DiskFailureError(_DISK, "read", 0, "it is told to fail")
         if faults.cut_power_before == step.STEP_TYPE:

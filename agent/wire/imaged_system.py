@@ -1,0 +1,29 @@
+"""The installed system on a disk that is captured, as the identity step would find it."""
+
+from attrs import frozen
+
+
+@frozen
+class Obstacle:
+    """Why a clone of the system on the disk cannot get an identity of its own."""
+
+    code: str
+    """Of the error that the identity step would end with, such as ``RW460``."""
+    cause: str
+    action: str
+
+
+@frozen
+class ImagedSystem:
+    """The system that was found on the disk, as the identity step would look at it."""
+
+    name: str
+    """``PRETTY_NAME`` of os-release(5), or ``Windows``; empty where no system was found."""
+    root: str
+    """The partition's number, or the volume's group and name, where its root is."""
+    init: str
+    """``systemd``, or empty."""
+    network: str
+    """The network stack that gets the clone's addresses, such as ``ifupdown``."""
+    obstacles: tuple[Obstacle, ...]
+    """Empty where a clone can get its identity."""

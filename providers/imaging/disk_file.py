@@ -1,0 +1,98 @@
+"""Files of virtual machines' disks: which format one has, and that it refers to no other file.
+
+What a file may name as its backing file, data file or extent is any file of this computer, and
+would become part of the image. So the first bytes are read here, before qemu-img sees them
+(``docs/interop/qcow2.txt`` of QEMU; VMware's Virtual Disk Format 5.0).
+"""
+
+import shutil
+import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, get_args
+
+from agent.commands import qemu_img
+from agent.errors import CommandError, MissingCommandError
+from providers.imaging.errors import DiskFileError, NoSpaceError
+from providers.imaging.store import RESERVE
+
+Format = Literal["raw", "qcow2", "vmdk", "vhdx"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+_SIGNS: tuple[tuple[bytes, Format], ...] = (
+    (b"QFI\xfb", "qcow2"),
+    (b"KDMV", "vmdk"),
+    (b"vhdxfile", "vhdx"),
+)
+_SECTOR = 512
+_HEADER = 104
+_EXTERNAL_DATA = 1 << 2
+_MOST_NAME = 1023
+_FLATTEN = "Make one file of it where it comes from: `qemu-img convert -O qcow2 DISK NEW`"
+_NAME_FORMAT = "Name its format with --format"
+
+
+def format_of(file: Path, said: str) -> Format:
+    """Return the format of a file: ``said``, or by its first bytes where that is ``auto``.
+
+    DiskFileError where its first bytes are of another format, or it refers to other files.
+    """
+    with file.open("rb") as opened:
+        header = opened.read(_HEADER)
+        found: Format = next((name for sign, name in _SIGNS if header.startswith(sign)), "raw")
+        if said not in {"auto", found} and said != "raw":
+            raise DiskFileError(file, f"its first bytes are not those of {said}", _NAME_FORMAT)
+        if header.startswith(b"# Disk DescriptorFile") and said != "raw":
+            problem = "it is a descriptor that refers to other files"
+            raise DiskFileError(file, problem, _FLATTEN)
+        chosen: Format = "raw" if said == "raw" else found
+        if chosen == "qcow2":
+            opened.seek(0)
+            _refuse_other_files_of_qcow2(file, header, opened.read(1 << 20))
+    if chosen == "vmdk" and not int.from_bytes(header[12:20], "little"):
+        raise DiskFileError(file, "it has only a descriptor, which refers to other files", _FLATTEN)
+    return chosen
+
+
+def _refuse_other_files_of_qcow2(file: Path, header: bytes, beginning: bytes) -> None:
+    if len(header) < _HEADER:
+        raise DiskFileError(file, "it ends in its header", _FLATTEN)
+    version, backing, size = struct.unpack_from(">IQI", header, 4)
+    if backing:
+        name = beginning[backing : backing + min(size, _MOST_NAME)].decode("utf-8", "replace")
+        raise DiskFileError(file, f"it refers to the backing file {name!r}", _FLATTEN)
+    features = int.from_bytes(header[72:80], "big") if version > 2 else 0  # noqa: PLR2004
+    if features & _EXTERNAL_DATA:
+        raise DiskFileError(file, "its data is in another file", _FLATTEN)
+    if int.from_bytes(header[32:36], "big"):
+        raise DiskFileError(file, "it is encrypted", _FLATTEN)
+
+
+@contextmanager
+def raw_disk(file: Path, file_format: Format, work: Path) -> Iterator[Path]:
+    """Provide the disk as a raw file: the file itself, or a sparse one in ``work``.
+
+    DiskFileError as ``format_of``, and where qemu-img refuses the file; NoSpaceError.
+    """
+    if file_format == "raw":
+        size = file.stat().st_size
+        if not size or size % _SECTOR:
+            problem = f"{size:,} bytes are no whole number of sectors"
+            raise DiskFileError(file, problem, _NAME_FORMAT)
+        yield file
+        return
+    target = work / "disk.raw"
+    try:
+        info = qemu_img.info(file, file_format)
+        if info.others:
+            problem = f"it refers to {', '.join(map(repr, info.others))}"
+            raise DiskFileError(file, problem, _FLATTEN)
+        needed, free = qemu_img.data_size(file, file_format), shutil.disk_usage(work).free
+        if free - needed < RESERVE:
+            raise NoSpaceError(work, needed, free, RESERVE)
+        qemu_img.convert(file, file_format, target, "raw", info.size)
+    except MissingCommandError:
+        raise
+    except CommandError as error:
+        raise DiskFileError(file, f"qemu-img says {error.words}", _FLATTEN) from error
+    yield target

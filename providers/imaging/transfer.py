@@ -1,0 +1,114 @@
+"""Images out of the store as files of disks, and such files into it."""
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Literal
+
+from agent.commands import qemu_img
+from agent.imaging import manifest as manifest_format
+from agent.imaging.capture import Progress, capture
+from agent.imaging.manifest import Manifest
+from agent.whole_file import sync_folder
+from agent.wire.disk import Disk, DiskIdentity
+from providers.imaging.disk_file import format_of, raw_disk
+from providers.imaging.errors import DiskFileError, ExportError
+from providers.imaging.restore_test import replay
+from providers.imaging.store import ChunkStore
+
+ExportFormat = Literal["raw", "qcow2"]
+_SECTOR = 512
+_METADATA = 64 << 20
+"""Bytes that a qcow2 file takes besides its data, at most, for each TiB or part of it."""
+_TIB = 1 << 40
+_THERE = ("it is there already", "Name another file, or remove it")
+
+
+def export_image(
+    store: ChunkStore, digest: str, target: Path, file_format: ExportFormat, work: Path
+) -> None:
+    """Write an image to a new file: a sparse raw one, or qcow2.
+
+    ExportError where the file is there, there is no room for it, it cannot be written or the image
+    is damaged; CommandError. No file is left behind then.
+    """
+    image = manifest_format.decode(store.get_manifest(digest))
+    if target.is_symlink() or target.exists():
+        raise ExportError(target, *_THERE)
+    try:
+        for place in {target.parent} if file_format == "raw" else {target.parent, work}:
+            _require_room(image, target, place)
+        with tempfile.TemporaryDirectory(dir=target.parent, prefix=".rackwright-") as draft:
+            made = Path(draft) / "disk"
+            if file_format == "raw":
+                _replay(store, image, made, target)
+            else:
+                _convert(store, image, made, target, work)
+            with made.open("rb") as file:
+                os.fsync(file.fileno())
+            made.chmod(0o600)
+            os.link(made, target)  # fails where somebody made it meanwhile
+        sync_folder(target.parent)
+    except FileExistsError as error:
+        raise ExportError(target, *_THERE) from error
+    except OSError as error:
+        action = "Name another file, or make room there"
+        raise ExportError(target, error.strerror or str(error), action) from error
+
+
+def _convert(store: ChunkStore, image: Manifest, made: Path, target: Path, work: Path) -> None:
+    with tempfile.TemporaryDirectory(dir=work) as folder:
+        raw = Path(folder) / "disk.raw"
+        _replay(store, image, raw, target)
+        most = image.used_bytes + _METADATA * (image.disk_size // _TIB + 1)
+        qemu_img.convert(raw, "raw", made, "qcow2", most)
+
+
+def _require_room(image: Manifest, target: Path, place: Path) -> None:
+    free = shutil.disk_usage(place).free
+    if free < image.used_bytes:
+        problem = f"it needs {image.used_bytes:,} bytes in {place}, where {free:,} are free"
+        raise ExportError(target, problem, "Make room there, or name another file")
+
+
+def _replay(store: ChunkStore, image: Manifest, disk: Path, target: Path) -> None:
+    problem = replay(store, image, disk)
+    if problem:
+        action = "See with `rackwright image verify` what is damaged"
+        raise ExportError(target, problem, action)
+
+
+def import_image(
+    store: ChunkStore, file: Path, file_format: str, work: Path, progress: Progress
+) -> str:
+    """Store the image of a disk's file, as a capture of that disk would be; return its digest.
+
+    ``file_format`` is ``auto`` or a format. The image has no name and no restore test yet.
+
+    Raises DiskFileError, NoSpaceError, and what a capture raises.
+    """
+    path = file.absolute()
+    if not path.is_file():
+        raise DiskFileError(file, "there is no such file", "Name the file of a disk")
+    if not os.access(path, os.R_OK):
+        raise DiskFileError(file, "it cannot be read", "Give this user access to it")
+    with (
+        tempfile.TemporaryDirectory(dir=work) as folder,
+        raw_disk(path, format_of(path, file_format), Path(folder)) as raw,
+    ):
+        image = capture(_described(raw), store, progress)
+        return store.put_manifest(manifest_format.encode(image))
+
+
+def _described(raw: Path) -> Disk:
+    """Return a file as an inspection describes a disk."""
+    return Disk(
+        identity=DiskIdentity(wwn="", serial="", path="file", size=raw.stat().st_size),
+        node=str(raw),
+        model="",
+        sector_size=_SECTOR,
+        table="",
+        removable=False,
+        read_only=False,
+    )

@@ -1,0 +1,175 @@
+"""Verifying images where they lie: every chunk is read, unpacked and hashed."""
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import closing
+from errno import EIO
+from functools import partial
+from typing import NamedTuple
+
+from agent.errors import CodedError
+from agent.imaging import manifest as manifest_format
+from agent.imaging.chunk import Chunk, unpack
+from agent.imaging.errors import CorruptChunkError, ManifestError
+from agent.imaging.extent import Extent
+from agent.imaging.flow import flow
+from agent.imaging.manifest import Manifest
+from providers.imaging.errors import UnknownChunkError
+from providers.imaging.image_record import RestoreTest
+from providers.imaging.store import ChunkStore
+
+_MEDIUM = frozenset((EIO, 74, 117))
+"""Errors of a file whose medium is damaged: EIO, and of file systems EBADMSG and EUCLEAN."""
+_MOST_NAMED = 20
+_Key = tuple[str, int]
+"""Digest and length of a chunk: a manifest may say a wrong one."""
+
+Progress = Callable[[int, int], None]
+"""``progress(done, total)``: bytes of the disks that were looked at, and of all."""
+
+
+class Damage(NamedTuple):
+    """One thing that is wrong with an image."""
+
+    image: str
+    chunk: str
+    """Its digest; empty where the manifest itself is damaged."""
+    offset: int
+    """On the disk."""
+    length: int
+    place: str
+    """What lies there, in words: ``partition 3, ext4``."""
+    problem: str
+
+    @property
+    def line(self) -> str:
+        """Return it in one line for people."""
+        if not self.chunk:
+            return f"manifest: {self.problem}"
+        end = self.offset + self.length
+        return (
+            f"chunk {self.chunk[:12]}, bytes {self.offset:,} to {end:,} ({self.place}): "
+            f"{self.problem}"
+        )
+
+
+class Verified(NamedTuple):
+    """What was found."""
+
+    images: int
+    chunks: int
+    """Different ones."""
+    size: int
+    """Bytes that they hold."""
+    damages: tuple[Damage, ...]
+    """Of all images of the store that need a damaged chunk, not only of those looked at."""
+
+
+def verify_images(store: ChunkStore, digests: Collection[str], progress: Progress) -> Verified:
+    """Read every chunk of some images and say what is wrong with which image.
+
+    Changes nothing. A chunk that several images share is read once.
+    """
+    images, damages = _manifests(store, digests)
+    chunks: dict[_Key, Chunk] = {}
+    for image in images.values():
+        for chunk in image.chunks():
+            chunks.setdefault(_key(chunk), chunk)
+    total, done = sum(chunk.span.length for chunk in chunks.values()), 0
+    problems: dict[_Key, str] = {}
+    with closing(flow(partial(_problem, store), chunks.values())) as results:
+        for chunk, problem in zip(chunks.values(), results, strict=True):
+            if problem:
+                problems[_key(chunk)] = problem
+            done += chunk.span.length
+            progress(done, total)
+    if problems:  # others may need the same chunks
+        present = store.image_digests()  # others may have been collected meanwhile
+        others, _ = _manifests(store, present - images.keys())
+        for digest, image in {**images, **others}.items():
+            if digest in present:
+                damages += _damages(digest, image, problems)
+    return Verified(len(digests), len(chunks), total, tuple(damages))
+
+
+def take_out_of_use(store: ChunkStore, damages: Collection[Damage], at: str) -> None:
+    """Set damaged chunks aside, and have their images restored no more. ``at`` is ISO 8601."""
+    for digest in {each.chunk for each in damages if each.chunk}:
+        store.set_aside(digest)
+    for image in {each.image for each in damages}:
+        lines = [each.line for each in damages if each.image == image]
+        more = len(lines) - _MOST_NAMED
+        rest = [f"and {more:,} more"] if more > 0 else []
+        details = ("damaged in the store", *lines[:_MOST_NAMED], *rest)
+        store.record_restore_test(image, RestoreTest(ok=False, details=details, at=at))
+
+
+def place_on_disk(image: Manifest, extent: Extent) -> str:
+    """Return in words what lies at a place of the disk."""
+    places = [
+        _named(f"partition {part.number}" if part.number else "the whole disk", part.filesystem)
+        for part in image.partitions
+        if _meet(part.extent, extent)
+    ]
+    places += [
+        _named(f"volume {each.group}/{each.name}", each.filesystem)
+        for each in image.volumes
+        if any(_meet(part, extent) for part in each.extents)
+    ]
+    if any(_meet(region.extent, extent) for region in image.regions):
+        places.insert(0, "partition table")
+    return "; ".join(places) or "outside partitions"
+
+
+def _named(what: str, filesystem: str) -> str:
+    return f"{what}, {filesystem}" if filesystem else what
+
+
+def _meet(one: Extent, other: Extent) -> bool:
+    return one.offset < other.end and other.offset < one.end
+
+
+def _key(chunk: Chunk) -> _Key:
+    return chunk.digest, chunk.span.length
+
+
+def _problem(store: ChunkStore, chunk: Chunk) -> str:
+    """Return what is wrong with a chunk, empty if nothing."""
+    try:
+        length = len(unpack(store.get(chunk.digest), chunk.digest))
+    except UnknownChunkError:
+        return "it is missing"
+    except CorruptChunkError as error:
+        return f"it is corrupt: {error.problem}"
+    except OSError as error:
+        if error.errno not in _MEDIUM:
+            raise
+        return f"it cannot be read: {error.strerror}"
+    if length != chunk.span.length:
+        return f"it has {length} bytes, its place {chunk.span.length}"
+    return ""
+
+
+def _manifests(
+    store: ChunkStore, digests: Collection[str]
+) -> tuple[dict[str, Manifest], list[Damage]]:
+    """Return the manifests, and those that are none."""
+    images: dict[str, Manifest] = {}
+    damages = []
+    for digest in sorted(digests):
+        try:
+            data = store.get_manifest(digest)
+            if manifest_format.digest(data) != digest:
+                raise ManifestError("its content has another digest")
+            images[digest] = manifest_format.decode(data)
+        except CodedError as error:
+            damages.append(Damage(digest, "", 0, 0, "", error.cause))
+    return images, damages
+
+
+def _damages(digest: str, image: Manifest, problems: Mapping[_Key, str]) -> Iterator[Damage]:
+    for chunk in image.chunks():
+        problem = problems.get(_key(chunk))
+        if problem:
+            span = chunk.span
+            place = place_on_disk(image, Extent(span.offset, span.length))
+            yield Damage(digest, chunk.digest, span.offset, span.length, place, problem)

@@ -1,0 +1,354 @@
+"""Images as people handle them: what one is, who needs it, names, pins, removal, garbage."""
+
+import shutil
+from collections.abc import Collection, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple
+
+from agent.imaging import manifest as manifest_format
+from providers.imaging.collection import Collected
+from providers.imaging.image_record import Pin, RestoreTest
+from providers.imaging.reference import FoundImage, find_image
+from providers.imaging.restore_test import run_restore_test
+from providers.imaging.store import ChunkStore
+from providers.imaging.transfer import ExportFormat, export_image, import_image
+from providers.imaging.verification import (
+    Progress,
+    Verified,
+    take_out_of_use,
+    verify_images,
+)
+from reconciler.app.agents import Word
+from reconciler.app.cancel import require_keepable, require_reason
+from reconciler.app.project import Project, utc_now
+from reconciler.errors import ReconcilerError
+from reconciler.server.image_keeper import ImageKeeper, Pruned
+from reconciler.state.captures import Captures
+from reconciler.state.image_events import Act, ImageEvent, ImageEvents
+from reconciler.state.image_needs import ImageNeeds
+from reconciler.views.image_details import ImageDetails, ImageName, Use
+from specs.fleet import BackupStep, CompiledFleet, RestoreStep
+from specs.types.name import MACHINE, of_machine
+
+_WORK = "image-work"
+"""The folder in the state directory where restore tests and imports have their files."""
+_LEFTOVER_AGE = timedelta(days=2)
+_NAMED = 3
+
+
+# --- looking --------------------------------------------------------------------------
+
+
+def image_details(project: Project, reference: str, fleet: CompiledFleet | None) -> ImageDetails:
+    """Return all about an image; raises as ``find_image``."""
+    store = project.store
+    found = find_image(store, reference)
+    digest = found.digest
+    names = _names(store, digest)
+    shown = found.name or (names[0].name if names else "")
+    data = store.get_manifest(digest)
+    return ImageDetails(
+        digest=digest,
+        manifest=manifest_format.decode(data),
+        manifest_size=len(data),
+        record=store.record(digest),
+        restore_test=store.restore_test(digest),
+        pin=store.pin_of(digest),
+        names=names,
+        generations=store.generations(shown) if shown else (),
+        captured=Captures(project.database).of_manifest(digest) if project.has_state else (),
+        events=ImageEvents(project.database).of_image(digest) if project.has_state else (),
+        uses=None if fleet is None else _uses_of_names(fleet, [each.name for each in names]),
+    )
+
+
+def image_uses(fleet: CompiledFleet, name: str) -> Iterator[Use]:
+    """Yield the steps of a fleet's scenarios that restore or write the image of this name."""
+    for scenario in fleet.scenarios.values():
+        given = fleet.machines_with(scenario.name)
+        for step in scenario.steps:
+            if not isinstance(step, BackupStep | RestoreStep):
+                continue
+            action = "restore" if isinstance(step, RestoreStep) else "backup"
+            if step.image == name:
+                yield Use(scenario.name, action, name, given)
+            elif MACHINE in step.image:
+                of_name = [each for each in fleet.machines if of_machine(step.image, each) == name]
+                if of_name:
+                    machines = tuple(sorted(set(of_name) & set(given)))
+                    yield Use(scenario.name, action, name, machines)
+
+
+def _uses_of_names(fleet: CompiledFleet, names: Collection[str]) -> tuple[Use, ...]:
+    return tuple(dict.fromkeys(use for name in names for use in image_uses(fleet, name)))
+
+
+def _names(store: ChunkStore, digest: str) -> tuple[ImageName, ...]:
+    """Return all names that lead to an image, those that point to it now first."""
+    found = (
+        ImageName(tag.name, number)
+        for tag in store.tags()
+        for number, entry in enumerate(tag.generations)
+        if entry.digest == digest
+    )
+    return tuple(sorted(found, key=lambda each: (each.generation > 0, each)))
+
+
+# --- verifying ------------------------------------------------------------------------
+
+
+def verify(
+    store: ChunkStore,
+    references: Collection[str],
+    now: datetime,
+    progress: Progress,
+    *,
+    everything: bool,
+) -> Verified:
+    """Read every chunk of some images, or of all, and take what is damaged out of use.
+
+    Raises as ``find_image``; ReconcilerError RW993 where it is not clear which are meant.
+    """
+    if bool(references) == everything:
+        raise ReconcilerError(
+            "RW993", "no image is named, or some are and --all is said", "Name images, or say --all"
+        )
+    digests = {find_image(store, each).digest for each in references} or store.image_digests()
+    found = verify_images(store, digests, progress)
+    take_out_of_use(store, found.damages, now.astimezone(UTC).isoformat(timespec="seconds"))
+    return found
+
+
+def test_image(project: Project, digest: str) -> RestoreTest:
+    """Run the restore test of an image, which says whether it can be restored from then on."""
+    return run_restore_test(project.store, digest, _work_folder(project))
+
+
+# --- names and pins -------------------------------------------------------------------
+
+
+def tag_image(project: Project, reference: str, name: str, word: Word) -> str:
+    """Let a name point to an image from now on; return its digest.
+
+    Raises as ``find_image``, and BadNameError.
+    """
+    require_keepable(word.reason)
+    found = find_image(project.store, reference)
+    project.store.tag(name, found.digest)
+    _record(project, "tag", found.digest, [name], word)
+    return found.digest
+
+
+def pin_image(project: Project, reference: str, word: Word) -> str:
+    """Keep an image until it is unpinned; return its digest. Raises as ``find_image``."""
+    require_reason(word.reason)
+    digest = find_image(project.store, reference).digest
+    at = word.at.astimezone(UTC).isoformat(timespec="seconds")
+    project.store.pin(digest, Pin(word.actor, at, word.reason))
+    _record(project, "pin", digest, [""], word)
+    return digest
+
+
+def unpin_image(project: Project, reference: str, word: Word) -> str:
+    """End the pin of an image; return its digest.
+
+    Raises as ``find_image``; ReconcilerError RW989 where it is not pinned.
+    """
+    require_keepable(word.reason)
+    digest = find_image(project.store, reference).digest
+    if not project.store.unpin(digest):
+        raise ReconcilerError(
+            "RW989",
+            f"image {digest[:12]} is not pinned",
+            "See with `rackwright image ls --all` which images are",
+        )
+    _record(project, "unpin", digest, [""], word)
+    return digest
+
+
+def _record(project: Project, what: Act, digest: str, names: Collection[str], word: Word) -> None:
+    ImageEvents(project.database).record(
+        *(ImageEvent(what, digest, name, word.at, word.actor, word.reason) for name in names)
+    )
+
+
+# --- removing -------------------------------------------------------------------------
+
+
+class Removed(NamedTuple):
+    """Generations that a name has no more."""
+
+    name: str
+    digests: tuple[str, ...]
+    left: int
+    """How many generations it still has."""
+
+
+def remove_image(
+    project: Project, reference: str, word: Word, *, whole_name: bool, force: bool
+) -> tuple[Removed, ...]:
+    """Take an image out of the name that it was found by, or out of all where a digest was given.
+
+    With ``whole_name``, all generations of the name go. The images stay until they are collected.
+
+    Raises as ``find_image``; PinnedImageError; ReconcilerError RW993 where ``whole_name`` is said
+    of something else than a name, RW990 where work needs it, RW991 where documents restore from
+    it, RW992 where it is the newest of its name that can be restored, unless ``force``.
+    """
+    require_keepable(word.reason)
+    store = project.store
+    found = find_image(store, reference)
+    if whole_name and found.name != reference:
+        raise ReconcilerError(
+            "RW993",
+            f"{reference} is one image, and --all removes a name with all its generations",
+            "Give a name, or leave --all away",
+        )
+    chosen = _chosen(store, found, whole_name=whole_name)
+    for name, digests in chosen.items():
+        _require_removable(project, name, digests, force=force)
+    removed = []
+    for name, digests in chosen.items():
+        store.forget(name, digests)
+        for digest in digests:
+            _record(project, "remove", digest, [name], word)
+        left = [tag for tag in store.tags() if tag.name == name]
+        removed.append(Removed(name, digests, len(left[0].generations) if left else 0))
+    return tuple(removed)
+
+
+def _chosen(
+    store: ChunkStore, found: FoundImage, *, whole_name: bool
+) -> dict[str, tuple[str, ...]]:
+    """Return by name which generations are meant, the newest first."""
+    if not found.name:
+        return {each.name: (found.digest,) for each in _names(store, found.digest)}
+    if not whole_name:
+        return {found.name: (found.digest,)}
+    generations = store.tag_of(found.name).generations
+    return {found.name: tuple(each.digest for each in generations)}
+
+
+def _require_removable(
+    project: Project, name: str, digests: tuple[str, ...], *, force: bool
+) -> None:
+    store = project.store
+    needing = ImageNeeds(project.database).restoring(digests) if project.has_state else ()
+    if needing:
+        listed = ", ".join(
+            f"{each.operation.op_id[:12]} of {each.operation.machine} ({each.state})"
+            for each in needing[:_NAMED]
+        )
+        raise ReconcilerError(
+            "RW990",
+            f"{len(needing)} operation(s) that have not ended restore from {name}: {listed}",
+            "Wait until they have ended, or cancel them with `rackwright cancel`",
+        )
+    generations = store.generations(name)
+    if generations[0].digest in digests:
+        _require_unused(project, name)
+    newest = next((each.digest for each in generations if each.restore_test == "proven"), None)
+    if newest in digests and not force:
+        raise ReconcilerError(
+            "RW992",
+            f"{newest[:12]} is the newest image of {name} that can be restored",
+            "With --force it is removed all the same",
+        )
+
+
+def _require_unused(project: Project, name: str) -> None:
+    for fleet in _fleets(project):
+        restoring = [use for use in image_uses(fleet, name) if use.action == "restore"]
+        if not restoring:
+            continue
+        scenarios = ", ".join(use.scenario for use in restoring[:_NAMED])
+        machines = len({machine for use in restoring for machine in use.machines})
+        raise ReconcilerError(
+            "RW991",
+            f"at commit {fleet.revision[:12]}, documents restore from {name}: scenario "
+            f"{scenarios}, {machines:,} machine(s)",
+            "Take the restore step out of the documents first, and have that commit accepted",
+        )
+
+
+def _fleets(project: Project) -> Iterator[CompiledFleet]:
+    """Yield the fleet at the revision, and at the commit that is acted on where that is another."""
+    yield project.fleet
+    if not project.has_state or project.revision is None:
+        return
+    last = project.revision_policy.last_revision()
+    if last is not None and last.commit.id != project.revision.commit.id:
+        yield project.judge(last.read())[0]
+
+
+# --- retention and garbage ------------------------------------------------------------
+
+
+def prune_images(project: Project, now: datetime, *, dry_run: bool) -> tuple[Pruned, ...]:
+    """Drop the generations that the documents do not keep, or only say which.
+
+    StateError RW741 while the ledger may not be the one that was written: nobody knows then what
+    is under way. Raises as ``Project.require_acceptable``.
+    """
+    project.require_acceptable()
+    return _keeper(project, now).prune(project.fleet, dry_run=dry_run)
+
+
+def collect_garbage(project: Project, now: datetime, *, dry_run: bool) -> Collected:
+    """Delete the images and chunks that nobody needs, or only say which.
+
+    StateError RW741 as ``prune_images``. Raises as ``collect`` of the store.
+    """
+    return _keeper(project, now).collect(dry_run=dry_run)
+
+
+def _keeper(project: Project, now: datetime) -> ImageKeeper:
+    project.require_ledger()
+    return ImageKeeper(project.store, project.database, lambda: now)
+
+
+# --- files ----------------------------------------------------------------------------
+
+
+def export_to_file(
+    project: Project, reference: str, target: Path, file_format: ExportFormat
+) -> str:
+    """Write an image to a new file; return its digest.
+
+    Raises as ``find_image`` and ``providers.imaging.transfer.export_image``.
+    """
+    digest = find_image(project.store, reference).digest
+    export_image(project.store, digest, target, file_format, _work_folder(project))
+    return digest
+
+
+def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
+    project: Project, file: Path, file_format: str, name: str, word: Word, progress: Progress
+) -> tuple[str, RestoreTest]:
+    """Store a disk's file as an image, test it, and let ``name`` point to it if it passed.
+
+    Returns its digest and the outcome of its restore test. Raises BadNameError and as
+    ``providers.imaging.transfer.import_image``.
+    """
+    require_keepable(word.reason)
+    project.store.require_name(name)
+    digest = import_image(project.store, file, file_format, _work_folder(project), progress)
+    tested = test_image(project, digest)
+    if tested.ok:
+        project.store.tag(name, digest)
+        _record(project, "import", digest, [name], word)
+    return digest, tested
+
+
+def _work_folder(project: Project) -> Path:
+    """Return the folder for large files of a command, without what killed ones left there."""
+    work = project.state / _WORK
+    work.mkdir(mode=0o700, parents=True, exist_ok=True)
+    before = (utc_now() - _LEFTOVER_AGE).timestamp()
+    for each in work.iterdir():
+        with suppress(FileNotFoundError):  # another command's, which has just ended
+            if each.stat().st_mtime < before:
+                shutil.rmtree(each, ignore_errors=True)
+    return work

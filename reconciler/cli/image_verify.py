@@ -1,0 +1,72 @@
+"""``rackwright image verify``: whether images are whole where they lie."""
+
+from json import dumps
+from pathlib import Path
+
+import click
+from rich.filesize import decimal
+
+from providers.imaging.reference import find_image
+from reconciler.app.images import test_image
+from reconciler.app.images import verify as verify_images
+from reconciler.app.project import Project, utc_now
+from reconciler.cli.options import format_option, state_option
+from reconciler.views.console import console
+from reconciler.views.image_verified import damage_lines, verified_document
+from reconciler.views.progress import bytes_progress
+from reconciler.views.untrusted import for_terminal
+
+
+@click.command()
+@click.argument("references", metavar="[REF]...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="Verify every image of the store.")
+@click.option(
+    "--prove",
+    "with_tests",
+    is_flag=True,
+    help="Also run the restore test of what is undamaged, after which it can be restored.",
+)
+@state_option
+@format_option
+def verify(
+    references: tuple[str, ...],
+    state: Path,
+    output_format: str,
+    *,
+    everything: bool,
+    with_tests: bool,
+) -> int:
+    """Read and check every chunk of some images; end with 1 where one is damaged.
+
+    A damaged chunk is set aside, so that the next backup sends it again, and the images that
+    need it are not restored until `--prove` finds them whole.
+
+    \b
+    Examples:
+      rackwright image verify debian12-golden
+      rackwright image verify --all
+      rackwright image verify --prove debian12-golden
+    """  # noqa: D301 - \b keeps click from reflowing the list
+    project = Project("", None, state)
+    screen = console(stderr=True)
+    with bytes_progress(screen, "verify") as progress:
+        found = verify_images(project.store, references, utc_now(), progress, everything=everything)
+    damaged = {each.image for each in found.damages}
+    tests = {}
+    if with_tests:
+        digests = {find_image(project.store, each).digest for each in references}
+        for digest in sorted((digests or project.store.image_digests()) - damaged):
+            tests[digest] = test_image(project, digest)
+    if output_format == "json":
+        click.echo(dumps(verified_document(found, tests), indent=2))
+    else:
+        for line in damage_lines(found, project.store.tags()):
+            click.echo(for_terminal(line))
+        for digest, test in tests.items():
+            word = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"
+            click.echo(for_terminal(f"restore test of {digest[:12]}: {word}"))
+        click.echo(
+            f"{found.images:,} image(s), {found.chunks:,} chunks of {decimal(found.size)}: "
+            + (f"{len(damaged):,} image(s) are damaged" if damaged else "undamaged")
+        )
+    return int(bool(damaged) or not all(test.ok for test in tests.values()))

@@ -1,0 +1,41 @@
+"""What a verification of images found, as text and as JSON."""
+
+from collections.abc import Iterable, Iterator, Mapping
+
+from providers.imaging.image_record import RestoreTest, Tag
+from providers.imaging.verification import Verified
+
+_SHOWN = 20
+"""Damages of one image that are listed on a terminal; JSON has all."""
+
+
+def damage_lines(found: Verified, tags: Iterable[Tag]) -> Iterator[str]:
+    """Yield what is wrong with each image, a line for each, below the image's names."""
+    names: dict[str, list[str]] = {}
+    for tag in tags:
+        for number, entry in enumerate(tag.generations):
+            names.setdefault(entry.digest, []).append(
+                f"{tag.name}~{number}" if number else tag.name
+            )
+    damages: dict[str, list[str]] = {}
+    for each in found.damages:
+        damages.setdefault(each.image, []).append(each.line)
+    for image, lines in damages.items():
+        called = ", ".join(names.get(image, ["without a name"]))
+        yield f"image {image[:12]} ({called}) is damaged and is not restored any more:"
+        yield from (f"  {line}" for line in lines[:_SHOWN])
+        if len(lines) > _SHOWN:
+            yield f"  and {len(lines) - _SHOWN:,} more"
+
+
+def verified_document(found: Verified, tests: Mapping[str, RestoreTest]) -> dict[str, object]:
+    """Return what was found as JSON has it."""
+    return {
+        "images": found.images,
+        "chunks": found.chunks,
+        "bytes": found.size,
+        "damages": [each._asdict() for each in found.damages],
+        "restoreTests": {
+            digest: {"ok": test.ok, "details": list(test.details)} for digest, test in tests.items()
+        },
+    }

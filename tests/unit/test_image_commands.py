@@ -1,0 +1,357 @@
+"""What `rackwright image` says and does, on a state directory as a server leaves it."""
+
+import json
+import os
+from datetime import UTC, datetime, timedelta
+from io import StringIO
+from itertools import pairwise
+from pathlib import Path
+
+import attrs
+import pytest
+from builders.world import NOW as WORLD
+from builders.world import a_disk, a_fleet, a_machine, observed, ramdisk
+from builders.world import an_image as an_observed_image
+from click.testing import CliRunner
+from rich.console import Console
+
+from providers.imaging.image_record import RestoreTest, encode
+from providers.imaging.store import ChunkStore
+from reconciler.cli.image import image
+from reconciler.errors import ReconcilerError
+from reconciler.planning.planner import plan
+from reconciler.state.captures import Captures
+from reconciler.state.database import open_database
+from reconciler.state.image_events import ImageEvents
+from reconciler.state.ledger import Ledger
+from reconciler.state.operation_states import OperationState
+from reconciler.views.image_text import image_table
+from tests.unit.stored_images import chunks_of, is_whole, store_image
+
+NOW = datetime.now(UTC)
+FAILED = RestoreTest(ok=False, details=("partition 1, ext4: bad",), at="2026-11-20T12:00:00+00:00")
+HEAD = "apiVersion: rackwright/v1alpha1\n"
+FLEET = (
+    HEAD
+    + "kind: Network\nmetadata: {name: lab}\nspec: {subnet: 10.77.0.0/24}\n---\n"
+    + HEAD
+    + "kind: Group\nmetadata: {name: lab}\nspec: {network: lab}\n---\n"
+    + HEAD
+    + "kind: Machine\nmetadata: {name: node-01}\nspec: {group: lab, hardware: {macs: "
+    '["52:54:00:00:00:01"]}, assign: [{scenario: clone, run: "1"}, {scenario: nightly, run: "1"}]}'
+    "\n---\n"
+    + HEAD
+    + "kind: Image\nmetadata: {name: golden}\n---\n"
+    + HEAD
+    + 'kind: Image\nmetadata: {name: "backup-{machine}"}\n---\n'
+    + HEAD
+    + "kind: Scenario\nmetadata: {name: clone}\nspec: {steps: [{restore: {image: golden}}]}"
+    "\n---\n" + HEAD + "kind: Scenario\nmetadata: {name: nightly}\n"
+    'spec: {steps: [{backup: {image: "backup-{machine}"}}]}\n'
+)
+
+
+class Desk:
+    """A shell on the server's computer."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.state = folder / "state"
+        self.repo = folder / "repo"
+        self.repo.mkdir()
+        (self.repo / "fleet.yaml").write_text(FLEET)
+        self.database = open_database(self.state / "rackwright.db")
+        self.store = ChunkStore(self.state / "store", reserve=0)
+
+    def __call__(self, *arguments: str, expect: int = 0) -> str:
+        options = ["--state", str(self.state)]
+        if arguments[0] != "verify":
+            options += ["--repo", str(self.repo)]
+        result = CliRunner().invoke(image, [*arguments, *options], standalone_mode=False)
+        if result.exception:
+            raise result.exception
+        assert (result.return_value or 0) == expect
+        return result.output
+
+    def refusal(self, *arguments: str) -> str:
+        with pytest.raises(Exception, match="RW") as caught:
+            self(*arguments)
+        return str(caught.value)
+
+    def store_image(self, number: int, name: str = "", test: RestoreTest | None = None) -> str:
+        if test is None:
+            return store_image(self.store, self.folder, number, name)
+        return store_image(self.store, self.folder, number, name, test)
+
+    def work(self, scenario: str, digest: str, state: OperationState, at: datetime = NOW) -> str:
+        """Let an operation stand in a state whose scenario restores this image, or captures."""
+        machine = a_machine(1, scenario)
+        known = observed(
+            {machine.name: ramdisk(machine, a_disk())}, (an_observed_image(manifest=digest),)
+        )
+        operation = plan(a_fleet(machine), known, WORLD).items[0].operation
+        assert operation is not None
+        ledger = Ledger(self.database)
+        ledger.plan(operation, at, "ada")
+        order = [OperationState.PLANNED, OperationState.APPROVED, OperationState.ARMED]
+        order += [OperationState.STARTED, state]
+        for before, after in pairwise(order):
+            if before is state:
+                break
+            ledger.move(operation.op_id, before, after, attempt=1, at=at, actor="ada", reason="")
+        return operation.op_id
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> "Desk":
+    desk = Desk(tmp_path)
+    yield desk
+    desk.database.close()
+
+
+def test_the_list_has_generations_and_pins(desk: Desk) -> None:
+    first, second = desk.store_image(1, "golden"), desk.store_image(2, "golden")
+    desk("pin", "golden~1", "--reason", "evidence")
+    lines = desk("ls").splitlines()
+    assert lines[1].split() == (
+        ["image", "digest", "captured", "disk", "used", "stored", "kept", "restorable"]
+    )
+    assert lines[3].split()[:2] == ["golden", second[:12]]
+    assert lines[3].split()[-2:] == ["2", "proved"]
+    lines = desk("ls", "--all").splitlines()
+    assert lines[4].split()[:2] == ["golden~1", first[:12]]
+    assert lines[4].endswith("proved · pinned")
+    listed = json.loads(desk("ls", "--all", "--format", "json"))
+    assert [(each["generation"], each["pinned"]) for each in listed] == [(0, False), (1, True)]
+
+
+@pytest.mark.parametrize("width", [80, 140])
+@pytest.mark.parametrize("hours", [1, -1])
+def test_the_list_fits_its_terminal_whatever_the_clock_says(
+    desk: Desk, width: int, hours: int
+) -> None:
+    desk.store_image(1, "nightly-db-01")
+    screen = Console(width=width, file=StringIO())
+    now = datetime.now(UTC) + timedelta(hours=hours)
+    screen.print(image_table(desk.store.images(), now, {}, width))
+    text = screen.file.getvalue()
+    assert "nightly-db-01" in text
+    assert "proved" in text
+    assert ("60 min ago" in text) == (hours > 0)
+    assert max(map(len, text.splitlines())) <= width
+
+
+def test_show_tells_everything_about_an_image(desk: Desk) -> None:
+    desk.store_image(1, "golden")
+    digest = desk.store_image(2, "golden")
+    desk("pin", "golden", "--reason", "evidence")
+    text = desk("show", "golden")
+    for said in (
+        f"image {digest}",
+        "names       golden",
+        "size      8,388,608 bytes, sectors of 512",
+        "boots by  BIOS",
+        "1  1.0 MB  6.3 MB  ext4 “root”  used-blocks",
+        "not looked for",
+        "6 chunks: intact",
+        "golden~1",
+        "this one",
+        "clone  restores golden; node-01",
+        "evidence",
+    ):
+        assert said in text
+    document = json.loads(desk("show", digest[:10], "--format", "json"))
+    assert document["names"] == [{"name": "golden", "generation": 0}]
+    assert document["uses"] == [
+        {"scenario": "clone", "action": "restore", "image": "golden", "machines": ["node-01"]}
+    ]
+    assert [each["what"] for each in document["acts"]] == ["pin"]
+    assert document["chunks"] == 6
+
+
+def test_show_tells_which_work_brought_an_image_in_and_who_writes_it(desk: Desk) -> None:
+    digest = desk.store_image(1, "backup-node-01")
+    op_id = desk.work("capture-golden", digest, OperationState.PLANNED)
+    Captures(desk.database).record(op_id, "backup-node-01", digest)
+    text = desk("show", "backup-node-01")
+    assert f"node-01, scenario capture-golden, operation {op_id[:12]}" in text
+    assert "nightly  writes backup-node-01; node-01" in text
+
+
+def test_verify_ends_with_1_where_a_chunk_is_damaged_and_names_it(desk: Desk) -> None:
+    digest = desk.store_image(1, "golden")
+    assert desk("verify", "golden") == "1 image(s), 6 chunks of 6.3 MB: undamaged\n"
+    chunk = chunks_of(desk.store, digest)[4]
+    desk.store.path(chunk).write_bytes(b"rot")
+    lines = desk("verify", "--all", expect=1).splitlines()
+    assert lines[0] == f"image {digest[:12]} (golden) is damaged and is not restored any more:"
+    assert lines[1].startswith(f"  chunk {chunk[:12]}, bytes 5,242,880 to 6,291,456 (partition 1,")
+    assert lines[2] == "1 image(s), 6 chunks of 6.3 MB: 1 image(s) are damaged"
+    assert "damaged in the store" in desk("ls")
+    document = json.loads(desk("verify", "--all", "--format", "json", expect=1))
+    assert document["damages"][0]["problem"] == "it is missing"
+
+
+def test_verify_asks_which_images_are_meant(desk: Desk) -> None:
+    said = "RW993: no image is named, or some are and --all is said. Name images, or say --all."
+    assert desk.refusal("verify") == said
+    assert desk.refusal("verify", "golden", "--all") == said
+
+
+def test_a_name_moves_to_an_older_generation_and_that_is_kept_with_who_and_why(desk: Desk) -> None:
+    first = desk.store_image(1, "golden")
+    desk.store_image(2, "golden")
+    text = desk("tag", "golden~1", "golden", "--reason", "the new one does not boot")
+    assert text == f"golden is image {first[:12]} from now on\n"
+    assert desk.store.resolve("golden") == first
+    (event,) = ImageEvents(desk.database).of_image(first)
+    assert (event.what, event.name, event.reason) == ("tag", "golden", "the new one does not boot")
+    assert event.actor
+
+
+def test_naming_an_image_that_cannot_be_restored_is_remarked(desk: Desk) -> None:
+    desk.store_image(1, "golden", FAILED)
+    assert "note: it cannot be restored until a restore test" in desk("tag", "golden", "other")
+
+
+def test_a_pin_needs_a_reason_and_keeps_an_image(desk: Desk) -> None:
+    digest = desk.store_image(1, "old")
+    assert desk.refusal("pin", "old").startswith("RW941: no reason is given")
+    desk("pin", "old", "--reason", "evidence")
+    said = desk.refusal("rm", "old", "--force")
+    assert said.startswith(f"RW439: image {digest[:12]} is pinned by ")
+    assert said.endswith(
+        f": evidence. If it is not needed any more, `rackwright image unpin {digest[:12]}`."
+    )
+    assert desk("unpin", digest[:12]) == f"image {digest[:12]} is pinned no more\n"
+    assert desk.refusal("unpin", "old") == (
+        f"RW989: image {digest[:12]} is not pinned. See with `rackwright image ls --all` which "
+        "images are."
+    )
+    assert desk("rm", "old", "--force") == f"removed from old: {digest[:12]}; the name is gone\n"
+    acts = [each.what for each in ImageEvents(desk.database).of_image(digest)]
+    assert acts == ["pin", "unpin", "remove"]
+
+
+def test_an_older_generation_goes_and_the_newest_stays(desk: Desk) -> None:
+    first, second = desk.store_image(1, "golden"), desk.store_image(2, "golden")
+    assert desk("rm", "golden~1") == f"removed from golden: {first[:12]}; 1 generation(s) left\n"
+    assert [each.digest for each in desk.store.history("golden")] == [second]
+
+
+def test_the_newest_image_that_can_be_restored_goes_only_by_force(desk: Desk) -> None:
+    good = desk.store_image(1, "old")
+    desk.store_image(2, "old", FAILED)
+    said = (
+        f"RW992: {good[:12]} is the newest image of old that can be restored. With --force it is "
+        "removed all the same."
+    )
+    assert desk.refusal("rm", "old~1") == said
+    assert desk.refusal("rm", "old", "--all") == said
+    desk("rm", "old")  # the one that failed
+    desk("rm", "old", "--all", "--force")
+    assert desk.store.images() == ()
+
+
+def test_what_documents_restore_from_does_not_go_even_by_force(desk: Desk) -> None:
+    desk.store_image(1, "golden")
+    desk.store_image(2, "golden")
+    said = desk.refusal("rm", "golden", "--force")
+    assert said.startswith("RW991: at commit worktree:")
+    assert said.endswith(
+        "documents restore from golden: scenario clone, 1 machine(s). Take the restore step out of "
+        "the documents first, and have that commit accepted."
+    )
+    assert "RW991" in desk.refusal("rm", "golden", "--all", "--force")
+    assert len(desk.store.history("golden")) == 2
+
+
+@pytest.mark.parametrize(
+    "state",
+    [
+        OperationState.APPROVED,
+        OperationState.ARMED,
+        OperationState.STARTED,
+        OperationState.INDETERMINATE,
+    ],
+)
+def test_what_work_under_way_restores_does_not_go(desk: Desk, state: OperationState) -> None:
+    first = desk.store_image(1, "other")
+    desk.store_image(2, "other")
+    op_id = desk.work("clone-golden", first, state)
+    assert desk.refusal("rm", "other~1", "--force") == (
+        f"RW990: 1 operation(s) that have not ended restore from other: {op_id[:12]} of node-01 "
+        f"({state}). Wait until they have ended, or cancel them with `rackwright cancel`."
+    )
+    desk.store.forget("other", [first])  # as another process may have done before the approval
+    _a_month_ago(desk, first, *chunks_of(desk.store, first))
+    desk("gc")
+    assert is_whole(desk.store, first)
+
+
+def test_a_digest_goes_from_all_names(desk: Desk) -> None:
+    digest = desk.store_image(1, "one")
+    desk.store.tag("two", digest)
+    text = desk("rm", digest[:12], "--force")
+    assert text.splitlines() == [
+        f"removed from one: {digest[:12]}; the name is gone",
+        f"removed from two: {digest[:12]}; the name is gone",
+    ]
+    assert desk("rm", digest) == "it has no name: `rackwright image gc` deletes it\n"
+    said = desk.refusal("rm", digest, "--all")
+    assert said.startswith(f"RW993: {digest} is one image, and --all removes a name with all its")
+
+
+def test_nothing_goes_while_the_repository_cannot_be_read(desk: Desk) -> None:
+    desk.store_image(1, "old")
+    (desk.repo / "fleet.yaml").write_text("kind: [")
+    with pytest.raises(ReconcilerError, match="RW901"):
+        desk("rm", "old", "--force")
+    assert desk.store.images()
+
+
+def test_what_was_removed_is_collected_and_the_sizes_are_told(desk: Desk) -> None:
+    kept, old = desk.store_image(1, "golden"), desk.store_image(2, "old")
+    (own,) = set(chunks_of(desk.store, old)) - set(chunks_of(desk.store, kept))
+    desk("rm", "old", "--force")
+    text = desk("gc", "--dry-run")
+    assert text.startswith("would be deleted: 0 image(s), 0 chunks")  # it is a moment old
+    _a_month_ago(desk, old, own)
+    assert desk("gc", "--dry-run") == (
+        "would be deleted: 1 image(s), 1 chunks, 0 that had been set aside; 1.0 MB\n"
+    )
+    assert desk("tag", old[:12], "old")  # it can still be brought back
+    desk("rm", "old", "--force")
+    document = json.loads(desk("gc", "--format", "json"))
+    assert (document["images"], document["chunks"]) == ([old], 1)
+    assert not desk.store.has(own)
+    assert is_whole(desk.store, kept)
+
+
+@pytest.mark.parametrize("state", [OperationState.STARTED, OperationState.FAILED])
+def test_an_image_is_kept_for_its_restore_test_while_its_capture_is_under_way(
+    desk: Desk, state: OperationState
+) -> None:
+    digest = desk.store_image(1, test=FAILED)
+    _a_month_ago(desk, digest, *chunks_of(desk.store, digest))
+    op_id = desk.work("capture-golden", digest, state)
+    Captures(desk.database).record(op_id, "golden", digest)
+    desk("gc")
+    assert (digest in desk.store.image_digests()) == (state is OperationState.STARTED)
+
+
+def test_chunks_that_a_capture_under_way_may_count_on_are_left_for_later(desk: Desk) -> None:
+    old = desk.store_image(2)
+    _a_month_ago(desk, old, *chunks_of(desk.store, old))
+    desk.store.remove_unnamed([old])
+    desk.work("capture-golden", old, OperationState.STARTED, NOW - timedelta(days=40))
+    assert "\nleft for later: 6 chunks that a capture may count on\n" in desk("gc")
+
+
+def _a_month_ago(desk: Desk, digest: str, *chunks: str) -> None:
+    at = NOW - timedelta(days=30)
+    record = desk.store.record(digest)
+    path = desk.store.manifest_path(digest).with_name("record.json")
+    path.write_bytes(encode(attrs.evolve(record, created=at.isoformat(timespec="seconds"))))
+    for chunk in chunks:
+        os.utime(desk.store.path(chunk), (at.timestamp(), at.timestamp()))
