@@ -269,7 +269,8 @@ def test_a_volume_that_was_not_unmounted_is_kept_whole_with_the_reason(
     assert (root_volume.filesystem, root_volume.method, root_volume.reason) == (
         "ext4",
         "full-sector",
-        "its journal holds changes that are not in the file system yet",
+        "its journal holds changes that are not in the file system yet: mount it once and unmount "
+        "it, or run e2fsck -f",
     )
     assert without(merged(pieces), manifest.used) == ()
 

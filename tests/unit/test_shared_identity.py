@@ -250,7 +250,13 @@ def test_a_database_of_before_knows_what_was_reported_then(site):
         old.execute("ALTER TABLE machine_observation DROP COLUMN installed_since")
         tables = ("delay", "breaker_event", "rollout_event", "rollout_machine", "rollout")
         tables += ("package_source", "source_package", "reboot_lock")
-        tables += ("agent_join", "join_token_end", "join_token", "discovered_machine")
+        tables += (
+            "image_event",
+            "agent_join",
+            "join_token_end",
+            "join_token",
+            "discovered_machine",
+        )
         for table in (*tables, "inventory_section", "inventory_item", "inventory"):
             old.execute(f"DROP TABLE {table}")
         for table in ("certificate", "revocation", "return", "exchange"):
