@@ -47,6 +47,8 @@ from tests.protocol.lvm_disks import (
     write_volume,
 )
 
+REPAIR = "mount it once and unmount it, or run e2fsck -f"
+
 pytestmark = pytest.mark.needs_root
 
 SIZE = 256 * MIB
@@ -269,8 +271,7 @@ def test_a_volume_that_was_not_unmounted_is_kept_whole_with_the_reason(
     assert (root_volume.filesystem, root_volume.method, root_volume.reason) == (
         "ext4",
         "full-sector",
-        "its journal holds changes that are not in the file system yet: mount it once and unmount "
-        "it, or run e2fsck -f",
+        f"its journal holds changes that are not in the file system yet: {REPAIR}",
     )
     assert without(merged(pieces), manifest.used) == ()
 
