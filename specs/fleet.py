@@ -72,6 +72,8 @@ class BackupStep(NamedTuple):
     disk: DiskRequest
     document: str = ""
     """The Image document, where ``image`` is its name on one machine."""
+    mode: Literal["used", "full"] = "used"
+    """Whether what file systems use is read, or every sector."""
 
 
 class RestoreStep(NamedTuple):

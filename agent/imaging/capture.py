@@ -48,21 +48,26 @@ class _Piece:
 
 
 def capture(
-    disk: Disk, sink: ChunkSink, progress: Progress, system: ImagedSystem | None = None
+    disk: Disk,
+    sink: ChunkSink,
+    progress: Progress,
+    system: ImagedSystem | None = None,
+    *,
+    full: bool = False,
 ) -> Manifest:
     """Return the image of a disk after its chunks are in the store; reads only.
 
     ``progress`` counts used bytes that are safe in the store; ``system`` is what is installed
-    on the disk, which was looked at before. Raises
+    on the disk, which was looked at before; ``full`` asks for every sector. Raises
     RefusedDiskError for a disk in use or not the inspected one, DiskChangedError
     when it changed while it was read, DiskFailureError, CommandError, and whatever
     the sink raises. Nothing but chunks was stored then.
     """
     with open_device(disk.node, sector_size=disk.sector_size) as device:
         refuse_other_disk(disk, seen(device))
-        before = scan(device)
+        before = scan(device, full=full)
         digests = _ship(device, before, sink, progress)
-        after = scan(device)
+        after = scan(device, full=full)
         if after != before:
             raise DiskChangedError(device.node, _difference(before, after))
     manifest = evolve(before, digests=digests, system=system)

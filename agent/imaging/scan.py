@@ -45,6 +45,8 @@ Restored over a disk that still carries one, an image without its edges would no
 be recognised.
 """
 
+ASKED_FOR = "every sector was asked for"
+
 WHOLE_GAP = 16 << 20
 """Bytes up to which unpartitioned space is kept whole: boot loaders live in it."""
 
@@ -88,17 +90,19 @@ _OWN_MAP: dict[str, Callable[[Reader, int], tuple[Extent, ...]]] = {
 _BOOT_CODE = slice(0, 440)
 
 
-def scan(device: Device) -> Manifest:
+def scan(device: Device, *, full: bool = False) -> Manifest:
     """Return the image of an open disk without its digests; reads only.
 
     What cannot be mapped safely is kept in full, with the reason in its
-    partition. Raises DiskFailureError and CommandError.
+    partition; with ``full`` all is. Raises DiskFailureError and CommandError.
     """
     table, problem = _table(device)
     slots = table.slots if table.kind != "none" else (_whole(device),)
+    volumes: list[tuple[LogicalVolume, tuple[Extent, ...]]] = []
     if problem:
         scanned = [_full(slot, problem) for slot in slots]
-        volumes = []
+    elif full:
+        scanned = [_full(slot, ASKED_FOR, _probe(device, slot.extent)) for slot in slots]
     else:
         found = [(slot, _probe(device, slot.extent)) for slot in slots]
         layout = _lvm_layout(device, found)
@@ -109,10 +113,10 @@ def scan(device: Device) -> Manifest:
         *(region.extent for region in table.regions),
         *kept_gaps([slot.extent for slot in table.slots], device.size),
     ]
-    if table.kind == "none":
-        kept = [table.regions[0].extent]
-    elif problem:
+    if problem or full:
         kept = [Extent(0, device.size)]
+    elif table.kind == "none":
+        kept = [table.regions[0].extent]
     used = aligned(
         (*kept, *(extent for _, extents in (*scanned, *volumes) for extent in extents)),
         device.sector_size,

@@ -195,7 +195,7 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
 
     disk = select_disk(step.disk, context.machine.disks().disks)
     system = context.system_on(disk)  # before the disk is opened, which keeps mounts away
-    image = capture(disk, context.chunks, context.progress, system)
+    image = capture(disk, context.chunks, context.progress, system, full=step.mode == "full")
     encoded = manifests.encode(image)
     digest = manifests.digest(encoded)
     stored = context.chunks.put_manifest(context.operation, encoded)

@@ -22,11 +22,15 @@ class InspectDisks:
 
 @frozen
 class Backup:
-    """Read a whole disk into the image ``image``; write nothing to the disk."""
+    """Read a whole disk into the image ``image``; write nothing to the disk.
+
+    ``mode``: ``used`` for what file systems use, ``full`` for every sector.
+    """
 
     STEP_TYPE: ClassVar[str] = "backup"
     image: str
     disk: DiskSelector
+    mode: str = field(default="used", validator=validators.in_(("used", "full")))
 
 
 @frozen

@@ -371,9 +371,9 @@ def _wire_steps(
     match step:
         case InspectDisksStep():
             return [InspectDisks()]
-        case BackupStep(image, request, _):
+        case BackupStep(image, request, _, mode):
             selector = DiskSelector(request.role, request.wwn, request.serial, request.path)
-            return [Backup(image, selector)]
+            return [Backup(image, selector, mode)]
         case RestoreStep(identity=identity, grow=grow):
             target = targets[step]
             name, manifest = target.image.name, target.image.manifest
@@ -432,16 +432,18 @@ def _reason(
         if isinstance(step, BackupStep | RestoreStep):
             verb = "captures" if isinstance(step, BackupStep) else "writes"
             image = (of_documents and step.document) or step.image
-            does.append(f"{verb} image {image}{_grows(step)}")
+            does.append(f"{verb} image {image}{_manner(step)}")
     said = " and ".join(does) or "looks at the disks"
     restores = any(isinstance(step, RestoreStep) for step in scenario.steps)
     how = _interrupts(view, scenario.trigger, destructive=restores)
     return f"{scenario.name} run {assignment.run} {said}{how}"
 
 
-def _grows(step: BackupStep | RestoreStep) -> str:
-    """Return which partition a restore grows, as a clause; empty where it grows none."""
-    if isinstance(step, BackupStep) or step.grow == "none":
+def _manner(step: BackupStep | RestoreStep) -> str:
+    """Return what is asked for besides, as a clause: every sector, a partition that grows."""
+    if isinstance(step, BackupStep):
+        return " with every sector" if step.mode == "full" else ""
+    if step.grow == "none":
         return ""
     if step.grow == "last":
         return " and grows its last partition to the end of the disk"

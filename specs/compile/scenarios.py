@@ -254,7 +254,7 @@ def _step(step: Step, file: str) -> ScenarioStep:
     if isinstance(action, InspectDisks):
         return InspectDisksStep()
     if isinstance(action, Backup):
-        return BackupStep(action.image, _disk(action.disk))
+        return BackupStep(action.image, _disk(action.disk), mode=action.mode)
     if isinstance(action, Restore):
         disk = _disk(action.disk)
         return RestoreStep(action.image, disk, action.identity, grow=action.grow)
@@ -319,7 +319,7 @@ def _canonical(step: InspectDisksStep | BackupStep | RestoreStep | SystemStep) -
         "image": step.image,
     }
     if isinstance(step, BackupStep):
-        return {"backup": fields}
+        return {"backup": fields if step.mode == "used" else {**fields, "mode": step.mode}}
     if step.grow != "none":
         fields["grow"] = step.grow
     return {"restore": {**fields, "identity": step.identity}}

@@ -51,6 +51,12 @@ class Backup(Record):
         examples=["nightly-{machine}"],
     )
     disk: DiskSelection = Field(default_factory=DiskSelection, description="The disk to read.")
+    mode: Literal["used", "full"] = Field(
+        default="used",
+        description="used: what file systems use; what is not understood is read whole. full: "
+        "every sector of the disk, for what was deleted too.",
+        examples=["full"],
+    )
 
 
 class Restore(Record):

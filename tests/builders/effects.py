@@ -311,6 +311,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.targets[].run": Acts("what they have run"),
         "spec.steps[].backup.image": Acts("what the content is called"),
         **_disk("spec.steps[].backup.disk"),
+        "spec.steps[].backup.mode": Acts("whether every sector is read"),
         "spec.steps[].restore.image": Acts("what is written"),
         **_disk("spec.steps[].restore.disk"),
         "spec.steps[].restore.identity": Acts("whether the system becomes this machine's"),

@@ -125,6 +125,21 @@ def test_a_captured_disk_restores_to_identical_used_blocks(
     ).replace(str(path), "")
 
 
+def test_every_sector_is_kept_where_that_is_asked_for(tmp_path: Path, gpt: Captured) -> None:
+    path, _, _ = gpt
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    manifest = capture(described(path), store, ignore, full=True)
+    assert [(part.filesystem, part.method, part.reason) for part in manifest.partitions] == [
+        (name, "full-sector", "every sector was asked for") for name in ("", "vfat", "ext4", "swap")
+    ]
+    assert manifest.used_bytes == manifest.disk_size
+    digest = store.put_manifest(manifest_format.encode(manifest))
+    assert run_restore_test(store, digest, tmp_path).ok
+    target = garbage(tmp_path / "target", path.stat().st_size)
+    restore(manifest, described(target), store, ignore)
+    assert target.read_bytes() == path.read_bytes()
+
+
 def test_a_restored_disk_captures_to_the_same_image(tmp_path: Path, captured: Captured) -> None:
     path, manifest, store = captured
     target = garbage(tmp_path / "target", path.stat().st_size)

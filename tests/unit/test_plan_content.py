@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from builders.world import (
+    CAPTURE,
     CLONE,
     GIB,
     HERE,
@@ -18,7 +19,7 @@ from builders.world import (
     ramdisk,
 )
 
-from agent.wire.step import Restore
+from agent.wire.step import Backup, Restore
 from reconciler.planning.item import LastBackup, Risk
 from reconciler.planning.lint import broken_invariants
 from reconciler.planning.plan import exit_code
@@ -203,6 +204,16 @@ def test_a_scenario_that_cannot_be_carried_out_as_it_says_is_blocked():
     item = only_item(plan(fleet, observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(),))))
     assert (item.risk, item.operation) == (Risk.BLOCKED, None)
     assert item.reason == f"clone-golden: {reason}"
+
+
+def test_a_backup_says_that_it_takes_every_sector():
+    inspect, backup = CAPTURE.steps
+    scenario = CAPTURE._replace(steps=(inspect, backup._replace(mode="full")))
+    fleet = replace(a_fleet(GOLDEN), scenarios={CAPTURE.name: scenario})
+    item = only_item(plan(fleet, observed({GOLDEN.name: ramdisk(GOLDEN, a_disk())})))
+    assert item.reason == "capture-golden run 1 captures image debian12 with every sector"
+    steps = item.operation.instructions.steps
+    assert [step.mode for step in steps if isinstance(step, Backup)] == ["full"]
 
 
 @pytest.mark.parametrize(
