@@ -66,7 +66,7 @@ class BadDigestError(TerminalError):
 
 
 class IncompleteImageError(TerminalError):
-    """A manifest names chunks that the store lacks. The image was not stored."""
+    """A manifest names chunks that the store lacks. It is neither stored nor restored."""
 
     def __init__(self, digest: str, missing: int, total: int, first: str) -> None:
         super().__init__(

@@ -21,6 +21,7 @@ from agent.imaging.errors import CorruptChunkError
 from providers.descriptors import wait_until_openable
 from providers.imaging.errors import (
     BadDigestError,
+    IncompleteImageError,
     NoSpaceError,
     UnknownChunkError,
     UnknownImageError,
@@ -98,9 +99,20 @@ class _Handlers:
         )
 
     async def get_manifest(self, request: web.Request) -> web.StreamResponse:
-        """Send the encoded manifest whose digest this is."""
+        """Send the encoded manifest whose digest this is, 422 where a chunk of it is gone.
+
+        A restore asks for it before it writes anything.
+        """
         self._authorise(request, "read")
         digest = request.match_info["digest"]
+        try:
+            await asyncio.to_thread(self._store.require_chunks, digest)
+        except BadDigestError as error:
+            return _refusal(HTTPStatus.BAD_REQUEST, error)
+        except UnknownImageError as error:
+            return _refusal(HTTPStatus.NOT_FOUND, error)
+        except IncompleteImageError as error:
+            return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error)
         return await _send(
             partial(self._store.manifest_path, digest),
             UnknownImageError(digest),

@@ -249,6 +249,19 @@ class ChunkStore:
         except FileNotFoundError as error:
             raise UnknownImageError(digest) from error
 
+    def require_chunks(self, digest: str) -> None:
+        """Raise IncompleteImageError where a chunk of the image is gone.
+
+        The image is restored no more until a restore test has passed. UnknownImageError.
+        """
+        image = manifest_format.decode(self.get_manifest(digest))
+        try:
+            self._stored(image, digest)
+        except IncompleteImageError as error:
+            said = RestoreTest(ok=False, details=(error.cause,), at=self._stamp())
+            self.record_restore_test(digest, said)
+            raise
+
     def record(self, digest: str) -> ImageRecord:
         """Return the image's facts; UnknownImageError where there is no such image."""
         try:

@@ -12,8 +12,11 @@ from aiohttp import ClientSession, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from agent.imaging.chunk import CHUNK_SIZE, MAX_FRAME_SIZE, digest_of, pack
+from agent.imaging.manifest import encode
 from providers.imaging.http import MAX_DIGESTS, routes
+from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
+from tests.unit.imaging_images import small_gpt_image
 
 CONTENT = hashlib.shake_256(b"content").digest(CHUNK_SIZE)  # as large as a frame gets
 DIGEST = digest_of(CONTENT)
@@ -136,6 +139,25 @@ async def test_what_is_unknown_is_404_and_what_is_no_digest_400(client: Client, 
     for bad in ("abc", DIGEST.upper(), "..%2f..%2fetc%2fpasswd", "." * 64):
         assert (await client.get(f"{path}/{bad}")).status == 400
     assert (await client.put(f"/v1/chunks/{DIGEST.upper()}", data=BytesIO(FRAME))).status == 400
+
+
+async def test_an_image_that_lost_a_chunk_is_not_handed_out_and_not_planned_with(
+    client: Client, store: ChunkStore, tmp_path: Path
+) -> None:
+    _, image, chunks = small_gpt_image(tmp_path)
+    for name, frame in chunks.frames.items():
+        store.put(name, frame)
+    digest = store.put_manifest(encode(image))
+    store.record_restore_test(digest, RestoreTest(ok=True, details=(), at="2026-11-01T00:00:00Z"))
+    assert (await client.get(f"/v1/manifests/{digest}")).status == 200
+    assert store.usable(digest)
+    store.path(image.digests[-32:].hex()).unlink()
+    answer = await client.get(f"/v1/manifests/{digest}")
+    assert answer.status == 422
+    said = await answer.json()
+    assert said["code"] == "RW433"
+    assert f"image {digest} misses 1 of its" in said["cause"]
+    assert not store.usable(digest)
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])
