@@ -39,7 +39,7 @@ demo: packages $(ready)
 
 test: packages lint types imports $(editor)
 	$(call timed,unit tests,$(bin)/pytest tests/unit --numprocesses=auto --durations=10)
-	$(call timed,protocol tests,$(bin)/pytest tests/protocol -m "not nightly" --numprocesses=auto --dist=loadfile --no-loadscope-reorder --durations=25)
+	$(call timed,protocol tests,$(bin)/pytest tests/protocol -m "not nightly" --numprocesses=3 --dist=loadfile --no-loadscope-reorder --durations=25)
 	$(call timed,lab tests,$(bin)/pytest tests/lab -m "not nightly" --durations=10)
 
 check: lint types imports unit
