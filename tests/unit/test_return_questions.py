@@ -9,7 +9,7 @@ from builders.world import a_machine, a_report
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.wire.codec import decode, encode
@@ -107,6 +107,7 @@ CHANGES = st.lists(st.tuples(st.integers(0, 4000), st.integers(0, 255)), max_siz
 
 
 @given(CHANGES, CHANGES)
+@example([(15, 0)], [])  # a serial number that is negative
 def test_damaged_certificates_and_requests_are_refused_and_nothing_else(
     authority: Authority, first: list[tuple[int, int]], second: list[tuple[int, int]]
 ) -> None:
