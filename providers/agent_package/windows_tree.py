@@ -9,6 +9,7 @@ import sys
 import tarfile
 import zipfile
 from pathlib import Path, PurePosixPath
+from tempfile import TemporaryDirectory
 
 from agent.config import PACKAGE_FILE, AgentPackage
 from agent.errors import TerminalError
@@ -75,19 +76,19 @@ def _python(cache: Path, log: Path) -> bytes:
     wanted = locked_digest(LOCK.read_text("utf-8"))
     archive = folder / f"{wanted[:16]}.tar.gz"
     if not archive.is_file() or _digest(archive) != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        folder.mkdir(parents=True)
-        command.run(
-            [
-                *(sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"),
-                *("download", "--no-deps", "--no-binary", ":all:"),
-                *("--require-hashes", "--requirement", str(LOCK), "--dest", str(folder)),
-            ],
-            log,
-            code="RW821",
-            action="Check that this host reaches a Python package index, then build again",
-        )
-        next(folder.glob("*.tar.gz")).rename(archive)
+        folder.mkdir(parents=True, exist_ok=True)
+        with TemporaryDirectory(dir=folder) as fresh:  # another build may fetch it, too
+            command.run(
+                [
+                    *(sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input"),
+                    *("download", "--no-deps", "--no-binary", ":all:"),
+                    *("--require-hashes", "--requirement", str(LOCK), "--dest", fresh),
+                ],
+                log,
+                code="RW821",
+                action="Check that this host reaches a Python package index, then build again",
+            )
+            next(Path(fresh).glob("*.tar.gz")).replace(archive)
     with tarfile.open(archive) as packed:
         member = next(each for each in packed if each.name.endswith(_INSIDE))
         found = packed.extractfile(member)

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from hashlib import sha256
 from pathlib import Path
 
+from builders.made_once import made_once
+
 CACHE = Path(".cache").absolute()
 MORE = {"bookworm": ("systemd",)}
 """Packages beyond the smallest system: one suite has systemd, the others do without."""
@@ -31,15 +33,12 @@ mount -t proc proc "$0/proc" && mount --rbind /sys "$0/sys" && exec chroot "$0" 
 
 def debian_tar(suite: str) -> Path:
     """Return the tar of a small Debian, made with the network at the first call."""
-    place = CACHE / "package-roots" / f"{suite}.tar"
-    if not place.exists():
-        place.parent.mkdir(parents=True, exist_ok=True)
-        new = place.with_name(f"new-{place.name}")
-        include = [f"--include={','.join(MORE[suite])}"] if suite in MORE else []
-        command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", *include]
-        subprocess.run([*command, suite, str(new)], check=True)
-        new.rename(place)
-    return place
+    include = [f"--include={','.join(MORE[suite])}"] if suite in MORE else []
+    command = ["mmdebstrap", "--quiet", "--mode=root", "--variant=minbase", *include, suite]
+    return made_once(
+        CACHE / "package-roots" / f"{suite}.tar",
+        lambda new: subprocess.run([*command, str(new)], check=True),
+    )
 
 
 class PackageRoot:

@@ -7,13 +7,14 @@ the power fails.
 
 import hashlib
 import json
-import os
 import shutil
 import subprocess
 import sys
 import sysconfig
 import time
 from pathlib import Path
+
+from builders.made_once import made_once
 
 ROOT = Path(__file__).parents[2]
 PROGRAMS = (
@@ -61,11 +62,10 @@ exec env -i container=test PATH=/usr/sbin:/usr/bin chroot . /lib/systemd/systemd
 def base_root():
     """Return the folder of the root that all tests share, made where it is missing."""
     lower = CACHE / f"root-{hashlib.sha256(' '.join(PROGRAMS).encode()).hexdigest()[:12]}"
-    if lower.is_dir():
-        return lower
-    CACHE.mkdir(parents=True, exist_ok=True)
-    making = CACHE / f"making-{os.getpid()}"
-    shutil.rmtree(making, ignore_errors=True)
+    return made_once(lower, _make_root)
+
+
+def _make_root(making):
     subprocess.run(
         [
             *("mmdebstrap", "--quiet", "--mode=root", "--variant=apt", "--components=main"),
@@ -76,8 +76,6 @@ def base_root():
         check=True,
         capture_output=True,
     )
-    making.rename(lower)
-    return lower
 
 
 class PackageRoot:
