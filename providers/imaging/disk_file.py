@@ -9,8 +9,9 @@ import shutil
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os import SEEK_END
 from pathlib import Path
-from typing import Literal, get_args
+from typing import BinaryIO, Literal, get_args
 
 from agent.commands import qemu_img
 from agent.errors import CommandError, MissingCommandError
@@ -24,12 +25,30 @@ _SIGNS: tuple[tuple[bytes, Format], ...] = (
     (b"KDMV", "vmdk"),
     (b"vhdxfile", "vhdx"),
 )
+_OTHERS: tuple[tuple[bytes, str], ...] = (
+    (b"<<< ", "a disk of VirtualBox (vdi)"),
+    (b"conectix", "a virtual hard disk (vhd)"),
+    (b"QED\0", "a disk of QEMU's format qed"),
+    (b"WithoutFreeSpace", "a disk of Parallels"),
+    (b"WithouFreSpacExt", "a disk of Parallels"),
+    (b"\x1f\x8b", "packed by gzip"),
+    (b"\xfd7zXZ\0", "packed by xz"),
+    (b"\x28\xb5\x2f\xfd", "packed by zstd"),
+    (b"BZh", "packed by bzip2"),
+    (b"PK\3\4", "a zip archive"),
+    (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
+)
+"""What is no disk as it stands, by its first bytes; of a fixed vhd by those of its last sector."""
 _SECTOR = 512
 _HEADER = 104
 _EXTERNAL_DATA = 1 << 2
 _MOST_NAME = 1023
 _FLATTEN = "Make one file of it where it comes from: `qemu-img convert -O qcow2 DISK NEW`"
 _NAME_FORMAT = "Name its format with --format"
+_UNPACK = (
+    "Unpack it, or make a disk of it: `qemu-img convert -O qcow2 DISK NEW`. With --format raw it "
+    "is taken as it is"
+)
 
 
 def format_of(file: Path, said: str) -> Format:
@@ -45,6 +64,8 @@ def format_of(file: Path, said: str) -> Format:
         if header.startswith(b"# Disk DescriptorFile") and said != "raw":
             problem = "it is a descriptor that refers to other files"
             raise DiskFileError(file, problem, _FLATTEN)
+        if said == "auto" and found == "raw":
+            _refuse_no_disk(file, header, _last_sector(opened))
         chosen: Format = "raw" if said == "raw" else found
         if chosen == "qcow2":
             opened.seek(0)
@@ -52,6 +73,18 @@ def format_of(file: Path, said: str) -> Format:
     if chosen == "vmdk" and not int.from_bytes(header[12:20], "little"):
         raise DiskFileError(file, "it has only a descriptor, which refers to other files", _FLATTEN)
     return chosen
+
+
+def _last_sector(opened: BinaryIO) -> bytes:
+    opened.seek(max(0, opened.seek(0, SEEK_END) - _SECTOR))
+    return opened.read(_SECTOR)
+
+
+def _refuse_no_disk(file: Path, header: bytes, last: bytes) -> None:
+    """Raise DiskFileError for what would become an image of a container, not of its disk."""
+    for sign, what in _OTHERS:
+        if header.startswith(sign) or (sign == b"conectix" and last.startswith(sign)):
+            raise DiskFileError(file, f"it is {what}", _UNPACK)
 
 
 def _refuse_other_files_of_qcow2(file: Path, header: bytes, beginning: bytes) -> None:

@@ -188,6 +188,21 @@ def odd(folder: Path, _disk: Path) -> Path:
     return blank(folder / "other", 1000)
 
 
+def packed(*command: str) -> Callable[[Path, Path], Path]:
+    def make(folder: Path, disk: Path) -> Path:
+        other = folder / "other"
+        with other.open("wb") as file:
+            subprocess.run([*command, str(disk)], stdout=file, check=True)
+            file.truncate(-(-file.tell() // 512) * 512)
+        return other
+
+    return make
+
+
+def container(file_format: str, *options: str) -> Callable[[Path, Path], Path]:
+    return lambda folder, disk: converted(disk, folder / "other", file_format, *options)
+
+
 def with_header(folder: Path, offset: int, value: bytes) -> Path:
     other = converted(blank(folder / "blank", MIB), folder / "other.qcow2", "qcow2")
     (folder / "blank").unlink()
@@ -209,6 +224,15 @@ def with_header(folder: Path, offset: int, value: bytes) -> Path:
         (embedded_descriptor, "it has only a descriptor, which refers to other files"),
         (child, "it refers to '"),
         (odd, "1,000 bytes are no whole number of sectors"),
+        (container("vdi"), "it is a disk of VirtualBox (vdi)"),
+        (container("vpc"), "it is a virtual hard disk (vhd)"),
+        (container("vpc", "-o", "subformat=fixed"), "it is a virtual hard disk (vhd)"),
+        (container("qed"), "it is a disk of QEMU's format qed"),
+        (container("parallels"), "it is a disk of Parallels"),
+        (packed("gzip", "--stdout"), "it is packed by gzip"),
+        (packed("xz", "-0", "--stdout"), "it is packed by xz"),
+        (packed("zstd", "-1", "--stdout", "--quiet"), "it is packed by zstd"),
+        (packed("bzip2", "--stdout"), "it is packed by bzip2"),
         (lambda folder, _: folder / "nowhere", "there is no such file"),
     ],
 )
