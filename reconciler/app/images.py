@@ -42,7 +42,8 @@ _NAMED = 3
 
 
 def image_details(project: Project, reference: str, fleet: CompiledFleet | None) -> ImageDetails:
-    """Return all about an image; raises as ``find_image``."""
+    """Return all about an image; raises as ``find_image``, and RW972."""
+    project.require_store()
     store = project.store
     found = find_image(store, reference)
     digest = found.digest

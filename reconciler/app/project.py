@@ -413,9 +413,19 @@ class Project:
         if self.observe_only is not None:
             raise self.observe_only.error()
 
+    def require_store(self) -> None:
+        """Raise RW972 where there is no image store, for commands that only use one."""
+        if not (self.state / "store").is_dir():
+            raise ReconcilerError(
+                "RW972",
+                f"there is no image store in {self.state}",
+                "Name with --state or RACKWRIGHT_STATE the directory that `rackwright serve` uses; "
+                "the first backup or `rackwright image import` makes one",
+            )
+
     @cached_property
     def store(self) -> "ChunkStore":
-        """The image store."""
+        """The image store, made where it is missing."""
         from providers.imaging.store import ChunkStore  # noqa: PLC0415 - slow to load
 
         return ChunkStore(self.state / "store")

@@ -20,6 +20,7 @@ def gc(project: Project, output_format: str, *, dry_run: bool) -> None:
     It may run beside captures, restores and the server: what a capture may still count on is left
     for the next time.
     """
+    project.require_store()
     found = collect_garbage(project, utc_now(), dry_run=dry_run)
     if output_format == "json":
         document = {

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import click
 
-from providers.imaging.store import ChunkStore
-from reconciler.app.project import utc_now
+from reconciler.app.project import Project, utc_now
 from reconciler.cli.image_options import documents_option, fleet_of
 from reconciler.cli.options import format_option, state_option
 from reconciler.views.console import console
@@ -26,7 +25,9 @@ def ls(repo: str, state: Path, output_format: str, *, everything: bool) -> int:
 
     `kept` is how many generations there are; --all lists NAME~1 and older ones too.
     """
-    store = ChunkStore(state / "store")
+    project = Project("", None, state)
+    project.require_store()
+    store = project.store
     images = store.images()
     if everything:
         images = tuple(each for image in images for each in store.generations(image.name))

@@ -21,6 +21,7 @@ def prune(project: Project, output_format: str, *, dry_run: bool) -> None:
     `rackwright serve` does the same every hour. The newest image that can be restored, pinned ones
     and what approved work restores are kept in any case. `image gc` then frees their space.
     """
+    project.require_store()
     found = prune_images(project, utc_now(), dry_run=dry_run)
     if output_format == "json":
         document = [

@@ -48,6 +48,7 @@ def verify(
       rackwright image verify --prove debian12-golden
     """  # noqa: D301 - \b keeps click from reflowing the list
     project = Project("", None, state)
+    project.require_store()
     screen = console(stderr=True)
     with bytes_progress(screen, "verify") as progress:
         found = verify_images(project.store, references, utc_now(), progress, everything=everything)

@@ -355,3 +355,24 @@ def _a_month_ago(desk: Desk, digest: str, *chunks: str) -> None:
     path.write_bytes(encode(attrs.evolve(record, created=at.isoformat(timespec="seconds"))))
     for chunk in chunks:
         os.utime(desk.store.path(chunk), (at.timestamp(), at.timestamp()))
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("ls",),
+        ("show", "golden"),
+        ("verify", "--all"),
+        ("gc", "--repo", "{repo}"),
+        ("prune", "--repo", "{repo}"),
+    ],
+)
+def test_a_directory_without_a_store_is_named_and_none_is_made(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    state, repo = tmp_path / "nowhere", tmp_path / "repo"
+    repo.mkdir()
+    given = [word.format(repo=repo) for word in words]
+    result = CliRunner().invoke(image, [*given, "--state", str(state)], standalone_mode=False)
+    assert str(result.exception).startswith(f"RW972: there is no image store in {state}. Name with")
+    assert not state.exists()

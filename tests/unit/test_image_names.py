@@ -278,6 +278,7 @@ def test_image_ls_shows_the_words_of_the_document_with_each_machines_image(proje
     place = found.state.parent / "fleet" / "image.yaml"
     place.write_text(place.read_text().replace("spec: {}", "spec: {description: Every night}"))
     entry = ImageEntry("nightly-node-02", "a" * 64, NOW.isoformat(), 1, 1, 1, 512, "proven", "")
+    ChunkStore(found.state / "store")
     monkeypatch.setattr(ChunkStore, "images", lambda _: (entry,))
     said = CliRunner().invoke(
         image_command, ["ls", "--repo", str(place.parent), "--state", str(found.state)]
