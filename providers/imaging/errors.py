@@ -13,6 +13,7 @@ TerminalError (agent.errors)
 ├── UnreadableImageError RW440  a manifest cannot be read, so that nobody knows its chunks
 ├── DiskFileError        RW441  a disk's file cannot be imported
 ├── ExportError          RW442  an image cannot be exported
+├── DamagedRecordError   RW443  a small file beside manifests and chunks is damaged
 ├── ImageMountError      RW450  an image cannot be shown as files there
 └── NoSystemError        RW459  an image has no installed system that can be read
 
@@ -135,6 +136,17 @@ class PinnedImageError(TerminalError):
             "RW439",
             f"image {digest[:12]} is pinned by {by} since {since}: {reason}",
             f"If it is not needed any more, `rackwright image unpin {digest[:12]}`",
+        )
+
+
+class DamagedRecordError(TerminalError):
+    """A small file of the store cannot be read; what it was of is in its path."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__(
+            "RW443",
+            f"the image store's file {path} is damaged",
+            "Bring it back from a backup of the store; `rackwright explain RW443` says what else",
         )
 
 

@@ -1,12 +1,14 @@
 """What the store knows of an image beside its manifest: attrs classes, kept as JSON."""
 
 import json
+from pathlib import Path
 from typing import Literal, TypeVar
 
 import cattrs
 from attrs import frozen
 
 from agent.wire.imaged_system import ImagedSystem
+from providers.imaging.errors import DamagedRecordError
 
 T = TypeVar("T")
 _converter = cattrs.Converter(detailed_validation=False)
@@ -112,6 +114,10 @@ def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 
 
-def decode(kind: type[T], data: bytes) -> T:
-    """Return the record that ``data`` holds."""
-    return _converter.structure(json.loads(data), kind)
+def read(kind: type[T], path: Path) -> T:
+    """Return the record that a file holds; DamagedRecordError, and OSError where there is none."""
+    data = path.read_bytes()
+    try:
+        return _converter.structure(json.loads(data), kind)
+    except (ValueError, TypeError, LookupError) as error:
+        raise DamagedRecordError(path) from error

@@ -54,8 +54,8 @@ from providers.imaging.image_record import (
     RestoreTest,
     Tag,
     TagEntry,
-    decode,
     encode,
+    read,
 )
 
 RESERVE = 1 << 30
@@ -265,7 +265,7 @@ class ChunkStore:
     def record(self, digest: str) -> ImageRecord:
         """Return the image's facts; UnknownImageError where there is no such image."""
         try:
-            return decode(ImageRecord, (self._image(digest) / _RECORD).read_bytes())
+            return read(ImageRecord, self._image(digest) / _RECORD)
         except FileNotFoundError as error:
             raise UnknownImageError(digest) from error
 
@@ -281,7 +281,7 @@ class ChunkStore:
     def restore_test(self, digest: str) -> RestoreTest | None:
         """Return the image's newest restore test, None where there was none."""
         try:
-            return decode(RestoreTest, (self._image(digest) / _RESTORE_TEST).read_bytes())
+            return read(RestoreTest, self._image(digest) / _RESTORE_TEST)
         except FileNotFoundError:
             return None
 
@@ -319,7 +319,7 @@ class ChunkStore:
     def pin_of(self, digest: str) -> Pin | None:
         """Return why an image is pinned, None where it is not."""
         try:
-            return decode(Pin, (self._image(digest) / _PIN).read_bytes())
+            return read(Pin, self._image(digest) / _PIN)
         except FileNotFoundError:
             return None
 
@@ -470,7 +470,7 @@ class ChunkStore:
         return self._tags / quote(name, safe="")
 
     def _read_tag(self, path: Path) -> Tag:
-        return decode(Tag, path.read_bytes())
+        return read(Tag, path)
 
     def _stamp(self) -> str:
         return self._now().astimezone(UTC).isoformat(timespec="seconds")

@@ -376,3 +376,15 @@ def test_a_directory_without_a_store_is_named_and_none_is_made(
     result = CliRunner().invoke(image, [*given, "--state", str(state)], standalone_mode=False)
     assert str(result.exception).startswith(f"RW972: there is no image store in {state}. Name with")
     assert not state.exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b'{"a": 1}', b"[]", b"\xff"])
+@pytest.mark.parametrize("name", ["tags/golden", "record.json", "proof.json"])
+def test_a_damaged_file_of_the_store_is_named(desk: Desk, name: str, content: bytes) -> None:
+    digest = desk.store_image(1, "golden")
+    store = desk.state / "store"
+    path = store / (name if "/" in name else f"images/{digest}/{name}")
+    assert path.exists()
+    path.write_bytes(content)
+    result = CliRunner().invoke(image, ["ls", "--state", str(desk.state)], standalone_mode=False)
+    assert str(result.exception).startswith(f"RW443: the image store's file {path} is damaged. ")
