@@ -74,6 +74,8 @@ class BackupStep(NamedTuple):
     """The Image document, where ``image`` is its name on one machine."""
     mode: Literal["used", "full"] = "used"
     """Whether what file systems use is read, or every sector."""
+    partitions: tuple[int, ...] = ()
+    """The numbers of the partitions to read, in order; empty for the whole disk."""
 
 
 class RestoreStep(NamedTuple):
@@ -86,6 +88,8 @@ class RestoreStep(NamedTuple):
     """As that of a ``BackupStep``."""
     grow: str = "none"
     """The partition that takes the free space behind it: its number, ``last`` or ``none``."""
+    partitions: tuple[int, ...] = ()
+    """The numbers of the partitions to write, in order; empty for the whole disk."""
 
 
 class RunStep(NamedTuple):

@@ -10,9 +10,13 @@ will be a backup GPT, the sectors of it at the disk's end. While it is zeros
   LBA 0, so it sees no EFI system partition on this disk.
 
 The very first sector is written alone and last: without it neither starts.
+
+A restore of single partitions leaves that part of the disk alone. Its boot block is the first MiB
+of each of them, where every file system says what it is: while that is zeros, no loader finds
+anything to start there, and nothing mounts it.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -40,12 +44,22 @@ class HeldChunk:
 
 @frozen
 class BootBlock:
-    """What to take away first and to write last. ``extents`` are merged."""
+    """What to take away first and to write last. Extents are merged."""
 
     extents: tuple[Extent, ...]
+    windows: tuple[Extent, ...]
+    """What is restored: the disk, or the partitions that were chosen."""
     chunks: Mapping[int, HeldChunk]
-    """By offset."""
+    """By offset: those in the boot block, and those that lie in the windows in part only."""
     fit: Fit
+
+    def inside(self, chunk: Chunk) -> tuple[Extent, ...]:
+        """Return the used parts of a chunk that are restored, relative to the chunk."""
+        return parts_inside(chunk, self.windows)
+
+    def outside(self, chunk: Chunk) -> tuple[Extent, ...]:
+        """Return those of ``inside`` that do not lie in the boot block."""
+        return without(self.inside(chunk), _relative(chunk, self.extents))
 
 
 def holds(device: Device, placed: Fit, buffers: Buffers, chunk: Chunk) -> bool:
@@ -72,23 +86,30 @@ def gather(
     manifest: Manifest,
     device: Device,
     placed: Fit,
+    chosen: tuple[Extent, ...],
     fetch: Callable[[Chunk], bytes],
 ) -> BootBlock:
     """Take the boot block's chunks from the disk where it holds them, else from the source.
 
+    ``chosen`` are the places of the partitions that are restored; empty for the whole disk.
     Nothing is written yet: a source that lacks these chunks leaves the disk alone.
     Raises ManifestError when their content is not what the manifest says of the
     partition table.
     """
-    last = device.read(device.size - device.sector_size, device.sector_size)
-    extents = boot_extents(manifest, device.size, placed, old_backup=gpt.has_signature(last))
+    windows = merged(chosen) or (Extent(0, device.size),)
+    if chosen:
+        extents = merged(Extent(each.offset, min(HEAD, each.length)) for each in chosen)
+    else:
+        last = device.read(device.size - device.sector_size, device.sector_size)
+        extents = boot_extents(manifest, device.size, placed, old_backup=gpt.has_signature(last))
     held = {}
     buffers = Buffers()
     for chunk in manifest.chunks():
-        window = Extent(chunk.span.offset, chunk.span.length)
-        if not any(clipped(extents, window)):
+        inside = parts_inside(chunk, windows)
+        whole = inside == chunk.span.ranges
+        if not inside or (whole and not _relative(chunk, extents)):
             continue
-        if was_there := holds(device, placed, buffers, chunk):
+        if was_there := whole and holds(device, placed, buffers, chunk):
             with buffers.lent() as buffer:
                 view = load(device, chunk.span, buffer)
                 placed.to_image(chunk.span, view)
@@ -96,7 +117,7 @@ def gather(
         else:
             content = fetch(chunk)
         held[chunk.span.offset] = HeldChunk(chunk, content, was_there)
-    block = BootBlock(extents, held, placed)
+    block = BootBlock(extents, windows, held, placed)
     _refuse_other_table(manifest, block)
     return block
 
@@ -115,14 +136,14 @@ def commit(block: BootBlock, device: Device) -> None:
     Raises ReadBackError, after making the disk unbootable again, when the disk
     does not hold what was written.
     """
-    writes = _writes(block)
+    *writes, (start, head) = _writes(block)
+    sector = device.sector_size
     for extent, data in writes:
-        first = device.sector_size if extent.offset == 0 else 0
-        if data[first:]:
-            device.write_bytes(data[first:], extent.offset + first)
+        device.write_bytes(data, extent.offset)
+    if head[sector:]:
+        device.write_bytes(head[sector:], start.offset + sector)
     device.flush()
-    _, head = writes[-1]
-    device.write_bytes(head[: device.sector_size], 0)
+    device.write_bytes(head[:sector], start.offset)
     device.flush()
     try:
         _refuse_difference(block, device)
@@ -132,13 +153,13 @@ def commit(block: BootBlock, device: Device) -> None:
 
 
 def _writes(block: BootBlock) -> list[tuple[Extent, bytes]]:
-    """Return what goes where, the disk's head last."""
+    """Return what goes where, the first of all places last."""
     writes: dict[Extent, bytes] = {}
     for held in block.chunks.values():
         span = held.chunk.span
         content = bytearray(held.content)
         block.fit.to_target(span, content)
-        for part in span.ranges:
+        for part in block.inside(held.chunk):
             place = Extent(span.offset + part.offset, part.length)
             for extent in clipped(block.extents, place):
                 start = extent.offset - span.offset
@@ -166,18 +187,42 @@ def _refuse_other_table(manifest: Manifest, block: BootBlock) -> None:
 def _refuse_difference(block: BootBlock, device: Device) -> None:
     buffers = Buffers()
     for held in block.chunks.values():
-        if not holds(device, block.fit, buffers, held.chunk):
+        if not held_is_there(block, device, buffers, held, block.inside(held.chunk)):
             raise ReadBackError(device.node, held.chunk.digest, held.chunk.span.offset)
     for patch in block.fit.patches:
         if device.read(patch.offset, len(patch.raw)) != patch.raw:
             raise ReadBackError(device.node, "of the moved partition table", patch.offset)
 
 
-def outside(block: BootBlock, chunk: Chunk) -> tuple[Extent, ...]:
-    """Return the used parts of a chunk outside the boot block, relative to the chunk."""
+def held_is_there(
+    block: BootBlock,
+    device: Device,
+    buffers: Buffers,
+    held: HeldChunk,
+    parts: tuple[Extent, ...],
+) -> bool:
+    """Return whether the disk holds these parts of a chunk, which are relative to it."""
+    if not parts:
+        return True
+    expected = bytearray(held.content)
+    mask(expected, parts)
+    with buffers.lent() as buffer:
+        found = load(device, held.chunk.span._replace(ranges=parts), buffer)
+        block.fit.to_image(held.chunk.span, found)
+        mask(found, parts)
+        return bytes(found) == expected
+
+
+def parts_inside(chunk: Chunk, extents: Sequence[Extent]) -> tuple[Extent, ...]:
+    """Return the used parts of a chunk inside extents of the disk, relative to the chunk."""
+    places = _relative(chunk, extents)
+    return tuple(part for used in chunk.span.ranges for part in clipped(places, used))
+
+
+def _relative(chunk: Chunk, extents: Sequence[Extent]) -> tuple[Extent, ...]:
+    """Return the parts of a chunk inside extents of the disk, relative to the chunk."""
     base = chunk.span.offset
-    held = tuple(
+    return tuple(
         Extent(part.offset - base, part.length)
-        for part in clipped(block.extents, Extent(base, chunk.span.length))
+        for part in clipped(extents, Extent(base, chunk.span.length))
     )
-    return without(chunk.span.ranges, held)

@@ -1,7 +1,7 @@
 """Capture: read what is used on a disk, ship the chunks that the store lacks."""
 
 import mmap
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from functools import partial
@@ -47,27 +47,29 @@ class _Piece:
     buffer: mmap.mmap
 
 
-def capture(
+def capture(  # noqa: PLR0913 - what, where to, and how much of it
     disk: Disk,
     sink: ChunkSink,
     progress: Progress,
     system: ImagedSystem | None = None,
     *,
     full: bool = False,
+    partitions: Collection[int] = frozenset(),
 ) -> Manifest:
     """Return the image of a disk after its chunks are in the store; reads only.
 
     ``progress`` counts used bytes that are safe in the store; ``system`` is what is installed
-    on the disk, which was looked at before; ``full`` asks for every sector. Raises
-    RefusedDiskError for a disk in use or not the inspected one, DiskChangedError
+    on the disk, which was looked at before; ``full`` asks for every sector, ``partitions`` for
+    those of these numbers only. Raises RefusedDiskError for a disk in use or not the inspected
+    one, or that has no such partitions, DiskChangedError
     when it changed while it was read, DiskFailureError, CommandError, and whatever
     the sink raises. Nothing but chunks was stored then.
     """
     with open_device(disk.node, sector_size=disk.sector_size) as device:
         refuse_other_disk(disk, seen(device))
-        before = scan(device, full=full)
+        before = scan(device, full=full, chosen=partitions)
         digests = _ship(device, before, sink, progress)
-        after = scan(device, full=full)
+        after = scan(device, full=full, chosen=partitions)
         if after != before:
             raise DiskChangedError(device.node, _difference(before, after))
     manifest = evolve(before, digests=digests, system=system)

@@ -22,6 +22,7 @@ from agent.imaging.chunk import Chunk, count_spans, spans
 from agent.imaging.errors import ManifestError
 from agent.imaging.extent import Extent, merged, total, without
 from agent.imaging.table import Region
+from agent.wire.imaged_layout import ImagedLayout, PartitionPlace
 from agent.wire.imaged_system import ImagedSystem, Obstacle
 
 MAX_MANIFEST_SIZE = 256 << 20
@@ -30,7 +31,9 @@ MAX_MANIFEST_SIZE = 256 << 20
 R = TypeVar("R", bound=attrs.AttrsInstance)
 
 TABLES = ("gpt", "mbr", "none")
-METHODS = ("used-blocks", "full-sector")
+OMITTED = "omitted"
+"""The method of a partition that was not chosen: nothing of it is in the image."""
+METHODS = ("used-blocks", "full-sector", OMITTED)
 REGION_KINDS = (
     "boot-sector",
     "gpt-header",
@@ -47,6 +50,7 @@ _MAX_REGIONS = 1000
 _MAX_PARTITIONS = 1000
 _MAX_VOLUMES = 10_000
 _VOLUMES_SINCE = 2
+_OMITTED_SINCE = 3
 _SECTOR_SIZES = (512, 1024, 2048, 4096)
 
 
@@ -82,7 +86,7 @@ class ImagedPartition:
     """As blkid names it; empty where it recognised none."""
     label: str
     method: str
-    """``used-blocks`` or ``full-sector``."""
+    """``used-blocks``, ``full-sector``, or ``omitted`` since version 3."""
     reason: str
     """Why every sector was kept; empty with ``used-blocks``."""
 
@@ -119,7 +123,7 @@ class LogicalVolume:
 class Manifest:
     """One image. Offsets and sizes are bytes of the disk."""
 
-    VERSION: ClassVar[int] = 2
+    VERSION: ClassVar[int] = 3
     disk_size: int
     sector_size: int
     table: str
@@ -155,6 +159,13 @@ class Manifest:
     def used_bytes(self) -> int:
         """Bytes that the image promises."""
         return total(self.used)
+
+    @property
+    def layout(self) -> ImagedLayout:
+        """What restores of single partitions compare with the disk."""
+        places = [PartitionPlace(p.number, p.start, p.size, p.type) for p in self.partitions]
+        omitted = tuple(part.number for part in self.partitions if part.method == OMITTED)
+        return ImagedLayout(self.table, tuple(places), omitted)
 
     def region(self, kind: str) -> Region | None:
         """Return the first region of this kind."""
@@ -424,6 +435,8 @@ def _partition_problems(manifest: Manifest) -> Iterator[str]:
             yield f"{name} ends at {end}, the disk at {manifest.disk_size}"
         if partition.method not in METHODS:
             yield f"{name} has the method {partition.method!r}"
+        if partition.method == OMITTED and manifest.version < _OMITTED_SINCE:
+            yield f"{name} is omitted, which version {manifest.version} does not have"
         if (partition.method == "full-sector") != bool(partition.reason):
             yield f"{name} must state a reason exactly where every sector was kept"
         if partition.method == "full-sector" and without((partition.extent,), manifest.used):

@@ -4,35 +4,48 @@ Order, which is the promise: refusals; boot block away; what differs, fetched an
 written; signatures of earlier uses cleared; everything read back; where it is asked
 for, a file system grown; boot block. Cut at any point after the second step, the disk
 cannot boot, and the same call finishes what is left.
+
+Where single partitions are restored, the same holds for each of them, and nothing outside
+them is written.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Iterator
 from contextlib import closing
 from functools import partial
 from typing import Protocol
 
 from attrs import frozen
 
-from agent.imaging.boot_block import BootBlock, commit, gather, holds, invalidate, outside
+from agent.imaging.boot_block import (
+    HEAD,
+    BootBlock,
+    commit,
+    gather,
+    held_is_there,
+    holds,
+    invalidate,
+    parts_inside,
+)
 from agent.imaging.chunk import (
     CHUNK_SIZE,
     ZERO_DIGEST,
     Chunk,
     differing,
     digest_of,
-    mask,
     unpack,
 )
 from agent.imaging.device import Buffers, Device, load, open_device, seen
-from agent.imaging.errors import CorruptChunkError, ReadBackError
-from agent.imaging.extent import Extent, merged, total
-from agent.imaging.fit import fit
+from agent.imaging.errors import CorruptChunkError, ReadBackError, RefusedDiskError
+from agent.imaging.extent import Extent, clipped, merged, total, without
+from agent.imaging.fit import Fit, fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
 from agent.imaging.growth import NONE, Growth, growth
-from agent.imaging.manifest import Manifest, check
+from agent.imaging.manifest import OMITTED, Manifest, check
+from agent.imaging.partition_choice import chosen_places
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
 from agent.imaging.signature_places import free_places
+from agent.imaging.table import Table, TableError, read_table
 from agent.wire.disk import Disk
 
 Progress = Callable[[int, int], None]
@@ -50,11 +63,13 @@ class ChunkSource(Protocol):
 class RestoreResult:
     """What a restore did."""
 
+    partitions: tuple[str, ...]
+    """The numbers of those that were chosen; empty for the whole disk."""
     chunks_total: int
     chunks_written: int
     """Chunks that the disk did not hold."""
     bytes_total: int
-    """Used bytes of the image."""
+    """Used bytes that were to be restored."""
     bytes_written: int
     """Outside the boot block, which is written every time."""
     bytes_fetched: int
@@ -78,14 +93,16 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
     progress: Progress,
     *,
     grow: str = NONE,
+    partitions: Collection[int] = (),
     writing: Callable[[], None] = lambda: None,
 ) -> RestoreResult:
     """Make the used blocks of ``disk`` equal to the image's and return what was done.
 
     ``grow`` is ``none``, or which partition takes the free space behind it, with its file
-    system: ``last`` or a number. ``progress`` counts used bytes twice: compared or written, then
-    read back. ``writing`` is called before the first write; where it raises, nothing is written.
-    Before the first write it raises RefusedDiskError and ManifestError, and
+    system: ``last`` or a number. ``partitions`` are the numbers of those to restore, of which none
+    grows; the whole disk where it is empty. ``progress`` counts used bytes twice: compared or
+    written, then read back. ``writing`` is called before the first write; where it raises, nothing
+    is written. Before the first write it raises RefusedDiskError and ManifestError, and
     whatever the source raises for the boot block's chunks. After it,
     CorruptChunkError, DiskFailureError, ReadBackError, CommandError and GrowthError
     of a file system that did not grow, and whatever the source raises: the disk is
@@ -97,9 +114,25 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
     with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
         facts = seen(device)
         refuse_other_disk(disk, facts)
-        refuse_target(disk.node, facts, size=manifest.disk_size, sector_size=manifest.sector_size)
+        size = 0 if partitions else manifest.disk_size
+        refuse_target(disk.node, facts, size=size, sector_size=manifest.sector_size)
+        if partitions:
+            chosen = chosen_places(manifest, disk.node, _table(device), partitions)
+            return _Restore(manifest, device, source, progress, chosen).run(writing)
         grown = growth(manifest, device.size, grow)
-        return _Restore(manifest, device, source, progress, grown).run(writing)
+        return _Restore(manifest, device, source, progress, grown=grown).run(writing)
+
+
+def _table(device: Device) -> Table:
+    """Return the disk's partition table; RefusedDiskError (RW419) where it is damaged."""
+    try:
+        return read_table(device.read, device.size, device.sector_size)
+    except TableError as error:
+        raise RefusedDiskError(
+            "RW419",
+            f"the partition table of {device.node} is damaged: {error}",
+            "Repair the table, or restore the whole disk",
+        ) from error
 
 
 @frozen
@@ -115,29 +148,40 @@ class _WrittenChunk:
 class _Restore:
     """One restore to one open disk."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as restore()
         self,
         manifest: Manifest,
         device: Device,
         source: ChunkSource,
         progress: Progress,
-        grown: Growth | None,
+        chosen: tuple[Extent, ...] = (),
+        *,
+        grown: Growth | None = None,
     ) -> None:
         self._manifest = manifest
+        self._chosen = chosen
+        self._windows = merged(chosen)
+        self._whole = (
+            sum(total(clipped(manifest.used, window)) for window in self._windows)
+            if chosen
+            else manifest.used_bytes
+        )
         self._device = device
         self._source = source
         self._progress = progress
         self._buffers = Buffers()
         self._grown = grown
-        self._fit = fit(manifest, device.size, grown)
+        self._fit = Fit() if chosen else fit(manifest, device.size, grown)
         self._done = 0
         self._fetched = 0
 
     def run(self, writing: Callable[[], None]) -> RestoreResult:
-        block = gather(self._manifest, self._device, self._fit, self._fetch_boot_chunk)
+        fetch = self._fetch_boot_chunk
+        block = gather(self._manifest, self._device, self._fit, self._chosen, fetch)
         writing()
         invalidate(block, self._device)
-        chunks_written, bytes_written = self._write(block)
+        chunks, chunks_written, bytes_written = self._write(block)
+        self._empty_omitted(block)
         cleared = self._clear_signatures(block)
         self._device.flush()
         self._read_back(block)
@@ -145,13 +189,19 @@ class _Restore:
             grow_file_system(self._device, self._grown)
         commit(block, self._device)
         return RestoreResult(
-            chunks_total=self._manifest.chunk_count,
+            partitions=tuple(
+                str(part.number)
+                for part in self._manifest.partitions
+                if part.extent in self._chosen
+            ),
+            chunks_total=chunks,
             chunks_written=chunks_written,
-            bytes_total=self._manifest.used_bytes,
+            bytes_total=self._whole,
             bytes_written=bytes_written,
             bytes_fetched=self._fetched,
             table_moved=self._manifest.table == "gpt"
-            and self._device.size > self._manifest.disk_size,
+            and self._device.size > self._manifest.disk_size
+            and not self._chosen,
             signatures_cleared=len(cleared),
             formats_cleared=tuple(sorted(set(cleared))),
             partition_grown=self._grown.partition.number if self._grown else 0,
@@ -174,29 +224,38 @@ class _Restore:
             raise CorruptChunkError(chunk.digest, problem, chunk.span.offset)
         return content, len(frame)
 
-    def _write(self, block: BootBlock) -> tuple[int, int]:
-        """Write what differs outside the boot block; return chunks and bytes written."""
-        chunks = written = 0
+    def _chunks(self) -> Iterator[Chunk]:
+        """Yield the chunks to restore, in disk order."""
+        for chunk in self._manifest.chunks():
+            if not self._chosen or parts_inside(chunk, self._windows):
+                yield chunk
+
+    def _write(self, block: BootBlock) -> tuple[int, int, int]:
+        """Write what differs outside the boot block; return chunks, those and bytes written."""
+        chunks = differed = written = 0
         work = partial(self._write_chunk, block)
-        results = flow(work, self._manifest.chunks(), workers=2 * worker_count())
+        results = flow(work, self._chunks(), workers=2 * worker_count())
         with closing(results):
             for result in results:
-                chunks += result.differed
+                chunks += 1
+                differed += result.differed
                 written += result.written
                 self._fetched += result.fetched
                 self._advance(result.used)
-        return chunks, written
+        return chunks, differed, written
 
     def _write_chunk(self, block: BootBlock, chunk: Chunk) -> _WrittenChunk:
-        span = chunk.span
+        span, held = chunk.span, block.chunks.get(chunk.span.offset)
+        used, parts = total(block.inside(chunk)), block.outside(chunk)
+        if held and (held.was_there or not parts):
+            return _WrittenChunk(used, differed=not held.was_there)
         with self._buffers.lent() as buffer:
-            found = load(self._device, span, buffer)
-            held = block.chunks.get(span.offset)
-            if held.was_there if held else digest_of(found) == chunk.digest:
-                return _WrittenChunk(span.used)
+            found = load(self._device, span._replace(ranges=parts), buffer)
+            if not held and digest_of(found) == chunk.digest:
+                return _WrittenChunk(used)
             content, fetched = (held.content, 0) if held else self._fetch(chunk)
-            written = self._write_parts(span.offset, outside(block, chunk), buffer, content)
-            return _WrittenChunk(span.used, differed=True, written=written, fetched=fetched)
+            written = self._write_parts(span.offset, parts, buffer, content)
+            return _WrittenChunk(used, differed=True, written=written, fetched=fetched)
 
     def _write_parts(
         self, base: int, parts: tuple[Extent, ...], buffer: memoryview, content: bytes
@@ -209,10 +268,24 @@ class _Restore:
             self._device.write(buffer[part.offset : part.end], base + part.offset)
         return total(changed)
 
+    def _empty_omitted(self, block: BootBlock) -> None:
+        """Zero the first MiB of partitions that the image does not hold.
+
+        They would show what an earlier use of the disk left where they begin now.
+        """
+        if self._chosen:
+            return
+        omitted = [part.extent for part in self._manifest.partitions if part.method == OMITTED]
+        heads = merged(Extent(each.offset, min(HEAD, each.length)) for each in omitted)
+        for place in without(heads, block.extents):
+            self._device.write_bytes(bytes(place.length), place.offset)
+
     def _clear_signatures(self, block: BootBlock) -> list[str]:
         """Zero the sectors with signatures that the image does not cover; return their formats."""
         device, manifest = self._device, self._manifest
-        windows = [Extent(0, device.size), *(part.extent for part in manifest.partitions)]
+        windows = list(self._chosen)
+        if not windows:
+            windows = [Extent(0, device.size), *(part.extent for part in manifest.partitions)]
         if self._grown:
             windows.append(self._grown.extent)
         covered = merged((*manifest.used, *block.extents))
@@ -228,24 +301,18 @@ class _Restore:
     def _read_back(self, block: BootBlock) -> None:
         """Raise ReadBackError unless the disk holds all that lies outside the boot block."""
         check_chunk = partial(self._is_there, block)
-        with closing(flow(check_chunk, self._manifest.chunks())) as results:
-            for chunk, there in zip(self._manifest.chunks(), results, strict=True):
+        with closing(flow(check_chunk, self._chunks())) as results:
+            for chunk, there in zip(self._chunks(), results, strict=True):
                 if not there:
                     raise ReadBackError(self._device.node, chunk.digest, chunk.span.offset)
-                self._advance(chunk.span.used)
+                self._advance(total(block.inside(chunk)))
 
     def _is_there(self, block: BootBlock, chunk: Chunk) -> bool:
         held = block.chunks.get(chunk.span.offset)
         if held is None:
             return holds(self._device, self._fit, self._buffers, chunk)
-        parts = outside(block, chunk)
-        expected = bytearray(held.content)
-        mask(expected, parts)
-        with self._buffers.lent() as buffer:
-            found = load(self._device, chunk.span, buffer)
-            mask(found, parts)
-            return bytes(found) == expected
+        return held_is_there(block, self._device, self._buffers, held, block.outside(chunk))
 
     def _advance(self, used: int) -> None:
         self._done += used
-        self._progress(self._done, 2 * self._manifest.used_bytes)
+        self._progress(self._done, 2 * self._whole)

@@ -1,7 +1,7 @@
 """What is used on a disk, and why: the part of a capture before any chunk is read."""
 
 import tempfile
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +25,7 @@ from agent.imaging.extent import (
 )
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
 from agent.imaging.manifest import (
+    OMITTED,
     BootEntry,
     Firmware,
     ImagedPartition,
@@ -32,6 +33,7 @@ from agent.imaging.manifest import (
     Manifest,
 )
 from agent.imaging.occupancy import partition_node
+from agent.imaging.partition_choice import refuse_choice
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 from agent.inspection.host_paths import HostPaths
@@ -90,14 +92,20 @@ _OWN_MAP: dict[str, Callable[[Reader, int], tuple[Extent, ...]]] = {
 _BOOT_CODE = slice(0, 440)
 
 
-def scan(device: Device, *, full: bool = False) -> Manifest:
+def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozenset()) -> Manifest:
     """Return the image of an open disk without its digests; reads only.
 
     What cannot be mapped safely is kept in full, with the reason in its
-    partition; with ``full`` all is. Raises DiskFailureError and CommandError.
+    partition; with ``full`` all is. ``chosen`` are the numbers of the partitions to keep; all
+    where it is empty. Raises RefusedDiskError (RW428) where they cannot be told apart,
+    DiskFailureError and CommandError.
     """
     table, problem = _table(device)
+    if chosen:
+        refuse_choice(device.node, table, problem, chosen)
     slots = table.slots if table.kind != "none" else (_whole(device),)
+    omitted = [slot for slot in slots if chosen and slot.number not in chosen]
+    slots = tuple(slot for slot in slots if slot not in omitted)
     volumes: list[tuple[LogicalVolume, tuple[Extent, ...]]] = []
     if problem:
         scanned = [_full(slot, problem) for slot in slots]
@@ -108,12 +116,15 @@ def scan(device: Device, *, full: bool = False) -> Manifest:
         layout = _lvm_layout(device, found)
         scanned = [_volume(device, slot, signature, layout) for slot, signature in found]
         volumes = [_logical_volume(device, volume) for volume in layout.volumes]
-    partitions = tuple(partition for partition, _ in scanned)
+    partitions = [
+        *(partition for partition, _ in scanned),
+        *(_partition(slot, _probe(device, slot.extent), OMITTED, "") for slot in omitted),
+    ]
     kept = [
         *(region.extent for region in table.regions),
         *kept_gaps([slot.extent for slot in table.slots], device.size),
     ]
-    if problem or full:
+    if problem or (full and not omitted):
         kept = [Extent(0, device.size)]
     elif table.kind == "none":
         kept = [table.regions[0].extent]
@@ -128,7 +139,7 @@ def scan(device: Device, *, full: bool = False) -> Manifest:
         table=table.kind,
         firmware=_firmware(table),
         regions=table.regions,
-        partitions=partitions,
+        partitions=tuple(sorted(partitions, key=lambda partition: partition.start)),
         used=used,
         digests=b"",
         volumes=tuple(volume for volume, _ in volumes),

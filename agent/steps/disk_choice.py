@@ -1,6 +1,8 @@
 """Which of the machine's disks a step means. Pure; ambiguity is an error, never a guess."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from attrs import evolve
 
 from agent.errors import TerminalError
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
@@ -60,6 +62,13 @@ def refuse_part(disk: Disk) -> None:
             "Choose another disk, or take this one out of it first (`wipefs` clears a label "
             "that is left over)",
         )
+
+
+def only_partitions(disk: Disk, numbers: Collection[int]) -> Disk:
+    """Return the disk without the other partitions; as it is where ``numbers`` is empty."""
+    if not numbers:
+        return disk
+    return evolve(disk, partitions=tuple(p for p in disk.partitions if p.number in numbers))
 
 
 def same_disk(wanted: DiskIdentity, seen: DiskIdentity) -> bool:

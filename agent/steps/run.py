@@ -17,7 +17,13 @@ from agent.packages.engine import Fetch
 from agent.packages.linux import LinuxSystem
 from agent.steps.chunk_store import ChunkStore
 from agent.steps.command import run_command_step
-from agent.steps.disk_choice import describe, find_disk, refuse_part, select_disk
+from agent.steps.disk_choice import (
+    describe,
+    find_disk,
+    only_partitions,
+    refuse_part,
+    select_disk,
+)
 from agent.steps.files import FilesContext, place_files_step
 from agent.steps.message import show_message_step
 from agent.steps.packages import PackageContext, Software, install_packages_step
@@ -183,7 +189,7 @@ def _run_in_system(step: InstalledStep, context: StepContext, software: Software
 
 
 def _backup(step: Backup, context: StepContext) -> dict[str, str]:
-    """Make an image of the disk that the selector means; write nothing to it.
+    """Make an image of the disk that the selector means, or of its partitions; write nothing to it.
 
     Returns ``manifest`` (the image's digest) and ``disk``. Raises what the choice of
     the disk, the capture and the server raise.
@@ -194,8 +200,16 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
     from agent.imaging.capture import capture  # noqa: PLC0415
 
     disk = select_disk(step.disk, context.machine.disks().disks)
-    system = context.system_on(disk)  # before the disk is opened, which keeps mounts away
-    image = capture(disk, context.chunks, context.progress, system, full=step.mode == "full")
+    # Before the disk is opened, which keeps mounts away; and as the image will have it.
+    system = context.system_on(only_partitions(disk, step.partitions))
+    image = capture(
+        disk,
+        context.chunks,
+        context.progress,
+        system,
+        full=step.mode == "full",
+        partitions=step.partitions,
+    )
     encoded = manifests.encode(image)
     digest = manifests.digest(encoded)
     stored = context.chunks.put_manifest(context.operation, encoded)
@@ -209,7 +223,7 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
 
 
 def _restore(step: Restore, context: StepContext) -> dict[str, str]:
-    """Write the image to exactly the disk that the step names. Destructive.
+    """Write the image, or partitions of it, to exactly the disk that the step names. Destructive.
 
     The manifest is checked against the digest that was approved before the disk is
     opened. Returns what the restore counted, and ``disk``. TerminalError RW451 or RW452
@@ -246,10 +260,13 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
         context.chunks,
         context.progress,
         grow=step.grow,
+        partitions=step.partitions,
         writing=context.writing,
     )
-    variables = EfiVariables(context.machine.paths.sysfs / "firmware/efi/efivars")
-    entries = write_entries(manifest, before, variables)
+    entries = ""
+    if not step.partitions:
+        variables = EfiVariables(context.machine.paths.sysfs / "firmware/efi/efivars")
+        entries = write_entries(manifest, before, variables)
     return {
         "disk": describe(disk),
         "manifest": digest,

@@ -10,6 +10,7 @@ from agent.wire.files import PlacedFile, SourcePath
 from agent.wire.package import WantedPackage
 
 _digest = validators.matches_re(r"^[0-9a-f]{64}$")
+_numbers = validators.deep_iterable(validators.and_(validators.ge(1), validators.le(999)))
 _absolute = validators.matches_re(r"^/[^\x00]*\Z")
 
 
@@ -22,15 +23,17 @@ class InspectDisks:
 
 @frozen
 class Backup:
-    """Read a whole disk into the image ``image``; write nothing to the disk.
+    """Read a disk into the image ``image``; write nothing to the disk.
 
-    ``mode``: ``used`` for what file systems use, ``full`` for every sector.
+    ``mode``: ``used`` for what file systems use, ``full`` for every sector. ``partitions`` are the
+    numbers of those to read; empty for the whole disk.
     """
 
     STEP_TYPE: ClassVar[str] = "backup"
     image: str
     disk: DiskSelector
     mode: str = field(default="used", validator=validators.in_(("used", "full")))
+    partitions: tuple[int, ...] = field(default=(), validator=_numbers)
 
 
 @frozen
@@ -38,6 +41,8 @@ class Restore:
     """Make the used blocks of ``disk`` equal to the image with this manifest digest.
 
     ``grow`` is the partition that takes the free space behind it: its number, ``last`` or ``none``.
+    ``partitions`` are the numbers of those to write, with the rest of the disk left alone; empty
+    for the whole disk.
     """
 
     STEP_TYPE: ClassVar[str] = "restore"
@@ -47,6 +52,7 @@ class Restore:
     grow: str = field(
         default="none", validator=validators.matches_re(r"^(none|last|[1-9]\d{0,2})\Z")
     )
+    partitions: tuple[int, ...] = field(default=(), validator=_numbers)
 
 
 @frozen

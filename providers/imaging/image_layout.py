@@ -6,7 +6,7 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from agent.imaging.extent import Extent
-from agent.imaging.manifest import LogicalVolume, Manifest
+from agent.imaging.manifest import OMITTED, LogicalVolume, Manifest
 
 DISK_FILE = "disk.raw"
 
@@ -55,12 +55,14 @@ class ImagePart:
 
 
 def image_parts(image: Manifest) -> tuple[ImagePart, ...]:
-    """Return the partitions in disk order, then the volumes."""
+    """Return the partitions that the image holds, in disk order, then the volumes."""
     return (*_partitions(image), *map(_volume_part, image.volumes))
 
 
 def _partitions(image: Manifest) -> Iterator[ImagePart]:
     for each in image.partitions:
+        if each.method == OMITTED:
+            continue
         yield ImagePart(
             name=str(each.number),
             place=str(each.number),

@@ -75,7 +75,9 @@ def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Find
         yield _finding(f"partition table {image.table}", _table_problem(image, disk))
     for partition in image.partitions:
         name = f"partition {partition.number}"
-        if partition.method == "full-sector":
+        if partition.method == manifest_format.OMITTED:
+            yield True, f"{name}: not in the image"
+        elif partition.method == "full-sector":
             yield True, f"{name}: kept sector by sector, because {partition.reason}"
         elif partition.filesystem == "swap":
             yield True, f"{name}: swap, of which only the header is kept"

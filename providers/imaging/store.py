@@ -220,6 +220,7 @@ class ChunkStore:
                 used_bytes=image.used_bytes,
                 stored_bytes=stored,
                 system=image.system,
+                layout=image.layout,
             )
             with self._space_watched(len(data)):
                 draft = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -462,6 +463,7 @@ class ChunkStore:
                 pinned=self.pin_of(named.digest) is not None,
                 named_at=named.at,
                 system=record.system,
+                layout=record.layout,
             )
 
     def _tag_path(self, name: str) -> Path:

@@ -43,11 +43,11 @@ def choose_disk(request: DiskRequest, disks: Sequence[Disk]) -> Disk | str:
 
 
 def image_on(disk: DiskIdentity, operations: Iterable[OperationStatus]) -> str:
-    """Return the manifest that the last verified restore wrote to this disk; empty if none."""
+    """Return the manifest that the last verified restore of the whole disk wrote; or empty."""
     found = ""
     for status in _verified(operations):
         for step in status.operation.instructions.steps:
-            if isinstance(step, Restore) and step.disk == disk:
+            if isinstance(step, Restore) and step.disk == disk and not step.partitions:
                 found = step.manifest
     return found
 
@@ -75,6 +75,8 @@ def last_backup(
     for status in mine:
         for step in status.operation.instructions.steps:
             if not isinstance(step, Backup) or not _meant(step.disk, disk.identity):
+                continue
+            if step.partitions:  # what lies on the others would be lost
                 continue
             image = images.get(step.image)
             if image is None or not image.usable or image.disk_size != disk.identity.size:

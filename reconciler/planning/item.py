@@ -64,6 +64,8 @@ class DiskFacts:
     observed_at: datetime
     backup: LastBackup | None = None
     """None: whatever is on the disk cannot be brought back."""
+    partitions: tuple[int, ...] = ()
+    """The numbers of the only partitions that are written; empty for the whole disk."""
 
     @property
     def backed_up(self) -> bool:
@@ -90,6 +92,8 @@ class ImageChange(NamedTuple):
     """What is installed on it, such as ``Debian GNU/Linux 12 (bookworm)``; empty: unknown."""
     suitability_unknown: bool = False
     """The clone gets an identity, and nobody looked whether it can: the image is an older one."""
+    emptied: tuple[int, ...] = ()
+    """The numbers of partitions that the image's table has and whose content it does not hold."""
 
 
 class DriftedValue(NamedTuple):

@@ -1,12 +1,13 @@
 """From a scenario to the steps that one machine's agent will run."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import assert_never
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
+from agent.wire.imaged_layout import PartitionPlace, counted_partitions, differences
 from agent.wire.imaged_system import Obstacle
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
 from agent.wire.work import OnError, TimeLimit
@@ -100,6 +101,8 @@ class _Target:
     """The name of its Image document."""
     disk: Disk
     observed_at: datetime
+    partitions: tuple[int, ...]
+    """The numbers of those that are written; empty for the whole disk."""
 
 
 WAS_PROTECTED = "the machine was protected at"
@@ -142,7 +145,7 @@ def work_for(
             on_error=OnError(scenario.on_error, scenario.on_error_seconds),
         ),
         disks=tuple(_facts(view, target) for target in targets.values()),
-        spared=_spared(view, written),
+        spared=_spared(view, targets.values()),
         images=images,
         seconds=restore_seconds(sum(image.used_bytes for image in images)) if images else 0,
         observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
@@ -229,10 +232,15 @@ def _target(
             f"disk {describe(disk)} is part of {disk.part_of}",
             "Name another disk, or take this one out of it on the machine first",
         )
-    misfit = _misfit(image, disk)
-    if misfit:
-        return misfit, "Name another disk, or an image that fits it"
-    return _Target(image, step.identity, step.document or step.image, disk, known.at)
+    if misfit := _misfit(image, disk, step.partitions):
+        or_else = (
+            "Name other partitions, or restore the whole disk"
+            if step.partitions
+            else "Name another disk, or an image that fits it"
+        )
+        return misfit, or_else
+    document = step.document or step.image
+    return _Target(image, step.identity, document, disk, known.at, step.partitions)
 
 
 def _no_identity(image: str, obstacles: Sequence[Obstacle]) -> Refusal:
@@ -322,7 +330,7 @@ def _inspection(revision: str, view: MachineView, assignment: Assignment, reason
 
 def _change(view: MachineView, target: _Target) -> ImageChange:
     declared = view.declared_images.get(target.document)
-    system = target.image.system
+    system, layout = target.image.system, target.image.layout
     return ImageChange(
         name=target.image.name,
         manifest=target.image.manifest,
@@ -332,21 +340,37 @@ def _change(view: MachineView, target: _Target) -> ImageChange:
         display_name=declared.display_name if declared else "",
         system=system.name if system else "",
         suitability_unknown=target.identity == "apply" and system is None,
+        emptied=layout.omitted if layout and not target.partitions else (),
     )
 
 
-def _misfit(image: ObservedImage, disk: Disk) -> str:
-    if disk.identity.size < image.disk_size:
-        return (
-            f"disk {describe(disk)} has {disk.identity.size} bytes, "
-            f"image {image.name} needs {image.disk_size}"
-        )
+def _misfit(image: ObservedImage, disk: Disk, partitions: tuple[int, ...]) -> str:
+    """Return why an image, or partitions of it, cannot be written to a disk; empty where it can."""
     if disk.sector_size != image.sector_size:
         return (
             f"disk {describe(disk)} has sectors of {disk.sector_size} bytes, "
             f"image {image.name} has {image.sector_size}"
         )
+    if partitions:
+        return _other_partitions(image, disk, partitions)
+    if disk.identity.size < image.disk_size:
+        return (
+            f"disk {describe(disk)} has {disk.identity.size} bytes, "
+            f"image {image.name} needs {image.disk_size}"
+        )
     return ""
+
+
+def _other_partitions(image: ObservedImage, disk: Disk, partitions: tuple[int, ...]) -> str:
+    layout = image.layout
+    if layout is None:  # of an older image: the agent looks before it writes
+        return ""
+    if lacking := layout.missing(partitions):
+        return f"image {image.name} {lacking}"
+    there = (PartitionPlace(p.number, p.start, p.size, p.type) for p in disk.partitions)
+    found = differences(layout, partitions, disk.table or "none", there)
+    other = f"disk {describe(disk)} has other partitions than image {image.name}"
+    return f"{other}: {found}" if found else ""
 
 
 def _steps(
@@ -371,13 +395,13 @@ def _wire_steps(
     match step:
         case InspectDisksStep():
             return [InspectDisks()]
-        case BackupStep(image, request, _, mode):
+        case BackupStep(image, request, _, mode, chosen):
             selector = DiskSelector(request.role, request.wwn, request.serial, request.path)
-            return [Backup(image, selector, mode)]
-        case RestoreStep(identity=identity, grow=grow):
+            return [Backup(image, selector, mode, chosen)]
+        case RestoreStep(identity=identity, grow=grow, partitions=chosen):
             target = targets[step]
             name, manifest = target.image.name, target.image.manifest
-            written: list[Step] = [Restore(name, manifest, target.disk.identity, grow)]
+            written: list[Step] = [Restore(name, manifest, target.disk.identity, grow, chosen)]
             if identity == "apply":
                 written.append(identity_step(view, target.disk.identity))
             return written
@@ -441,8 +465,12 @@ def _reason(
 
 def _manner(step: BackupStep | RestoreStep) -> str:
     """Return what is asked for besides, as a clause: every sector, a partition that grows."""
+    only = f"{counted_partitions(step.partitions)} only" if step.partitions else ""
     if isinstance(step, BackupStep):
-        return " with every sector" if step.mode == "full" else ""
+        everything = " with every sector" if step.mode == "full" else ""
+        return f"{everything} of {only}" if only else everything
+    if only:
+        return f" to {only}"
     if step.grow == "none":
         return ""
     if step.grow == "last":
@@ -461,11 +489,20 @@ def _interrupts(view: MachineView, trigger: Trigger, *, destructive: bool) -> st
     return "; the machine may be in use"
 
 
-def _spared(view: MachineView, written: tuple[DiskIdentity, ...]) -> tuple[str, ...]:
+def _spared(view: MachineView, targets: Collection[_Target]) -> tuple[str, ...]:
+    """Return what stays as it is: partitions of the disks that are written, and other disks."""
     known = view.seen.disks
-    if not written or known is None:
+    if not targets or known is None:
         return ()
-    return tuple(describe(disk) for disk in known.report.disks if disk.identity not in written)
+    spared = []
+    for target in targets:
+        numbers = [each.number for each in target.disk.partitions]
+        kept = [number for number in numbers if number not in target.partitions]
+        if target.partitions and kept:
+            spared.append(f"{counted_partitions(kept)} of {describe(target.disk)}")
+    written = {target.disk.identity for target in targets}
+    others = (disk for disk in known.report.disks if disk.identity not in written)
+    return (*spared, *map(describe, others))
 
 
 def _facts(view: MachineView, target: _Target) -> DiskFacts:
@@ -484,4 +521,5 @@ def _facts(view: MachineView, target: _Target) -> DiskFacts:
         holds=holds,
         observed_at=target.observed_at,
         backup=last_backup(target.disk, view.operations, view.captures, view.images),
+        partitions=target.partitions,
     )

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
+    from agent.wire.imaged_layout import ImagedLayout
     from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
     from reconciler.state.breakers import OpenBreaker
@@ -198,6 +199,8 @@ class ObservedImage:
     problem: str = ""
     system: "ImagedSystem | None" = None
     """What is installed on it; None where nobody looked."""
+    layout: "ImagedLayout | None" = None
+    """Its partitions; None where the store does not say."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -101,7 +101,7 @@ def _kept(part: ImagedPartition | LogicalVolume) -> tuple[str, str]:
     """Return what a partition or volume holds, and how much of it was kept and why."""
     label = f" “{part.label}”" if part.label else ""
     holds = f"{part.filesystem or 'nothing that was recognised'}{label}"
-    return holds, part.method if part.method == "used-blocks" else f"all of it: {part.reason}"
+    return holds, f"all of it: {part.reason}" if part.reason else part.method
 
 
 def _system(system: ImagedSystem | None) -> Iterator[RenderableType]:

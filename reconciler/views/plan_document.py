@@ -42,6 +42,7 @@ class DiskDocument(TypedDict):
     wwn: str
     size: int
     holds: str
+    partitions: NotRequired[list[int]]
     """What is on it now, for people."""
     observedAt: str
     backup: BackupDocument | None
@@ -62,6 +63,7 @@ class ImageDocument(TypedDict):
     system: NotRequired[str]
     """What is installed on it; empty where that is not known."""
     suitabilityUnknown: NotRequired[bool]
+    emptiedPartitions: NotRequired[list[int]]
     """Nobody looked whether a clone can get an identity, which this one shall get."""
 
 

@@ -142,6 +142,7 @@ def _disk(disk: DiskFacts) -> DiskDocument:
         "wwn": disk.wwn,
         "size": disk.size,
         "holds": disk.holds,
+        "partitions": list(disk.partitions),
         "observedAt": disk.observed_at.isoformat(),
         "backup": _backup(disk.backup),
     }
@@ -168,4 +169,5 @@ def _image(image: ImageChange) -> ImageDocument:
         "createdAt": image.created.isoformat(),
         "system": image.system,
         "suitabilityUnknown": image.suitability_unknown,
+        "emptiedPartitions": list(image.emptied),
     }

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from rich.filesize import decimal
 
+from agent.wire.imaged_layout import counted_partitions
 from reconciler.planning.approvals import Requirement
 from reconciler.planning.causes import Cause
 from reconciler.planning.difference import FieldChange
@@ -116,8 +117,11 @@ def causes(row: SummaryRow) -> str:
 def disk(facts: DiskFacts, now: datetime) -> str:
     """Return a disk as people recognise it, and what is on it."""
     name = " ".join(part for part in (facts.model, facts.serial, facts.wwn) if part)
+    name = name or "unnamed disk"
+    if facts.partitions:
+        name = f"{counted_partitions(facts.partitions)} of {name}"
     seen = ago(facts.observed_at, now)
-    return f"{name or 'unnamed disk'} · {decimal(facts.size)} · holds {facts.holds} · seen {seen}"
+    return f"{name} · {decimal(facts.size)} · holds {facts.holds} · seen {seen}"
 
 
 def backup(facts: DiskFacts, now: datetime) -> str:
@@ -139,8 +143,11 @@ def image(change: ImageChange, now: datetime) -> str:
     name = named(change.display_name, change.name)
     system = f" · {change.system}" if change.system else ""
     unknown = f" · {_UNKNOWN}" if change.suitability_unknown else ""
+    emptied = (
+        f" · without {counted_partitions(change.emptied)}, left empty" if change.emptied else ""
+    )
     digests = f"{before} → {change.manifest[:SHORT]}{same}"
-    return f"{name} {digests}{system} · captured {captured}{unknown}"
+    return f"{name} {digests}{system} · captured {captured}{unknown}{emptied}"
 
 
 def effort(bytes_to_move: int, seconds: int) -> str:
@@ -202,7 +209,8 @@ def equal_disks(items: Iterable[PlanItem], now: datetime) -> tuple[EqualDisks, .
         for facts, change in zip(item.disks, item.images, strict=False):
             last = facts.backup and (facts.backup.image, facts.backup.manifest, backup(facts, now))
             seen_ago = ago(facts.observed_at, now)
-            looks = (facts.model, facts.size, facts.holds, seen_ago, last, change, item.spared)
+            written = (facts.size, facts.partitions, change)
+            looks = (facts.model, facts.holds, seen_ago, last, written, item.spared)
             found.setdefault(looks, []).append((item, facts, change))
     return tuple(EqualDisks(*each[0], len(each)) for each in found.values())
 

@@ -254,10 +254,12 @@ def _step(step: Step, file: str) -> ScenarioStep:
     if isinstance(action, InspectDisks):
         return InspectDisksStep()
     if isinstance(action, Backup):
-        return BackupStep(action.image, _disk(action.disk), mode=action.mode)
+        disk, chosen = _disk(action.disk), tuple(sorted(action.partitions))
+        return BackupStep(action.image, disk, mode=action.mode, partitions=chosen)
     if isinstance(action, Restore):
-        disk = _disk(action.disk)
-        return RestoreStep(action.image, disk, action.identity, grow=action.grow)
+        disk, chosen = _disk(action.disk), tuple(sorted(action.partitions))
+        identity = action.identity or ("keep" if chosen else "apply")
+        return RestoreStep(action.image, disk, identity, grow=action.grow, partitions=chosen)
     if isinstance(action, Run):
         return RunStep(
             action.command,
@@ -318,6 +320,8 @@ def _canonical(step: InspectDisksStep | BackupStep | RestoreStep | SystemStep) -
         },
         "image": step.image,
     }
+    if step.partitions:
+        fields["partitions"] = list(step.partitions)
     if isinstance(step, BackupStep):
         return {"backup": fields if step.mode == "used" else {**fields, "mode": step.mode}}
     if step.grow != "none":

@@ -12,6 +12,7 @@ from specs.types.grown_partition import GrownPartition
 from specs.types.invalid_value import InvalidValue
 from specs.types.line import HardwareText, Line
 from specs.types.name import ImageName, Name
+from specs.types.partition_numbers import PartitionNumbers
 from specs.types.place import FileMode, MachinePath, RepositoryPath
 from specs.types.quantities import Duration, between
 from specs.types.secret import SecretReference
@@ -57,6 +58,12 @@ class Backup(Record):
         "every sector of the disk, for what was deleted too.",
         examples=["full"],
     )
+    partitions: PartitionNumbers = Field(
+        default=(),
+        description="The partitions to read, by the numbers of the partition table, hidden ones "
+        "counted. Boot code and the table are kept too. The whole disk where absent.",
+        examples=[[1, 3]],
+    )
 
 
 class Restore(Record):
@@ -68,10 +75,17 @@ class Restore(Record):
         examples=["debian12-golden"],
     )
     disk: DiskSelection = Field(default_factory=DiskSelection, description="The disk to overwrite.")
-    identity: Literal["apply", "keep"] = Field(
-        default="apply",
+    partitions: PartitionNumbers = Field(
+        default=(),
+        description="The partitions to write; the rest of the disk, its partition table too, stays "
+        "as it is. The disk has to have them at the same places as the image, or nothing is "
+        "written. The whole disk where absent.",
+        examples=[[3]],
+    )
+    identity: Literal["apply", "keep"] | None = Field(
+        default=None,
         description="apply: the restored system becomes this machine. keep: it stays the "
-        "machine that was captured.",
+        "machine that was captured. Where absent, apply for a whole disk and keep for partitions.",
         examples=["apply"],
     )
     grow: GrownPartition = Field(
@@ -80,6 +94,16 @@ class Restore(Record):
         "file system (ext2 to ext4, XFS, Btrfs, NTFS): the last one, or one by its number.",
         examples=["last", 3],
     )
+
+    @model_validator(mode="after")
+    def _grows_with_its_table(self) -> Self:
+        if self.partitions and self.grow != "none":
+            raise InvalidValue(
+                "a partition grows only where the whole disk is restored",
+                "remove grow or partitions",
+                field="grow",
+            ).as_pydantic()
+        return self
 
 
 class Install(Record):

@@ -8,7 +8,8 @@ from typing import Any
 from attrs import evolve
 from ruamel.yaml import YAML
 
-from agent.wire.disk import Disk, DiskIdentity
+from agent.wire.disk import Disk, DiskIdentity, Partition
+from agent.wire.imaged_layout import ImagedLayout, PartitionPlace
 from agent.wire.imaged_system import ImagedSystem, Obstacle
 from agent.wire.package import PackageResult
 from agent.wire.report import InstalledSystem
@@ -161,6 +162,23 @@ def _image(said: dict[str, Any]) -> Any:
         used_bytes=_size(said.get("used", "6GB")),
         sector_size=said.get("sectors", 512),
         system=_imaged_system(said.get("system", {})),
+        layout=_layout(said),
+    )
+
+
+def _layout(said: dict[str, Any]) -> ImagedLayout | None:
+    if "partitions" not in said:
+        return None
+    places = tuple(
+        PartitionPlace(each.number, each.start, each.size, each.type) for each in _partitions(said)
+    )
+    return ImagedLayout(said.get("table", "gpt"), places, tuple(said.get("omitted", ())))
+
+
+def _partitions(said: dict[str, Any]) -> tuple[Partition, ...]:
+    return tuple(
+        Partition(number, start << 20, size << 20, "linux", "", "ext4", "")
+        for number, start, size in said.get("partitions", ())
     )
 
 
@@ -204,11 +222,12 @@ def _disk(said: dict[str, Any], machine: str, number: int) -> Disk:
         node=f"/dev/nvme{number}n1",
         model=said.get("model", "Acme SSD 480"),
         sector_size=said.get("sectors", 512),
-        table="",
+        table=said.get("table", "gpt" if "partitions" in said else ""),
         removable=said.get("removable", False),
         read_only=said.get("readOnly", False),
         holds=said.get("holds", "blank"),
         part_of=said.get("partOf", ""),
+        partitions=_partitions(said),
     )
 
 

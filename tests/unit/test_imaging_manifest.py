@@ -104,7 +104,10 @@ def test_the_encoding_of_version_2_is_pinned() -> None:
         (Obstacle("RW462", "it has no Python", "Install python3"),),
     )
     image = attrs.evolve(
-        plain((Extent(0, 512), Extent(MIB, 2 * MIB))), volumes=(volume,), system=system
+        plain((Extent(0, 512), Extent(MIB, 2 * MIB))),
+        volumes=(volume,),
+        system=system,
+        version=2,
     )
     data = m.encode(image)
     document = json.loads(data)
@@ -166,7 +169,7 @@ def changed(image: Manifest, change: Change) -> bytes:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda d: d.update(version=3), "version 3, this program reads 1 to 2"),
+        (lambda d: d.update(version=4), "version 4, this program reads 1 to 3"),
         (lambda d: d.update(version=1), "it is not in canonical form"),
         (lambda d: d.pop("system"), "it is not in canonical form"),
         (lambda d: d.pop("volumes"), "volumes is no list"),
@@ -266,7 +269,7 @@ def test_garbage_is_refused_with_the_same_error(data: bytes) -> None:
     [
         lambda data: data + b"\n",
         lambda data: b" " + data,
-        lambda data: data.replace(b'"version":2,', b'"version":2,"version":2,'),
+        lambda data: data.replace(b'"version":3,', b'"version":3,"version":3,'),
         lambda data: data.replace(b'"table"', b'"\\u0074able"'),
         lambda data: data.decode().encode("utf-16"),
     ],

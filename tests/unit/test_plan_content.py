@@ -27,7 +27,7 @@ from reconciler.planning.planner import plan as unchecked_plan
 from reconciler.state.observed import Capture
 from reconciler.state.operation_states import OperationState
 from specs.diagnostics.position import Position
-from specs.fleet import CompiledHold, Origin, UnsupportedDocument
+from specs.fleet import BackupStep, CompiledHold, Origin, UnsupportedDocument
 
 NODE = a_machine(17, "clone-golden")
 GOLDEN = a_machine(16, "capture-golden")
@@ -45,9 +45,18 @@ def only_item(made):
     return made.items[0]
 
 
-def saved_world(*, state=OperationState.VERIFIED, proof="", image=SAVED, size=4 * GIB, later=()):
+def saved_world(  # noqa: PLR0913 - each is one way to differ
+    *, state=OperationState.VERIFIED, proof="", image=SAVED, size=4 * GIB, later=(), partitions=()
+):
     """Return a world in which the golden machine was captured and shall now be overwritten."""
-    operation = only_item(plan(a_fleet(GOLDEN), observed())).operation
+    fleet = a_fleet(GOLDEN)
+    capturing = fleet.scenarios["capture-golden"]
+    steps = tuple(
+        step._replace(partitions=partitions) if isinstance(step, BackupStep) else step
+        for step in capturing.steps
+    )
+    fleet = replace(fleet, scenarios={capturing.name: capturing._replace(steps=steps)})
+    operation = only_item(plan(fleet, observed())).operation
     capture = Capture(operation.op_id, "debian12", SAVED.manifest, proof)
     again = replace(
         GOLDEN,
@@ -78,8 +87,9 @@ def test_a_disk_names_its_last_good_backup():
         {"state": OperationState.FAILED},
         {"image": an_image(disk_size=4 * GIB, manifest="b" * 64)},
         {"image": an_image(disk_size=3 * GIB)},
+        {"partitions": (1,)},
     ],
-    ids=["unproven", "bad", "failed", "the name moved on", "another disk's size"],
+    ids=["unproven", "bad", "failed", "the name moved on", "another disk's size", "partitions"],
 )
 def test_what_cannot_be_restored_by_name_is_no_backup(changes):
     assert only_item(plan(*saved_world(**changes))).disks[0].backup is None
