@@ -90,6 +90,8 @@ class RestoreStep(NamedTuple):
     """The partition that takes the free space behind it: its number, ``last`` or ``none``."""
     partitions: tuple[int, ...] = ()
     """The numbers of the partitions to write, in order; empty for the whole disk."""
+    boot_code: bool = False
+    """With them, the boot code for BIOS that lies outside."""
 
 
 class RunStep(NamedTuple):

@@ -6,11 +6,26 @@ code too. So the disk has to have these partitions already, at the places of the
 
 from collections.abc import Collection, Iterable
 
+from attrs import frozen
+
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent, clipped, merged
 from agent.imaging.manifest import Manifest
 from agent.imaging.table import Slot, Table
 from agent.wire.imaged_layout import PartitionPlace, counted_partitions, differences, listed
+
+
+@frozen
+class Choice:
+    """What of an image is restored."""
+
+    partitions: tuple[int, ...] = ()
+    """Their numbers; empty for the whole disk."""
+    boot_code: bool = False
+    """With the partitions, the boot code for BIOS; the whole disk has it always."""
+
+
+WHOLE_DISK = Choice()
 
 
 def refuse_choice(node: str, table: Table, problem: str, numbers: Iterable[int]) -> None:

@@ -9,7 +9,7 @@ Where single partitions are restored, the same holds for each of them, and nothi
 them is written.
 """
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
 from typing import Protocol
@@ -26,6 +26,7 @@ from agent.imaging.boot_block import (
     invalidate,
     parts_inside,
 )
+from agent.imaging.boot_code import BootCode, boot_code_gap, write_boot_code
 from agent.imaging.chunk import (
     CHUNK_SIZE,
     ZERO_DIGEST,
@@ -42,7 +43,7 @@ from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
 from agent.imaging.growth import NONE, Growth, growth
 from agent.imaging.manifest import OMITTED, Manifest, check
-from agent.imaging.partition_choice import chosen_places
+from agent.imaging.partition_choice import WHOLE_DISK, Choice, chosen_places
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
 from agent.imaging.signature_places import free_places
 from agent.imaging.table import Table, TableError, read_table
@@ -65,6 +66,8 @@ class RestoreResult:
 
     partitions: tuple[str, ...]
     """The numbers of those that were chosen; empty for the whole disk."""
+    boot_code: bool
+    """Whether boot code for BIOS was written with them."""
     chunks_total: int
     chunks_written: int
     """Chunks that the disk did not hold."""
@@ -93,14 +96,14 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
     progress: Progress,
     *,
     grow: str = NONE,
-    partitions: Collection[int] = (),
+    choice: Choice = WHOLE_DISK,
     writing: Callable[[], None] = lambda: None,
 ) -> RestoreResult:
     """Make the used blocks of ``disk`` equal to the image's and return what was done.
 
     ``grow`` is ``none``, or which partition takes the free space behind it, with its file
-    system: ``last`` or a number. ``partitions`` are the numbers of those to restore, of which none
-    grows; the whole disk where it is empty. ``progress`` counts used bytes twice: compared or
+    system: ``last`` or a number. ``choice`` says what is restored: the whole disk, or
+    partitions, of which none grows. ``progress`` counts used bytes twice: compared or
     written, then read back. ``writing`` is called before the first write; where it raises, nothing
     is written. Before the first write it raises RefusedDiskError and ManifestError, and
     whatever the source raises for the boot block's chunks. After it,
@@ -114,11 +117,15 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
     with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
         facts = seen(device)
         refuse_other_disk(disk, facts)
-        size = 0 if partitions else manifest.disk_size
+        size = 0 if choice.partitions else manifest.disk_size
         refuse_target(disk.node, facts, size=size, sector_size=manifest.sector_size)
-        if partitions:
-            chosen = chosen_places(manifest, disk.node, _table(device), partitions)
-            return _Restore(manifest, device, source, progress, chosen).run(writing)
+        if choice.partitions:
+            table = _table(device)
+            chosen = chosen_places(manifest, disk.node, table, choice.partitions)
+            task = _Restore(manifest, device, source, progress, chosen)
+            if choice.boot_code:
+                task.add_boot_code(boot_code_gap(manifest, table, choice.partitions))
+            return task.run(writing)
         grown = growth(manifest, device.size, grow)
         return _Restore(manifest, device, source, progress, grown=grown).run(writing)
 
@@ -171,9 +178,15 @@ class _Restore:
         self._progress = progress
         self._buffers = Buffers()
         self._grown = grown
+        self._boot_code: BootCode | None = None
         self._fit = Fit() if chosen else fit(manifest, device.size, grown)
         self._done = 0
         self._fetched = 0
+
+    def add_boot_code(self, gap: Extent) -> None:
+        """Fetch the boot code, to be written with the partitions."""
+        first = next(self._manifest.chunks())
+        self._boot_code = BootCode(gap, self._fetch_boot_chunk(first))
 
     def run(self, writing: Callable[[], None]) -> RestoreResult:
         fetch = self._fetch_boot_chunk
@@ -188,12 +201,15 @@ class _Restore:
         if self._grown:
             grow_file_system(self._device, self._grown)
         commit(block, self._device)
+        if self._boot_code:
+            write_boot_code(self._device, self._boot_code)
         return RestoreResult(
             partitions=tuple(
                 str(part.number)
                 for part in self._manifest.partitions
                 if part.extent in self._chosen
             ),
+            boot_code=self._boot_code is not None,
             chunks_total=chunks,
             chunks_written=chunks_written,
             bytes_total=self._whole,

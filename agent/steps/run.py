@@ -239,6 +239,7 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
         partition_guids,
         write_entries,
     )
+    from agent.imaging.partition_choice import Choice  # noqa: PLC0415
     from agent.imaging.restore import restore  # noqa: PLC0415
 
     disk = find_disk(step.disk, context.machine.disks().disks)
@@ -260,7 +261,7 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
         context.chunks,
         context.progress,
         grow=step.grow,
-        partitions=step.partitions,
+        choice=Choice(step.partitions, step.boot_code),
         writing=context.writing,
     )
     entries = ""

@@ -42,7 +42,7 @@ class Restore:
 
     ``grow`` is the partition that takes the free space behind it: its number, ``last`` or ``none``.
     ``partitions`` are the numbers of those to write, with the rest of the disk left alone; empty
-    for the whole disk.
+    for the whole disk. ``boot_code``: with them, the boot code for BIOS outside partitions.
     """
 
     STEP_TYPE: ClassVar[str] = "restore"
@@ -53,6 +53,7 @@ class Restore:
         default="none", validator=validators.matches_re(r"^(none|last|[1-9]\d{0,2})\Z")
     )
     partitions: tuple[int, ...] = field(default=(), validator=_numbers)
+    boot_code: bool = False
 
 
 @frozen

@@ -398,10 +398,18 @@ def _wire_steps(
         case BackupStep(image, request, _, mode, chosen):
             selector = DiskSelector(request.role, request.wwn, request.serial, request.path)
             return [Backup(image, selector, mode, chosen)]
-        case RestoreStep(identity=identity, grow=grow, partitions=chosen):
+        case RestoreStep(identity=identity):
             target = targets[step]
-            name, manifest = target.image.name, target.image.manifest
-            written: list[Step] = [Restore(name, manifest, target.disk.identity, grow, chosen)]
+            written: list[Step] = [
+                Restore(
+                    image=target.image.name,
+                    manifest=target.image.manifest,
+                    disk=target.disk.identity,
+                    grow=step.grow,
+                    partitions=step.partitions,
+                    boot_code=step.boot_code,
+                )
+            ]
             if identity == "apply":
                 written.append(identity_step(view, target.disk.identity))
             return written
@@ -470,7 +478,7 @@ def _manner(step: BackupStep | RestoreStep) -> str:
         everything = " with every sector" if step.mode == "full" else ""
         return f"{everything} of {only}" if only else everything
     if only:
-        return f" to {only}"
+        return f" to {only}" + (" and the boot code" if step.boot_code else "")
     if step.grow == "none":
         return ""
     if step.grow == "last":

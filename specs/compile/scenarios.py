@@ -259,7 +259,14 @@ def _step(step: Step, file: str) -> ScenarioStep:
     if isinstance(action, Restore):
         disk, chosen = _disk(action.disk), tuple(sorted(action.partitions))
         identity = action.identity or ("keep" if chosen else "apply")
-        return RestoreStep(action.image, disk, identity, grow=action.grow, partitions=chosen)
+        return RestoreStep(
+            action.image,
+            disk,
+            identity,
+            grow=action.grow,
+            partitions=chosen,
+            boot_code=action.boot_code,
+        )
     if isinstance(action, Run):
         return RunStep(
             action.command,
@@ -326,4 +333,6 @@ def _canonical(step: InspectDisksStep | BackupStep | RestoreStep | SystemStep) -
         return {"backup": fields if step.mode == "used" else {**fields, "mode": step.mode}}
     if step.grow != "none":
         fields["grow"] = step.grow
+    if step.boot_code:
+        fields["bootCode"] = True
     return {"restore": {**fields, "identity": step.identity}}

@@ -82,6 +82,12 @@ class Restore(Record):
         "written. The whole disk where absent.",
         examples=[[3]],
     )
+    boot_code: bool = Field(
+        default=False,
+        description="true: with the partitions, the boot code for BIOS is written, which lies "
+        "outside them. The whole disk has it always.",
+        examples=[True],
+    )
     identity: Literal["apply", "keep"] | None = Field(
         default=None,
         description="apply: the restored system becomes this machine. keep: it stays the "
@@ -96,12 +102,18 @@ class Restore(Record):
     )
 
     @model_validator(mode="after")
-    def _grows_with_its_table(self) -> Self:
+    def _fits_what_is_restored(self) -> Self:
         if self.partitions and self.grow != "none":
             raise InvalidValue(
                 "a partition grows only where the whole disk is restored",
                 "remove grow or partitions",
                 field="grow",
+            ).as_pydantic()
+        if self.boot_code and not self.partitions:
+            raise InvalidValue(
+                "the whole disk has its boot code already",
+                "remove bootCode, or name partitions",
+                field="bootCode",
             ).as_pydantic()
         return self
 

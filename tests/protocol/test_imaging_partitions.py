@@ -11,6 +11,7 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.capture import capture
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.manifest import Manifest
+from agent.imaging.partition_choice import Choice
 from agent.imaging.restore import restore
 from agent.steps.disk_choice import only_partitions
 from providers.imaging.restore_test import run_restore_test
@@ -80,7 +81,8 @@ def test_one_partition_comes_back_and_the_others_keep_what_was_changed(
     target = MAKE[table](tmp_path / "target", tree(tmp_path / "now", 900, 8 * MIB))
     before = target.read_bytes()
     with loop(target) as node:
-        result = restore(manifest, described(node), store, ignore, partitions=(number,))
+        choice = Choice((number,))
+        result = restore(manifest, described(node), store, ignore, choice=choice)
     after = target.read_bytes()
     assert result.partitions == (str(number),)
     assert after[:start] == before[:start]
@@ -127,3 +129,47 @@ def test_a_system_whose_root_is_not_chosen_is_no_system_of_the_image(
     assert rack.look(only_partitions(disk, (1,))).name == "Golden Linux"
     (obstacle,) = rack.look(only_partitions(disk, (2,))).obstacles
     assert obstacle.code == "RW460"
+
+
+@pytest.mark.parametrize("table", ["gpt", "mbr"])
+def test_the_boot_code_comes_with_partitions_and_the_table_stays(
+    tmp_path: Path, table: str
+) -> None:
+    disk = MAKE[table](tmp_path / "disk", tree(tmp_path / "files", 1, 4 * MIB))
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    with loop(disk) as node:
+        manifest = capture(described(node), store, ignore)
+    target = MAKE[table](tmp_path / "target", tree(tmp_path / "others", 50, 4 * MIB))
+    with target.open("r+b") as file:
+        file.write(b"\x90" * 440)
+        if table == "mbr":
+            file.seek(512)
+            file.write(b"another loader" * 1000)
+    before = target.read_bytes()
+    numbers = (1, 3) if table == "gpt" else (1,)
+    with loop(target) as node:
+        choice = Choice(numbers, boot_code=True)
+        assert restore(manifest, described(node), store, ignore, choice=choice).boot_code
+        restore(manifest, described(node), store, ignore, choice=choice)
+    wanted, after = disk.read_bytes(), target.read_bytes()
+    assert after[:440] == wanted[:440]
+    assert after[440:512] == before[440:512]
+    assert wanted[440:444] != before[440:444] or table == "gpt"
+    source = wanted if table == "mbr" else before
+    assert after[512:MIB] == source[512:MIB]
+
+
+def test_boot_code_that_would_be_incomplete_is_refused(tmp_path: Path) -> None:
+    disk = gpt_disk(tmp_path / "disk", tree(tmp_path / "files", 1, MIB))
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    manifest = capture(described(disk), store, ignore)
+    before = disk.read_bytes()
+    with pytest.raises(RefusedDiskError, match="in partition 1, which is not restored") as caught:
+        restore(manifest, described(disk), store, ignore, choice=Choice((3,), boot_code=True))
+    assert caught.value.code == "RW419"
+    assert disk.read_bytes() == before
+    data = blank(tmp_path / "data", 4 * MIB)
+    run("sfdisk", "--quiet", data, stdin="label: dos\nstart=1MiB, size=1MiB\n")
+    plain = capture(described(data), store, ignore)
+    with pytest.raises(RefusedDiskError, match="the image has no boot code for BIOS"):
+        restore(plain, described(data), store, ignore, choice=Choice((1,), boot_code=True))

@@ -101,6 +101,7 @@ OTHER_WRITERS = {
     "agent/files/reading.py": "a copy in the agent's own folder, for the server",
     "agent/identity/linux/image_tree.py": "no link of an image may be followed",
     "agent/imaging/boot_block.py": "a disk",
+    "agent/imaging/boot_code.py": "a disk",
     "agent/imaging/restore.py": "a disk",
     "agent/imaging/sparse.py": "a copy of a partition, in a temporary folder",
     "agent/upgrade/staging.py": "a folder that takes its name when it is whole",

@@ -11,6 +11,7 @@ from agent.errors import TransientError
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent
 from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
+from agent.imaging.partition_choice import Choice
 from agent.imaging.restore import RestoreResult, restore
 from agent.wire.imaged_layout import ImagedLayout, PartitionPlace, differences
 from tests.unit.imaging_images import (
@@ -69,7 +70,7 @@ def target(tmp_path: Path) -> Path:
 def run(
     manifest: Manifest, path: Path, store: MemoryStore, *numbers: int, grow: str = "none"
 ) -> RestoreResult:
-    return restore(manifest, described(path), store, ignore, grow=grow, partitions=numbers)
+    return restore(manifest, described(path), store, ignore, grow=grow, choice=Choice(numbers))
 
 
 def part(data: bytes, extent: Extent) -> bytes:
@@ -109,7 +110,7 @@ def test_what_is_read_and_written_is_counted_for_the_chosen_partitions(
         described(target),
         store,
         lambda done, whole: seen.append((done, whole)),
-        partitions=(3,),
+        choice=Choice((3,)),
     )
     place = extent_of(3)
     assert seen[-1] == (2 * (MIB + 8192), 2 * (MIB + 8192))
@@ -134,7 +135,7 @@ def test_an_interrupted_restore_leaves_no_file_system_and_goes_on(
             return frames[digest]
 
     with pytest.raises(TransientError):
-        restore(manifest, described(target), Away(), ignore, partitions=(3,))
+        restore(manifest, described(target), Away(), ignore, choice=Choice((3,)))
     data = target.read_bytes()
     place = extent_of(3)
     assert not any(data[place.offset : place.offset + MIB])

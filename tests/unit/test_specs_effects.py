@@ -819,6 +819,8 @@ def work() -> dict[tuple[str, str], Variation]:
     found |= two("Scenario clone", "spec.steps[].restore.identity", ("apply", "keep"))
     found |= two("Scenario clone", "spec.steps[].restore.grow", ("last", 3))
     found |= two("Scenario clone", "spec.steps[].restore.partitions", ([3], [1, 3]))
+    some: list[Edit] = [("Scenario clone", "spec.steps[].restore.partitions", [3])]
+    found |= two("Scenario clone", "spec.steps[].restore.bootCode", (True, False), some)
     found |= two("Scenario keep", "spec.steps[].backup.mode", ("used", "full"), WITH_BACKUP)
     found |= two("Scenario keep", "spec.steps[].backup.partitions", ([3], [1, 3]), WITH_BACKUP)
     found |= two(
