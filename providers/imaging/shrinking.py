@@ -55,7 +55,7 @@ _ROOT = "Run it as root"
 
 
 @frozen
-class Wish:
+class Request:
     """What is asked for. ``disk_size`` is the most bytes that the new disk may have."""
 
     partition: int | None = None
@@ -78,7 +78,7 @@ class Shrunk:
 
 
 def shrink_image(  # noqa: PLR0913 - what is asked for, where, and how it is shown
-    store: ChunkStore, digest: str, wish: Wish, work: Path, stage: Stage, *, dry_run: bool
+    store: ChunkStore, digest: str, request: Request, work: Path, stage: Stage, *, dry_run: bool
 ) -> Shrunk:
     """Make an image that fits a smaller disk, without name and restore test; or only look how.
 
@@ -87,16 +87,16 @@ def shrink_image(  # noqa: PLR0913 - what is asked for, where, and how it is sho
     file systems raise. Nothing but chunks was stored then.
     """
     image = stored_manifest(store, digest)
-    _refuse(image, wish)
+    _refuse(image, request)
     read = ImageReader(image, store).read
-    most = None if wish.disk_size is None else wish.disk_size // UNIT * UNIT
+    most = None if request.disk_size is None else request.disk_size // UNIT * UNIT
     with tempfile.TemporaryDirectory(dir=work) as folder:
         whole = layout(image)
-        if wish.partition is None and most is not None and whole.disk_size <= most:
+        if request.partition is None and most is not None and whole.disk_size <= most:
             planned = Shrunk(image, evolve(whole, disk_size=most), None, 0)
             volume = None
         else:
-            partition = choose(image, wish.partition)
+            partition = choose(image, request.partition)
             _refuse_unbootable(image, partition, read)
             volume = Path(folder) / "volume"
             with stage(f"reading partition {partition.number}") as progress:
@@ -116,10 +116,10 @@ def shrink_image(  # noqa: PLR0913 - what is asked for, where, and how it is sho
             return evolve(planned, digest=_store(store, planned, disk, progress))
 
 
-def _refuse(image: Manifest, wish: Wish) -> None:
-    if wish.disk_size is not None and wish.disk_size >= image.disk_size:
+def _refuse(image: Manifest, request: Request) -> None:
+    if request.disk_size is not None and request.disk_size >= image.disk_size:
         raise ShrinkError(
-            f"its disk has {image.disk_size:,} bytes, {wish.disk_size:,} are no less",
+            f"its disk has {image.disk_size:,} bytes, {request.disk_size:,} are no less",
             "It fits such a disk as it is",
         )
     reasons = {each.reason for each in image.partitions if each.reason != ASKED_FOR} - {""}

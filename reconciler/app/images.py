@@ -12,7 +12,7 @@ from providers.imaging.collection import Collected
 from providers.imaging.image_record import Pin, RestoreTest
 from providers.imaging.reference import FoundImage, find_image
 from providers.imaging.restore_test import run_restore_test
-from providers.imaging.shrinking import Stage, Wish, shrink_image
+from providers.imaging.shrinking import Request, Stage, shrink_image
 from providers.imaging.store import ChunkStore
 from providers.imaging.transfer import ExportFormat, export_image, import_image
 from providers.imaging.verification import (
@@ -349,7 +349,7 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
     project: Project,
     reference: str,
     name: str,
-    wish: Wish,
+    request: Request,
     word: Word,
     stage: Stage,
     *,
@@ -365,7 +365,7 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
     store = project.store
     store.require_name(name)
     origin = find_image(store, reference).digest
-    shrunk = shrink_image(store, origin, wish, _work_folder(project), stage, dry_run=dry_run)
+    shrunk = shrink_image(store, origin, request, _work_folder(project), stage, dry_run=dry_run)
     if dry_run:
         return SmallerImage(origin, shrunk, None)
     with stage("testing the new image"):

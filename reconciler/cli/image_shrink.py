@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from providers.imaging.shrinking import Wish
+from providers.imaging.shrinking import Request
 from reconciler.app.images import shrink_to_name
 from reconciler.app.project import Project
 from reconciler.cli.byte_size import BYTE_SIZE
@@ -67,10 +67,10 @@ def shrink(  # noqa: PLR0913, PLR0917 - options
       rackwright image shrink windows windows-small --to 128GiB --partition 3
     """  # noqa: D301 - \b keeps click from reflowing the list
     stage = partial(bytes_progress, console(stderr=True))
-    wish = Wish(partition, disk_size)
+    request = Request(partition, disk_size)
     with ending_as_interrupted():
         made = shrink_to_name(
-            Project("", None, state), reference, name, wish, word(reason), stage, dry_run=dry_run
+            Project("", None, state), reference, name, request, word(reason), stage, dry_run=dry_run
         )
     if output_format == "json":
         click.echo(dumps(shrunk_document(made, name), indent=2))

@@ -231,7 +231,7 @@ def _target(
         )
     misfit = _misfit(image, disk)
     if misfit:
-        return misfit, "Name another disk, or an image that fits it"
+        return misfit, _fitting(image, disk)
     return _Target(image, step.identity, step.document or step.image, disk, known.at)
 
 
@@ -347,6 +347,21 @@ def _misfit(image: ObservedImage, disk: Disk) -> str:
             f"image {image.name} has {image.sector_size}"
         )
     return ""
+
+
+def _fitting(image: ObservedImage, disk: Disk) -> str:
+    """Return what to do about an image that does not fit a disk."""
+    size = disk.identity.size
+    shrinks = image.sector_size == disk.sector_size and image.used_bytes < size < image.disk_size
+    if not shrinks:
+        return "Name another disk, or an image that fits it"
+    from specs.types.quantities import ByteSize  # noqa: PLC0415 - most plans need none
+
+    small = f"{image.name}-small"
+    return (
+        f"Name another disk, or an image that fits it: `rackwright image shrink {image.name} "
+        f"{small} --to {ByteSize(size)}` makes one, {small}, if it can be made so small"
+    )
 
 
 def _steps(
