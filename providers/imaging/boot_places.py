@@ -34,7 +34,8 @@ _HIDDEN = struct.Struct("<I")
 _HIDDEN_PLACE = 0x1C
 _SECTOR_SIZE_PLACE = 0x0B
 _FAT32_BACKUP_PLACE = 0x32
-_FAT32_MARK = (0x52, b"FAT32")
+_MARKS = {"vfat": (0x52, b"FAT32"), "ntfs": (0x03, b"NTFS")}
+"""What stands in a copy of the boot sector, and where; FAT12 and FAT16 have none."""
 _NTFS_SECTORS_PLACE = 0x28
 
 
@@ -133,34 +134,38 @@ def corrections(image: Manifest, new: Layout, read: Reader) -> Iterator[Patch]:
     A volume that has another number there keeps it. ``read`` reads the image's disk.
     """
     for partition in _moved_partitions(image, new):
-        if partition.filesystem not in {"vfat", "ntfs"}:
+        if partition.filesystem not in _MARKS:
             continue
-        for offset in _parameter_blocks(partition, read):
-            before, after = partition.start, new.now(partition.start)
-            old, now = (each // _volume_sector(partition, read) for each in (before, after))
-            place = offset + _HIDDEN_PLACE
-            if read(place, _HIDDEN.size) == _HIDDEN.pack(old & 0xFFFFFFFF):
-                yield Patch(place - before + after, _HIDDEN.pack(now & 0xFFFFFFFF))
+        start, after = partition.start, new.now(partition.start)
+        size = _number(read, start + _SECTOR_SIZE_PLACE, 2) or _BOOT_SECTOR
+        old, now = (_HIDDEN.pack(each // size & 0xFFFFFFFF) for each in (start, after))
+        for offset in sorted(set(_parameter_blocks(partition, size, read))):
+            if read(offset + _HIDDEN_PLACE, _HIDDEN.size) == old:
+                yield Patch(offset + _HIDDEN_PLACE - start + after, now)
 
 
-def _volume_sector(partition: ImagedPartition, read: Reader) -> int:
-    size = int.from_bytes(read(partition.start + _SECTOR_SIZE_PLACE, 2), "little")
-    return size or _BOOT_SECTOR
+def _parameter_blocks(partition: ImagedPartition, size: int, read: Reader) -> Iterator[int]:
+    """Yield where on the disk the volume's boot sector and its copies lie.
 
-
-def _parameter_blocks(partition: ImagedPartition, read: Reader) -> Iterator[int]:
-    """Yield where on the disk the volume's boot sector and its copy lie."""
-    start, boot = partition.start, read(partition.start, _BOOT_SECTOR)
-    size = _volume_sector(partition, read)
+    ``size`` is that of its sectors. The copy of an NTFS is the partition's last sector, or the
+    one behind the volume.
+    """
+    start = partition.start
     yield start
-    copy = 0
-    place, mark = _FAT32_MARK
     if partition.filesystem == "ntfs":
-        copy = int.from_bytes(boot[_NTFS_SECTORS_PLACE : _NTFS_SECTORS_PLACE + 8], "little")
-    elif boot[place : place + len(mark)] == mark:
-        copy = int.from_bytes(boot[_FAT32_BACKUP_PLACE : _FAT32_BACKUP_PLACE + 2], "little")
-    if copy and (copy + 1) * size <= partition.size:
-        yield start + copy * size
+        copies = {_number(read, start + _NTFS_SECTORS_PLACE, 8), partition.size // size - 1}
+    else:
+        copies = {_number(read, start + _FAT32_BACKUP_PLACE, 2)}
+    place, mark = _MARKS[partition.filesystem]
+    for copy in copies:
+        offset = start + copy * size
+        inside = 0 < copy <= partition.size // size - 1
+        if inside and read(offset + place, len(mark)) == mark:
+            yield offset
+
+
+def _number(read: Reader, offset: int, length: int) -> int:
+    return int.from_bytes(read(offset, length), "little")
 
 
 def _moved_partitions(image: Manifest, new: Layout) -> Iterator[ImagedPartition]:

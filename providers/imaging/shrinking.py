@@ -52,6 +52,8 @@ _LEAST_SLACK = 64 << 20
 _SLACK_PART = 10
 """The new file system gets a tenth more than it needs, and ``_LEAST_SLACK`` at least."""
 _ROOT = "Run it as root"
+_IDENTITY_ROOM = 64 << 20
+"""What stays free for the agent and the identity of a clone, where the image is for clones."""
 
 
 @frozen
@@ -72,7 +74,7 @@ class Shrunk:
     partition: ImagedPartition | None
     """The one that is smaller, as it was; None where only unused space at the end goes."""
     needed: int
-    """The fewest bytes of its file system."""
+    """The fewest bytes of its file system, with room for a clone's agent."""
     digest: str = ""
     """Of the new image; empty where none was made."""
 
@@ -93,11 +95,14 @@ def shrink_image(  # noqa: PLR0913 - what is asked for, where, and how it is sho
     with tempfile.TemporaryDirectory(dir=work) as folder:
         whole = layout(image)
         if request.partition is None and most is not None and whole.disk_size <= most:
+            _require_room(work, image.used_bytes)
             planned = Shrunk(image, evolve(whole, disk_size=most), None, 0)
             volume = None
         else:
             partition = choose(image, request.partition)
             _refuse_unbootable(image, partition, read)
+            content = total(clipped(image.used, partition.extent))
+            _require_room(work, content if dry_run else content + image.used_bytes)
             volume = Path(folder) / "volume"
             with stage(f"reading partition {partition.number}") as progress:
                 _lay_out(store, image, [(partition.extent, 0)], volume, partition.size, progress)
@@ -105,6 +110,7 @@ def shrink_image(  # noqa: PLR0913 - what is asked for, where, and how it is sho
                 enter_private_mounts()
             with stage(f"checking the {partition.filesystem}"):
                 needed = file_system_size.smallest(volume, partition.filesystem)
+            needed = min(needed + _room_of_clones(image), partition.size)
             planned = Shrunk(image, _new_layout(image, partition, needed, most), partition, needed)
         if dry_run:
             return planned
@@ -170,12 +176,16 @@ def _new_layout(
         raise TooSmallError(
             most,
             least.disk_size,
-            f"{name} has {partition.size:,} bytes and needs {needed:,} for its files, what lies "
-            f"beside it {least.disk_size - smallest_size(partition, needed):,}",
+            f"{name} has {partition.size:,} bytes and needs {needed:,}, what lies beside it "
+            f"{least.disk_size - smallest_size(partition, needed):,}",
             "Ask for more with --to, or name another partition with --partition",
         )
     size = largest_size(image, partition, most)
     return layout(image, partition.number, size, most)
+
+
+def _room_of_clones(image: Manifest) -> int:
+    return _IDENTITY_ROOM if image.system is not None and not image.system.obstacles else 0
 
 
 # --- laying out -------------------------------------------------------------------------
@@ -189,9 +199,6 @@ def _lay_out(  # noqa: PLR0913, PLR0917 - from where, what, to where
 ) -> None:
     """Make a sparse file of parts of the image's disk, whose chunks are all checked."""
     whole = sum(total(clipped(image.used, source)) for source, _ in copies)
-    free = shutil.disk_usage(file.parent).free
-    if free - whole < RESERVE:
-        raise NoSpaceError(file.parent, whole, free, RESERVE)
     with file.open("xb") as opened:
         opened.truncate(size)
         write = partial(_write_chunk, store, opened.fileno(), copies)
@@ -201,6 +208,12 @@ def _lay_out(  # noqa: PLR0913, PLR0917 - from where, what, to where
             for count in written:
                 done += count
                 progress(done, whole)
+
+
+def _require_room(work: Path, needed: int) -> None:
+    free = shutil.disk_usage(work).free
+    if free - needed < RESERVE:
+        raise NoSpaceError(work, needed, free, RESERVE)
 
 
 def _is_wanted(chunk: Chunk, copies: _Copies) -> bool:

@@ -89,7 +89,10 @@ def gpt_disk(size: int, sector: int, numbered: dict[int, Extent], kind: uuid.UUI
         )
         array[(number - 1) * 128 : number * 128] = entry
     sectors, taken = size // sector, 16384 // sector
-    for position, alternate, entries in ((1, sectors - 1, 2), (sectors - 1, 1, sectors - 1 - taken)):
+    for position, alternate, entries in (
+        (1, sectors - 1, 2),
+        (sectors - 1, 1, sectors - 1 - taken),
+    ):
         header = bytearray(
             struct.pack(
                 "<8s4sIIIQQQQ16sQIII",
@@ -415,11 +418,13 @@ def windows(kind: int, table_kind: str) -> tuple[Sectors, Manifest]:
         disk = Sectors(200 * UNIT, 512)
         disk.write(0, mbr(512, {n: (kind, place) for n, place in numbered.items()}))
     boot = bytearray(512)
+    boot[3:7] = b"NTFS"
     struct.pack_into("<H", boot, 0x0B, 512)
     struct.pack_into("<I", boot, 0x1C, 101 * 2048)
-    struct.pack_into("<Q", boot, 0x28, 20 * 2048 - 1)
+    struct.pack_into("<Q", boot, 0x28, 20 * 2048 - 8)
     disk.write(101 * UNIT, boot)
     disk.write(121 * UNIT - 512, boot)
+    disk.write(121 * UNIT - 4096 + 0x1C, struct.pack("<I", 101 * 2048))  # of a file
     return disk, image_of(disk, dict.fromkeys((1, 2), ("ntfs", "used-blocks", "")))
 
 
