@@ -10,7 +10,8 @@ _HEADER = struct.Struct("<8s4sIIIQQQQ16sQIII")
 _SIGNATURE = b"EFI PART"
 _CRC = slice(16, 20)
 _ENTRIES_CRC = 88
-_LAST_LBA = 40  # in an entry
+_FIRST_LBA = 32  # in an entry
+_LAST_LBA = 40
 _MAX_ENTRIES_BYTES = 1 << 20
 _MIN_ENTRY_BYTES = 128
 
@@ -82,6 +83,12 @@ class GptHeader:
         """Return the entry array with partition ``number`` up to and including LBA ``last``."""
         result = bytearray(array)
         struct.pack_into("<Q", result, (number - 1) * self.entry_size + _LAST_LBA, last)
+        return bytes(result)
+
+    def moved_entry(self, array: bytes, number: int, first: int, last: int) -> bytes:
+        """Return the entry array with partition ``number`` from LBA ``first`` to ``last``."""
+        result = bytearray(array)
+        struct.pack_into("<QQ", result, (number - 1) * self.entry_size + _FIRST_LBA, first, last)
         return bytes(result)
 
 

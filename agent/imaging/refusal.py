@@ -64,7 +64,8 @@ def refuse_target(node: str, seen: Seen, *, size: int, sector_size: int) -> None
         raise RefusedDiskError(
             "RW412",
             f"the image needs {size} bytes, {node} has {seen.size} bytes",
-            "Choose a disk that is at least as large as the captured one",
+            "Choose a disk that is at least as large as the captured one, or restore a smaller "
+            "image (`rackwright image shrink`)",
         )
 
 

@@ -32,6 +32,13 @@ def copy_pieces(source: Path, pieces: Iterable[Extent], target: Path) -> None:
             start += piece.length
 
 
+def insert(source: Path, target: Path, offset: int) -> None:
+    """Copy what is no hole of a file into another one, from ``offset``. Raises OSError."""
+    with source.open("rb") as reader, target.open("r+b") as writer:
+        size = reader.seek(0, os.SEEK_END)
+        _copy_piece(reader.fileno(), Extent(0, size), writer.fileno(), offset)
+
+
 def _copy_piece(reader: int, piece: Extent, writer: int, target: int) -> None:
     position, end = piece.offset, piece.end
     while position < end:

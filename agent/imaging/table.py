@@ -111,6 +111,26 @@ def resized_primary(boot_sector: bytes, number: int, sectors: int) -> bytes:
     return bytes(result)
 
 
+def moved_primary(boot_sector: bytes, number: int, start: int, sectors: int) -> bytes:
+    """Return an MBR whose primary partition ``number`` has this first sector and so many.
+
+    Its places by cylinder, head and sector become those that mean "too large for that".
+    """
+    result = bytearray(resized_primary(boot_sector, number, sectors))
+    entry = 446 + 16 * (number - 1)
+    result[entry + 1 : entry + 4] = b"\xfe\xff\xff"
+    struct.pack_into("<I", result, entry + 8, start)
+    return bytes(result)
+
+
+def primaries(boot_sector: bytes, sector_size: int) -> tuple[tuple[int, int, Extent], ...]:
+    """Return number, type and place of each used entry of an MBR, extended partitions too."""
+    return tuple(
+        (number, entry.type, Extent(entry.start * sector_size, entry.sectors * sector_size))
+        for number, entry in _numbered(boot_sector, _entries(boot_sector))
+    )
+
+
 def _entries(sector: bytes) -> tuple[_Entry, ...]:
     if sector[510:512] != b"\x55\xaa":
         return ()

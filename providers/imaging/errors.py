@@ -14,6 +14,8 @@ TerminalError (agent.errors)
 ├── DiskFileError        RW441  a disk's file cannot be imported
 ├── ExportError          RW442  an image cannot be exported
 ├── DamagedRecordError   RW443  a small file beside manifests and chunks is damaged
+├── ShrinkError          RW448  an image cannot be made to fit a smaller disk
+├── TooSmallError        RW449  nor one of the size that was asked for
 ├── ImageMountError      RW450  an image cannot be shown as files there
 └── NoSystemError        RW459  an image has no installed system that can be read
 
@@ -197,4 +199,23 @@ class NoSystemError(TerminalError):
             "RW459",
             f"the image's installed system cannot be read: {problem}",
             "Look at it with `rackwright image mount`",
+        )
+
+
+class ShrinkError(TerminalError):
+    """An image cannot be made to fit a smaller disk at all. Nothing was stored."""
+
+    def __init__(self, problem: str, action: str) -> None:
+        super().__init__("RW448", f"the image cannot be shrunk: {problem}", action)
+
+
+class TooSmallError(TerminalError):
+    """An image does not fit a disk of the size that was asked for. Sizes are bytes."""
+
+    def __init__(self, wanted: int, smallest: int, why: str, hint: str) -> None:
+        super().__init__(
+            "RW449",
+            f"the smaller disk has to have {smallest:,} bytes or more, {wanted:,} were asked for: "
+            f"{why}",
+            hint,
         )

@@ -97,17 +97,17 @@ def import_image(
         tempfile.TemporaryDirectory(dir=work) as folder,
         raw_disk(path, format_of(path, file_format), Path(folder)) as raw,
     ):
-        image = capture(_described(raw), store, progress)
+        image = capture(described(raw, raw.stat().st_size, _SECTOR), store, progress)
         return store.put_manifest(manifest_format.encode(image))
 
 
-def _described(raw: Path) -> Disk:
-    """Return a file as an inspection describes a disk."""
+def described(node: Path, size: int, sector_size: int) -> Disk:
+    """Return a file, or a device that shows one, as an inspection describes a disk."""
     return Disk(
-        identity=DiskIdentity(wwn="", serial="", path="file", size=raw.stat().st_size),
-        node=str(raw),
+        identity=DiskIdentity(wwn="", serial="", path="file", size=size),
+        node=str(node),
         model="",
-        sector_size=_SECTOR,
+        sector_size=sector_size,
         table="",
         removable=False,
         read_only=False,

@@ -12,6 +12,7 @@ from providers.imaging.collection import Collected
 from providers.imaging.image_record import Pin, RestoreTest
 from providers.imaging.reference import FoundImage, find_image
 from providers.imaging.restore_test import run_restore_test
+from providers.imaging.shrinking import Request, Stage, shrink_image
 from providers.imaging.store import ChunkStore
 from providers.imaging.transfer import ExportFormat, export_image, import_image
 from providers.imaging.verification import (
@@ -29,6 +30,7 @@ from reconciler.state.captures import Captures
 from reconciler.state.image_events import Act, ImageEvent, ImageEvents
 from reconciler.state.image_needs import ImageNeeds
 from reconciler.views.image_details import ImageDetails, ImageName, Use
+from reconciler.views.image_shrinking import SmallerImage
 from specs.fleet import BackupStep, CompiledFleet, RestoreStep
 from specs.types.name import MACHINE, of_machine
 
@@ -341,6 +343,39 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
         project.store.tag(name, digest)
         _record(project, "import", digest, [name], word)
     return digest, tested
+
+
+def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name need
+    project: Project,
+    reference: str,
+    name: str,
+    request: Request,
+    word: Word,
+    stage: Stage,
+    *,
+    dry_run: bool,
+) -> SmallerImage:
+    """Make an image that fits a smaller disk, test it, and let ``name`` point to it if it passed.
+
+    With ``dry_run`` only say what it would be. Raises as ``find_image``, BadNameError, and as
+    ``providers.imaging.shrinking.shrink_image``.
+    """
+    require_keepable(word.reason)
+    project.require_store()
+    store = project.store
+    store.require_name(name)
+    origin = find_image(store, reference).digest
+    shrunk = shrink_image(store, origin, request, _work_folder(project), stage, dry_run=dry_run)
+    if dry_run:
+        return SmallerImage(origin, shrunk, None)
+    with stage("testing the new image"):
+        tested = test_image(project, shrunk.digest)
+    if tested.ok:
+        store.tag(name, shrunk.digest)
+        made = f"made from {reference} ({origin[:12]})"
+        said = word._replace(reason=f"{made}: {word.reason}" if word.reason else made)
+        _record(project, "shrink", shrunk.digest, [name], said)
+    return SmallerImage(origin, shrunk, tested)
 
 
 def _work_folder(project: Project) -> Path:

@@ -233,12 +233,7 @@ def _target(
             "Name another disk, or take this one out of it on the machine first",
         )
     if misfit := _misfit(image, disk, step.partitions):
-        or_else = (
-            "Name other partitions, or restore the whole disk"
-            if step.partitions
-            else "Name another disk, or an image that fits it"
-        )
-        return misfit, or_else
+        return misfit, _fitting(image, disk, step.partitions)
     document = step.document or step.image
     return _Target(image, step.identity, document, disk, known.at, step.partitions)
 
@@ -371,6 +366,23 @@ def _other_partitions(image: ObservedImage, disk: Disk, partitions: tuple[int, .
     found = differences(layout, partitions, disk.table or "none", there)
     other = f"disk {describe(disk)} has other partitions than image {image.name}"
     return f"{other}: {found}" if found else ""
+
+
+def _fitting(image: ObservedImage, disk: Disk, partitions: tuple[int, ...]) -> str:
+    """Return what to do about an image that does not fit a disk."""
+    if partitions:
+        return "Name other partitions, or restore the whole disk"
+    size = disk.identity.size
+    shrinks = image.sector_size == disk.sector_size and image.used_bytes < size < image.disk_size
+    if not shrinks:
+        return "Name another disk, or an image that fits it"
+    from specs.types.quantities import ByteSize  # noqa: PLC0415 - most plans need none
+
+    small = f"{image.name}-small"
+    return (
+        f"Name another disk, or an image that fits it: `rackwright image shrink {image.name} "
+        f"{small} --to {ByteSize(size)}` makes one, {small}, if it can be made so small"
+    )
 
 
 def _steps(

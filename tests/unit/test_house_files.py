@@ -123,6 +123,7 @@ OTHER_WRITERS = {
     "providers/deploy_os/initramfs.py": "in such a folder",
     "providers/deploy_os/root_tree.py": "in such a folder",
     "providers/imaging/restore_test.py": "a sparse disk in a temporary folder",
+    "providers/imaging/shrinking.py": "sparse disks in a temporary folder",
     "providers/imaging/store.py": "a folder that takes its name when it is whole; a lock",
     "providers/lab/accelerator.py": "a temporary file for QEMU",
     "providers/lab/directory.py": "a lock",

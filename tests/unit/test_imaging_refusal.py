@@ -30,7 +30,8 @@ def disk(**identity: object) -> Disk:
             Seen(size=199, sector_size=512, read_only=False),
             (
                 "RW412: the image needs 200 bytes, /dev/vda has 199 bytes. "
-                "Choose a disk that is at least as large as the captured one."
+                "Choose a disk that is at least as large as the captured one, or restore a "
+                "smaller image (`rackwright image shrink`)."
             ),
         ),
         (
