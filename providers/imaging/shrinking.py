@@ -28,6 +28,7 @@ from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.scan import ASKED_FOR
 from agent.imaging.sparse import insert
+from agent.wire.imaged_layout import counted_partitions
 from providers.imaging import file_system_size
 from providers.imaging.boot_places import corrections, unbootable_reason
 from providers.imaging.errors import NoSpaceError, ShrinkError, TooSmallError
@@ -127,6 +128,10 @@ def _refuse(image: Manifest, request: Request) -> None:
         raise ShrinkError(
             f"its disk has {image.disk_size:,} bytes, {request.disk_size:,} are no less",
             "It fits such a disk as it is",
+        )
+    if omitted := image.layout.omitted:
+        raise ShrinkError(
+            f"it does not hold {counted_partitions(omitted)}", "Back up a whole disk and shrink that"
         )
     reasons = {each.reason for each in image.partitions if each.reason != ASKED_FOR} - {""}
     if image.used == (Extent(0, image.disk_size),) and reasons:
