@@ -85,7 +85,7 @@ class RestoreStep(NamedTuple):
     document: str = ""
     """As that of a ``BackupStep``."""
     grow: str = "none"
-    """The partition that takes the free space behind it: its number, ``last`` or ``none``."""
+    """What takes the free space: a partition's number, ``last``, ``GROUP/VOLUME`` or ``none``."""
 
 
 class RunStep(NamedTuple):

@@ -12,7 +12,7 @@ will be a backup GPT, the sectors of it at the disk's end. While it is zeros
 The very first sector is written alone and last: without it neither starts.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from attrs import frozen
 
@@ -125,7 +125,7 @@ def commit(block: BootBlock, device: Device) -> None:
     device.write_bytes(head[: device.sector_size], 0)
     device.flush()
     try:
-        _refuse_difference(block, device)
+        _refuse_difference(block, device, writes)
     except ReadBackError:
         invalidate(block, device)
         raise
@@ -163,14 +163,19 @@ def _refuse_other_table(manifest: Manifest, block: BootBlock) -> None:
                     )
 
 
-def _refuse_difference(block: BootBlock, device: Device) -> None:
-    buffers = Buffers()
-    for held in block.chunks.values():
-        if not holds(device, block.fit, buffers, held.chunk):
-            raise ReadBackError(device.node, held.chunk.digest, held.chunk.span.offset)
-    for patch in block.fit.patches:
-        if device.read(patch.offset, len(patch.raw)) != patch.raw:
-            raise ReadBackError(device.node, "of the moved partition table", patch.offset)
+def _refuse_difference(
+    block: BootBlock, device: Device, writes: Sequence[tuple[Extent, bytes]]
+) -> None:
+    """Raise ReadBackError unless the disk holds what ``commit`` wrote.
+
+    What lies beside it in the same chunks was read back before; a file system may have grown since.
+    """
+    for extent, data in writes:
+        if device.read(extent.offset, extent.length) != data:
+            held = block.chunks.get(extent.offset // CHUNK_SIZE * CHUNK_SIZE)
+            digest = held.chunk.digest if held else "of the moved partition table"
+            offset = held.chunk.span.offset if held else extent.offset
+            raise ReadBackError(device.node, digest, offset)
 
 
 def outside(block: BootBlock, chunk: Chunk) -> tuple[Extent, ...]:

@@ -10,6 +10,7 @@ from agent.wire.files import PlacedFile, SourcePath
 from agent.wire.package import WantedPackage
 
 _digest = validators.matches_re(r"^[0-9a-f]{64}$")
+_VOLUME = r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}/[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}"
 _absolute = validators.matches_re(r"^/[^\x00]*\Z")
 
 
@@ -37,7 +38,8 @@ class Backup:
 class Restore:
     """Make the used blocks of ``disk`` equal to the image with this manifest digest.
 
-    ``grow`` is the partition that takes the free space behind it: its number, ``last`` or ``none``.
+    ``grow`` is the partition that takes the free space behind it (its number, ``last`` or
+    ``none``), or the LVM volume that does: ``GROUP/VOLUME``.
     """
 
     STEP_TYPE: ClassVar[str] = "restore"
@@ -45,7 +47,7 @@ class Restore:
     manifest: str = field(validator=_digest)
     disk: DiskIdentity
     grow: str = field(
-        default="none", validator=validators.matches_re(r"^(none|last|[1-9]\d{0,2})\Z")
+        default="none", validator=validators.matches_re(rf"^(none|last|[1-9]\d{{0,2}}|{_VOLUME})\Z")
     )
 
 

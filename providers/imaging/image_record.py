@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 import cattrs
 from attrs import frozen
 
+from agent.imaging.outline import Outline
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.errors import DamagedRecordError
 
@@ -41,6 +42,8 @@ class ImageRecord:
     """Frames of all its different chunks, those shared with other images included."""
     system: ImagedSystem | None = None
     """As the manifest has it; None where it was not looked for."""
+    outline: Outline | None = None
+    """What of it can grow; None where nobody looked: the image is an older one."""
 
 
 @frozen
@@ -107,6 +110,8 @@ class ImageEntry:
     named_at: str = ""
     """When the name pointed to it last; ISO 8601, UTC."""
     system: ImagedSystem | None = None
+    outline: Outline | None = None
+    """As the record has it."""
 
 
 def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import assert_never
 
+from agent.imaging.errors import RefusedDiskError
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.imaged_system import Obstacle
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
@@ -13,7 +14,8 @@ from agent.wire.work import OnError, TimeLimit
 from reconciler.planning.decision import Decision, Work, blocked
 from reconciler.planning.disks import choose_disk, describe, image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
-from reconciler.planning.item import DiskFacts, ImageChange, Risk
+from reconciler.planning.growing import grown
+from reconciler.planning.item import DiskFacts, Grown, ImageChange, Risk
 from reconciler.state.observed import (
     Capture,
     ObservedImage,
@@ -100,6 +102,8 @@ class _Target:
     """The name of its Image document."""
     disk: Disk
     observed_at: datetime
+    grows: tuple[Grown, ...] | None
+    """As that of an ``ImageChange``."""
 
 
 WAS_PROTECTED = "the machine was protected at"
@@ -221,6 +225,13 @@ def _target(
         )
     if step.identity == "apply" and image.system is not None and image.system.obstacles:
         return _no_identity(image.name, image.system.obstacles)
+    return _on_disk(scenario, step, image, known)
+
+
+def _on_disk(
+    scenario: CompiledScenario, step: RestoreStep, image: ObservedImage, known: TimedReport
+) -> _Target | Refusal:
+    """Return on which disk an image goes, and what of it grows there."""
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
         return disk, f"Name the disk in {scenario.name}, or repair it in the machine"
@@ -232,7 +243,13 @@ def _target(
     misfit = _misfit(image, disk)
     if misfit:
         return misfit, "Name another disk, or an image that fits it"
-    return _Target(image, step.identity, step.document or step.image, disk, known.at)
+    try:
+        grows = grown(image.outline, disk.identity.size, step.grow)
+    except RefusedDiskError as error:
+        reason = f"image {image.name} on disk {describe(disk)}: {error.cause}"
+        return reason, f"{error.action} ({scenario.name} at {scenario.position})"
+    document = step.document or step.image
+    return _Target(image, step.identity, document, disk, known.at, grows)
 
 
 def _no_identity(image: str, obstacles: Sequence[Obstacle]) -> Refusal:
@@ -332,6 +349,7 @@ def _change(view: MachineView, target: _Target) -> ImageChange:
         display_name=declared.display_name if declared else "",
         system=system.name if system else "",
         suitability_unknown=target.identity == "apply" and system is None,
+        grows=target.grows,
     )
 
 
@@ -447,6 +465,8 @@ def _manner(step: BackupStep | RestoreStep) -> str:
         return ""
     if step.grow == "last":
         return " and grows its last partition to the end of the disk"
+    if "/" in step.grow:
+        return f" and grows its LVM volume {step.grow} into all free space of its group"
     return f" and grows its partition {step.grow} into the free space behind it"
 
 

@@ -48,6 +48,17 @@ class DiskDocument(TypedDict):
     """null: what is on it cannot be brought back."""
 
 
+class GrownDocument(TypedDict):
+    """A partition or an LVM volume that a restore makes larger. Bytes."""
+
+    what: str
+    """``partition 3`` or ``LVM volume vg0/root``."""
+    filesystem: str
+    """What grows with it; empty for a partition that holds LVM."""
+    before: int
+    after: int
+
+
 class ImageDocument(TypedDict):
     """An image on its way to a disk; the n-th image of an item goes to its n-th disk."""
 
@@ -63,6 +74,8 @@ class ImageDocument(TypedDict):
     """What is installed on it; empty where that is not known."""
     suitabilityUnknown: NotRequired[bool]
     """Nobody looked whether a clone can get an identity, which this one shall get."""
+    grows: NotRequired[list[GrownDocument]]
+    """Where the step has ``grow`` and it is known what grows on this disk."""
 
 
 class WaveDocument(TypedDict):

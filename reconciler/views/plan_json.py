@@ -159,7 +159,7 @@ def _backup(backup: LastBackup | None) -> BackupDocument | None:
 
 
 def _image(image: ImageChange) -> ImageDocument:
-    return {
+    document: ImageDocument = {
         "name": image.name,
         "displayName": image.display_name,
         "manifest": image.manifest,
@@ -169,3 +169,14 @@ def _image(image: ImageChange) -> ImageDocument:
         "system": image.system,
         "suitabilityUnknown": image.suitability_unknown,
     }
+    if image.grows is not None:
+        document["grows"] = [
+            {
+                "what": each.what,
+                "filesystem": each.filesystem,
+                "before": each.before,
+                "after": each.after,
+            }
+            for each in image.grows
+        ]
+    return document
