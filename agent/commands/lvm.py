@@ -41,13 +41,15 @@ def extend_volume(group: str, volume: str, nodes: Sequence[Path], system: str) -
 
 def arguments(command: str, nodes: Sequence[Path], system: str, locks: Path) -> list[str]:
     """Return a command of LVM up to what it works on. ``locks`` is a folder for its locks."""
-    own = f'local {{ extra_system_ids=["{system}"] }} ' if system else ""
+    identity = f'local {{ system_id="{system}" }} ' if system else ""
+    source = "lvmlocal" if system else "none"
     settings = (
-        f"{own}"
         'devices { use_devicesfile=0 hints="none" obtain_device_list_from_udev=0 '
         'external_device_info_source="none" scan_lvs=0 } '
-        f'global {{ use_lvmpolld=0 event_activation=0 locking_dir="{locks}" }} '
-        "activation { udev_sync=0 udev_rules=0 monitoring=0 } backup { backup=0 archive=0 }"
+        "global { use_lvmpolld=0 event_activation=0 "
+        f'system_id_source="{source}" locking_dir="{locks}" }} '
+        f"{identity}activation {{ udev_sync=0 udev_rules=0 monitoring=0 }} "
+        "backup { backup=0 archive=0 }"
     )
     seen = ["--devices", ",".join(map(str, nodes))]
     return [_PROGRAM, command, "--yes", "--driverloaded", "n", *seen, "--config", settings]

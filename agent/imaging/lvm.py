@@ -77,6 +77,7 @@ _NAME = re.compile(r"[A-Za-z0-9+_.-]{1,127}", re.ASCII)
 _UUID = re.compile(r"[A-Za-z0-9!#-]{1,64}", re.ASCII)
 _GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", "NOAUTOACTIVATE"))
 _GROUP_SECTIONS = frozenset(("physical_volumes", "logical_volumes", "historical_logical_volumes"))
+_WRITE_LOCKED = "WRITE_LOCKED"
 _VOLUME_FLAGS = frozenset(
     ("READ", "WRITE", "VISIBLE", "FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE")
 )
@@ -417,7 +418,8 @@ def _check_alone(members: Sequence[_Physical], found: Sequence[_Physical]) -> No
 
 def _group(members: Sequence[_Physical]) -> _Group:
     name, section = _newest((member.name, member.group) for member in members)
-    flags = _flags(section)
+    system = _optional(section, "system_id")
+    flags = _unlocked(section, system)
     if "EXPORTED" in flags:
         raise LvmError(f"its LVM volume group {name} is exported")
     if flags & {"CLUSTERED", "SHARED"} or section.get("lock_type", "none") != "none":
@@ -436,17 +438,26 @@ def _group(members: Sequence[_Physical]) -> _Group:
     if sum(member.physical is not None for member in known.values()) != len(members):
         raise LvmError(f"its LVM volume group {name} does not know it")
     logical = _section(section, "logical_volumes") if "logical_volumes" in section else {}
-    volumes = tuple(_logical(_name(key), _section(logical, key), known) for key in logical)
+    volumes = tuple(_logical(_name(key), _section(logical, key), known, system) for key in logical)
     built_of = {
         used: f"{volume.name} ({segment.type})"
         for volume in volumes
         for segment in volume.segments
         for used in segment.named
     }
-    system, policy = _optional(section, "system_id"), _optional(section, "allocation_policy")
+    policy = _optional(section, "allocation_policy")
     group = _Group(name, extent_size, known, volumes, built_of, flags, system, policy)
     _check_allocation(group)
     return group
+
+
+def _unlocked(section: Section, system: str) -> frozenset[str]:
+    """Return the flags of a group with this system ID, or of a volume in it.
+
+    Where there is one, LVM writes ``WRITE_LOCKED`` for ``WRITE``, against versions that know none.
+    """
+    flags = _flags(section)
+    return flags - {_WRITE_LOCKED} | {"WRITE"} if system and _WRITE_LOCKED in flags else flags
 
 
 def _member(group: str, entry: Section, extent_size: int, here: Mapping[str, _Physical]) -> _Member:
@@ -470,8 +481,8 @@ def _member(group: str, entry: Section, extent_size: int, here: Mapping[str, _Ph
     return _Member(count, physical, physical.place.offset + start, "ALLOCATABLE" in flags)
 
 
-def _logical(name: str, section: Section, members: Mapping[str, _Member]) -> _Logical:
-    flags = _flags(section)
+def _logical(name: str, section: Section, members: Mapping[str, _Member], system: str) -> _Logical:
+    flags = _unlocked(section, system)
     if "PVMOVE" in flags:
         raise LvmError("data of its LVM volume group is being moved (pvmove)")
     segments, position = [], 0

@@ -160,8 +160,8 @@ def test_last_means_the_only_volume_that_can_grow() -> None:
             "2",
             (
                 "RW417: partition 2, a physical volume of vg0, cannot be grown: no volume of it "
-                "can grow (vg0/swap: there is no way to grow swap). Name another partition or volume "
-                "in `grow`, or none."
+                "can grow (vg0/swap: there is no way to grow swap). Name another partition or "
+                "volume in `grow`, or none."
             ),
         ),
         (
@@ -441,6 +441,13 @@ def test_a_group_whose_volumes_must_not_grow_says_why(
 ) -> None:
     (found,) = groups(group_text("vg", {**group({"root": ROOT}), **change}))
     assert found.problem == problem
+
+
+def test_a_group_of_one_system_is_locked_against_old_versions_alone() -> None:
+    locked = {**group({"root": ROOT}), "status": ["RESIZEABLE", "READ", "WRITE_LOCKED"]}
+    (found,) = groups(group_text("vg", {**locked, "system_id": "golden"}))
+    assert (found.system, found.problem) == ("golden", "")
+    assert groups(group_text("vg", locked)) == ()
 
 
 def test_a_group_knows_its_system_and_its_physical_volumes_elsewhere() -> None:
