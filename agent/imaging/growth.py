@@ -208,7 +208,9 @@ def _only_volume(
 
 def _refuse_obstacle(partition: OutlinedPartition) -> None:
     if partition.obstacle:
-        raise _cannot(f"partition {partition.number}", partition.obstacle)
+        number = partition.number
+        what = f"partition {number}" if number else "a disk without a partition table"
+        raise _cannot(what, partition.obstacle)
 
 
 def _refuse_volume(group: OutlinedGroup, volume: OutlinedVolume) -> None:

@@ -1,9 +1,13 @@
 """What of an image decides which partition or LVM volume of it can grow. Pure; bytes.
 
 Small enough to be kept with each image: whoever plans a restore asks before any chunk moves.
+One that another version made (``version``) may have other obstacles than this one would.
 """
 
 from attrs import frozen
+
+VERSION = 1
+"""One more with each change of what can grow, or of these classes."""
 
 FILE_SYSTEMS = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs", "ntfs"))
 """Those that can be grown, as blkid names them."""
@@ -92,3 +96,4 @@ class Outline:
     """Where the extended boot records of an MBR begin, in disk order."""
     groups: tuple[OutlinedGroup, ...]
     """By name."""
+    version: int = VERSION

@@ -472,7 +472,7 @@ class ChunkStore:
                 pinned=self.pin_of(named.digest) is not None,
                 named_at=named.at,
                 system=record.system,
-                outline=record.outline,
+                outline=record.current_outline,
             )
 
     def _tag_path(self, name: str) -> Path:

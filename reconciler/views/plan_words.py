@@ -161,7 +161,9 @@ def growth(change: ImageChange) -> str:
 
 def _grown(each: Grown) -> str:
     filesystem = f" ({each.filesystem})" if each.filesystem else ""
-    return f"{each.what}{filesystem} from {decimal(each.before)} to {decimal(each.after)}"
+    before, after = decimal(each.before), decimal(each.after)
+    to = f"to {after}" if after != before else f"by {decimal(each.after - each.before)}"
+    return f"{each.what}{filesystem} from {before} {to}"
 
 
 def effort(bytes_to_move: int, seconds: int) -> str:

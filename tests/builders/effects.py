@@ -315,7 +315,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.steps[].restore.image": Acts("what is written"),
         **_disk("spec.steps[].restore.disk"),
         "spec.steps[].restore.identity": Acts("whether the system becomes this machine's"),
-        "spec.steps[].restore.grow": Acts("which partition takes the free space of the disk"),
+        "spec.steps[].restore.grow": Acts("what takes the free space of the disk"),
         **{f"spec.steps[].run.{each}": Acts("what is run, and how") for each in _RUN},
         **{f"spec.steps[].files.{each}": Acts("what is brought or removed") for each in _FILES},
         "spec.steps[].upgradeAgent.version": Acts("which release of the agent is brought"),

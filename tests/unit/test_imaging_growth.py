@@ -232,6 +232,19 @@ def test_a_physical_volume_in_the_middle_of_the_disk_has_no_room_behind_it() -> 
     assert refusal(image, "vg0/root").startswith(said)
 
 
+def test_a_physical_volume_on_the_whole_disk_does_not_grow() -> None:
+    image = a_group(a_volume("root", 40))
+    first = "it begins in the first MiB of the disk, which is written last"
+    parts = (a_partition(0, 0, 118, "LVM2_member", first),)
+    member = OutlinedPhysicalVolume(0, MIB, 24, 0)
+    image = evolve(
+        image, partitions=parts, groups=(evolve(image.groups[0], physical=(member,)),), table="none"
+    )
+    said = f"RW417: a disk without a partition table cannot be grown: {first}. "
+    assert refusal(image, "vg0/root").startswith(said)
+    assert "the image has no partition last to grow; its partitions: none" in refusal(image, "last")
+
+
 def test_of_two_physical_volumes_of_a_group_the_last_one_grows() -> None:
     members = (
         OutlinedPhysicalVolume(1, 2 * MIB, 3, 0),
