@@ -29,11 +29,11 @@ from agent.imaging.fit import fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
 from agent.imaging.growth import NONE, Growth, growth
+from agent.imaging.image_outline import outline
 from agent.imaging.image_reader import ChunkSource
 from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
 from agent.imaging.signature_places import free_places
-from agent.imaging.survey import outline
 from agent.imaging.volume_grow import grow_volume, refuse_unready
 from agent.wire.disk import Disk
 

@@ -36,9 +36,9 @@ from agent.failpoint import failpoint
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.errors import CorruptChunkError
+from agent.imaging.image_outline import outline
 from agent.imaging.manifest import Manifest
 from agent.imaging.outline import Outline
-from agent.imaging.survey import outline
 from agent.whole_file import sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,

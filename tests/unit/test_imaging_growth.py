@@ -14,6 +14,7 @@ from agent.imaging import volume_grow
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent
 from agent.imaging.growth import Growth, growth
+from agent.imaging.image_outline import outline
 from agent.imaging.lvm import PhysicalVolume, VolumeGroup, read_layout
 from agent.imaging.manifest import ImagedPartition, LogicalVolume
 from agent.imaging.outline import (
@@ -23,7 +24,6 @@ from agent.imaging.outline import (
     OutlinedPhysicalVolume,
     OutlinedVolume,
 )
-from agent.imaging.survey import outline
 from agent.imaging.table import Table, TableError, read_table, resized_logical
 from tests.unit.imaging_images import MIB, MemoryStore, image_of
 from tests.unit.lvm_images import (

@@ -16,8 +16,8 @@ from agent import whole_file
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import digest_of, pack
 from agent.imaging.errors import CorruptChunkError, ManifestError
+from agent.imaging.image_outline import outline
 from agent.imaging.manifest import ImagedPartition, Manifest
-from agent.imaging.survey import outline
 from agent.wire.imaged_system import ImagedSystem, Obstacle
 from providers.imaging.errors import (
     BadDigestError,
