@@ -159,13 +159,13 @@ class CopiedVolume:
     def composed(
         self, _name: str, device: Path, pieces: Sequence[tuple[int, int]], *, write: bool = False
     ) -> Iterator[Path]:
-        assert write
         extents = [Extent(*piece) for piece in pieces]
         try:
             read_volume(device, extents, self._content)
             with loop(self._content) as node:
                 yield Path(node)
-            write_volume(device, extents, self._content)
+            if write:
+                write_volume(device, extents, self._content)
         finally:
             self._content.unlink()
 
@@ -266,6 +266,7 @@ def assert_blank(target: Path) -> None:
 
 
 @pytest.mark.nightly
+@pytest.mark.usefixtures("device_mapper")
 def test_other_volumes_of_the_group_are_refused_and_do_not_hinder(tmp_path: Path) -> None:
     path = lvm_disk(tmp_path / "disk", [("root", 16, "ext4")], size=160)
     parts = {
@@ -297,6 +298,13 @@ def test_other_volumes_of_the_group_are_refused_and_do_not_hinder(tmp_path: Path
         ("mirror_rimage_0", "the image has no LVM volume vg0/mirror_rimage_0"),
     ):
         refused(image, target, f"vg0/{name}", f"RW417: .*{said}")
+    assert restored(image, target, "vg0/root").volume_grown == "vg0/root"
+    place = partitions(target)[1]
+    pieces = volume_of(target, "root", place)
+    assert total(pieces) == (place[1] - MIB) // PE * PE - 80 * MIB
+    assert checked(target, pieces, "ext4", tmp_path / "check") > 150 * MIB
+    before = volume_of(path, "stripes", (START, 160 * MIB))
+    assert volume_of(target, "stripes", place) == before
 
 
 @pytest.mark.nightly
@@ -427,3 +435,26 @@ def test_neither_a_group_of_the_same_name_nor_a_foreign_system_id_is_in_the_way(
 def digest(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@pytest.mark.nightly
+@pytest.mark.usefixtures("device_mapper")
+def test_the_last_of_two_physical_volumes_on_the_disk_grows(tmp_path: Path) -> None:
+    path = blank(tmp_path / "disk", 100 * MIB)
+    table(path, "label: gpt\nstart=1MiB, size=40MiB, type=V\nstart=41MiB, size=58MiB, type=V\n")
+    places = Extent(MIB, 40 * MIB), Extent(41 * MIB, 58 * MIB)
+    with lvm_tools(path, *places) as tools:
+        tools("pvcreate", *tools.nodes)
+        tools("vgcreate", "vg0", *tools.nodes)
+        tools.create("vg0", "root", "80M")
+        pieces = tools.pieces("vg0", "root")
+    assert len(pieces) == 2
+    made(path, pieces, "ext4", tmp_path / "root")
+    image = captured(path)
+    target = blank(tmp_path / "target", 200 * MIB)
+    assert restored(image, target, "vg0/root").partition_grown == 2
+    assert partitions(target) == [(MIB, 40 * MIB), (41 * MIB, 158 * MIB)]
+    with lvm_tools(target, *(Extent(*place) for place in partitions(target))) as tools:
+        assert tools("vgck", "vg0") == ""
+        pieces = tools.pieces("vg0", "root")
+    assert checked(target, pieces, "ext4", tmp_path / "check") > 160 * MIB
