@@ -457,7 +457,8 @@ def test_a_group_whose_volumes_must_not_grow_says_why(
 
 
 def test_a_group_of_one_system_is_locked_against_old_versions_alone() -> None:
-    locked = {**group({"root": ROOT}), "status": ["RESIZEABLE", "READ", "WRITE_LOCKED"]}
+    status = {"status": ["RESIZEABLE", "READ"], "flags": ["WRITE_LOCKED"]}
+    locked = {**group({"root": ROOT}), **status}
     (found,) = groups(group_text("vg", {**locked, "system_id": "golden"}))
     assert (found.system, found.problem) == ("golden", "")
     assert groups(group_text("vg", locked)) == ()
