@@ -87,7 +87,7 @@ class RestoreStep(NamedTuple):
     document: str = ""
     """As that of a ``BackupStep``."""
     grow: str = "none"
-    """The partition that takes the free space behind it: its number, ``last`` or ``none``."""
+    """What takes the free space: a partition's number, ``last``, ``GROUP/VOLUME`` or ``none``."""
     partitions: tuple[int, ...] = ()
     """The numbers of the partitions to write, in order; empty for the whole disk."""
     boot_code: bool = False

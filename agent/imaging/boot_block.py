@@ -136,9 +136,10 @@ def commit(block: BootBlock, device: Device) -> None:
     Raises ReadBackError, after making the disk unbootable again, when the disk
     does not hold what was written.
     """
-    *writes, (start, head) = _writes(block)
+    writes = _writes(block)
+    *others, (start, head) = writes
     sector = device.sector_size
-    for extent, data in writes:
+    for extent, data in others:
         device.write_bytes(data, extent.offset)
     if head[sector:]:
         device.write_bytes(head[sector:], start.offset + sector)
@@ -146,7 +147,7 @@ def commit(block: BootBlock, device: Device) -> None:
     device.write_bytes(head[:sector], start.offset)
     device.flush()
     try:
-        _refuse_difference(block, device)
+        _refuse_difference(block, device, writes)
     except ReadBackError:
         invalidate(block, device)
         raise
@@ -184,14 +185,19 @@ def _refuse_other_table(manifest: Manifest, block: BootBlock) -> None:
                     )
 
 
-def _refuse_difference(block: BootBlock, device: Device) -> None:
-    buffers = Buffers()
-    for held in block.chunks.values():
-        if not held_is_there(block, device, buffers, held, block.inside(held.chunk)):
-            raise ReadBackError(device.node, held.chunk.digest, held.chunk.span.offset)
-    for patch in block.fit.patches:
-        if device.read(patch.offset, len(patch.raw)) != patch.raw:
-            raise ReadBackError(device.node, "of the moved partition table", patch.offset)
+def _refuse_difference(
+    block: BootBlock, device: Device, writes: Sequence[tuple[Extent, bytes]]
+) -> None:
+    """Raise ReadBackError unless the disk holds what ``commit`` wrote.
+
+    What lies beside it in the same chunks was read back before; a file system may have grown since.
+    """
+    for extent, data in writes:
+        if device.read(extent.offset, extent.length) != data:
+            held = block.chunks.get(extent.offset // CHUNK_SIZE * CHUNK_SIZE)
+            digest = held.chunk.digest if held else "of the moved partition table"
+            offset = held.chunk.span.offset if held else extent.offset
+            raise ReadBackError(device.node, digest, offset)
 
 
 def held_is_there(

@@ -11,7 +11,7 @@ TerminalError (agent.errors)
 ├── DiskChangedError    RW420  the disk changed while it was read
 ├── DiskFailureError    RW421  the device failed to read or write
 ├── ReadBackError       RW422  the disk does not hold what was written to it
-└── GrowthError         RW429  the kernel did not grow a file system
+└── GrowthError         RW429  a file system or LVM volume did not grow
 """
 
 from agent.errors import TerminalError
@@ -81,11 +81,11 @@ class ReadBackError(TerminalError):
 
 
 class GrowthError(TerminalError):
-    """The kernel did not grow a file system. The disk was left unbootable."""
+    """A file system or an LVM volume did not grow. The disk was left unbootable."""
 
-    def __init__(self, filesystem: str, reason: str) -> None:
+    def __init__(self, what: str, reason: str) -> None:
         super().__init__(
             "RW429",
-            f"the kernel did not grow the {filesystem}: {reason}",
+            f"the {what} did not grow: {reason}",
             "Look at the machine's console; restore without `grow` if it recurs",
         )

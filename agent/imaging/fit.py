@@ -3,10 +3,13 @@
 A GPT keeps its backup in the disk's last sectors, and its header, like the
 protective MBR, states where they are. On a larger disk the table is written as
 ``sfdisk --relocate gpt-bak-std`` would leave it. Where a partition is grown, its
-entry has another end. These sectors, and what a grown file system writes, are the
+entry has another end; a logical one of an MBR has two more records. These sectors, and what
+a grown file system or LVM writes, are the
 exception to "the used blocks equal the image's". Everything else of the image,
 the old backup among it, lies where it lay.
 """
+
+from collections.abc import Iterator
 
 from attrs import field, frozen
 
@@ -14,9 +17,9 @@ from agent.imaging import gpt
 from agent.imaging.chunk import Span
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent, clipped, merged, without
-from agent.imaging.growth import Growth
+from agent.imaging.growth import FIRST_LOGICAL, Growth
 from agent.imaging.manifest import Manifest
-from agent.imaging.table import Region, resized_primary
+from agent.imaging.table import Region, resized_logical, resized_primary
 
 
 @frozen
@@ -67,10 +70,10 @@ def fit(manifest: Manifest, target_size: int, grown: Growth | None = None) -> Fi
     disk that is larger by less than a backup GPT and whose image has its own
     backup elsewhere.
     """
+    if grown and not grown.moves_end:
+        grown = None
     if manifest.table == "mbr" and grown:
-        sectors = grown.extent.length // manifest.sector_size
-        boot_sector = resized_primary(manifest.regions[0].raw, grown.partition.number, sectors)
-        return Fit((Patch(0, boot_sector),), manifest.regions)
+        return Fit(tuple(_mbr_patches(manifest, grown)), manifest.regions)
     if manifest.table != "gpt" or (target_size <= manifest.disk_size and not grown):
         return Fit()
     header_region, array_region = manifest.region("gpt-header"), manifest.region("gpt-entries")
@@ -94,6 +97,17 @@ def fit(manifest: Manifest, target_size: int, grown: Growth | None = None) -> Fi
     tail = (Patch(entries * sector, array), Patch(last * sector, backup))
     _refuse_covered_data(manifest, tail, target_size)
     return Fit((*patches, *tail), manifest.regions)
+
+
+def _mbr_patches(manifest: Manifest, grown: Growth) -> Iterator[Patch]:
+    place, number = grown.extent, grown.partition.number
+    if number >= FIRST_LOGICAL:
+        sector = manifest.sector_size
+        for region in resized_logical(manifest.regions, place.offset, place.end, sector):
+            yield Patch(region.offset, region.raw)
+    else:
+        sectors = place.length // manifest.sector_size
+        yield Patch(0, resized_primary(manifest.regions[0].raw, number, sectors))
 
 
 def _refuse_covered_data(manifest: Manifest, patches: tuple[Patch, ...], target_size: int) -> None:

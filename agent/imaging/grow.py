@@ -1,4 +1,4 @@
-"""Growing the file system of a partition that takes more of the disk than in the image.
+"""Growing the file system of a partition or volume that takes more of the disk than in the image.
 
 The disk is not bootable meanwhile, and the table does not show the partition yet: it is shown
 as a loop device. XFS and Btrfs grow while they are mounted, through the calls that ``xfs_growfs``
@@ -38,8 +38,13 @@ def grow_file_system(device: Device, growth: Growth) -> None:
     with losetup.attached(
         Path(device.node), place.offset, place.length, device.sector_size, write=True
     ) as node:
-        _GROW[growth.partition.filesystem](node, place.length)
+        grow_on(node, growth.partition.filesystem, place.length)
     device.flush()
+
+
+def grow_on(node: Path, filesystem: str, size: int) -> None:
+    """Grow the file system to its device, which has ``size`` bytes. CommandError, GrowthError."""
+    _GROW[filesystem](node, size)
 
 
 def _grow_ext(node: Path, _size: int) -> None:

@@ -1,110 +1,239 @@
-"""Which partition a restore enlarges on the target, and up to where. Pure.
+"""Which partition or LVM volume a restore enlarges on the target, and up to where. Pure.
 
-The partition takes the free space behind it. On the disk's side of it, one to two MiB stay
-free: the backup of a GPT lies there, and the disk's last sector is written with the boot block,
-after all else.
+A partition takes the free space behind it, a volume all free extents of its group on the disk.
+On the disk's side of the partition, one to two MiB stay free: the backup of a GPT lies there, and
+the disk's last sector is written with the boot block, after all else.
 """
+
+from collections.abc import Sequence
 
 from attrs import frozen
 
-from agent.imaging import gpt
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent, between
-from agent.imaging.manifest import ImagedPartition, Manifest
-
-FILE_SYSTEMS = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs", "ntfs"))
-"""Those that can be grown, as blkid names them."""
+from agent.imaging.outline import (
+    LVM,
+    Outline,
+    OutlinedGroup,
+    OutlinedPartition,
+    OutlinedPhysicalVolume,
+    OutlinedVolume,
+)
 
 NONE, LAST = "none", "last"
 
+FIRST_LOGICAL = 5
+"""The number of an MBR's first logical partition."""
+
 _UNIT = 1 << 20
 _MOST_MBR_SECTORS = 0xFFFFFFFF
-_FIRST_LOGICAL = 5
+_SHOWN = 8
+
+
+@frozen
+class VolumeGrowth:
+    """The logical volume that grows. Bytes."""
+
+    group: OutlinedGroup
+    volume: OutlinedVolume
+    size: int
+    """What it has then."""
+
+    @property
+    def name(self) -> str:
+        """The volume as people write it: ``vg0/root``."""
+        return f"{self.group.name}/{self.volume.name}"
 
 
 @frozen
 class Growth:
-    """One partition and where it lies once it is grown."""
+    """One partition and where it lies once it is grown, and the volume in it that grows."""
 
-    partition: ImagedPartition
+    partition: OutlinedPartition
     extent: Extent
+    """As in the image where only a volume grows, into extents that are free there."""
+    volume: VolumeGrowth | None = None
+
+    @property
+    def moves_end(self) -> bool:
+        """Whether the partition is larger than in the image."""
+        return self.extent.end > self.partition.end
 
 
-def growth(manifest: Manifest, target_size: int, grow: str) -> Growth | None:
+def growth(outline: Outline, target_size: int, grow: str) -> Growth | None:
     """Return what grows on a target of ``target_size`` bytes; None where nothing does.
 
-    ``grow`` is ``none``, ``last`` or a partition's number. A partition that has the rest of the
-    disk already is as it should be. Raises RefusedDiskError: RW417 where the partition or its
-    file system cannot be grown, RW418 where another partition follows at once.
+    ``grow`` is ``none``, ``last``, a partition's number or ``GROUP/VOLUME``. A partition that has
+    the rest of the disk already is as it should be, and so is a volume that would not get an
+    extent. Raises RefusedDiskError: RW417 where the partition, the volume or its file system
+    cannot be grown, RW418 where another partition follows at once.
     """
     if grow == NONE:
         return None
-    partition = _partition(manifest, grow)
-    if reason := _unsupported_reason(manifest, partition):
-        raise RefusedDiskError(
-            "RW417",
-            f"partition {partition.number} cannot be grown: {reason}",
-            "Name another partition in `grow`, or none",
-        )
-    following = _following(manifest, partition)
-    limit = min(_disk_limit(manifest, target_size), following or target_size)
-    if manifest.table == "mbr":
-        limit = min(limit, partition.start + _MOST_MBR_SECTORS * manifest.sector_size)
+    group_name, slash, name = grow.partition("/")
+    if slash:
+        group, volume = _named_volume(outline, group_name, name)
+        partition = _partition_of(outline, group)
+    else:
+        partition = _named_partition(outline, grow)
+        if partition.filesystem != LVM:
+            return _partition_growth(outline, target_size, partition)
+        _refuse_obstacle(partition)
+        group, volume = _only_volume(outline, partition)
+    _refuse_obstacle(partition)
+    place = Extent(partition.start, partition.size)
+    larger = _larger(outline, target_size, partition)
+    if larger is None and not slash:
+        return None
+    size = volume.size + group.free + _added(group, partition, larger or place)
+    if size == volume.size:
+        return None
+    return Growth(partition, larger or place, VolumeGrowth(group, volume, size))
+
+
+def _partition_growth(
+    outline: Outline, target_size: int, partition: OutlinedPartition
+) -> Growth | None:
+    _refuse_obstacle(partition)
+    larger = _larger(outline, target_size, partition)
+    return None if larger is None else Growth(partition, larger)
+
+
+def _larger(outline: Outline, target_size: int, partition: OutlinedPartition) -> Extent | None:
+    """Return where a partition lies once it is grown; None where it has the rest already."""
+    following = _following(outline, partition)
+    limit = min(target_size - max(_UNIT, outline.backup), following or target_size)
+    if outline.table == "mbr":
+        logical = partition.number >= FIRST_LOGICAL
+        start = min(outline.records) if logical and outline.records else partition.start
+        limit = min(limit, start + _MOST_MBR_SECTORS * outline.sector_size)
     end = limit // _UNIT * _UNIT
-    if end > partition.extent.end:
-        return Growth(partition, between(partition.start, end))
+    if end > partition.end:
+        return between(partition.start, end)
     if following is None:
         return None
     raise RefusedDiskError(
         "RW418",
-        f"partition {partition.number} cannot be grown: it ends at {partition.extent.end}, "
+        f"partition {partition.number} cannot be grown: it ends at {partition.end}, "
         f"and the next one begins at {following}",
         "Name the last partition in `grow`, or none",
     )
 
 
-def _partition(manifest: Manifest, grow: str) -> ImagedPartition:
-    partitions = [partition for partition in manifest.partitions if partition.number > 0]
+def _following(outline: Outline, partition: OutlinedPartition) -> int | None:
+    """Return where the next partition begins, a logical one with its record."""
+    starts = [*(other.start for other in outline.partitions), *outline.records]
+    return min((start for start in starts if start > partition.start), default=None)
+
+
+def _added(group: OutlinedGroup, partition: OutlinedPartition, place: Extent) -> int:
+    """Return by how many bytes of extents the group grows when the partition lies there."""
+    volume = _physical(group, partition)
+    count = (place.end - volume.tail - volume.start) // group.extent_size
+    return max(count - volume.count, 0) * group.extent_size
+
+
+def _physical(group: OutlinedGroup, partition: OutlinedPartition) -> OutlinedPhysicalVolume:
+    return next(each for each in group.physical if each.partition == partition.number)
+
+
+# --- which one ------------------------------------------------------------------
+
+
+def _named_partition(outline: Outline, grow: str) -> OutlinedPartition:
+    partitions = [partition for partition in outline.partitions if partition.number > 0]
     if grow == LAST and partitions:
         return max(partitions, key=lambda partition: partition.start)
     for partition in partitions:
         if str(partition.number) == grow:
             return partition
-    numbers = ", ".join(str(partition.number) for partition in partitions) or "none"
-    raise RefusedDiskError(
+    raise _unknown(
+        f"partition {grow}", "partitions", [str(partition.number) for partition in partitions]
+    )
+
+
+def _named_volume(outline: Outline, group: str, name: str) -> tuple[OutlinedGroup, OutlinedVolume]:
+    for each in outline.groups:
+        for volume in each.volumes:
+            if (each.name, volume.name) == (group, name):
+                _refuse_volume(each, volume)
+                return each, volume
+    kept = [
+        f"partition {partition.number}: {partition.obstacle}"
+        for partition in outline.partitions
+        if partition.filesystem == LVM and partition.obstacle
+    ]
+    if kept and not outline.groups:
+        raise _cannot(f"the LVM volume {group}/{name}", "; ".join(kept[:_SHOWN]))
+    known = [f"{each.name}/{volume.name}" for each in outline.groups for volume in each.volumes]
+    raise _unknown(f"LVM volume {group}/{name}", "LVM volumes", known)
+
+
+def _partition_of(outline: Outline, group: OutlinedGroup) -> OutlinedPartition:
+    """Return the last physical volume of a group: the others have no room behind them."""
+    numbers = {each.partition for each in group.physical}
+    found = [partition for partition in outline.partitions if partition.number in numbers]
+    return max(found, key=lambda partition: partition.start)
+
+
+def _only_volume(
+    outline: Outline, partition: OutlinedPartition
+) -> tuple[OutlinedGroup, OutlinedVolume]:
+    """Return the one volume that can grow in the group of a partition."""
+    group = next(
+        group
+        for group in outline.groups
+        if any(each.partition == partition.number for each in group.physical)
+    )
+    what = f"partition {partition.number}, a physical volume of {group.name},"
+    if group.obstacle:
+        raise _cannot(what, group.obstacle)
+    able = [volume for volume in group.volumes if not volume.obstacle]
+    if len(able) == 1:
+        return group, able[0]
+    names = [f"{group.name}/{volume.name}" for volume in able]
+    if names:
+        listed = _listed(names)
+        raise RefusedDiskError(
+            "RW417",
+            f"{what} cannot be grown: {len(names)} volumes could take the space: {listed}",
+            f"Name one of them in `grow`, such as {names[0]}",
+        )
+    reasons = [f"{group.name}/{volume.name}: {volume.obstacle}" for volume in group.volumes]
+    raise _cannot(what, f"no volume of it can grow ({_listed(reasons, '; ') or 'it has none'})")
+
+
+# --- refusals -------------------------------------------------------------------
+
+
+def _refuse_obstacle(partition: OutlinedPartition) -> None:
+    if partition.obstacle:
+        number = partition.number
+        what = f"partition {number}" if number else "a disk without a partition table"
+        raise _cannot(what, partition.obstacle)
+
+
+def _refuse_volume(group: OutlinedGroup, volume: OutlinedVolume) -> None:
+    if reason := group.obstacle or volume.obstacle:
+        raise _cannot(f"the LVM volume {group.name}/{volume.name}", reason)
+
+
+def _cannot(what: str, reason: str) -> RefusedDiskError:
+    return RefusedDiskError(
         "RW417",
-        f"the image has no partition {grow} to grow; its partitions: {numbers}",
+        f"{what} cannot be grown: {reason}",
+        "Name another partition or volume in `grow`, or none",
+    )
+
+
+def _unknown(what: str, kind: str, known: Sequence[str]) -> RefusedDiskError:
+    return RefusedDiskError(
+        "RW417",
+        f"the image has no {what} to grow; its {kind}: {_listed(known) or 'none'}",
         "Name one of them in `grow`, or none",
     )
 
 
-def _unsupported_reason(manifest: Manifest, partition: ImagedPartition) -> str:
-    """Return why this partition does not grow; empty where it can."""
-    if manifest.table == "mbr" and partition.number >= _FIRST_LOGICAL:
-        return "it is a logical partition"
-    if partition.start < _UNIT:
-        return "it begins in the first MiB of the disk, which is written last"
-    if not partition.filesystem:
-        return "it has no file system that is known"
-    if partition.filesystem not in FILE_SYSTEMS:
-        return f"there is no way to grow {partition.filesystem}"
-    if partition.method != "used-blocks":
-        return f"its {partition.filesystem} was kept sector by sector: {partition.reason}"
-    return ""
-
-
-def _following(manifest: Manifest, partition: ImagedPartition) -> int | None:
-    """Return where the next partition begins, an extended one with its first record."""
-    starts = [other.start for other in manifest.partitions]
-    starts += [region.offset for region in manifest.regions if region.kind == "ebr"]
-    return min((start for start in starts if start > partition.start), default=None)
-
-
-def _disk_limit(manifest: Manifest, target_size: int) -> int:
-    limit = target_size - _UNIT
-    header = manifest.region("gpt-header")
-    if manifest.table == "gpt" and header is not None:
-        sector = manifest.sector_size
-        taken = gpt.parse_header(header.raw, 1).entries_sectors(sector) + 1
-        limit = min(limit, target_size - taken * sector)
-    return limit
+def _listed(names: Sequence[str], separator: str = ", ") -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return separator.join(names[:_SHOWN]) + more

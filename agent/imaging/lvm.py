@@ -47,7 +47,7 @@ from typing import TypeVar, cast
 from attrs import frozen
 
 from agent.imaging import lvm_text
-from agent.imaging.extent import Extent, between, clipped, merged
+from agent.imaging.extent import Extent, between, clipped, merged, without
 from agent.imaging.lvm_text import Section
 from agent.imaging.table import Reader
 
@@ -77,11 +77,13 @@ _NAME = re.compile(r"[A-Za-z0-9+_.-]{1,127}", re.ASCII)
 _UUID = re.compile(r"[A-Za-z0-9!#-]{1,64}", re.ASCII)
 _GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", "NOAUTOACTIVATE"))
 _GROUP_SECTIONS = frozenset(("physical_volumes", "logical_volumes", "historical_logical_volumes"))
+_WRITE_LOCKED = "WRITE_LOCKED"
 _VOLUME_FLAGS = frozenset(
     ("READ", "WRITE", "VISIBLE", "FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE")
 )
 _NO_NAMES = frozenset(("type", "tags"))  # texts of a segment that name no volume
 _STRIPED = "striped"
+_INHERIT, _CONTIGUOUS = "inherit", "contiguous"
 
 
 class LvmError(ValueError):
@@ -99,6 +101,41 @@ class Volume:
     """Where its bytes lie on the disk, first to last; empty where there is a reason."""
     reason: str
     """Why it can only be kept whole; empty where its content can be read on this disk."""
+    striped: bool = False
+    """Whether its bytes alternate between several runs of physical extents."""
+    contiguous: bool = False
+    """Whether LVM may only make it larger in one piece."""
+
+
+@frozen
+class PhysicalVolume:
+    """A physical volume of a group on this disk."""
+
+    place: Extent
+    """The partition, or the whole disk."""
+    extents: Extent
+    """All its physical extents, on the disk."""
+    tail: int
+    """Bytes of the metadata area that lies behind them; 0 where there is none."""
+
+
+@frozen
+class VolumeGroup:
+    """A volume group, as far as it lies on this disk."""
+
+    name: str
+    extent_size: int
+    """Bytes."""
+    physical: tuple[PhysicalVolume, ...]
+    """In disk order."""
+    elsewhere: int
+    """Physical volumes that are not on this disk."""
+    free: tuple[Extent, ...]
+    """Physical extents that belong to no volume, on the disk; merged."""
+    system: str
+    """The system ID of the machine that it belongs to; empty where any may use it."""
+    problem: str
+    """Why LVM does not let its volumes grow, in one phrase; empty where it does."""
 
 
 @frozen
@@ -111,6 +148,8 @@ class Layout:
     """Why a physical volume must be kept in full."""
     volumes: tuple[Volume, ...]
     """Sorted by group and name. None lies in a physical volume that has a problem."""
+    groups: tuple[VolumeGroup, ...] = ()
+    """Sorted by name. None has a physical volume that has a problem."""
 
 
 @frozen
@@ -163,6 +202,8 @@ class _Logical:
     uuid: str
     flags: frozenset[str]
     segments: tuple[_Segment, ...]
+    policy: str
+    """How LVM chooses physical extents for it: ``inherit``, ``contiguous`` and others."""
 
 
 @frozen
@@ -175,6 +216,8 @@ class _Member:
     """None where it is not on this disk."""
     start: int = 0
     """Of the first physical extent, on the disk."""
+    allocatable: bool = True
+    """Whether LVM gives its free extents away."""
 
 
 @frozen
@@ -187,6 +230,10 @@ class _Group:
     volumes: tuple[_Logical, ...]
     built_of: Mapping[str, str]
     """Names of logical volumes, to what is built of them, for people."""
+    flags: frozenset[str]
+    system: str
+    policy: str
+    """As that of a volume, for volumes that inherit it."""
 
     def place(self, run: _Run) -> Extent | None:
         """Return where on the disk physical extents lie; None where they do not."""
@@ -211,16 +258,19 @@ def read_layout(read: Reader, places: Sequence[Extent]) -> Layout:
             problems[place] = str(error)
     kept: dict[Extent, tuple[Extent, ...]] = {}
     volumes: list[Volume] = []
+    groups: list[VolumeGroup] = []
     for members in _by_group(found):
         try:
             _check_alone(members, found)
             group = _group(members)
             kept.update(_kept(group))
             volumes += _volumes(group)
+            groups.append(_on_disk(group))
         except LvmError as error:
             problems |= {member.place: str(error) for member in members}
     volumes.sort(key=lambda volume: (volume.group, volume.name))
-    return Layout(kept, problems, tuple(volumes))
+    groups.sort(key=lambda group: group.name)
+    return Layout(kept, problems, tuple(volumes), tuple(groups))
 
 
 # --- the structures on the disk -------------------------------------------------
@@ -368,7 +418,8 @@ def _check_alone(members: Sequence[_Physical], found: Sequence[_Physical]) -> No
 
 def _group(members: Sequence[_Physical]) -> _Group:
     name, section = _newest((member.name, member.group) for member in members)
-    flags = _flags(section)
+    system = _optional(section, "system_id")
+    flags = _unlocked(section, system)
     if "EXPORTED" in flags:
         raise LvmError(f"its LVM volume group {name} is exported")
     if flags & {"CLUSTERED", "SHARED"} or section.get("lock_type", "none") != "none":
@@ -387,16 +438,26 @@ def _group(members: Sequence[_Physical]) -> _Group:
     if sum(member.physical is not None for member in known.values()) != len(members):
         raise LvmError(f"its LVM volume group {name} does not know it")
     logical = _section(section, "logical_volumes") if "logical_volumes" in section else {}
-    volumes = tuple(_logical(_name(key), _section(logical, key), known) for key in logical)
+    volumes = tuple(_logical(_name(key), _section(logical, key), known, system) for key in logical)
     built_of = {
         used: f"{volume.name} ({segment.type})"
         for volume in volumes
         for segment in volume.segments
         for used in segment.named
     }
-    group = _Group(name, extent_size, known, volumes, built_of)
+    policy = _optional(section, "allocation_policy")
+    group = _Group(name, extent_size, known, volumes, built_of, flags, system, policy)
     _check_allocation(group)
     return group
+
+
+def _unlocked(section: Section, system: str) -> frozenset[str]:
+    """Return the flags of a group with this system ID, or of a volume in it.
+
+    Where there is one, LVM writes ``WRITE_LOCKED`` for ``WRITE``, against versions that know none.
+    """
+    flags = _flags(section)
+    return flags - {_WRITE_LOCKED} | {"WRITE"} if system and _WRITE_LOCKED in flags else flags
 
 
 def _member(group: str, entry: Section, extent_size: int, here: Mapping[str, _Physical]) -> _Member:
@@ -417,11 +478,11 @@ def _member(group: str, entry: Section, extent_size: int, here: Mapping[str, _Ph
     size = max(_number(entry, "dev_size") * _SECTOR, start + count * extent_size)
     if size > physical.place.length:
         raise LvmError("its LVM volume group says that it is larger than it is")
-    return _Member(count, physical, physical.place.offset + start)
+    return _Member(count, physical, physical.place.offset + start, "ALLOCATABLE" in flags)
 
 
-def _logical(name: str, section: Section, members: Mapping[str, _Member]) -> _Logical:
-    flags = _flags(section)
+def _logical(name: str, section: Section, members: Mapping[str, _Member], system: str) -> _Logical:
+    flags = _unlocked(section, system)
     if "PVMOVE" in flags:
         raise LvmError("data of its LVM volume group is being moved (pvmove)")
     segments, position = [], 0
@@ -436,7 +497,8 @@ def _logical(name: str, section: Section, members: Mapping[str, _Member]) -> _Lo
     uuid = _text(section, "id")
     if not _UUID.fullmatch(uuid):
         raise LvmError(f"the LVM volume {name} has an impossible UUID")
-    return _Logical(name, uuid, flags, tuple(segments))
+    policy = _optional(section, "allocation_policy") or _INHERIT
+    return _Logical(name, uuid, flags, tuple(segments), policy)
 
 
 def _segment(volume: str, part: Section, members: Mapping[str, _Member]) -> _Segment:
@@ -519,7 +581,53 @@ def _volumes(group: _Group) -> Iterator[Volume]:
             continue
         reason = _reason(group, volume)
         extents = () if reason else _joined(_pieces(group, volume))
-        yield Volume(group.name, volume.name, volume.uuid, extents, reason)
+        policy = group.policy if volume.policy == _INHERIT else volume.policy
+        yield Volume(
+            group=group.name,
+            name=volume.name,
+            uuid=volume.uuid,
+            extents=extents,
+            reason=reason,
+            striped=any(len(segment.stripes) > 1 for segment in volume.segments),
+            contiguous=policy == _CONTIGUOUS,
+        )
+
+
+def _on_disk(group: _Group) -> VolumeGroup:
+    taken = [run for volume in group.volumes for run in _runs(volume)]
+    here = [member for member in group.members.values() if member.physical]
+    physical = [
+        PhysicalVolume(member.physical.place, inside, _tail(member.physical, inside.end))
+        for member in here
+        if member.physical
+        for inside in [Extent(member.start, member.count * group.extent_size)]
+    ]
+    used = merged(place for run in taken if (place := group.place(run)))
+    return VolumeGroup(
+        name=group.name,
+        extent_size=group.extent_size,
+        physical=tuple(sorted(physical, key=lambda each: each.place)),
+        elsewhere=len(group.members) - len(here),
+        free=without(merged(each.extents for each in physical), used),
+        system=group.system,
+        problem=_fixed_reason(group, here),
+    )
+
+
+def _tail(physical: _Physical, end: int) -> int:
+    """Return how many bytes of metadata lie behind the physical extents, which end there."""
+    return sum(area.length for area in physical.areas if area.offset >= end)
+
+
+def _fixed_reason(group: _Group, here: Sequence[_Member]) -> str:
+    """Return why LVM does not let volumes of a group grow on this disk, empty where it does."""
+    if "RESIZEABLE" not in group.flags:
+        return "it is not resizeable (vgchange --resizeable n)"
+    if "WRITE" not in group.flags:
+        return "it is read-only"
+    if not all(member.allocatable for member in here):
+        return "a physical volume of it gives away no extents (pvchange --allocatable n)"
+    return ""
 
 
 def _is_link(volume: _Logical) -> bool:
@@ -596,6 +704,10 @@ def _number(section: Section, key: str, least: int = 0) -> int:
 
 def _text(section: Section, key: str) -> str:
     return _field(section, key, str)
+
+
+def _optional(section: Section, key: str) -> str:
+    return _text(section, key) if key in section else ""
 
 
 def _section(section: Section, key: str) -> Section:

@@ -12,7 +12,6 @@ them is written.
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from functools import partial
-from typing import Protocol
 
 from attrs import frozen
 
@@ -42,22 +41,18 @@ from agent.imaging.fit import Fit, fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
 from agent.imaging.growth import NONE, Growth, growth
+from agent.imaging.image_outline import outline
+from agent.imaging.image_reader import ChunkSource
 from agent.imaging.manifest import OMITTED, Manifest, check
 from agent.imaging.partition_choice import WHOLE_DISK, Choice, chosen_places
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
 from agent.imaging.signature_places import free_places
 from agent.imaging.table import Table, TableError, read_table
+from agent.imaging.volume_grow import grow_volume, refuse_unready
 from agent.wire.disk import Disk
 
 Progress = Callable[[int, int], None]
 """``progress(bytes_done, bytes_total)``, called from the calling thread."""
-
-
-class ChunkSource(Protocol):
-    """Where chunks come from. Errors it raises end the restore."""
-
-    def get(self, digest: str) -> bytes:
-        """Return a chunk's frame; called from several threads."""
 
 
 @frozen
@@ -85,6 +80,8 @@ class RestoreResult:
     """Of what formats they were, in the words of wipefs."""
     partition_grown: int
     """Its number; 0 where none was."""
+    volume_grown: str
+    """The LVM volume ``GROUP/VOLUME`` that took the free extents; empty where none did."""
     table_reread: bool
     """Whether the kernel now shows the new partitions."""
 
@@ -102,11 +99,12 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
     """Make the used blocks of ``disk`` equal to the image's and return what was done.
 
     ``grow`` is ``none``, or which partition takes the free space behind it, with its file
-    system: ``last`` or a number. ``choice`` says what is restored: the whole disk, or
-    partitions, of which none grows. ``progress`` counts used bytes twice: compared or
-    written, then read back. ``writing`` is called before the first write; where it raises, nothing
-    is written. Before the first write it raises RefusedDiskError and ManifestError, and
-    whatever the source raises for the boot block's chunks. After it,
+    system: ``last`` or a number; or the LVM volume that does: ``GROUP/VOLUME``. ``choice`` says
+    what is restored: the whole disk, or partitions, of which none grows. ``progress``
+    counts used bytes twice: compared or written, then read back. ``writing`` is called before the
+    first write; where it raises, nothing is written.
+    Before the first write it raises RefusedDiskError, ManifestError and MissingCommandError, and
+    whatever the source raises for the chunks of the boot block and of LVM's metadata. After it,
     CorruptChunkError, DiskFailureError, ReadBackError, CommandError and GrowthError
     of a file system that did not grow, and whatever the source raises: the disk is
     unbootable then.
@@ -126,7 +124,7 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
             if choice.boot_code:
                 task.add_boot_code(boot_code_gap(manifest, table, choice.partitions))
             return task.run(writing)
-        grown = growth(manifest, device.size, grow)
+        grown = _growth(manifest, source, device.size, grow)
         return _Restore(manifest, device, source, progress, grown=grown).run(writing)
 
 
@@ -140,6 +138,15 @@ def _table(device: Device) -> Table:
             f"the partition table of {device.node} is damaged: {error}",
             "Repair the table, or restore the whole disk",
         ) from error
+
+
+def _growth(manifest: Manifest, source: ChunkSource, size: int, grow: str) -> Growth | None:
+    if grow == NONE:
+        return None
+    grown = growth(outline(manifest, source), size, grow)
+    if grown:
+        refuse_unready(grown)
+    return grown
 
 
 @frozen
@@ -198,11 +205,11 @@ class _Restore:
         cleared = self._clear_signatures(block)
         self._device.flush()
         self._read_back(block)
-        if self._grown:
-            grow_file_system(self._device, self._grown)
+        self._grow()
         commit(block, self._device)
         if self._boot_code:
             write_boot_code(self._device, self._boot_code)
+        grown = self._grown
         return RestoreResult(
             partitions=tuple(
                 str(part.number)
@@ -220,7 +227,8 @@ class _Restore:
             and not self._chosen,
             signatures_cleared=len(cleared),
             formats_cleared=tuple(sorted(set(cleared))),
-            partition_grown=self._grown.partition.number if self._grown else 0,
+            partition_grown=grown.partition.number if grown and grown.moves_end else 0,
+            volume_grown=grown.volume.name if grown and grown.volume else "",
             table_reread=self._device.reread_table(),
         )
 
@@ -328,6 +336,12 @@ class _Restore:
         if held is None:
             return holds(self._device, self._fit, self._buffers, chunk)
         return held_is_there(block, self._device, self._buffers, held, block.outside(chunk))
+
+    def _grow(self) -> None:
+        if self._grown and self._grown.volume:
+            grow_volume(self._device, self._manifest, self._grown, self._grown.volume)
+        elif self._grown:
+            grow_file_system(self._device, self._grown)
 
     def _advance(self, used: int) -> None:
         self._done += used

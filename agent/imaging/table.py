@@ -5,9 +5,9 @@ lists: the sectors that the tables themselves take.
 """
 
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from attrs import frozen
+from attrs import evolve, frozen
 
 from agent.imaging import gpt
 from agent.imaging.extent import Extent
@@ -104,8 +104,71 @@ def resized_primary(boot_sector: bytes, number: int, sectors: int) -> bytes:
 
     Its end by cylinder, head and sector becomes the one that means "too large for that".
     """
-    result = bytearray(boot_sector)
-    entry = 446 + 16 * (number - 1)
+    return _resized(boot_sector, number - 1, sectors)
+
+
+def resized_logical(
+    regions: Sequence[Region], start: int, end: int, sector_size: int
+) -> tuple[Region, ...]:
+    """Return the sectors that change when the logical partition at ``start`` ends at ``end``.
+
+    ``regions`` are those of an MBR; bytes. What changes is the partition's own record, the record
+    before it, which says how far the next one reaches, and the boot sector, where the
+    extended partition ends before ``end``. Raises TableError where no record has the partition.
+    """
+    boot_sector = regions[0]
+    records = {region.offset: region for region in regions if region.kind == "ebr"}
+    for place, entry in _placed(boot_sector.raw):
+        if entry.type not in EXTENDED_TYPES:
+            continue
+        base = entry.start * sector_size
+        chain = list(_chain(records, base, sector_size))
+        for before, own in zip((None, *chain), chain, strict=False):
+            data = _first(own.raw, extended=False)
+            if data is None or own.offset + data[1].start * sector_size != start:
+                continue
+            changed = [evolve(own, raw=_resized(own.raw, data[0], (end - start) // sector_size))]
+            if before and (link := _first(before.raw, extended=True)):
+                changed.append(_reaching(before, link, (end - own.offset) // sector_size))
+            changed.append(_reaching(boot_sector, (place, entry), (end - base) // sector_size))
+            return tuple(sorted(changed, key=lambda region: region.offset))
+    raise TableError(f"no extended boot record has the partition at {start}")
+
+
+def _chain(records: Mapping[int, Region], base: int, sector_size: int) -> Iterator[Region]:
+    """Yield the extended boot records of one extended partition in the chain's order."""
+    left = dict(records)
+    position = base
+    while record := left.pop(position, None):
+        yield record
+        link = _first(record.raw, extended=True)
+        if link is None:
+            return
+        position = base + link[1].start * sector_size
+
+
+def _first(sector: bytes, *, extended: bool) -> tuple[int, "_Entry"] | None:
+    """Return the first entry that is an extended one, or the first that is none; and its place."""
+    found = (each for each in _placed(sector) if (each[1].type in EXTENDED_TYPES) == extended)
+    return next(found, None)
+
+
+def _placed(sector: bytes) -> Iterator[tuple[int, "_Entry"]]:
+    """Yield the used entries with their places in the table, from 0."""
+    return ((number - 1, entry) for number, entry in _numbered(sector, _entries(sector)))
+
+
+def _reaching(region: Region, placed: tuple[int, "_Entry"], sectors: int) -> Region:
+    """Return a region whose entry has at least so many sectors."""
+    place, entry = placed
+    if entry.sectors >= sectors:
+        return region
+    return evolve(region, raw=_resized(region.raw, place, sectors))
+
+
+def _resized(sector: bytes, place: int, sectors: int) -> bytes:
+    result = bytearray(sector)
+    entry = 446 + 16 * place
     result[entry + 5 : entry + 8] = b"\xfe\xff\xff"
     struct.pack_into("<I", result, entry + 12, sectors)
     return bytes(result)

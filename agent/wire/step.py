@@ -11,6 +11,7 @@ from agent.wire.package import WantedPackage
 
 _digest = validators.matches_re(r"^[0-9a-f]{64}$")
 _numbers = validators.deep_iterable(validators.and_(validators.ge(1), validators.le(999)))
+_VOLUME = r"[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}/[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}"
 _absolute = validators.matches_re(r"^/[^\x00]*\Z")
 
 
@@ -40,9 +41,10 @@ class Backup:
 class Restore:
     """Make the used blocks of ``disk`` equal to the image with this manifest digest.
 
-    ``grow`` is the partition that takes the free space behind it: its number, ``last`` or ``none``.
-    ``partitions`` are the numbers of those to write, with the rest of the disk left alone; empty
-    for the whole disk. ``boot_code``: with them, the boot code for BIOS outside partitions.
+    ``grow`` is the partition that takes the free space behind it (its number, ``last`` or
+    ``none``), or the LVM volume that does: ``GROUP/VOLUME``. ``partitions`` are the numbers of
+    those to write, with the rest of the disk left alone; empty for the whole disk. ``boot_code``:
+    with them, the boot code for BIOS outside partitions.
     """
 
     STEP_TYPE: ClassVar[str] = "restore"
@@ -50,7 +52,7 @@ class Restore:
     manifest: str = field(validator=_digest)
     disk: DiskIdentity
     grow: str = field(
-        default="none", validator=validators.matches_re(r"^(none|last|[1-9]\d{0,2})\Z")
+        default="none", validator=validators.matches_re(rf"^(none|last|[1-9]\d{{0,2}}|{_VOLUME})\Z")
     )
     partitions: tuple[int, ...] = field(default=(), validator=_numbers)
     boot_code: bool = False

@@ -7,6 +7,8 @@ from typing import Literal, TypeVar
 import cattrs
 from attrs import frozen
 
+from agent.imaging import outline
+from agent.imaging.outline import Outline
 from agent.wire.imaged_layout import ImagedLayout
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.errors import DamagedRecordError
@@ -44,6 +46,14 @@ class ImageRecord:
     """As the manifest has it; None where it was not looked for."""
     layout: ImagedLayout | None = None
     """The partitions; None where the record is from before they were kept here."""
+    outline: Outline | None = None
+    """What of it can grow; None where nobody looked: the image is an older one."""
+
+    @property
+    def current_outline(self) -> Outline | None:
+        """The outline as this version makes it; None where an earlier one did."""
+        made = self.outline
+        return made if made and made.version == outline.VERSION else None
 
 
 @frozen
@@ -111,6 +121,8 @@ class ImageEntry:
     """When the name pointed to it last; ISO 8601, UTC."""
     system: ImagedSystem | None = None
     layout: ImagedLayout | None = None
+    outline: Outline | None = None
+    """The current one of the record."""
 
 
 def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:

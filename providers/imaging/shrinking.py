@@ -131,7 +131,8 @@ def _refuse(image: Manifest, request: Request) -> None:
         )
     if omitted := image.layout.omitted:
         raise ShrinkError(
-            f"it does not hold {counted_partitions(omitted)}", "Back up a whole disk and shrink that"
+            f"it does not hold {counted_partitions(omitted)}",
+            "Back up the whole disk and shrink that image",
         )
     reasons = {each.reason for each in image.partitions if each.reason != ASKED_FOR} - {""}
     if image.used == (Extent(0, image.disk_size),) and reasons:

@@ -31,12 +31,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import quote
 
-from agent.errors import UnwritableFileError
+from agent.errors import CodedError, UnwritableFileError
 from agent.failpoint import failpoint
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.errors import CorruptChunkError
+from agent.imaging.image_outline import outline
 from agent.imaging.manifest import Manifest
+from agent.imaging.outline import Outline
 from agent.whole_file import sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,
@@ -221,6 +223,7 @@ class ChunkStore:
                 stored_bytes=stored,
                 system=image.system,
                 layout=image.layout,
+                outline=self._outline(image),
             )
             with self._space_watched(len(data)):
                 draft = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -238,6 +241,13 @@ class ChunkStore:
             sync_folder(self._images)
             failpoint("image.after")
             return digest
+
+    def _outline(self, image: Manifest) -> Outline | None:
+        """Return what of an image can grow; None where a chunk that says so is damaged."""
+        try:
+            return outline(image, self)
+        except CodedError:
+            return None
 
     def manifest_path(self, digest: str) -> Path:
         """Return where the image's manifest is or would be."""
@@ -464,6 +474,7 @@ class ChunkStore:
                 named_at=named.at,
                 system=record.system,
                 layout=record.layout,
+                outline=record.current_outline,
             )
 
     def _tag_path(self, name: str) -> Path:

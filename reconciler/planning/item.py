@@ -78,6 +78,17 @@ class DiskFacts:
         return not self.backed_up and not is_blank(self.holds)
 
 
+class Grown(NamedTuple):
+    """A partition or an LVM volume that a restore makes larger. Bytes."""
+
+    what: str
+    """``partition 3`` or ``LVM volume vg0/root``."""
+    filesystem: str
+    """What grows with it, as blkid names it; empty for a partition that holds LVM."""
+    before: int
+    after: int
+
+
 class ImageChange(NamedTuple):
     """The image on its way to a disk; the n-th of an item goes to its n-th disk."""
 
@@ -94,6 +105,8 @@ class ImageChange(NamedTuple):
     """The clone gets an identity, and nobody looked whether it can: the image is an older one."""
     emptied: tuple[int, ...] = ()
     """The numbers of partitions that the image's table has and whose content it does not hold."""
+    grows: tuple[Grown, ...] | None = None
+    """What will be larger than in the image; None where nothing was asked for, or nobody knows."""
 
 
 class DriftedValue(NamedTuple):

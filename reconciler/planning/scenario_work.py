@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import assert_never
 
+from agent.imaging.errors import RefusedDiskError
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
 from agent.wire.imaged_layout import PartitionPlace, counted_partitions, differences
 from agent.wire.imaged_system import Obstacle
@@ -14,7 +15,8 @@ from agent.wire.work import OnError, TimeLimit
 from reconciler.planning.decision import Decision, Work, blocked
 from reconciler.planning.disks import choose_disk, describe, image_on, last_backup
 from reconciler.planning.estimate import restore_seconds
-from reconciler.planning.item import DiskFacts, ImageChange, Risk
+from reconciler.planning.growing import grown
+from reconciler.planning.item import DiskFacts, Grown, ImageChange, Risk
 from reconciler.state.observed import (
     Capture,
     ObservedImage,
@@ -103,6 +105,8 @@ class _Target:
     observed_at: datetime
     partitions: tuple[int, ...]
     """The numbers of those that are written; empty for the whole disk."""
+    grows: tuple[Grown, ...] | None
+    """As that of an ``ImageChange``."""
 
 
 WAS_PROTECTED = "the machine was protected at"
@@ -224,6 +228,13 @@ def _target(
         )
     if step.identity == "apply" and image.system is not None and image.system.obstacles:
         return _no_identity(image.name, image.system.obstacles)
+    return _on_disk(scenario, step, image, known)
+
+
+def _on_disk(
+    scenario: CompiledScenario, step: RestoreStep, image: ObservedImage, known: TimedReport
+) -> _Target | Refusal:
+    """Return on which disk an image goes, and what of it grows there."""
     disk = choose_disk(step.disk, known.report.disks)
     if isinstance(disk, str):
         return disk, f"Name the disk in {scenario.name}, or repair it in the machine"
@@ -234,8 +245,13 @@ def _target(
         )
     if misfit := _misfit(image, disk, step.partitions):
         return misfit, _fitting(image, disk, step.partitions)
+    try:
+        grows = grown(image.outline, disk.identity.size, step.grow)
+    except RefusedDiskError as error:
+        reason = f"image {image.name} on disk {describe(disk)}: {error.cause}"
+        return reason, f"{error.action} ({scenario.name} at {scenario.position})"
     document = step.document or step.image
-    return _Target(image, step.identity, document, disk, known.at, step.partitions)
+    return _Target(image, step.identity, document, disk, known.at, step.partitions, grows)
 
 
 def _no_identity(image: str, obstacles: Sequence[Obstacle]) -> Refusal:
@@ -336,6 +352,7 @@ def _change(view: MachineView, target: _Target) -> ImageChange:
         system=system.name if system else "",
         suitability_unknown=target.identity == "apply" and system is None,
         emptied=layout.omitted if layout and not target.partitions else (),
+        grows=target.grows,
     )
 
 
@@ -495,6 +512,8 @@ def _manner(step: BackupStep | RestoreStep) -> str:
         return ""
     if step.grow == "last":
         return " and grows its last partition to the end of the disk"
+    if "/" in step.grow:
+        return f" and grows its LVM volume {step.grow} into all free space of its group"
     return f" and grows its partition {step.grow} into the free space behind it"
 
 

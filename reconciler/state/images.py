@@ -20,6 +20,7 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             problem=image.problem,
             system=image.system,
             layout=image.layout,
+            outline=image.outline,
         )
         for image in store.images()
     }

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
+    from agent.imaging.outline import Outline
     from agent.wire.imaged_layout import ImagedLayout
     from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
@@ -201,6 +202,8 @@ class ObservedImage:
     """What is installed on it; None where nobody looked."""
     layout: "ImagedLayout | None" = None
     """Its partitions; None where the store does not say."""
+    outline: "Outline | None" = None
+    """What of it can grow; None where nobody looked."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,17 @@ class DiskDocument(TypedDict):
     """null: what is on it cannot be brought back."""
 
 
+class GrownDocument(TypedDict):
+    """A partition or an LVM volume that a restore makes larger. Bytes."""
+
+    what: str
+    """``partition 3`` or ``LVM volume vg0/root``."""
+    filesystem: str
+    """What grows with it; empty for a partition that holds LVM."""
+    before: int
+    after: int
+
+
 class ImageDocument(TypedDict):
     """An image on its way to a disk; the n-th image of an item goes to its n-th disk."""
 
@@ -65,6 +76,8 @@ class ImageDocument(TypedDict):
     suitabilityUnknown: NotRequired[bool]
     emptiedPartitions: NotRequired[list[int]]
     """Nobody looked whether a clone can get an identity, which this one shall get."""
+    grows: NotRequired[list[GrownDocument]]
+    """Where the step has ``grow`` and it is known what grows on this disk."""
 
 
 class WaveDocument(TypedDict):

@@ -122,7 +122,7 @@ def _disk_row(item: PlanItem, disk: DiskFacts, image: ImageChange, now: datetime
     kind = ' class="lost"' if disk.lost else ""
     return (
         f"<tr><td>{for_html(item.title)}</td><td>{for_html(words.disk(disk, now))}</td>"
-        f"<td{kind}>{backup}</td><td>{for_html(words.image(image, now))}</td>"
+        f"<td{kind}>{backup}</td><td>{for_html(words.image_as_written(image, now))}</td>"
         f"<td>{for_html(words.spared(item))}</td></tr>"
     )
 

@@ -160,7 +160,7 @@ def _backup(backup: LastBackup | None) -> BackupDocument | None:
 
 
 def _image(image: ImageChange) -> ImageDocument:
-    return {
+    document: ImageDocument = {
         "name": image.name,
         "displayName": image.display_name,
         "manifest": image.manifest,
@@ -171,3 +171,14 @@ def _image(image: ImageChange) -> ImageDocument:
         "suitabilityUnknown": image.suitability_unknown,
         "emptiedPartitions": list(image.emptied),
     }
+    if image.grows is not None:
+        document["grows"] = [
+            {
+                "what": each.what,
+                "filesystem": each.filesystem,
+                "before": each.before,
+                "after": each.after,
+            }
+            for each in image.grows
+        ]
+    return document

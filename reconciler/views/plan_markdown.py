@@ -123,7 +123,7 @@ def _disk_table(kinds: Sequence[words.EqualDisks], limit: int, now: datetime) ->
             f"**{safe(kind.first.title)}**{more}",
             safe(said),
             f"**{safe(backup)}**" if kind.disk.lost else safe(backup),
-            safe(words.image(kind.image, now)),
+            safe(words.image_as_written(kind.image, now)),
             safe(words.spared(kind.first)),
         )
     yield from _not_listed(sum(kind.number for kind in kinds[limit:]), limit)

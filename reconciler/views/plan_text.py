@@ -135,10 +135,12 @@ def _summary(
 
 def _disks(kind: words.EqualDisks, now: datetime) -> str:
     lost = "" if kind.disk.backed_up else "no backup · "
+    growth = words.growth(kind.image)
+    grows = f" · grows {growth}" if growth else ""
     if kind.number == 1:
-        return f"{kind.first.title}  {lost}{words.disk(kind.disk, now)}"
+        return f"{kind.first.title}  {lost}{words.disk(kind.disk, now)}{grows}"
     like = f"{kind.first.title} and {kind.number - 1:,} more"
-    return f"{like}  {lost}{words.equal_disk(kind.disk, now)}"
+    return f"{like}  {lost}{words.equal_disk(kind.disk, now)}{grows}"
 
 
 def _reasons(row: SummaryRow, *, explain: bool) -> Iterator[Text]:
@@ -183,6 +185,8 @@ def _details(item: PlanItem, plan: Plan, now: datetime) -> Iterator[tuple[str, s
         yield "overwrites", words.disk(disk, now), "red"
         yield "backup", words.backup(disk, now), "red" if disk.lost else ""
         yield "image", words.image(image, now), ""
+        if larger := words.growth(image):
+            yield "grows", larger, ""
     if item.disks:
         yield "moves", words.effort(item.bytes_to_move, item.seconds), ""
         yield "leaves alone", words.spared(item), ""

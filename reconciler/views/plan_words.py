@@ -22,7 +22,7 @@ from reconciler.planning.estimate import (
     total_seconds,
 )
 from reconciler.planning.groups import KEPT_NAMES, PlanGroup
-from reconciler.planning.item import DiskFacts, ImageChange, PlanItem, Risk
+from reconciler.planning.item import DiskFacts, Grown, ImageChange, PlanItem, Risk
 from reconciler.planning.plan import NEEDS_NO_APPROVAL, WAITS_FOR_APPROVAL, Plan
 from reconciler.planning.rollouts import PlannedRollout
 from reconciler.planning.summary import SummaryRow
@@ -148,6 +148,29 @@ def image(change: ImageChange, now: datetime) -> str:
     )
     digests = f"{before} → {change.manifest[:SHORT]}{same}"
     return f"{name} {digests}{system} · captured {captured}{unknown}{emptied}"
+
+
+def image_as_written(change: ImageChange, now: datetime) -> str:
+    """Return an image on its way and what of it will be larger."""
+    larger = growth(change)
+    return image(change, now) + (f" · grows {larger}" if larger else "")
+
+
+def growth(change: ImageChange) -> str:
+    """Return what will be larger than in the image, from which size to which; empty: nothing asked.
+
+    An image of an older version says nothing of that before it is restored.
+    """
+    if change.grows is None:
+        return ""
+    return "; ".join(map(_grown, change.grows)) or "nothing: the disk has no more room for it"
+
+
+def _grown(each: Grown) -> str:
+    filesystem = f" ({each.filesystem})" if each.filesystem else ""
+    before, after = decimal(each.before), decimal(each.after)
+    to = f"to {after}" if after != before else f"by {decimal(each.after - each.before)}"
+    return f"{each.what}{filesystem} from {before} {to}"
 
 
 def effort(bytes_to_move: int, seconds: int) -> str:

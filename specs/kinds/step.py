@@ -96,9 +96,10 @@ class Restore(Record):
     )
     grow: GrownPartition = Field(
         default="none",
-        description="Which partition takes the free space behind it on a larger disk, with its "
-        "file system (ext2 to ext4, XFS, Btrfs, NTFS): the last one, or one by its number.",
-        examples=["last", 3],
+        description="What takes the free space of a larger disk, with its file system (ext2 to "
+        "ext4, XFS, Btrfs, NTFS): the last partition, one by its number, or an LVM volume as "
+        "GROUP/VOLUME, which takes all free extents of its group.",
+        examples=["last", 3, "vg0/root"],
     )
 
     @model_validator(mode="after")

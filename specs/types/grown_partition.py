@@ -1,4 +1,4 @@
-"""Which partition a restore makes larger."""
+"""Which partition or LVM volume a restore makes larger."""
 
 import re
 from typing import Annotated
@@ -7,15 +7,18 @@ from specs.diagnostics.quote import quoted
 from specs.types.invalid_value import InvalidValue
 from specs.types.text import ShownAs, written_with_digits
 
-_is_partition = re.compile(r"none|last|[1-9][0-9]{0,2}").fullmatch
+# lvm(8), "Valid names": a group and a volume; neither "." nor "..".
+_LVM_NAME = r"(?!\.{1,2}(?:/|$))[A-Za-z0-9+_.][A-Za-z0-9+_.-]{0,126}"
+_VOLUME = f"{_LVM_NAME}/{_LVM_NAME}"
+_is_grown = re.compile(f"none|last|[1-9][0-9]{{0,2}}|{_VOLUME}").fullmatch
 
 
 def _grown_partition(text: str) -> str:
-    if _is_partition(text):
+    if _is_grown(text):
         return text
     raise InvalidValue(
         f"{quoted(text)} is no partition to grow",
-        "last, the partition's number, such as 3, or none",
+        "last, the partition's number, such as 3, an LVM volume, such as vg0/root, or none",
     )
 
 
@@ -27,8 +30,9 @@ GrownPartition = Annotated[
             "anyOf": [
                 {"enum": ["none", "last"]},
                 {"type": "integer", "minimum": 1, "maximum": 999},
+                {"type": "string", "pattern": f"^{_VOLUME}$"},
             ]
         }
     ),
 ]
-"""``last``, a partition's number in digits, or ``none``."""
+"""``last``, a partition's number in digits, an LVM volume as ``GROUP/VOLUME``, or ``none``."""

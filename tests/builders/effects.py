@@ -318,7 +318,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.steps[].backup.partitions": Acts("which partitions are read"),
         "spec.steps[].restore.partitions": Acts("which partitions are written"),
         "spec.steps[].restore.bootCode": Acts("whether boot code is written with partitions"),
-        "spec.steps[].restore.grow": Acts("which partition takes the free space of the disk"),
+        "spec.steps[].restore.grow": Acts("what takes the free space of the disk"),
         **{f"spec.steps[].run.{each}": Acts("what is run, and how") for each in _RUN},
         **{f"spec.steps[].files.{each}": Acts("what is brought or removed") for each in _FILES},
         "spec.steps[].upgradeAgent.version": Acts("which release of the agent is brought"),

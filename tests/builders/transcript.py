@@ -8,6 +8,13 @@ from typing import Any
 from attrs import evolve
 from ruamel.yaml import YAML
 
+from agent.imaging.outline import (
+    Outline,
+    OutlinedGroup,
+    OutlinedPartition,
+    OutlinedPhysicalVolume,
+    OutlinedVolume,
+)
 from agent.wire.disk import Disk, DiskIdentity, Partition
 from agent.wire.imaged_layout import ImagedLayout, PartitionPlace
 from agent.wire.imaged_system import ImagedSystem, Obstacle
@@ -31,6 +38,8 @@ BEFORE, AFTER = (
     "1111111111111111111111111111111111111111",
     "2222222222222222222222222222222222222222",
 )
+
+MIB = 1 << 20
 
 
 @dataclass(frozen=True)
@@ -162,12 +171,13 @@ def _image(said: dict[str, Any]) -> Any:
         used_bytes=_size(said.get("used", "6GB")),
         sector_size=said.get("sectors", 512),
         system=_imaged_system(said.get("system", {})),
+        outline=_outline(said["partitions"], said) if "partitions" in said else None,
         layout=_layout(said),
     )
 
 
 def _layout(said: dict[str, Any]) -> ImagedLayout | None:
-    if "partitions" not in said:
+    if "places" not in said:
         return None
     places = tuple(
         PartitionPlace(each.number, each.start, each.size, each.type) for each in _partitions(said)
@@ -178,8 +188,32 @@ def _layout(said: dict[str, Any]) -> ImagedLayout | None:
 def _partitions(said: dict[str, Any]) -> tuple[Partition, ...]:
     return tuple(
         Partition(number, start << 20, size << 20, "linux", "", "ext4", "")
-        for number, start, size in said.get("partitions", ())
+        for number, start, size in said.get("places", ())
     )
+
+
+def _outline(partitions: list[dict[str, Any]], said: dict[str, Any]) -> Outline:
+    """Return what can grow of partitions one behind the other, the last one maybe LVM's."""
+    start, parts = MIB, []
+    for number, each in enumerate(partitions, 1):
+        size = each["MiB"] * MIB
+        parts.append(OutlinedPartition(number, start, size, each["holds"], ""))
+        start += size
+    groups: tuple[OutlinedGroup, ...] = ()
+    if volumes := said.get("volumes"):
+        last, size = parts[-1], 4 * MIB
+        extents = (last.size - MIB) // size
+        listed = tuple(
+            OutlinedVolume(
+                each["name"], each["MiB"] * MIB, each["holds"], each.get("why", ""), whole=True
+            )
+            for each in volumes
+        )
+        free = extents * size - sum(each.size for each in listed)
+        member = OutlinedPhysicalVolume(last.number, last.start + MIB, extents, 0)
+        groups = (OutlinedGroup("vg0", size, free, "", "", (member,), listed),)
+    disk = _size(said.get("disk", "480GB"))
+    return Outline(disk, said.get("sectors", 512), "gpt", 33 * 512, tuple(parts), (), groups)
 
 
 def _imaged_system(said: dict[str, Any] | None) -> ImagedSystem | None:
@@ -222,7 +256,7 @@ def _disk(said: dict[str, Any], machine: str, number: int) -> Disk:
         node=f"/dev/nvme{number}n1",
         model=said.get("model", "Acme SSD 480"),
         sector_size=said.get("sectors", 512),
-        table=said.get("table", "gpt" if "partitions" in said else ""),
+        table=said.get("table", "gpt" if "places" in said else ""),
         removable=said.get("removable", False),
         read_only=said.get("readOnly", False),
         holds=said.get("holds", "blank"),

@@ -59,6 +59,7 @@ TOOLS = (
     "sfdisk --version", "blkid -V", "blockdev --version", "losetup --version",
     "lsblk --version", "mount --version", "e2fsck -V", "resize2fs", "mkfs.vfat --help",
     "ip -V", "efibootmgr --version", "modinfo --version", "ntfs-3g --version", "dmsetup version",
+    "lvm version",
 )
 
 def run(line):

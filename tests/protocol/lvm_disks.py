@@ -23,6 +23,8 @@ class Lvm:
     nodes: tuple[str, ...]
     places: dict[str, int]
     """Where on their disk the physical volumes begin, by node."""
+    system: str = ""
+    """The system ID of the machine that their groups belong to."""
 
     def __call__(self, command: str, *words: str | Path) -> str:
         """Run a tool, such as ``lvs``, and return what it prints."""
@@ -32,7 +34,12 @@ class Lvm:
             'obtain_device_list_from_udev=0 external_device_info_source="none" } '
             "global { use_lvmpolld=0 event_activation=0 } "
             "activation { udev_sync=0 udev_rules=0 monitoring=0 } "
-            "backup { backup=0 archive=0 }"
+            "backup { backup=0 archive=0 } "
+            + (
+                f'global/system_id_source="lvmlocal" local/system_id="{self.system}"'
+                if self.system
+                else ""
+            )
         )
         argv = [command, "--config", settings, "--driverloaded", "n", *map(str, words)]
         done = subprocess.run(

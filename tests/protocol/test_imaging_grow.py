@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import struct
 import subprocess
 from pathlib import Path
 
@@ -181,7 +182,7 @@ def test_a_partition_that_has_the_rest_of_the_disk_stays_as_it_is(tmp_path: Path
     [
         ("size=40MiB, type=83", "mkfs.ext4 -q -F", "1", "RW418: .*, and the next one begins at"),
         ("size=87MiB, type=5", "mkfs.ext4 -q -F", "1", "RW418: .* next one begins at 42991616"),
-        ("size=87MiB, type=5", "mkfs.ext4 -q -F", "last", "RW417: .* it is a logical partition"),
+        ("size=87MiB, type=5", "mkswap", "last", "RW417: .* there is no way to grow swap"),
         ("size=40MiB, type=82", "mkswap", "2", "RW417: .* there is no way to grow swap"),
         ("size=40MiB, type=83", "true", "last", "RW417: .* no file system that is known"),
         ("size=40MiB, type=83", "true", "7", "RW417: .* no partition 7 to grow; .*: 1, 2"),
@@ -244,3 +245,87 @@ def test_what_an_earlier_use_left_at_the_end_of_the_grown_partition_is_cleared(
         file.seek(size - MIB - 1024)
         file.write(b"Intel Raid ISM Cfg Sig. 1.3.00")
     assert restored(image, target, "last").formats_cleared == ("isw_raid_member",)
+
+
+def record(*entries: tuple[int, int, int], code: bytes = b"") -> bytes:
+    """Return a boot record whose entries are (type, start, sectors)."""
+    packed = b"".join(struct.pack("<B3xB3xII", 0, *entry) for entry in entries)
+    return code.ljust(446, b"\0") + packed.ljust(64, b"\0") + b"\x55\xaa"
+
+
+def logical(path: Path, gap: int, filesystem: str = "ext4") -> tuple[Path, list[tuple[int, int]]]:
+    """Return an MBR disk with two logical partitions, each ``gap`` sectors behind its record."""
+    blank(path, 100 * MIB)
+    base, second = 20 * 2048, 60 * 2048
+    sizes = 30 * 2048, 38 * 2048 - gap
+    with path.open("r+b") as file:
+        file.write(record((0x83, 2048, 18 * 2048), (5, base, 78 * 2048)))
+        file.seek(base * 512)
+        file.write(record((0x83, gap, sizes[0]), (5, second - base, gap + sizes[1])))
+        file.seek(second * 512)
+        file.write(record((0x83, gap, sizes[1])))
+    places = [((base + gap) * 512, sizes[0] * 512), ((second + gap) * 512, sizes[1] * 512)]
+    for number, (start, size) in enumerate(places):
+        with loop(path, "--offset", str(start), "--sizelimit", str(size)) as node:
+            run(*MADE[filesystem][0].split(), node)
+            fill(node, path.with_suffix(f".{number}"), filesystem)
+    return path, places
+
+
+@pytest.mark.parametrize("gap", [63, pytest.param(2048, marks=pytest.mark.nightly)])
+def test_the_last_logical_partition_grows_with_the_extended_one(tmp_path: Path, gap: int) -> None:
+    path, (first, second) = logical(tmp_path / "disk", gap)
+    image = captured(path)
+    target = blank(tmp_path / "target", 250 * MIB)
+    result = restored(image, target, "last")
+    assert result.partition_grown == 6
+    grown = second[0], 249 * MIB - second[0]
+    extended = 20 * MIB, 229 * MIB
+    assert partitions(target) == [(MIB, 18 * MIB), extended, first, grown]
+    assert checked(target, grown, "ext4", tmp_path / "check") > 150 * MIB
+    assert checked(target, first, "ext4", tmp_path / "check") < 30 * MIB
+    again = restored(image, target, "6")
+    assert again.chunks_written < result.chunks_written
+    assert checked(target, grown, "ext4", tmp_path / "check") > 150 * MIB
+    restored(image, target, "none")
+    assert partitions(target) == partitions(path)
+    assert verify(image[0], str(target)) == []
+
+
+def test_a_logical_partition_grows_up_to_the_next_ones_record(tmp_path: Path) -> None:
+    path, (first, second) = logical(tmp_path / "disk", 2048)
+    image = captured(path)
+    target = blank(tmp_path / "target", 100 * MIB)
+    assert restored(image, target, "5").partition_grown == 5
+    grown = first[0], 60 * MIB - first[0]
+    assert partitions(target) == [(MIB, 18 * MIB), (20 * MIB, 78 * MIB), grown, second]
+    assert checked(target, grown, "ext4", tmp_path / "check") > 33 * MIB
+    assert checked(target, second, "ext4", tmp_path / "check") < 37 * MIB
+
+
+@pytest.mark.nightly
+def test_a_logical_partition_that_is_cut_while_it_grows_is_restored_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, (first, second) = logical(tmp_path / "disk", 63)
+    image = captured(path)
+    target = blank(tmp_path / "target", 250 * MIB)
+
+    class Cut(BaseException):
+        """The machine loses power."""
+
+    def half(node: Path) -> None:
+        run("dd", "if=/dev/urandom", f"of={node}", "bs=64k", "count=64", "conv=notrunc")
+        raise Cut
+
+    with monkeypatch.context() as patch:
+        patch.setattr("agent.commands.resize2fs.grow", half)
+        with pytest.raises(Cut):
+            restored(image, target, "last")
+    raw = target.read_bytes()
+    assert raw[:MIB] == bytes(MIB)
+    assert raw[60 * MIB : 60 * MIB + 512] == bytes(512)
+    restored(image, target, "last")
+    grown = second[0], 249 * MIB - second[0]
+    assert partitions(target)[2:] == [first, grown]
+    assert checked(target, grown, "ext4", tmp_path / "check") > 150 * MIB

@@ -103,6 +103,7 @@ OTHER_WRITERS = {
     "agent/imaging/boot_block.py": "a disk",
     "agent/imaging/boot_code.py": "a disk",
     "agent/imaging/restore.py": "a disk",
+    "agent/imaging/volume_grow.py": "a volume on a disk",
     "agent/imaging/sparse.py": "a copy of a partition, in a temporary folder",
     "agent/upgrade/staging.py": "a folder that takes its name when it is whole",
     "agent/whole_file.py": "it is the writer",

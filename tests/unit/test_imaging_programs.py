@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.commands import blkid, partclone, sfdisk
+from agent.commands import blkid, lvm, partclone, sfdisk
 from agent.commands.blkid import Signature
 from agent.commands.partclone import MapRefusedError
 from agent.commands.sfdisk import PartitionTable
@@ -274,3 +274,17 @@ def test_ntfs_clusters_that_no_file_has_are_harmless() -> None:
     assert not checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "missing", 2))
     assert not checker.is_intact_ntfs(1, NTFSRESIZE.format("extra", "extra", 12))
     assert not checker.is_intact_ntfs(1, "ERROR(22): Opening '/disk' as NTFS failed")
+
+
+def test_lvm_sees_the_disks_own_volumes_alone_and_activates_nothing() -> None:
+    nodes = Path("/dev/loop1"), Path("/dev/loop2")
+    line = lvm.arguments("pvresize", nodes, "", Path("/tmp/locks"))  # noqa: S108 - a name alone
+    assert line[:7] == [
+        *("lvm", "pvresize", "--yes", "--driverloaded", "n", "--devices", "/dev/loop1,/dev/loop2")
+    ]
+    (settings,) = line[8:]
+    assert 'system_id_source="none"' in settings
+    assert 'locking_dir="/tmp/locks"' in settings
+    named = lvm.arguments("lvextend", nodes, "golden", Path("/run"))[-1]
+    assert 'system_id_source="lvmlocal"' in named
+    assert 'local { system_id="golden" }' in named

@@ -16,7 +16,8 @@ from agent import whole_file
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import digest_of, pack
 from agent.imaging.errors import CorruptChunkError, ManifestError
-from agent.imaging.manifest import Manifest
+from agent.imaging.image_outline import outline
+from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.wire.imaged_system import ImagedSystem, Obstacle
 from providers.imaging.errors import (
     BadDigestError,
@@ -29,7 +30,7 @@ from providers.imaging.errors import (
 from providers.imaging.image_record import RestoreTest, Tag
 from providers.imaging.store import ChunkStore
 from reconciler.state.images import observed_images
-from tests.unit.imaging_images import MemoryStore, small_gpt_image
+from tests.unit.imaging_images import MIB, MemoryStore, small_gpt_image
 
 CONTENT = b"a chunk" * 100
 DIGEST = digest_of(CONTENT)
@@ -228,6 +229,41 @@ def test_what_an_image_has_installed_is_told_with_its_name(
     path.write_text(json.dumps(facts))
     (entry,) = store.images()
     assert entry.system is None
+
+
+def test_what_of_an_image_can_grow_is_told_with_its_name(
+    store: ChunkStore, tmp_path: Path, image: tuple[Manifest, MemoryStore]
+) -> None:
+    digest = stored(store, image)
+    store.tag("golden", digest)
+    (known,) = observed_images(store).values()
+    assert known.outline == outline(*image)
+    # As an earlier version wrote it.
+    path = tmp_path / "store/images" / digest / "record.json"
+    facts = json.loads(path.read_text())
+    facts["outline"]["version"] = 0
+    path.write_text(json.dumps(facts))
+    (known,) = observed_images(store).values()
+    assert known.outline is None
+    del facts["outline"]
+    path.write_text(json.dumps(facts))
+    (known,) = observed_images(store).values()
+    assert known.outline is None
+
+
+def test_an_image_whose_lvm_metadata_is_damaged_in_the_store_is_stored_all_the_same(
+    store: ChunkStore, image: tuple[Manifest, MemoryStore]
+) -> None:
+    manifest, frames = image
+    place = 2 * MIB, 4 * MIB
+    volume = ImagedPartition(1, *place, "0x8e", "", "LVM2_member", "", "used-blocks", "")
+    manifest = attrs.evolve(manifest, partitions=(volume,))
+    first = next(each for each in manifest.chunks() if each.span.offset == place[0])
+    for each, frame in frames.frames.items():
+        store.put(each, frame)
+    store.path(first.digest).write_bytes(b"rot")
+    store.tag("golden", store.put_manifest(manifest_format.encode(manifest)))
+    assert [each.outline for each in observed_images(store).values()] == [None]
 
 
 def test_storing_an_image_twice_changes_nothing(

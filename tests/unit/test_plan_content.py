@@ -232,6 +232,7 @@ def test_a_backup_says_that_it_takes_every_sector():
         ("none", ""),
         ("last", " and grows its last partition to the end of the disk"),
         ("3", " and grows its partition 3 into the free space behind it"),
+        ("vg0/root", " and grows its LVM volume vg0/root into all free space of its group"),
     ],
 )
 def test_a_restore_says_which_partition_it_grows(grow, clause):

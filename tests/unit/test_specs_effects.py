@@ -817,7 +817,7 @@ def work() -> dict[tuple[str, str], Variation]:
     found |= two("Scenario clone", "spec.steps[].timeout", ("1h", "2h"))
     found |= two("Scenario clone", "spec.steps[].restore.image", ("golden", "other"))
     found |= two("Scenario clone", "spec.steps[].restore.identity", ("apply", "keep"))
-    found |= two("Scenario clone", "spec.steps[].restore.grow", ("last", 3))
+    found |= two("Scenario clone", "spec.steps[].restore.grow", ("last", "vg0/root"))
     found |= two("Scenario clone", "spec.steps[].restore.partitions", ([3], [1, 3]))
     some: list[Edit] = [("Scenario clone", "spec.steps[].restore.partitions", [3])]
     found |= two("Scenario clone", "spec.steps[].restore.bootCode", (True, False), some)

@@ -9,7 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import TypeAdapter, ValidationError
 
+from agent.wire.disk import DiskIdentity
+from agent.wire.step import Restore
 from specs.types.address_range import AddressRange
+from specs.types.grown_partition import GrownPartition
 from specs.types.hardware_uuid import HardwareUuid
 from specs.types.host_name import DomainName, HostName
 from specs.types.ipv4 import Address, InterfaceAddress, Range, Subnet
@@ -256,4 +259,38 @@ def test_text_for_people_is_printable() -> None:
     assert refusal(HardwareText, " 5CG8") == (
         '" 5CG8" begins or ends with a space',
         "remove the space",
+    )
+
+
+@pytest.mark.parametrize(
+    "written", ["none", "last", 3, "999", "vg0/root", "ubuntu-vg/ubuntu-lv", "a.b/.c", "+/_"]
+)
+def test_what_grows_is_a_partition_or_a_volume_and_agents_understand_it(written: str | int) -> None:
+    grow = reader(GrownPartition)(written)
+    assert grow == str(written)
+    disk = DiskIdentity("", "S", "", 1)
+    assert Restore("golden", "a" * 64, disk, grow).grow == grow
+
+
+@given(st.from_regex(r"[A-Za-z0-9+_.-]{0,130}/[A-Za-z0-9+_.-]{0,130}", fullmatch=True))
+def test_agents_understand_every_volume_that_a_document_may_name(written: str) -> None:
+    try:
+        grow = reader(GrownPartition)(written)
+    except ValidationError:
+        return
+    assert Restore("golden", "a" * 64, DiskIdentity("", "S", "", 1), grow).grow == written
+
+
+@pytest.mark.parametrize(
+    "written",
+    [
+        *("", "first", 0, 1000, "03", "-1", "root", "/root", "vg0/", "vg0/root/x", "vg0/-root"),
+        *("vg0/..", "./root", "vg 0/root", "vg0/root\n", "vg0/" + "x" * 128, "/dev/vg0/root"),
+    ],
+)
+def test_other_things_do_not_grow(written: str | int) -> None:
+    said, hint = refusal(GrownPartition, written)
+    assert said.endswith("is no partition to grow")
+    assert hint == (
+        "last, the partition's number, such as 3, an LVM volume, such as vg0/root, or none"
     )
