@@ -38,14 +38,17 @@ def linear_table(device: Path, pieces: Sequence[tuple[int, int]]) -> str:
 
 
 @contextmanager
-def composed(name: str, device: Path, pieces: Sequence[tuple[int, int]]) -> Iterator[Path]:
-    """Provide pieces of a device as a read-only device under a name that nobody else uses.
+def composed(
+    name: str, device: Path, pieces: Sequence[tuple[int, int]], *, write: bool
+) -> Iterator[Path]:
+    """Provide pieces of a device as a device of its own, under a name that nobody else uses.
 
     ``device`` must not be open exclusively, as device-mapper opens it so itself.
     CommandError where dmsetup or the kernel refuses.
     """
     table = linear_table(device, pieces).encode()
-    run_command(["dmsetup", "create", name, "--readonly"], standard_input=table)
+    access = [] if write else ["--readonly"]
+    run_command(["dmsetup", "create", name, *access], standard_input=table)
     try:
         yield _node(name)
     finally:

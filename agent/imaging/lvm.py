@@ -75,10 +75,15 @@ _MOST_PIECES = 1 << 16
 
 _NAME = re.compile(r"[A-Za-z0-9+_.-]{1,127}", re.ASCII)
 _UUID = re.compile(r"[A-Za-z0-9!#-]{1,64}", re.ASCII)
-_GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", "NOAUTOACTIVATE"))
+# It stands for WRITE where the group has a system ID, which old versions do not know.
+_FOR_ONE_SYSTEM = "WRITE_LOCKED"
+_GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", _FOR_ONE_SYSTEM, "NOAUTOACTIVATE"))
 _GROUP_SECTIONS = frozenset(("physical_volumes", "logical_volumes", "historical_logical_volumes"))
 _VOLUME_FLAGS = frozenset(
-    ("READ", "WRITE", "VISIBLE", "FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE")
+    (
+        *("READ", "WRITE", _FOR_ONE_SYSTEM, "VISIBLE"),
+        *("FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE"),
+    )
 )
 _NO_NAMES = frozenset(("type", "tags"))  # texts of a segment that name no volume
 _STRIPED = "striped"
@@ -99,6 +104,8 @@ class Volume:
     """Where its bytes lie on the disk, first to last; empty where there is a reason."""
     reason: str
     """Why it can only be kept whole; empty where its content can be read on this disk."""
+    system_id: str = ""
+    """The only system that may use its group, see lvmsystemid(7); empty where all may."""
 
 
 @frozen
@@ -187,6 +194,7 @@ class _Group:
     volumes: tuple[_Logical, ...]
     built_of: Mapping[str, str]
     """Names of logical volumes, to what is built of them, for people."""
+    system_id: str
 
     def place(self, run: _Run) -> Extent | None:
         """Return where on the disk physical extents lie; None where they do not."""
@@ -221,6 +229,17 @@ def read_layout(read: Reader, places: Sequence[Extent]) -> Layout:
             problems |= {member.place: str(error) for member in members}
     volumes.sort(key=lambda volume: (volume.group, volume.name))
     return Layout(kept, problems, tuple(volumes))
+
+
+def device_name(group: str, volume: str) -> str:
+    """Return a volume's name below ``/dev/mapper`` (dm_build_dm_name of libdevmapper)."""
+    return "-".join(each.replace("-", "--") for each in (group, volume))
+
+
+def device_paths(group: str, volume: str) -> tuple[str, ...]:
+    """Return the paths by names by which a running system may call a volume."""
+    name = device_name(group, volume)
+    return (f"/dev/mapper/{name}", f"/dev/{group}/{volume}", f"/dev/disk/by-id/dm-name-{name}")
 
 
 # --- the structures on the disk -------------------------------------------------
@@ -394,7 +413,8 @@ def _group(members: Sequence[_Physical]) -> _Group:
         for segment in volume.segments
         for used in segment.named
     }
-    group = _Group(name, extent_size, known, volumes, built_of)
+    owner = _text(section, "system_id") if "system_id" in section else ""
+    group = _Group(name, extent_size, known, volumes, built_of, owner)
     _check_allocation(group)
     return group
 
@@ -519,7 +539,7 @@ def _volumes(group: _Group) -> Iterator[Volume]:
             continue
         reason = _reason(group, volume)
         extents = () if reason else _joined(_pieces(group, volume))
-        yield Volume(group.name, volume.name, volume.uuid, extents, reason)
+        yield Volume(group.name, volume.name, volume.uuid, extents, reason, group.system_id)
 
 
 def _is_link(volume: _Logical) -> bool:

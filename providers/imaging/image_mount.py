@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import field, frozen
 
@@ -23,6 +25,7 @@ from providers.imaging.errors import ImageMountError
 from providers.imaging.image_layout import ImagePart
 from providers.imaging.image_server import FAILED, READY
 
+T = TypeVar("T")
 _FUSE = Path("/dev/fuse")
 _END_SECONDS = 20.0
 _CLONE_NEWNS = 0x00020000  # linux/sched.h
@@ -127,7 +130,7 @@ def mount_file_systems(files: Path, parts: Sequence[ImagePart]) -> dict[str, str
 
 
 def enter_private_mounts() -> None:
-    """Let what this process mounts from now on be seen by it and what it starts alone.
+    """Let what this thread mounts from now on be seen by it and what it starts alone.
 
     It all ends with them. OSError without the right to do so.
     """
@@ -135,6 +138,21 @@ def enter_private_mounts() -> None:
     if libc.unshare(_CLONE_NEWNS) or libc.mount(b"none", b"/", None, _MS_REC | _MS_PRIVATE, None):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), "mount namespace")
+
+
+def in_private_mounts(work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, or raise what it raises; nobody else sees what it mounts.
+
+    It runs in a thread with a mount namespace of its own, which programs that it starts share.
+    OSError without the right to do so.
+    """
+
+    def apart() -> T:
+        enter_private_mounts()
+        return work()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(apart).result()
 
 
 def _whole(part: ImagePart) -> tuple[str, ...]:

@@ -29,6 +29,6 @@ class NoRootFileSystemError(UnsuitableSystemError):
         super().__init__(
             "RW460",
             f"no Linux root file system was found on the disk ({holds}): {obstacle}",
-            "Use an image whose root file system lies directly on a partition (ext4, xfs or "
-            f"btrfs), {OR_KEEP}",
+            "Use an image whose root file system (ext4, xfs or btrfs) lies on a partition or on "
+            f"a linear volume of LVM, {OR_KEEP}",
         )
