@@ -6,7 +6,8 @@ TerminalError (agent.errors)
 ├── RefusedDiskError    RW410 in use · RW411 read-only · RW412 too small ·
 │                       RW413 sector size · RW414 another disk · RW415 no such disk ·
 │                       RW416 no room for the moved backup GPT · RW417 cannot be grown ·
-│                       RW418 no free space to grow into; nothing was written
+│                       RW418 no free space to grow into ·
+│                       RW463 LVM on another disk; nothing was written
 ├── DiskChangedError    RW420  the disk changed while it was read
 ├── DiskFailureError    RW421  the device failed to read or write
 ├── ReadBackError       RW422  the disk does not hold what was written to it

@@ -12,10 +12,15 @@ from agent.commands import dmsetup
 from agent.commands.blkid import probe
 from agent.errors import TerminalError
 from agent.identity.linux.installed_config import installed_config_on
+from agent.imaging.capture import capture
+from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent
+from agent.imaging.lvm_disk import refuse_clash
+from agent.imaging.manifest import Manifest
+from agent.wire.disk import Disk
 from agent.wire.imaged_system import ImagedSystem
 from tests.protocol.identity_disks import CONFIG, MIB, NEW, START, Rack, run
-from tests.protocol.imaging_disks import blank, loop
+from tests.protocol.imaging_disks import MemoryStore, blank, described, ignore, loop
 from tests.protocol.lvm_disks import (
     THIN_POOL,
     Lvm,
@@ -381,3 +386,52 @@ def test_a_group_that_lvm_keeps_for_the_golden_machines_name_is_an_obstacle(
     assert [each.code for each in found.obstacles] == codes
     for each in found.obstacles:
         assert "LVM keeps it for the system ID golden, which is made of the " in each.cause
+
+
+def image_of(disk: Disk) -> Manifest:
+    return capture(disk, MemoryStore(), ignore)
+
+
+def test_an_image_is_not_put_beside_a_copy_of_its_group_or_another_of_its_name(
+    rack: Rack, golden: Path, part: Path, tmp_path: Path
+) -> None:
+    one_piece(part, golden)
+    copy = tmp_path / "copy"
+    run(["cp", "--sparse=always", str(part), str(copy)])
+    image = image_of(rack.assemble(part))
+    others = {"copy": copy}
+    for name, group in (("same-name", "vg"), ("other", "data")):
+        others[name] = tmp_path / name
+        with physical(others[name], group=group) as tools:
+            tools.create(group, "root", "16M")
+    target = described(blank(tmp_path / "target", 8 * MIB))
+
+    def clash(name: str) -> str:
+        with pytest.raises(RefusedDiskError) as caught:
+            refuse_clash(image, target, [target, described(others[name])])
+        assert caught.value.code == "RW463"
+        return caught.value.cause.partition(" of the image is on ")[0]
+
+    assert clash("copy") == "a copy of an LVM volume group"
+    assert clash("same-name") == "an LVM volume group with the name of one"
+    refuse_clash(image, target, [target, described(others["other"])])
+
+
+def test_disks_of_one_group_may_be_restored_beside_each_other(tmp_path: Path) -> None:
+    both = tmp_path / "both"
+    blank(both, 128 * MIB)
+    with lvm(both, Extent(0, 64 * MIB), Extent(64 * MIB, 64 * MIB)) as tools:
+        for node in tools.nodes:
+            tools("pvcreate", node)
+        tools("vgcreate", "vg", *tools.nodes)
+        for name, node in zip("ab", tools.nodes, strict=True):
+            tools.create("vg", name, "16M", node)
+    disks = []
+    for number, name in enumerate("ab"):
+        disks.append(tmp_path / name)
+        disks[-1].write_bytes(both.read_bytes()[number * 64 * MIB :][: 64 * MIB])
+    first, second = map(described, disks)
+    target = described(blank(tmp_path / "target", 8 * MIB))
+    refuse_clash(image_of(first), target, [target, second])
+    with pytest.raises(RefusedDiskError):
+        refuse_clash(image_of(first), target, [target, first])

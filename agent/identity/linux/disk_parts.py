@@ -5,7 +5,6 @@ No group is activated: what another disk has, of the same name or a copy of this
 in it.
 """
 
-import os
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -18,7 +17,6 @@ from agent.errors import TerminalError
 from agent.inspection.host_paths import read_number
 from agent.wire.disk import Disk, Partition
 
-_LVM = "LVM2_member"
 _CONTAINERS = {
     "crypto_LUKS": "LUKS encryption",
     "linux_raid_member": "Linux software RAID",
@@ -99,28 +97,14 @@ def _of_partition(partition: Partition) -> DiskPart:
 
 def _volumes(disk: Disk) -> tuple[list[DiskPart], list[str]]:
     """Return the volumes that lie on the disk alone, and why others are not looked into."""
-    physical = {
-        (each.start, each.size): each.number
-        for each in disk.partitions
-        if each.filesystem == _LVM and not each.several
-    }
-    if not physical:
-        return [], []
     # Installed agents, which look into no disk, come without it.
     from agent.imaging import lvm  # noqa: PLC0415
-    from agent.imaging.extent import Extent  # noqa: PLC0415
+    from agent.imaging.lvm_disk import disk_layout  # noqa: PLC0415
 
-    descriptor = os.open(disk.node, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-
-        def read(offset: int, length: int) -> bytes:
-            return os.pread(descriptor, length, offset)
-
-        layout = lvm.read_layout(read, [Extent(*place) for place in physical])
-    finally:
-        os.close(descriptor)
+    layout = disk_layout(disk)
+    titles = {(each.start, each.size): f"partition {each.number}" for each in disk.partitions}
     closed = [
-        f"partition {physical[place]} is LVM that is not understood: {problem}"
+        f"{titles.get(place, 'the disk')} is LVM that is not understood: {problem}"
         for place, problem in layout.problems.items()
     ]
     volumes = []
