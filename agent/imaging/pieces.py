@@ -1,7 +1,7 @@
 """What lies in several pieces of a disk, as one device or file.
 
-device-mapper composes it where the kernel has it. Else it is copied, which serves for reading
-what lies on a disk that is a file, or is not too large.
+device-mapper composes it where the kernel has it and this user may use it. Else it is copied, which
+serves for reading what lies on a disk that is a file, or is not too large.
 """
 
 import tempfile
@@ -31,9 +31,8 @@ def composed(
     The disk may be open exclusively. PiecesError where that cannot be done.
     """
     lies = f"it lies in {len(pieces)} pieces"
-    block = node.is_block_device()
     with ExitStack() as stack:
-        if dmsetup.is_there() and (block or write):
+        if dmsetup.is_there():
             try:
                 # device-mapper opens what it works on exclusively, which the disk may be already.
                 loop = losetup.attached(node, 0, size, sector_size, write=write)
@@ -43,7 +42,7 @@ def composed(
             except CommandError as error:
                 words = f"{error.program}: {' '.join(error.words.split())[:200]}"
                 raise PiecesError(f"{lies}, which could not be put together: {words}") from error
-        elif write or (block and total(pieces) > LARGEST_COPY):
+        elif write or (node.is_block_device() and total(pieces) > LARGEST_COPY):
             raise PiecesError(
                 f"{lies}, which this machine cannot put together without device-mapper"
             )

@@ -12,6 +12,7 @@ from attrs import evolve, frozen
 from agent.errors import CodedError
 from agent.identity.linux.agent_bundle import collect_bundle
 from agent.identity.linux.suitability import SuitableSystem, UnsuitableSystem, as_imaged, judge
+from agent.identity.linux.unsuitable import NotMountedError
 from agent.inspection.disk_content import disk_content
 from agent.inspection.host_paths import HostPaths
 from agent.inspection.sampling import Budget
@@ -21,7 +22,6 @@ from providers.imaging.image_mount import in_private_mounts
 
 _OF_DEPLOY_OS = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs"})
 """File systems that the Deploy-OS can mount and a root may have (``deploy-os/recipe.toml``)."""
-_NOT_MOUNTED = "RW465"
 _NO_DEVICE = Path("/nonexistent")
 """The kernel has no view of the partitions in a file, whatever that is called."""
 
@@ -47,7 +47,7 @@ def imported_system(disk: Disk) -> ImportedSystem:
         return ImportedSystem(None, error.cause)
     except OSError as error:
         return ImportedSystem(None, error.strerror or str(error))
-    if isinstance(found, UnsuitableSystem) and found.error.code == _NOT_MOUNTED:
+    if isinstance(found, UnsuitableSystem) and isinstance(found.error, NotMountedError):
         return ImportedSystem(None, f"{found.error.cause} on this computer")
     if isinstance(found, SuitableSystem):
         kind = found.place.part.filesystem

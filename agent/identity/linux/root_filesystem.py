@@ -24,6 +24,7 @@ from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.unsuitable import (
     OR_KEEP,
     NoRootFileSystemError,
+    NotMountedError,
     UnsuitableSystemError,
 )
 from agent.wire.disk import Disk
@@ -61,12 +62,12 @@ def find_root(sysfs: Path, disk: Disk) -> RootPlace:
     """
     known = disk_parts(disk)
     found: list[RootPlace] = []
-    unmounted: list[UnsuitableSystemError] = []
+    unmounted: list[NotMountedError] = []
     for part in known.parts:
         if part.filesystem in _ROOT_TYPES:
             try:
                 found += _places(sysfs, disk, part)
-            except UnsuitableSystemError as error:
+            except NotMountedError as error:
                 if part.partition is not None:
                     raise
                 unmounted.append(error)
@@ -179,12 +180,7 @@ class _Mounts:
                 raise
             _log.warning("%s", error)
             inside = f"subvolume {place.subvolume} of " if place.subvolume else ""
-            raise UnsuitableSystemError(
-                "RW465",
-                f"{inside}{part.title} ({part.filesystem}) cannot be mounted",
-                "Check the file system on the golden machine and take the image again; the "
-                "agent's log has the message of mount",
-            ) from error
+            raise NotMountedError(f"{inside}{part.title} ({part.filesystem})") from error
 
 
 def _places(sysfs: Path, disk: Disk, part: DiskPart) -> list[RootPlace]:

@@ -19,6 +19,18 @@ class UnsuitableSystemError(TerminalError):
         self.system = system
 
 
+class NotMountedError(UnsuitableSystemError):
+    """The kernel does not mount a file system that may hold the system (RW465)."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            "RW465",
+            f"{what} cannot be mounted",
+            "Check the file system on the golden machine and take the image again; the "
+            "agent's log has the message of mount",
+        )
+
+
 class NoRootFileSystemError(UnsuitableSystemError):
     """There is no system that can be opened (RW460).
 
