@@ -31,6 +31,8 @@ _END_SECONDS = 20.0
 _CLONE_NEWNS = 0x00020000  # linux/sched.h
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18  # linux/mount.h
 _LONGEST_REASON = 300
+FROM_FILE = ("loop",)
+"""Options to mount a part's file; the loop device vanishes with the mount (LO_FLAGS_AUTOCLEAR)."""
 
 
 @frozen
@@ -81,15 +83,6 @@ def temporary_place() -> Iterator[Path]:
     finally:
         with suppress(OSError):  # still a mount where that could not be ended
             place.rmdir()
-
-
-def mount_options(part: ImagePart) -> tuple[str, ...]:
-    """Return the options with which a part's file is mounted.
-
-    The loop device vanishes with the mount (LO_FLAGS_AUTOCLEAR).
-    """
-    # XFS refuses a second file system of the same UUID, which two images of a machine have.
-    return ("loop", "nouuid") if part.filesystem == "xfs" else ("loop",)
 
 
 @contextmanager
@@ -157,7 +150,7 @@ def in_private_mounts(work: Callable[[], T]) -> T:
 
 def _whole(part: ImagePart) -> tuple[str, ...]:
     """Return the options that show all subvolumes of a Btrfs, whichever is the default one."""
-    return (*mount_options(part), *(("subvolid=5",) if part.filesystem == "btrfs" else ()))
+    return (*FROM_FILE, *(("subvolid=5",) if part.filesystem == "btrfs" else ()))
 
 
 def _check(place: Path) -> None:

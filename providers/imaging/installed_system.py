@@ -23,7 +23,7 @@ from agent.inventory.linux import DATABASES, RELEASES, LinuxCollector, os_releas
 from agent.wire.inventory import Package
 from providers.imaging.errors import NoSystemError
 from providers.imaging.image_layout import ImagePart, image_parts
-from providers.imaging.image_mount import mount_options, temporary_place
+from providers.imaging.image_mount import FROM_FILE, temporary_place
 
 _SUBVOLUMES = ("", "@", "@rootfs", "root")
 """Where installers put the root on Btrfs: the default subvolume, Ubuntu, Debian, Fedora."""
@@ -149,7 +149,7 @@ def _roots_of(files: Path, part: ImagePart) -> Iterator[Place]:
 
 @contextmanager
 def _shown(files: Path, part: ImagePart, spot: Path, subvolume: str) -> Iterator[None]:
-    options = [*mount_options(part), *([f"subvol={subvolume}"] if subvolume else [])]
+    options = [*FROM_FILE, *([f"subvol={subvolume}"] if subvolume else [])]
     device = files / part.file
     with mounted(device, spot, part.filesystem, write=False, options=options):
         yield
