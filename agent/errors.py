@@ -26,7 +26,8 @@ RW401 to RW422 are imaging's (``agent.imaging.errors``).
 RW451 no such disk · RW452 several such disks · RW453 unknown disk role · RW454 read-only ·
 RW455 no digest · RW456, RW457 manifest and digest differ
 
-RW460 no root file system · RW461 several · RW462 the system lacks something · RW464 odd file
+RW460 no root file system · RW461 several · RW462 the system lacks something · RW463 a volume group
+is on another disk, too · RW464 odd file
 in it · RW465 a file system cannot be mounted · RW466 Windows · RW467 wrong value in the identity ·
 RW468 a part of it is on another disk · RW469 the agent's packages have no sources
 

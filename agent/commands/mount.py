@@ -9,11 +9,12 @@ from agent.commands.runner import run_command
 # Nothing of the image may act on the RAM system while it is mounted.
 _HARMLESS = ("nosuid", "nodev", "noexec")
 
-# Looking must not write, and replaying a journal does.
+# Looking must not write, and replaying a journal does. XFS refuses a second file system of the
+# same UUID, which a clone of what is mounted has.
 _NO_REPLAY = {
     "ext3": "noload",
     "ext4": "noload",
-    "xfs": "norecovery",
+    "xfs": "norecovery,nouuid",
     "btrfs": "rescue=nologreplay",
     "f2fs": "norecovery",
 }

@@ -7,7 +7,8 @@ TerminalError (agent.errors)
 │                       RW413 sector size · RW414 another disk · RW415 no such disk ·
 │                       RW416 no room for the moved backup GPT · RW417 cannot be grown ·
 │                       RW418 no free space to grow into · RW419 other partitions ·
-│                       RW428 no such partitions to back up; nothing was written
+│                       RW428 no such partitions to back up ·
+│                       RW463 LVM on another disk; nothing was written
 ├── DiskChangedError    RW420  the disk changed while it was read
 ├── DiskFailureError    RW421  the device failed to read or write
 ├── ReadBackError       RW422  the disk does not hold what was written to it

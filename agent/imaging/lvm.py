@@ -75,11 +75,16 @@ _MOST_PIECES = 1 << 16
 
 _NAME = re.compile(r"[A-Za-z0-9+_.-]{1,127}", re.ASCII)
 _UUID = re.compile(r"[A-Za-z0-9!#-]{1,64}", re.ASCII)
-_GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", "NOAUTOACTIVATE"))
+# It stands for WRITE where the group has a system ID, which old versions do not know.
+_FOR_ONE_SYSTEM = "WRITE_LOCKED"
+_GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", _FOR_ONE_SYSTEM, "NOAUTOACTIVATE"))
 _GROUP_SECTIONS = frozenset(("physical_volumes", "logical_volumes", "historical_logical_volumes"))
 _WRITE_LOCKED = "WRITE_LOCKED"
 _VOLUME_FLAGS = frozenset(
-    ("READ", "WRITE", "VISIBLE", "FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE")
+    (
+        *("READ", "WRITE", _FOR_ONE_SYSTEM, "VISIBLE"),
+        *("FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE"),
+    )
 )
 _NO_NAMES = frozenset(("type", "tags"))  # texts of a segment that name no volume
 _STRIPED = "striped"
@@ -271,6 +276,17 @@ def read_layout(read: Reader, places: Sequence[Extent]) -> Layout:
     volumes.sort(key=lambda volume: (volume.group, volume.name))
     groups.sort(key=lambda group: group.name)
     return Layout(kept, problems, tuple(volumes), tuple(groups))
+
+
+def device_name(group: str, volume: str) -> str:
+    """Return a volume's name below ``/dev/mapper`` (dm_build_dm_name of libdevmapper)."""
+    return "-".join(each.replace("-", "--") for each in (group, volume))
+
+
+def device_paths(group: str, volume: str) -> tuple[str, ...]:
+    """Return the paths by names by which a running system may call a volume."""
+    name = device_name(group, volume)
+    return (f"/dev/mapper/{name}", f"/dev/{group}/{volume}", f"/dev/disk/by-id/dm-name-{name}")
 
 
 # --- the structures on the disk -------------------------------------------------

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from agent.commands import blkid, dmsetup, losetup, partclone
+from agent.commands import blkid, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
 from agent.imaging import btrfs, exfat, ext, f2fs, fat, lvm, ntfs, xfs
@@ -34,7 +34,8 @@ from agent.imaging.manifest import (
 )
 from agent.imaging.occupancy import partition_node
 from agent.imaging.partition_choice import refuse_choice
-from agent.imaging.sparse import copy_pieces, copy_range
+from agent.imaging.pieces import PiecesError, composed
+from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 from agent.inspection.host_paths import HostPaths
 from agent.inspection.kernel_partitions import kernel_partitions
@@ -54,9 +55,6 @@ WHOLE_GAP = 16 << 20
 
 SWAP_HEADER = 64 << 10
 """Bytes kept of a swap area: its header takes one page, at most 64 KiB."""
-
-LARGEST_COPY = 2 << 30
-"""Bytes of a volume in several pieces that are copied in order to read its file system."""
 
 _KEPT_WHOLE = {
     "crypto_LUKS": "LUKS encryption: the container is kept whole",
@@ -178,7 +176,8 @@ def _table(device: Device) -> tuple[Table, str]:
     node = Path(device.node)
     found = blkid.probe(node, 0, device.size)
     block = HostPaths().sysfs / "class/block" / node.resolve().name
-    shown = [Extent(*place) for place in kernel_partitions(block)]
+    # A file may be called as a device is.
+    shown = [Extent(*place) for place in kernel_partitions(block)] if device.block else []
     problem = disagreement(table, found, shown)
     return (table if table.slots or not problem else none), problem
 
@@ -253,41 +252,16 @@ def _space(device: Device, pieces: Sequence[Extent]) -> Iterator[tuple[Device, E
         yield device, pieces[0]
         return
     with ExitStack() as stack:
+        whole = composed(Path(device.node), device.size, device.sector_size, pieces)
         try:
-            path = stack.enter_context(_composed(device, pieces))
-        except CommandError as error:
-            words = " ".join(error.words.split())[:200]
-            reason = f"it lies in {len(pieces)} pieces, which could not be put together"
-            raise MapRefusedError(f"{reason}: {error.program}: {words}") from error
+            path = stack.enter_context(whole)
+        except PiecesError as error:
+            raise MapRefusedError(str(error)) from error
         opened = open_device(str(path), exclusive=False, sector_size=device.sector_size)
         space = stack.enter_context(opened)
         if space.size != total(pieces):
             raise MapRefusedError("it is no whole number of the disk's sectors")
         yield space, Extent(0, space.size)
-
-
-@contextmanager
-def _composed(device: Device, pieces: Sequence[Extent]) -> Iterator[Path]:
-    node, size = Path(device.node), total(pieces)
-    if device.block and dmsetup.is_there():
-        # The disk is open exclusively, and device-mapper would open it so too.
-        loop = losetup.attached(node, 0, device.size, device.sector_size, write=False)
-        with loop as whole, dmsetup.composed(f"rackwright-{whole.name}", whole, pieces) as path:
-            yield path
-    elif not device.block or size <= LARGEST_COPY:
-        with tempfile.TemporaryDirectory() as folder:
-            copy = Path(folder) / "volume"
-            try:
-                copy_pieces(node, pieces, copy)
-            except OSError as error:
-                reason = f"it lies in {len(pieces)} pieces, and copying them failed"
-                raise MapRefusedError(f"{reason}: {error.strerror}") from error
-            yield copy
-    else:
-        raise MapRefusedError(
-            f"it lies in {len(pieces)} pieces, which this machine cannot put together "
-            "without device-mapper"
-        )
 
 
 def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, ...]:

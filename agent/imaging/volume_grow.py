@@ -17,6 +17,7 @@ from agent.imaging.grow import grow_on
 from agent.imaging.growth import Growth, VolumeGrowth
 from agent.imaging.lvm import Volume, VolumeGroup, read_layout
 from agent.imaging.manifest import Manifest
+from agent.imaging.pieces import PiecesError, composed
 from agent.imaging.signature_places import free_places
 
 
@@ -82,11 +83,13 @@ def _composed(device: Device, pieces: Sequence[Extent]) -> Iterator[Path]:
         with _attached(device, pieces[0]) as node:
             yield node
         return
-    with (
-        _attached(device, Extent(0, device.size)) as whole,
-        dmsetup.composed(f"rackwright-{whole.name}", whole, pieces, write=True) as node,
-    ):
-        yield node
+    node, size = Path(device.node), device.size
+    with ExitStack() as stack:
+        try:
+            path = stack.enter_context(composed(node, size, device.sector_size, pieces, write=True))
+        except PiecesError as error:
+            raise GrowthError("LVM volume", str(error)) from error
+        yield path
 
 
 @contextmanager

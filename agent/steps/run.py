@@ -228,8 +228,9 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     The manifest is checked against the digest that was approved before the disk is
     opened. Returns what the restore counted, and ``disk``. TerminalError RW451 or RW452
     where there is no such disk or more than one, RW457 for another manifest, RW573 where the
-    disk has what this operation installed, RW575 where it is one part of something larger; and
-    what the restore and the server raise.
+    disk has what this operation installed, RW575 where it is one part of something larger, RW463
+    where another disk has a volume group that the image's would clash with; and what the restore
+    and the server raise.
     """
     context.require_ram_system(step.STEP_TYPE)
     # Compiled code that only the RAM system has.
@@ -239,10 +240,12 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
         partition_guids,
         write_entries,
     )
+    from agent.imaging.lvm_disk import refuse_clash  # noqa: PLC0415
     from agent.imaging.partition_choice import Choice  # noqa: PLC0415
     from agent.imaging.restore import restore  # noqa: PLC0415
 
-    disk = find_disk(step.disk, context.machine.disks().disks)
+    disks = context.machine.disks().disks
+    disk = find_disk(step.disk, disks)
     refuse_part(disk)
     refuse_finished(context.operation, context.installed_on(disk))
     encoded = context.chunks.get_manifest(step.manifest)
@@ -254,6 +257,7 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
             "Verify the image on the server",
         )
     manifest = manifests.decode(encoded)
+    refuse_clash(manifest, disk, disks)
     before = partition_guids(disk)
     result = restore(
         manifest,

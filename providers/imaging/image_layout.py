@@ -6,6 +6,7 @@ from urllib.parse import quote
 from attrs import field, frozen
 
 from agent.imaging.extent import Extent
+from agent.imaging.lvm import device_name, device_paths
 from agent.imaging.manifest import OMITTED, LogicalVolume, Manifest
 
 DISK_FILE = "disk.raw"
@@ -76,9 +77,7 @@ def _partitions(image: Manifest) -> Iterator[ImagePart]:
 
 
 def _volume_part(volume: LogicalVolume) -> ImagePart:
-    # One hyphen stands between group and volume, those of the names are doubled (dm_build_dm_name).
-    words = (each.replace("-", "--") for each in (volume.group, volume.name))
-    name = quote("-".join(words), safe="+")
+    name = quote(device_name(volume.group, volume.name), safe="+")
     return ImagePart(
         name=name,
         place=f"{volume.group}/{volume.name}",
@@ -88,5 +87,5 @@ def _volume_part(volume: LogicalVolume) -> ImagePart:
         filesystem=volume.filesystem,
         label=volume.label,
         extents=volume.extents,
-        devices=(f"/dev/mapper/{name}", f"/dev/{volume.group}/{volume.name}"),
+        devices=device_paths(volume.group, volume.name),
     )

@@ -10,9 +10,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TypeVar
 
 from attrs import field, frozen
 
@@ -23,11 +25,14 @@ from providers.imaging.errors import ImageMountError
 from providers.imaging.image_layout import ImagePart
 from providers.imaging.image_server import FAILED, READY
 
+T = TypeVar("T")
 _FUSE = Path("/dev/fuse")
 _END_SECONDS = 20.0
 _CLONE_NEWNS = 0x00020000  # linux/sched.h
 _MS_REC, _MS_PRIVATE = 0x4000, 1 << 18  # linux/mount.h
 _LONGEST_REASON = 300
+FROM_FILE = ("loop",)
+"""Options to mount a part's file; the loop device vanishes with the mount (LO_FLAGS_AUTOCLEAR)."""
 
 
 @frozen
@@ -80,15 +85,6 @@ def temporary_place() -> Iterator[Path]:
             place.rmdir()
 
 
-def mount_options(part: ImagePart) -> tuple[str, ...]:
-    """Return the options with which a part's file is mounted.
-
-    The loop device vanishes with the mount (LO_FLAGS_AUTOCLEAR).
-    """
-    # XFS refuses a second file system of the same UUID, which two images of a machine have.
-    return ("loop", "nouuid") if part.filesystem == "xfs" else ("loop",)
-
-
 @contextmanager
 def mounted_part(files: Path, part: ImagePart, spot: Path) -> Iterator[None]:
     """Keep all of a part's file system mounted read-only at ``spot``; needs root.
@@ -127,7 +123,7 @@ def mount_file_systems(files: Path, parts: Sequence[ImagePart]) -> dict[str, str
 
 
 def enter_private_mounts() -> None:
-    """Let what this process mounts from now on be seen by it and what it starts alone.
+    """Let what this thread mounts from now on be seen by it and what it starts alone.
 
     It all ends with them. OSError without the right to do so.
     """
@@ -137,9 +133,24 @@ def enter_private_mounts() -> None:
         raise OSError(number, os.strerror(number), "mount namespace")
 
 
+def in_private_mounts(work: Callable[[], T]) -> T:
+    """Return what ``work`` returns, or raise what it raises; nobody else sees what it mounts.
+
+    It runs in a thread with a mount namespace of its own, which programs that it starts share.
+    OSError without the right to do so.
+    """
+
+    def apart() -> T:
+        enter_private_mounts()
+        return work()
+
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(apart).result()
+
+
 def _whole(part: ImagePart) -> tuple[str, ...]:
     """Return the options that show all subvolumes of a Btrfs, whichever is the default one."""
-    return (*mount_options(part), *(("subvolid=5",) if part.filesystem == "btrfs" else ()))
+    return (*FROM_FILE, *(("subvolid=5",) if part.filesystem == "btrfs" else ()))
 
 
 def _check(place: Path) -> None:

@@ -15,16 +15,15 @@ from attrs import frozen
 from agent.commands.blkid import probe
 from agent.commands.mount import mounted
 from agent.errors import CommandError
-from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, partition_of
+from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, place_of
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
-from agent.imaging.manifest import ImagedPartition, Manifest
+from agent.imaging.manifest import Manifest
 from agent.inspection.host_paths import HostPaths
 from agent.inventory.linux import DATABASES, RELEASES, LinuxCollector, os_release
-from agent.wire.disk import Partition
 from agent.wire.inventory import Package
 from providers.imaging.errors import NoSystemError
 from providers.imaging.image_layout import ImagePart, image_parts
-from providers.imaging.image_mount import mount_options, temporary_place
+from providers.imaging.image_mount import FROM_FILE, temporary_place
 
 _SUBVOLUMES = ("", "@", "@rootfs", "root")
 """Where installers put the root on Btrfs: the default subvolume, Ubuntu, Debian, Fedora."""
@@ -80,7 +79,7 @@ def system_root(image: Manifest, files: Path) -> Iterator[SystemRoot]:
         stack.enter_context(_shown(files, part, root, subvolume))
         tree = ImageTree(root)
         for entry in needed_mounts(tree.read_text("/etc/fstab") or ""):
-            other = _named(entry, image, parts, files)
+            other = _named(entry, parts, files)
             if other is None:
                 raise NoSystemError(
                     f"its /etc/fstab mounts {entry.place} from {entry.source}, which is not in it"
@@ -150,7 +149,7 @@ def _roots_of(files: Path, part: ImagePart) -> Iterator[Place]:
 
 @contextmanager
 def _shown(files: Path, part: ImagePart, spot: Path, subvolume: str) -> Iterator[None]:
-    options = [*mount_options(part), *([f"subvol={subvolume}"] if subvolume else [])]
+    options = [*FROM_FILE, *([f"subvol={subvolume}"] if subvolume else [])]
     device = files / part.file
     with mounted(device, spot, part.filesystem, write=False, options=options):
         yield
@@ -164,29 +163,21 @@ def _is_root(tree: ImageTree) -> bool:
         return False
 
 
-def _named(
-    entry: FstabEntry, image: Manifest, parts: Sequence[ImagePart], files: Path
-) -> ImagePart | None:
+def _named(entry: FstabEntry, parts: Sequence[ImagePart], files: Path) -> ImagePart | None:
     """Return the part that an entry of fstab means, None where none is it."""
-    kind, _, value = entry.source.partition("=")
-    systems = [part for part in parts if part.has_file_system]
-    uuids = {part.name: probe(files / part.file, 0, part.size).uuid for part in systems}
-    for part in systems:
-        has_uuid = kind == "UUID" and uuids[part.name] == value
-        has_label = kind == "LABEL" and value and part.label == value
-        if has_uuid or has_label or entry.source in part.devices:
-            return part
-    partitions = [
-        Identified(_partition(each), uuids.get(str(each.number), "")) for each in image.partitions
+    identified = [
+        Identified(
+            place=part.place,
+            uuid=probe(files / part.file, 0, part.size).uuid if part.has_file_system else "",
+            label=part.label,
+            partuuid="" if part.devices else part.uuid,
+            volume_uuid=part.uuid if part.devices else "",
+            devices=part.devices,
+        )
+        for part in parts
     ]
-    found = partition_of(entry, partitions)
-    return next((each for each in parts if found and each.name == str(found.number)), None)
-
-
-def _partition(each: ImagedPartition) -> Partition:
-    return Partition(
-        each.number, each.start, each.size, each.type, each.uuid, each.filesystem, each.label
-    )
+    found = place_of(entry, identified)
+    return next((part for part in parts if part.place == found), None)
 
 
 def _copy(tree: ImageTree, path: str, root: Path, most: int = _MOST_BYTES) -> bool:

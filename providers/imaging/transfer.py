@@ -14,6 +14,7 @@ from agent.whole_file import sync_folder
 from agent.wire.disk import Disk, DiskIdentity
 from providers.imaging.disk_file import format_of, raw_disk
 from providers.imaging.errors import DiskFileError, ExportError
+from providers.imaging.imported_system import ImportedSystem, imported_system
 from providers.imaging.restore_test import replay
 from providers.imaging.store import ChunkStore
 
@@ -79,12 +80,20 @@ def _replay(store: ChunkStore, image: Manifest, disk: Path, target: Path) -> Non
         raise ExportError(target, problem, action)
 
 
-def import_image(
-    store: ChunkStore, file: Path, file_format: str, work: Path, progress: Progress
-) -> str:
+def import_image(  # noqa: PLR0913 - what an import needs
+    store: ChunkStore,
+    file: Path,
+    file_format: str,
+    work: Path,
+    progress: Progress,
+    *,
+    look: bool,
+) -> tuple[str, ImportedSystem]:
     """Store the image of a disk's file, as a capture of that disk would be; return its digest.
 
-    ``file_format`` is ``auto`` or a format. The image has no name and no restore test yet.
+    ``file_format`` is ``auto`` or a format. With ``look``, the installed system is looked at, for
+    which the kernel mounts file systems of the disk; it is returned, too. The image has no name
+    and no restore test yet.
 
     Raises DiskFileError, NoSpaceError, and what a capture raises.
     """
@@ -97,8 +106,10 @@ def import_image(
         tempfile.TemporaryDirectory(dir=work) as folder,
         raw_disk(path, format_of(path, file_format), Path(folder)) as raw,
     ):
-        image = capture(described(raw, raw.stat().st_size, _SECTOR), store, progress)
-        return store.put_manifest(manifest_format.encode(image))
+        disk = described(raw, raw.stat().st_size, _SECTOR)
+        found = imported_system(disk) if look else ImportedSystem(None, "that was not asked for")
+        image = capture(disk, store, progress, found.system)
+        return store.put_manifest(manifest_format.encode(image)), found
 
 
 def described(node: Path, size: int, sector_size: int) -> Disk:

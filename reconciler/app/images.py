@@ -10,6 +10,7 @@ from typing import NamedTuple
 from agent.imaging import manifest as manifest_format
 from providers.imaging.collection import Collected
 from providers.imaging.image_record import Pin, RestoreTest
+from providers.imaging.imported_system import ImportedSystem
 from providers.imaging.reference import FoundImage, find_image
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.shrinking import Request, Stage, shrink_image
@@ -327,22 +328,38 @@ def export_to_file(
     return digest
 
 
+class Imported(NamedTuple):
+    """An image of a disk's file."""
+
+    digest: str
+    restore_test: RestoreTest
+    system: ImportedSystem
+
+
 def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
-    project: Project, file: Path, file_format: str, name: str, word: Word, progress: Progress
-) -> tuple[str, RestoreTest]:
+    project: Project,
+    file: Path,
+    file_format: str,
+    name: str,
+    word: Word,
+    progress: Progress,
+    *,
+    look: bool,
+) -> Imported:
     """Store a disk's file as an image, test it, and let ``name`` point to it if it passed.
 
-    Returns its digest and the outcome of its restore test. Raises BadNameError and as
+    With ``look``, what is installed is looked at as a capture does. Raises BadNameError and as
     ``providers.imaging.transfer.import_image``.
     """
     require_keepable(word.reason)
     project.store.require_name(name)
-    digest = import_image(project.store, file, file_format, _work_folder(project), progress)
+    work = _work_folder(project)
+    digest, system = import_image(project.store, file, file_format, work, progress, look=look)
     tested = test_image(project, digest)
     if tested.ok:
         project.store.tag(name, digest)
         _record(project, "import", digest, [name], word)
-    return digest, tested
+    return Imported(digest, tested, system)
 
 
 def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name need

@@ -9,6 +9,7 @@ from rich.filesize import decimal
 from rich.table import Table
 from rich.text import Text
 
+from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.image_record import ImageEntry
 from reconciler.views.age import ago
 from reconciler.views.untrusted import for_terminal
@@ -97,3 +98,14 @@ def _restorable(image: ImageEntry) -> Text:
         why = for_terminal(f"{each.code}: {each.cause}")
         shown.append(f"\nno identity for clones: {why}", style="yellow")
     return shown
+
+
+def identity_line(system: ImagedSystem | None, problem: str) -> str:
+    """Return whether clones of an image can get an identity; ``problem`` is why nobody knows."""
+    if system is None:
+        return f"whether a clone of it can get an identity of its own is unknown: {problem}"
+    name = f" of {system.name}" if system.name else ""
+    if not system.obstacles:
+        return f"a clone{name} can get an identity of its own"
+    why = "; ".join(f"{each.code}: {each.cause}" for each in system.obstacles)
+    return f"no clone{name} can get an identity of its own: {why}"

@@ -187,7 +187,7 @@ def test_a_var_on_another_disk_is_an_error_and_nothing_is_changed(rack: Rack, go
         rack.apply(disk)
     assert caught.value.code == "RW468"
     assert caught.value.cause == (
-        "/etc/fstab mounts /var from /dev/mapper/vg-var, which is no partition of the disk"
+        "/etc/fstab mounts /var from /dev/mapper/vg-var, which is not on the disk"
     )
     assert rack.digest() == before
 
@@ -222,12 +222,12 @@ def test_a_disk_without_a_root_file_system_says_what_stands_in_the_way(
     assert caught.value.code == "RW460"
     assert caught.value.cause == (
         "no Linux root file system was found on the disk (gpt, 1 partition: ext4): "
-        "no partition has a file system with /etc/os-release"
+        "no file system on it has /etc/os-release"
     )
-    inside = evolve(disk, partitions=(evolve(disk.partitions[0], filesystem="LVM2_member"),))
+    inside = evolve(disk, partitions=(evolve(disk.partitions[0], filesystem="crypto_LUKS"),))
     with pytest.raises(TerminalError) as caught:
         rack.apply(inside)
-    assert "partition 1 is LVM, which is not looked into" in caught.value.cause
+    assert "partition 1 is LUKS encryption, which is not looked into" in caught.value.cause
 
 
 @pytest.mark.needs_root
@@ -236,7 +236,7 @@ def test_two_root_file_systems_are_an_error_that_names_both(rack: Rack, golden: 
     with pytest.raises(TerminalError) as caught:
         rack.apply(disk)
     assert caught.value.code == "RW461"
-    assert "holds several root file systems (partitions 1, 2)" in caught.value.cause
+    assert "holds several root file systems (partition 1, partition 2)" in caught.value.cause
 
 
 ESCAPES = (

@@ -34,6 +34,7 @@ from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore
 from agent.wire.work import OnError, OperationEvent, TimeLimit, Work
 from tests.protocol.agent_control_plane import FakeControlPlane, Operation
 from tests.unit.agent_sysfs import VIRTIO, add_disk, add_interface
+from tests.unit.lvm_images import group, group_text, logical, physical_volume, segment
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -269,9 +270,9 @@ def test_a_backup_keeps_what_stands_in_the_way_of_clones(bench: Bench) -> None:
     assert [obstacle.code for obstacle in system.obstacles] == ["RW460"]
 
 
-def restored(bench: Bench) -> str:
-    """Take an image of a disk full of data; return its digest."""
-    bench.disk.write_bytes(os.urandom(DISK_SIZE))
+def restored(bench: Bench, content: bytes = b"") -> str:
+    """Take an image of a disk full of data, or with this content; return its digest."""
+    bench.disk.write_bytes(content or os.urandom(DISK_SIZE))
     backup = bench.plane.arm(
         "node-1", work(Backup("golden", DiskSelector()), Finish("poweroff"), operation="op-0")
     )
@@ -291,6 +292,32 @@ def test_a_restore_does_not_touch_one_half_of_a_mirror(bench: Bench) -> None:
     bench.join(thread)
     assert operation.events[-1].code == "RW575"
     assert bench.disk.read_bytes() == before
+
+
+def test_a_restore_writes_nothing_beside_a_copy_of_the_images_volume_group(bench: Bench) -> None:
+    text = group_text("vg", group({"root": logical(segment(0, 4, "pv0", 0), uuid="root-1")}))
+    content = physical_volume(text).ljust(DISK_SIZE, b"\0")
+    digest = restored(bench, content)
+    identity = bench.identity()
+    bench.disk.write_bytes(bytes(DISK_SIZE))
+    name = VIRTIO.replace("vda", "vdzy").replace("00:04.0", "00:05.0")
+    add_disk(bench.machine.paths.sysfs, name, DISK_SIZE, {"serial": "disk-2"})
+    other = bench.disk.with_name("vdzy")
+    other.write_bytes(content)
+    operation = bench.plane.arm(
+        "node-1", work(Restore("golden", digest, identity), Finish("reboot"))
+    )
+    thread = bench.start()
+    bench.plane.wait_for(lambda: operation.state == "failed")
+    bye(bench)
+    bench.join(thread)
+    failed = operation.events[-1]
+    assert failed.code == "RW463"
+    assert failed.message == (
+        f"a copy of an LVM volume group of the image is on {other} (disk-2) already: vg"
+    )
+    assert bench.disk.read_bytes() == bytes(DISK_SIZE)
+    assert other.read_bytes() == content
 
 
 def test_a_restore_touches_no_other_disk_and_its_failure_names_the_disks(bench: Bench) -> None:

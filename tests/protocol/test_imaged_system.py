@@ -128,17 +128,17 @@ UNSUITABLE: list[tuple[Callable[[Path], None], str, str]] = [
     (
         var_elsewhere,
         "RW468",
-        "/etc/fstab mounts /var from /dev/mapper/vg-var, which is no partition of the disk",
+        "/etc/fstab mounts /var from /dev/mapper/vg-var, which is not on the disk",
     ),
     (
         var_by_serial,
         "RW468",
-        "/etc/fstab mounts /var from /dev/disk/by-id/X-part2, which is no partition of the disk",
+        "/etc/fstab mounts /var from /dev/disk/by-id/X-part2, which is not on the disk",
     ),
     (
         no_system,
         "RW460",
-        f"{NO_ROOT} (gpt, 1 partition: ext4): no partition has a file system with /etc/os-release",
+        f"{NO_ROOT} (gpt, 1 partition: ext4): no file system on it has /etc/os-release",
     ),
 ]
 
@@ -207,18 +207,21 @@ def test_a_full_file_system_is_found_before_anything_is_changed(
 def test_of_two_systems_none_is_chosen(rack: Rack, golden: Path) -> None:
     assert only_obstacle(rack.look(rack.build(golden, golden))) == (
         "RW461",
-        "the disk holds several root file systems (partitions 1, 2)",
+        "the disk holds several root file systems (partition 1, partition 2)",
     )
 
 
-def test_a_system_in_lvm_is_an_obstacle(rack: Rack, tmp_path: Path) -> None:
+def test_lvm_without_a_group_is_an_obstacle(rack: Rack, tmp_path: Path) -> None:
     part = blank(tmp_path / "part", 16 * MIB)
     with loop(part) as node:
         run(["pvcreate", "--quiet", "--yes", node])
     found = rack.look(rack.assemble(part))
     assert only_obstacle(found) == (
         "RW460",
-        f"{NO_ROOT} (gpt, 1 partition: LVM2_member): partition 1 is LVM, which is not looked into",
+        (
+            f"{NO_ROOT} (gpt, 1 partition: LVM2_member): partition 1 is LVM that is not "
+            "understood: the metadata of its LVM volume group is not on it"
+        ),
     )
     assert (found.name, found.root, found.init, found.network) == ("", "", "", "")
 
@@ -384,5 +387,5 @@ def test_a_disk_that_cannot_be_looked_at_here_is_captured_all_the_same(
 def test_a_disk_without_partitions_has_no_system(rack: Rack) -> None:
     assert only_obstacle(rack.look(rack.assemble())) == (
         "RW460",
-        f"{NO_ROOT} (gpt, no partitions): no partition has a file system with /etc/os-release",
+        f"{NO_ROOT} (gpt, no partitions): no file system on it has /etc/os-release",
     )

@@ -11,7 +11,6 @@ from builders.drift import verify
 
 from agent.commands import dmsetup
 from agent.imaging import manifest as manifest_format
-from agent.imaging import scan
 from agent.imaging.capture import capture
 from agent.imaging.chunk import digest_of, pack, spans
 from agent.imaging.device import Buffers, load, open_device
@@ -279,7 +278,7 @@ def test_a_volume_that_was_not_unmounted_is_kept_whole_with_the_reason(
 def test_a_volume_in_pieces_that_cannot_be_put_together_is_kept_whole(
     monkeypatch: pytest.MonkeyPatch, server: Path
 ) -> None:
-    monkeypatch.setattr(scan, "LARGEST_COPY", 50 * MIB)
+    monkeypatch.setattr("agent.imaging.pieces.LARGEST_COPY", 50 * MIB)
     monkeypatch.setattr(dmsetup, "is_there", lambda: False)
     with loop(server) as node:
         manifest = capture(described(node), MemoryStore(), ignore)

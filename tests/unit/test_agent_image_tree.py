@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from agent.errors import TerminalError
 from agent.identity.linux.change import own_name_set, remove_residue, set_machine_id
-from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, partition_of
+from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, place_of
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.network.detect import (
     IFUPDOWN,
@@ -22,6 +22,7 @@ from agent.identity.linux.network.detect import (
 )
 from agent.identity.linux.network.replaced import replaced_files
 from agent.identity.linux.target_system import examine_target
+from agent.imaging import lvm
 from agent.wire.disk import Partition
 from tests.unit.agent_sysfs import write_tree
 
@@ -212,44 +213,59 @@ def test_what_is_mounted_on_demand_only_is_not_needed() -> None:
     assert needed_mounts(text) == ()
 
 
+OF_UUIDS = "/dev/disk/by-id/dm-uuid-LVM-"
+
+
 @pytest.mark.parametrize(
-    ("source", "number"),
+    ("source", "place"),
     [
-        ("UUID=BBBB", 2),
+        ("UUID=BBBB", "2"),
         ("UUID=", None),
-        ('LABEL="my var"', 3),
+        ('LABEL="my var"', "3"),
         ("LABEL=MY\\040VAR", None),
-        ("PARTUUID=P-1", 1),
-        ("PARTLABEL=Linux\\040data", 2),
-        ("/dev/sda3", 3),
-        ("/dev/nvme0n1p2", 2),
-        ("/dev/disk/by-uuid/BBBB", 2),
-        ("/dev/disk/by-partuuid/p-1", 1),
-        ("/dev/disk/by-label/my\\x20var", 3),
-        ("/dev/disk/by-label/m\\xc3\\xbcll", 1),
-        ("/dev/disk/by-partlabel/Linux\\x20data", 2),
+        ("PARTUUID=P-1", "1"),
+        ("PARTLABEL=Linux\\040data", "2"),
+        ("/dev/sda3", "3"),
+        ("/dev/nvme0n1p2", "2"),
+        ("/dev/disk/by-uuid/BBBB", "2"),
+        ("/dev/disk/by-partuuid/p-1", "1"),
+        ("/dev/disk/by-label/my\\x20var", "3"),
+        ("/dev/disk/by-label/m\\xc3\\xbcll", "1"),
+        ("/dev/disk/by-partlabel/Linux\\x20data", "2"),
         ("/dev/disk/by-id/ata-SSD_1234-part2", None),
         ("/dev/disk/by-path/pci-0000:00:04.0-part2", None),
         ("/dev/mapper/vg-var", None),
+        ("/dev/mapper/my--vg-var", "my-vg/var"),
+        ("/dev/my-vg/var", "my-vg/var"),
+        ("/dev/disk/by-id/dm-name-my--vg-var", "my-vg/var"),
+        (f"{OF_UUIDS}{'v' * 32}abcdefghijklmnopqrstuvwxyz012345", "my-vg/var"),
+        (f"{OF_UUIDS}{'v' * 32}{'w' * 32}", None),
+        ("UUID=CCCC", "my-vg/var"),
         ("UUID=none-of-these", None),
     ],
 )
-def test_a_source_of_fstab_is_found_among_the_partitions(source: str, number: int | None) -> None:
-    partitions = [
-        Identified(partition(1, "p-1", "müll"), "aaaa"),
-        Identified(partition(2, "p-2"), "bbbb", "Linux data"),
-        Identified(partition(3, "p-3", "my var"), ""),
+def test_a_source_of_fstab_is_found_among_the_partitions(source: str, place: str | None) -> None:
+    known = [
+        Identified("1", "aaaa", "müll", partuuid="p-1"),
+        Identified("2", "bbbb", partuuid="p-2", partlabel="Linux data"),
+        Identified("3", "", "my var", partuuid="p-3"),
+        Identified(
+            "my-vg/var",
+            "cccc",
+            volume_uuid="abcdef-ghij-klmn-opqr-stuv-wxyz-012345",
+            devices=lvm.device_paths("my-vg", "var"),
+        ),
     ]
     (entry,) = needed_mounts(f"{source.replace(' ', chr(92) + '040')} /var ext4\n")
-    found = partition_of(entry, partitions)
-    assert (found.number if found else None) == number
+    assert place_of(entry, known) == place
 
 
-@pytest.mark.parametrize(("root", "number"), [("/dev/sda1", None), ("/dev/sdb1", 2), ("UUID=1", 2)])
-def test_the_kernels_name_of_another_disk_is_none_of_these(root: str, number: int | None) -> None:
+@pytest.mark.parametrize(
+    ("root", "place"), [("/dev/sda1", None), ("/dev/sdb1", "2"), ("UUID=1", "2")]
+)
+def test_the_kernels_name_of_another_disk_is_none_of_these(root: str, place: str | None) -> None:
     (entry,) = needed_mounts(f"/dev/sdb2 /var ext4\n{root} / ext4\n")
-    found = partition_of(entry, [Identified(partition(2, "p-2"))])
-    assert (found.number if found else None) == number
+    assert place_of(entry, [Identified("2")]) == place
 
 
 def test_the_own_name_replaces_the_golden_machines() -> None:

@@ -24,7 +24,8 @@ def apply_identity(
     """Give the system on ``disk`` its identity, SSH host keys and the agent; return what was given.
 
     The result has ``machine-id``, ``ssh-host-keys`` (fingerprints, separated by blanks),
-    ``network`` (the stack) and ``root`` (the partition's number). UnsuitableSystemError for
+    ``network`` (the stack) and ``root`` (the partition's number, or the volume's group and
+    name). UnsuitableSystemError for
     what stands in the way (nothing is changed then), RW565 where a command fails, RW469 where
     the agent that runs here cannot be installed.
     """
@@ -41,5 +42,5 @@ def apply_identity(
         "machine-id": new.machine_id,
         "ssh-host-keys": " ".join(prints),
         "network": found.target.network.kind,
-        "root": str(found.place.partition.number),
+        "root": found.place.part.place,
     }

@@ -3,11 +3,14 @@
 Changing it to the same identity again is harmless.
 """
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from agent.config import AgentConfig
 from agent.identity.linux.agent_bundle import Bundle, install_agent
 from agent.identity.linux.image_tree import ImageTree
+from agent.identity.linux.lvm_identity import devices_files
 from agent.identity.linux.network.render import render
 from agent.identity.linux.network.replaced import ATTIC, replaced_files
 from agent.identity.linux.ssh_host_keys import HostKey, replace_host_keys
@@ -70,6 +73,7 @@ def change_tree(
     tree.write("/etc/hosts", hosts.encode("utf-8", "surrogateescape"))
     set_machine_id(tree, new.machine_id)
     _set_network(tree, target, new.identity)
+    _set_aside(tree, devices_files(tree))
     has_keys = target.has_sshd or bool(tree.list_names("/etc/ssh", "ssh_host_*"))
     prints = replace_host_keys(tree, new.host_keys) if has_keys else ()
     if target.has_cloud_init:
@@ -81,13 +85,17 @@ def change_tree(
     return prints
 
 
-def _set_network(tree: ImageTree, target: TargetSystem, identity: MachineIdentity) -> None:
-    for path in replaced_files(tree, target.network):
+def _set_aside(tree: ImageTree, paths: Sequence[str]) -> None:
+    for path in paths:
         kept = f"{ATTIC}{path}"
         if tree.exists(kept):
             tree.remove(path)  # ours, from an earlier run: what the image had is kept already
         else:
             tree.move(path, kept)
+
+
+def _set_network(tree: ImageTree, target: TargetSystem, identity: MachineIdentity) -> None:
+    _set_aside(tree, replaced_files(tree, target.network))
     for path, file in render(target.network, identity).items():
         tree.write(path, file.content.encode(), file.mode)
     if target.network.enable:

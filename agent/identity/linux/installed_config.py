@@ -17,7 +17,7 @@ _log = logging.getLogger(__name__)
 def installed_config_on(sysfs: Path, disk: Disk) -> AgentConfig | None:
     """Return the configuration of the agent on a disk; None where none can be read.
 
-    The disk is mounted read-only and not changed. Systems inside LVM, LUKS or RAID are not
+    The disk is mounted read-only and not changed. Systems inside LUKS or RAID are not
     looked into.
     """
     if not disk.partitions:

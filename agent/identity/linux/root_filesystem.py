@@ -1,48 +1,47 @@
 """Finding and mounting the root file system of a disk whose system does not run."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from attrs import field, frozen
 
-from agent.commands import losetup, ntfsinfo, sfdisk
+from agent.commands import ntfsinfo, sfdisk
 from agent.commands.blkid import probe
 from agent.commands.mount import REFUSED, mounted
 from agent.errors import CommandError
-from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, partition_of
+from agent.identity.linux.disk_parts import DiskPart, DiskParts, disk_parts, part_device
+from agent.identity.linux.fstab import (
+    FstabEntry,
+    Identified,
+    needed_mounts,
+    place_of,
+    root_source,
+)
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.unsuitable import (
     OR_KEEP,
     NoRootFileSystemError,
+    NotMountedError,
     UnsuitableSystemError,
 )
-from agent.inspection.host_paths import read_number
-from agent.wire.disk import Disk, Partition
+from agent.wire.disk import Disk
 
 _log = logging.getLogger(__name__)
 
 _ROOT_TYPES = frozenset({"ext2", "ext3", "ext4", "xfs", "btrfs", "f2fs"})
-_CONTAINERS = {
-    "LVM2_member": "LVM",
-    "crypto_LUKS": "LUKS encryption",
-    "linux_raid_member": "Linux software RAID",
-    "zfs_member": "ZFS",
-    "BitLocker": "BitLocker encryption",
-}
 # Where installers put the root: the default subvolume, Ubuntu and SUSE, Debian, Fedora.
 _SUBVOLUMES = ("", "@", "@rootfs", "root")
 _WINDOWS = "/Windows/System32"
-_KERNEL_SECTOR = 512
 
 
 @frozen
 class RootPlace:
-    """Where the root file system is: a partition and, on btrfs, a subvolume."""
+    """Where the root file system is: a part of the disk and, on btrfs, a subvolume."""
 
-    partition: Partition
+    part: DiskPart
     subvolume: str = ""
 
     def options(self) -> tuple[str, ...]:
@@ -53,35 +52,71 @@ class RootPlace:
 def find_root(sysfs: Path, disk: Disk) -> RootPlace:
     """Return the only place on the disk that has ``/etc/os-release``; changes nothing.
 
-    UnsuitableSystemError RW460 where there is none, naming what stands in the way; RW461
-    where there are several; RW465 where a partition that may have one cannot be mounted;
-    RW466 where Windows is there instead.
+    Volumes of LVM may be the disks of guests: beside another root, one is only taken for a root
+    where its own fstab calls it so, and one that cannot be mounted only counts where no place
+    calls itself the root.
+
+    UnsuitableSystemError RW460 where there is none, naming what stands in the way; RW461 where
+    there are several; RW465 where a part that may have one cannot be mounted; RW466 where
+    Windows is there instead. CommandError, OSError and TerminalError as ``disk_parts``.
     """
-    candidates = [part for part in disk.partitions if part.filesystem in _ROOT_TYPES]
-    places = [place for part in candidates for place in _places(sysfs, disk, part)]
+    known = disk_parts(disk)
+    found: list[RootPlace] = []
+    unmounted: list[NotMountedError] = []
+    for part in known.parts:
+        if part.filesystem in _ROOT_TYPES:
+            try:
+                found += _places(sysfs, disk, part)
+            except NotMountedError as error:
+                if part.partition is not None:
+                    raise
+                unmounted.append(error)
+    places = found
+    if unmounted or len(found) > 1:
+        identified = _identified(disk, known)
+        own = [place for place in found if _names_itself(sysfs, disk, place, identified)]
+        if unmounted and not own:
+            raise unmounted[0]
+        places = [place for place in found if place.part.partition is not None or place in own]
     if len(places) == 1:
         return places[0]
-    if places:
-        numbers = ", ".join(str(place.partition.number) for place in places)
+    if found:
+        titles = ", ".join(place.part.title for place in places or found)
         raise UnsuitableSystemError(
             "RW461",
-            f"the disk holds several root file systems (partitions {numbers})",
+            f"the disk holds several root file systems ({titles})",
             f"Use an image with one system, {OR_KEEP}",
         )
-    windows = _windows_partition(sysfs, disk)
+    windows = _windows_part(sysfs, disk, known)
     if windows is not None:
         raise UnsuitableSystemError(
             "RW466",
-            f"partition {windows.number} holds Windows, and Windows systems get no identity yet",
+            f"{windows.title} holds Windows, and Windows systems get no identity yet",
             "Keep the image's own identity (identity: keep)",
             system="Windows",
         )
-    raise NoRootFileSystemError(disk.holds, _obstacle(disk))
+    nothing = "no file system on it has /etc/os-release"
+    raise NoRootFileSystemError(disk.holds, "; ".join(known.closed) or nothing)
+
+
+def _names_itself(
+    sysfs: Path, disk: Disk, place: RootPlace, identified: Sequence[Identified]
+) -> bool:
+    with (
+        TemporaryDirectory(prefix="rackwright-look-") as directory,
+        _Mounts.of(sysfs, disk, write=False) as mounts,
+    ):
+        mounts.add(place, Path(directory))
+        try:
+            entry = root_source(ImageTree(Path(directory)).read_text("/etc/fstab") or "")
+        except ImageTreeError:
+            return False
+    return entry is not None and place_of(entry, identified) == place.part.place
 
 
 @contextmanager
 def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iterator[ImageTree]:
-    """Yield the mounted root, with ``/usr`` and ``/var`` where they are separate partitions.
+    """Yield the mounted root, with ``/usr`` and ``/var`` where they are separate file systems.
 
     Everything is unmounted and written out when it ends. UnsuitableSystemError RW468 where
     the system's fstab wants one of these from elsewhere than this disk, RW465 where it cannot
@@ -95,13 +130,14 @@ def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iter
         mounts.add(place, root)
         tree = ImageTree(root)
         entries = needed_mounts(tree.read_text("/etc/fstab") or "")
-        partitions = _identified(disk) if entries else []
+        known = disk_parts(disk) if entries else DiskParts((), ())
+        identified = _identified(disk, known) if entries else []
         for entry in entries:
-            partition = partition_of(entry, partitions)
-            if partition is None:
+            part = known.at(place_of(entry, identified))
+            if part is None:
                 raise _elsewhere(entry)
             spot = root / tree.target(entry.place).lstrip("/")
-            mounts.add(RootPlace(partition, entry.subvolume), spot)
+            mounts.add(RootPlace(part, entry.subvolume), spot)
         yield tree
 
 
@@ -109,7 +145,7 @@ def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iter
 class _Mounts:
     """What is mounted of one disk, until ``stack`` is closed.
 
-    A partition has one device for all of its mounts: Btrfs refuses a second one with the
+    A part has one device for all of its mounts: Btrfs refuses a second one with the
     same file system.
     """
 
@@ -117,7 +153,7 @@ class _Mounts:
     disk: Disk
     write: bool
     stack: ExitStack = field(factory=ExitStack)
-    devices: dict[int, Path] = field(factory=dict)
+    devices: dict[str, Path] = field(factory=dict)
 
     @classmethod
     @contextmanager
@@ -128,40 +164,35 @@ class _Mounts:
 
     def add(self, place: RootPlace, spot: Path) -> None:
         """Mount it; UnsuitableSystemError RW465 where the kernel refuses that."""
-        partition = place.partition
-        if partition.number not in self.devices:
-            self.devices[partition.number] = self.stack.enter_context(
-                partition_device(self.sysfs, self.disk, partition, write=self.write)
+        part = place.part
+        if part.place not in self.devices:
+            self.devices[part.place] = self.stack.enter_context(
+                part_device(self.sysfs, self.disk, part, write=self.write)
             )
-        device = self.devices[partition.number]
+        device = self.devices[part.place]
         options = place.options()
         try:
             self.stack.enter_context(
-                mounted(device, spot, partition.filesystem, write=self.write, options=options)
+                mounted(device, spot, part.filesystem, write=self.write, options=options)
             )
         except CommandError as error:
             if error.status != REFUSED:
                 raise
             _log.warning("%s", error)
             inside = f"subvolume {place.subvolume} of " if place.subvolume else ""
-            raise UnsuitableSystemError(
-                "RW465",
-                f"{inside}partition {partition.number} ({partition.filesystem}) cannot be mounted",
-                "Check the file system on the golden machine and take the image again; the "
-                "agent's log has the message of mount",
-            ) from error
+            raise NotMountedError(f"{inside}{part.title} ({part.filesystem})") from error
 
 
-def _places(sysfs: Path, disk: Disk, partition: Partition) -> list[RootPlace]:
-    """Return the root directories on one partition."""
-    subvolumes = _SUBVOLUMES if partition.filesystem == "btrfs" else ("",)
+def _places(sysfs: Path, disk: Disk, part: DiskPart) -> list[RootPlace]:
+    """Return the root directories in one part of the disk."""
+    subvolumes = _SUBVOLUMES if part.filesystem == "btrfs" else ("",)
     with (
         TemporaryDirectory(prefix="rackwright-look-") as directory,
         _Mounts.of(sysfs, disk, write=False) as mounts,
     ):
-        mounts.add(RootPlace(partition), Path(directory))
+        mounts.add(RootPlace(part), Path(directory))
         tree = ImageTree(Path(directory))
-        return [RootPlace(partition, name) for name in subvolumes if _is_root(tree, name)]
+        return [RootPlace(part, name) for name in subvolumes if _is_root(tree, name)]
 
 
 def _is_root(tree: ImageTree, subvolume: str) -> bool:
@@ -174,71 +205,37 @@ def _is_root(tree: ImageTree, subvolume: str) -> bool:
         return False
 
 
-def _windows_partition(sysfs: Path, disk: Disk) -> Partition | None:
-    for partition in disk.partitions:
-        if partition.filesystem == "ntfs":
-            with partition_device(sysfs, disk, partition, write=False) as device:
+def _windows_part(sysfs: Path, disk: Disk, known: DiskParts) -> DiskPart | None:
+    for part in known.parts:
+        if part.filesystem == "ntfs":
+            with part_device(sysfs, disk, part, write=False) as device:
                 if ntfsinfo.has_path(device, _WINDOWS):
-                    return partition
+                    return part
     return None
 
 
-def _identified(disk: Disk) -> list[Identified]:
+def _identified(disk: Disk, known: DiskParts) -> list[Identified]:
     node = Path(disk.node)
     entries = sfdisk.read_table(node, disk.sector_size).entries
-    names = {entry.number: entry.name for entry in entries}
+    names = {str(entry.number): entry.name for entry in entries}
     return [
-        Identified(part, probe(node, part.start, part.size).uuid, names.get(part.number, ""))
-        for part in disk.partitions
+        Identified(
+            place=part.place,
+            uuid=probe(node, *part.pieces[0]).uuid if part.partition else part.uuid,
+            label=part.label,
+            partuuid=part.partition.uuid if part.partition else "",
+            partlabel=names.get(part.place, ""),
+            volume_uuid=part.volume_uuid,
+            devices=part.devices,
+        )
+        for part in known.parts
     ]
-
-
-def _obstacle(disk: Disk) -> str:
-    inside = [
-        f"partition {part.number} is {_CONTAINERS[part.filesystem]}, which is not looked into"
-        for part in disk.partitions
-        if part.filesystem in _CONTAINERS
-    ]
-    return "; ".join(inside) or "no partition has a file system with /etc/os-release"
 
 
 def _elsewhere(entry: FstabEntry) -> UnsuitableSystemError:
     return UnsuitableSystemError(
         "RW468",
-        f"/etc/fstab mounts {entry.place} from {entry.source}, which is no partition of the disk",
-        f"Use an image whose {entry.place} is on a partition of the same disk, named in "
-        f"/etc/fstab by UUID= or LABEL=, {OR_KEEP}",
+        f"/etc/fstab mounts {entry.place} from {entry.source}, which is not on the disk",
+        f"Use an image whose {entry.place} is on a partition or a volume of LVM on the same disk, "
+        f"named in /etc/fstab by UUID= or LABEL=, {OR_KEEP}",
     )
-
-
-@contextmanager
-def partition_device(
-    sysfs: Path, disk: Disk, partition: Partition, *, write: bool
-) -> Iterator[Path]:
-    """Yield the kernel's device for the partition, else a loop device over its range.
-
-    The kernel has none for a disk that is a file, for a partition table that it was not
-    built for, and while its view is older than the table that was just restored. For looking
-    it is always a loop device that cannot be written: ext4 mounted read-only still deletes
-    files that were open when the system went down.
-    """
-    node = Path(disk.node)
-    device = kernel_partition(sysfs, node, partition) if write else None
-    if device is not None:
-        yield device
-        return
-    with losetup.attached(
-        node, partition.start, partition.size, disk.sector_size, write=write
-    ) as loop:
-        yield loop
-
-
-def kernel_partition(sysfs: Path, node: Path, partition: Partition) -> Path | None:
-    """Return the device whose place on the disk is the partition's, None where there is none."""
-    for entry in sorted((sysfs / "block" / node.name).glob(f"{node.name}*")):
-        start = read_number(entry / "start") * _KERNEL_SECTOR
-        size = read_number(entry / "size") * _KERNEL_SECTOR
-        device = node.with_name(entry.name)
-        if (start, size) == (partition.start, partition.size) and device.exists():
-            return device
-    return None

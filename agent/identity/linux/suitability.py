@@ -14,6 +14,7 @@ from agent.config import AgentConfig
 from agent.identity.linux.agent_bundle import Bundle, collect_bundle
 from agent.identity.linux.change import NewIdentity, change_tree
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
+from agent.identity.linux.lvm_identity import require_usable_group
 from agent.identity.linux.rehearsal import Rehearsal
 from agent.identity.linux.root_filesystem import RootPlace, find_root, root_tree
 from agent.identity.linux.ssh_host_keys import NO_KEYS
@@ -71,9 +72,10 @@ def judge(sysfs: Path, disk: Disk, bundle: Bundle) -> SuitableSystem | Unsuitabl
     name = root = ""
     try:
         place = find_root(sysfs, disk)
-        root = str(place.partition.number)
+        root = place.part.place
         with root_tree(sysfs, disk, place, write=False) as tree:
             name = _name(tree)
+            require_usable_group(tree, place.part.system_id)
             target = examine_target(
                 tree, bundle_has_exceptiongroup="exceptiongroup/__init__.py" in bundle
             )
@@ -93,13 +95,19 @@ def imaged_system(sysfs: Path, disk: Disk) -> ImagedSystem | None:
     except Exception as error:  # noqa: BLE001 - the disk is captured without it
         _log.warning("nobody knows whether a clone of %s can get an identity: %s", disk.node, error)
         return None
-    name = plain_text(found.name)
     if isinstance(found, UnsuitableSystem):
         _log.warning("a clone of %s would get no identity: %s", disk.node, found.error)
+    return as_imaged(found)
+
+
+def as_imaged(found: SuitableSystem | UnsuitableSystem) -> ImagedSystem:
+    """Return what was found as an image keeps it."""
+    name = plain_text(found.name)
+    if isinstance(found, UnsuitableSystem):
         obstacles = (obstacle_of(found.error),)
         return ImagedSystem(name, found.root, init="", network="", obstacles=obstacles)
-    root = str(found.place.partition.number)
-    return ImagedSystem(name, root, "systemd", found.target.network.kind, obstacles=())
+    network = found.target.network.kind
+    return ImagedSystem(name, found.place.part.place, "systemd", network, obstacles=())
 
 
 def obstacle_of(error: UnsuitableSystemError) -> Obstacle:

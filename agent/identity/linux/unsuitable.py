@@ -19,6 +19,18 @@ class UnsuitableSystemError(TerminalError):
         self.system = system
 
 
+class NotMountedError(UnsuitableSystemError):
+    """The kernel does not mount a file system that may hold the system (RW465)."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            "RW465",
+            f"{what} cannot be mounted",
+            "Check the file system on the golden machine and take the image again; the "
+            "agent's log has the message of mount",
+        )
+
+
 class NoRootFileSystemError(UnsuitableSystemError):
     """There is no system that can be opened (RW460).
 
@@ -29,6 +41,6 @@ class NoRootFileSystemError(UnsuitableSystemError):
         super().__init__(
             "RW460",
             f"no Linux root file system was found on the disk ({holds}): {obstacle}",
-            "Use an image whose root file system lies directly on a partition (ext4, xfs or "
-            f"btrfs), {OR_KEEP}",
+            "Use an image whose root file system (ext4, xfs or btrfs) lies on a partition or on "
+            f"a linear volume of LVM, {OR_KEEP}",
         )

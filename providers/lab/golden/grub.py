@@ -6,6 +6,7 @@ the host. What they write is small and fixed (``grub-core/boot/i386/pc/boot.S`` 
 """
 
 import struct
+from collections.abc import Sequence
 from pathlib import Path
 
 from providers.lab.command import run
@@ -85,10 +86,11 @@ def located_core(core_image: bytes, core_start: int) -> bytes:
     return bytes(core)
 
 
-def make_core(scratch: Path, root_uuid: str) -> bytes:
+def make_core(scratch: Path, root_uuid: str, modules: Sequence[str] = ()) -> bytes:
     """Return a BIOS core image that finds the root by its UUID. RW801, RW809.
 
-    ``scratch`` is a directory for its files.
+    ``scratch`` is a directory for its files; ``modules`` are GRUB's that finding it takes, beside
+    those for partitions and ext4.
     """
     if not (BIOS_DIRECTORY / "boot.img").exists():
         raise firmware_missing(BIOS_DIRECTORY / "boot.img", _BIOS_PACKAGE)
@@ -100,6 +102,7 @@ def make_core(scratch: Path, root_uuid: str) -> bytes:
             *("grub-mkimage", "--format=i386-pc", "--prefix=/boot/grub"),
             *(f"--directory={BIOS_DIRECTORY}", f"--config={configuration}", f"--output={core}"),
             *_CORE_MODULES,
+            *modules,
         ],
         package="grub-common",
     )
