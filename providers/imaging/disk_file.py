@@ -127,5 +127,5 @@ def raw_disk(file: Path, file_format: Format, work: Path) -> Iterator[Path]:
     except MissingCommandError:
         raise
     except CommandError as error:
-        raise DiskFileError(file, f"qemu-img says {error.words}", _FLATTEN) from error
+        raise DiskFileError(file, f"qemu-img says {error.line}", _FLATTEN) from error
     yield target

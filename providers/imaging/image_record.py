@@ -107,6 +107,8 @@ class ImageEntry:
     named_at: str = ""
     """When the name pointed to it last; ISO 8601, UTC."""
     system: ImagedSystem | None = None
+    damaged: bool = False
+    """Whether a file of it beside its chunks is gone or damaged; ``problem`` says which."""
 
 
 def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
@@ -116,7 +118,10 @@ def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
 
 def read(kind: type[T], path: Path) -> T:
     """Return the record that a file holds; DamagedRecordError, and OSError where there is none."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise DamagedRecordError(path) from error
     try:
         return _converter.structure(json.loads(data), kind)
     except (ValueError, TypeError, LookupError) as error:

@@ -30,8 +30,8 @@ def export_image(
 ) -> None:
     """Write an image to a new file: a sparse raw one, or qcow2.
 
-    ExportError where the file is there, there is no room for it, it cannot be written or the image
-    is damaged; CommandError. No file is left behind then.
+    ExportError where the file is there, there is no room for it or it cannot be written;
+    DamagedImageError as ``replay``; CommandError. No file is left behind then.
     """
     image = manifest_format.decode(store.get_manifest(digest))
     if target.is_symlink() or target.exists():
@@ -42,9 +42,9 @@ def export_image(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".rackwright-") as draft:
             made = Path(draft) / "disk"
             if file_format == "raw":
-                _replay(store, image, made, target)
+                replay(store, digest, image, made)
             else:
-                _convert(store, image, made, target, work)
+                _convert(store, digest, image, made, work)
             with made.open("rb") as file:
                 os.fsync(file.fileno())
             made.chmod(0o600)
@@ -57,10 +57,10 @@ def export_image(
         raise ExportError(target, error.strerror or str(error), action) from error
 
 
-def _convert(store: ChunkStore, image: Manifest, made: Path, target: Path, work: Path) -> None:
+def _convert(store: ChunkStore, digest: str, image: Manifest, made: Path, work: Path) -> None:
     with tempfile.TemporaryDirectory(dir=work) as folder:
         raw = Path(folder) / "disk.raw"
-        _replay(store, image, raw, target)
+        replay(store, digest, image, raw)
         most = image.used_bytes + _METADATA * (image.disk_size // _TIB + 1)
         qemu_img.convert(raw, "raw", made, "qcow2", most)
 
@@ -70,13 +70,6 @@ def _require_room(image: Manifest, target: Path, place: Path) -> None:
     if free < image.used_bytes:
         problem = f"it needs {image.used_bytes:,} bytes in {place}, where {free:,} are free"
         raise ExportError(target, problem, "Make room there, or name another file")
-
-
-def _replay(store: ChunkStore, image: Manifest, disk: Path, target: Path) -> None:
-    problem = replay(store, image, disk)
-    if problem:
-        action = "See with `rackwright image verify` what is damaged"
-        raise ExportError(target, problem, action)
 
 
 def import_image(
