@@ -124,5 +124,5 @@ def read(kind: type[T], path: Path) -> T:
         raise DamagedRecordError(path) from error
     try:
         return _converter.structure(json.loads(data), kind)
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise DamagedRecordError(path) from error

@@ -45,6 +45,7 @@ class ImageOperations:
         self._store = store
         self.is_mounted = False
         self._told: set[str] = set()
+        self._marked: set[str] = set()
 
     def init(self, path: str) -> None:
         """Say that the kernel has mounted it."""
@@ -91,6 +92,9 @@ class ImageOperations:
         self._told.add(error.cause)
         log.error("image.unreadable", code=error.code, cause=error.cause)
         if isinstance(error, CorruptChunkError | UnknownChunkError):
+            if error.digest in self._marked:
+                return  # what was set aside is unknown from then on
+            self._marked.add(error.digest)
             _, unwritten = mark_damaged(self._store, (error.digest,))
             if unwritten:
                 log.warning("image.damage-not-written-down", cause=unwritten)

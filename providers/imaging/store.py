@@ -151,9 +151,12 @@ class ChunkStore:
 
     def get_set_aside(self, digest: str) -> bytes | None:
         """Return what was set aside as corrupt, None where nothing was; raises as ``get``."""
+        path = self.path(digest).with_suffix(CORRUPT)
         try:
-            return _content(self.path(digest).with_suffix(CORRUPT), digest)
-        except (FileNotFoundError, NotADirectoryError):
+            return _content(path, digest)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if path.is_symlink():
+                raise CorruptChunkError(digest, _NO_FILE) from error
             return None
 
     def put(self, digest: str, frame: bytes) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,10 +13,11 @@ from agent.imaging.capture import Progress, capture
 from agent.imaging.manifest import Manifest
 from agent.whole_file import sync_folder
 from agent.wire.disk import Disk, DiskIdentity
-from providers.imaging.disk_file import format_of, raw_disk
-from providers.imaging.errors import DiskFileError, ExportError
+from providers.imaging.disk_file import format_of, raw_disk, require_file, require_whole
+from providers.imaging.errors import ExportError
 from providers.imaging.restore_test import replay
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import is_whole
 
 ExportFormat = Literal["raw", "qcow2"]
 _SECTOR = 512
@@ -82,16 +84,37 @@ def import_image(
     Raises DiskFileError, NoSpaceError, and what a capture raises.
     """
     path = file.absolute()
-    if not path.is_file():
-        raise DiskFileError(file, "there is no such file", "Name the file of a disk")
-    if not os.access(path, os.R_OK):
-        raise DiskFileError(file, "it cannot be read", "Give this user access to it")
+    require_file(path)
     with (
         tempfile.TemporaryDirectory(dir=work) as folder,
         raw_disk(path, format_of(path, file_format), Path(folder)) as raw,
     ):
-        image = capture(_described(raw), store, progress)
+        require_whole(path, raw)
+        image = capture(_described(raw), HealingStore(store), progress)
         return store.put_manifest(manifest_format.encode(image))
+
+
+class HealingStore:
+    """A store that takes again what it holds already, where that is corrupt; a ``ChunkSink``.
+
+    Each chunk that is there is read, as the restore test will read it.
+    """
+
+    def __init__(self, store: ChunkStore) -> None:
+        self._store = store
+
+    def missing(self, digests: Sequence[str]) -> frozenset[str]:
+        """Return those of the digests that the store lacks; what is corrupt is set aside."""
+        lacking = self._store.missing(digests)
+        corrupt = {each for each in digests if each not in lacking and not self._holds(each)}
+        return lacking | corrupt
+
+    def put(self, digest: str, frame: bytes) -> None:
+        """Store a frame; raises as ``ChunkStore.put``."""
+        self._store.put(digest, frame)
+
+    def _holds(self, digest: str) -> bool:
+        return is_whole(self._store, digest) or not self._store.set_aside(digest)
 
 
 def _described(raw: Path) -> Disk:

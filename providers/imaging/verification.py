@@ -98,6 +98,19 @@ def verify_images(store: ChunkStore, digests: Collection[str], progress: Progres
     return Verified(len(digests), len(chunks), total, tuple(damages))
 
 
+def is_whole(store: ChunkStore, chunk: str) -> bool:
+    """Return whether the store has a chunk and it is the one of this digest."""
+    try:
+        unpack(store.get(chunk), chunk)
+    except (UnknownChunkError, CorruptChunkError):
+        return False
+    except OSError as error:
+        if error.errno not in _MEDIUM:
+            raise
+        return False
+    return True
+
+
 def damages_of(store: ChunkStore, chunks: Collection[str]) -> tuple[Damage, ...]:
     """Look again at some chunks, and say what is wrong with the images that need them."""
     wanted = {bytes.fromhex(chunk) for chunk in chunks}
