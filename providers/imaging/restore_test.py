@@ -153,7 +153,7 @@ def _table_problem(image: Manifest, disk: Path) -> str:
     if image.sector_size != sfdisk.FILE_SECTOR_SIZE:
         return ""
     _complete(image, disk)
-    return checker.run(sfdisk.verify_arguments(disk), sfdisk.is_good)
+    return checker.run(sfdisk.verify_arguments(disk), partial(sfdisk.is_good, disk))
 
 
 def _complete(image: Manifest, disk: Path) -> None:

@@ -112,7 +112,10 @@ def is_whole(store: ChunkStore, chunk: str) -> bool:
 
 
 def damages_of(store: ChunkStore, chunks: Collection[str]) -> tuple[Damage, ...]:
-    """Look again at some chunks, and say what is wrong with the images that need them."""
+    """Look again at some chunks, and say what is wrong with the images that need them.
+
+    That is these chunks, and what is known to be gone or was set aside before.
+    """
     wanted = {bytes.fromhex(chunk) for chunk in chunks}
     problems: dict[_Key, str] = {}
     damages: list[Damage] = []
@@ -122,7 +125,8 @@ def damages_of(store: ChunkStore, chunks: Collection[str]) -> tuple[Damage, ...]
             if not any(chunk in image.digests for chunk in wanted):
                 continue
             for chunk in image.chunks():
-                if chunk.digest in chunks and _key(chunk) not in problems:
+                is_suspect = chunk.digest in chunks or not store.has(chunk.digest)
+                if is_suspect and _key(chunk) not in problems:
                     problems[_key(chunk)] = _problem(store, chunk)
             damages += _damages(digest, image, problems)
     return tuple(damages)
