@@ -6,14 +6,17 @@ open ends, however that happens. Needs Linux 5.8 (LOOP_CONFIGURE; linux/loop.h).
 """
 
 import errno
-import fcntl
 import os
 import struct
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from agent.errors import CommandError
+
+if sys.platform != "win32":
+    import fcntl
 
 _CONTROL = Path("/dev/loop-control")
 _LOOP_CONFIGURE, _LOOP_CLR_FD, _LOOP_CTL_GET_FREE = 0x4C0A, 0x4C01, 0x4C82

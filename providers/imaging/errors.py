@@ -127,7 +127,7 @@ class NoGenerationError(TerminalError):
         oldest = f"{name}~{generations - 1}" if generations > 1 else name
         super().__init__(
             "RW438",
-            f"there is no {name}~{number}: {name} has {generations} generation(s), the oldest is "
+            f"there is no {name}~{number}: {name} has {generations:,} generation(s), the oldest is "
             f"{oldest}",
             f"See them with `rackwright image show {name}`",
         )

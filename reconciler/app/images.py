@@ -270,7 +270,7 @@ def _require_removable(
         )
         raise ReconcilerError(
             "RW990",
-            f"{len(needing)} operation(s) that have not ended restore from {name}: {listed}",
+            f"{len(needing):,} operation(s) that have not ended restore from {name}: {listed}",
             "Wait until they have ended, or cancel them with `rackwright cancel`",
         )
     generations = store.generations(name)
