@@ -145,6 +145,12 @@ class CommandError(TerminalError):
         self.words = words or problem
         self.status = status
 
+    @property
+    def line(self) -> str:
+        """What it said, in one line."""
+        lines = (line.strip() for line in self.words.splitlines())
+        return "; ".join(line for line in lines if line)
+
 
 class MissingCommandError(CommandError):
     """An external program is not there (RW566)."""

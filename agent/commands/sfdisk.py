@@ -108,13 +108,14 @@ def verify_arguments(disk: Path) -> list[str]:
     return ["sfdisk", "--verify", str(disk)]
 
 
-def is_good(status: int, words: str) -> bool:
-    """Return whether ``sfdisk --verify`` found the table good.
+def is_good(disk: Path, status: int, words: str) -> bool:
+    """Return whether ``sfdisk --verify`` found the table of a disk file good.
 
     The exit status does not tell: sfdisk 2.38 ends with 0 for an unknown table and
-    for a corrupt backup GPT, and says so in words only.
+    for a corrupt backup GPT, and says so in words only, beside the file's path.
     """
-    return status == 0 and _GOOD in words and "corrupt" not in words.lower()
+    said = words.replace(str(disk), "")
+    return status == 0 and _GOOD in said and "corrupt" not in said.lower()
 
 
 def write_arguments(disk: Path) -> list[str]:

@@ -147,13 +147,13 @@ def unpack(frame: bytes, digest: str, offset: int | None = None) -> bytes:
     """
     if len(frame) > MAX_FRAME_SIZE:
         raise CorruptChunkError(
-            digest, f"{len(frame)} bytes, a frame has at most {MAX_FRAME_SIZE}", offset
+            digest, f"{len(frame):,} bytes, a frame has at most {MAX_FRAME_SIZE:,}", offset
         )
     try:
         size = zstandard.frame_content_size(frame)
         if not 0 < size <= CHUNK_SIZE:
             raise CorruptChunkError(
-                digest, f"states {size} content bytes, a chunk has 1 to {CHUNK_SIZE}", offset
+                digest, f"states {size:,} content bytes, a chunk has 1 to {CHUNK_SIZE:,}", offset
             )
         content = zstandard.ZstdDecompressor().decompress(frame, allow_extra_data=False)
     except zstandard.ZstdError as error:

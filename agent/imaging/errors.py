@@ -33,7 +33,7 @@ class CorruptChunkError(TerminalError):
     """
 
     def __init__(self, digest: str, problem: str, offset: int | None = None) -> None:
-        place = "" if offset is None else f" for disk offset {offset}"
+        place = "" if offset is None else f" for disk offset {offset:,}"
         super().__init__(
             "RW402",
             f"chunk {digest}{place} is corrupt: {problem}",

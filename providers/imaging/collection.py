@@ -15,8 +15,12 @@ from attrs import frozen
 
 from agent.errors import CodedError
 from agent.imaging import manifest as manifest_format
-from providers.imaging.errors import UnknownImageError, UnreadableImageError
-from providers.imaging.store import CORRUPT, ChunkStore
+from providers.imaging.errors import (
+    DamagedRecordError,
+    UnknownImageError,
+    UnreadableImageError,
+)
+from providers.imaging.store import CORRUPT, ChunkStore, remove
 
 
 @frozen
@@ -53,6 +57,8 @@ def collect(store: ChunkStore, limits: Limits, *, dry_run: bool = False) -> Coll
 
     Raises UnreadableImageError where a manifest cannot be read; no chunk was deleted then.
     """
+    for digest in sorted(store.lost()):
+        raise UnreadableImageError(digest, "its folder is gone from the store")
     in_use = frozenset(limits.in_use())
     images = frozenset(
         digest
@@ -71,10 +77,14 @@ def collect(store: ChunkStore, limits: Limits, *, dry_run: bool = False) -> Coll
 
 
 def _created(store: ChunkStore, digest: str, otherwise: datetime) -> datetime:
-    """Return when an image was stored; ``otherwise`` where another process just removed it."""
+    """Return when an image was stored.
+
+    ``otherwise`` where another process just removed it, and where its record is damaged: people
+    look at it first.
+    """
     try:
         return datetime.fromisoformat(store.record(digest).created)
-    except UnknownImageError:
+    except (UnknownImageError, DamagedRecordError):
         return otherwise
 
 
@@ -117,14 +127,14 @@ class _Sweep:
     def _delete(self, path: Path, *, dry_run: bool) -> None:
         is_corrupt = path.suffix == CORRUPT
         try:
-            status = path.stat()
+            status = path.lstat()
         except FileNotFoundError:
             return
         if status.st_mtime >= (self._kept_aside if is_corrupt else self._before):
             self.too_young += not is_corrupt
             return
         if not dry_run:
-            path.unlink()
+            remove(path)
         self.chunks += not is_corrupt
         self.corrupt += is_corrupt
         self.freed += status.st_size

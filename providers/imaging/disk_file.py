@@ -5,16 +5,21 @@ would become part of the image. So the first bytes are read here, before qemu-im
 (``docs/interop/qcow2.txt`` of QEMU; VMware's Virtual Disk Format 5.0).
 """
 
+import os
 import shutil
+import stat
 import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
+from errno import ENOENT, ENOTDIR
+from functools import partial
 from os import SEEK_END
 from pathlib import Path
 from typing import BinaryIO, Literal, get_args
 
-from agent.commands import qemu_img
+from agent.commands import blkid, qemu_img
 from agent.errors import CommandError, MissingCommandError
+from agent.imaging.table import Reader, TableError, read_table
 from providers.imaging.errors import DiskFileError, NoSpaceError
 from providers.imaging.store import RESERVE
 
@@ -39,7 +44,15 @@ _OTHERS: tuple[tuple[bytes, str], ...] = (
     (b"7z\xbc\xaf\x27\x1c", "a 7z archive"),
 )
 """What is no disk as it stands, by its first bytes; of a fixed vhd by those of its last sector."""
+_KINDS = {
+    "a directory": stat.S_ISDIR,
+    "a block device": stat.S_ISBLK,
+    "a character device": stat.S_ISCHR,
+    "a pipe": stat.S_ISFIFO,
+    "a socket": stat.S_ISSOCK,
+}
 _SECTOR = 512
+_LARGEST_DISK = 1 << 60
 _HEADER = 104
 _EXTERNAL_DATA = 1 << 2
 _MOST_NAME = 1023
@@ -101,6 +114,81 @@ def _refuse_other_files_of_qcow2(file: Path, header: bytes, beginning: bytes) ->
         raise DiskFileError(file, "it is encrypted", _FLATTEN)
 
 
+def require_file(file: Path) -> None:
+    """Raise DiskFileError for what is no file that can be read."""
+    try:
+        mode = file.stat().st_mode
+    except OSError as error:
+        if error.errno in (ENOENT, ENOTDIR):
+            raise DiskFileError(file, "there is no such file", "Name the file of a disk") from error
+        problem = f"it cannot be read: {error.strerror}"
+        raise DiskFileError(file, problem, "Give this user access to it") from error
+    if not stat.S_ISREG(mode):
+        kinds = (each for each, is_it in _KINDS.items() if is_it(mode))
+        problem = f"it is {next(kinds, 'something else')}, not a file"
+        action = "Copy the disk to a file first, and name that: it is read several times"
+        raise DiskFileError(file, problem, action)
+    if not os.access(file, os.R_OK):
+        raise DiskFileError(file, "it cannot be read", "Give this user access to it")
+
+
+def require_whole(file: Path, raw: Path) -> None:
+    """Raise DiskFileError where the partition table of a disk reaches behind its end.
+
+    ``raw`` is the disk that ``file`` holds. So a download that broke off is known before it is
+    read; as a disk it would be one of which nothing is understood, and every byte of it be kept.
+    """
+    size = raw.stat().st_size
+    with raw.open("rb") as opened:
+        end, what = _end_of_table(partial(_read_padded, opened))
+    if end <= size:
+        return
+    # A boot sector of FAT or NTFS has code where a table has its entries.
+    found = blkid.probe(raw, 0, size)
+    if found.filesystem and not found.table:
+        return
+    raise DiskFileError(
+        file,
+        f"{what} at byte {end:,} of the disk, which has {size:,}: the rest is not there",
+        "Fetch or copy it again, and compare sizes. If the rest is zeros that were left out: "
+        f"`truncate --size={end}` of the raw disk",
+    )
+
+
+def _end_of_table(read: Reader) -> tuple[int, str]:
+    """Return where the last partition ends, or the table itself is said to be, and what that is."""
+    reached = 0
+
+    def reading(offset: int, length: int) -> bytes:
+        nonlocal reached
+        reached = max(reached, offset + length)
+        return read(offset, length)
+
+    try:
+        slots = read_table(reading, _LARGEST_DISK, _SECTOR).slots
+    except TableError:
+        is_gpt = b"EFI PART" in read(_SECTOR, _SECTOR)
+        return (0 if is_gpt else reached), "its partition table goes on"
+    last = max(slots, key=lambda slot: slot.extent.end, default=None)
+    return (last.extent.end, f"its partition {last.number} ends") if last else (0, "")
+
+
+def _read_padded(opened: BinaryIO, offset: int, length: int) -> bytes:
+    opened.seek(offset)
+    return opened.read(length).ljust(length, b"\0")
+
+
+def _check(file: Path, file_format: Format) -> None:
+    try:
+        qemu_img.check(file, file_format)
+    except MissingCommandError:
+        raise
+    except CommandError as error:
+        last = error.words.splitlines()[-1].strip()
+        problem = f"it is damaged, or not all of it is there: qemu-img says {last}"
+        raise DiskFileError(file, problem, "Fetch or copy it again, and compare sizes") from error
+
+
 @contextmanager
 def raw_disk(file: Path, file_format: Format, work: Path) -> Iterator[Path]:
     """Provide the disk as a raw file: the file itself, or a sparse one in ``work``.
@@ -111,7 +199,7 @@ def raw_disk(file: Path, file_format: Format, work: Path) -> Iterator[Path]:
         size = file.stat().st_size
         if not size or size % _SECTOR:
             problem = f"{size:,} bytes are no whole number of sectors"
-            raise DiskFileError(file, problem, _NAME_FORMAT)
+            raise DiskFileError(file, problem, f"Fetch it again if it was cut. {_NAME_FORMAT}")
         yield file
         return
     target = work / "disk.raw"
@@ -120,6 +208,7 @@ def raw_disk(file: Path, file_format: Format, work: Path) -> Iterator[Path]:
         if info.others:
             problem = f"it refers to {', '.join(map(repr, info.others))}"
             raise DiskFileError(file, problem, _FLATTEN)
+        _check(file, file_format)
         needed, free = qemu_img.data_size(file, file_format), shutil.disk_usage(work).free
         if free - needed < RESERVE:
             raise NoSpaceError(work, needed, free, RESERVE)
@@ -127,5 +216,5 @@ def raw_disk(file: Path, file_format: Format, work: Path) -> Iterator[Path]:
     except MissingCommandError:
         raise
     except CommandError as error:
-        raise DiskFileError(file, f"qemu-img says {error.words}", _FLATTEN) from error
+        raise DiskFileError(file, f"qemu-img says {error.line}", _FLATTEN) from error
     yield target

@@ -16,6 +16,7 @@ TerminalError (agent.errors)
 ├── DamagedRecordError   RW443  a small file beside manifests and chunks is damaged
 ├── ShrinkError          RW448  an image cannot be made to fit a smaller disk
 ├── TooSmallError        RW449  nor one of the size that was asked for
+├── DamagedImageError    RW446  an image has a damaged chunk
 ├── ImageMountError      RW450  an image cannot be shown as files there
 └── NoSystemError        RW459  an image has no installed system that can be read
 
@@ -36,6 +37,7 @@ class UnknownChunkError(TerminalError):
         super().__init__(
             "RW430", f"the store has no chunk {digest}", "Verify the image and take it again"
         )
+        self.digest = digest
 
 
 _NAMED = 5
@@ -52,8 +54,8 @@ class NoSpaceError(TerminalError):
     def __init__(self, store: Path, needed: int, free: int, reserve: int) -> None:
         super().__init__(
             "RW431",
-            f"the image store {store} needs {needed} bytes, {free} bytes are free "
-            f"and {reserve} of them are kept in reserve",
+            f"the image store {store} needs {needed:,} bytes, {free:,} bytes are free "
+            f"and {reserve:,} of them are kept in reserve",
             "Free space on the store's disk or move the store to a larger one",
         )
         self.wait = f"{ROOM} {store} ({free:,} bytes are free, {reserve:,} are kept in reserve)"
@@ -71,13 +73,14 @@ class BadDigestError(TerminalError):
 class IncompleteImageError(TerminalError):
     """A manifest names chunks that the store lacks. It is neither stored nor restored."""
 
-    def __init__(self, digest: str, missing: int, total: int, first: str) -> None:
+    def __init__(self, digest: str, missing: Sequence[str], total: int) -> None:
         super().__init__(
             "RW433",
-            f"image {digest} misses {missing} of its {total} different chunks, the first is "
-            f"{first}",
+            f"image {digest} misses {len(missing):,} of its {total:,} different chunks, the first "
+            f"is {missing[0]}",
             "Run the backup again; it sends only what is missing",
         )
+        self.missing = tuple(missing)
 
 
 class UnknownImageError(TerminalError):
@@ -95,11 +98,13 @@ class UnknownImageError(TerminalError):
 class BadNameError(TerminalError):
     """The text cannot be an image's name."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, problem: str = "", action: str = "") -> None:
+        why = f": {problem}" if problem else ""
         super().__init__(
             "RW435",
-            f"{text[:140]!r} cannot be the name of an image",
-            "Use letters, digits, '.', '_' and '-', with '/' between parts; "
+            f"{text[:140]!r} cannot be the name of an image{why}",
+            action
+            or "Use letters, digits, '.', '_' and '-', with '/' between parts; "
             "each part begins and ends with a letter or digit",
         )
 
@@ -109,10 +114,10 @@ class AmbiguousImageError(TerminalError):
 
     def __init__(self, text: str, found: Sequence[str]) -> None:
         named = ", ".join(f"{digest[:16]}…" for digest in found[:_NAMED])
-        more = f" and {len(found) - _NAMED} more" if len(found) > _NAMED else ""
+        more = f" and {len(found) - _NAMED:,} more" if len(found) > _NAMED else ""
         super().__init__(
             "RW437",
-            f"{len(found)} images have a digest that begins with {text}: {named}{more}",
+            f"{len(found):,} images have a digest that begins with {text}: {named}{more}",
             "Give more digits",
         )
 
@@ -124,7 +129,7 @@ class NoGenerationError(TerminalError):
         oldest = f"{name}~{generations - 1}" if generations > 1 else name
         super().__init__(
             "RW438",
-            f"there is no {name}~{number}: {name} has {generations} generation(s), the oldest is "
+            f"there is no {name}~{number}: {name} has {generations:,} generation(s), the oldest is "
             f"{oldest}",
             f"See them with `rackwright image show {name}`",
         )
@@ -144,12 +149,13 @@ class PinnedImageError(TerminalError):
 class DamagedRecordError(TerminalError):
     """A small file of the store cannot be read; what it was of is in its path."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, problem: str = "is damaged") -> None:
         super().__init__(
             "RW443",
-            f"the image store's file {path} is damaged",
+            f"the image store's file {path} {problem}",
             "Bring it back from a backup of the store; `rackwright explain RW443` says what else",
         )
+        self.path = path
 
 
 class UnreadableImageError(TerminalError):
@@ -162,6 +168,24 @@ class UnreadableImageError(TerminalError):
             "No chunk was deleted. Bring the manifest back from a backup of the store, or remove "
             "the image with `rackwright image rm`",
         )
+
+
+class DamagedImageError(TerminalError):
+    """An image cannot be read, because a chunk of it is damaged. It was taken out of use.
+
+    ``lines`` say which places of the disk are concerned, and ``unwritten`` why that could not be
+    written down.
+    """
+
+    def __init__(self, digest: str, lines: Sequence[str], unwritten: str = "") -> None:
+        also = f" (and that could not be written down: {unwritten})" if unwritten else ""
+        super().__init__(
+            "RW446",
+            f"image {digest[:12]} is damaged: {lines[0]}{also}",
+            f"See with `rackwright image verify {digest[:12]}` all that is; the next backup of "
+            "what has the chunk sends it again",
+        )
+        self.lines = tuple(lines)
 
 
 class DiskFileError(TerminalError):

@@ -27,6 +27,7 @@ from providers.imaging.errors import (
     UnknownImageError,
 )
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import mark_damaged
 
 MAX_DIGESTS = 4096
 """Digests per question."""
@@ -112,6 +113,7 @@ class _Handlers:
         except UnknownImageError as error:
             return _refusal(HTTPStatus.NOT_FOUND, error)
         except IncompleteImageError as error:
+            await asyncio.to_thread(mark_damaged, self._store, error.missing)
             return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error)
         return await _send(
             partial(self._store.manifest_path, digest),

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 from attrs import field, frozen
@@ -118,7 +119,7 @@ def mount_file_systems(files: Path, parts: Sequence[ImagePart]) -> dict[str, str
             )
             outcome[part.name] = ""
         except CommandError as error:
-            outcome[part.name] = error.words
+            outcome[part.name] = error.line
     return outcome
 
 
@@ -161,7 +162,7 @@ def _check(place: Path) -> None:
     except OSError as error:
         if error.errno == errno.ENOTCONN:
             problem = "an earlier mount there lost its server"
-            raise ImageMountError(place, problem, f"umount --lazy {place}") from error
+            raise ImageMountError(place, problem, f"umount --lazy {quote(str(place))}") from error
         raise ImageMountError(place, error.strerror or str(error)) from error
     if not is_empty:
         raise ImageMountError(place, "the directory is not empty")

@@ -123,6 +123,8 @@ class ImageEntry:
     layout: ImagedLayout | None = None
     outline: Outline | None = None
     """The current one of the record."""
+    damaged: bool = False
+    """Whether a file of it beside its chunks is gone or damaged; ``problem`` says which."""
 
 
 def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
@@ -132,8 +134,11 @@ def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
 
 def read(kind: type[T], path: Path) -> T:
     """Return the record that a file holds; DamagedRecordError, and OSError where there is none."""
-    data = path.read_bytes()
+    try:
+        data = path.read_bytes()
+    except (IsADirectoryError, NotADirectoryError) as error:
+        raise DamagedRecordError(path) from error
     try:
         return _converter.structure(json.loads(data), kind)
-    except (ValueError, TypeError, LookupError) as error:
+    except (ValueError, TypeError, LookupError, RecursionError) as error:
         raise DamagedRecordError(path) from error

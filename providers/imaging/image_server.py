@@ -19,10 +19,13 @@ from pathlib import Path
 import structlog
 
 from agent.errors import CodedError
+from agent.imaging.errors import CorruptChunkError
 from agent.imaging.extent import Extent
+from providers.imaging.errors import UnknownChunkError
 from providers.imaging.image_layout import DISK_FILE, image_parts
 from providers.imaging.image_reader import ExtentsReader, ImageReader, stored_manifest
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import mark_damaged
 
 log = structlog.get_logger(__name__)
 READY, FAILED = "ready", "failed"
@@ -34,11 +37,15 @@ class ImageOperations:
 
     use_ns = True
 
-    def __init__(self, files: Mapping[str, ExtentsReader], folders: frozenset[str]) -> None:
+    def __init__(
+        self, files: Mapping[str, ExtentsReader], folders: frozenset[str], store: ChunkStore
+    ) -> None:
         self._files = files
         self._folders = folders
+        self._store = store
         self.is_mounted = False
         self._told: set[str] = set()
+        self._marked: set[str] = set()
 
     def init(self, path: str) -> None:
         """Say that the kernel has mounted it."""
@@ -76,10 +83,21 @@ class ImageOperations:
             raise OSError(errno.EIO, os.strerror(errno.EIO), path) from error
 
     def _tell(self, error: CodedError) -> None:
-        """Log an error once: the kernel asks again for every page of a chunk."""
-        if error.cause not in self._told and len(self._told) < _MOST_TOLD:
-            self._told.add(error.cause)
-            log.error("image.unreadable", code=error.code, cause=error.cause)
+        """Log an error once, and take what is damaged out of use as a verification does.
+
+        The kernel asks again for every page of a chunk.
+        """
+        if error.cause in self._told or len(self._told) >= _MOST_TOLD:
+            return
+        self._told.add(error.cause)
+        log.error("image.unreadable", code=error.code, cause=error.cause)
+        if isinstance(error, CorruptChunkError | UnknownChunkError):
+            if error.digest in self._marked:
+                return  # what was set aside is unknown from then on
+            self._marked.add(error.digest)
+            _, unwritten = mark_damaged(self._store, (error.digest,))
+            if unwritten:
+                log.warning("image.damage-not-written-down", cause=unwritten)
 
     def _file(self, name: str) -> ExtentsReader:
         try:
@@ -96,7 +114,7 @@ def operations(store: ChunkStore, digest: str, *, folders: bool) -> ImageOperati
     files = {DISK_FILE: ExtentsReader(reader, (Extent(0, image.disk_size),))}
     files |= {each.file: ExtentsReader(reader, each.extents) for each in parts}
     named = frozenset(each.name for each in parts if each.has_file_system)
-    return ImageOperations(files, named if folders else frozenset())
+    return ImageOperations(files, named if folders else frozenset(), store)
 
 
 def say(*words: str) -> None:

@@ -130,7 +130,7 @@ def _roots(files: Path, parts: Sequence[ImagePart]) -> tuple[list[Place], list[s
         try:
             found += _roots_of(files, part)
         except CommandError as error:
-            obstacles.append(f"{part.title} cannot be mounted: {error.words}")
+            obstacles.append(f"{part.title} cannot be mounted: {error.line}")
     return found, obstacles
 
 

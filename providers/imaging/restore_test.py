@@ -31,9 +31,11 @@ from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
 from providers.imaging import checker, fat_files
+from providers.imaging.errors import DamagedImageError, UnknownChunkError
 from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import damaged_test, mark_damaged
 
 _EXT = frozenset(("ext2", "ext3", "ext4"))
 
@@ -49,7 +51,12 @@ def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTe
     data = store.get_manifest(digest)
     image = manifest_format.decode(data)
     with tempfile.TemporaryDirectory(dir=workdir) as folder:
-        findings = list(_findings(store, image, Path(folder)))
+        try:
+            findings = list(_findings(store, digest, image, Path(folder)))
+        except DamagedImageError as error:
+            outcome = damaged_test(error.lines, store.stamp())
+            store.record_restore_test(digest, outcome)
+            return outcome
     if manifest_format.digest(data) != digest:
         findings.append((False, "the manifest does not have the image's digest"))
     outcome = RestoreTest(
@@ -65,10 +72,16 @@ Finding = tuple[bool, str]
 """Whether it is good, and one line for people."""
 
 
-def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Finding]:
+def _findings(store: ChunkStore, digest: str, image: Manifest, folder: Path) -> Iterator[Finding]:
     disk = folder / "disk"
-    problem = replay(store, image, disk)
-    yield _finding(f"{image.chunk_count} chunks", problem)
+    try:
+        replay(store, digest, image, disk)
+        problem = ""
+    except DamagedImageError:
+        raise
+    except CodedError as error:
+        problem = str(error)
+    yield _finding(f"{image.chunk_count:,} chunks", problem)
     if problem:
         return
     if image.table != "none":
@@ -90,8 +103,12 @@ def _finding(what: str, problem: str) -> Finding:
     return not problem, f"{what}: {problem or 'intact'}"
 
 
-def replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
-    """Write the image to a new sparse file; return what is wrong, empty if nothing."""
+def replay(store: ChunkStore, digest: str, image: Manifest, disk: Path) -> None:
+    """Write an image to a new sparse file.
+
+    Raises DamagedImageError for a chunk that is missing or corrupt, after all images that need it
+    were taken out of use as by a verification.
+    """
     with disk.open("xb") as file:
         file.truncate(image.disk_size)
     try:
@@ -100,19 +117,19 @@ def replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
             with closing(flow(work, image.chunks())) as results:
                 for _ in results:
                     pass
-    except CorruptChunkError as error:
-        store.set_aside(error.digest)
-        return str(error)
-    except CodedError as error:
-        return str(error)
-    return ""
+    except (CorruptChunkError, UnknownChunkError) as error:
+        damages, unwritten = mark_damaged(store, (error.digest,))
+        lines = [each.line for each in damages if each.image == digest]
+        if lines:  # else it can be read again
+            raise DamagedImageError(digest, lines, unwritten) from error
+        raise
 
 
 def _replay_chunk(store: ChunkStore, descriptor: int, chunk: Chunk) -> None:
     span = chunk.span
     content = unpack(store.get(chunk.digest), chunk.digest, span.offset)
     if len(content) != span.length:
-        problem = f"it has {len(content)} bytes, its place {span.length}"
+        problem = f"it has {len(content):,} bytes, its place {span.length:,}"
         raise CorruptChunkError(chunk.digest, problem, span.offset)
     if is_zero(content):
         return  # the file reads as zeros there
@@ -138,7 +155,7 @@ def _table_problem(image: Manifest, disk: Path) -> str:
     if image.sector_size != sfdisk.FILE_SECTOR_SIZE:
         return ""
     _complete(image, disk)
-    return checker.run(sfdisk.verify_arguments(disk), sfdisk.is_good)
+    return checker.run(sfdisk.verify_arguments(disk), partial(sfdisk.is_good, disk))
 
 
 def _complete(image: Manifest, disk: Path) -> None:

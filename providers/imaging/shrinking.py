@@ -44,7 +44,7 @@ from providers.imaging.smaller_layout import (
     table,
 )
 from providers.imaging.store import RESERVE, ChunkStore
-from providers.imaging.transfer import described
+from providers.imaging.transfer import HealingStore, described
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
 """``stage(what)`` shows that something begins, and how many bytes of it are done."""
@@ -282,7 +282,7 @@ def _store(store: ChunkStore, planned: Shrunk, disk: Path, progress: Progress) -
     full = any(each.reason == ASKED_FOR for each in image.partitions)
     with _shown(disk, image.sector_size) as node:
         seen = described(node, planned.layout.disk_size, image.sector_size)
-        captured = capture(seen, store, progress, image.system, full=full)
+        captured = capture(seen, HealingStore(store), progress, image.system, full=full)
     _refuse_difference(planned, captured)
     # Boot entries are firmware's, which the image alone still has.
     captured = evolve(captured, firmware=image.firmware)

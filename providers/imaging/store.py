@@ -24,10 +24,12 @@ import fcntl
 import os
 import re
 import shutil
+import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
+from itertools import islice
 from pathlib import Path
 from urllib.parse import quote
 
@@ -43,17 +45,32 @@ from agent.whole_file import sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
+    DamagedRecordError,
     IncompleteImageError,
     NoSpaceError,
     PinnedImageError,
     UnknownChunkError,
     UnknownImageError,
 )
+from providers.imaging.image_folder import (
+    MANIFEST,
+    PIN,
+    RECORD,
+    RESTORE_TEST,
+    ImageFacts,
+    image_facts,
+    read_manifest,
+    read_record,
+    read_restore_test,
+    record_again,
+    record_of,
+)
 from providers.imaging.image_record import (
     ImageEntry,
     ImageRecord,
     Pin,
     RestoreTest,
+    RestoreTestState,
     Tag,
     TagEntry,
     encode,
@@ -68,8 +85,8 @@ _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
 _FILE_MODE = 0o600
-_MANIFEST, _RECORD, _RESTORE_TEST = "manifest.json", "record.json", "proof.json"
-_PIN = "pin.json"
+_NO_FILE = "something else than a file has its place"
+_UNWRITABLE = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
 CORRUPT = ".corrupt"
 """How files of chunks end that were set aside."""
 
@@ -125,11 +142,24 @@ class ChunkStore:
             return frozenset(digest for digest in set(digests) if not self._touch(digest))
 
     def get(self, digest: str) -> bytes:
-        """Return the chunk's frame; UnknownChunkError where there is none."""
+        """Return the chunk's frame; UnknownChunkError where there is none.
+
+        CorruptChunkError where something else than a file has its place.
+        """
         try:
-            return self.path(digest).read_bytes()
-        except FileNotFoundError as error:
+            return _content(self.path(digest), digest)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise UnknownChunkError(digest) from error
+
+    def get_set_aside(self, digest: str) -> bytes | None:
+        """Return what was set aside as corrupt, None where nothing was; raises as ``get``."""
+        path = self.path(digest).with_suffix(CORRUPT)
+        try:
+            return _content(path, digest)
+        except (FileNotFoundError, NotADirectoryError) as error:
+            if path.is_symlink():
+                raise CorruptChunkError(digest, _NO_FILE) from error
+            return None
 
     def put(self, digest: str, frame: bytes) -> None:
         """Store a frame whose content has this digest.
@@ -160,8 +190,9 @@ class ChunkStore:
                 return False
             except (CorruptChunkError, OSError):
                 aside = path.with_suffix(CORRUPT)
+                remove(aside)  # a directory may have the place of either
                 path.rename(aside)
-                os.utime(aside)
+                os.utime(aside, follow_symlinks=False)
                 return True
         return False
 
@@ -191,10 +222,7 @@ class ChunkStore:
             if entry.stat().st_mtime < older_than.timestamp()
         ]
         for entry in stale:
-            if entry.is_dir():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+            remove(entry)
         return len(stale)
 
     # --- images ---------------------------------------------------------------
@@ -204,7 +232,7 @@ class ChunkStore:
 
         Raises ManifestError (RW401) for anything but a manifest, IncompleteImageError
         when a chunk is missing, NoSpaceError. It is durable, with all its chunks,
-        when this returns; doing it twice changes nothing.
+        when this returns; doing it twice changes nothing but damaged files of the image.
         """
         image = manifest_format.decode(data)
         digest = manifest_format.digest(data)
@@ -212,24 +240,16 @@ class ChunkStore:
         with self.locked():
             stored = self._stored(image, digest)
             if folder.exists():
+                self._mend(digest, data)
                 return digest
             self.ensure_space(len(data))
             _sync_file_system(self._chunks)
-            record = ImageRecord(
-                created=self._stamp(),
-                disk_size=image.disk_size,
-                sector_size=image.sector_size,
-                used_bytes=image.used_bytes,
-                stored_bytes=stored,
-                system=image.system,
-                layout=image.layout,
-                outline=self._outline(image),
-            )
+            record = record_of(image, self.stamp(), stored, self._outline(image))
             with self._space_watched(len(data)):
                 draft = Path(tempfile.mkdtemp(dir=self._incoming))
                 draft.chmod(0o755)
-                write_atomically(draft / _MANIFEST, data, _FILE_MODE, sync_names=False)
-                write_atomically(draft / _RECORD, encode(record), _FILE_MODE, sync_names=False)
+                write_atomically(draft / MANIFEST, data, _FILE_MODE, sync_names=False)
+                write_atomically(draft / RECORD, encode(record), _FILE_MODE, sync_names=False)
                 sync_folder(draft)
                 try:
                     failpoint("image.before")
@@ -251,60 +271,68 @@ class ChunkStore:
 
     def manifest_path(self, digest: str) -> Path:
         """Return where the image's manifest is or would be."""
-        return self._image(digest) / _MANIFEST
+        return self._image(digest) / MANIFEST
 
     def get_manifest(self, digest: str) -> bytes:
         """Return the encoded manifest; UnknownImageError where there is none."""
-        try:
-            return self.manifest_path(digest).read_bytes()
-        except FileNotFoundError as error:
-            raise UnknownImageError(digest) from error
+        return read_manifest(self._image(digest), digest)
 
     def require_chunks(self, digest: str) -> None:
-        """Raise IncompleteImageError where a chunk of the image is gone.
-
-        The image is restored no more until a restore test has passed. UnknownImageError.
-        """
-        image = manifest_format.decode(self.get_manifest(digest))
-        try:
-            self._stored(image, digest)
-        except IncompleteImageError as error:
-            said = RestoreTest(ok=False, details=(error.cause,), at=self._stamp())
-            self.record_restore_test(digest, said)
-            raise
+        """Raise IncompleteImageError where a chunk of the image is gone; UnknownImageError."""
+        self._stored(manifest_format.decode(self.get_manifest(digest)), digest)
 
     def record(self, digest: str) -> ImageRecord:
-        """Return the image's facts; UnknownImageError where there is no such image."""
+        """Return the image's facts.
+
+        UnknownImageError where there is no such image, DamagedRecordError where it has none.
+        """
+        return read_record(self._image(digest), digest)
+
+    def facts(self, digest: str) -> ImageFacts:
+        """Return what is known of an image, also where a file of it is gone or damaged."""
+        return image_facts(self._image(digest), digest, self._present)
+
+    def renew_record(self, digest: str) -> None:
+        """Write the image's record again where it is gone or damaged: the manifest has all of it.
+
+        UnknownImageError, ManifestError where that cannot be read.
+        """
+        folder = self._image(digest)
         try:
-            return read(ImageRecord, self._image(digest) / _RECORD)
-        except FileNotFoundError as error:
-            raise UnknownImageError(digest) from error
+            read_record(folder, digest)
+        except DamagedRecordError as error:
+            again = record_again(folder, digest, self._present)
+            remove(error.path)
+            write_atomically(error.path, encode(again), _FILE_MODE, scratch=self._incoming)
 
     def record_restore_test(self, digest: str, outcome: RestoreTest) -> None:
         """Keep the outcome of a restore test; the newest one counts."""
         folder = self._image(digest)
         if not folder.exists():
             raise UnknownImageError(digest)
-        write_atomically(
-            folder / _RESTORE_TEST, encode(outcome), _FILE_MODE, scratch=self._incoming
-        )
+        path = folder / RESTORE_TEST
+        if path.is_dir():
+            remove(path)
+        write_atomically(path, encode(outcome), _FILE_MODE, scratch=self._incoming)
 
     def restore_test(self, digest: str) -> RestoreTest | None:
         """Return the image's newest restore test, None where there was none."""
-        try:
-            return read(RestoreTest, self._image(digest) / _RESTORE_TEST)
-        except FileNotFoundError:
-            return None
+        return read_restore_test(self._image(digest))
 
     def usable(self, digest: str) -> bool:
-        """Whether the image exists and its newest restore test passed."""
-        outcome = self.restore_test(digest)
-        return outcome is not None and outcome.ok and self.manifest_path(digest).exists()
+        """Whether the image has all its files and its newest restore test passed."""
+        facts = self.facts(digest)
+        return not facts.damage and facts.restore_test is not None and facts.restore_test.ok
 
     def image_digests(self) -> frozenset[str]:
         """Return the digests of all images, with a name or without."""
         names = (path.name for path in self._images.iterdir())
         return frozenset(name for name in names if _DIGEST.fullmatch(name))
+
+    def lost(self) -> frozenset[str]:
+        """Return the images that a name leads to and that are gone from the store."""
+        gone = self._named() - self.image_digests()
+        return gone & self._named() if gone else gone  # else another process removed them
 
     # --- pins -----------------------------------------------------------------
 
@@ -314,13 +342,13 @@ class ChunkStore:
             if not self.manifest_path(digest).exists():
                 raise UnknownImageError(digest)
             write_atomically(
-                self._image(digest) / _PIN, encode(pin), _FILE_MODE, scratch=self._incoming
+                self._image(digest) / PIN, encode(pin), _FILE_MODE, scratch=self._incoming
             )
 
     def unpin(self, digest: str) -> bool:
         """End a pin; return whether there was one."""
         with self._tags_locked():
-            path = self._image(digest) / _PIN
+            path = self._image(digest) / PIN
             if not path.exists():
                 return False
             path.unlink()
@@ -330,7 +358,7 @@ class ChunkStore:
     def pin_of(self, digest: str) -> Pin | None:
         """Return why an image is pinned, None where it is not."""
         try:
-            return read(Pin, self._image(digest) / _PIN)
+            return read(Pin, self._image(digest) / PIN)
         except FileNotFoundError:
             return None
 
@@ -348,7 +376,7 @@ class ChunkStore:
             history = self._read_tag(path).history if path.exists() else ()
             if history and history[-1].digest == digest:
                 return
-            moved = Tag(name, (*history, TagEntry(digest, self._stamp())))
+            moved = Tag(name, (*history, TagEntry(digest, self.stamp())))
             write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
 
     def require_name(self, name: str) -> None:
@@ -400,11 +428,8 @@ class ChunkStore:
 
     def images(self) -> tuple[ImageEntry, ...]:
         """Return all names with what they point to now, sorted by name."""
-        found = []
-        for tag in self.tags():
-            with suppress(UnknownImageError):  # the name was removed meanwhile, and its image
-                found.append(next(self._entries(tag)))
-        return tuple(found)
+        newest = (entry for tag in self.tags() for entry in islice(self._entries(tag), 1))
+        return tuple(entry for entry in newest if not entry.generation)
 
     def generations(self, name: str) -> tuple[ImageEntry, ...]:
         """Return all generations of a name, the newest first; UnknownImageError as ``history``."""
@@ -412,9 +437,8 @@ class ChunkStore:
 
     def unnamed(self) -> frozenset[str]:
         """Return the images that have neither a name nor a pin."""
-        named = {entry.digest for tag in self.tags() for entry in tag.history}
-        without = self.image_digests() - named
-        return frozenset(digest for digest in without if self.pin_of(digest) is None)
+        without = self.image_digests() - self._named()
+        return frozenset(digest for digest in without if not self._is_pinned(digest))
 
     def remove_unnamed(self, digests: Collection[str]) -> frozenset[str]:
         """Take images away that have neither a name nor a pin; return which.
@@ -445,17 +469,48 @@ class ChunkStore:
         for name in wanted:
             try:
                 size += self.path(name).stat().st_size
-            except FileNotFoundError:
+            except (FileNotFoundError, NotADirectoryError):
                 missing.append(name)
         if missing:
-            raise IncompleteImageError(digest, len(missing), len(wanted), missing[0])
+            raise IncompleteImageError(digest, missing, len(wanted))
         return size
 
+    def _present(self, image: Manifest) -> int:
+        """Return the size of those of an image's different chunks that are here."""
+        size = 0
+        for name in {chunk.digest for chunk in image.chunks()}:
+            with suppress(FileNotFoundError, NotADirectoryError):
+                size += self.path(name).stat().st_size
+        return size
+
+    def _mend(self, digest: str, data: bytes) -> None:
+        """Bring back those small files of an image that its manifest has all of."""
+        if not self.manifest_path(digest).is_file() or self.get_manifest(digest) != data:
+            remove(self.manifest_path(digest))
+            write_atomically(self.manifest_path(digest), data, _FILE_MODE, scratch=self._incoming)
+        self.renew_record(digest)
+
+    def _named(self) -> frozenset[str]:
+        return frozenset(entry.digest for tag in self.tags() for entry in tag.history)
+
+    def _is_pinned(self, digest: str) -> bool:
+        """Return whether an image is pinned; a pin that cannot be read keeps it all the same."""
+        return (self._image(digest) / PIN).exists()
+
+    def _is_named(self, name: str, digest: str) -> bool:
+        with suppress(UnknownImageError):
+            return any(each.digest == digest for each in self.history(name))
+        return False
+
     def _entries(self, tag: Tag) -> Iterator[ImageEntry]:
-        """Yield the generations of a name, the newest first."""
+        """Yield the generations of a name, the newest first, those that are damaged too."""
         generations = tag.generations
         for number, named in enumerate(generations):
-            record, outcome = self.record(named.digest), self.restore_test(named.digest)
+            facts = self.facts(named.digest)
+            record = facts.record or ImageRecord(named.at, 0, 0, 0, 0)
+            if facts.record is None and not self._is_named(tag.name, named.digest):
+                continue  # it was removed meanwhile
+            state, problem = _state(facts)
             yield ImageEntry(
                 name=tag.name,
                 digest=named.digest,
@@ -464,17 +519,16 @@ class ChunkStore:
                 stored_bytes=record.stored_bytes,
                 disk_size=record.disk_size,
                 sector_size=record.sector_size,
-                restore_test="unproven"
-                if outcome is None
-                else ("proven" if outcome.ok else "failed"),
-                problem=_problem(outcome),
+                restore_test=state,
+                problem=problem,
                 generation=number,
                 generations=len(generations),
-                pinned=self.pin_of(named.digest) is not None,
+                pinned=self._is_pinned(named.digest),
                 named_at=named.at,
                 system=record.system,
                 layout=record.layout,
                 outline=record.current_outline,
+                damaged=bool(facts.damage),
             )
 
     def _tag_path(self, name: str) -> Path:
@@ -485,7 +539,8 @@ class ChunkStore:
     def _read_tag(self, path: Path) -> Tag:
         return read(Tag, path)
 
-    def _stamp(self) -> str:
+    def stamp(self) -> str:
+        """Return the time now as the store's files have it: ISO 8601, UTC."""
         return self._now().astimezone(UTC).isoformat(timespec="seconds")
 
     @contextmanager
@@ -502,7 +557,7 @@ class ChunkStore:
         """Return whether the store holds a chunk, and note that somebody was told so."""
         try:
             os.utime(self.path(digest))
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return False
         return True
 
@@ -514,7 +569,17 @@ class ChunkStore:
 
 @contextmanager
 def _flock(path: Path, how: int) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    """Hold a lock; where this process may write nothing, as far as that is possible."""
+    try:
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+        except OSError:  # it was never locked, or this user may not look at it
+            yield
+            return
     try:
         fcntl.flock(descriptor, how)
         yield
@@ -522,10 +587,39 @@ def _flock(path: Path, how: int) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _problem(outcome: RestoreTest | None) -> str:
+def _state(facts: ImageFacts) -> tuple[RestoreTestState, str]:
+    """Return what the restore test says of an image, and why it cannot be restored."""
+    outcome = facts.restore_test
+    if facts.damage:
+        return "failed", f"damaged: {facts.damage}"
     if outcome is None:
-        return "no restore test was made of it yet"
-    return "" if outcome.ok else "; ".join(outcome.details)
+        return "unproven", "no restore test was made of it yet"
+    return ("proven", "") if outcome.ok else ("failed", "; ".join(outcome.details))
+
+
+def _content(path: Path, digest: str) -> bytes:
+    """Return what the file of a chunk holds; a pipe in its place is not waited for."""
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno not in (errno.ENXIO, errno.ELOOP):  # a socket, a link to itself
+            raise
+        raise CorruptChunkError(digest, _NO_FILE) from error
+    try:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise CorruptChunkError(digest, _NO_FILE)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            return file.read()
+    finally:
+        os.close(descriptor)
+
+
+def remove(path: Path) -> None:
+    """Take away what is at a place of the store, if anything, be it a file or a directory."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _sync_file_system(folder: Path) -> None:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import tempfile
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -12,11 +13,12 @@ from agent.imaging.capture import Progress, capture
 from agent.imaging.manifest import Manifest
 from agent.whole_file import sync_folder
 from agent.wire.disk import Disk, DiskIdentity
-from providers.imaging.disk_file import format_of, raw_disk
-from providers.imaging.errors import DiskFileError, ExportError
+from providers.imaging.disk_file import format_of, raw_disk, require_file, require_whole
+from providers.imaging.errors import ExportError
 from providers.imaging.imported_system import ImportedSystem, imported_system
 from providers.imaging.restore_test import replay
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import is_whole
 
 ExportFormat = Literal["raw", "qcow2"]
 _SECTOR = 512
@@ -31,8 +33,8 @@ def export_image(
 ) -> None:
     """Write an image to a new file: a sparse raw one, or qcow2.
 
-    ExportError where the file is there, there is no room for it, it cannot be written or the image
-    is damaged; CommandError. No file is left behind then.
+    ExportError where the file is there, there is no room for it or it cannot be written;
+    DamagedImageError as ``replay``; CommandError. No file is left behind then.
     """
     image = manifest_format.decode(store.get_manifest(digest))
     if target.is_symlink() or target.exists():
@@ -43,9 +45,9 @@ def export_image(
         with tempfile.TemporaryDirectory(dir=target.parent, prefix=".rackwright-") as draft:
             made = Path(draft) / "disk"
             if file_format == "raw":
-                _replay(store, image, made, target)
+                replay(store, digest, image, made)
             else:
-                _convert(store, image, made, target, work)
+                _convert(store, digest, image, made, work)
             with made.open("rb") as file:
                 os.fsync(file.fileno())
             made.chmod(0o600)
@@ -58,10 +60,10 @@ def export_image(
         raise ExportError(target, error.strerror or str(error), action) from error
 
 
-def _convert(store: ChunkStore, image: Manifest, made: Path, target: Path, work: Path) -> None:
+def _convert(store: ChunkStore, digest: str, image: Manifest, made: Path, work: Path) -> None:
     with tempfile.TemporaryDirectory(dir=work) as folder:
         raw = Path(folder) / "disk.raw"
-        _replay(store, image, raw, target)
+        replay(store, digest, image, raw)
         most = image.used_bytes + _METADATA * (image.disk_size // _TIB + 1)
         qemu_img.convert(raw, "raw", made, "qcow2", most)
 
@@ -71,13 +73,6 @@ def _require_room(image: Manifest, target: Path, place: Path) -> None:
     if free < image.used_bytes:
         problem = f"it needs {image.used_bytes:,} bytes in {place}, where {free:,} are free"
         raise ExportError(target, problem, "Make room there, or name another file")
-
-
-def _replay(store: ChunkStore, image: Manifest, disk: Path, target: Path) -> None:
-    problem = replay(store, image, disk)
-    if problem:
-        action = "See with `rackwright image verify` what is damaged"
-        raise ExportError(target, problem, action)
 
 
 def import_image(  # noqa: PLR0913 - what an import needs
@@ -98,18 +93,39 @@ def import_image(  # noqa: PLR0913 - what an import needs
     Raises DiskFileError, NoSpaceError, and what a capture raises.
     """
     path = file.absolute()
-    if not path.is_file():
-        raise DiskFileError(file, "there is no such file", "Name the file of a disk")
-    if not os.access(path, os.R_OK):
-        raise DiskFileError(file, "it cannot be read", "Give this user access to it")
+    require_file(path)
     with (
         tempfile.TemporaryDirectory(dir=work) as folder,
         raw_disk(path, format_of(path, file_format), Path(folder)) as raw,
     ):
+        require_whole(path, raw)
         disk = described(raw, raw.stat().st_size, _SECTOR)
         found = imported_system(disk) if look else ImportedSystem(None, "that was not asked for")
-        image = capture(disk, store, progress, found.system)
+        image = capture(disk, HealingStore(store), progress, found.system)
         return store.put_manifest(manifest_format.encode(image)), found
+
+
+class HealingStore:
+    """A store that takes again what it holds already, where that is corrupt; a ``ChunkSink``.
+
+    Each chunk that is there is read, as the restore test will read it.
+    """
+
+    def __init__(self, store: ChunkStore) -> None:
+        self._store = store
+
+    def missing(self, digests: Sequence[str]) -> frozenset[str]:
+        """Return those of the digests that the store lacks; what is corrupt is set aside."""
+        lacking = self._store.missing(digests)
+        corrupt = {each for each in digests if each not in lacking and not self._holds(each)}
+        return lacking | corrupt
+
+    def put(self, digest: str, frame: bytes) -> None:
+        """Store a frame; raises as ``ChunkStore.put``."""
+        self._store.put(digest, frame)
+
+    def _holds(self, digest: str) -> bool:
+        return is_whole(self._store, digest) or not self._store.set_aside(digest)
 
 
 def described(node: Path, size: int, sector_size: int) -> Disk:

@@ -1,25 +1,27 @@
 """Verifying images where they lie: every chunk is read, unpacked and hashed."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager, suppress
 from errno import EIO
 from functools import partial
 from typing import NamedTuple
 
-from agent.errors import CodedError
+from agent.errors import CodedError, UnwritableFileError
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import Chunk, unpack
 from agent.imaging.errors import CorruptChunkError, ManifestError
 from agent.imaging.extent import Extent
 from agent.imaging.flow import flow
 from agent.imaging.manifest import Manifest
-from providers.imaging.errors import UnknownChunkError
+from providers.imaging.errors import DamagedRecordError, UnknownChunkError, UnknownImageError
+from providers.imaging.image_folder import RECORD, RESTORE_TEST
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
 _MEDIUM = frozenset((EIO, 74, 117))
 """Errors of a file whose medium is damaged: EIO, and of file systems EBADMSG and EUCLEAN."""
 _MOST_NAMED = 20
+_FILES = {RECORD: "record", RESTORE_TEST: "restore test"}
 _Key = tuple[str, int]
 """Digest and length of a chunk: a manifest may say a wrong one."""
 
@@ -32,19 +34,24 @@ class Damage(NamedTuple):
 
     image: str
     chunk: str
-    """Its digest; empty where the manifest itself is damaged."""
+    """Its digest; empty where it is no chunk that is damaged."""
     offset: int
     """On the disk."""
     length: int
     place: str
-    """What lies there, in words: ``partition 3, ext4``."""
+    """What lies there, in words: ``partition 3, ext4``; else which file of the image it is."""
     problem: str
+
+    @property
+    def is_mended_by_test(self) -> bool:
+        """Whether a restore test that passes mends it, which needs chunks and manifest alone."""
+        return self.place in _FILES.values()
 
     @property
     def line(self) -> str:
         """Return it in one line for people."""
         if not self.chunk:
-            return f"manifest: {self.problem}"
+            return f"{self.place}: {self.problem}"
         end = self.offset + self.length
         return (
             f"chunk {self.chunk[:12]}, bytes {self.offset:,} to {end:,} ({self.place}): "
@@ -91,16 +98,83 @@ def verify_images(store: ChunkStore, digests: Collection[str], progress: Progres
     return Verified(len(digests), len(chunks), total, tuple(damages))
 
 
-def take_out_of_use(store: ChunkStore, damages: Collection[Damage], at: str) -> None:
-    """Set damaged chunks aside, and have their images restored no more. ``at`` is ISO 8601."""
+def is_whole(store: ChunkStore, chunk: str) -> bool:
+    """Return whether the store has a chunk and it is the one of this digest."""
+    try:
+        unpack(store.get(chunk), chunk)
+    except (UnknownChunkError, CorruptChunkError):
+        return False
+    except OSError as error:
+        if error.errno not in _MEDIUM:
+            raise
+        return False
+    return True
+
+
+def damages_of(store: ChunkStore, chunks: Collection[str]) -> tuple[Damage, ...]:
+    """Look again at some chunks, and say what is wrong with the images that need them.
+
+    That is these chunks, and what is known to be gone or was set aside before.
+    """
+    wanted = {bytes.fromhex(chunk) for chunk in chunks}
+    problems: dict[_Key, str] = {}
+    damages: list[Damage] = []
+    for digest in sorted(store.image_digests()):
+        images, _ = _manifests(store, (digest,))
+        for image in images.values():
+            if not any(chunk in image.digests for chunk in wanted):
+                continue
+            for chunk in image.chunks():
+                is_suspect = chunk.digest in chunks or not store.has(chunk.digest)
+                if is_suspect and _key(chunk) not in problems:
+                    problems[_key(chunk)] = _problem(store, chunk)
+            damages += _damages(digest, image, problems)
+    return tuple(damages)
+
+
+def mark_damaged(store: ChunkStore, chunks: Collection[str]) -> tuple[tuple[Damage, ...], str]:
+    """Do with chunks that a reader could not use what a verification that finds them does.
+
+    Returns what is damaged, nothing where they can be read again, and why that could not be
+    written down, as ``take_out_of_use``.
+    """
+    damages = damages_of(store, chunks)
+    return damages, take_out_of_use(store, damages, store.stamp())
+
+
+def take_out_of_use(store: ChunkStore, damages: Collection[Damage], at: str) -> str:
+    """Set damaged chunks aside, and have their images restored no more. ``at`` is ISO 8601.
+
+    All of it is tried. Returns why some could not be written down, empty where all was.
+    """
+    problems: list[str] = []
     for digest in {each.chunk for each in damages if each.chunk}:
-        store.set_aside(digest)
+        with _noted(problems):
+            store.set_aside(digest)
     for image in {each.image for each in damages}:
-        lines = [each.line for each in damages if each.image == image]
-        more = len(lines) - _MOST_NAMED
-        rest = [f"and {more:,} more"] if more > 0 else []
-        details = ("damaged in the store", *lines[:_MOST_NAMED], *rest)
-        store.record_restore_test(image, RestoreTest(ok=False, details=details, at=at))
+        tested = damaged_test([each.line for each in damages if each.image == image], at)
+        with _noted(problems), suppress(UnknownImageError):  # a name leads to it that is gone
+            store.record_restore_test(image, tested)
+    return problems[0] if problems else ""
+
+
+def damaged_test(lines: Sequence[str], at: str) -> RestoreTest:
+    """Return the restore test of an image of which these things are damaged."""
+    more = len(lines) - _MOST_NAMED
+    rest = [f"and {more:,} more"] if more > 0 else []
+    details = ("damaged in the store", *lines[:_MOST_NAMED], *rest)
+    return RestoreTest(ok=False, details=details, at=at)
+
+
+@contextmanager
+def _noted(problems: list[str]) -> Iterator[None]:
+    """Keep why something could not be written, and go on."""
+    try:
+        yield
+    except UnwritableFileError as error:
+        problems.append(error.cause)
+    except OSError as error:
+        problems.append(f"{error.filename or 'the store'}: {error.strerror or error}")
 
 
 def place_on_disk(image: Manifest, extent: Extent) -> str:
@@ -137,7 +211,7 @@ def _problem(store: ChunkStore, chunk: Chunk) -> str:
     try:
         length = len(unpack(store.get(chunk.digest), chunk.digest))
     except UnknownChunkError:
-        return "it is missing"
+        return _problem_set_aside(store, chunk) or "it is missing"
     except CorruptChunkError as error:
         return f"it is corrupt: {error.problem}"
     except OSError as error:
@@ -145,8 +219,24 @@ def _problem(store: ChunkStore, chunk: Chunk) -> str:
             raise
         return f"it cannot be read: {error.strerror}"
     if length != chunk.span.length:
-        return f"it has {length} bytes, its place {chunk.span.length}"
+        return f"it has {length:,} bytes, its place {chunk.span.length:,}"
     return ""
+
+
+def _problem_set_aside(store: ChunkStore, chunk: Chunk) -> str:
+    """Return what is wrong with a chunk that was set aside, empty if none was."""
+    try:
+        frame = store.get_set_aside(chunk.digest)
+        if frame is None:
+            return ""
+        unpack(frame, chunk.digest)
+    except CorruptChunkError as error:
+        return f"it is corrupt and was set aside: {error.problem}"
+    except OSError as error:
+        if error.errno not in _MEDIUM:
+            raise
+        return f"it was set aside and cannot be read: {error.strerror}"
+    return "it was set aside as corrupt, and reads well now"
 
 
 def _manifests(
@@ -161,8 +251,12 @@ def _manifests(
             if manifest_format.digest(data) != digest:
                 raise ManifestError("its content has another digest")
             images[digest] = manifest_format.decode(data)
+            store.record(digest)
+            store.restore_test(digest)
+        except DamagedRecordError as error:
+            damages.append(Damage(digest, "", 0, 0, _FILES[error.path.name], error.cause))
         except CodedError as error:
-            damages.append(Damage(digest, "", 0, 0, "", error.cause))
+            damages.append(Damage(digest, "", 0, 0, "manifest", error.cause))
     return images, damages
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from attrs import field, frozen
 
-from agent.errors import CodedError, CommandError
+from agent.errors import CodedError, CommandError, one_line
 from agent.imaging.extent import Extent
 from agent.imaging.manifest import Manifest
 from agent.wire.inventory import Package
@@ -109,7 +109,7 @@ def compare_images(
             packages = package_changes(before.packages, after.packages)
         elif not (isinstance(before, NoSystemError) and isinstance(after, NoSystemError)):
             problems += (
-                f"the packages of {image.digest[:12]} were not read: {each}"
+                f"the packages of {image.digest[:12]} were not read: {one_line(each)}"
                 for image, each in ((one, before), (two, after))
                 if isinstance(each, CodedError)
             )
@@ -129,7 +129,7 @@ def compare_images(
                     on_file(PlacedChange(part.name, change, here.shown(part.name, change.path)))
             except CommandError as error:
                 parts.append(PartChange(part.title, ("content",)))
-                problems.append(f"the files of {part.title} were not compared: {error}")
+                problems.append(f"the files of {part.title} were not compared: {one_line(error)}")
     return (one.digest, two.digest), Found(tuple(parts), packages, tuple(problems))
 
 

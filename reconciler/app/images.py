@@ -1,14 +1,16 @@
 """Images as people handle them: what one is, who needs it, names, pins, removal, garbage."""
 
-import shutil
+import os
+import re
 from collections.abc import Collection, Iterator
-from contextlib import suppress
-from datetime import UTC, datetime, timedelta
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
 
 from agent.imaging import manifest as manifest_format
 from providers.imaging.collection import Collected
+from providers.imaging.errors import BadNameError
 from providers.imaging.image_record import Pin, RestoreTest
 from providers.imaging.imported_system import ImportedSystem
 from providers.imaging.reference import FoundImage, find_image
@@ -22,9 +24,10 @@ from providers.imaging.verification import (
     take_out_of_use,
     verify_images,
 )
+from providers.imaging.work_folder import Leftovers, remove_leftovers, work_folder
 from reconciler.app.agents import Word
 from reconciler.app.cancel import require_keepable, require_reason
-from reconciler.app.project import Project, utc_now
+from reconciler.app.project import Project
 from reconciler.errors import ReconcilerError
 from reconciler.server.image_keeper import ImageKeeper, Pruned
 from reconciler.state.captures import Captures
@@ -37,7 +40,7 @@ from specs.types.name import MACHINE, of_machine
 
 _WORK = "image-work"
 """The folder in the state directory where restore tests and imports have their files."""
-_LEFTOVER_AGE = timedelta(days=2)
+_DIGITS = re.compile(r"[0-9a-f]{8,64}")
 _NAMED = 3
 
 
@@ -53,12 +56,14 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
     names = _names(store, digest)
     shown = found.name or (names[0].name if names else "")
     data = store.get_manifest(digest)
+    facts = store.facts(digest)
     return ImageDetails(
         digest=digest,
         manifest=manifest_format.decode(data),
         manifest_size=len(data),
-        record=store.record(digest),
-        restore_test=store.restore_test(digest),
+        record=facts.record or store.record(digest),
+        restore_test=facts.restore_test,
+        damage=facts.damage,
         pin=store.pin_of(digest),
         names=names,
         generations=store.generations(shown) if shown else (),
@@ -110,24 +115,30 @@ def verify(
     progress: Progress,
     *,
     everything: bool,
-) -> Verified:
+) -> tuple[Verified, str]:
     """Read every chunk of some images, or of all, and take what is damaged out of use.
 
+    Returns what was found, and why some of it could not be written down, empty where all was.
     Raises as ``find_image``; ReconcilerError RW993 where it is not clear which are meant.
     """
     if bool(references) == everything:
         raise ReconcilerError(
             "RW993", "no image is named, or some are and --all is said", "Name images, or say --all"
         )
-    digests = {find_image(store, each).digest for each in references} or store.image_digests()
-    found = verify_images(store, digests, progress)
-    take_out_of_use(store, found.damages, now.astimezone(UTC).isoformat(timespec="seconds"))
-    return found
+    digests = {find_image(store, each).digest for each in references}
+    found = verify_images(store, digests or store.image_digests() | store.lost(), progress)
+    at = now.astimezone(UTC).isoformat(timespec="seconds")
+    return found, take_out_of_use(store, found.damages, at)
 
 
 def test_image(project: Project, digest: str) -> RestoreTest:
-    """Run the restore test of an image, which says whether it can be restored from then on."""
-    return run_restore_test(project.store, digest, _work_folder(project))
+    """Run the restore test of an image, which says whether it can be restored from then on.
+
+    A record that is gone or damaged is written again first.
+    """
+    project.store.renew_record(digest)
+    with work_folder(project.state / _WORK) as work:
+        return run_restore_test(project.store, digest, work)
 
 
 # --- names and pins -------------------------------------------------------------------
@@ -140,9 +151,24 @@ def tag_image(project: Project, reference: str, name: str, word: Word) -> str:
     """
     require_keepable(word.reason)
     found = find_image(project.store, reference)
+    _require_new_name(project.store, name)
     project.store.tag(name, found.digest)
     _record(project, "tag", found.digest, [name], word)
     return found.digest
+
+
+def _require_new_name(store: ChunkStore, name: str) -> None:
+    """Raise BadNameError for what is no name, and for a new one that reads as a digest's digits.
+
+    A name goes before digits: with such a one, they would not mean their image any more.
+    """
+    store.require_name(name)
+    if _DIGITS.fullmatch(name) and all(tag.name != name for tag in store.tags()):
+        raise BadNameError(
+            name,
+            "it reads as the first digits of a digest",
+            "Use another name, such as one with a letter beyond f or a '-'",
+        )
 
 
 def pin_image(project: Project, reference: str, word: Word) -> str:
@@ -247,7 +273,7 @@ def _require_removable(
         )
         raise ReconcilerError(
             "RW990",
-            f"{len(needing)} operation(s) that have not ended restore from {name}: {listed}",
+            f"{len(needing):,} operation(s) that have not ended restore from {name}: {listed}",
             "Wait until they have ended, or cancel them with `rackwright cancel`",
         )
     generations = store.generations(name)
@@ -300,12 +326,17 @@ def prune_images(project: Project, now: datetime, *, dry_run: bool) -> tuple[Pru
     return _keeper(project, now).prune(project.fleet, dry_run=dry_run)
 
 
-def collect_garbage(project: Project, now: datetime, *, dry_run: bool) -> Collected:
+def collect_garbage(
+    project: Project, now: datetime, *, dry_run: bool
+) -> tuple[Collected, Leftovers]:
     """Delete the images and chunks that nobody needs, or only say which.
 
-    StateError RW741 as ``prune_images``. Raises as ``collect`` of the store.
+    What killed commands left in their work folders goes, too. StateError RW741 as
+    ``prune_images``. Raises as ``collect`` of the store.
     """
-    return _keeper(project, now).collect(dry_run=dry_run)
+    keeper = _keeper(project, now)
+    left = remove_leftovers(project.state / _WORK, dry_run=dry_run)
+    return keeper.collect(dry_run=dry_run), left
 
 
 def _keeper(project: Project, now: datetime) -> ImageKeeper:
@@ -324,7 +355,8 @@ def export_to_file(
     Raises as ``find_image`` and ``providers.imaging.transfer.export_image``.
     """
     digest = find_image(project.store, reference).digest
-    export_image(project.store, digest, target, file_format, _work_folder(project))
+    with _export_folder(project, target, file_format) as work:
+        export_image(project.store, digest, target, file_format, work)
     return digest
 
 
@@ -334,6 +366,16 @@ class Imported(NamedTuple):
     digest: str
     restore_test: RestoreTest
     system: ImportedSystem
+
+
+@contextmanager
+def _export_folder(project: Project, target: Path, file_format: ExportFormat) -> Iterator[Path]:
+    """Provide the folder for what qemu-img reads: the target's where the state is read-only."""
+    if file_format == "raw" or not os.access(project.state, os.W_OK):
+        yield target.parent
+        return
+    with work_folder(project.state / _WORK) as work:
+        yield work
 
 
 def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
@@ -352,9 +394,9 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
     ``providers.imaging.transfer.import_image``.
     """
     require_keepable(word.reason)
-    project.store.require_name(name)
-    work = _work_folder(project)
-    digest, system = import_image(project.store, file, file_format, work, progress, look=look)
+    _require_new_name(project.store, name)
+    with work_folder(project.state / _WORK) as work:
+        digest, system = import_image(project.store, file, file_format, work, progress, look=look)
     tested = test_image(project, digest)
     if tested.ok:
         project.store.tag(name, digest)
@@ -380,9 +422,10 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
     require_keepable(word.reason)
     project.require_store()
     store = project.store
-    store.require_name(name)
+    _require_new_name(store, name)
     origin = find_image(store, reference).digest
-    shrunk = shrink_image(store, origin, request, _work_folder(project), stage, dry_run=dry_run)
+    with work_folder(project.state / _WORK) as work:
+        shrunk = shrink_image(store, origin, request, work, stage, dry_run=dry_run)
     if dry_run:
         return SmallerImage(origin, shrunk, None)
     with stage("testing the new image"):
@@ -393,15 +436,3 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
         said = word._replace(reason=f"{made}: {word.reason}" if word.reason else made)
         _record(project, "shrink", shrunk.digest, [name], said)
     return SmallerImage(origin, shrunk, tested)
-
-
-def _work_folder(project: Project) -> Path:
-    """Return the folder for large files of a command, without what killed ones left there."""
-    work = project.state / _WORK
-    work.mkdir(mode=0o700, parents=True, exist_ok=True)
-    before = (utc_now() - _LEFTOVER_AGE).timestamp()
-    for each in work.iterdir():
-        with suppress(FileNotFoundError):  # another command's, which has just ended
-            if each.stat().st_mtime < before:
-                shutil.rmtree(each, ignore_errors=True)
-    return work

@@ -388,10 +388,13 @@ class Project:
 
     @cached_property
     def database(self) -> "Database":
-        """The state database, created and migrated as needed."""
+        """The state database, created and migrated as needed.
+
+        Where this user may not write to it, it can be read as it is.
+        """
         from reconciler.state.database import open_database  # noqa: PLC0415 - slow to load
 
-        return open_database(self.database_path)
+        return open_database(self.database_path, or_read=True)
 
     @cached_property
     def observe_only(self) -> "ObserveOnly | None":

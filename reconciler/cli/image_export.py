@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from providers.imaging.errors import ExportError
 from providers.imaging.transfer import ExportFormat
 from reconciler.app.images import export_to_file
 from reconciler.app.project import Project
@@ -33,6 +34,12 @@ def export(reference: str, file: Path, file_format: ExportFormat, state: Path) -
       rackwright image export golden golden.img
       rackwright image export db-01~2 db-01.qcow2 --format qcow2
     """  # noqa: D301 - \b keeps click from reflowing the list
+    if str(file) == "-":
+        raise ExportError(
+            file,
+            "an image is written whole or not at all, which a pipe cannot be",
+            "Name a file (./- is one of that name), or read the disk from `rackwright image mount`",
+        )
     with busy(f"writing {file}"):
         digest = export_to_file(Project("", None, state), reference, file, file_format)
     click.echo(for_terminal(f"written: {file}, image {digest[:12]}"))

@@ -40,7 +40,10 @@ def ls(repo: str, state: Path, output_format: str, *, everything: bool) -> int:
         screen = console()
         screen.print(image_table(images, utc_now(), declared, screen.width))
     else:
-        click.echo("no images yet: a scenario with a backup step captures one")
+        click.echo(
+            "no images yet: a scenario with a backup step captures one, and `rackwright image "
+            "import FILE --name NAME` makes one of a disk's file"
+        )
     return 0
 
 

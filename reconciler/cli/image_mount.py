@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 
 import click
 
@@ -12,13 +13,13 @@ from providers.imaging.image_reader import stored_manifest
 from providers.imaging.reference import find_image
 from providers.imaging.store import ChunkStore
 from reconciler.app.image_contents import require_root
-from reconciler.cli.options import state_option
+from reconciler.cli.options import NamedPath, state_option
 from reconciler.views.untrusted import for_terminal
 
 
 @click.command()
 @click.argument("reference", metavar="IMAGE")
-@click.argument("place", metavar="DIR", type=click.Path(path_type=Path))
+@click.argument("place", metavar="DIR", type=NamedPath(path_type=Path))
 @click.option(
     "--files/--no-files",
     default=None,
@@ -51,11 +52,11 @@ def mount(reference: str, place: Path, state: Path, *, files: bool | None) -> No
             _describe(image, digest, place, outcome)
             mount.wait()
     except KeyboardInterrupt:
-        click.echo(f"unmounted: {place}", err=True)
+        click.echo(for_terminal(f"unmounted: {place}"), err=True)
 
 
 def _describe(image: Manifest, digest: str, place: Path, outcome: dict[str, str]) -> None:
-    click.echo(f"image {digest[:12]} is mounted at {place}")
+    click.echo(for_terminal(f"image {digest[:12]} is mounted at {place}"))
     click.echo(f"  {DISK_FILE}")
     for part in image_parts(image):
         held = ", ".join(each for each in (part.filesystem, part.label) if each) or "no file system"
@@ -65,5 +66,6 @@ def _describe(image: Manifest, digest: str, place: Path, outcome: dict[str, str]
             click.echo(
                 f"  {part.name}/  {for_terminal(f'not mounted: {problem}' if problem else 'files')}"
             )
-    ended = f"umount --lazy {place}" if outcome else f"fusermount3 -u {place}"
-    click.echo(f"Ctrl-C unmounts it; so does: {ended}")
+    shown = quote(str(place))
+    ended = f"umount --lazy {shown}" if outcome else f"fusermount3 -u {shown}"
+    click.echo(for_terminal(f"Ctrl-C unmounts it; so does: {ended}"))

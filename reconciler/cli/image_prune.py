@@ -37,6 +37,6 @@ def prune(project: Project, output_format: str, *, dry_run: bool) -> None:
     verb = "would drop" if dry_run else "dropped"
     for each in found:
         listed = ", ".join(f"{one.digest[:12]} of {one.named_at[:10]}" for one in each.dropped)
-        click.echo(for_terminal(f"{each.name}: {verb} {listed}; keeps {each.kept}"))
+        click.echo(for_terminal(f"{each.name}: {verb} {listed}; keeps {each.kept:,}"))
     if not found:
         click.echo("nothing to drop")

@@ -28,7 +28,7 @@ def rm(project: Project, reference: str, reason: str, *, whole_name: bool, force
     """  # noqa: D301 - \b keeps click from reflowing the list
     removed = remove_image(project, reference, word(reason), whole_name=whole_name, force=force)
     for each in removed:
-        left = f"{each.left} generation(s) left" if each.left else "the name is gone"
+        left = f"{each.left:,} generation(s) left" if each.left else "the name is gone"
         listed = ", ".join(digest[:12] for digest in each.digests)
         click.echo(for_terminal(f"removed from {each.name}: {listed}; {left}"))
     if not removed:

@@ -37,7 +37,7 @@ def sbom(reference: str, out: Path | None, state: Path) -> None:
     image = ImageSoftware(reference, digest, found, tuple(map(row_of, found.packages)))
     pieces = image_bill_pieces(image, str(uuid4()), utc_now(), AGENT_VERSION)
     encoded = (piece.encode() for piece in pieces)
-    if out is None:
+    if out is None or str(out) == "-":
         for piece in encoded:
             click.echo(piece, nl=False)
         return

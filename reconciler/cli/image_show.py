@@ -4,6 +4,7 @@ from json import dumps
 from pathlib import Path
 
 import click
+from rich.console import Group
 
 from reconciler.app.images import image_details
 from reconciler.app.project import Project, utc_now
@@ -33,5 +34,5 @@ def show(reference: str, repo: str, state: Path, output_format: str) -> None:
         click.echo(dumps(image_document(details), indent=2))
         return
     screen = console()
-    for part in image_parts(details, utc_now(), screen.width):
-        screen.print(part)
+    # At once: `| head` may end before a second part is written.
+    screen.print(Group(*image_parts(details, utc_now(), screen.width)))

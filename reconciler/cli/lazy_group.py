@@ -7,6 +7,10 @@ from keyword import iskeyword
 import click
 
 
+class BrokenOutputError(Exception):
+    """Something that was written to is gone, most often who read the output (``| head``)."""
+
+
 class LazyGroup(click.Group):
     """A group that knows its commands' names and loads one only to run it.
 
@@ -20,6 +24,13 @@ class LazyGroup(click.Group):
         super().__init__(*args, **settings)  # type: ignore[arg-type] # as click passes them on
         self._summaries = summaries
         self._prefix = prefix
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Run the command; click alone would end the process in silence at a broken pipe."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError as error:
+            raise BrokenOutputError from error
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the names of all commands."""

@@ -1,5 +1,6 @@
 """Options that several commands share."""
 
+import os
 from collections.abc import Callable
 from functools import wraps
 from pathlib import Path
@@ -13,8 +14,25 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 DEFAULT_STATE = Path("/var/lib/rackwright")
 DEFAULT_BOOT_FILES = DEFAULT_STATE / "deploy-os"
-FILE = click.Path(dir_okay=False, path_type=Path)
-FOLDER = click.Path(file_okay=False, path_type=Path)
+
+
+class NamedPath(click.Path):
+    """A path that is not empty: an empty one, of a variable that is not set, would mean here."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> str | bytes | os.PathLike[str]:
+        """Return the path; BadParameter."""
+        if not os.fspath(value):
+            self.fail("the path is empty", param, ctx)
+        return super().convert(value, param, ctx)
+
+
+FILE = NamedPath(dir_okay=False, path_type=Path)
+FOLDER = NamedPath(file_okay=False, path_type=Path)
 
 
 def _said(context: click.Context, parameter: click.Parameter, value: T) -> T:

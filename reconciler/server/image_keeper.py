@@ -128,4 +128,5 @@ def _policies(fleet: CompiledFleet) -> dict[str, CompiledRetention]:
 
 def _generation(entry: ImageEntry) -> Generation:
     at = datetime.fromisoformat(entry.named_at)
-    return Generation(entry.digest, at, entry.restore_test, entry.pinned)
+    # Of what is damaged too little is known to let go of it.
+    return Generation(entry.digest, at, entry.restore_test, entry.pinned or entry.damaged)

@@ -1,11 +1,13 @@
 """Opening the state database and bringing it to the current schema."""
 
+import os
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from secrets import token_hex
 from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import quote
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.exc import DatabaseError, OperationalError
@@ -133,19 +135,28 @@ def random_ledger_id() -> str:
 
 
 def open_database(
-    path: Path, wait: float = PATIENT, new_ledger_id: Callable[[], str] = random_ledger_id
+    path: Path,
+    wait: float = PATIENT,
+    new_ledger_id: Callable[[], str] = random_ledger_id,
+    *,
+    or_read: bool = False,
 ) -> Database:
     """Return the SQLite database at ``path``, created and migrated as needed.
 
     ``wait`` is for how many seconds a writer waits for another one. ``new_ledger_id`` gives
-    the id of a ledger that has none yet.
+    the id of a ledger that has none yet. With ``or_read``, one that this user may not write to, or
+    that lies on a read-only file system, can be read; writing raises RW706.
 
     Raises StateError (RW701) when the file is no database, cannot be written, or was
     written by a newer version.
     """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": wait})
-    event.listen(engine, "connect", _configure)
+    if or_read and path.exists() and not _is_writable(path):
+        engine = create_engine(_address_for_reading(path), connect_args={"timeout": wait})
+        event.listen(engine, "connect", _configure_reading)
+    else:
+        engine = create_engine(f"sqlite:///{path}", connect_args={"timeout": wait})
+        event.listen(engine, "connect", _configure)
     event.listen(engine, "begin", _begin)
     try:
         if _revision(engine) != _NEWEST:
@@ -175,6 +186,26 @@ def _configure(connection: "DBAPIConnection", record: "ConnectionPoolEntry") -> 
     cursor.execute("PRAGMA synchronous=FULL")
     cursor.execute("PRAGMA foreign_keys=ON")
     cursor.close()
+
+
+def _is_writable(path: Path) -> bool:
+    """Return whether the database can be written: its log is made beside it."""
+    return os.access(path, os.W_OK) and os.access(path.parent, os.W_OK)
+
+
+def _address_for_reading(path: Path) -> str:
+    """Return what opens the database without writing.
+
+    Without a write-ahead log nobody has it open, so that it needs no lock: SQLite could not make
+    the file in which locks are ("Read-Only Databases" in sqlite.org/wal.html).
+    """
+    unused = "" if Path(f"{path}-wal").exists() else "&immutable=1"
+    return f"sqlite:///file:{quote(str(path.absolute()))}?mode=ro{unused}&uri=true"
+
+
+def _configure_reading(connection: "DBAPIConnection", record: "ConnectionPoolEntry") -> None:
+    del record
+    connection.isolation_level = None
 
 
 def _begin(connection: Connection) -> None:

@@ -32,6 +32,13 @@ class _Trimmed:
         return getattr(self._stream, name)
 
 
+class _Screen(Console):
+    """A console that lets a broken pipe be met: rich ends the process with 1 and says nothing."""
+
+    def on_broken_pipe(self) -> None:
+        raise BrokenPipeError
+
+
 def console(*, stderr: bool = False) -> Console:
     """Return a console; colours and width follow the terminal, NO_COLOR is honoured.
 
@@ -39,9 +46,9 @@ def console(*, stderr: bool = False) -> Console:
     """
     stream = sys.stderr if stderr else sys.stdout
     if stream.isatty():
-        return Console(stderr=stderr, soft_wrap=False, highlight=False)
+        return _Screen(stderr=stderr, soft_wrap=False, highlight=False)
     piped = cast("IO[str]", _Trimmed(stream))
-    return Console(file=piped, width=PIPED_WIDTH, soft_wrap=False, highlight=False)
+    return _Screen(file=piped, width=PIPED_WIDTH, soft_wrap=False, highlight=False)
 
 
 def show(console: Console, text: RenderableType, *, paged: bool) -> None:

@@ -43,6 +43,8 @@ class ImageDetails(NamedTuple):
     manifest_size: int
     record: ImageRecord
     restore_test: RestoreTest | None
+    damage: str
+    """Which of its files beside its chunks is gone or damaged; empty where none is."""
     pin: Pin | None
     names: tuple[ImageName, ...]
     generations: tuple[ImageEntry, ...]
@@ -61,6 +63,7 @@ def image_document(details: ImageDetails) -> dict[str, object]:
         "names": [each._asdict() for each in details.names],
         "record": asdict(details.record),
         "restoreTest": None if test is None else asdict(test),
+        "damage": details.damage,
         "pin": None if pin is None else asdict(pin),
         "disk": {"size": image.disk_size, "sectorSize": image.sector_size, "table": image.table},
         "firmware": asdict(image.firmware),

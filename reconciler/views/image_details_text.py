@@ -59,7 +59,9 @@ def _head(details: ImageDetails, now: datetime) -> Iterator[tuple[str, str]]:
             f"{decimal(record.stored_bytes)} · manifest {decimal(details.manifest_size)}"
         ),
     )
-    if test is None:
+    if details.damage:
+        yield "restorable", f"no, it is damaged: {details.damage}"
+    elif test is None:
         yield "restorable", "no restore test was made of it yet"
     else:
         word = "proved" if test.ok else "no, its restore test failed"

@@ -9,8 +9,12 @@ _SHOWN = 20
 """Damages of one image that are listed on a terminal; JSON has all."""
 
 
-def damage_lines(found: Verified, tags: Iterable[Tag]) -> Iterator[str]:
-    """Yield what is wrong with each image, a line for each, below the image's names."""
+def damage_lines(found: Verified, tags: Iterable[Tag], *, is_written: bool = True) -> Iterator[str]:
+    """Yield what is wrong with each image, a line for each, below the image's names.
+
+    ``is_written`` is whether it has taken the images out of use.
+    """
+    consequence = " and is not restored any more" if is_written else ""
     names: dict[str, list[str]] = {}
     for tag in tags:
         for number, entry in enumerate(tag.generations):
@@ -22,19 +26,22 @@ def damage_lines(found: Verified, tags: Iterable[Tag]) -> Iterator[str]:
         damages.setdefault(each.image, []).append(each.line)
     for image, lines in damages.items():
         called = ", ".join(names.get(image, ["without a name"]))
-        yield f"image {image[:12]} ({called}) is damaged and is not restored any more:"
+        yield f"image {image[:12]} ({called}) is damaged{consequence}:"
         yield from (f"  {line}" for line in lines[:_SHOWN])
         if len(lines) > _SHOWN:
             yield f"  and {len(lines) - _SHOWN:,} more"
 
 
-def verified_document(found: Verified, tests: Mapping[str, RestoreTest]) -> dict[str, object]:
-    """Return what was found as JSON has it."""
+def verified_document(
+    found: Verified, tests: Mapping[str, RestoreTest], unwritten: str = ""
+) -> dict[str, object]:
+    """Return what was found as JSON has it, and why it could not be written down."""
     return {
         "images": found.images,
         "chunks": found.chunks,
         "bytes": found.size,
         "damages": [each._asdict() for each in found.damages],
+        "notWrittenDown": unwritten,
         "restoreTests": {
             digest: {"ok": test.ok, "details": list(test.details)} for digest, test in tests.items()
         },

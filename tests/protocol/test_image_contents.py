@@ -294,6 +294,12 @@ def test_a_corrupt_or_missing_chunk_is_an_input_output_error_with_a_code(
         said = process.communicate()[1]
     assert "RW430" in said
     assert "RW402" in said
+    tested = images.store.restore_test(images.store.resolve("golden"))
+    assert tested is not None
+    assert len(tested.details) == 3
+    assert "bytes 0 to 1,048,576 (partition table): it is missing" in tested.details[1]
+    assert "it is corrupt: no zstd frame" in tested.details[2]
+    assert images.run("verify", "golden").out.count("it is corrupt and was set aside: no zstd") == 1
 
 
 def test_a_place_that_cannot_be_mounted_on_is_refused(golden: Images, tmp_path: Path) -> None:
@@ -411,27 +417,33 @@ def test_an_image_does_not_differ_from_itself(golden: Images) -> None:
     assert mounts(golden.state) == []
 
 
-def test_nobody_else_sees_what_a_command_mounts(golden: Images, tmp_path: Path) -> None:
-    images = Images(tmp_path / "copy")
-    shutil.copytree(golden.state, images.state, dirs_exist_ok=True)
-    digest = images.store.resolve("golden")
-    image = manifest_format.decode(images.store.get_manifest(digest))
-    path = next(
-        images.store.path(each.digest)
-        for each in image.chunks()
-        if each.span.offset == FIRST[0]  # with the superblock
-    )
-    frame = path.read_bytes()
-    path.unlink()
-    os.mkfifo(path)  # the command waits for it when it mounts the file system
-    with subprocess.Popen(images.command("sbom", "golden"), stdout=subprocess.PIPE) as process:
-        with path.open("wb") as pipe:
-            seen = mounts(digest[:12])
-            path.unlink()
-            path.write_bytes(frame)
-            pipe.write(frame)
-        assert process.wait(60) == 0
-    assert seen == []
+_WAITS = """
+import sys
+from reconciler.app import image_contents
+from reconciler.cli.main import main
+read = image_contents.read_software
+def waiting(tree):
+    print("here", flush=True)
+    sys.stdin.readline()
+    return read(tree)
+image_contents.read_software = waiting
+main()
+"""
+
+
+def test_nobody_else_sees_what_a_command_mounts(golden: Images) -> None:
+    words = golden.command("sbom", "golden")[3:]
+    with subprocess.Popen(
+        [sys.executable, "-c", _WAITS, *words],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        assert process.stdout.readline() == "here\n"  # its file systems are mounted
+        seen = mounts(golden.store.resolve("golden")[:12])
+        assert '"components"' in process.communicate("\n", timeout=60)[0]
+        assert process.returncode == 0
+    assert [line for line in seen if "/proc" not in line and " /" in line] == []
 
 
 def test_files_in_chunks_that_both_images_have_are_not_read(golden: Images, tmp_path: Path) -> None:

@@ -193,9 +193,7 @@ def test_a_partition_is_copied_where_loop_devices_are_not_allowed(
     volume = ext4(blank(tmp_path / "volume", 32 * MIB), 0, 32 * MIB)
     disk = disk_with(volume, tmp_path)
     with_loops = capture(described(disk), MemoryStore(), ignore)
-    monkeypatch.setattr(
-        "agent.commands.losetup.attach_arguments", lambda *_, **__: ["losetup", "/nonexistent"]
-    )
+    monkeypatch.setattr("agent.commands.losetup._CONTROL", Path("/nonexistent"))
     assert capture(described(disk), MemoryStore(), ignore) == with_loops
     assert with_loops.partitions[0].method == "used-blocks"
 
@@ -204,9 +202,7 @@ def test_a_block_device_whose_partitions_cannot_be_shown_is_kept_in_full(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     volume = ext4(blank(tmp_path / "volume", 32 * MIB), 0, 32 * MIB)
-    monkeypatch.setattr(
-        "agent.commands.losetup.attach_arguments", lambda *_, **__: ["losetup", "/nonexistent"]
-    )
+    monkeypatch.setattr("agent.commands.losetup._CONTROL", Path("/nonexistent"))
     with loop(disk_with(volume, tmp_path)) as node:
         partition = capture(described(node), MemoryStore(), ignore).partitions[0]
     assert partition.method == "full-sector"

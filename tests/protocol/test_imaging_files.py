@@ -1,11 +1,13 @@
 """Images out of files of disks and into such files, with qemu-img and real file systems."""
 
 import os
+import shutil
 import struct
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+import click
 import pytest
 from click.testing import CliRunner
 
@@ -47,7 +49,8 @@ class Shell:
     def refusal(self, *arguments: str | Path) -> str:
         with pytest.raises(Exception, match="RW") as caught:
             self(*arguments)
-        assert not list((self.state / "image-work").glob("*"))
+        work = self.state / "image-work"
+        assert not work.exists() or not list(work.iterdir())
         return str(caught.value)
 
 
@@ -115,9 +118,14 @@ def test_an_export_replaces_nothing_and_leaves_nothing_of_a_damaged_image(
     )
     chunk = next(path for path in (shell.state / "store" / "chunks").rglob("*") if path.is_file())
     chunk.write_bytes(b"rot")
+    digest = shell.store.resolve("golden")
     said = shell.refusal("export", "golden", target)
-    assert "is corrupt: " in said
-    assert said.endswith("See with `rackwright image verify` what is damaged.")
+    assert said.startswith(
+        f"RW446: image {digest[:12]} is damaged: chunk {chunk.name[:12]}, bytes "
+    )
+    assert "it is corrupt: no zstd frame" in said
+    assert f" See with `rackwright image verify {digest[:12]}` all that is; " in said
+    assert not shell.store.usable(digest)
     assert [each.name for each in shell.folder.iterdir()] == ["state"]
 
 
@@ -217,9 +225,59 @@ def with_header(folder: Path, offset: int, value: bytes) -> Path:
     return other
 
 
+def part_of(file_format: str, *options: str) -> Callable[[Path, Path], Path]:
+    """Return what makes the first half of a file, as a download that broke off."""
+
+    def make(folder: Path, disk: Path) -> Path:
+        other = folder / "other"
+        if file_format == "raw":
+            shutil.copy(disk, other)
+        else:
+            converted(disk, other, file_format, *options)
+        os.truncate(other, other.stat().st_size // 2 // 512 * 512)
+        return other
+
+    return make
+
+
+def part_of_mbr(kind: str) -> Callable[[Path, Path], Path]:
+    def make(folder: Path, _disk: Path) -> Path:
+        other = blank(folder / "other", 64 * MIB)
+        lines = {
+            "primary": "start=2048,size=8192\nstart=20480,size=81920\n",
+            "logical": "start=2048,size=8192\nstart=20480,type=5\nstart=22528,size=40960\n",
+            "later": "start=2048,size=8192\nstart=20480,type=5\nstart=22528,size=8192\n"
+            "start=81920,size=8192\n",
+        }
+        run("sfdisk", other, stdin=f"label: dos\n{lines[kind]}")
+        os.truncate(other, 30 * MIB)
+        return other
+
+    return make
+
+
+def pipe(folder: Path, _disk: Path) -> Path:
+    os.mkfifo(folder / "other")
+    return folder / "other"
+
+
+CUT = "it is damaged, or not all of it is there: qemu-img says "
+
+
 @pytest.mark.parametrize(
     ("make", "said"),
     [
+        (part_of("raw"), "its partition 4 ends at byte "),
+        (part_of_mbr("primary"), "its partition 2 ends at byte 52,428,800 of the disk, which has "),
+        (part_of_mbr("logical"), "its partition 5 ends at byte 32,505,856 of the disk, which has "),
+        (part_of_mbr("later"), "its partition table goes on at byte "),
+        (part_of("qcow2"), f"{CUT}"),
+        (part_of("qcow2", "-c"), f"{CUT}"),
+        (part_of("vmdk"), f"{CUT}"),
+        (part_of("vmdk", "-o", "subformat=streamOptimized"), f"{CUT}"),
+        (part_of("vhdx"), "qemu-img says "),
+        (pipe, "it is a pipe, not a file"),
+        (lambda _folder, _disk: Path("/dev/null"), "it is a character device, not a file"),
         (backing, "it refers to the backing file '"),
         (external_data, "its data is in another file"),
         (encrypted, "it is encrypted"),
@@ -248,6 +306,63 @@ def test_files_that_refer_to_others_or_are_none_are_refused(
     text = shell.refusal("import", file, "--name", "golden")
     assert text.startswith(f"RW441: {file} cannot be imported: {said}")
     assert shell.store.image_digests() == frozenset()
+
+
+def test_a_disk_that_was_cut_behind_its_partitions_is_a_disk(shell: Shell, disk: Path) -> None:
+    """Its backup table alone is gone, which restores to other disks make anew."""
+    other = shell.folder / "other"
+    shutil.copy(disk, other)
+    os.truncate(other, 64 * MIB - 512 * 33)
+    assert "it can be restored" in shell("import", other, "--name", "golden")
+    run("truncate", "--size", "64M", other)  # as the refusal of more says
+    assert "it can be restored" in shell("import", other, "--name", "golden")
+
+
+def test_a_boot_sector_of_a_file_system_is_no_table(shell: Shell, tmp_path: Path) -> None:
+    """One whose code reads as an entry that reaches behind the end."""
+    file = blank(tmp_path / "disk", 16 * MIB)
+    run("mkfs.vfat", file)
+    with file.open("r+b") as opened:
+        opened.seek(446)
+        opened.write(b"\x80\0\0\0\x0c\0\0\0" + struct.pack("<II", 2048, 1 << 30) + bytes(48))
+    shell("import", file, "--name", "golden")
+    assert shell.store.images()[0].disk_size == 16 * MIB
+
+
+def test_an_import_over_corrupt_chunks_mends_them(shell: Shell, disk: Path) -> None:
+    shell("import", disk, "--name", "golden")
+    digest = shell.store.resolve("golden")
+    chunks = [path for path in (shell.state / "store/chunks").rglob("*") if path.is_file()]
+    chunks[0].write_bytes(b"rot")
+    chunks[1].unlink()
+    chunks[2].unlink()
+    chunks[2].mkdir()
+    assert "it can be restored" in shell("import", disk, "--name", "golden")
+    assert shell.store.resolve("golden") == digest
+    assert "undamaged" in shell("verify", "--all")
+    assert shell.store.usable(digest)
+
+
+def test_an_export_to_a_pipe_is_refused(shell: Shell, disk: Path) -> None:
+    shell("import", disk, "--name", "golden")
+    assert shell.refusal("export", "golden", "-") == (
+        "RW442: - cannot be written: an image is written whole or not at all, which a pipe cannot "
+        "be. Name a file (./- is one of that name), or read the disk from `rackwright image mount`."
+    )
+    assert not Path("-").exists()
+
+
+def test_an_empty_path_is_not_the_directory_where_one_is(shell: Shell) -> None:
+    for words in (("mount", "golden", ""), ("import", "", "--name", "x"), ("export", "golden", "")):
+        with pytest.raises(click.BadParameter, match="the path is empty"):
+            shell(*words)
+
+
+def test_an_empty_store_says_how_images_come(shell: Shell) -> None:
+    assert shell.store
+    said = shell("ls")
+    assert "backup" in said
+    assert "`rackwright image import FILE --name NAME`" in said
 
 
 def test_a_format_that_is_said_has_to_be_the_one_of_the_file(shell: Shell, disk: Path) -> None:
@@ -297,7 +412,8 @@ def test_without_qemu_img_that_is_said(
 ) -> None:
     folder = tmp_path / "bin"
     folder.mkdir()
-    (folder / "prlimit").symlink_to("/usr/bin/prlimit")
+    for name in ("prlimit", "setpriv"):
+        (folder / name).symlink_to(f"/usr/bin/{name}")
     monkeypatch.setenv("PATH", str(folder))
     with pytest.raises(MissingCommandError, match="the command qemu-img does not exist here"):
         qemu_img.info(disk, "raw")
@@ -311,7 +427,7 @@ def test_an_image_whose_chunk_came_back_can_be_proved_again(shell: Shell, disk: 
     chunk.write_bytes(b"rot")
     assert "is damaged and is not restored any more" in shell("verify", "--all", expect=1)
     assert not shell.store.usable(digest)
-    assert "it is missing" in shell("verify", "golden", expect=1)
+    assert "it is corrupt and was set aside" in shell("verify", "golden", expect=1)
     other = shell.folder / "other.raw"
     subprocess.run(["cp", "--sparse=always", disk, other], check=True)
     shell("import", other, "--name", "other")  # as the next backup does

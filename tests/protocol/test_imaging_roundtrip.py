@@ -527,7 +527,8 @@ def test_a_store_that_rots_is_found_out_by_the_restore_test_and_healed_by_the_ne
     path.write_bytes(broken)
     outcome = run_restore_test(store, digest, tmp_path)
     assert not outcome.ok
-    assert f"chunk {victim} for disk offset" in outcome.details[0]
+    assert outcome.details[0] == "damaged in the store"
+    assert f"chunk {victim[:12]}, bytes" in outcome.details[1]
     assert not store.usable(digest)
     assert capture(described(disks["mbr"]), store, ignore) == manifest
     assert store.put_manifest(data) == digest

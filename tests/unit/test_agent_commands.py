@@ -1,17 +1,19 @@
 """Running external programs: what comes back, in which time, and what is left behind."""
 
 import os
+import struct
 import sys
 import time
 from pathlib import Path
 
 import pytest
 
-from agent.commands.losetup import attach_arguments
+from agent.commands.losetup import configuration
 from agent.commands.mount import mount_arguments
 from agent.commands.runner import follow_command, run_command
 from agent.errors import CommandError, MissingCommandError
 
+LO_FLAGS_READ_ONLY, LO_FLAGS_AUTOCLEAR = 1, 4
 PYTHON = [sys.executable, "-c"]
 
 
@@ -159,13 +161,17 @@ def test_who_stops_listening_ends_the_program(tmp_path: Path) -> None:
     wait_until_gone(int((tmp_path / "pid").read_text()))
 
 
-def test_a_loop_device_for_reading_cannot_be_written() -> None:
-    line = attach_arguments(Path("/dev/vda"), 1048576, 4096, 512, write=False)
-    assert line == [
-        *("losetup", "--find", "--show", "--read-only", "--offset", "1048576"),
-        *("--sizelimit", "4096", "--sector-size", "512", "/dev/vda"),
-    ]
-    assert "--read-only" not in attach_arguments(Path("/dev/vda"), 0, 512, 512, write=True)
+def test_a_loop_device_goes_with_its_last_user_and_for_reading_cannot_be_written(
+    tmp_path: Path,
+) -> None:
+    with (tmp_path / "disk").open("wb") as file:
+        reading = configuration(file.fileno(), 1048576, 4096, 512, write=False)
+        writing = configuration(file.fileno(), 1048576, 4096, 512, write=True)
+    assert len(reading) == 304  # linux/loop.h: struct loop_config
+    place, flags = struct.Struct("=2Q"), struct.Struct("=I")
+    assert place.unpack_from(reading, 8 + 24) == (1048576, 4096)
+    assert flags.unpack_from(reading, 8 + 52) == (LO_FLAGS_AUTOCLEAR | LO_FLAGS_READ_ONLY,)
+    assert flags.unpack_from(writing, 8 + 52) == (LO_FLAGS_AUTOCLEAR,)
 
 
 def test_looking_at_a_file_system_replays_no_journal() -> None:

@@ -101,7 +101,7 @@ HUGE = zstandard.ZstdCompressor().compress(bytes(MIB + 1))
         (FRAME + b"x", "no zstd frame"),
         (FRAME + FRAME, "no zstd frame"),
         (UNSIZED, "states -1 content bytes"),
-        (HUGE, "states 1048577 content bytes"),
+        (HUGE, "states 1,048,577 content bytes"),
         (pack(b""), "states 0 content bytes"),
         (bytes(MAX_FRAME_SIZE + 1), "a frame has at most"),
         (pack(CONTENT + b"x"), "its content has the digest"),
@@ -113,7 +113,7 @@ def test_a_frame_that_is_not_its_chunk_is_refused_by_name_and_place(
     with pytest.raises(CorruptChunkError) as caught:
         unpack(frame, digest_of(CONTENT), 5 * MIB)
     assert str(caught.value).startswith(
-        f"RW402: chunk {digest_of(CONTENT)} for disk offset 5242880 is corrupt: "
+        f"RW402: chunk {digest_of(CONTENT)} for disk offset 5,242,880 is corrupt: "
     )
     assert problem in caught.value.cause
 

@@ -1,5 +1,6 @@
 """The programs' output, as captured from Debian 12, and what is made of it."""
 
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -191,10 +192,12 @@ SFDISK_CORRUPT_BACKUP = (
 
 
 def test_sfdisk_is_judged_by_its_words_because_its_exit_code_is_always_0() -> None:
-    assert sfdisk.is_good(0, SFDISK_GOOD)
-    assert not sfdisk.is_good(1, SFDISK_GOOD)
-    assert not sfdisk.is_good(0, SFDISK_CORRUPT_BACKUP)
-    assert not sfdisk.is_good(0, "disk:\nunrecognized partition table type\n")
+    is_good = partial(sfdisk.is_good, Path("/corrupt/disk"))
+    assert is_good(0, SFDISK_GOOD)
+    assert is_good(0, f"/corrupt/disk:\n{SFDISK_GOOD}")
+    assert not is_good(1, SFDISK_GOOD)
+    assert not is_good(0, SFDISK_CORRUPT_BACKUP)
+    assert not is_good(0, "disk:\nunrecognized partition table type\n")
 
 
 @pytest.mark.parametrize("status", [1, 4, 8])
@@ -204,7 +207,10 @@ def test_a_checker_is_judged_by_its_exit_status(status: int) -> None:
         f"sh ended with {status}: first / UNEXPECTED INCONSISTENCY"
     )
     assert checker.run(["sh", "-c", "echo clean"]) == ""
-    assert checker.run(["sh", "-c", "echo corrupt"], sfdisk.is_good) == "sh ended with 0: corrupt"
+    assert (
+        checker.run(["sh", "-c", "echo corrupt"], partial(sfdisk.is_good, Path("disk")))
+        == "sh ended with 0: corrupt"
+    )
 
 
 def test_a_checker_that_is_not_installed_verifies_nothing() -> None:

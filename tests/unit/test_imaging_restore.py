@@ -288,7 +288,7 @@ def test_a_corrupt_chunk_stops_the_restore_with_its_name_and_leaves_the_disk_unb
         bad.frames = {**store.frames, chunk.digest: frame}
         with pytest.raises(CorruptChunkError) as caught:
             run(manifest, target, bad)
-        assert f"chunk {chunk.digest} for disk offset {chunk.span.offset} is corrupt" in str(
+        assert f"chunk {chunk.digest} for disk offset {chunk.span.offset:,} is corrupt" in str(
             caught.value
         )
         assert not can_boot(target)

@@ -184,8 +184,8 @@ def test_the_reserve_stays_free(
     with pytest.raises(NoSpaceError) as caught:
         store.put(DIGEST, FRAME)
     assert str(caught.value) == (
-        f"RW431: the image store {tmp_path / 'store'} needs {len(FRAME)} bytes, "
-        f"{999 + len(FRAME)} bytes are free and 1000 of them are kept in reserve. "
+        f"RW431: the image store {tmp_path / 'store'} needs {len(FRAME):,} bytes, "
+        f"{999 + len(FRAME):,} bytes are free and 1,000 of them are kept in reserve. "
         "Free space on the store's disk or move the store to a larger one."
     )
     with pytest.raises(NoSpaceError):
