@@ -74,6 +74,9 @@ class BackupStep(NamedTuple):
     """The Image document, where ``image`` is its name on one machine."""
     mode: Literal["used", "full"] = "used"
     """Whether what file systems use is read, or every sector."""
+    on_bad_sector: Literal["fail", "skip-and-mark"] = "fail"
+    repair: bool = False
+    """Whether file systems that were not left clean are repaired on the disk before."""
 
 
 class RestoreStep(NamedTuple):

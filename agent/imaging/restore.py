@@ -55,6 +55,8 @@ class RestoreResult:
     """Chunks that the disk did not hold."""
     bytes_total: int
     """Used bytes of the image."""
+    bytes_unreadable: int
+    """Of these, zeros because the captured disk did not give them."""
     bytes_written: int
     """Outside the boot block, which is written every time."""
     bytes_fetched: int
@@ -148,6 +150,7 @@ class _Restore:
             chunks_total=self._manifest.chunk_count,
             chunks_written=chunks_written,
             bytes_total=self._manifest.used_bytes,
+            bytes_unreadable=self._manifest.unreadable_bytes,
             bytes_written=bytes_written,
             bytes_fetched=self._fetched,
             table_moved=self._manifest.table == "gpt"

@@ -22,15 +22,19 @@ class InspectDisks:
 
 @frozen
 class Backup:
-    """Read a whole disk into the image ``image``; write nothing to the disk.
+    """Read a whole disk into the image ``image``; write nothing to the disk but repairs.
 
-    ``mode``: ``used`` for what file systems use, ``full`` for every sector.
+    ``mode``: ``used`` for what file systems use, ``full`` for every sector. ``on_bad_sector``:
+    what is done about one that cannot be read. ``repair``: file systems that were not left clean
+    are repaired on the disk before.
     """
 
     STEP_TYPE: ClassVar[str] = "backup"
     image: str
     disk: DiskSelector
     mode: str = field(default="used", validator=validators.in_(("used", "full")))
+    on_bad_sector: str = field(default="fail", validator=validators.in_(("fail", "skip-and-mark")))
+    repair: bool = False
 
 
 @frozen

@@ -26,6 +26,8 @@ class RestoreTest:
     """One line for each thing that was looked at."""
     at: str
     """ISO 8601, UTC."""
+    losses: tuple[str, ...] = ()
+    """One line for each place that the captured disk did not give, and whose it was."""
 
 
 @frozen
@@ -41,6 +43,8 @@ class ImageRecord:
     """Frames of all its different chunks, those shared with other images included."""
     system: ImagedSystem | None = None
     """As the manifest has it; None where it was not looked for."""
+    unreadable_bytes: int = 0
+    """Zeros in it because the captured disk did not give them."""
 
 
 @frozen
@@ -107,6 +111,7 @@ class ImageEntry:
     named_at: str = ""
     """When the name pointed to it last; ISO 8601, UTC."""
     system: ImagedSystem | None = None
+    unreadable_bytes: int = 0
 
 
 def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:

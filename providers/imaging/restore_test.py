@@ -24,18 +24,19 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import CHUNK_SIZE, Chunk, is_zero, unpack
 from agent.imaging.device import open_device
 from agent.imaging.errors import CorruptChunkError
-from agent.imaging.extent import Extent, clipped, located, merged, total, without
+from agent.imaging.extent import Extent, clipped, common, located, merged, total, without
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
-from providers.imaging import checker, fat_files
+from providers.imaging import checker, fat_files, loss_test
 from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
-_EXT = frozenset(("ext2", "ext3", "ext4"))
+_DISK = "disk"
+_EXT = checker.EXT
 
 
 def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTest:
@@ -50,12 +51,14 @@ def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTe
     image = manifest_format.decode(data)
     with tempfile.TemporaryDirectory(dir=workdir) as folder:
         findings = list(_findings(store, image, Path(folder)))
+        losses = _losses(image, Path(folder) / _DISK, findings) if image.unreadable else ()
     if manifest_format.digest(data) != digest:
         findings.append((False, "the manifest does not have the image's digest"))
     outcome = RestoreTest(
         ok=all(good for good, _ in findings),
         details=tuple(text for _, text in findings),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
+        losses=losses,
     )
     store.record_restore_test(digest, outcome)
     return outcome
@@ -66,7 +69,7 @@ Finding = tuple[bool, str]
 
 
 def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Finding]:
-    disk = folder / "disk"
+    disk = folder / _DISK
     problem = replay(store, image, disk)
     yield _finding(f"{image.chunk_count} chunks", problem)
     if problem:
@@ -86,6 +89,25 @@ def _findings(store: ChunkStore, image: Manifest, folder: Path) -> Iterator[Find
 
 def _finding(what: str, problem: str) -> Finding:
     return not problem, f"{what}: {problem or 'intact'}"
+
+
+def _losses(image: Manifest, disk: Path, findings: list[Finding]) -> tuple[str, ...]:
+    """Return whose the unreadable bytes were, and add what that means to the findings."""
+    if not findings[0][0]:
+        return ()  # there is no disk to look at
+
+    def check(part: ImagedPartition | LogicalVolume) -> str | None:
+        if not checker.has_checker(part.filesystem):
+            return None
+        if part.method == "used-blocks":
+            return ""  # it was checked with all others
+        if isinstance(part, ImagedPartition):
+            return _check(image, part, disk)
+        return _check_volume(image, part, disk) if part.extents else None
+
+    found = loss_test.lost_places(image, disk)
+    findings += loss_test.loss_findings(image, found, check)
+    return loss_test.lines(found)
 
 
 def replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
@@ -227,7 +249,8 @@ def _check_content(
     image: Manifest, filesystem: str, pieces: Sequence[Extent], content: Path
 ) -> str:
     """Return what is wrong with a file system whose bytes lie in ``pieces`` of the disk."""
-    problem = checker.check_volume(filesystem, content)
+    contents = not any(common(image.unreadable, merged(pieces)))
+    problem = checker.check_volume(filesystem, content, contents=contents)
     if problem or filesystem not in fat_files.READERS:
         return problem
     with content.open("rb") as file:

@@ -220,6 +220,7 @@ class ChunkStore:
                 used_bytes=image.used_bytes,
                 stored_bytes=stored,
                 system=image.system,
+                unreadable_bytes=image.unreadable_bytes,
             )
             with self._space_watched(len(data)):
                 draft = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -462,6 +463,7 @@ class ChunkStore:
                 pinned=self.pin_of(named.digest) is not None,
                 named_at=named.at,
                 system=record.system,
+                unreadable_bytes=record.unreadable_bytes,
             )
 
     def _tag_path(self, name: str) -> Path:

@@ -90,6 +90,8 @@ class ImageChange(NamedTuple):
     """What is installed on it, such as ``Debian GNU/Linux 12 (bookworm)``; empty: unknown."""
     suitability_unknown: bool = False
     """The clone gets an identity, and nobody looked whether it can: the image is an older one."""
+    unreadable_bytes: int = 0
+    """Bytes that the captured disk did not give: zeros in the image."""
 
 
 class DriftedValue(NamedTuple):

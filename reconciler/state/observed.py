@@ -198,6 +198,8 @@ class ObservedImage:
     problem: str = ""
     system: "ImagedSystem | None" = None
     """What is installed on it; None where nobody looked."""
+    unreadable_bytes: int = 0
+    """Zeros in it because the captured disk did not give them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -63,6 +63,8 @@ class ImageDocument(TypedDict):
     """What is installed on it; empty where that is not known."""
     suitabilityUnknown: NotRequired[bool]
     """Nobody looked whether a clone can get an identity, which this one shall get."""
+    unreadableBytes: NotRequired[int]
+    """Zeros in it because the captured disk did not give them."""
 
 
 class WaveDocument(TypedDict):

@@ -168,4 +168,5 @@ def _image(image: ImageChange) -> ImageDocument:
         "createdAt": image.created.isoformat(),
         "system": image.system,
         "suitabilityUnknown": image.suitability_unknown,
+        "unreadableBytes": image.unreadable_bytes,
     }

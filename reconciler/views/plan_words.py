@@ -139,8 +139,10 @@ def image(change: ImageChange, now: datetime) -> str:
     name = named(change.display_name, change.name)
     system = f" · {change.system}" if change.system else ""
     unknown = f" · {_UNKNOWN}" if change.suitability_unknown else ""
+    lost = change.unreadable_bytes
+    unread = f" · {lost:,} bytes of it were unreadable and are zeros" if lost else ""
     digests = f"{before} → {change.manifest[:SHORT]}{same}"
-    return f"{name} {digests}{system} · captured {captured}{unknown}"
+    return f"{name} {digests}{system} · captured {captured}{unread}{unknown}"
 
 
 def effort(bytes_to_move: int, seconds: int) -> str:

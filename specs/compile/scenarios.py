@@ -254,7 +254,13 @@ def _step(step: Step, file: str) -> ScenarioStep:
     if isinstance(action, InspectDisks):
         return InspectDisksStep()
     if isinstance(action, Backup):
-        return BackupStep(action.image, _disk(action.disk), mode=action.mode)
+        return BackupStep(
+            action.image,
+            _disk(action.disk),
+            mode=action.mode,
+            on_bad_sector=action.on_bad_sector,
+            repair=action.repair,
+        )
     if isinstance(action, Restore):
         disk = _disk(action.disk)
         return RestoreStep(action.image, disk, action.identity, grow=action.grow)
@@ -319,7 +325,13 @@ def _canonical(step: InspectDisksStep | BackupStep | RestoreStep | SystemStep) -
         "image": step.image,
     }
     if isinstance(step, BackupStep):
-        return {"backup": fields if step.mode == "used" else {**fields, "mode": step.mode}}
+        if step.mode != "used":
+            fields["mode"] = step.mode
+        if step.on_bad_sector != "fail":
+            fields["onBadSector"] = step.on_bad_sector
+        if step.repair:
+            fields["repair"] = True
+        return {"backup": fields}
     if step.grow != "none":
         fields["grow"] = step.grow
     return {"restore": {**fields, "identity": step.identity}}
