@@ -35,8 +35,8 @@ def _ask(volume: Path, question: str, numbers: Sequence[int]) -> tuple[str, bool
         standard_input=request.encode("ascii"),
         timeout=_TIMEOUT,
     )
-    complaints = [line for line in done.stderr.splitlines() if not line.startswith("debugfs ")]
-    return done.stdout.decode("utf-8", "replace"), not any(complaints)
+    warnings = [line for line in done.stderr.splitlines() if not line.startswith("debugfs ")]
+    return done.stdout.decode("utf-8", "replace"), not any(warnings)
 
 
 def _lines(question: str, numbers: Iterable[str]) -> list[str]:

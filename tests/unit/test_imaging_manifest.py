@@ -104,11 +104,12 @@ def test_the_encoding_of_version_2_is_pinned() -> None:
         (Obstacle("RW462", "it has no Python", "Install python3"),),
     )
     image = attrs.evolve(
-        plain((Extent(0, 512), Extent(MIB, 2 * MIB))), volumes=(volume,), system=system
+        plain((Extent(0, 512), Extent(MIB, 2 * MIB))), volumes=(volume,), system=system, version=2
     )
     data = m.encode(image)
     document = json.loads(data)
     assert document["version"] == 2
+    assert "unreadable" not in document
     assert document["volumes"] == [
         {
             "extents": [2 * MIB, MIB, MIB, MIB],
@@ -131,6 +132,17 @@ def test_the_encoding_of_version_2_is_pinned() -> None:
         "root": "vg0/root",
     }
     assert m.decode(data) == image
+
+
+def test_the_encoding_of_version_3_has_what_the_disk_did_not_give() -> None:
+    lost = (Extent(MIB + 512, 1024), Extent(2 * MIB, 512))
+    image = attrs.evolve(plain((Extent(0, 512), Extent(MIB, 2 * MIB))), unreadable=lost)
+    data = m.encode(image)
+    document = json.loads(data)
+    assert document["version"] == 3
+    assert document["unreadable"] == [MIB + 512, 1024, MIB - 1536, 512]
+    assert m.decode(data) == image
+    assert image.unreadable_bytes == 1536
 
 
 @given(
@@ -166,7 +178,16 @@ def changed(image: Manifest, change: Change) -> bytes:
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
-        (lambda d: d.update(version=3), "version 3, this program reads 1 to 2"),
+        (lambda d: d.update(version=4), "version 4, this program reads 1 to 3"),
+        (lambda d: d.update(version=2), "it is not in canonical form"),
+        (lambda d: d.pop("unreadable"), "unreadable is no list"),
+        (lambda d: d.update(unreadable=[0]), "unreadable holds an odd number of values"),
+        (
+            lambda d: d.update(unreadable=[0, 700]),
+            "unreadable extent 0+700 is no number of sectors",
+        ),
+        (lambda d: d.update(unreadable=[0, 512, 0, 512]), "unreadable: gap 0 and length 512"),
+        (lambda d: d.update(unreadable=[1 << 40, 512]), "a part of unreadable lies outside used"),
         (lambda d: d.update(version=1), "it is not in canonical form"),
         (lambda d: d.pop("system"), "it is not in canonical form"),
         (lambda d: d.pop("volumes"), "volumes is no list"),
@@ -266,7 +287,7 @@ def test_garbage_is_refused_with_the_same_error(data: bytes) -> None:
     [
         lambda data: data + b"\n",
         lambda data: b" " + data,
-        lambda data: data.replace(b'"version":2,', b'"version":2,"version":2,'),
+        lambda data: data.replace(b'"version":3,', b'"version":3,"version":3,'),
         lambda data: data.replace(b'"table"', b'"\\u0074able"'),
         lambda data: data.decode().encode("utf-16"),
     ],
