@@ -50,6 +50,8 @@ class LastBackup(NamedTuple):
     """When it was captured."""
     overwritten_since: bool
     """A restore wrote the disk after it: it is not a copy of what is there now."""
+    unreadable_bytes: int = 0
+    """Bytes that it lacks because the disk did not give them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,8 @@ class BackupDocument(TypedDict):
     capturedAt: str
     overwrittenSince: bool
     """A restore wrote the disk after the capture."""
+    unreadableBytes: NotRequired[int]
+    """What it lacks because the disk did not give it."""
 
 
 class DiskDocument(TypedDict):

@@ -150,16 +150,19 @@ def _disk(disk: DiskFacts) -> DiskDocument:
 def _backup(backup: LastBackup | None) -> BackupDocument | None:
     if backup is None:
         return None
-    return {
+    document: BackupDocument = {
         "image": backup.image,
         "manifest": backup.manifest,
         "capturedAt": backup.at.isoformat(),
         "overwrittenSince": backup.overwritten_since,
     }
+    if backup.unreadable_bytes:
+        document["unreadableBytes"] = backup.unreadable_bytes
+    return document
 
 
 def _image(image: ImageChange) -> ImageDocument:
-    return {
+    document: ImageDocument = {
         "name": image.name,
         "displayName": image.display_name,
         "manifest": image.manifest,
@@ -168,5 +171,7 @@ def _image(image: ImageChange) -> ImageDocument:
         "createdAt": image.created.isoformat(),
         "system": image.system,
         "suitabilityUnknown": image.suitability_unknown,
-        "unreadableBytes": image.unreadable_bytes,
     }
+    if image.unreadable_bytes:
+        document["unreadableBytes"] = image.unreadable_bytes
+    return document

@@ -128,7 +128,9 @@ def backup(facts: DiskFacts, now: datetime) -> str:
     if found is None:
         return "no backup, the disk is blank"
     older = ", before the disk was last overwritten" if found.overwritten_since else ""
-    return f"{found.image} {found.manifest[:SHORT]} · captured {ago(found.at, now)}{older}"
+    lost = found.unreadable_bytes
+    lacks = f" · lacks {lost:,} bytes that the disk did not give" if lost else ""
+    return f"{found.image} {found.manifest[:SHORT]} · captured {ago(found.at, now)}{older}{lacks}"
 
 
 def image(change: ImageChange, now: datetime) -> str:
