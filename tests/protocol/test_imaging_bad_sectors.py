@@ -73,7 +73,8 @@ class Capture:
 
 @pytest.fixture
 def golden(tmp_path: Path) -> Capture:
-    return Capture(gpt_disk(tmp_path / "disk", tree(tmp_path / "tree", 1, 6 * MIB)), tmp_path)
+    content = tree(tmp_path / "tree", 1, 6 * MIB)
+    return Capture(gpt_disk(tmp_path / "disk", content, 64 * MIB), tmp_path)
 
 
 def block_of(disk: Path, path: str, number: int, start: int = ROOT) -> int:
@@ -98,6 +99,7 @@ def test_a_backup_ends_with_place_and_file_of_the_first_unreadable_sector(golden
     )
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("offset", "place"),
     [
@@ -113,6 +115,7 @@ def test_what_else_may_lie_at_an_unreadable_sector_is_named(
     assert f"(sector {offset // 512:,}): {place}" in golden.refusal((offset, 512))
 
 
+@pytest.mark.nightly
 def test_a_sector_of_the_partition_table_ends_the_backup_by_default(golden: Capture) -> None:
     assert "cannot be read at byte 512 (sector 1). Look" in golden.refusal((512, 512))
 
@@ -166,7 +169,14 @@ def structure(disk: Path, name: str, start: int = ROOT, block: int = BLOCK) -> i
     return start + int(line.partition(" at ")[2].partition("-")[0].split()[0].rstrip(",")) * block
 
 
-@pytest.mark.parametrize("name", ["Block bitmap", "Inode bitmap", "Inode table"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param("Block bitmap", marks=pytest.mark.nightly),
+        pytest.param("Inode bitmap", marks=pytest.mark.nightly),
+        "Inode table",
+    ],
+)
 def test_an_image_that_lost_metadata_is_not_good(golden: Capture, name: str) -> None:
     place = structure(golden.disk, name)
     image = golden.take((place, 512))
@@ -179,6 +189,7 @@ def test_an_image_that_lost_metadata_is_not_good(golden: Capture, name: str) -> 
     assert words(golden)[0].endswith((f"its {name.lower()} (block group 0)", "knows of what"))
 
 
+@pytest.mark.nightly
 def test_a_map_is_never_made_of_sectors_that_cannot_be_read(tmp_path: Path) -> None:
     golden = Capture(blank(tmp_path / "disk", 64 * MIB), tmp_path)
     run("mkfs.ext4", "-q", "-b", "1024", golden.disk)
@@ -203,6 +214,7 @@ def test_a_partition_whose_label_cannot_be_read_is_kept_whole_and_not_good(golde
     )
 
 
+@pytest.mark.nightly
 def test_a_lost_copy_of_the_partition_table_costs_no_partition(golden: Capture) -> None:
     image = golden.take((golden.disk.stat().st_size - 512, 512))
     assert [each.filesystem for each in image.partitions] == ["", "vfat", "ext4", "swap"]
@@ -210,6 +222,7 @@ def test_a_lost_copy_of_the_partition_table_costs_no_partition(golden: Capture) 
     assert golden.tested(image).ok
 
 
+@pytest.mark.nightly
 def test_a_lost_partition_table_is_not_good(golden: Capture) -> None:
     image = golden.take((512, 512))
     assert image.table == "none"
@@ -281,6 +294,7 @@ def where(disk: Path, wanted: bytes) -> int:
     return found
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("kind", "size", "name", "owner"),
     [
@@ -306,6 +320,7 @@ def test_lost_content_of_files_is_found_in_other_file_systems(
     assert outcome.losses[0].endswith(f"partition 1, {kind}: {told}")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(("kind", "name"), [("ntfs", b"INDX"), ("vfat", b".          \x10")])
 def test_a_lost_folder_is_found_though_the_checker_says_nothing(
     tmp_path: Path, kind: str, name: bytes

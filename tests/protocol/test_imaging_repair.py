@@ -6,6 +6,8 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -14,8 +16,13 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.capture import capture
 from agent.imaging.repair import repair
 from agent.imaging.restore import restore
+from agent.packages.engine import no_content
+from agent.steps.run import StepContext, run_step
+from agent.wire.disk import DiskSelector
+from agent.wire.step import Backup
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
+from tests.builders.failing_disk import fail, failing_disk
 from tests.protocol.imaging_disks import (
     MIB,
     blank,
@@ -32,7 +39,7 @@ from tests.unit.test_imaging_file_systems import restart_page
 pytestmark = pytest.mark.needs_root
 
 _MAKE = {
-    "ext4": ("mkfs.ext4", "-q"),
+    "ext4": ("mkfs.ext4", "-q", "-b", "4096"),
     "ext2": ("mkfs.ext2", "-q"),
     "xfs": ("mkfs.xfs", "-q"),
     "btrfs": ("mkfs.btrfs", "-q"),
@@ -150,8 +157,16 @@ def never() -> None:
     ("kind", "done"),
     [
         ("ext4", "partition 1, ext4: e2fsck -f -p, because its journal holds changes"),
-        ("xfs", "partition 1, xfs: mount -t xfs, because its log holds changes"),
-        ("btrfs", "partition 1, btrfs: mount -t btrfs, because its log tree holds changes"),
+        pytest.param(
+            "xfs",
+            "partition 1, xfs: mount -t xfs, because its log holds changes",
+            marks=pytest.mark.nightly,
+        ),
+        pytest.param(
+            "btrfs",
+            "partition 1, btrfs: mount -t btrfs, because its log tree holds changes",
+            marks=pytest.mark.nightly,
+        ),
     ],
 )
 def test_a_journal_is_played_and_what_it_held_is_in_the_image(
@@ -163,6 +178,7 @@ def test_a_journal_is_played_and_what_it_held_is_in_the_image(
     assert line.startswith(f"{done} that are not in the file system yet")
 
 
+@pytest.mark.nightly
 def test_an_ext2_that_was_not_unmounted_is_checked(tmp_path: Path) -> None:
     golden = Golden("ext2", tmp_path)
     run("debugfs", "-w", "-R", "ssv state 0", golden.volume)
@@ -179,6 +195,7 @@ def test_an_ext4_with_real_errors_is_repaired_as_far_as_it_can_be(tmp_path: Path
     assert line.startswith("partition 1, ext4: e2fsck -f -y, because errors were found in it (")
 
 
+@pytest.mark.nightly
 @pytest.mark.parametrize(
     ("offset", "data"),
     [(32 * 512 + 4, b"\xff\xff\xff\x07"), (0x41, b"\x01")],
@@ -191,6 +208,7 @@ def test_a_fat_with_its_dirty_bit_is_repaired(tmp_path: Path, offset: int, data:
     assert line.startswith("partition 1, vfat: fsck.fat -a, because it was not unmounted")
 
 
+@pytest.mark.nightly
 def test_an_exfat_with_its_dirty_bit_is_repaired(tmp_path: Path) -> None:
     golden = Golden("exfat", tmp_path)
     golden.patch(106, b"\x02")
@@ -198,6 +216,7 @@ def test_an_exfat_with_its_dirty_bit_is_repaired(tmp_path: Path) -> None:
     assert line.startswith("partition 1, exfat: fsck.exfat -p, because it was not unmounted")
 
 
+@pytest.mark.nightly
 def test_an_f2fs_that_was_not_unmounted_is_repaired(tmp_path: Path) -> None:
     golden = Golden("f2fs", tmp_path)
     with golden.volume.open("r+b") as file:
@@ -224,6 +243,7 @@ def leave_mounted(file) -> None:  # type: ignore[no-untyped-def]
         file.write(raw)
 
 
+@pytest.mark.nightly
 def test_an_ntfs_that_is_only_marked_dirty_is_unmarked_after_a_check(tmp_path: Path) -> None:
     golden = Golden("ntfs", tmp_path)
     run("ntfsfix", golden.volume)  # asks Windows to check it
@@ -258,6 +278,7 @@ def test_what_only_windows_can_mend_is_refused_before_anything_is_written(
     assert disk.read_bytes() == before
 
 
+@pytest.mark.nightly
 def test_an_xfs_that_the_kernel_does_not_mount_is_named_and_its_log_is_kept(
     tmp_path: Path,
 ) -> None:
@@ -275,6 +296,7 @@ def test_an_xfs_that_the_kernel_does_not_mount_is_named_and_its_log_is_kept(
     )
 
 
+@pytest.mark.nightly
 def test_a_clean_disk_is_not_written(tmp_path: Path) -> None:
     disk = Golden("ext4", tmp_path).disk()
     before = disk.read_bytes()
@@ -292,3 +314,49 @@ def test_what_is_stopped_before_the_repair_leaves_the_disk_as_it_was(tmp_path: P
         repair(described(node), never, ignore_all)
     assert disk.read_bytes() == before
     assert str(disk) not in run("losetup", "--list", "--noheadings")
+
+
+class FakeServer(ChunkStore):
+    """A chunk store that takes manifests as the server does."""
+
+    def put_manifest(self, operation: str, data: bytes) -> str:  # type: ignore[override]
+        del operation
+        return super().put_manifest(data)
+
+
+def test_the_step_says_what_was_repaired_and_what_could_not_be_read(tmp_path: Path) -> None:
+    golden = Golden("ext4", tmp_path)
+    golden.crash()
+    disk = golden.disk()
+    block = int(run("debugfs", "-R", "bmap /file-0 3", f"{disk}?offset={MIB}"))
+    place = MIB + block * 4096
+    written: list[str] = []
+    with failing_disk(disk, tmp_path) as (node, control):
+        fail(control, (place, 512))
+        machine: Any = SimpleNamespace(disks=lambda: SimpleNamespace(disks=(described(node),)))
+        context = StepContext(
+            environment="deploy-os",
+            machine_name="golden",
+            operation="op-1",
+            machine=machine,
+            installed_on=lambda _: None,
+            system_on=lambda _: None,
+            chunks=FakeServer(tmp_path / "store", reserve=0),  # type: ignore[arg-type]
+            progress=ignore,
+            check=ignore_all,
+            writing=lambda: written.append("writing"),
+            report=ignore_all,
+            state=tmp_path,
+            fetch=no_content,
+            pause=lambda _: None,
+        )
+        step = Backup(
+            "golden", DiskSelector(path="test"), on_bad_sector="skip-and-mark", repair=True
+        )
+        found = run_step(step, context)
+    assert written == ["writing"]
+    assert found["repaired"].startswith("partition 1, ext4: e2fsck -f -p, because its journal")
+    assert found["bytes-unreadable"] == "512"
+    assert found["unreadable"] == (
+        f"512 bytes at byte {place:,}: partition 1, ext4: the file /file-0"
+    )
