@@ -123,7 +123,7 @@ def scan(device: Device, *, full: bool = False) -> Manifest:
             for slot in slots
         ]
     elif full:
-        scanned = [_full(slot, ASKED_FOR, _probe(device, slot.extent)) for slot in slots]
+        scanned = [_asked_for(device, slot) for slot in slots]
     else:
         found = [
             (slot, _probe(device, slot.extent))
@@ -261,6 +261,15 @@ def _label_is_lost(device: Device, pieces: Sequence[Extent], start: int = 0) -> 
     for area in areas:
         device.read_marked(area.offset, area.length)
     return any(map(bad.meets, areas))
+
+
+def _asked_for(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
+    """Return a partition of which every sector is kept, with what is recognised in it."""
+    is_lost = _label_is_lost(device, (slot.extent,))
+    found = blkid.Signature() if is_lost else _probe(device, slot.extent)
+    if device.bad_sectors is not None and not (found.filesystem or found.several):
+        found = _readable_label(device, slot.extent)
+    return _full(slot, LOST_LABEL if is_lost and not found.filesystem else ASKED_FOR, found)
 
 
 def _is_all_seen(device: Device, slot: Slot, found: blkid.Signature) -> bool:

@@ -215,6 +215,45 @@ def test_a_partition_whose_label_cannot_be_read_is_kept_whole_and_not_good(golde
 
 
 @pytest.mark.nightly
+def test_a_sector_of_the_map_that_fails_in_the_middle_begins_another_round(
+    golden: Capture, tmp_path: Path
+) -> None:
+    place = structure(golden.disk, "Block bitmap")
+    (tmp_path / "late").mkdir()
+    with failing_disk(golden.disk, tmp_path / "late") as (node, control):
+
+        def progress(done: int, _total: int) -> None:
+            if done:
+                fail(control, (place, 512))
+
+        image = capture(described(node), golden.store, progress, on_loss=golden.lost.extend)
+    assert image.unreadable == (Extent(place, 512),)
+    assert image.partitions[2].method == "full-sector"
+    assert not golden.tested(image).ok
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize(
+    ("offset", "filesystem", "reason"),
+    [
+        (ROOT + 1024, "", "a sector that may say what it holds cannot be read"),
+        (ROOT + 32768, "ext4", "every sector was asked for"),
+    ],
+)
+def test_a_full_backup_knows_as_much_of_what_it_lost(
+    golden: Capture, tmp_path: Path, offset: int, filesystem: str, reason: str
+) -> None:
+    (tmp_path / "full").mkdir()
+    with failing_disk(golden.disk, tmp_path / "full") as (node, control):
+        fail(control, (offset, 512))
+        lost: list[Loss] = []
+        image = capture(described(node), golden.store, ignore, full=True, on_loss=lost.extend)
+    root = image.partitions[2]
+    assert (root.filesystem, root.method, root.reason) == (filesystem, "full-sector", reason)
+    assert not golden.tested(image).ok or filesystem
+
+
+@pytest.mark.nightly
 def test_a_lost_copy_of_the_partition_table_costs_no_partition(golden: Capture) -> None:
     image = golden.take((golden.disk.stat().st_size - 512, 512))
     assert [each.filesystem for each in image.partitions] == ["", "vfat", "ext4", "swap"]
