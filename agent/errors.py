@@ -21,7 +21,7 @@ Codes. RW240 no shutdown waits · RW241 put off for too long · RW242 given up �
 not understood or does not answer · RW244 not this person's to say · RW245 the login manager's
 answer · RW246 no length of time · RW284 to RW287 files that people ask for
 
-RW401 to RW422 are imaging's (``agent.imaging.errors``).
+RW401 to RW429 are imaging's (``agent.imaging.errors``).
 
 RW451 no such disk · RW452 several such disks · RW453 unknown disk role · RW454 read-only ·
 RW455 no digest · RW456, RW457 manifest and digest differ

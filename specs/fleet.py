@@ -76,6 +76,9 @@ class BackupStep(NamedTuple):
     """Whether what file systems use is read, or every sector."""
     partitions: tuple[int, ...] = ()
     """The numbers of the partitions to read, in order; empty for the whole disk."""
+    on_bad_sector: Literal["fail", "skip-and-mark"] = "fail"
+    repair: bool = False
+    """Whether file systems that were not left clean are repaired on the disk before."""
 
 
 class RestoreStep(NamedTuple):

@@ -6,6 +6,7 @@ again without what it has found until it finds nothing more.
 """
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from attrs import evolve, frozen
@@ -66,6 +67,15 @@ def probe(device: Path, start: int, size: int) -> Signature:
     if several and first.usage not in _OUTER_USAGES:
         return Signature(table=table, several=several)
     return evolve(first, table=table, several=several)
+
+
+def probe_for(device: Path, start: int, size: int, kinds: Sequence[str]) -> Signature:
+    """Return which of some formats the range holds, whatever else; CommandError.
+
+    Nothing is read where others have their places, which may be unreadable.
+    """
+    place = ("--offset", str(start), "--size", str(size), str(device))
+    return _answer("--match-types", ",".join(kinds), *place) or Signature()
 
 
 def _answers(place: tuple[str, ...]) -> list[Signature]:

@@ -37,6 +37,10 @@ class MapRefusedError(Exception):
     """There is no map of this file system; the text says why, in one line."""
 
 
+class UncleanError(MapRefusedError):
+    """There is none because the file system was not left clean: it can be repaired."""
+
+
 def arguments(program: str, source: Path) -> list[str]:
     """Return the command that writes the domain map of ``source`` to standard output.
 

@@ -43,7 +43,7 @@ from collections.abc import Iterator, Sequence
 
 from attrs import frozen
 
-from agent.commands.partclone import MapRefusedError
+from agent.commands.partclone import MapRefusedError, UncleanError
 from agent.imaging.extent import Extent, between, merged
 from agent.imaging.table import Reader
 
@@ -199,11 +199,11 @@ def _superblock(read: Reader, size: int) -> _Superblock:
     root_level, chunk_level = raw[0xC6], raw[0xC7]
     device, total = struct.unpack_from("<QQ", raw, 0xC9)
     _require(devices == 1, f"it spans {devices} devices")
-    _require(
-        not log_root,
-        "its log tree holds changes that are not in the file system yet: "
-        "mount it once and unmount it",
-    )
+    if log_root:
+        raise UncleanError(
+            "its log tree holds changes that are not in the file system yet: "
+            "mount it once and unmount it"
+        )
     unknown = (compat_ro & ~_KNOWN_COMPAT_RO, incompat & ~_KNOWN_INCOMPAT, flags & ~_KNOWN_FLAGS)
     _require(
         not any(unknown),

@@ -1,6 +1,7 @@
 """Capture: read what is used on a disk, ship the chunks that the store lacks."""
 
 import mmap
+import time
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -10,14 +11,16 @@ from typing import Protocol
 
 from attrs import evolve, frozen
 
+from agent.imaging.bad_sectors import BadSectors
 from agent.imaging.chunk import Span, digest_of, pack, spans
 from agent.imaging.device import Buffers, Device, load, open_device, seen
-from agent.imaging.errors import DiskChangedError
-from agent.imaging.extent import total
+from agent.imaging.errors import DiskChangedError, TooManyBadSectorsError, UnreadableSectorError
+from agent.imaging.extent import Extent, common, total
 from agent.imaging.flow import flow, worker_count
+from agent.imaging.losses import Loss, losses, parts_of
 from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import refuse_other_disk
-from agent.imaging.scan import scan
+from agent.imaging.scan import parts_on, scan, source_of
 from agent.wire.disk import Disk
 from agent.wire.imaged_system import ImagedSystem
 
@@ -38,6 +41,10 @@ class ChunkSink(Protocol):
         """Store a frame and return once it is safe; called from several threads."""
 
 
+_ROUNDS = 3
+"""How often a disk is read anew because sectors that say what is used failed meanwhile."""
+
+
 @frozen
 class _Piece:
     """A chunk that was read: its content lies in the first bytes of ``buffer``."""
@@ -55,26 +62,72 @@ def capture(  # noqa: PLR0913 - what, where to, and how much of it
     *,
     full: bool = False,
     partitions: Collection[int] = frozenset(),
+    on_loss: Callable[[tuple[Loss, ...]], None] | None = None,
+    check_on: Callable[[], None] = lambda: None,
 ) -> Manifest:
     """Return the image of a disk after its chunks are in the store; reads only.
 
     ``progress`` counts used bytes that are safe in the store; ``system`` is what is installed
     on the disk, which was looked at before; ``full`` asks for every sector, ``partitions`` for
-    those of these numbers only. Raises RefusedDiskError for a disk in use or not the inspected
-    one, or that has no such partitions, DiskChangedError
-    when it changed while it was read, DiskFailureError, CommandError, and whatever
-    the sink raises. Nothing but chunks was stored then.
+    those of these numbers only. Sectors that cannot be read end the capture; with ``on_loss`` they
+    are zeros in the image, which names them, and it is told whose they were. ``check_on`` is called
+    while they are tried again, from any thread. Raises RefusedDiskError for a disk in use or not
+    the inspected one, or that has no such partitions, DiskChangedError when it changed while it
+    was read, UnreadableSectorError, TooManyBadSectorsError,
+    DiskFailureError, CommandError, and whatever the sink raises. Nothing but chunks was
+    stored then.
     """
     with open_device(disk.node, sector_size=disk.sector_size) as device:
         refuse_other_disk(disk, seen(device))
-        before = scan(device, full=full, chosen=partitions)
-        digests = _ship(device, before, sink, progress)
-        after = scan(device, full=full, chosen=partitions)
-        if after != before:
-            raise DiskChangedError(device.node, _difference(before, after))
-    manifest = evolve(before, digests=digests, system=system)
+        bad = BadSectors(
+            device.node,
+            device.physical_sector_size,
+            skip=on_loss is not None,
+            check=check_on,
+            clock=time.monotonic,
+        )
+        device.bad_sectors = bad
+        try:
+            look = partial(scan, device, full=full, chosen=partitions)
+            manifest = _captured(device, bad, sink, progress, look)
+        except UnreadableSectorError as error:
+            raise error.at(device.sector_size, _place(device, error.offset)) from error
+        if on_loss is not None:
+            found = losses(parts_of(manifest), manifest.unreadable, partial(source_of, device))
+            on_loss(tuple(found))
+    manifest = evolve(manifest, system=system)
     check(manifest)
     return manifest
+
+
+def _captured(
+    device: Device,
+    bad: BadSectors,
+    sink: ChunkSink,
+    progress: Progress,
+    look: Callable[[], Manifest],
+) -> Manifest:
+    """Return the image without its system; what was lost meanwhile counts for both looks at it."""
+    before = look()
+    for _ in range(_ROUNDS):
+        known = bad.unreadable
+        digests = _ship(device, before, sink, progress)
+        after = look()
+        if after == before:
+            return evolve(before, digests=digests, unreadable=common(bad.unreadable, before.used))
+        if bad.unreadable == known:
+            raise DiskChangedError(device.node, _difference(before, after))
+        before = after
+    raise TooManyBadSectorsError(device.node, "more of it each time that it is read")
+
+
+def _place(device: Device, offset: int) -> str:
+    """Return what lies at an unreadable place of the disk, as far as anybody can say."""
+    sector = Extent(offset, device.sector_size)
+    parts = parts_on(device)
+    if parts is None:
+        return ""
+    return "; ".join(each.place for each in losses(parts, (sector,), partial(source_of, device)))
 
 
 def _ship(device: Device, found: Manifest, sink: ChunkSink, progress: Progress) -> bytes:

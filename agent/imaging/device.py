@@ -18,17 +18,23 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING
 
 from agent.imaging.chunk import CHUNK_SIZE, Span, mask
-from agent.imaging.errors import DiskFailureError, RefusedDiskError
+from agent.imaging.errors import DiskFailureError, RefusedDiskError, UnreadableSectorError
+from agent.imaging.extent import Extent
 from agent.imaging.occupancy import disk_ids, occupants
 from agent.imaging.refusal import Seen, in_use, read_only
+
+if TYPE_CHECKING:
+    from agent.imaging.bad_sectors import BadSectors
 
 _BLKROGET = 0x125E
 _BLKRRPART = 0x125F
 _BLKFLSBUF = 0x1261
 _BLKSSZGET = 0x1268
 _BLKGETSIZE64 = 0x80081272
+_BLKPBSZGET = 0x127B
 
 _FILE_SECTOR_SIZE = 512
 _REREAD_ATTEMPTS = 20
@@ -41,6 +47,8 @@ class Device:
     def __init__(self, node: str, descriptor: int, *, block: bool, sector_size: int) -> None:
         self.node = node
         self.block = block
+        self.bad_sectors: BadSectors | None = None
+        """How sectors that cannot be read are dealt with; None: they are a failure."""
         self._descriptor = descriptor
         self.sector_size = sector_size
         if block:
@@ -56,25 +64,55 @@ class Device:
             return bool(struct.unpack("i", _ioctl(self._descriptor, _BLKROGET, bytes(4)))[0])
         return not os.access(self.node, os.W_OK)
 
+    @property
+    def physical_sector_size(self) -> int:
+        """The smallest number of bytes that the medium loses; never less than a sector."""
+        if not self.block:
+            return self.sector_size
+        (size,) = struct.unpack("I", _ioctl(self._descriptor, _BLKPBSZGET, bytes(4)))
+        return max(int(size), self.sector_size)
+
     def read_into(self, view: memoryview, offset: int) -> None:
-        """Fill ``view``, a part of a buffer from ``Buffers``, from ``offset``."""
-        done = 0
-        while done < len(view):
-            try:
-                count = os.preadv(self._descriptor, [view[done:]], offset + done)
-            except OSError as error:
-                raise DiskFailureError(self.node, "read", offset + done, error) from error
-            if count == 0:
-                raise DiskFailureError(self.node, "read", offset + done, "end of the disk")
-            done += count
+        """Fill ``view``, a part of a buffer from ``Buffers``, from ``offset``.
+
+        Sectors that ``bad_sectors`` skips are zeros. Raises DiskFailureError, and what
+        ``bad_sectors`` raises.
+        """
+        try:
+            if self.bad_sectors is None:
+                self._read_once(view, offset)
+            else:
+                self.bad_sectors.fill(self._read_once, view, offset)
+        except OSError as error:
+            raise DiskFailureError(self.node, "read", offset, error) from error
 
     def read(self, offset: int, length: int) -> bytes:
-        """Return ``length`` bytes from ``offset``; for small pieces, such as tables."""
+        """Return ``length`` bytes from ``offset``; for small pieces, such as tables.
+
+        Raises UnreadableSectorError where a part of it was skipped.
+        """
+        data = self.read_marked(offset, length)
+        bad = self.bad_sectors
+        if bad is not None and bad.meets(Extent(offset, length)):
+            raise UnreadableSectorError(self.node, offset, self.sector_size)
+        return data
+
+    def read_marked(self, offset: int, length: int) -> bytes:
+        """Return the same with zeros for what ``bad_sectors`` skips."""
         start = offset // self.sector_size * self.sector_size
         end = -(-(offset + length) // self.sector_size) * self.sector_size
         view = memoryview(mmap.mmap(-1, end - start))
         self.read_into(view, start)
         return bytes(view[offset - start : offset - start + length])
+
+    def _read_once(self, view: memoryview, offset: int) -> None:
+        """Fill ``view``; OSError as the system says it, DiskFailureError at the disk's end."""
+        done = 0
+        while done < len(view):
+            count = os.preadv(self._descriptor, [view[done:]], offset + done)
+            if count == 0:
+                raise DiskFailureError(self.node, "read", offset + done, "end of the disk")
+            done += count
 
     def write(self, view: memoryview, offset: int) -> None:
         """Write a part of a buffer from ``Buffers`` at ``offset``."""

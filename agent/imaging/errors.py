@@ -12,6 +12,10 @@ TerminalError (agent.errors)
 ├── DiskChangedError    RW420  the disk changed while it was read
 ├── DiskFailureError    RW421  the device failed to read or write
 ├── ReadBackError       RW422  the disk does not hold what was written to it
+├── UnreadableSectorError  RW423  a sector cannot be read
+├── TooManyBadSectorsError RW424  too many cannot
+├── UnrepairableError   RW425  a file system cannot be repaired here; nothing was written
+├── RepairFailedError   RW426  a file system was repaired and is not clean
 └── GrowthError         RW429  a file system or LVM volume did not grow
 """
 
@@ -90,3 +94,48 @@ class GrowthError(TerminalError):
             f"the {what} did not grow: {reason}",
             "Look at the machine's console; restore without `grow` if it recurs",
         )
+
+
+class UnreadableSectorError(TerminalError):
+    """A sector stays unreadable. ``offset`` is in bytes of the disk, ``place`` in words."""
+
+    def __init__(self, node: str, offset: int, sector: int = 512, place: str = "") -> None:
+        super().__init__(
+            "RW423",
+            f"{node} cannot be read at byte {offset:,} (sector {offset // sector:,})"
+            + (f": {place}" if place else ""),
+            "Look at the disk's SMART values and replace it. A backup of all that can be read is "
+            "made with `onBadSector: skip-and-mark`",
+        )
+        self.node = node
+        self.offset = offset
+
+    def at(self, sector: int, place: str) -> "UnreadableSectorError":
+        """Return it with what lies there, on a disk with sectors of so many bytes."""
+        return UnreadableSectorError(self.node, self.offset, sector, place)
+
+
+class TooManyBadSectorsError(TerminalError):
+    """More of a disk is unreadable than a backup may lack; ``what`` says how much."""
+
+    def __init__(self, node: str, what: str) -> None:
+        super().__init__(
+            "RW424",
+            f"{node} is too damaged for a backup: {what} cannot be read",
+            "Copy the disk to a sound one with a program for rescue, such as ddrescue, and "
+            "back that one up",
+        )
+
+
+class UnrepairableError(TerminalError):
+    """A file system that was not left clean cannot be repaired here; nothing was written."""
+
+    def __init__(self, place: str, reason: str, action: str) -> None:
+        super().__init__("RW425", f"{place} cannot be repaired here: {reason}", action)
+
+
+class RepairFailedError(TerminalError):
+    """A program was to repair a file system, which is not clean after it."""
+
+    def __init__(self, place: str, program: str, words: str, action: str) -> None:
+        super().__init__("RW426", f"{place} is not clean after {program}: {words}", action)

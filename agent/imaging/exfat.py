@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from agent.commands.partclone import MapRefusedError
+from agent.commands.partclone import MapRefusedError, UncleanError
 from agent.imaging.bitmap import set_bits
 from agent.imaging.extent import Extent, between, merged
 from agent.imaging.table import Reader
@@ -79,7 +79,7 @@ def _volume(boot: bytes, size: int) -> _Volume:
     if flags & _MEDIA_FAILURE:
         raise MapRefusedError("a driver found defects of the medium below it")
     if flags & _DIRTY:
-        raise MapRefusedError(
+        raise UncleanError(
             "it was not unmounted (its dirty bit is set): run fsck.exfat, or chkdsk /f in Windows"
         )
     sector, cluster = 1 << sector_shift, 1 << (sector_shift + cluster_shift)

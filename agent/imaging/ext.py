@@ -24,20 +24,35 @@ def unsupported_reason(read: Reader) -> str:
     word, although blocks allocated in them look free in the bitmaps.
     """
     superblock = read(_SUPERBLOCK, 1024)
-    (state,) = struct.unpack_from("<H", superblock, 0x3A)
     (magic,) = struct.unpack_from("<H", superblock, 0x38)
     incompatible, read_only_compatible = struct.unpack_from("<II", superblock, 0x60)
     if magic != _MAGIC:
         return "its superblock is not at the usual place"
     if incompatible & _NEEDS_RECOVERY:
-        return (
-            "its journal holds changes that are not in the file system yet: "
-            "mount it once and unmount it, or run e2fsck -f"
-        )
+        return _unclean(superblock)
     if incompatible & _JOURNAL_DEVICE:
         return "it is the journal of another file system"
     if read_only_compatible & _BIGALLOC:
         return "it allocates in clusters, which the map cannot express"
+    return _unclean(superblock)
+
+
+def unclean_reason(read: Reader) -> str:
+    """Return in what way the file system was not left clean, empty where it was."""
+    superblock = read(_SUPERBLOCK, 1024)
+    (magic,) = struct.unpack_from("<H", superblock, 0x38)
+    (incompatible,) = struct.unpack_from("<I", superblock, 0x60)
+    return "" if magic != _MAGIC or incompatible & _JOURNAL_DEVICE else _unclean(superblock)
+
+
+def _unclean(superblock: bytes) -> str:
+    (state,) = struct.unpack_from("<H", superblock, 0x3A)
+    (incompatible,) = struct.unpack_from("<I", superblock, 0x60)
+    if incompatible & _NEEDS_RECOVERY:
+        return (
+            "its journal holds changes that are not in the file system yet: "
+            "mount it once and unmount it, or run e2fsck -f"
+        )
     if state & _HAS_ERRORS:
         return "errors were found in it: run e2fsck -f"
     if not state & _UNMOUNTED:

@@ -60,6 +60,11 @@ def clipped(extents: Sequence[Extent], window: Extent) -> Iterator[Extent]:
             yield between(start, end)
 
 
+def common(extents: Sequence[Extent], others: Sequence[Extent]) -> tuple[Extent, ...]:
+    """Return the parts of ``extents`` inside ``others``; both are merged."""
+    return tuple(part for extent in extents for part in clipped(others, extent))
+
+
 def without(extents: Sequence[Extent], removed: Sequence[Extent]) -> tuple[Extent, ...]:
     """Return the parts of ``extents`` outside ``removed``; both are merged."""
     return tuple(part for extent in extents for part in holes(removed, extent))

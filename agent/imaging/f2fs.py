@@ -24,7 +24,7 @@ from collections.abc import Iterator
 
 from attrs import frozen
 
-from agent.commands.partclone import MapRefusedError
+from agent.commands.partclone import MapRefusedError, UncleanError
 from agent.imaging.bitmap import set_bits
 from agent.imaging.extent import Extent, between, merged
 from agent.imaging.table import Reader
@@ -95,9 +95,9 @@ def used(read: Reader, size: int) -> tuple[Extent, ...]:
         raise MapRefusedError("neither of its checkpoints can be read")
     checkpoint = max(checkpoints, key=lambda checkpoint: checkpoint.version)
     if not checkpoint.flags & _UNMOUNTED:
-        raise MapRefusedError("it was not unmounted: mount it once and unmount it")
+        raise UncleanError("it was not unmounted: mount it once and unmount it")
     if checkpoint.flags & _ERRORS:
-        raise MapRefusedError("errors were found in it: run fsck.f2fs")
+        raise UncleanError("errors were found in it: run fsck.f2fs")
     if checkpoint.flags & _DISABLED:
         raise MapRefusedError("its checkpoints are switched off, or it is being resized")
     kept = [Extent(0, volume.main * _BLOCK)]

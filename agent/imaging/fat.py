@@ -23,7 +23,7 @@ import struct
 
 from attrs import frozen
 
-from agent.commands.partclone import MapRefusedError
+from agent.commands.partclone import MapRefusedError, UncleanError
 from agent.imaging.extent import Extent, between, merged
 from agent.imaging.table import Reader
 
@@ -63,7 +63,7 @@ def used(read: Reader, size: int) -> tuple[Extent, ...]:
     boot = read(0, 512)
     volume = _volume(boot, size)
     if _is_dirty(boot, read(volume.table, 8), volume.bits):
-        raise MapRefusedError(
+        raise UncleanError(
             "it was not unmounted (its dirty bit is set): mount it and run fsck.fat -a, "
             "or chkdsk /f in Windows, which clear it"
         )

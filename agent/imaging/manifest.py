@@ -51,6 +51,7 @@ _MAX_PARTITIONS = 1000
 _MAX_VOLUMES = 10_000
 _VOLUMES_SINCE = 2
 _OMITTED_SINCE = 3
+_UNREADABLE_SINCE = 3
 _SECTOR_SIZES = (512, 1024, 2048, 4096)
 
 
@@ -140,6 +141,8 @@ class Manifest:
     """Sorted by group and name. Since version 2."""
     system: ImagedSystem | None = None
     """None where it was not looked for. Since version 2."""
+    unreadable: tuple[Extent, ...] = field(default=(), repr=False)
+    """Sorted and merged parts of ``used`` that the disk did not give: zeros. Since version 3."""
     version: int = VERSION
     """Of the form: an older image keeps its own, which its digest depends on."""
 
@@ -166,6 +169,11 @@ class Manifest:
         places = [PartitionPlace(p.number, p.start, p.size, p.type) for p in self.partitions]
         omitted = tuple(part.number for part in self.partitions if part.method == OMITTED)
         return ImagedLayout(self.table, tuple(places), omitted)
+
+    @property
+    def unreadable_bytes(self) -> int:
+        """Bytes of those that are zeros because the disk did not give them."""
+        return total(self.unreadable)
 
     def region(self, kind: str) -> Region | None:
         """Return the first region of this kind."""
@@ -231,6 +239,8 @@ def _document(manifest: Manifest) -> dict[str, object]:
     if manifest.version >= _VOLUMES_SINCE:
         document["volumes"] = [_volume_document(volume) for volume in manifest.volumes]
         document["system"] = None if manifest.system is None else asdict(manifest.system)
+    if manifest.version >= _UNREADABLE_SINCE:
+        document["unreadable"] = _flattened(manifest.unreadable)
     return document
 
 
@@ -239,25 +249,25 @@ def _volume_document(volume: LogicalVolume) -> dict[str, object]:
     return {**asdict(volume, recurse=False), "extents": extents}
 
 
-def _flattened(used: tuple[Extent, ...]) -> list[int]:
+def _flattened(extents: tuple[Extent, ...]) -> list[int]:
     """Return gap, length, gap, length …: a gap counts from the end of the extent before."""
     flat: list[int] = []
     position = 0
-    for extent in used:
+    for extent in extents:
         flat += (extent.offset - position, extent.length)
         position = extent.offset + extent.length
     return flat
 
 
-def _unflattened(flat: list[int]) -> tuple[Extent, ...]:
+def _unflattened(name: str, flat: list[int]) -> tuple[Extent, ...]:
     if len(flat) % 2:
-        raise ManifestError("used holds an odd number of values")
+        raise ManifestError(f"{name} holds an odd number of values")
     extents = []
     position = 0
     for index in range(0, len(flat), 2):
         gap, length = flat[index], flat[index + 1]
         if length <= 0 or gap < (1 if index else 0):
-            raise ManifestError(f"used: gap {gap} and length {length} after offset {position}")
+            raise ManifestError(f"{name}: gap {gap} and length {length} after offset {position}")
         extents.append(Extent(position + gap, length))
         position += gap + length
     return tuple(extents)
@@ -370,10 +380,13 @@ def _manifest(fields: _Fields) -> Manifest:
             partition.record(ImagedPartition)
             for partition in fields.objects("partitions", _MAX_PARTITIONS)
         ),
-        used=_unflattened(fields.numbers("used")),
+        used=_unflattened("used", fields.numbers("used")),
         digests=fields.raw("digests"),
         volumes=tuple(map(_volume, fields.objects("volumes", _MAX_VOLUMES))) if newer else (),
         system=_system(fields.optional("system")) if newer else None,
+        unreadable=_unflattened("unreadable", fields.numbers("unreadable"))
+        if version >= _UNREADABLE_SINCE
+        else (),
         version=version,
     )
 
@@ -391,6 +404,7 @@ def _problems(manifest: Manifest) -> Iterator[str]:
     if manifest.table not in TABLES:
         yield f"table {manifest.table!r} is none of {TABLES}"
     yield from _used_problems(manifest)
+    yield from _unreadable_problems(manifest)
     yield from _partition_problems(manifest)
     yield from _region_problems(manifest)
     yield from _volume_problems(manifest)
@@ -417,6 +431,19 @@ def _used_problems(manifest: Manifest) -> Iterator[str]:
         if extent.offset <= position:
             yield f"used extent {extent.offset}+{extent.length} is out of order"
         position = extent.end
+
+
+def _unreadable_problems(manifest: Manifest) -> Iterator[str]:
+    unreadable, sector = manifest.unreadable, manifest.sector_size
+    position = -1
+    for extent in unreadable:
+        if extent.offset % sector or extent.length % sector or extent.length <= 0:
+            yield f"unreadable extent {extent.offset}+{extent.length} is no number of sectors"
+        if extent.offset <= position:
+            yield f"unreadable extent {extent.offset}+{extent.length} is out of order"
+        position = extent.end
+    if without(unreadable, manifest.used):
+        yield "a part of unreadable lies outside used"
 
 
 def _partition_problems(manifest: Manifest) -> Iterator[str]:

@@ -29,6 +29,12 @@ _PIECE = 1 << 20
 
 _UNREADABLE = "its journal ($LogFile) cannot be read"
 _SHUT_DOWN = "start Windows and shut it down fully (shutdown /s /t 0)"
+_HIBERNATED = (
+    "Windows is hibernated or was shut down with fast startup: start it, turn fast "
+    "startup off (powercfg /h off) and shut it down"
+)
+_JOURNAL = f"its journal holds changes that are not in the file system yet: {_SHUT_DOWN}"
+_DIRTY_BIT = f"Windows has to check it first (its dirty bit is set): run chkdsk /f, {_SHUT_DOWN}"
 
 
 class _UnreadableError(Exception):
@@ -53,24 +59,34 @@ class _Volume:
 
 def unsupported_reason(read: Reader) -> str:
     """Return why a map of the used blocks would not be safe, empty where it is."""
+    return _state(read)[0]
+
+
+def unclean_reason(read: Reader) -> tuple[str, bool]:
+    """Return in what way it was not left clean, and whether Windows alone can mend that.
+
+    Only Windows has what it keeps in its memory, and only it reads its journal.
+    """
+    reason, by_windows = _state(read)
+    return ("", False) if reason == _UNREADABLE else (reason, by_windows)
+
+
+def _state(read: Reader) -> tuple[str, bool]:
     try:
         volume = _volume(read)
         pages = _restart_pages(volume)
         dirty = _is_dirty(volume)
     except (_UnreadableError, struct.error, IndexError):
-        return _UNREADABLE
+        return _UNREADABLE, True
     if pages:  # mkntfs fills the journal with 0xff, Windows starts it at the first mount
         _, major, in_use, flags = max(pages)
         if major != 1:
-            return (
-                "Windows is hibernated or was shut down with fast startup: start it, turn fast "
-                "startup off (powercfg /h off) and shut it down"
-            )
+            return _HIBERNATED, True
         if in_use != _NO_CLIENT and not flags & _CLEAN:
-            return f"its journal holds changes that are not in the file system yet: {_SHUT_DOWN}"
+            return _JOURNAL, True
     if dirty:
-        return f"Windows has to check it first (its dirty bit is set): run chkdsk /f, {_SHUT_DOWN}"
-    return ""
+        return _DIRTY_BIT, False
+    return "", False
 
 
 def used_bytes(read: Reader, size: int) -> int:

@@ -68,6 +68,8 @@ class RestoreResult:
     """Chunks that the disk did not hold."""
     bytes_total: int
     """Used bytes that were to be restored."""
+    bytes_unreadable: int
+    """Of the whole image, zeros because the captured disk did not give them."""
     bytes_written: int
     """Outside the boot block, which is written every time."""
     bytes_fetched: int
@@ -220,6 +222,7 @@ class _Restore:
             chunks_total=chunks,
             chunks_written=chunks_written,
             bytes_total=self._whole,
+            bytes_unreadable=self._manifest.unreadable_bytes,
             bytes_written=bytes_written,
             bytes_fetched=self._fetched,
             table_moved=self._manifest.table == "gpt"

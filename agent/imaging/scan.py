@@ -13,6 +13,7 @@ from agent.imaging import btrfs, exfat, ext, f2fs, fat, lvm, ntfs, xfs
 from agent.imaging.device import Device, open_device
 from agent.imaging.disagreement import disagreement, several
 from agent.imaging.efivarfs import read_entries
+from agent.imaging.errors import DiskFailureError, TooManyBadSectorsError, UnreadableSectorError
 from agent.imaging.extent import (
     Extent,
     aligned,
@@ -24,6 +25,7 @@ from agent.imaging.extent import (
     total,
 )
 from agent.imaging.gpt import BIOS_BOOT_TYPE, ESP_TYPE
+from agent.imaging.losses import Part, title_of
 from agent.imaging.manifest import (
     OMITTED,
     BootEntry,
@@ -35,6 +37,7 @@ from agent.imaging.manifest import (
 from agent.imaging.occupancy import partition_node
 from agent.imaging.partition_choice import refuse_choice
 from agent.imaging.pieces import PiecesError, composed
+from agent.imaging.signature_places import free_places
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 from agent.inspection.host_paths import HostPaths
@@ -49,6 +52,18 @@ be recognised.
 """
 
 ASKED_FOR = "every sector was asked for"
+
+DAMAGED_TABLE = "the partition table is damaged"
+LOST_MAP = "sectors that say what is used in it cannot be read"
+LOST_LABEL = "a sector that may say what it holds cannot be read"
+LOST_DISK_LABEL = "a sector at the disk's end that may say what the disk is cannot be read"
+LOST_FIRST = "its first sector, which says what is on it,"
+
+LABELS = 64 << 10
+"""Bytes at the start of a disk, a partition or a volume in which labels lie close together."""
+
+DISK_END = 4 << 20
+"""Bytes at the end of a disk with a partition table in which it may say that it is a RAID's."""
 
 WHOLE_GAP = 16 << 20
 """Bytes up to which unpartitioned space is kept whole: boot loaders live in it."""
@@ -95,8 +110,10 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
 
     What cannot be mapped safely is kept in full, with the reason in its
     partition; with ``full`` all is. ``chosen`` are the numbers of the partitions to keep; all
-    where it is empty. Raises RefusedDiskError (RW428) where they cannot be told apart,
-    DiskFailureError and CommandError.
+    where it is empty. Of unreadable sectors that the device skips, those of the
+    partition table count as zeros, and what is used is never said by zeros. Raises
+    RefusedDiskError (RW428) where the partitions cannot be told apart, DiskFailureError,
+    CommandError, and what the device's ``bad_sectors`` raises.
     """
     table, problem = _table(device)
     if chosen:
@@ -106,13 +123,26 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
     slots = tuple(slot for slot in slots if slot not in omitted)
     volumes: list[tuple[LogicalVolume, tuple[Extent, ...]]] = []
     if problem:
-        scanned = [_full(slot, problem) for slot in slots]
+        lost_label = problem == LOST_DISK_LABEL  # of the disk; its partitions can be looked at
+        scanned = [
+            _full(slot, problem, _readable_label(device, slot.extent) if lost_label else None)
+            for slot in slots
+        ]
     elif full:
-        scanned = [_full(slot, ASKED_FOR, _probe(device, slot.extent)) for slot in slots]
+        scanned = [_asked_for(device, slot) for slot in slots]
     else:
-        found = [(slot, _probe(device, slot.extent)) for slot in slots]
+        found = [
+            (slot, _probe(device, slot.extent))
+            for slot in slots
+            if not _label_is_lost(device, (slot.extent,))
+        ]
+        # Where a place cannot be read that any format may have, blkid recognises nothing.
+        found = [each for each in found if _is_all_seen(device, *each)]
+        lost = [slot for slot in slots if slot not in [seen for seen, _ in found]]
         layout = _lvm_layout(device, found)
         scanned = [_volume(device, slot, signature, layout) for slot, signature in found]
+        scanned += [_full(slot, LOST_LABEL, _readable_label(device, slot.extent)) for slot in lost]
+        scanned.sort(key=lambda each: each[0].start)
         volumes = [_logical_volume(device, volume) for volume in layout.volumes]
     partitions = [
         *(partition for partition, _ in scanned),
@@ -144,6 +174,43 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
     )
 
 
+def parts_on(device: Device) -> tuple[Part, ...] | None:
+    """Return the disk's volumes and partitions, for a message alone; None where that fails.
+
+    Bad sectors are a failure from now on.
+    """
+    device.bad_sectors = None
+    try:
+        return file_systems_on(device)
+    except (TableError, DiskFailureError, CommandError, OSError):
+        return None
+
+
+def file_systems_on(device: Device) -> tuple[Part, ...]:
+    """Return the disk's volumes and partitions with what is recognised in each.
+
+    Of a volume in several pieces, nothing is. Raises TableError, DiskFailureError, CommandError
+    and OSError.
+    """
+    table = read_table(device.read, device.size, device.sector_size)
+    slots = table.slots if table.kind != "none" else (_whole(device),)
+    found = [(slot, _probe(device, slot.extent)) for slot in slots]
+    volumes = [
+        Part(f"volume {each.group}/{each.name}", _filesystem_of(device, each), each.extents)
+        for each in _lvm_layout(device, found).volumes
+        if each.extents
+    ]
+    partitions = [
+        Part(title_of(slot.number), signature.filesystem, (slot.extent,))
+        for slot, signature in found
+    ]
+    return (*volumes, *partitions)
+
+
+def _filesystem_of(device: Device, volume: lvm.Volume) -> str:
+    return _probe(device, volume.extents[0]).filesystem if len(volume.extents) == 1 else ""
+
+
 def kept_gaps(slots: Iterable[Extent], size: int) -> tuple[Extent, ...]:
     """Return what is kept of the space between partitions, in a disk of ``size`` bytes.
 
@@ -168,11 +235,16 @@ def kept_of_map(used: Iterable[Extent], size: int) -> tuple[Extent, ...]:
 
 def _table(device: Device) -> tuple[Table, str]:
     """Return the partition table, and why the whole disk is to be kept whatever it says."""
-    none = Table("none", (), (Region("boot-sector", 0, device.read(0, device.sector_size)),))
+    first = device.read_marked(0, device.sector_size)
+    if device.bad_sectors is not None and device.bad_sectors.meets(Extent(0, device.sector_size)):
+        raise TooManyBadSectorsError(device.node, LOST_FIRST)
+    none = Table("none", (), (Region("boot-sector", 0, first),))
     try:
-        table = read_table(device.read, device.size, device.sector_size)
+        table = read_table(device.read_marked, device.size, device.sector_size)
     except TableError as error:
-        return none, f"the partition table is damaged: {error}"
+        return none, f"{DAMAGED_TABLE}: {error}"
+    if table.slots and _label_is_lost(device, (Extent(0, device.size),), device.size - DISK_END):
+        return table, LOST_DISK_LABEL
     node = Path(device.node)
     found = blkid.probe(node, 0, device.size)
     block = HostPaths().sysfs / "class/block" / node.resolve().name
@@ -180,6 +252,51 @@ def _table(device: Device) -> tuple[Table, str]:
     shown = [Extent(*place) for place in kernel_partitions(block)] if device.block else []
     problem = disagreement(table, found, shown)
     return (table if table.slots or not problem else none), problem
+
+
+def _label_is_lost(device: Device, pieces: Sequence[Extent], start: int = 0) -> bool:
+    """Whether an unreadable sector may have the label of what lies in pieces of the disk.
+
+    blkid says nothing of what it cannot read, and would go on with what was there before.
+    What lies before ``start`` is not looked at.
+    """
+    bad = device.bad_sectors
+    if bad is None:
+        return False
+    space = Extent(0, total(pieces))
+    labels = [Extent(0, min(LABELS, space.length))]
+    labels += [area for area, _ in free_places((space,), (), device.sector_size)]
+    labels = [each for each in labels if each.offset >= start]
+    areas = tuple(located(pieces, labels))
+    for area in areas:
+        device.read_marked(area.offset, area.length)
+    return any(map(bad.meets, areas))
+
+
+def _asked_for(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
+    """Return a partition of which every sector is kept, with what is recognised in it."""
+    is_lost = _label_is_lost(device, (slot.extent,))
+    found = blkid.Signature() if is_lost else _probe(device, slot.extent)
+    if device.bad_sectors is not None and not (found.filesystem or found.several):
+        found = _readable_label(device, slot.extent)
+    return _full(slot, LOST_LABEL if is_lost and not found.filesystem else ASKED_FOR, found)
+
+
+def _is_all_seen(device: Device, slot: Slot, found: blkid.Signature) -> bool:
+    nothing = not (found.filesystem or found.several)
+    return not (nothing and _readable_label(device, slot.extent).filesystem)
+
+
+def _readable_label(device: Device, extent: Extent) -> blkid.Signature:
+    """Return which file system is recognised beside unreadable sectors; not enough for a map."""
+    place = (Path(device.node), extent.offset, extent.length)
+    kinds = (*partclone.PROGRAMS, *_OWN_MAP, lvm.SIGNATURE, "linux_raid_member", "swap")
+    try:
+        found = blkid.probe_for(*place, kinds)
+        # LUKS has copies of its label in many places.
+        return found if found.filesystem else blkid.probe_for(*place, ("crypto_LUKS",))
+    except CommandError:
+        return blkid.Signature()
 
 
 def _whole(device: Device) -> Slot:
@@ -194,7 +311,16 @@ def _lvm_layout(device: Device, found: Iterable[tuple[Slot, blkid.Signature]]) -
     physical = [
         slot.extent for slot, what in found if what.filesystem == lvm.SIGNATURE and not what.several
     ]
-    return lvm.read_layout(device.read, physical)
+    try:
+        return lvm.read_layout(device.read, physical)
+    except UnreadableSectorError:
+        if not _skips(device):
+            raise
+        return lvm.Layout({}, dict.fromkeys(physical, LOST_MAP), ())
+
+
+def _skips(device: Device) -> bool:
+    return device.bad_sectors is not None and device.bad_sectors.skip
 
 
 def _volume(
@@ -211,6 +337,10 @@ def _volume(
         used = _used(device, slot, found)
     except MapRefusedError as error:
         return _full(slot, str(error), found)
+    except UnreadableSectorError:
+        if not _skips(device):
+            raise
+        return _full(slot, LOST_MAP, found)
     start = slot.extent.offset
     partition = _partition(slot, found, "used-blocks", "")
     return partition, tuple(Extent(start + extent.offset, extent.length) for extent in used)
@@ -220,6 +350,8 @@ def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, 
     """Return a volume and where on the disk lies what is kept of it."""
     found, reason = blkid.Signature(), volume.reason
     kept: Iterable[Extent] = volume.extents
+    if not reason and _label_is_lost(device, volume.extents):
+        reason = LOST_LABEL
     if not reason:
         try:
             with _space(device, volume.extents) as (space, extent):
@@ -228,6 +360,10 @@ def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, 
             kept = located(volume.extents, used)
         except MapRefusedError as error:
             reason = str(error)
+        except (UnreadableSectorError, DiskFailureError):  # what is put together has no bad sectors
+            if device.bad_sectors is None:
+                raise
+            found, reason = blkid.Signature(), LOST_MAP
     logical = LogicalVolume(
         group=volume.group,
         name=volume.name,
@@ -270,14 +406,14 @@ def _used(device: Device, slot: Slot, found: blkid.Signature) -> tuple[Extent, .
         return (Extent(0, min(SWAP_HEADER, slot.extent.length)),)
     if refusal := unmapped(found, slot.type):
         raise MapRefusedError(refusal)
-    read = partial(_read_inside, device, slot.extent)
+    read = partial(read_inside, device, slot.extent)
     if own_map := _OWN_MAP.get(found.filesystem):
         return kept_of_map(own_map(read, slot.extent.length), slot.extent.length)
     if check := _UNSUPPORTED_REASON.get(found.filesystem):
         reason = check(read)
         if reason:
             raise MapRefusedError(reason)
-    with _source(device, slot.extent) as source:
+    with source_of(device, slot.extent) as source:
         places = partclone.domain_map(found.filesystem, source, slot.extent.length)
     used = [Extent(*place) for place in places]
     mapped, counted = total(used), _USED_BYTES[found.filesystem](read, slot.extent.length)
@@ -305,7 +441,7 @@ def unmapped(found: blkid.Signature, partition_type: str) -> str:
     return "no file system was recognised"
 
 
-def _read_inside(device: Device, window: Extent, offset: int, length: int) -> bytes:
+def read_inside(device: Device, window: Extent, offset: int, length: int) -> bytes:
     """Read relative to a partition; what lies behind its end reads as zeros."""
     inside = list(clipped((window,), Extent(window.offset + offset, length)))
     data = device.read(inside[0].offset, inside[0].length) if inside and offset >= 0 else b""
@@ -313,8 +449,8 @@ def _read_inside(device: Device, window: Extent, offset: int, length: int) -> by
 
 
 @contextmanager
-def _source(device: Device, extent: Extent) -> Iterator[Path]:
-    """Provide a partition as a path of its own, which partclone needs.
+def source_of(device: Device, extent: Extent) -> Iterator[Path]:
+    """Provide a partition as a path of its own, which programs for file systems need.
 
     The kernel's node where it has one; else a loop device; else, for a disk that
     is a regular file on a machine without the right to loop devices, a sparse copy.

@@ -57,6 +57,11 @@ def unsupported_reason(read: Reader) -> str:
     return "" if _is_clean(log) else _DIRTY
 
 
+def unclean_reason(read: Reader) -> str:
+    """Return in what way the file system was not left clean, empty where it was."""
+    return _DIRTY if unsupported_reason(read) == _DIRTY else ""
+
+
 def used_bytes(read: Reader, size: int) -> int:
     """Return how many of a partition's ``size`` bytes its superblock says are used.
 

@@ -2,7 +2,7 @@
 
 import sys
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from attrs import asdict, frozen
@@ -189,19 +189,29 @@ def _run_in_system(step: InstalledStep, context: StepContext, software: Software
 
 
 def _backup(step: Backup, context: StepContext) -> dict[str, str]:
-    """Make an image of the disk that the selector means, or of its partitions; write nothing to it.
+    """Make an image of the disk that the selector means, or of its partitions.
 
-    Returns ``manifest`` (the image's digest) and ``disk``. Raises what the choice of
-    the disk, the capture and the server raise.
+    Nothing is written to it but repairs.
+
+    Returns ``manifest`` (the image's digest) and ``disk``; ``repaired`` where something was, and
+    ``bytes-unreadable`` with ``unreadable`` where sectors were skipped. Raises what the choice of
+    the disk, the repair, the capture and the server raise.
     """
     context.require_ram_system(step.STEP_TYPE)
     # Compiled code that only the RAM system has.
     from agent.imaging import manifest as manifests  # noqa: PLC0415
     from agent.imaging.capture import capture  # noqa: PLC0415
+    from agent.imaging.losses import Loss, words  # noqa: PLC0415
+    from agent.imaging.repair import repair  # noqa: PLC0415
 
     disk = select_disk(step.disk, context.machine.disks().disks)
+    repaired: Sequence[str] = ()
+    chosen = only_partitions(disk, step.partitions)
+    if step.repair:
+        repaired = repair(chosen, context.writing, context.check)
     # Before the disk is opened, which keeps mounts away; and as the image will have it.
-    system = context.system_on(only_partitions(disk, step.partitions))
+    system = context.system_on(chosen)
+    lost: list[Loss] = []
     image = capture(
         disk,
         context.chunks,
@@ -209,6 +219,8 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
         system,
         full=step.mode == "full",
         partitions=step.partitions,
+        on_loss=lost.extend if step.on_bad_sector == "skip-and-mark" else None,
+        check_on=context.check,
     )
     encoded = manifests.encode(image)
     digest = manifests.digest(encoded)
@@ -219,7 +231,13 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
             f"the server stored the manifest as {stored}, but its digest is {digest}",
             "Run the backup again; if it recurs, check the server's memory and disk",
         )
-    return {"manifest": digest, "disk": describe(disk)}
+    found = {"manifest": digest, "disk": describe(disk)}
+    if repaired:
+        found["repaired"] = "; ".join(repaired)
+    if lost:
+        found["bytes-unreadable"] = str(image.unreadable_bytes)
+        found["unreadable"] = words(lost)
+    return found
 
 
 def _restore(step: Restore, context: StepContext) -> dict[str, str]:

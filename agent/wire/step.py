@@ -24,10 +24,12 @@ class InspectDisks:
 
 @frozen
 class Backup:
-    """Read a disk into the image ``image``; write nothing to the disk.
+    """Read a disk into the image ``image``; write nothing to the disk but repairs.
 
     ``mode``: ``used`` for what file systems use, ``full`` for every sector. ``partitions`` are the
-    numbers of those to read; empty for the whole disk.
+    numbers of those to read; empty for the whole disk. ``on_bad_sector``: what is done about one
+    that cannot be read. ``repair``: file systems that were not left clean are repaired on the disk
+    before.
     """
 
     STEP_TYPE: ClassVar[str] = "backup"
@@ -35,6 +37,8 @@ class Backup:
     disk: DiskSelector
     mode: str = field(default="used", validator=validators.in_(("used", "full")))
     partitions: tuple[int, ...] = field(default=(), validator=_numbers)
+    on_bad_sector: str = field(default="fail", validator=validators.in_(("fail", "skip-and-mark")))
+    repair: bool = False
 
 
 @frozen

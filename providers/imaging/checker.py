@@ -80,6 +80,8 @@ def is_intact_ntfs(status: int, words: str) -> bool:
     return status == 0 or (found is not None and int(found[1]) == len(_SURPLUS.findall(words)))
 
 
+EXT = frozenset(("ext2", "ext3", "ext4"))
+_OF_CONTENTS = frozenset(("--check-data-csum",))
 _Judge = Callable[[int, str], bool]
 
 _VOLUME_CHECKS: Mapping[str, tuple[tuple[_Judge, tuple[str, ...]], ...]] = {
@@ -104,12 +106,22 @@ The file that holds the file system follows.
 """
 
 
-def check_volume(filesystem: str, volume: Path) -> str:
-    """Return what is wrong with the file system in a file of its own, empty if nothing."""
+def has_checker(filesystem: str) -> bool:
+    """Return whether a file system can be checked, in a file of its own or as an ext2 to ext4."""
+    return filesystem in _VOLUME_CHECKS or filesystem in EXT
+
+
+def check_volume(filesystem: str, volume: Path, *, contents: bool = True) -> str:
+    """Return what is wrong with the file system in a file of its own, empty if nothing.
+
+    Without ``contents``, that of files is not looked at where it has checksums.
+    """
     if filesystem not in _VOLUME_CHECKS:
         return f"there is no checker for {filesystem}"
+    left_out = frozenset() if contents else _OF_CONTENTS
     problems = (
-        run([*command, str(volume)], is_good) for is_good, command in _VOLUME_CHECKS[filesystem]
+        run([*(word for word in command if word not in left_out), str(volume)], is_good)
+        for is_good, command in _VOLUME_CHECKS[filesystem]
     )
     return next(filter(None, problems), "")
 

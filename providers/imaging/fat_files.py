@@ -18,7 +18,10 @@ from attrs import frozen
 from agent.imaging.extent import Extent
 
 Place = tuple[str, Extent]
-"""A path of a file or folder, and a part of its bytes on the volume."""
+"""A path of a file or folder, which ends with ``/``, and a part of its bytes on the volume."""
+
+OWN_FILES = ("(bitmap)", "(upcase table)")
+"""What exFAT keeps like files, but for itself."""
 
 _ENTRY = 32
 _MOST_FOLDERS = 1 << 22
@@ -143,8 +146,9 @@ def _fat_folder(heap: _Heap, content: bytes, *, wide: bool) -> Iterator[Place]:
                     raise UnreadableFilesError(f"{path}: it has {length} bytes and no cluster")
                 continue
             runs = _long_enough(path, _runs(heap, heap.chain(path, first)), length)
-            yield from ((path, run) for run in runs)
-            if attributes & _FOLDER:
+            is_folder = bool(attributes & _FOLDER)
+            yield from ((path + "/" * is_folder, run) for run in runs)
+            if is_folder:
                 seen = _counted(seen)
                 waiting.append((path + "/", heap.part(runs)))
 
@@ -201,7 +205,7 @@ def _exfat(volume: memoryview) -> Iterator[Place]:
                     else heap.chain(path, first)
                 )
                 runs = _long_enough(path, _runs(heap, numbers), length)
-                yield from ((path, run) for run in runs)
+                yield from ((path + "/" * is_folder, run) for run in runs)
                 if is_folder and index == 0:
                     seen = _counted(seen)
                     waiting.append((path + "/", heap.part(runs)[:length]))
@@ -213,7 +217,8 @@ Stream = tuple[int, int, bool]
 
 def _exfat_entries(content: bytes) -> Iterator[tuple[str, bool, list[Stream]]]:
     """Yield name, whether it is a folder, and streams of files, folders and system files."""
-    system, file, name_part = {0x81: "(bitmap)", 0x82: "(upcase table)"}, 0x85, 0xC1
+    system = dict(zip((0x81, 0x82), OWN_FILES, strict=True))
+    file, name_part = 0x85, 0xC1
     entries = [content[place : place + _ENTRY] for place in range(0, len(content), _ENTRY)]
     index = 0
     while index < len(entries) and entries[index][0]:

@@ -109,6 +109,7 @@ def record_of(
         used_bytes=image.used_bytes,
         stored_bytes=stored_bytes,
         system=image.system,
+        unreadable_bytes=image.unreadable_bytes,
         layout=image.layout,
         outline=outline,
     )

@@ -29,6 +29,8 @@ class RestoreTest:
     """One line for each thing that was looked at."""
     at: str
     """ISO 8601, UTC."""
+    losses: tuple[str, ...] = ()
+    """One line for each place that the captured disk did not give, and whose it was."""
 
 
 @frozen
@@ -44,6 +46,8 @@ class ImageRecord:
     """Frames of all its different chunks, those shared with other images included."""
     system: ImagedSystem | None = None
     """As the manifest has it; None where it was not looked for."""
+    unreadable_bytes: int = 0
+    """Zeros in it because the captured disk did not give them."""
     layout: ImagedLayout | None = None
     """The partitions; None where the record is from before they were kept here."""
     outline: Outline | None = None
@@ -120,6 +124,7 @@ class ImageEntry:
     named_at: str = ""
     """When the name pointed to it last; ISO 8601, UTC."""
     system: ImagedSystem | None = None
+    unreadable_bytes: int = 0
     layout: ImagedLayout | None = None
     outline: Outline | None = None
     """The current one of the record."""

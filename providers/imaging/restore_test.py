@@ -24,20 +24,21 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import CHUNK_SIZE, Chunk, is_zero, unpack
 from agent.imaging.device import open_device
 from agent.imaging.errors import CorruptChunkError
-from agent.imaging.extent import Extent, clipped, located, merged, total, without
+from agent.imaging.extent import Extent, clipped, common, located, merged, total, without
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
-from providers.imaging import checker, fat_files
+from providers.imaging import checker, fat_files, loss_test
 from providers.imaging.errors import DamagedImageError, UnknownChunkError
 from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 from providers.imaging.verification import damaged_test, mark_damaged
 
-_EXT = frozenset(("ext2", "ext3", "ext4"))
+_DISK = "disk"
+_EXT = checker.EXT
 
 
 def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTest:
@@ -51,8 +52,11 @@ def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTe
     data = store.get_manifest(digest)
     image = manifest_format.decode(data)
     with tempfile.TemporaryDirectory(dir=workdir) as folder:
+        losses: tuple[str, ...] = ()
         try:
             findings = list(_findings(store, digest, image, Path(folder)))
+            if image.unreadable:
+                losses = _losses(image, Path(folder) / _DISK, findings)
         except DamagedImageError as error:
             outcome = damaged_test(error.lines, store.stamp())
             store.record_restore_test(digest, outcome)
@@ -63,6 +67,7 @@ def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTe
         ok=all(good for good, _ in findings),
         details=tuple(text for _, text in findings),
         at=datetime.now(UTC).isoformat(timespec="seconds"),
+        losses=losses,
     )
     store.record_restore_test(digest, outcome)
     return outcome
@@ -73,7 +78,7 @@ Finding = tuple[bool, str]
 
 
 def _findings(store: ChunkStore, digest: str, image: Manifest, folder: Path) -> Iterator[Finding]:
-    disk = folder / "disk"
+    disk = folder / _DISK
     try:
         replay(store, digest, image, disk)
         problem = ""
@@ -101,6 +106,25 @@ def _findings(store: ChunkStore, digest: str, image: Manifest, folder: Path) -> 
 
 def _finding(what: str, problem: str) -> Finding:
     return not problem, f"{what}: {problem or 'intact'}"
+
+
+def _losses(image: Manifest, disk: Path, findings: list[Finding]) -> tuple[str, ...]:
+    """Return whose the unreadable bytes were, and add what that means to the findings."""
+    if not findings[0][0]:
+        return ()  # there is no disk to look at
+
+    def check(part: ImagedPartition | LogicalVolume) -> str | None:
+        if not checker.has_checker(part.filesystem):
+            return None
+        if part.method == "used-blocks":
+            return ""  # it was checked with all others
+        if isinstance(part, ImagedPartition):
+            return _check(image, part, disk)
+        return _check_volume(image, part, disk) if part.extents else None
+
+    found = loss_test.lost_places(image, disk)
+    findings += loss_test.loss_findings(image, found, check)
+    return loss_test.lines(found)
 
 
 def replay(store: ChunkStore, digest: str, image: Manifest, disk: Path) -> None:
@@ -246,7 +270,8 @@ def _check_content(
     image: Manifest, filesystem: str, pieces: Sequence[Extent], content: Path
 ) -> str:
     """Return what is wrong with a file system whose bytes lie in ``pieces`` of the disk."""
-    problem = checker.check_volume(filesystem, content)
+    contents = not any(common(image.unreadable, merged(pieces)))
+    problem = checker.check_volume(filesystem, content, contents=contents)
     if problem or filesystem not in fat_files.READERS:
         return problem
     with content.open("rb") as file:

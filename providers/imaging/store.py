@@ -526,6 +526,7 @@ class ChunkStore:
                 pinned=self._is_pinned(named.digest),
                 named_at=named.at,
                 system=record.system,
+                unreadable_bytes=record.unreadable_bytes,
                 layout=record.layout,
                 outline=record.current_outline,
                 damaged=bool(facts.damage),

@@ -69,6 +69,8 @@ class Verified(NamedTuple):
     """Bytes that they hold."""
     damages: tuple[Damage, ...]
     """Of all images of the store that need a damaged chunk, not only of those looked at."""
+    unreadable: Mapping[str, int]
+    """How many bytes of an image that was looked at its disk did not give; others have none."""
 
 
 def verify_images(store: ChunkStore, digests: Collection[str], progress: Progress) -> Verified:
@@ -95,7 +97,8 @@ def verify_images(store: ChunkStore, digests: Collection[str], progress: Progres
         for digest, image in {**images, **others}.items():
             if digest in present:
                 damages += _damages(digest, image, problems)
-    return Verified(len(digests), len(chunks), total, tuple(damages))
+    lost = {digest: each.unreadable_bytes for digest, each in images.items() if each.unreadable}
+    return Verified(len(digests), len(chunks), total, tuple(damages), lost)
 
 
 def is_whole(store: ChunkStore, chunk: str) -> bool:

@@ -5,6 +5,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from reconciler.app.inventory_heads import heads_by_machine
+from reconciler.app.lossy_images import lossy_images
 from reconciler.app.machine_selection import MachineFilter, filtered
 from reconciler.app.shared_identity import shared_of
 from reconciler.app.unattended_work import with_unattended
@@ -67,6 +68,7 @@ def fleet_status(
         from reconciler.app.backup_age import overdue_backups  # noqa: PLC0415 - slow to load
 
         faults += overdue_backups(project, observed, now)
+    faults += lossy_images(observed, now)
     counts = count_conditions(states)
     return FleetStatus(
         listed,

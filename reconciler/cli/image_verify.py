@@ -12,7 +12,7 @@ from reconciler.app.images import verify as verify_images
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.options import format_option, state_option
 from reconciler.views.console import console
-from reconciler.views.image_verified import damage_lines, verified_document
+from reconciler.views.image_verified import damage_lines, loss_lines, verified_document
 from reconciler.views.progress import bytes_progress
 from reconciler.views.untrusted import for_terminal
 
@@ -67,6 +67,8 @@ def verify(
         click.echo(dumps(verified_document(found, tests, unwritten), indent=2))
     else:
         for line in damage_lines(found, project.store.tags(), is_written=not unwritten):
+            click.echo(for_terminal(line))
+        for line in loss_lines(found, project.store.tags()):
             click.echo(for_terminal(line))
         for digest, test in tests.items():
             word = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"

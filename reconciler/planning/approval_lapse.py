@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from agent.wire.step import ApplyIdentity, Backup
 from reconciler.planning.planner import held_because, hold_of
-from reconciler.planning.scenario_work import MachineView, identity_step, protected
+from reconciler.planning.scenario_work import MachineView, identity_step, protected, repairs
 from reconciler.planning.system_work import system_inputs
 from reconciler.state.observed import ObservedImage, ObservedMachine
 from reconciler.state.operation import INSPECTION, Operation, operation_id
@@ -58,7 +58,8 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
     scenario = desired.scenarios.get(operation.scenario)
     if scenario is None:
         return f"there is no scenario {operation.scenario} any more"
-    if operation.destructive and (kept := protected(view, scenario)):
+    writes = operation.destructive or repairs(operation.instructions.steps)
+    if writes and (kept := protected(view, scenario)):
         return kept[0]
     if scenario.runs_in_system:
         return _system_work_changed(desired, scenario, operation)

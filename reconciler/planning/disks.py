@@ -88,7 +88,13 @@ def last_backup(
                     disk.identity in later.operation.instructions.disks and later.at > image.created
                     for later in mine
                 )
-                found = LastBackup(image.name, image.manifest, image.created, overwritten)
+                found = LastBackup(
+                    image.name,
+                    image.manifest,
+                    image.created,
+                    overwritten,
+                    image.unreadable_bytes,
+                )
     return found
 
 

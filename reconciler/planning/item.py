@@ -50,6 +50,8 @@ class LastBackup(NamedTuple):
     """When it was captured."""
     overwritten_since: bool
     """A restore wrote the disk after it: it is not a copy of what is there now."""
+    unreadable_bytes: int = 0
+    """Bytes that it lacks because the disk did not give them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,6 +105,8 @@ class ImageChange(NamedTuple):
     """What is installed on it, such as ``Debian GNU/Linux 12 (bookworm)``; empty: unknown."""
     suitability_unknown: bool = False
     """The clone gets an identity, and nobody looked whether it can: the image is an older one."""
+    unreadable_bytes: int = 0
+    """Bytes that the captured disk did not give: zeros in the image."""
     emptied: tuple[int, ...] = ()
     """The numbers of partitions that the image's table has and whose content it does not hold."""
     grows: tuple[Grown, ...] | None = None

@@ -1,6 +1,6 @@
 """From a scenario to the steps that one machine's agent will run."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain, repeat
@@ -130,7 +130,7 @@ def work_for(
     reason = _reason(view, assignment, scenario)
     general = _reason(view, assignment, scenario, of_documents=True)
     return Decision(
-        risk=_risk(view, written),
+        risk=_risk(view, scenario, written),
         action=kind,
         reason=reason,
         general_reason=general if general != reason else "",
@@ -188,6 +188,8 @@ def _targets(
                 f"step {step.action} of {scenario.name}: {step.reason}",
                 f"Take the step out of {scenario.name} ({scenario.position})",
             )
+        if repairs([step]) and (kept := protected(view, scenario)):
+            return kept
         if isinstance(step, RestoreStep):
             target = _target(view, scenario, step)
             if not isinstance(target, _Target):
@@ -295,21 +297,31 @@ def _stopped_since(view: MachineView, seen: datetime) -> OperationStatus | None:
 
 
 def protected(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
-    """Return why the machine's disks may not be overwritten; None where they may."""
+    """Return why the machine's disks may not be written; None where they may."""
+    restores = any(isinstance(step, RestoreStep) for step in scenario.steps)
+    would = (
+        f"{scenario.name} would {'overwrite' if restores else 'repair file systems on'} its disk"
+    )
+    may = "overwritten" if restores else "written"
     if view.machine.protect:
         origin = view.machine.origins.get(PROTECT)
         where = f" at {origin.position}" if origin else ""
         return (
-            f"the machine is protected, and {scenario.name} would overwrite its disk",
-            f"Write `protect: false`{where} instead, if the machine may be overwritten",
+            f"the machine is protected, and {would}",
+            f"Write `protect: false`{where} instead, if the machine may be {may}",
         )
     if view.machine.protect is None and view.seen.protected_at:
         reason = f"{WAS_PROTECTED} {view.seen.protected_at}, which nothing takes back"
         return (
-            f"{reason}, and {scenario.name} would overwrite its disk",
-            "Write `protect: false` for the machine, if it may be overwritten",
+            f"{reason}, and {would}",
+            f"Write `protect: false` for the machine, if it may be {may}",
         )
     return None
+
+
+def repairs(steps: Iterable[ScenarioStep | Step]) -> bool:
+    """Return whether steps write to a disk to repair what a backup then reads."""
+    return any(isinstance(step, BackupStep | Backup) and step.repair for step in steps)
 
 
 def _inspection(revision: str, view: MachineView, assignment: Assignment, reason: str) -> Decision:
@@ -351,6 +363,7 @@ def _change(view: MachineView, target: _Target) -> ImageChange:
         display_name=declared.display_name if declared else "",
         system=system.name if system else "",
         suitability_unknown=target.identity == "apply" and system is None,
+        unreadable_bytes=target.image.unreadable_bytes,
         emptied=layout.omitted if layout and not target.partitions else (),
         grows=target.grows,
     )
@@ -424,9 +437,17 @@ def _wire_steps(
     match step:
         case InspectDisksStep():
             return [InspectDisks()]
-        case BackupStep(image, request, _, mode, chosen):
+        case BackupStep(image, request):
             selector = DiskSelector(request.role, request.wwn, request.serial, request.path)
-            return [Backup(image, selector, mode, chosen)]
+            backup = Backup(
+                image,
+                selector,
+                step.mode,
+                step.partitions,
+                step.on_bad_sector,
+                repair=step.repair,
+            )
+            return [backup]
         case RestoreStep(identity=identity):
             target = targets[step]
             written: list[Step] = [
@@ -474,9 +495,11 @@ def _kind(scenario: CompiledScenario) -> OperationKind:
     return "inspect"
 
 
-def _risk(view: MachineView, written: tuple[DiskIdentity, ...]) -> Risk:
+def _risk(view: MachineView, scenario: CompiledScenario, written: tuple[DiskIdentity, ...]) -> Risk:
     if written:
         return Risk.DESTRUCTIVE
+    if repairs(scenario.steps):
+        return Risk.DISRUPTIVE
     return Risk.SAFE if view.seen.is_idle(view.now) else Risk.DISRUPTIVE
 
 
@@ -504,8 +527,18 @@ def _manner(step: BackupStep | RestoreStep) -> str:
     """Return what is asked for besides, as a clause: every sector, a partition that grows."""
     only = f"{counted_partitions(step.partitions)} only" if step.partitions else ""
     if isinstance(step, BackupStep):
-        everything = " with every sector" if step.mode == "full" else ""
-        return f"{everything} of {only}" if only else everything
+        return "".join(
+            (
+                " with every sector" if step.mode == "full" else "",
+                f" of {only}" if only else "",
+                " without sectors that cannot be read"
+                if step.on_bad_sector == "skip-and-mark"
+                else "",
+                " after repairing, on the disk, file systems that were not left clean"
+                if step.repair
+                else "",
+            )
+        )
     if only:
         return f" to {only}" + (" and the boot code" if step.boot_code else "")
     if step.grow == "none":

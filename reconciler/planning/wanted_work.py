@@ -391,7 +391,8 @@ def _does(step: ScenarioStep) -> str:
     if isinstance(step, RestoreStep):
         return f"writes {step.image}"
     if isinstance(step, BackupStep):
-        return f"captures {step.image}"
+        repaired = " after repairs on the disk" if step.repair else ""
+        return f"captures {step.image}{repaired}"
     if isinstance(step, SystemStep):
         return does(step)
     return step.action if isinstance(step, UnsupportedStep) else ""

@@ -19,6 +19,7 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             sector_size=image.sector_size,
             problem=image.problem,
             system=image.system,
+            unreadable_bytes=image.unreadable_bytes,
             layout=image.layout,
             outline=image.outline,
         )

@@ -200,6 +200,8 @@ class ObservedImage:
     problem: str = ""
     system: "ImagedSystem | None" = None
     """What is installed on it; None where nobody looked."""
+    unreadable_bytes: int = 0
+    """Zeros in it because the captured disk did not give them."""
     layout: "ImagedLayout | None" = None
     """Its partitions; None where the store does not say."""
     outline: "Outline | None" = None

@@ -71,6 +71,7 @@ def image_document(details: ImageDetails) -> dict[str, object]:
         "volumes": [
             asdict(each, filter=lambda field, _: field.name != "extents") for each in image.volumes
         ],
+        "unreadable": [each._asdict() for each in image.unreadable],
         "system": None if image.system is None else asdict(image.system),
         "chunks": image.chunk_count,
         "generations": [

@@ -20,6 +20,7 @@ from reconciler.views.untrusted import for_terminal
 _INDENT = 2
 _NARROW = 100
 _NAMED = 5
+_LOSSES = 20
 
 
 def image_parts(details: ImageDetails, now: datetime, width: int) -> Iterator[RenderableType]:
@@ -31,6 +32,8 @@ def image_parts(details: ImageDetails, now: datetime, width: int) -> Iterator[Re
     if image.volumes:
         volumes = ((f"{each.group}/{each.name}", *_kept(each)) for each in image.volumes)
         yield from _section("Volumes", [_table(("volume", "holds", "kept"), volumes)])
+    if image.unreadable:
+        yield from _section("Unreadable", list(_unreadable(details)))
     yield from _section("System", list(_system(image.system)))
     if details.restore_test is not None:
         lines = [_line(each) for each in details.restore_test.details]
@@ -104,6 +107,19 @@ def _kept(part: ImagedPartition | LogicalVolume) -> tuple[str, str]:
     label = f" “{part.label}”" if part.label else ""
     holds = f"{part.filesystem or 'nothing that was recognised'}{label}"
     return holds, f"all of it: {part.reason}" if part.reason else part.method
+
+
+def _unreadable(details: ImageDetails) -> Iterator[RenderableType]:
+    image, test = details.manifest, details.restore_test
+    yield _line(
+        f"{image.unreadable_bytes:,} bytes in {len(image.unreadable):,} place(s) could not be read "
+        "from the disk. They are zeros in the image, and on what it is restored to.",
+        "yellow",
+    )
+    lines = test.losses if test is not None else ()
+    yield from (_line(each) for each in lines[:_LOSSES])
+    if len(lines) > _LOSSES:
+        yield _line(f"and {len(lines) - _LOSSES:,} more; JSON has all")
 
 
 def _system(system: ImagedSystem | None) -> Iterator[RenderableType]:

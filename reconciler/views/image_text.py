@@ -70,6 +70,7 @@ def image_entry(image: ImageEntry, declared: CompiledImage | None) -> dict[str, 
         "namedAt": image.named_at,
         "diskSize": image.disk_size,
         "usedBytes": image.used_bytes,
+        "unreadableBytes": image.unreadable_bytes,
         "storedBytes": image.stored_bytes,
         "proof": image.restore_test,
         "problem": image.problem,
@@ -93,6 +94,8 @@ def _restorable(image: ImageEntry) -> Text:
         shown = Text(for_terminal(image.problem), style="red")
     else:
         shown = Text("proved", style="green")
+    if image.unreadable_bytes:
+        shown.append(f"\n{image.unreadable_bytes:,} bytes were unreadable", style="yellow")
     if image.pinned:
         shown.append(" · pinned", style="default")
     for each in image.system.obstacles if image.system else ():

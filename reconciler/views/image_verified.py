@@ -15,12 +15,7 @@ def damage_lines(found: Verified, tags: Iterable[Tag], *, is_written: bool = Tru
     ``is_written`` is whether it has taken the images out of use.
     """
     consequence = " and is not restored any more" if is_written else ""
-    names: dict[str, list[str]] = {}
-    for tag in tags:
-        for number, entry in enumerate(tag.generations):
-            names.setdefault(entry.digest, []).append(
-                f"{tag.name}~{number}" if number else tag.name
-            )
+    names = _names(tags)
     damages: dict[str, list[str]] = {}
     for each in found.damages:
         damages.setdefault(each.image, []).append(each.line)
@@ -30,6 +25,28 @@ def damage_lines(found: Verified, tags: Iterable[Tag], *, is_written: bool = Tru
         yield from (f"  {line}" for line in lines[:_SHOWN])
         if len(lines) > _SHOWN:
             yield f"  and {len(lines) - _SHOWN:,} more"
+
+
+def loss_lines(found: Verified, tags: Iterable[Tag]) -> Iterator[str]:
+    """Yield a line for each undamaged image that lacks what its disk did not give."""
+    names = _names(tags)
+    for digest, size in sorted(found.unreadable.items()):
+        called = ", ".join(names.get(digest, ["without a name"]))
+        yield (
+            f"image {digest[:12]} ({called}) is as it was captured: {size:,} bytes of it could not "
+            "be read from the disk and are zeros"
+        )
+
+
+def _names(tags: Iterable[Tag]) -> dict[str, list[str]]:
+    """Return the names of images by their digests."""
+    names: dict[str, list[str]] = {}
+    for tag in tags:
+        for number, entry in enumerate(tag.generations):
+            names.setdefault(entry.digest, []).append(
+                f"{tag.name}~{number}" if number else tag.name
+            )
+    return names
 
 
 def verified_document(
@@ -42,6 +59,7 @@ def verified_document(
         "bytes": found.size,
         "damages": [each._asdict() for each in found.damages],
         "notWrittenDown": unwritten,
+        "unreadableBytes": dict(found.unreadable),
         "restoreTests": {
             digest: {"ok": test.ok, "details": list(test.details)} for digest, test in tests.items()
         },

@@ -32,6 +32,8 @@ class BackupDocument(TypedDict):
     capturedAt: str
     overwrittenSince: bool
     """A restore wrote the disk after the capture."""
+    unreadableBytes: NotRequired[int]
+    """What it lacks because the disk did not give it."""
 
 
 class DiskDocument(TypedDict):
@@ -76,6 +78,8 @@ class ImageDocument(TypedDict):
     suitabilityUnknown: NotRequired[bool]
     emptiedPartitions: NotRequired[list[int]]
     """Nobody looked whether a clone can get an identity, which this one shall get."""
+    unreadableBytes: NotRequired[int]
+    """Zeros in it because the captured disk did not give them."""
     grows: NotRequired[list[GrownDocument]]
     """Where the step has ``grow`` and it is known what grows on this disk."""
 

@@ -151,12 +151,15 @@ def _disk(disk: DiskFacts) -> DiskDocument:
 def _backup(backup: LastBackup | None) -> BackupDocument | None:
     if backup is None:
         return None
-    return {
+    document: BackupDocument = {
         "image": backup.image,
         "manifest": backup.manifest,
         "capturedAt": backup.at.isoformat(),
         "overwrittenSince": backup.overwritten_since,
     }
+    if backup.unreadable_bytes:
+        document["unreadableBytes"] = backup.unreadable_bytes
+    return document
 
 
 def _image(image: ImageChange) -> ImageDocument:
@@ -171,6 +174,8 @@ def _image(image: ImageChange) -> ImageDocument:
         "suitabilityUnknown": image.suitability_unknown,
         "emptiedPartitions": list(image.emptied),
     }
+    if image.unreadable_bytes:
+        document["unreadableBytes"] = image.unreadable_bytes
     if image.grows is not None:
         document["grows"] = [
             {

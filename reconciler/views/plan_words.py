@@ -132,7 +132,9 @@ def backup(facts: DiskFacts, now: datetime) -> str:
     if found is None:
         return "no backup, the disk is blank"
     older = ", before the disk was last overwritten" if found.overwritten_since else ""
-    return f"{found.image} {found.manifest[:SHORT]} · captured {ago(found.at, now)}{older}"
+    lost = found.unreadable_bytes
+    lacks = f" · lacks {lost:,} bytes that the disk did not give" if lost else ""
+    return f"{found.image} {found.manifest[:SHORT]} · captured {ago(found.at, now)}{older}{lacks}"
 
 
 def image(change: ImageChange, now: datetime) -> str:
@@ -143,11 +145,13 @@ def image(change: ImageChange, now: datetime) -> str:
     name = named(change.display_name, change.name)
     system = f" · {change.system}" if change.system else ""
     unknown = f" · {_UNKNOWN}" if change.suitability_unknown else ""
+    lost = change.unreadable_bytes
+    unread = f" · {lost:,} bytes of it were unreadable and are zeros" if lost else ""
     emptied = (
         f" · without {counted_partitions(change.emptied)}, left empty" if change.emptied else ""
     )
     digests = f"{before} → {change.manifest[:SHORT]}{same}"
-    return f"{name} {digests}{system} · captured {captured}{unknown}{emptied}"
+    return f"{name} {digests}{system} · captured {captured}{unread}{unknown}{emptied}"
 
 
 def image_as_written(change: ImageChange, now: datetime) -> str:

@@ -254,8 +254,14 @@ def _step(step: Step, file: str) -> ScenarioStep:
     if isinstance(action, InspectDisks):
         return InspectDisksStep()
     if isinstance(action, Backup):
-        disk, chosen = _disk(action.disk), tuple(sorted(action.partitions))
-        return BackupStep(action.image, disk, mode=action.mode, partitions=chosen)
+        return BackupStep(
+            action.image,
+            _disk(action.disk),
+            mode=action.mode,
+            partitions=tuple(sorted(action.partitions)),
+            on_bad_sector=action.on_bad_sector,
+            repair=action.repair,
+        )
     if isinstance(action, Restore):
         disk, chosen = _disk(action.disk), tuple(sorted(action.partitions))
         identity = action.identity or ("keep" if chosen else "apply")
@@ -330,7 +336,13 @@ def _canonical(step: InspectDisksStep | BackupStep | RestoreStep | SystemStep) -
     if step.partitions:
         fields["partitions"] = list(step.partitions)
     if isinstance(step, BackupStep):
-        return {"backup": fields if step.mode == "used" else {**fields, "mode": step.mode}}
+        if step.mode != "used":
+            fields["mode"] = step.mode
+        if step.on_bad_sector != "fail":
+            fields["onBadSector"] = step.on_bad_sector
+        if step.repair:
+            fields["repair"] = True
+        return {"backup": fields}
     if step.grow != "none":
         fields["grow"] = step.grow
     if step.boot_code:

@@ -44,7 +44,7 @@ class InspectDisks(Record):
 
 
 class Backup(Record):
-    """Read a disk into an image; write nothing to the disk."""
+    """Read a disk into an image; write nothing to the disk, but for `repair`."""
 
     image: ImageName = Field(
         description="The name of an Image document. No two machines may write one image: {machine} "
@@ -63,6 +63,19 @@ class Backup(Record):
         description="The partitions to read, by the numbers of the partition table, hidden ones "
         "counted. Boot code and the table are kept too. The whole disk where absent.",
         examples=[[1, 3]],
+    )
+    on_bad_sector: Literal["fail", "skip-and-mark"] = Field(
+        default="fail",
+        description="What is done about sectors that cannot be read. fail: the backup ends and "
+        "names the place. skip-and-mark: they become zeros in an image that says so, at most "
+        "64 MiB of them.",
+        examples=["skip-and-mark"],
+    )
+    repair: bool = Field(
+        default=False,
+        description="true: file systems that were not left clean are repaired on the disk before "
+        "it is read. DISRUPTIVE.",
+        examples=[True],
     )
 
 

@@ -312,6 +312,8 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.steps[].backup.image": Acts("what the content is called"),
         **_disk("spec.steps[].backup.disk"),
         "spec.steps[].backup.mode": Acts("whether every sector is read"),
+        "spec.steps[].backup.onBadSector": Acts("what becomes of sectors that cannot be read"),
+        "spec.steps[].backup.repair": Acts("whether file systems are repaired on the disk"),
         "spec.steps[].restore.image": Acts("what is written"),
         **_disk("spec.steps[].restore.disk"),
         "spec.steps[].restore.identity": Acts("whether the system becomes this machine's"),

@@ -41,15 +41,17 @@ def an_image(folder: Path, number: int = 0) -> tuple[Manifest, MemoryStore]:
     return attrs.evolve(manifest, partitions=(partition,)), store
 
 
-def store_image(
+def store_image(  # noqa: PLR0913, PLR0917 - all that an image may have beside it
     store: ChunkStore,
     folder: Path,
     number: int = 0,
     name: str = "",
     test: RestoreTest | None = PROVED,
+    unreadable: tuple[Extent, ...] = (),
 ) -> str:
     """Store the image of that number as a capture does; name it and say how its test went."""
     manifest, frames = an_image(folder, number)
+    manifest = attrs.evolve(manifest, unreadable=unreadable)
     for digest in sorted(store.missing(frames.frames)):
         store.put(digest, frames.frames[digest])
     digest = store.put_manifest(manifest_format.encode(manifest))

@@ -11,15 +11,20 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
+from agent.imaging.extent import Extent
 from providers.imaging.image_record import encode
+from reconciler.app.lossy_images import lossy_images
 from reconciler.cli.image import image
 from reconciler.errors import ReconcilerError
 from reconciler.state.captures import Captures
 from reconciler.state.image_events import ImageEvents
+from reconciler.state.images import observed_images
+from reconciler.state.observed import Observed
 from reconciler.state.operation_states import OperationState
 from reconciler.views.image_text import image_table
 from tests.unit.image_desk import FAILED, NOW, Desk
-from tests.unit.stored_images import chunks_of, is_whole
+from tests.unit.imaging_images import MIB
+from tests.unit.stored_images import PROVED, chunks_of, is_whole, store_image
 
 
 @pytest.fixture
@@ -112,6 +117,37 @@ def test_verify_ends_with_1_where_a_chunk_is_damaged_and_names_it(desk: Desk) ->
     document = json.loads(desk("verify", "--all", "--format", "json", expect=1))
     assert document["damages"][0]["problem"].startswith("it is corrupt and was set aside: no zstd")
     assert document["notWrittenDown"] == ""
+
+
+def test_an_image_that_lacks_what_its_disk_did_not_give_says_so_everywhere(desk: Desk) -> None:
+    line = "512 bytes at byte 1,048,576: partition 1, ext4: the file /etc/passwd"
+    test = attrs.evolve(PROVED, losses=(line, "\x1b[2J"))
+    lost = (Extent(MIB, 512), Extent(2 * MIB, 1024))
+    digest = store_image(desk.store, desk.folder, 1, "golden", test, lost)
+    assert "1,536 bytes were unreadable" in desk("ls")
+    (entry,) = json.loads(desk("ls", "--format", "json"))
+    assert (entry["unreadableBytes"], entry["proof"]) == (1536, "proven")
+    shown = " ".join(desk("show", "golden").split())
+    assert (
+        "Unreadable 1,536 bytes in 2 place(s) could not be read from the disk. They are zeros in "
+        f"the image, and on what it is restored to. {line}" in shown
+    )
+    assert "\x1b" not in shown
+    document = json.loads(desk("show", "golden", "--format", "json"))
+    assert document["unreadable"] == [
+        {"offset": MIB, "length": 512},
+        {"offset": 2 * MIB, "length": 1024},
+    ]
+    assert desk("verify", "golden").splitlines()[0] == (
+        f"image {digest[:12]} (golden) is as it was captured: 1,536 bytes of it could not be read "
+        "from the disk and are zeros"
+    )
+    fault = lossy_images(Observed(images=observed_images(desk.store)), NOW)[0]
+    assert (fault.subject, fault.code, fault.cause) == (
+        "image/golden",
+        "RW996",
+        "1,536 bytes of the newest backup could not be read from the disk and are zeros",
+    )
 
 
 def test_verify_asks_which_images_are_meant(desk: Desk) -> None:

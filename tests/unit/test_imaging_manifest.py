@@ -112,6 +112,7 @@ def test_the_encoding_of_version_2_is_pinned() -> None:
     data = m.encode(image)
     document = json.loads(data)
     assert document["version"] == 2
+    assert "unreadable" not in document
     assert document["volumes"] == [
         {
             "extents": [2 * MIB, MIB, MIB, MIB],
@@ -134,6 +135,17 @@ def test_the_encoding_of_version_2_is_pinned() -> None:
         "root": "vg0/root",
     }
     assert m.decode(data) == image
+
+
+def test_the_encoding_of_version_3_has_what_the_disk_did_not_give() -> None:
+    lost = (Extent(MIB + 512, 1024), Extent(2 * MIB, 512))
+    image = attrs.evolve(plain((Extent(0, 512), Extent(MIB, 2 * MIB))), unreadable=lost)
+    data = m.encode(image)
+    document = json.loads(data)
+    assert document["version"] == 3
+    assert document["unreadable"] == [MIB + 512, 1024, MIB - 1536, 512]
+    assert m.decode(data) == image
+    assert image.unreadable_bytes == 1536
 
 
 @given(
@@ -170,6 +182,15 @@ def changed(image: Manifest, change: Change) -> bytes:
     ("change", "problem"),
     [
         (lambda d: d.update(version=4), "version 4, this program reads 1 to 3"),
+        (lambda d: d.update(version=2), "it is not in canonical form"),
+        (lambda d: d.pop("unreadable"), "unreadable is no list"),
+        (lambda d: d.update(unreadable=[0]), "unreadable holds an odd number of values"),
+        (
+            lambda d: d.update(unreadable=[0, 700]),
+            "unreadable extent 0+700 is no number of sectors",
+        ),
+        (lambda d: d.update(unreadable=[0, 512, 0, 512]), "unreadable: gap 0 and length 512"),
+        (lambda d: d.update(unreadable=[1 << 40, 512]), "a part of unreadable lies outside used"),
         (lambda d: d.update(version=1), "it is not in canonical form"),
         (lambda d: d.pop("system"), "it is not in canonical form"),
         (lambda d: d.pop("volumes"), "volumes is no list"),

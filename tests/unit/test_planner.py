@@ -34,7 +34,8 @@ from reconciler.planning.planner import plan as unchecked_plan
 from reconciler.state.observed import CONTACT_MAX_AGE, ObservedMachine, TimedReport
 from reconciler.state.operation import operation_id
 from reconciler.state.operation_states import OperationState
-from specs.fleet import CompiledHold
+from reconciler.views.plan_words import image as image_words
+from specs.fleet import BackupStep, CompiledHold, DiskRequest
 
 GOLDEN = a_machine(16, "capture-golden")
 NODE = a_machine(17, "clone-golden")
@@ -249,6 +250,49 @@ def test_a_protected_machine_is_never_overwritten():
     item = only_item(plan(a_fleet(node), observed({node.name: seen}, (an_image(),)), NOW))
     assert item.risk is Risk.BLOCKED
     assert item.reason == "the machine is protected, and clone-golden would overwrite its disk"
+
+
+REPAIRS = CAPTURE._replace(
+    steps=(BackupStep("debian12", DiskRequest(), on_bad_sector="skip-and-mark", repair=True),)
+)
+
+
+def test_a_backup_that_repairs_is_disruptive_whatever_the_machine_does_and_the_plan_says_so():
+    fleet = replace(a_fleet(GOLDEN), scenarios={CAPTURE.name: REPAIRS})
+    waiting = ramdisk(GOLDEN, a_disk())
+    assert only_item(plan(a_fleet(GOLDEN), observed({GOLDEN.name: waiting}), NOW)).risk is Risk.SAFE
+    item = only_item(plan(fleet, observed({GOLDEN.name: waiting}), NOW))
+    assert item.risk is Risk.DISRUPTIVE
+    assert item.reason == (
+        "capture-golden run 1 captures image debian12 without sectors that cannot be read after "
+        "repairing, on the disk, file systems that were not left clean"
+    )
+    assert item.operation.instructions.steps[0] == Backup(
+        "debian12", DiskSelector("system"), "used", "skip-and-mark", repair=True
+    )
+
+
+def test_the_disk_of_a_protected_machine_is_not_repaired():
+    for node in (replace(GOLDEN, protect=True), replace(GOLDEN, protect=None)):
+        seen = ramdisk(node, a_disk())
+        if not node.protect:
+            seen = replace(seen, protected_at="fleet.yaml:3 of 1234")
+        fleet = replace(a_fleet(node), scenarios={CAPTURE.name: REPAIRS})
+        item = only_item(plan(fleet, observed({node.name: seen}), NOW))
+        assert item.risk is Risk.BLOCKED
+        assert item.reason.endswith("and capture-golden would repair file systems on its disk"), (
+            item.reason
+        )
+        fleet = replace(a_fleet(node), scenarios={CAPTURE.name: CAPTURE})
+        assert only_item(plan(fleet, observed({node.name: seen}), NOW)).risk is Risk.SAFE
+
+
+def test_the_plan_of_a_restore_says_what_its_image_lacks():
+    seen = observed({NODE.name: ramdisk(NODE, a_disk())}, (an_image(unreadable_bytes=4608),))
+    item = only_item(plan(a_fleet(NODE), seen, NOW))
+    assert item.risk is Risk.DESTRUCTIVE
+    (change,) = item.images
+    assert "· 4,608 bytes of it were unreadable and are zeros" in image_words(change, NOW)
 
 
 def test_a_quarantined_machine_gets_no_work():

@@ -823,6 +823,9 @@ def work() -> dict[tuple[str, str], Variation]:
     found |= two("Scenario clone", "spec.steps[].restore.bootCode", (True, False), some)
     found |= two("Scenario keep", "spec.steps[].backup.mode", ("used", "full"), WITH_BACKUP)
     found |= two("Scenario keep", "spec.steps[].backup.partitions", ([3], [1, 3]), WITH_BACKUP)
+    bad_sectors = ("fail", "skip-and-mark")
+    found |= two("Scenario keep", "spec.steps[].backup.onBadSector", bad_sectors, WITH_BACKUP)
+    found |= two("Scenario keep", "spec.steps[].backup.repair", (False, True), WITH_BACKUP)
     found |= two(
         "Scenario keep", "spec.steps[].backup.image", ("kept-{machine}", "other"), WITH_BACKUP
     )
