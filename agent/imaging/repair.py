@@ -8,7 +8,7 @@ plays it when the file system is mounted. What is not clean after that is an err
 import logging
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from pathlib import Path
 
@@ -55,15 +55,19 @@ class _Unclean:
 
 
 def repair(
-    disk: Disk, writing: Callable[[], None], check_on: Callable[[], None]
+    disk: Disk,
+    writing: Callable[[], None],
+    check_on: Callable[[], None],
+    partitions: Collection[int] = frozenset(),
 ) -> tuple[str, ...]:
     """Repair what was not left clean on a disk that nothing uses; return what was done, by line.
 
+    ``partitions`` are the numbers of those that are looked at; all where it is empty.
     ``writing`` is called before the first write, ``check_on`` raises where the work has to stop.
     Raises RefusedDiskError, DiskFailureError, UnrepairableError and what the two raise before
     anything was written; after that RepairFailedError.
     """
-    found = _look(disk)
+    found = _look(disk, partitions)
     for each in found:
         _require_programs(each)
     if not found:
@@ -72,25 +76,25 @@ def repair(
         raise read_only(disk.node)
     writing()
     done = tuple(_repaired(disk, each, check_on) for each in found)
-    for left in _look(disk):
+    for left in _look(disk, partitions):
         way = _WAYS[left.filesystem]
         raise RepairFailedError(left.place, "its repair", left.reason, way.by_hand)
     return done
 
 
-def _look(disk: Disk) -> list[_Unclean]:
+def _look(disk: Disk, partitions: Collection[int]) -> list[_Unclean]:
     with open_device(disk.node, sector_size=disk.sector_size) as device:
         refuse_other_disk(disk, seen(device))
         try:
-            return list(_unclean_on(device))
+            return list(_unclean_on(device, partitions))
         except TableError:  # the capture keeps such a disk whole, and says why
             return []
         except OSError as error:
             raise DiskFailureError(disk.node, "read", 0, error) from error
 
 
-def _unclean_on(device: Device) -> Iterator[_Unclean]:
-    for part in file_systems_on(device):
+def _unclean_on(device: Device, partitions: Collection[int]) -> Iterator[_Unclean]:
+    for part in file_systems_on(device, partitions):
         if part.filesystem not in _REASONS:
             continue
         if len(part.pieces) != 1:

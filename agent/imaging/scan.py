@@ -186,14 +186,16 @@ def parts_on(device: Device) -> tuple[Part, ...] | None:
         return None
 
 
-def file_systems_on(device: Device) -> tuple[Part, ...]:
+def file_systems_on(device: Device, chosen: Collection[int] = frozenset()) -> tuple[Part, ...]:
     """Return the disk's volumes and partitions with what is recognised in each.
 
-    Of a volume in several pieces, nothing is. Raises TableError, DiskFailureError, CommandError
+    ``chosen`` are the numbers of partitions; all where it is empty. Of a volume in several pieces,
+    nothing is recognised. Raises TableError, DiskFailureError, CommandError
     and OSError.
     """
     table = read_table(device.read, device.size, device.sector_size)
     slots = table.slots if table.kind != "none" else (_whole(device),)
+    slots = tuple(slot for slot in slots if not chosen or slot.number in chosen)
     found = [(slot, _probe(device, slot.extent)) for slot in slots]
     volumes = [
         Part(f"volume {each.group}/{each.name}", _filesystem_of(device, each), each.extents)

@@ -208,7 +208,7 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
     repaired: Sequence[str] = ()
     chosen = only_partitions(disk, step.partitions)
     if step.repair:
-        repaired = repair(chosen, context.writing, context.check)
+        repaired = repair(disk, context.writing, context.check, step.partitions)
     # Before the disk is opened, which keeps mounts away; and as the image will have it.
     system = context.system_on(chosen)
     lost: list[Loss] = []

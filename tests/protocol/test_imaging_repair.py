@@ -305,6 +305,20 @@ def test_a_clean_disk_is_not_written(tmp_path: Path) -> None:
     assert disk.read_bytes() == before
 
 
+def test_partitions_that_are_not_backed_up_are_not_repaired(tmp_path: Path) -> None:
+    golden = Golden("ext4", tmp_path)
+    golden.crash()
+    disk = blank(tmp_path / "disk", golden.size + 4 * MIB)
+    size = golden.size // MIB
+    table(disk, f"label: gpt\nstart=1MiB, size={size}MiB\nstart={size + 1}MiB, size=1MiB\n")
+    insert(disk, MIB, golden.volume)
+    before = disk.read_bytes()
+    with loop(disk) as node:
+        assert repair(described(node), never, ignore_all, (2,)) == ()
+        assert disk.read_bytes() == before
+        assert len(repair(described(node), ignore_all, ignore_all, (1,))) == 1
+
+
 def test_what_is_stopped_before_the_repair_leaves_the_disk_as_it_was(tmp_path: Path) -> None:
     golden = Golden("ext4", tmp_path)
     golden.crash()
