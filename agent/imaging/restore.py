@@ -6,8 +6,8 @@ for, a file system grown; boot block. Cut at any point after the second step, th
 cannot boot, and the same call finishes what is left.
 """
 
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Protocol
 
@@ -71,6 +71,25 @@ class RestoreResult:
     """Whether the kernel now shows the new partitions."""
 
 
+def require_target(manifest: Manifest, disk: Disk, *, grow: str = NONE) -> None:
+    """Raise what ``restore`` raises before the first write, the source's errors left out."""
+    with _target(manifest, disk, grow):
+        pass
+
+
+@contextmanager
+def _target(manifest: Manifest, disk: Disk, grow: str) -> Iterator[tuple[Device, Growth | None]]:
+    """Open the disk for a restore of this image, and say what grows."""
+    check(manifest)
+    if disk.read_only:
+        raise read_only(disk.node)
+    with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
+        facts = seen(device)
+        refuse_other_disk(disk, facts)
+        refuse_target(disk.node, facts, size=manifest.disk_size, sector_size=manifest.sector_size)
+        yield device, growth(manifest, device.size, grow)
+
+
 def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to take part
     manifest: Manifest,
     disk: Disk,
@@ -91,14 +110,7 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
     of a file system that did not grow, and whatever the source raises: the disk is
     unbootable then.
     """
-    check(manifest)
-    if disk.read_only:
-        raise read_only(disk.node)
-    with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
-        facts = seen(device)
-        refuse_other_disk(disk, facts)
-        refuse_target(disk.node, facts, size=manifest.disk_size, sector_size=manifest.sector_size)
-        grown = growth(manifest, device.size, grow)
+    with _target(manifest, disk, grow) as (device, grown):
         return _Restore(manifest, device, source, progress, grown).run(writing)
 
 

@@ -27,3 +27,5 @@ class ImagedSystem:
     """The network stack that gets the clone's addresses, such as ``ifupdown``."""
     obstacles: tuple[Obstacle, ...]
     """Empty where a clone can get its identity."""
+    alone: tuple[Obstacle, ...] = ()
+    """What would stand in the way without the other disks that were captured with this one."""

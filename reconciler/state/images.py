@@ -19,6 +19,8 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             sector_size=image.sector_size,
             problem=image.problem,
             system=image.system,
+            partitions=image.partitions,
+            sets=image.sets,
         )
         for image in store.images()
     }

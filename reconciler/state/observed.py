@@ -11,6 +11,7 @@ from reconciler.state.installed_system import decode_installed
 if TYPE_CHECKING:
     from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
+    from providers.imaging.image_record import ImageSet, PartitionPlace
     from reconciler.state.breakers import OpenBreaker
     from reconciler.state.delays import Delay
     from reconciler.state.operation import OperationStatus
@@ -198,6 +199,10 @@ class ObservedImage:
     problem: str = ""
     system: "ImagedSystem | None" = None
     """What is installed on it; None where nobody looked."""
+    partitions: "tuple[PartitionPlace, ...] | None" = None
+    """Where its partitions lie; None where that is not known."""
+    sets: "tuple[ImageSet, ...]" = ()
+    """The images of other disks that it was captured with, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,6 +118,7 @@ def item_document(
         "disks": [_disk(disk) for disk in item.disks],
         "spared": list(item.spared),
         "images": [_image(image) for image in item.images],
+        "warnings": list(item.warnings),
         "bytesToMove": item.bytes_to_move,
         "estimatedSeconds": item.seconds,
         "observedAt": item.observed_at.isoformat() if item.observed_at else None,

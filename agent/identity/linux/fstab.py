@@ -94,6 +94,11 @@ def partition_of(entry: FstabEntry, partitions: Sequence[Identified]) -> Partiti
     return None
 
 
+def is_kernel_name(source: str) -> bool:
+    """Return whether a source is a partition by the kernel's name, such as ``/dev/sdb1``."""
+    return _NUMBERED.fullmatch(source) is not None
+
+
 def _disk_of(source: str) -> str:
     """Return what the kernel calls the disk of such a partition, empty for any other source."""
     numbered = _NUMBERED.fullmatch(source)

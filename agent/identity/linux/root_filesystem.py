@@ -1,7 +1,7 @@
 """Finding and mounting the root file system of a disk whose system does not run."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,7 +12,13 @@ from agent.commands import losetup, ntfsinfo, sfdisk
 from agent.commands.blkid import probe
 from agent.commands.mount import REFUSED, mounted
 from agent.errors import CommandError
-from agent.identity.linux.fstab import FstabEntry, Identified, needed_mounts, partition_of
+from agent.identity.linux.fstab import (
+    FstabEntry,
+    Identified,
+    is_kernel_name,
+    needed_mounts,
+    partition_of,
+)
 from agent.identity.linux.image_tree import ImageTree, ImageTreeError
 from agent.identity.linux.unsuitable import (
     OR_KEEP,
@@ -80,12 +86,14 @@ def find_root(sysfs: Path, disk: Disk) -> RootPlace:
 
 
 @contextmanager
-def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iterator[ImageTree]:
+def root_tree(
+    sysfs: Path, disk: Disk, place: RootPlace, *, write: bool, others: Sequence[Disk] = ()
+) -> Iterator[ImageTree]:
     """Yield the mounted root, with ``/usr`` and ``/var`` where they are separate partitions.
 
-    Everything is unmounted and written out when it ends. UnsuitableSystemError RW468 where
-    the system's fstab wants one of these from elsewhere than this disk, RW465 where it cannot
-    be mounted.
+    ``others`` are disks that belong to the system, too. Everything is unmounted and written out
+    when it ends. UnsuitableSystemError RW468 where the system's fstab wants one of these from
+    elsewhere than these disks, RW465 where it cannot be mounted.
     """
     with (
         TemporaryDirectory(prefix="rackwright-root-") as directory,
@@ -95,19 +103,38 @@ def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iter
         mounts.add(place, root)
         tree = ImageTree(root)
         entries = needed_mounts(tree.read_text("/etc/fstab") or "")
-        partitions = _identified(disk) if entries else []
+        own = _identified(disk) if entries else []
         for entry in entries:
-            partition = partition_of(entry, partitions)
-            if partition is None:
-                raise _elsewhere(entry)
             spot = root / tree.target(entry.place).lstrip("/")
-            mounts.add(RootPlace(partition, entry.subvolume), spot)
+            partition = partition_of(entry, own)
+            if partition is not None:
+                mounts.add(RootPlace(partition, entry.subvolume), spot)
+                continue
+            found = _on_other_disk(entry, others)
+            if found is None:
+                raise _elsewhere(entry)
+            other, partition = found
+            mounts.add(RootPlace(partition, entry.subvolume), spot, other)
         yield tree
+
+
+def _on_other_disk(entry: FstabEntry, others: Sequence[Disk]) -> tuple[Disk, Partition] | None:
+    """Return the partition of another disk that the entry means; None where there is none.
+
+    The kernel's name of a partition says nothing there: it is of another disk at each start.
+    """
+    if is_kernel_name(entry.source):
+        return None
+    for other in others:
+        partition = partition_of(entry, _identified(other))
+        if partition is not None:
+            return other, partition
+    return None
 
 
 @frozen
 class _Mounts:
-    """What is mounted of one disk, until ``stack`` is closed.
+    """What is mounted of a disk and those that belong to it, until ``stack`` is closed.
 
     A partition has one device for all of its mounts: Btrfs refuses a second one with the
     same file system.
@@ -117,7 +144,7 @@ class _Mounts:
     disk: Disk
     write: bool
     stack: ExitStack = field(factory=ExitStack)
-    devices: dict[int, Path] = field(factory=dict)
+    devices: dict[tuple[str, int], Path] = field(factory=dict)
 
     @classmethod
     @contextmanager
@@ -126,14 +153,15 @@ class _Mounts:
         with mounts.stack:
             yield mounts
 
-    def add(self, place: RootPlace, spot: Path) -> None:
-        """Mount it; UnsuitableSystemError RW465 where the kernel refuses that."""
-        partition = place.partition
-        if partition.number not in self.devices:
-            self.devices[partition.number] = self.stack.enter_context(
-                partition_device(self.sysfs, self.disk, partition, write=self.write)
+    def add(self, place: RootPlace, spot: Path, disk: Disk | None = None) -> None:
+        """Mount it, of another ``disk`` too; UnsuitableSystemError RW465 where that is refused."""
+        partition, disk = place.partition, disk or self.disk
+        key = disk.node, partition.number
+        if key not in self.devices:
+            self.devices[key] = self.stack.enter_context(
+                partition_device(self.sysfs, disk, partition, write=self.write)
             )
-        device = self.devices[partition.number]
+        device = self.devices[key]
         options = place.options()
         try:
             self.stack.enter_context(
@@ -206,8 +234,8 @@ def _elsewhere(entry: FstabEntry) -> UnsuitableSystemError:
     return UnsuitableSystemError(
         "RW468",
         f"/etc/fstab mounts {entry.place} from {entry.source}, which is no partition of the disk",
-        f"Use an image whose {entry.place} is on a partition of the same disk, named in "
-        f"/etc/fstab by UUID= or LABEL=, {OR_KEEP}",
+        f"Use an image whose {entry.place} is on a partition of the same disk or of one that is "
+        f"captured and restored with it, named in /etc/fstab by UUID= or LABEL=, {OR_KEEP}",
     )
 
 

@@ -1,0 +1,144 @@
+"""Disks of one machine that are captured and restored together. Pure.
+
+A set is what one run captured: images of several disks, of one moment, that refer to each other
+(``/etc/fstab`` of one mounts the other). What is restored otherwise is allowed, and warned of.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from agent.wire.disk import Disk
+from agent.wire.imaged_system import ImagedSystem
+from providers.imaging.image_record import ImageSet
+from reconciler.planning.disks import describe
+from reconciler.state.observed import ObservedImage
+
+_NO_SYSTEM = "RW460"
+"""The obstacle of a disk without an installed system."""
+_EXTENDED = frozenset({"0x05", "0x0f", "0x85"})
+"""Partitions of an MBR that hold other partitions; images name only those."""
+
+
+class ImageToDisk(NamedTuple):
+    """An image on its way to a disk."""
+
+    image: ObservedImage
+    disk: Disk
+
+
+# --- what belongs together ------------------------------------------------------------
+
+
+def set_warnings(restored: Sequence[ImageToDisk]) -> tuple[str, ...]:
+    """Return what of sets is left out or mixed where these images are restored to one machine."""
+    images = [each.image for each in restored]
+    if _common(images) is None and len(images) > 1:
+        return (f"not captured together: {'; '.join(map(_when, images))}", *_left_out(images))
+    return tuple(_left_out(images))
+
+
+def missing_members(image: ObservedImage, images: Iterable[ObservedImage]) -> tuple[str, ...]:
+    """Return the names of what was captured with an image and is not among ``images``."""
+    restored = tuple(images)
+    names = {each.name for each in restored}
+    digests = {each.manifest for each in restored}
+    together = _common(restored) or next(iter(image.sets), None)
+    others = together.others(image.manifest) if together else ()
+    return tuple(
+        each.name for each in others if each.name not in names and each.digest not in digests
+    )
+
+
+def _common(images: Sequence[ObservedImage]) -> ImageSet | None:
+    """Return the newest set that all of these images belong to."""
+    if not images:
+        return None
+    digests = {each.manifest for each in images}
+    return next(
+        (each for each in images[0].sets if digests <= {member.digest for member in each.members}),
+        None,
+    )
+
+
+def _left_out(images: Sequence[ObservedImage]) -> Iterator[str]:
+    told: set[str] = set()
+    for image in images:
+        missing = [name for name in missing_members(image, images) if name not in told]
+        told.update(missing)
+        if missing:
+            verb = "is" if len(missing) == 1 else "are"
+            yield (
+                f"{image.name} was captured together with {', '.join(missing)}, which {verb} not "
+                f"restored with it: {_when(image)}"
+            )
+
+
+def _when(image: ObservedImage) -> str:
+    captured = f"{image.name} is of {image.created:%Y-%m-%d %H:%M} UTC"
+    if not image.sets:
+        return f"{captured}, alone"
+    newest = image.sets[0]
+    return f"{captured}, set {newest.run[:12]} of {newest.machine}"
+
+
+# --- partitions -----------------------------------------------------------------------
+
+
+def partition_warnings(restored: Sequence[ImageToDisk]) -> tuple[str, ...]:
+    """Return where the disks that these images were captured from are partitioned otherwise now.
+
+    The caller gives only images of this machine's own disks. What is not known is not compared.
+    """
+    return tuple(
+        f"the partitions of disk {describe(each.disk)} were changed since {each.image.name} was "
+        f"captured at {each.image.created:%Y-%m-%d %H:%M} UTC: {changes}"
+        for each in restored
+        if (changes := "; ".join(_changes(each)))
+    )
+
+
+def _changes(restored: ImageToDisk) -> Iterator[str]:
+    if not restored.image.partitions or not restored.disk.partitions:
+        return
+    before = {each.number: (each.start, each.size) for each in restored.image.partitions}
+    now = {
+        each.number: (each.start, each.size)
+        for each in restored.disk.partitions
+        if each.type not in _EXTENDED
+    }
+    for number in sorted({*before, *now}):
+        one, two = before.get(number), now.get(number)
+        if one is None:
+            yield f"partition {number} is new"
+        elif two is None:
+            yield f"partition {number} is gone"
+        elif one[1] != two[1]:
+            yield f"partition {number} has {two[1]:,} bytes, it had {one[1]:,}"
+        elif one != two:
+            yield f"partition {number} begins at byte {two[0]:,}, it began at {one[0]:,}"
+
+
+# --- the one system of a machine ------------------------------------------------------
+
+
+def has_system(image: ObservedImage) -> bool:
+    """Return whether an installed system was found on the image's disk."""
+    return image.system is not None and bool(image.system.root or image.system.name)
+
+
+def lacks_system(system: ImagedSystem | None) -> bool:
+    """Return whether somebody looked for an installed system, and there is none."""
+    found = () if system is None else system.obstacles
+    return bool(found) and all(each.code == _NO_SYSTEM for each in found)
+
+
+def in_safe_order(images: Mapping[int, ObservedImage]) -> list[int]:
+    """Return the places of restores in the order in which they are carried out.
+
+    ``images`` are theirs in the order of the document. The disk with the installed system comes
+    last, where that is one: no machine then starts from a system that lacks its other disks.
+    """
+    systems = [place for place, image in images.items() if has_system(image)]
+    if len(systems) != 1:
+        return list(images)
+    return [*(place for place in images if place != systems[0]), systems[0]]
