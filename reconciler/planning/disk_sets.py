@@ -5,6 +5,7 @@ A set is what one run captured: images of several disks, of one moment, that ref
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 from agent.wire.disk import Disk
@@ -32,8 +33,8 @@ class ImageToDisk(NamedTuple):
 def set_warnings(restored: Sequence[ImageToDisk]) -> tuple[str, ...]:
     """Return what of sets is left out or mixed where these images are restored to one machine."""
     images = [each.image for each in restored]
-    if _common(images) is None and len(images) > 1:
-        return (f"not captured together: {'; '.join(map(_when, images))}", *_left_out(images))
+    if len(images) > 1 and any(each.sets for each in images) and _common(images) is None:
+        return (f"not captured together: {', '.join(map(_captured, images))}", *_left_out(images))
     return tuple(_left_out(images))
 
 
@@ -66,19 +67,18 @@ def _left_out(images: Sequence[ObservedImage]) -> Iterator[str]:
         missing = [name for name in missing_members(image, images) if name not in told]
         told.update(missing)
         if missing:
-            verb = "is" if len(missing) == 1 else "are"
             yield (
-                f"{image.name} was captured together with {', '.join(missing)}, which {verb} not "
-                f"restored with it: {_when(image)}"
+                f"{_captured(image)} is restored without {', '.join(missing)}, captured together "
+                "with it"
             )
 
 
-def _when(image: ObservedImage) -> str:
-    captured = f"{image.name} is of {image.created:%Y-%m-%d %H:%M} UTC"
+def _captured(image: ObservedImage) -> str:
     if not image.sets:
-        return f"{captured}, alone"
+        return f"{image.name} (captured alone, {image.created:%Y-%m-%d %H:%M} UTC)"
     newest = image.sets[0]
-    return f"{captured}, set {newest.run[:12]} of {newest.machine}"
+    at = datetime.fromisoformat(newest.at)
+    return f"{image.name} (set {newest.run[:12]} of {newest.machine}, {at:%Y-%m-%d %H:%M} UTC)"
 
 
 # --- partitions -----------------------------------------------------------------------

@@ -125,8 +125,9 @@ def work_for(
         reason, unblock = targets
         return blocked(assignment, reason, view.seen.last_seen, unblock)
     written = tuple(target.disk.identity for target in targets.values())
-    images = tuple(_change(view, target) for target in targets.values())
     scenario = _in_order(scenario, targets)
+    in_turn = [targets[step] for step in scenario.steps if isinstance(step, RestoreStep)]
+    images = tuple(_change(view, target) for target in in_turn)
     steps, limits = _steps(view, scenario, targets)
     kind = _kind(scenario)
     reason = _reason(view, assignment, scenario)
@@ -141,7 +142,7 @@ def work_for(
             kind=kind,
             scenario=scenario.name,
             run=assignment.run,
-            inputs=(scenario.digest, *(image.manifest for image in images)),
+            inputs=(scenario.digest, *(target.image.manifest for target in targets.values())),
             revision=revision,
             steps=(*steps, Finish(scenario.after)),
             disks=written,
@@ -151,13 +152,13 @@ def work_for(
             limits=limits,
             on_error=OnError(scenario.on_error, scenario.on_error_seconds),
         ),
-        disks=tuple(_facts(view, target) for target in targets.values()),
+        disks=tuple(_facts(view, target) for target in in_turn),
         spared=_spared(view, written),
         images=images,
         seconds=restore_seconds(sum(image.used_bytes for image in images)) if images else 0,
         observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
         trigger=scenario.trigger,
-        warnings=_warnings(view, tuple(targets.values())),
+        warnings=_warnings(view, in_turn),
     )
 
 

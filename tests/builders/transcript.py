@@ -8,13 +8,14 @@ from typing import Any
 from attrs import evolve
 from ruamel.yaml import YAML
 
-from agent.wire.disk import Disk, DiskIdentity
+from agent.wire.disk import Disk, DiskIdentity, Partition
 from agent.wire.imaged_system import ImagedSystem, Obstacle
 from agent.wire.package import PackageResult
 from agent.wire.report import InstalledSystem
 from agent.wire.step import Backup
 from builders.changes import changed_values
 from builders.world import NOW, SUITABLE, a_report, an_image
+from providers.imaging.image_record import ImageSet, PartitionPlace, SetMember
 from reconciler.planning.changed_values import ChangedValues
 from reconciler.planning.planner import plan
 from reconciler.state.observed import Capture, Observed, ObservedMachine, TimedReport
@@ -161,14 +162,27 @@ def _image(said: dict[str, Any]) -> Any:
         used_bytes=_size(said.get("used", "6GB")),
         sector_size=said.get("sectors", 512),
         system=_imaged_system(said.get("system", {})),
+        partitions=tuple(PartitionPlace(*each) for each in said.get("partitions", ())),
+        sets=tuple(_image_set(each) for each in said.get("sets", ())),
     )
+
+
+def _image_set(said: dict[str, Any]) -> ImageSet:
+    members = tuple(
+        SetMember(name, manifest * 64) for name, manifest in sorted(said["members"].items())
+    )
+    at = _ago(said.get("ago", "1d")).isoformat(timespec="seconds")
+    return ImageSet(said["run"] * 32, said.get("machine", "node-01"), at, members)
 
 
 def _imaged_system(said: dict[str, Any] | None) -> ImagedSystem | None:
     if said is None:
         return None
     obstacles = tuple(Obstacle(**each) for each in said.get("obstacles", ()))
-    return evolve(SUITABLE, name=said.get("name", ""), obstacles=obstacles)
+    alone = tuple(Obstacle(**each) for each in said.get("alone", ()))
+    root = said.get("root", SUITABLE.root)
+    name = said.get("name", "")
+    return evolve(SUITABLE, name=name, root=root, obstacles=obstacles, alone=alone)
 
 
 def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) -> ObservedMachine:
@@ -205,6 +219,10 @@ def _disk(said: dict[str, Any], machine: str, number: int) -> Disk:
         model=said.get("model", "Acme SSD 480"),
         sector_size=said.get("sectors", 512),
         table="",
+        partitions=tuple(
+            Partition(*each, type="", uuid="", filesystem="", label="")
+            for each in said.get("partitions", ())
+        ),
         removable=said.get("removable", False),
         read_only=said.get("readOnly", False),
         holds=said.get("holds", "blank"),
