@@ -70,8 +70,8 @@ class Restore(Record):
     disk: DiskSelection = Field(default_factory=DiskSelection, description="The disk to overwrite.")
     identity: Literal["apply", "keep"] = Field(
         default="apply",
-        description="apply: the restored system becomes this machine. keep: it stays the "
-        "machine that was captured.",
+        description="apply: the restored system becomes this machine; of several disks, the one "
+        "that has the system. keep: it stays the machine that was captured.",
         examples=["apply"],
     )
     grow: GrownPartition = Field(
