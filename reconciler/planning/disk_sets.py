@@ -9,13 +9,10 @@ from datetime import datetime
 from typing import NamedTuple
 
 from agent.wire.disk import Disk
-from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.image_record import ImageSet
 from reconciler.planning.disks import describe
 from reconciler.state.observed import ObservedImage
 
-_NO_SYSTEM = "RW460"
-"""The obstacle of a disk without an installed system."""
 _EXTENDED = frozenset({"0x05", "0x0f", "0x85"})
 """Partitions of an MBR that hold other partitions; images name only those."""
 
@@ -124,12 +121,6 @@ def _changes(restored: ImageToDisk) -> Iterator[str]:
 def has_system(image: ObservedImage) -> bool:
     """Return whether an installed system was found on the image's disk."""
     return image.system is not None and bool(image.system.root or image.system.name)
-
-
-def lacks_system(system: ImagedSystem | None) -> bool:
-    """Return whether somebody looked for an installed system, and there is none."""
-    found = () if system is None else system.obstacles
-    return bool(found) and all(each.code == _NO_SYSTEM for each in found)
 
 
 def in_safe_order(images: Mapping[int, ObservedImage]) -> list[int]:

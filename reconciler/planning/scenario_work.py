@@ -14,7 +14,6 @@ from reconciler.planning.decision import Decision, Work, blocked
 from reconciler.planning.disk_sets import (
     ImageToDisk,
     in_safe_order,
-    lacks_system,
     missing_members,
     partition_warnings,
     set_warnings,
@@ -263,7 +262,11 @@ def _with_one_system(
     they have. As refusal why the identity cannot be given.
     """
     applying = {step: each for step, each in targets.items() if each.identity == "apply"}
-    systems = {step: each for step, each in applying.items() if not lacks_system(each.image.system)}
+    systems = {
+        step: each
+        for step, each in applying.items()
+        if each.image.system is None or not each.image.system.is_absent
+    }
     if len(systems) > 1:
         names = " and ".join(each.image.name for each in systems.values())
         return (

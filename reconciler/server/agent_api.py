@@ -27,6 +27,7 @@ from reconciler.server.agent_requests import body_of as _body
 from reconciler.server.agent_requests import bounded_body as _bounded
 from reconciler.server.agent_requests import refusal as _refusal
 from reconciler.server.authentication import Authentication
+from reconciler.server.captured_names import image_of
 from reconciler.server.connection_limits import UNAUTHENTICATED_BODY
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import ControlPlane
@@ -358,11 +359,12 @@ class AgentApi:
         status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
         if status is None:
             self._ask_to_speak_first(peer)
-        if status is None or status.operation.op_id != operation:
+        images = status.captured_images if status else ()
+        if status is None or status.operation.op_id != operation or not images:
             raise _overtaken(peer, operation, 0)
-        image = _captured_image(status, request.query.get("image"))
         body = await _bounded(request, MAX_MANIFEST)
         try:
+            image = image_of(images, request.query.get("image"))
             digest = await asyncio.to_thread(self._store.put_manifest, body)
         except NoSpaceError as error:
             self.stored(request, error)
@@ -482,27 +484,6 @@ def _foreign(peer: AgentIdentity, name: str, reason: str, action: str) -> web.HT
 def _does(peer: AgentIdentity, status: OperationStatus) -> bool:
     """Return whether an operation is one for the system that the agent runs in."""
     return status.operation.runs_in_system == (peer.environment == "installed")
-
-
-def _captured_image(status: OperationStatus, named: str | None) -> str:
-    """Return which image of its operation a manifest is; an older agent does not say it.
-
-    How far the agent is does not tell: news of it may still be under way.
-    """
-    images = status.captured_images
-    if named is None and len(images) == 1:
-        return images[0]
-    if named is None and images:
-        raise _refusal(
-            web.HTTPUnprocessableEntity,
-            "RW539",
-            f"the operation captures {len(images)} images, and the agent did not say which it is",
-            "Build the Deploy-OS again with this version, and run the scenario again",
-        )
-    if named not in images:
-        cause = f"operation {status.operation.op_id} captures no image {named or ''}".rstrip()
-        raise _refusal(web.HTTPUnprocessableEntity, "RW539", cause, "Report this")
-    return str(named)
 
 
 def _overtaken(peer: AgentIdentity, operation: str, attempt: int) -> web.HTTPException:

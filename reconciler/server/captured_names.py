@@ -1,11 +1,33 @@
 """Names of what an operation captured: moved once all of it can be restored, and together."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
 from providers.imaging.image_record import ImageSet, SetMember
 from providers.imaging.store import ChunkStore
+from reconciler.errors import ReconcilerError
 from reconciler.state.observed import Capture
 from reconciler.state.operations import Operations
+
+
+def image_of(images: Sequence[str], named: str | None) -> str:
+    """Return which of an operation's images a manifest is; an agent of before does not say it.
+
+    How far the agent is does not tell: news of it may still be under way. ReconcilerError RW539
+    where it cannot be known.
+    """
+    if named is None and len(images) == 1:
+        return images[0]
+    if named is None:
+        raise ReconcilerError(
+            "RW539",
+            f"the operation captures {len(images)} images, and the agent did not say which it is",
+            "Build the Deploy-OS again with this version, and run the scenario again",
+        )
+    if named not in images:
+        cause = f"the operation captures {', '.join(images)}, and no image {named}"
+        raise ReconcilerError("RW539", cause, "Report this: the agent mixes operations up")
+    return named
 
 
 def name_captured(

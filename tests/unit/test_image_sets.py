@@ -13,8 +13,9 @@ from providers.imaging.errors import BadNameError, UnknownImageError
 from providers.imaging.image_record import ImageSet, SetMember
 from providers.imaging.store import ChunkStore
 from reconciler.app.project import Project
+from reconciler.errors import ReconcilerError
 from reconciler.planning.retention import Generation, keep
-from reconciler.server.captured_names import name_captured
+from reconciler.server.captured_names import image_of, name_captured
 from reconciler.server.image_keeper import ImageKeeper
 from reconciler.state.observed import Capture
 from specs.fleet import CompiledRetention
@@ -141,6 +142,24 @@ def test_no_name_is_moved_before_all_images_of_the_run_passed_their_restore_test
     assert name_captured(store, Captured(own, other), own, "n1", NOW) is named
     moved = {DATA: [data], SYSTEM: [old, system]}
     assert pointing(store) == (moved if named else {SYSTEM: [old]})
+
+
+def test_a_manifest_is_of_the_image_that_the_agent_names():
+    assert image_of([SYSTEM, DATA], DATA) == DATA
+    assert image_of([SYSTEM], None) == SYSTEM
+
+
+@pytest.mark.parametrize(
+    ("named", "cause"),
+    [
+        (None, "the operation captures 2 images, and the agent did not say which it is"),
+        ("golden", f"the operation captures {SYSTEM}, {DATA}, and no image golden"),
+    ],
+)
+def test_no_manifest_is_taken_for_that_of_another_disk(named, cause):
+    with pytest.raises(ReconcilerError) as caught:
+        image_of([SYSTEM, DATA], named)
+    assert (caught.value.code, caught.value.cause) == ("RW539", cause)
 
 
 def test_the_only_image_of_a_run_belongs_to_no_set(store, tmp_path):
