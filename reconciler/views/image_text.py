@@ -86,7 +86,7 @@ def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
         shown.append(f"\n{for_terminal(image.system.name)}", style="dim")
     if image.sets:
         others = ", ".join(each.name for each in image.sets[0].others(image.digest))
-        shown.append(for_terminal(f"\nwith {others}"), style="dim")
+        shown.append(f"\nwith {for_terminal(others)}", style="dim")
     return shown
 
 

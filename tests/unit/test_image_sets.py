@@ -247,8 +247,8 @@ def shown_by(desk, reference):
 def test_the_list_and_an_image_name_what_was_captured_with_it(desk):
     (system, data), *_ = nights(desk, 2)
     listed = desk("ls")
-    assert f"with {DATA}" in listed
-    assert f"with {SYSTEM}" in listed
+    first = " ".join(line.split()[0] for line in listed.splitlines()[3:] if line.strip())
+    assert first == f"{DATA} with {SYSTEM} with"
     entries = {each["name"]: each for each in json.loads(desk("ls", "--format", "json"))}
     assert [each["run"] for each in entries[SYSTEM]["sets"]] == [f"{1:032x}"]
     shown = shown_by(desk, f"{SYSTEM}~1")
