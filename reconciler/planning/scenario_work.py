@@ -199,7 +199,10 @@ def _unreadable(view: MachineView, scenario: CompiledScenario) -> Refusal | None
     known = _known_disks(view)
     if not requests or not isinstance(known, TimedReport):
         return None  # the agent finds out, and reads nothing then
-    reason = read_disks(requests, known.report.disks)
+    in_ram = known is view.seen.ramdisk
+    # Disks of the network that a running system has are seldom there in the RAM system.
+    disks = [disk for disk in known.report.disks if in_ram or not disk.transport]
+    reason = read_disks(requests, disks)
     return (reason, f"Name the disk of each backup step in {scenario.name}") if reason else None
 
 

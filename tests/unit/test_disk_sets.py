@@ -10,8 +10,10 @@ from builders.world import (
     a_disk,
     a_fleet,
     a_machine,
+    a_report,
     a_status,
     an_image,
+    an_installed_system,
     observed,
     ramdisk,
 )
@@ -27,7 +29,7 @@ from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.item import Risk
 from reconciler.planning.planner import plan
 from reconciler.planning.summary import summarize
-from reconciler.state.observed import Capture
+from reconciler.state.observed import Capture, ObservedMachine, TimedReport
 from reconciler.state.operation_states import OperationState
 from reconciler.views import plan_words
 from specs.compile.fleet import compile_fleet
@@ -335,6 +337,18 @@ def test_a_disk_without_a_serial_of_its_own_is_named_by_what_tells_it_apart():
     steps = scenario(BackupStep("sys", DiskRequest()), base=CAPTURE)
     assert 'as in `disk: {path: "pci-0000:00:00.0"}`' in item_of(steps, disks=apart).reason
     assert item_of(steps, disks=same).reason.endswith("nothing that can be named tells them apart")
+
+
+def test_a_disk_that_only_the_running_system_has_over_the_network_is_no_second_one():
+    far = a_disk("LUN", transport="fc", node="/dev/sdb")
+    steps = scenario(BackupStep("sys", DiskRequest()), base=CAPTURE)
+    machine = a_machine(1, steps.name)
+    fleet = replace(a_fleet(machine), scenarios={steps.name: steps})
+    system = an_installed_system(machine, "")
+    report = TimedReport(a_report(machine, SYS, far, installed=system), NOW)
+    known = observed({machine.name: ObservedMachine(installed=report)})
+    assert plan(fleet, known, NOW).items[0].operation is not None
+    assert item_of(steps, disks=(SYS, far)).risk is Risk.BLOCKED
 
 
 def test_a_removable_disk_may_be_backed_up_by_its_name():
