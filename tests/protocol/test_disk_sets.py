@@ -8,6 +8,8 @@ from builders.crash_site import FAILING, crash_site
 from builders.own_disk import own_disk
 from builders.simulated_site import simulated_site
 
+from providers.lab.simulate.faults import Faults
+
 pytestmark = pytest.mark.timeout(400)
 
 NAME = "sim-0001"
@@ -202,3 +204,31 @@ def test_no_disk_is_written_where_one_of_the_set_does_not_fit(tmp_path, keep_con
         assert f"RW451: there is no disk serial={serial(site)}B path=" in said
         assert second_disk(site).read_bytes() == data
         assert site.rack.disk(NAME).read_bytes() == before
+
+
+@pytest.mark.nightly
+def test_a_set_whose_restore_is_cut_off_starts_no_half_of_it_and_is_restored_again(
+    tmp_path, keep_consoles
+):
+    with simulated_site(tmp_path, keep_consoles, 1) as site:
+        site.until(lambda: site.states("capture") == {"golden": "verified"})
+        site.until(lambda: site.states("inspect") == {NAME: "verified"})
+        clone(site)
+        add_second_disk(site, tmp_path)
+        run(site, "nightly", "--yes")
+        system, data = site.rack.disk(NAME).read_bytes(), second_disk(site).read_bytes()
+        change(second_disk(site))
+        write_to(site.rack.disk(NAME), bytes(MIB // 2))
+        before = site.rack.disk(NAME).read_bytes()
+        site.rack.set_faults(NAME, Faults(cut_power_in="restore"))
+        run(site, "bring-back", "--yes=2", "--no-wait")
+        site.until(lambda: site.states("restore").get(NAME) == "started")
+        site.until(lambda: site.rack.machines[NAME].stage == "off")
+        assert site.rack.disk(NAME).read_bytes() == before
+        assert second_disk(site).read_bytes()[:MIB] == bytes(MIB)
+        site.rack.set_faults(NAME, Faults())
+        site.rack.power_on(NAME)
+        site.until(lambda: site.operations("restore")[NAME].state == "verified")
+        assert site.operations("restore")[NAME].attempt == 2
+        assert site.rack.disk(NAME).read_bytes()[: 14 * MIB] == system[: 14 * MIB]
+        assert second_disk(site).read_bytes() == data
