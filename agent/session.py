@@ -419,6 +419,7 @@ class Session:
                 resources.transport, resources.clock, work.operation, work.attempt, check, progress
             ).send,
             attempt=work.attempt,
+            steps=work.steps,
         )
 
     # --- after a failure ---------------------------------------------------------

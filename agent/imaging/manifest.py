@@ -238,9 +238,19 @@ def _document(manifest: Manifest) -> dict[str, object]:
     }
     if manifest.version >= _VOLUMES_SINCE:
         document["volumes"] = [_volume_document(volume) for volume in manifest.volumes]
-        document["system"] = None if manifest.system is None else asdict(manifest.system)
+        document["system"] = _system_document(manifest.system)
     if manifest.version >= _UNREADABLE_SINCE:
         document["unreadable"] = _flattened(manifest.unreadable)
+    return document
+
+
+def _system_document(system: ImagedSystem | None) -> dict[str, object] | None:
+    """Return the system; without ``alone`` where nothing is on other disks."""
+    if system is None:
+        return None
+    document = asdict(system)
+    if not system.alone:
+        del document["alone"]
     return document
 
 
@@ -320,6 +330,9 @@ class _Fields:
     def object(self, key: str) -> "_Fields":
         return _Fields(self._path(key), self._value.get(key))
 
+    def has(self, key: str) -> bool:
+        return key in self._value
+
     def optional(self, key: str) -> "_Fields | None":
         return None if self._value.get(key) is None else self.object(key)
 
@@ -349,8 +362,12 @@ def _system(fields: _Fields | None) -> ImagedSystem | None:
     if fields is None:
         return None
     return ImagedSystem(
-        **{each.name: fields.text(each.name) for each in attrs.fields(ImagedSystem)[:-1]},
+        **{each.name: fields.text(each.name) for each in attrs.fields(ImagedSystem)[:-2]},
         obstacles=tuple(each.record(Obstacle) for each in fields.objects("obstacles", _MAX_TEXT)),
+        alone=tuple(
+            each.record(Obstacle)
+            for each in (fields.objects("alone", _MAX_TEXT) if fields.has("alone") else ())
+        ),
     )
 
 

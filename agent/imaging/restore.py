@@ -10,7 +10,7 @@ them is written.
 """
 
 from collections.abc import Callable, Iterator
-from contextlib import closing
+from contextlib import closing, contextmanager
 from functools import partial
 
 from attrs import frozen
@@ -88,6 +88,53 @@ class RestoreResult:
     """Whether the kernel now shows the new partitions."""
 
 
+def require_target(
+    manifest: Manifest,
+    disk: Disk,
+    source: ChunkSource,
+    *,
+    grow: str = NONE,
+    choice: Choice = WHOLE_DISK,
+) -> None:
+    """Raise what ``restore`` raises before the first write, but for the boot block's chunks."""
+    with _target(manifest, disk, source, grow, choice):
+        pass
+
+
+@frozen
+class _Target:
+    """An open disk, and what of the image goes where on it."""
+
+    device: Device
+    grown: Growth | None = None
+    chosen: tuple[Extent, ...] = ()
+    """The places of the partitions that are restored; empty for the whole disk."""
+    boot_code: Extent | None = None
+    """The space before the first partition, where boot code comes with the partitions."""
+
+
+@contextmanager
+def _target(
+    manifest: Manifest, disk: Disk, source: ChunkSource, grow: str, choice: Choice
+) -> Iterator[_Target]:
+    """Open the disk for a restore of this image; nothing is written yet."""
+    check(manifest)
+    if disk.read_only:
+        raise read_only(disk.node)
+    with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
+        facts = seen(device)
+        refuse_other_disk(disk, facts)
+        size = 0 if choice.partitions else manifest.disk_size
+        refuse_target(disk.node, facts, size=size, sector_size=manifest.sector_size)
+        if not choice.partitions:
+            yield _Target(device, _growth(manifest, source, device.size, grow))
+            return
+        table = _table(device)
+        chosen = chosen_places(manifest, disk.node, table, choice.partitions)
+        gap = boot_code_gap(manifest, table, choice.partitions) if choice.boot_code else None
+        yield _Target(device, chosen=chosen, boot_code=gap)
+
+
 def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to take part
     manifest: Manifest,
     disk: Disk,
@@ -111,23 +158,8 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
     of a file system that did not grow, and whatever the source raises: the disk is
     unbootable then.
     """
-    check(manifest)
-    if disk.read_only:
-        raise read_only(disk.node)
-    with open_device(disk.node, write=True, sector_size=disk.sector_size) as device:
-        facts = seen(device)
-        refuse_other_disk(disk, facts)
-        size = 0 if choice.partitions else manifest.disk_size
-        refuse_target(disk.node, facts, size=size, sector_size=manifest.sector_size)
-        if choice.partitions:
-            table = _table(device)
-            chosen = chosen_places(manifest, disk.node, table, choice.partitions)
-            task = _Restore(manifest, device, source, progress, chosen)
-            if choice.boot_code:
-                task.add_boot_code(boot_code_gap(manifest, table, choice.partitions))
-            return task.run(writing)
-        grown = _growth(manifest, source, device.size, grow)
-        return _Restore(manifest, device, source, progress, grown=grown).run(writing)
+    with _target(manifest, disk, source, grow, choice) as target:
+        return _Restore(manifest, target, source, progress).run(writing)
 
 
 def _table(device: Device) -> Table:
@@ -164,16 +196,10 @@ class _WrittenChunk:
 class _Restore:
     """One restore to one open disk."""
 
-    def __init__(  # noqa: PLR0913 - as restore()
-        self,
-        manifest: Manifest,
-        device: Device,
-        source: ChunkSource,
-        progress: Progress,
-        chosen: tuple[Extent, ...] = (),
-        *,
-        grown: Growth | None = None,
+    def __init__(
+        self, manifest: Manifest, target: _Target, source: ChunkSource, progress: Progress
     ) -> None:
+        device, chosen, grown = target.device, target.chosen, target.grown
         self._manifest = manifest
         self._chosen = chosen
         self._windows = merged(chosen)
@@ -187,19 +213,17 @@ class _Restore:
         self._progress = progress
         self._buffers = Buffers()
         self._grown = grown
-        self._boot_code: BootCode | None = None
+        self._gap = target.boot_code
         self._fit = Fit() if chosen else fit(manifest, device.size, grown)
         self._done = 0
         self._fetched = 0
 
-    def add_boot_code(self, gap: Extent) -> None:
-        """Fetch the boot code, to be written with the partitions."""
-        first = next(self._manifest.chunks())
-        self._boot_code = BootCode(gap, self._fetch_boot_chunk(first))
-
     def run(self, writing: Callable[[], None]) -> RestoreResult:
         fetch = self._fetch_boot_chunk
         block = gather(self._manifest, self._device, self._fit, self._chosen, fetch)
+        boot_code = None
+        if self._gap is not None:
+            boot_code = BootCode(self._gap, fetch(next(self._manifest.chunks())))
         writing()
         invalidate(block, self._device)
         chunks, chunks_written, bytes_written = self._write(block)
@@ -209,8 +233,8 @@ class _Restore:
         self._read_back(block)
         self._grow()
         commit(block, self._device)
-        if self._boot_code:
-            write_boot_code(self._device, self._boot_code)
+        if boot_code:
+            write_boot_code(self._device, boot_code)
         grown = self._grown
         return RestoreResult(
             partitions=tuple(
@@ -218,7 +242,7 @@ class _Restore:
                 for part in self._manifest.partitions
                 if part.extent in self._chosen
             ),
-            boot_code=self._boot_code is not None,
+            boot_code=boot_code is not None,
             chunks_total=chunks,
             chunks_written=chunks_written,
             bytes_total=self._whole,

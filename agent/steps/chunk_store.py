@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from typing import TypeVar
+from urllib.parse import quote
 
 from attrs import frozen
 
@@ -49,9 +50,10 @@ class ChunkStore:
         """Return one frame. Its content is for the caller to check against the digest."""
         return self._send("GET", f"/v1/chunks/{_checked(digest)}")
 
-    def put_manifest(self, operation: str, manifest: bytes) -> str:
-        """Store the result of a backup; return the digest under which the server has it."""
-        answer = self._send("PUT", f"/v1/operations/{operation}/manifest", manifest)
+    def put_manifest(self, operation: str, image: str, manifest: bytes) -> str:
+        """Store the image that a backup step makes; return the digest the server has it under."""
+        path = f"/v1/operations/{operation}/manifest?image={quote(image, safe='')}"
+        answer = self._send("PUT", path, manifest)
         return str(_field(answer, "digest", str))
 
     def get_manifest(self, digest: str) -> bytes:

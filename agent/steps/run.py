@@ -4,6 +4,7 @@ import sys
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from attrs import asdict, frozen
 
@@ -34,6 +35,7 @@ from agent.steps.reading import (
     no_server,
     read_file_step,
 )
+from agent.steps.several_disks import captured_with, written_with
 from agent.steps.upgrade import UpgradeContext, upgrade_agent_step
 from agent.version import AGENT_VERSION
 from agent.wire.disk import Disk
@@ -55,6 +57,9 @@ from agent.wire.step import (
     UpgradeAgent,
 )
 
+if TYPE_CHECKING:
+    from agent.imaging.manifest import Manifest
+
 _WRONG_AGENT = "Report this: the server gave the operation to the wrong agent"
 
 
@@ -67,17 +72,17 @@ class StepContext:
     so without saying anything. ``writing`` is called before the first write to a disk.
     ``report`` sends a fresh observation of the machine. ``installed_on`` returns the
     configuration of the agent that is installed on a disk, None where there is none;
-    ``system_on`` returns the system there as an image keeps it. ``state`` is the agent's state
-    directory; ``fetch`` brings a file of a package there, ``bring`` one of this machine to the
-    server.
+    ``system_on`` returns the system there as an image keeps it; both are told the disks that go
+    with it. ``steps`` are all of the operation. ``state`` is the agent's state directory;
+    ``fetch`` brings a file of a package there, ``bring`` one of this machine to the server.
     """
 
     environment: str
     machine_name: str
     operation: str
     machine: LocalMachine
-    installed_on: Callable[[Disk], AgentConfig | None]
-    system_on: Callable[[Disk], ImagedSystem | None]
+    installed_on: Callable[[Disk, Sequence[Disk]], AgentConfig | None]
+    system_on: Callable[[Disk, Sequence[Disk]], ImagedSystem | None]
     chunks: ChunkStore
     progress: Callable[[int, int], None]
     check: Callable[[], None]
@@ -88,6 +93,7 @@ class StepContext:
     pause: Callable[[float], None]
     bring: Bring = no_server
     attempt: int = 1
+    steps: tuple[Step, ...] = ()
 
     def require_ram_system(self, step: str) -> None:
         """Raise TerminalError RW571 in an installed system, whose disks are in use."""
@@ -191,7 +197,8 @@ def _run_in_system(step: InstalledStep, context: StepContext, software: Software
 def _backup(step: Backup, context: StepContext) -> dict[str, str]:
     """Make an image of the disk that the selector means, or of its partitions.
 
-    Nothing is written to it but repairs.
+    Nothing is written to it but repairs. The system on it is looked at with the disks of the
+    operation's other backups.
 
     Returns ``manifest`` (the image's digest) and ``disk``; ``repaired`` where something was, and
     ``bytes-unreadable`` with ``unreadable`` where sectors were skipped. Raises what the choice of
@@ -204,13 +211,14 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
     from agent.imaging.losses import Loss, words  # noqa: PLC0415
     from agent.imaging.repair import repair  # noqa: PLC0415
 
-    disk = select_disk(step.disk, context.machine.disks().disks)
+    disks = context.machine.disks().disks
+    disk = select_disk(step.disk, disks)
+    others = captured_with(step, context.steps, disks)
     repaired: Sequence[str] = ()
-    chosen = only_partitions(disk, step.partitions)
     if step.repair:
         repaired = repair(disk, context.writing, context.check, step.partitions)
     # Before the disk is opened, which keeps mounts away; and as the image will have it.
-    system = context.system_on(chosen)
+    system = context.system_on(only_partitions(disk, step.partitions), others)
     lost: list[Loss] = []
     image = capture(
         disk,
@@ -224,7 +232,7 @@ def _backup(step: Backup, context: StepContext) -> dict[str, str]:
     )
     encoded = manifests.encode(image)
     digest = manifests.digest(encoded)
-    stored = context.chunks.put_manifest(context.operation, encoded)
+    stored = context.chunks.put_manifest(context.operation, step.image, encoded)
     if stored != digest:
         raise TerminalError(
             "RW456",
@@ -244,38 +252,37 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
     """Write the image, or partitions of it, to exactly the disk that the step names. Destructive.
 
     The manifest is checked against the digest that was approved before the disk is
-    opened. Returns what the restore counted, and ``disk``. TerminalError RW451 or RW452
-    where there is no such disk or more than one, RW457 for another manifest, RW573 where the
-    disk has what this operation installed, RW575 where it is one part of something larger, RW463
-    where another disk has a volume group that the image's would clash with; and what the restore
-    and the server raise.
+    opened, and so are those of the operation's other restores, with their disks: what can be
+    refused is refused before the first write to any. Returns what the restore counted, and
+    ``disk``. TerminalError RW451 or RW452 where there is no such disk or more than one, RW457 for
+    another manifest, RW573 where the disk has what this operation installed, RW575 where it is one
+    part of something larger, RW588 where two steps mean one disk, RW463 where another disk has a
+    volume group that the image's would clash with; and what the restore and the server raise.
     """
     context.require_ram_system(step.STEP_TYPE)
     # Compiled code that only the RAM system has.
-    from agent.imaging import manifest as manifests  # noqa: PLC0415
     from agent.imaging.efivarfs import (  # noqa: PLC0415
         EfiVariables,
         partition_guids,
         write_entries,
     )
-    from agent.imaging.lvm_disk import refuse_clash  # noqa: PLC0415
     from agent.imaging.partition_choice import Choice  # noqa: PLC0415
-    from agent.imaging.restore import restore  # noqa: PLC0415
+    from agent.imaging.restore import require_target, restore  # noqa: PLC0415
 
     disks = context.machine.disks().disks
     disk = find_disk(step.disk, disks)
-    refuse_part(disk)
-    refuse_finished(context.operation, context.installed_on(disk))
-    encoded = context.chunks.get_manifest(step.manifest)
-    digest = manifests.digest(encoded)
-    if digest != step.manifest:
-        raise TerminalError(
-            "RW457",
-            f"the server sent the manifest {digest} where {step.manifest} was asked for",
-            "Verify the image on the server",
-        )
-    manifest = manifests.decode(encoded)
-    refuse_clash(manifest, disk, disks)
+    others = written_with(step, context.steps, disks)
+    together = (disk, *(each for _, each in others))
+    manifest = _required(step, disk, together, context)
+    for other, target in others:
+        if context.steps.index(other) > context.steps.index(step):
+            require_target(
+                _required(other, target, together, context),
+                target,
+                context.chunks,
+                grow=other.grow,
+                choice=Choice(other.partitions, other.boot_code),
+            )
     before = partition_guids(disk)
     result = restore(
         manifest,
@@ -292,10 +299,40 @@ def _restore(step: Restore, context: StepContext) -> dict[str, str]:
         entries = write_entries(manifest, before, variables)
     return {
         "disk": describe(disk),
-        "manifest": digest,
+        "manifest": step.manifest,
         **counts(asdict(result)),
         **({"boot-entries": entries} if entries else {}),
     }
+
+
+def _required(
+    step: Restore, disk: Disk, together: Sequence[Disk], context: StepContext
+) -> "Manifest":
+    """Return the image that was approved for a disk, of those that are written ``together``."""
+    from agent.imaging.lvm_disk import refuse_clash  # noqa: PLC0415
+
+    refuse_part(disk)
+    others = [each for each in together if each is not disk]
+    refuse_finished(context.operation, context.installed_on(disk, others))
+    manifest = _approved_manifest(step, context)
+    kept = [each for each in context.machine.disks().disks if each not in together]
+    refuse_clash(manifest, disk, kept)
+    return manifest
+
+
+def _approved_manifest(step: Restore, context: StepContext) -> "Manifest":
+    """Return the image that was approved; TerminalError RW457 where another one is sent."""
+    from agent.imaging import manifest as manifests  # noqa: PLC0415
+
+    encoded = context.chunks.get_manifest(step.manifest)
+    digest = manifests.digest(encoded)
+    if digest != step.manifest:
+        raise TerminalError(
+            "RW457",
+            f"the server sent the manifest {digest} where {step.manifest} was asked for",
+            "Verify the image on the server",
+        )
+    return manifests.decode(encoded)
 
 
 def refuse_finished(operation: str, installed: AgentConfig | None) -> None:
@@ -330,13 +367,17 @@ def installed_config(step: ApplyIdentity, context: StepContext) -> AgentConfig:
 def _apply_identity(step: ApplyIdentity, context: StepContext) -> dict[str, str]:
     """Change the system on the step's disk and install the agent in it.
 
+    Parts of the system may be on the disks that the operation's other restores wrote.
     Raises what the choice of the disk and ``apply_identity`` raise; a wrong value in the
     step (TerminalError RW467) is found before the disk is touched.
     """
     context.require_ram_system(step.STEP_TYPE)
     identity = checked_identity(step)
-    disk = find_disk(step.disk, context.machine.disks().disks)
+    disks = context.machine.disks().disks
+    disk = find_disk(step.disk, disks)
+    restored = [find_disk(each.disk, disks) for each in context.steps if isinstance(each, Restore)]
+    others = [each for each in restored if each.node != disk.node]
     new = NewIdentity(identity, uuid.uuid4().hex, installed_config(step, context))
     context.writing()
-    result = apply_identity(context.machine.paths.sysfs, disk, new, context.progress)
+    result = apply_identity(context.machine.paths.sysfs, disk, new, context.progress, others)
     return {"disk": describe(disk), "hostname": identity.hostname, **result}

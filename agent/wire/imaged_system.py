@@ -2,6 +2,8 @@
 
 from attrs import frozen
 
+_NO_SYSTEM = "RW460"
+
 
 @frozen
 class Obstacle:
@@ -27,3 +29,10 @@ class ImagedSystem:
     """The network stack that gets the clone's addresses, such as ``ifupdown``."""
     obstacles: tuple[Obstacle, ...]
     """Empty where a clone can get its identity."""
+    alone: tuple[Obstacle, ...] = ()
+    """What would stand in the way without the other disks that were captured with this one."""
+
+    @property
+    def is_absent(self) -> bool:
+        """Return whether there is no system on the disk, which is no failure of one."""
+        return bool(self.obstacles) and all(each.code == _NO_SYSTEM for each in self.obstacles)

@@ -71,6 +71,51 @@ class Pin:
 
 
 @frozen
+class SetMember:
+    """One image of a set, and the name that it was captured for."""
+
+    name: str
+    digest: str
+
+
+@frozen
+class ImageSet:
+    """Images of several disks of a machine that one run captured: they belong together."""
+
+    run: str
+    """The operation's id."""
+    machine: str
+    at: str
+    """When the names of all were moved to them; ISO 8601, UTC."""
+    members: tuple[SetMember, ...]
+
+    @property
+    def moves(self) -> "tuple[TagMove, ...]":
+        """Return where the members' names point from now on."""
+        return tuple(TagMove(each.name, each.digest, self.at) for each in self.members)
+
+    def others(self, digest: str) -> tuple[SetMember, ...]:
+        """Return the members that are not this image."""
+        return tuple(each for each in self.members if each.digest != digest)
+
+
+@frozen
+class TagMove:
+    """Where a name points once the move is done."""
+
+    name: str
+    digest: str
+    at: str
+
+
+@frozen
+class ImageSets:
+    """The sets that an image belongs to, the newest last: an unchanged disk has the same image."""
+
+    sets: tuple[ImageSet, ...]
+
+
+@frozen
 class TagEntry:
     """One image that a name has pointed to."""
 
@@ -101,6 +146,12 @@ class Tag:
             newest.setdefault(entry.digest, entry)
         return tuple(newest.values())
 
+    def moved_to(self, digest: str, at: str) -> "Tag":
+        """Return the name once it points to an image, which it may do already."""
+        if self.history and self.history[-1].digest == digest:
+            return self
+        return Tag(self.name, (*self.history, TagEntry(digest, at)))
+
 
 @frozen
 class ImageEntry:
@@ -130,9 +181,11 @@ class ImageEntry:
     """The current one of the record."""
     damaged: bool = False
     """Whether a file of it beside its chunks is gone or damaged; ``problem`` says which."""
+    sets: tuple[ImageSet, ...] = ()
+    """Those that the image belongs to, the newest first."""
 
 
-def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
+def encode(record: RestoreTest | ImageRecord | Pin | Tag | ImageSet | ImageSets) -> bytes:
     """Return the record as JSON for people to read."""
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 

@@ -4,8 +4,9 @@
 
     chunks/ab/cd/<digest>        one zstd frame each
     chunks/ab/cd/<digest>.corrupt  was found to be corrupt, and is not used
-    images/<digest>/             manifest.json, record.json, proof.json, pin.json
+    images/<digest>/             manifest.json, record.json, proof.json, pin.json, sets.json
     tags/<name>                  where a name points, and where it pointed before
+    tags/.moving                 names that were moved together: said before each file says so
     incoming/                    what is being written; leftovers are nobody's
 
 Nothing is ever changed in place: a backup that fails, at any point, leaves every
@@ -31,7 +32,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from agent.errors import CodedError, UnwritableFileError
 from agent.failpoint import failpoint
@@ -68,11 +69,14 @@ from providers.imaging.image_folder import (
 from providers.imaging.image_record import (
     ImageEntry,
     ImageRecord,
+    ImageSet,
+    ImageSets,
     Pin,
     RestoreTest,
     RestoreTestState,
     Tag,
     TagEntry,
+    TagMove,
     encode,
     read,
 )
@@ -87,6 +91,7 @@ _MAX_NAME = 120
 _FILE_MODE = 0o600
 _NO_FILE = "something else than a file has its place"
 _UNWRITABLE = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
+_SETS = "sets.json"
 CORRUPT = ".corrupt"
 """How files of chunks end that were set aside."""
 
@@ -116,6 +121,7 @@ class ChunkStore:
         self._images = root / "images"
         self._tags = root / "tags"
         self._incoming = root / "incoming"
+        self._moving = self._tags / ".moving"
         self._reserve = reserve
         self._now = now
         for folder in (self._chunks, self._images, self._tags, self._incoming):
@@ -373,11 +379,33 @@ class ChunkStore:
         with self._tags_locked():
             if not self.manifest_path(digest).exists():
                 raise UnknownImageError(digest)
-            history = self._read_tag(path).history if path.exists() else ()
-            if history and history[-1].digest == digest:
-                return
-            moved = Tag(name, (*history, TagEntry(digest, self.stamp())))
-            write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
+            tag = read(Tag, path) if path.exists() else Tag(name, ())
+            moved = tag.moved_to(digest, self.stamp())
+            if moved is not tag:
+                write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
+
+    def tag_together(self, captured: ImageSet) -> None:
+        """Let the names of a set's members point to them from now on: all of them or none.
+
+        It is done once ``tags/.moving`` says so, whatever happens then: readers go by it, and
+        whoever changes names next finishes what a crash left. Doing it twice changes nothing.
+        Raises BadNameError, and UnknownImageError where there is no such image.
+        """
+        for member in captured.members:
+            self.require_name(member.name)
+        with self._tags_locked():
+            for member in captured.members:
+                if not self.manifest_path(member.digest).exists():
+                    raise UnknownImageError(member.digest)
+            write_atomically(self._moving, encode(captured), _FILE_MODE, scratch=self._incoming)
+            self._finish_moving()
+
+    def sets_of(self, digest: str) -> tuple[ImageSet, ...]:
+        """Return the sets that an image belongs to, the newest first."""
+        try:
+            return read(ImageSets, self._image(digest) / _SETS).sets[::-1]
+        except FileNotFoundError:
+            return ()
 
     def require_name(self, name: str) -> None:
         """Raise BadNameError for what cannot be the name of an image."""
@@ -393,10 +421,10 @@ class ChunkStore:
 
     def tag_of(self, name: str) -> Tag:
         """Return a name with everything it has pointed to; UnknownImageError as ``resolve``."""
-        try:
-            return self._read_tag(self._tag_path(name))
-        except FileNotFoundError as error:
-            raise UnknownImageError(name) from error
+        tag = self._read_tag(self._tag_path(name), name, self._being_moved())
+        if tag is None:
+            raise UnknownImageError(name)
+        return tag
 
     def forget(self, name: str, digests: Collection[str]) -> None:
         """Take images out of a name's generations; a name without any is gone.
@@ -419,12 +447,11 @@ class ChunkStore:
 
     def tags(self) -> tuple[Tag, ...]:
         """Return all names with everything they pointed to, sorted by name."""
-        found = []
-        for path in self._tags.iterdir():
-            if path.name[0] != ".":
-                with suppress(FileNotFoundError):  # the name was removed meanwhile
-                    found.append(self._read_tag(path))
-        return tuple(sorted(found, key=lambda tag: tag.name))
+        moving = self._being_moved()
+        names = {unquote(path.name) for path in self._tags.iterdir() if path.name[0] != "."}
+        names.update(each.name for each in moving)
+        found = (self._read_tag(self._tag_path(name), name, moving) for name in sorted(names))
+        return tuple(tag for tag in found if tag is not None)
 
     def images(self) -> tuple[ImageEntry, ...]:
         """Return all names with what they point to now, sorted by name."""
@@ -446,7 +473,7 @@ class ChunkStore:
         Their chunks stay until they are collected.
         """
         gone = Path(tempfile.mkdtemp(dir=self._incoming))
-        with self._tags_locked():
+        with self._tags_locked(finish=False):  # it makes room, and finishing needs some
             removed = self.unnamed() & frozenset(digests)
             for digest in removed:
                 self._image(digest).rename(gone / digest)
@@ -530,6 +557,7 @@ class ChunkStore:
                 layout=record.layout,
                 outline=record.current_outline,
                 damaged=bool(facts.damage),
+                sets=self.sets_of(named.digest),
             )
 
     def _tag_path(self, name: str) -> Path:
@@ -537,8 +565,48 @@ class ChunkStore:
             raise BadNameError(name)
         return self._tags / quote(name, safe="")
 
-    def _read_tag(self, path: Path) -> Tag:
-        return read(Tag, path)
+    def _read_tag(self, path: Path, name: str, moving: Collection[TagMove]) -> Tag | None:
+        """Return a name as it is with what is being moved; None where there is no such name."""
+        try:
+            tag = read(Tag, path)
+        except FileNotFoundError:
+            tag = Tag(name, ())
+        for each in moving:
+            if each.name == name:
+                tag = tag.moved_to(each.digest, each.at)
+        return tag if tag.history else None
+
+    def _being_moved(self) -> tuple[TagMove, ...]:
+        try:
+            captured = read(ImageSet, self._moving)
+        except FileNotFoundError:
+            return ()
+        return captured.moves
+
+    def _finish_moving(self) -> None:
+        """Write what ``tags/.moving`` says; the lock of names is held."""
+        if not self._moving.exists():
+            return
+        captured = read(ImageSet, self._moving)
+        for member in captured.members:
+            known = [each for each in self.sets_of(member.digest)[::-1] if self._all_there(each)]
+            known = [each for each in known if each.run != captured.run]
+            write_atomically(
+                self._image(member.digest) / _SETS,
+                encode(ImageSets((*known, captured))),
+                _FILE_MODE,
+                scratch=self._incoming,
+            )
+        for each in self._being_moved():
+            path = self._tag_path(each.name)
+            moved = self._read_tag(path, each.name, [each])
+            assert moved is not None  # noqa: S101 - it has what it is moved to
+            write_atomically(path, encode(moved), _FILE_MODE, scratch=self._incoming)
+        self._moving.unlink()
+        sync_folder(self._tags)
+
+    def _all_there(self, captured: ImageSet) -> bool:
+        return all(self._image(each.digest).exists() for each in captured.members)
 
     def stamp(self) -> str:
         """Return the time now as the store's files have it: ISO 8601, UTC."""
@@ -563,8 +631,11 @@ class ChunkStore:
         return True
 
     @contextmanager
-    def _tags_locked(self) -> Iterator[None]:
+    def _tags_locked(self, *, finish: bool = True) -> Iterator[None]:
+        """Hold the names as they are; what a crash left of moving some is done first."""
         with _flock(self._tags / ".lock", fcntl.LOCK_EX):
+            if finish:
+                self._finish_moving()
             yield
 
 

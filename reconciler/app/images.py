@@ -33,7 +33,7 @@ from reconciler.server.image_keeper import ImageKeeper, Pruned
 from reconciler.state.captures import Captures
 from reconciler.state.image_events import Act, ImageEvent, ImageEvents
 from reconciler.state.image_needs import ImageNeeds
-from reconciler.views.image_details import ImageDetails, ImageName, Use
+from reconciler.views.image_details import CapturedWith, ImageDetails, ImageName, Use
 from reconciler.views.image_shrinking import SmallerImage
 from specs.fleet import BackupStep, CompiledFleet, RestoreStep
 from specs.types.name import MACHINE, of_machine
@@ -68,6 +68,7 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
         names=names,
         generations=store.generations(shown) if shown else (),
         captured=Captures(project.database).of_manifest(digest) if project.has_state else (),
+        together=_captured_with(store, digest),
         events=ImageEvents(project.database).of_image(digest) if project.has_state else (),
         uses=None if fleet is None else _uses_of_names(fleet, [each.name for each in names]),
     )
@@ -92,6 +93,23 @@ def image_uses(fleet: CompiledFleet, name: str) -> Iterator[Use]:
 
 def _uses_of_names(fleet: CompiledFleet, names: Collection[str]) -> tuple[Use, ...]:
     return tuple(dict.fromkeys(use for name in names for use in image_uses(fleet, name)))
+
+
+def _captured_with(store: ChunkStore, digest: str) -> tuple[CapturedWith, ...]:
+    """Return what was captured together with an image, by set, the newest first."""
+    return tuple(
+        CapturedWith(
+            each.run,
+            each.machine,
+            each.at,
+            member.name,
+            member.digest,
+            _names(store, member.digest),
+            store.manifest_path(member.digest).exists(),
+        )
+        for each in store.sets_of(digest)
+        for member in each.others(digest)
+    )
 
 
 def _names(store: ChunkStore, digest: str) -> tuple[ImageName, ...]:
@@ -214,6 +232,8 @@ class Removed(NamedTuple):
     digests: tuple[str, ...]
     left: int
     """How many generations it still has."""
+    together: tuple[str, ...]
+    """References to what was captured together with one of them, and still has a name."""
 
 
 def remove_image(
@@ -245,8 +265,20 @@ def remove_image(
         for digest in digests:
             _record(project, "remove", digest, [name], word)
         left = [tag for tag in store.tags() if tag.name == name]
-        removed.append(Removed(name, digests, len(left[0].generations) if left else 0))
+        generations = len(left[0].generations) if left else 0
+        removed.append(Removed(name, digests, generations, _still_named(store, digests)))
     return tuple(removed)
+
+
+def _still_named(store: ChunkStore, removed: Collection[str]) -> tuple[str, ...]:
+    """Return what belongs to the newest set of a removed image, and stays under a name."""
+    found: dict[str, None] = {}
+    for digest in removed:
+        for each in store.sets_of(digest)[:1]:
+            for member in each.others(digest):
+                names = _names(store, member.digest) if member.digest not in removed else ()
+                found.update(dict.fromkeys(name.reference for name in names))
+    return tuple(found)
 
 
 def _chosen(

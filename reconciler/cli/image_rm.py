@@ -31,5 +31,8 @@ def rm(project: Project, reference: str, reason: str, *, whole_name: bool, force
         left = f"{each.left:,} generation(s) left" if each.left else "the name is gone"
         listed = ", ".join(digest[:12] for digest in each.digests)
         click.echo(for_terminal(f"removed from {each.name}: {listed}; {left}"))
+        if each.together:
+            stay = ", ".join(each.together)
+            click.echo(for_terminal(f"  captured together with it, and still there: {stay}"))
     if not removed:
         click.echo("it has no name: `rackwright image gc` deletes it")

@@ -440,9 +440,12 @@ def _restarted(status: OperationStatus, view: WorkView) -> Outcome:
 
 def _captured(status: OperationStatus, captures: tuple[Capture, ...]) -> Outcome | None:
     """Return what is still to be done about captured images; None when all are good."""
+    captures = tuple(each for each in captures if each.operation == status.operation.op_id)
     bad = next((capture for capture in captures if capture.proof), None)
     if bad is not None:
         reason = f"RW471: image {bad.image} cannot be restored: {bad.proof}"
+        if len(captures) > 1:
+            reason += f". No name of the {len(captures)} images that belong together was moved"
         return End(status, OperationState.FAILED, reason)
     pending = next((capture for capture in captures if capture.proof is None), None)
     return None if pending is None else Verify(status, pending)

@@ -97,6 +97,7 @@ class Decision(Finding):
             trigger=self.trigger,
             drift=self.drift,
             by_itself=self.by_itself,
+            warnings=self.warnings,
         )
 
 

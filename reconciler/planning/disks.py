@@ -1,5 +1,6 @@
 """Disks of a machine: which one a request means, the image that is on it, its last backup."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
@@ -38,8 +39,55 @@ def choose_disk(request: DiskRequest, disks: Sequence[Disk]) -> Disk | str:
     if not candidates:
         present = ", ".join(describe(disk) for disk in fixed) or "none"
         return f"no fixed disk has {said}; present: {present}" if said else "it has no fixed disk"
+    return _ambiguous(said or f"the role {request.role}", candidates)
+
+
+def _ambiguous(wanted: str, candidates: Sequence[Disk]) -> str:
+    """Return that several disks are meant, and what to write to mean one of them."""
     names = ", ".join(describe(disk) for disk in candidates)
-    return f"{len(candidates)} disks fit the role {request.role}: {names}; name one by its serial"
+    told = _telling(candidates)
+    how = f"name one, as in `{told}`" if told else "nothing that can be named tells them apart"
+    return f"{len(candidates)} disks fit {wanted}: {names}; {how}"
+
+
+def _telling(candidates: Sequence[Disk]) -> str:
+    """Return the YAML that means the first of these disks and no other; empty if there is none."""
+    first = candidates[0].identity
+    for name in ("serial", "wwn", "path"):
+        values = [getattr(disk.identity, name) for disk in candidates]
+        if values.count(getattr(first, name)) == 1 and values[0]:
+            return f"disk: {{{name}: {json.dumps(values[0], ensure_ascii=False)}}}"
+    return ""
+
+
+def read_disks(requests: Mapping[str, DiskRequest], disks: Sequence[Disk]) -> str:
+    """Return why backups, by the images that they make, cannot choose their disks; empty if not.
+
+    Like the agent, which chooses: of the fixed and writable disks by role, of all by name.
+    """
+    chosen: dict[int, str] = {}
+    for image, request in requests.items():
+        named = any((request.wwn, request.serial, request.path))
+        wanted = DiskSelector(request.role, request.wwn, request.serial, request.path)
+        candidates = [
+            number
+            for number, disk in enumerate(disks)
+            if disk.identity.size > 0
+            and (named or not (disk.removable or disk.read_only))
+            and _meant(wanted, disk.identity)
+        ]
+        if len(candidates) > 1:
+            said = "its disk selection" if named else f"the role {request.role}"
+            found = _ambiguous(said, [disks[number] for number in candidates])
+            return f"image {image}: {found}"
+        for number in candidates:
+            if number in chosen:
+                return (
+                    f"images {chosen[number]} and {image} would be of the same disk, "
+                    f"{describe(disks[number])}"
+                )
+            chosen[number] = image
+    return ""
 
 
 def image_on(disk: DiskIdentity, operations: Iterable[OperationStatus]) -> str:

@@ -72,6 +72,10 @@ class PlanGroup:
     """Over the items' lines."""
     items: Sequence[PlanItem] = field(compare=False, repr=False)
     group_display_name: str = ""
+    warned: int = 0
+    """Items that have warnings."""
+    warning: str = ""
+    """The first of them, of the first such item."""
 
 
 Key = tuple[Risk, str, str, Origin | None]
@@ -135,6 +139,8 @@ def _plan_group(key: Key, items: Iterable[PlanItem]) -> PlanGroup:
         digest=digest_of(item.line for item in ordered),
         items=ordered,
         group_display_name=ordered[0].group_display_name,
+        warned=sum(bool(item.warnings) for item in ordered),
+        warning=next((each for item in ordered for each in item.warnings), ""),
     )
 
 

@@ -147,6 +147,8 @@ class Finding:
     """What of the installed system is not as it is wanted."""
     by_itself: bool = False
     """Whether the machine does it by itself: nothing is approved or started."""
+    warnings: tuple[str, ...] = ()
+    """What stops nothing, but whoever approves the work should know."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,7 +1,7 @@
 """From a scenario to the steps that one machine's agent will run."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from itertools import chain, repeat
 from typing import assert_never
@@ -13,7 +13,14 @@ from agent.wire.imaged_system import Obstacle
 from agent.wire.step import ApplyIdentity, Backup, Finish, InspectDisks, Restore, Step
 from agent.wire.work import OnError, TimeLimit
 from reconciler.planning.decision import Decision, Work, blocked
-from reconciler.planning.disks import choose_disk, describe, image_on, last_backup
+from reconciler.planning.disk_sets import (
+    ImageToDisk,
+    in_safe_order,
+    missing_members,
+    partition_warnings,
+    set_warnings,
+)
+from reconciler.planning.disks import choose_disk, describe, image_on, last_backup, read_disks
 from reconciler.planning.estimate import restore_seconds
 from reconciler.planning.growing import grown
 from reconciler.planning.item import DiskFacts, Grown, ImageChange, Risk
@@ -98,7 +105,7 @@ class _Target:
 
     image: ObservedImage
     identity: str
-    """``apply`` or ``keep``."""
+    """``apply``, where the image has the system that becomes this machine, or ``keep``."""
     document: str
     """The name of its Image document."""
     disk: Disk
@@ -117,14 +124,16 @@ def work_for(
     revision: str, view: MachineView, assignment: Assignment, scenario: CompiledScenario
 ) -> Decision:
     """Return the work of ``scenario`` on this machine, or why there is none yet."""
-    targets = _refused(view, scenario) or _targets(view, scenario)
+    targets = _refused(view, scenario) or _unreadable(view, scenario) or _targets(view, scenario)
     if isinstance(targets, str):
         return _inspection(revision, view, assignment, targets)
     if isinstance(targets, tuple):
         reason, unblock = targets
         return blocked(assignment, reason, view.seen.last_seen, unblock)
     written = tuple(target.disk.identity for target in targets.values())
-    images = tuple(_change(view, target) for target in targets.values())
+    scenario = _in_order(scenario, targets)
+    in_turn = [targets[step] for step in scenario.steps if isinstance(step, RestoreStep)]
+    images = tuple(_change(view, target) for target in in_turn)
     steps, limits = _steps(view, scenario, targets)
     kind = _kind(scenario)
     reason = _reason(view, assignment, scenario)
@@ -139,22 +148,69 @@ def work_for(
             kind=kind,
             scenario=scenario.name,
             run=assignment.run,
-            inputs=(scenario.digest, *(image.manifest for image in images)),
+            inputs=(scenario.digest, *(target.image.manifest for target in targets.values())),
             revision=revision,
             steps=(*steps, Finish(scenario.after)),
             disks=written,
-            proof=scenario.after == "reboot" and any(step.identity == "apply" for step in targets),
+            proof=scenario.after == "reboot"
+            and any(target.identity == "apply" for target in targets.values()),
             timeout_seconds=scenario.timeout_seconds,
             limits=limits,
             on_error=OnError(scenario.on_error, scenario.on_error_seconds),
         ),
-        disks=tuple(_facts(view, target) for target in targets.values()),
-        spared=_spared(view, targets.values()),
+        disks=tuple(_facts(view, target) for target in in_turn),
+        spared=_spared(view, in_turn),
         images=images,
         seconds=restore_seconds(sum(image.used_bytes for image in images)) if images else 0,
         observed_at=view.seen.disks.at if view.seen.disks else view.seen.last_seen,
         trigger=scenario.trigger,
+        warnings=_warnings(view, in_turn),
     )
+
+
+def _in_order(
+    scenario: CompiledScenario, targets: Mapping[RestoreStep, _Target]
+) -> CompiledScenario:
+    """Return the scenario with its restores in the order in which they are carried out."""
+    places = [place for place, step in enumerate(scenario.steps) if isinstance(step, RestoreStep)]
+    images = {
+        place: targets[step].image
+        for place in places
+        if isinstance(step := scenario.steps[place], RestoreStep)
+    }
+    order = dict(zip(places, in_safe_order(images), strict=True))
+    if all(place == wanted for place, wanted in order.items()):
+        return scenario
+    seconds = list(scenario.step_seconds) + [0] * (len(scenario.steps) - len(scenario.step_seconds))
+    wanted = [order.get(place, place) for place in range(len(scenario.steps))]
+    return scenario._replace(
+        steps=tuple(scenario.steps[place] for place in wanted),
+        step_seconds=tuple(seconds[place] for place in wanted),
+    )
+
+
+def _warnings(view: MachineView, targets: Sequence[_Target]) -> tuple[str, ...]:
+    restored = [ImageToDisk(target.image, target.disk) for target in targets]
+    mine = {capture.manifest for capture in view.captures}
+    own = [each for each in restored if each.image.manifest in mine]
+    return (*set_warnings(restored), *partition_warnings(own))
+
+
+def _unreadable(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
+    """Return why backups cannot choose their disks, by disks that were seen recently enough."""
+    backups = [step for step in scenario.steps if isinstance(step, BackupStep)]
+    requests = {step.image: step.disk for step in backups}
+    if len(requests) < len(backups):
+        reason = f"two steps of {scenario.name} would write one image of this machine"
+        return reason, "Give each disk an image of its own"
+    known = _known_disks(view)
+    if not requests or not isinstance(known, TimedReport):
+        return None  # the agent finds out, and reads nothing then
+    in_ram = known is view.seen.ramdisk
+    # Disks of the network that a running system has are seldom there in the RAM system.
+    disks = [disk for disk in known.report.disks if in_ram or not disk.transport]
+    reason = read_disks(requests, disks)
+    return (reason, f"Name the disk of each backup step in {scenario.name}") if reason else None
 
 
 def _refused(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
@@ -194,13 +250,58 @@ def _targets(
             target = _target(view, scenario, step)
             if not isinstance(target, _Target):
                 return target
+            if step in targets:
+                return _same_disk(scenario)
             targets[step] = target
     if len({target.disk.identity for target in targets.values()}) < len(targets):
+        return _same_disk(scenario)
+    return _with_one_system(targets)
+
+
+def _same_disk(scenario: CompiledScenario) -> Refusal:
+    return (
+        f"two steps of {scenario.name} would write the same disk",
+        "Name another disk in one of the steps, by its serial or wwn",
+    )
+
+
+def _with_one_system(
+    targets: dict[RestoreStep, _Target],
+) -> dict[RestoreStep, _Target] | Refusal:
+    """Return the restores, of which one at most gives the machine its identity.
+
+    That is the one whose image has the installed system: beside it, disks without one keep what
+    they have. As refusal why the identity cannot be given.
+    """
+    applying = {step: each for step, each in targets.items() if each.identity == "apply"}
+    systems = {
+        step: each
+        for step, each in applying.items()
+        if each.image.system is None or not each.image.system.is_absent
+    }
+    if len(systems) > 1:
+        names = " and ".join(each.image.name for each in systems.values())
         return (
-            f"two steps of {scenario.name} would write the same disk",
-            "Name another disk in one of the steps, by its serial or wwn",
+            f"images {names} would both become this machine",
+            "Write `identity: keep` in the steps of those that are not the machine's system",
         )
-    return targets
+    restored = [each.image for each in targets.values()]
+    for each in (systems or applying).values():
+        if each.image.system is None:
+            continue
+        if each.image.system.obstacles:
+            return _no_identity(each.image.name, each.image.system.obstacles)
+        missing = missing_members(each.image, restored)
+        if missing and each.image.system.alone:
+            reason, unblock = _no_identity(each.image.name, each.image.system.alone)
+            together = f"Restore {', '.join(missing)} in the same scenario"
+            return f"{reason}; it was captured together with {', '.join(missing)}", (
+                f"{together}; or: {unblock}"
+            )
+    return {
+        step: replace(each, identity="apply" if step in systems else "keep")
+        for step, each in targets.items()
+    }
 
 
 def still_to_come(at: datetime) -> str:
@@ -228,8 +329,6 @@ def _target(
             f"image {image.name} is not usable: {image.problem}",
             "Repair the golden machine and capture the image again, with a new run token",
         )
-    if step.identity == "apply" and image.system is not None and image.system.obstacles:
-        return _no_identity(image.name, image.system.obstacles)
     return _on_disk(scenario, step, image, known)
 
 
@@ -448,7 +547,7 @@ def _wire_steps(
                 repair=step.repair,
             )
             return [backup]
-        case RestoreStep(identity=identity):
+        case RestoreStep():
             target = targets[step]
             written: list[Step] = [
                 Restore(
@@ -460,7 +559,7 @@ def _wire_steps(
                     boot_code=step.boot_code,
                 )
             ]
-            if identity == "apply":
+            if target.identity == "apply":
                 written.append(identity_step(view, target.disk.identity))
             return written
         case _:

@@ -81,6 +81,16 @@ class SummaryRow:
         return sum(each.never_observed for each in self.members)
 
     @property
+    def warned(self) -> int:
+        """Return how many items have warnings."""
+        return sum(each.warned for each in self.members)
+
+    @property
+    def warning(self) -> str:
+        """Return the first warning; empty where there is none."""
+        return next((each.warning for each in self.members if each.warning), "")
+
+    @property
     def reasons(self) -> tuple[Reason, ...]:
         """Return the reasons that the members keep, the most common first."""
         return merged_reasons(reason for each in self.members for reason in each.reasons)

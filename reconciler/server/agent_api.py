@@ -27,6 +27,7 @@ from reconciler.server.agent_requests import body_of as _body
 from reconciler.server.agent_requests import bounded_body as _bounded
 from reconciler.server.agent_requests import refusal as _refusal
 from reconciler.server.authentication import Authentication
+from reconciler.server.captured_names import image_of
 from reconciler.server.connection_limits import UNAUTHENTICATED_BODY
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import ControlPlane
@@ -358,11 +359,12 @@ class AgentApi:
         status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
         if status is None:
             self._ask_to_speak_first(peer)
-        image = status.captured_image if status else None
-        if status is None or status.operation.op_id != operation or image is None:
+        images = status.captured_images if status else ()
+        if status is None or status.operation.op_id != operation or not images:
             raise _overtaken(peer, operation, 0)
         body = await _bounded(request, MAX_MANIFEST)
         try:
+            image = image_of(images, request.query.get("image"))
             digest = await asyncio.to_thread(self._store.put_manifest, body)
         except NoSpaceError as error:
             self.stored(request, error)

@@ -1,7 +1,7 @@
 """Retention and garbage of the image store: what documents let go of, and what nobody needs."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
@@ -79,15 +79,19 @@ class ImageKeeper:
             return ()
         found = []
         needed = self._needs.images()
-        for tag in self._store.tags():
-            policy = policies.get(tag.name)
-            if policy is None:
-                continue
-            entries = self._store.generations(tag.name)
-            kept = keep([_generation(each) for each in entries], policy) | needed
-            dropped = tuple(each for each in entries if each.digest not in kept)
-            if dropped and (dry_run or self._drop(tag.name, dropped)):
-                found.append(Pruned(tag.name, len(entries) - len(dropped), dropped))
+        names = {tag.name: self._store.generations(tag.name) for tag in self._store.tags()}
+        kept = {
+            name: _kept(entries, policies.get(name)) | needed for name, entries in names.items()
+        }
+        together = set(_captured_with(names, kept))
+        for name, entries in names.items():
+            dropped = tuple(
+                each
+                for each in entries
+                if each.digest not in kept[name] and (name, each.digest) not in together
+            )
+            if dropped and (dry_run or self._drop(name, dropped)):
+                found.append(Pruned(name, len(entries) - len(dropped), dropped))
         return tuple(found)
 
     def _drop(self, name: str, dropped: tuple[ImageEntry, ...]) -> bool:
@@ -124,6 +128,28 @@ def _policies(fleet: CompiledFleet) -> dict[str, CompiledRetention]:
         for machine in fleet.machines
     }
     return {**of_machines, **said}
+
+
+def _kept(entries: Sequence[ImageEntry], policy: CompiledRetention | None) -> frozenset[str]:
+    """Return the digests of the generations that a policy keeps; all of them without one."""
+    if policy is None:
+        return frozenset(each.digest for each in entries)
+    return keep([_generation(each) for each in entries], policy)
+
+
+def _captured_with(
+    names: Mapping[str, Sequence[ImageEntry]], kept: Mapping[str, frozenset[str]]
+) -> Iterator[tuple[str, str]]:
+    """Yield name and digest of what was captured with a generation that is kept.
+
+    A set stays as a whole as long as one of its images does. Of an image that belongs to several,
+    because its disk did not change, that is the newest.
+    """
+    for name, entries in names.items():
+        for each in entries:
+            if each.digest in kept[name] and each.sets:
+                for member in each.sets[0].others(each.digest):
+                    yield member.name, member.digest
 
 
 def _generation(entry: ImageEntry) -> Generation:

@@ -39,6 +39,7 @@ from reconciler.loop.schedules import Schedules
 from reconciler.server.agent_api import busy_as_unavailable
 from reconciler.server.agent_routes import AgentServices, agent_routes
 from reconciler.server.boots import BootDecisions
+from reconciler.server.captured_names import name_captured
 from reconciler.server.connection_limits import ConnectionLimits, Limits, raise_descriptor_limit
 from reconciler.server.contradictions import Contradictions
 from reconciler.server.control_plane import AgentEndpoint, ControlPlane
@@ -475,7 +476,7 @@ class Service:
             failpoint("restore-test.after")
             problem = "" if tested.ok else "; ".join(tested.details)
             if tested.ok:
-                await asyncio.to_thread(self.store.tag, capture.image, capture.manifest)
+                await asyncio.to_thread(self._name, capture)
         except UnwritableFileError:
             raise
         except CodedError as error:
@@ -491,6 +492,11 @@ class Service:
         self._images = await asyncio.to_thread(observed_images, self.store)
         for status in self.plane.ledger.operations(op_id=capture.operation):
             self.reconciler.ask(self.reconciler.key_of(status.operation))
+
+    def _name(self, capture: Capture) -> None:
+        (status,) = self.plane.ledger.operations(op_id=capture.operation)
+        machine, operations = status.operation.machine, self.reconciler.operations
+        name_captured(self.store, operations, capture, machine, self._clock())
 
     # --- where it listens --------------------------------------------------------
 

@@ -22,6 +22,7 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             unreadable_bytes=image.unreadable_bytes,
             layout=image.layout,
             outline=image.outline,
+            sets=image.sets,
         )
         for image in store.images()
     }

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from agent.wire.imaged_layout import ImagedLayout
     from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
+    from providers.imaging.image_record import ImageSet
     from reconciler.state.breakers import OpenBreaker
     from reconciler.state.delays import Delay
     from reconciler.state.operation import OperationStatus
@@ -206,6 +207,8 @@ class ObservedImage:
     """Its partitions; None where the store does not say."""
     outline: "Outline | None" = None
     """What of it can grow; None where nobody looked."""
+    sets: "tuple[ImageSet, ...]" = ()
+    """The images of other disks that it was captured with, the newest first."""
 
 
 @dataclass(frozen=True, slots=True)

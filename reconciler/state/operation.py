@@ -128,21 +128,12 @@ class OperationStatus:
     start: Start = AT_ONCE
 
     @property
-    def captured_image(self) -> str | None:
-        """Return the image that the present step brings in; None when it brings in none.
-
-        News of the step may still be under way: an only backup step is meant in any case.
-        """
+    def captured_images(self) -> tuple[str, ...]:
+        """Return the names of the images that the operation brings in, in their order."""
         from agent.wire.step import Backup  # noqa: PLC0415 - only captures have one
 
-        backups = {
-            index: step.image
-            for index, step in enumerate(self.operation.instructions.steps)
-            if isinstance(step, Backup)
-        }
-        return backups.get(self.step) or (
-            next(iter(backups.values())) if len(backups) == 1 else None
-        )
+        steps = self.operation.instructions.steps
+        return tuple(step.image for step in steps if isinstance(step, Backup))
 
 
 def scheduled_token(schedule: str, moment: datetime) -> str:

@@ -35,6 +35,22 @@ class ImageName(NamedTuple):
         return f"{self.name}~{self.generation}" if self.generation else self.name
 
 
+class CapturedWith(NamedTuple):
+    """An image of another disk that one run captured together with this one."""
+
+    run: str
+    """The operation's id."""
+    machine: str
+    at: str
+    """ISO 8601, UTC."""
+    name: str
+    digest: str
+    names: tuple[ImageName, ...]
+    """Those that lead to it now; without any, it is deleted by the next collection, or was."""
+    is_there: bool
+    """Whether the store has it."""
+
+
 class ImageDetails(NamedTuple):
     """Everything about one image."""
 
@@ -50,6 +66,8 @@ class ImageDetails(NamedTuple):
     generations: tuple[ImageEntry, ...]
     """Of the name by which it was asked for, else of its first name; the newest first."""
     captured: tuple[CapturedFrom, ...]
+    together: tuple[CapturedWith, ...]
+    """By set, the newest first: an unchanged disk has the same image in several."""
     events: tuple[ImageEvent, ...]
     uses: tuple[Use, ...] | None
     """None where no repository was named."""
@@ -79,6 +97,10 @@ def image_document(details: ImageDetails) -> dict[str, object]:
             for each in details.generations
         ],
         "captured": [each._asdict() for each in details.captured],
+        "capturedWith": [
+            {**each._asdict(), "names": [name._asdict() for name in each.names]}
+            for each in details.together
+        ],
         "acts": [{**each._asdict(), "at": each.at.isoformat()} for each in details.events],
         "uses": None if details.uses is None else [each._asdict() for each in details.uses],
     }

@@ -1,6 +1,6 @@
 """One image as a terminal shows it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import datetime
 
 from rich.console import RenderableType
@@ -14,7 +14,7 @@ from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.image_record import ImageEntry
 from reconciler.state.image_events import ImageEvent
 from reconciler.views.age import ago
-from reconciler.views.image_details import ImageDetails, Use
+from reconciler.views.image_details import CapturedWith, ImageDetails, Use
 from reconciler.views.untrusted import for_terminal
 
 _INDENT = 2
@@ -55,6 +55,7 @@ def _head(details: ImageDetails, now: datetime) -> Iterator[tuple[str, str]]:
     yield "captured", f"{_minute(record.created)} ({ago(_time(record.created), now)})"
     for each in details.captured:
         yield "from", f"{each.machine}, scenario {each.scenario}, operation {each.operation[:12]}"
+    yield from _together(details.together)
     yield (
         "size",
         (
@@ -71,6 +72,21 @@ def _head(details: ImageDetails, now: datetime) -> Iterator[tuple[str, str]]:
         yield "restorable", f"{word} ({_minute(test.at)})"
     if pin is not None:
         yield "pinned", f"by {pin.by} at {_minute(pin.at)}: {pin.reason}"
+
+
+def _together(members: Sequence[CapturedWith]) -> Iterator[tuple[str, str]]:
+    """Yield what the newest set has besides, and how many older ones there are."""
+    if not members:
+        return
+    newest = [each for each in members if each.run == members[0].run]
+    for each in newest:
+        now = ", ".join(name.reference for name in each.names) or "without a name"
+        if not each.is_there:
+            now = "deleted"
+        yield "together with", f"{each.name} {each.digest[:12]} ({now}), set {each.run[:12]}"
+    older = len({each.run for each in members}) - 1
+    if older:
+        yield "", f"and in {older:,} older set{'s' if older > 1 else ''}: this disk did not change"
 
 
 def _disk(image: Manifest) -> Iterator[tuple[str, str]]:

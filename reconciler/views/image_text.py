@@ -75,6 +75,7 @@ def image_entry(image: ImageEntry, declared: CompiledImage | None) -> dict[str, 
         "proof": image.restore_test,
         "problem": image.problem,
         "system": asdict(image.system) if image.system else None,
+        "sets": [asdict(each) for each in image.sets],
     }
 
 
@@ -86,6 +87,9 @@ def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
         shown.append(f"\n{for_terminal(declared.description)}", style="dim")
     if image.system and image.system.name:
         shown.append(f"\n{for_terminal(image.system.name)}", style="dim")
+    if image.sets:
+        others = ", ".join(each.name for each in image.sets[0].others(image.digest))
+        shown.append(f"\nwith {for_terminal(others)}", style="dim")
     return shown
 
 

@@ -123,6 +123,8 @@ class ItemDocument(TypedDict):
     spared: list[str]
     """Disks of the machine that stay as they are."""
     images: list[ImageDocument]
+    warnings: NotRequired[list[str]]
+    """What stops nothing, but whoever approves the work should know; absent where nothing is."""
     bytesToMove: int
     """At most: blocks that are there already are not sent."""
     estimatedSeconds: int

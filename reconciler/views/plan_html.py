@@ -101,6 +101,9 @@ def _plan_group(each: PlanGroup, now: datetime) -> Iterator[str]:
     if each.slowest_seconds:
         effort = words.effort(each.bytes_to_move // each.count, each.slowest_seconds)
         yield f"<li>each {for_html(effort)}</li>"
+    for item in each.items:
+        for warning in item.warnings:
+            yield f'<li class="lost">{for_html(f"{item.title}: warning: {warning}")}</li>'
     yield "</ul>"
     yield '<div class="scroll"><table>'
     if each.disks:

@@ -99,7 +99,7 @@ def item_document(
     ``places`` are the machines' places in rollouts.
     """
     place = places.get(item.machine) if item.disks else None
-    return {
+    document: ItemDocument = {
         "fold": fold,
         "machine": item.machine,
         "displayName": item.display_name,
@@ -122,6 +122,9 @@ def item_document(
         "estimatedSeconds": item.seconds,
         "observedAt": item.observed_at.isoformat() if item.observed_at else None,
     }
+    if item.warnings:
+        document["warnings"] = list(item.warnings)
+    return document
 
 
 def _cause(cause: Origin | None) -> CauseDocument | None:

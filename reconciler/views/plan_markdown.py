@@ -94,6 +94,8 @@ def _row(row: SummaryRow, now: datetime, limit: int, *, explain: bool) -> Iterat
         yield f"- {share}{example}{safe(reason.text)}"
         if explain and reason.unblock:
             yield f"  - to unblock: {safe(reason.unblock)}"
+    if row.warned:
+        yield f"- **{safe(words.warning(row))}**"
     yield f"- because of {safe(words.causes(row))}"
     yield f"- {words.seen(row, now)}"
     if row.slowest_seconds:

@@ -35,6 +35,8 @@ SCREEN = 50
 _FRAME, _ROW = 7, 6
 """Lines around the rows, and of a row that names one disk, with its blank one."""
 _DETAIL_INDENT = 4
+_COLOURED = frozenset({"backup", "warning"})
+"""Details whose text has the colour of their label."""
 
 
 def verdict(plan: Plan) -> Text:
@@ -118,6 +120,8 @@ def _summary(
 ) -> Iterator[RenderableType]:
     """Yield the lines of a row whose items are not shown, each cut at the screen's edge."""
     yield from _reasons(row, explain=explain)
+    if row.warned:
+        yield _cut(f"  {words.warning(row)}", "yellow")
     images = f" · {', '.join(row.images)}" if row.images else ""
     yield _cut(f"  because of {words.causes(row)}{images}")
     if not row.disks:
@@ -171,7 +175,8 @@ def _item(
     details.add_column(style="dim", no_wrap=True)
     details.add_column(overflow="fold")
     for label, text, style in _details(item, plan, now):
-        details.add_row(Text(label, style=style), _plain(text, style if label == "backup" else ""))
+        coloured = label in _COLOURED
+        details.add_row(Text(label, style=style), _plain(text, style if coloured else ""))
     if item.disks and item.machine in places:
         details.add_row(Text("its turn"), _plain(str(places[item.machine])))
     if explain and item.unblock:
@@ -187,6 +192,8 @@ def _details(item: PlanItem, plan: Plan, now: datetime) -> Iterator[tuple[str, s
         yield "image", words.image(image, now), ""
         if larger := words.growth(image):
             yield "grows", larger, ""
+    for warning in item.warnings:
+        yield "warning", warning, "yellow"
     if item.disks:
         yield "moves", words.effort(item.bytes_to_move, item.seconds), ""
         yield "leaves alone", words.spared(item), ""

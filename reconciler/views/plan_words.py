@@ -187,6 +187,14 @@ def spared(item: PlanItem) -> str:
     return "; ".join(item.spared) or "there is no other disk"
 
 
+def warning(row: SummaryRow) -> str:
+    """Return the first warning of a row, and how many of its items have one; empty for none."""
+    if not row.warned:
+        return ""
+    share = "" if row.count == 1 else f" ({row.warned:,} of {row.count:,}, for example)"
+    return f"warning{share}: {row.warning}"
+
+
 def seen(row: SummaryRow | PlanGroup, now: datetime) -> str:
     """Return the span of the observations' ages."""
     if row.oldest is None or row.newest is None:

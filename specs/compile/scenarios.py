@@ -102,6 +102,7 @@ def compile_scenarios(
         if isinstance(resource.model, Scenario):
             _check_images(resource, diagnostics)
             _check_systems(resource, resource.model, diagnostics)
+            _check_disks(resource, resource.model, diagnostics)
             scenarios[name] = _compiled(resource, resource.model)
     return scenarios
 
@@ -155,6 +156,37 @@ def _check_systems(resource: Resource, model: Scenario, diagnostics: Diagnostics
         f"{names[0]} before it {where[installed[0]]}",
         "use two scenarios, and assign them in this order: the second waits for the first",
     )
+
+
+def _check_disks(resource: Resource, model: Scenario, diagnostics: Diagnostics) -> None:
+    """Report steps that certainly mean one disk, and backups of several disks to one image."""
+    disks: dict[tuple[str, DiskSelection], int] = {}
+    images: dict[str, int] = {}
+    for index, step in enumerate(model.spec.steps):
+        action = step.action
+        if not isinstance(action, Backup | Restore):
+            continue
+        place = ("spec", "steps", index, step.name)
+        first = disks.setdefault((step.name, action.disk), index)
+        if first != index:
+            chosen = "disk" in action.model_fields_set
+            diagnostics.error(
+                resource.document.position((*place, "disk") if chosen else place),
+                Code.DISK_TWICE,
+                f"spec.steps[{index}].{step.name}: it means the same disk as spec.steps[{first}]",
+                'name each disk, for example `disk: {serial: "S3Z8NB0K123456"}`',
+            )
+        if not isinstance(action, Backup):
+            continue
+        first = images.setdefault(action.image, index)
+        if first != index:
+            diagnostics.error(
+                resource.document.position((*place, "image")),
+                Code.BACKED_UP_TWICE,
+                f"spec.steps[{index}].backup.image: spec.steps[{first}] backs up another disk to "
+                f"{action.image}",
+                "give each disk an image of its own",
+            )
 
 
 def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:

@@ -103,8 +103,9 @@ class Restore(Record):
     )
     identity: Literal["apply", "keep"] | None = Field(
         default=None,
-        description="apply: the restored system becomes this machine. keep: it stays the "
-        "machine that was captured. Where absent, apply for a whole disk and keep for partitions.",
+        description="apply: the restored system becomes this machine; of several disks, the one "
+        "that has the system. keep: it stays the machine that was captured. Where absent, apply "
+        "for a whole disk and keep for partitions.",
         examples=["apply"],
     )
     grow: GrownPartition = Field(

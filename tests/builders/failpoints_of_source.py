@@ -59,6 +59,8 @@ NOT_KILLED_AT = {
     "agents.roll_authority": "a person's command",
     "accept_ledger.accept_ledger": "a person's command",
     "image_events.ImageEvents.record": "a person's command; retention looks again in an hour",
+    "store.ChunkStore.tag_together": "of several disks; tests of the store end it at each write",
+    "store.ChunkStore._finish_moving": "likewise",
     "store.ChunkStore.forget": "a person's command; retention looks again in an hour",
     "store.ChunkStore.pin": "a person's command",
     "approval.approve": "what begins unattended, or by a schedule",

@@ -23,6 +23,7 @@ from agent.wire.report import InstalledSystem
 from agent.wire.step import Backup
 from builders.changes import changed_values
 from builders.world import NOW, SUITABLE, a_report, an_image
+from providers.imaging.image_record import ImageSet, SetMember
 from reconciler.planning.changed_values import ChangedValues
 from reconciler.planning.planner import plan
 from reconciler.state.observed import Capture, Observed, ObservedMachine, TimedReport
@@ -173,7 +174,16 @@ def _image(said: dict[str, Any]) -> Any:
         system=_imaged_system(said.get("system", {})),
         outline=_outline(said["partitions"], said) if "partitions" in said else None,
         layout=_layout(said),
+        sets=tuple(_image_set(each) for each in said.get("sets", ())),
     )
+
+
+def _image_set(said: dict[str, Any]) -> ImageSet:
+    members = tuple(
+        SetMember(name, manifest * 64) for name, manifest in sorted(said["members"].items())
+    )
+    at = _ago(said.get("ago", "1d")).isoformat(timespec="seconds")
+    return ImageSet(said["run"] * 32, said.get("machine", "node-01"), at, members)
 
 
 def _layout(said: dict[str, Any]) -> ImagedLayout | None:
@@ -220,7 +230,10 @@ def _imaged_system(said: dict[str, Any] | None) -> ImagedSystem | None:
     if said is None:
         return None
     obstacles = tuple(Obstacle(**each) for each in said.get("obstacles", ()))
-    return evolve(SUITABLE, name=said.get("name", ""), obstacles=obstacles)
+    alone = tuple(Obstacle(**each) for each in said.get("alone", ()))
+    root = said.get("root", SUITABLE.root)
+    name = said.get("name", "")
+    return evolve(SUITABLE, name=name, root=root, obstacles=obstacles, alone=alone)
 
 
 def _machine(machine: CompiledMachine, said: dict[str, Any], world: Observed) -> ObservedMachine:

@@ -336,6 +336,23 @@ def test_a_capture_is_verified_once_its_image_is_proved(proof, expected):
         assert decision.state is expected
 
 
+def test_a_run_whose_second_image_cannot_be_restored_says_that_no_name_was_moved():
+    status = a_status(CAPTURE, _S.STARTED, steps_done=True, last_event_at=NOW)
+    captures = (
+        Capture(CAPTURE.op_id, "sys", "a" * 64, ""),
+        Capture(CAPTURE.op_id, "data", "d" * 64, "partition 1: bad"),
+        Capture("f" * 32, "other", "e" * 64, "of other work"),
+    )
+    decision = decided(status, captures=captures)
+    assert (decision.state, decision.reason) == (
+        _S.FAILED,
+        (
+            "RW471: image data cannot be restored: partition 1: bad. No name of the 2 images that "
+            "belong together was moved"
+        ),
+    )
+
+
 # --- a server that was away -------------------------------------------------------------
 
 BACK = NOW + timedelta(hours=3)

@@ -194,7 +194,7 @@ def test_a_restore_carries_the_network_identity_but_no_secret():
             (a_disk("A"), a_disk("B", node="/dev/vdb")),
             (
                 "2 disks fit the role system: QEMU HARDDISK A (/dev/vda), "
-                "QEMU HARDDISK B (/dev/vdb); name one by its serial"
+                'QEMU HARDDISK B (/dev/vdb); name one, as in `disk: {serial: "A"}`'
             ),
         ),
     ],

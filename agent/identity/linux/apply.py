@@ -5,7 +5,7 @@ that can be finished is changed. Applying the same identity again is harmless.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from attrs import evolve
@@ -19,10 +19,15 @@ from agent.wire.disk import Disk
 
 
 def apply_identity(
-    sysfs: Path, disk: Disk, new: NewIdentity, progress: Callable[[int, int], None]
+    sysfs: Path,
+    disk: Disk,
+    new: NewIdentity,
+    progress: Callable[[int, int], None],
+    others: Sequence[Disk] = (),
 ) -> dict[str, str]:
     """Give the system on ``disk`` its identity, SSH host keys and the agent; return what was given.
 
+    ``others`` are the disks that were restored with it, where parts of the system may be.
     The result has ``machine-id``, ``ssh-host-keys`` (fingerprints, separated by blanks),
     ``network`` (the stack) and ``root`` (the partition's number, or the volume's group and
     name). UnsuitableSystemError for
@@ -30,12 +35,12 @@ def apply_identity(
     the agent that runs here cannot be installed.
     """
     bundle = collect_bundle()
-    found = judge(sysfs, disk, bundle)
+    found = judge(sysfs, disk, bundle, others)
     if isinstance(found, UnsuitableSystem):
         raise found.error
     new = evolve(new, host_keys=make_host_keys(new.identity.hostname))
     progress(0, 0)  # raises where the operation was taken over meanwhile
-    with root_tree(sysfs, disk, found.place, write=True) as tree:
+    with root_tree(sysfs, disk, found.place, write=True, others=others) as tree:
         prints = change_tree(tree, found.target, new, bundle)
         os.sync()
     return {

@@ -121,6 +121,11 @@ def _means(entry: FstabEntry, each: Identified) -> bool:
     return bool(value) and name == value
 
 
+def is_kernel_name(source: str) -> bool:
+    """Return whether a source is a partition by the kernel's name, such as ``/dev/sdb1``."""
+    return _NUMBERED.fullmatch(source) is not None
+
+
 def _disk_of(source: str) -> str:
     """Return what the kernel calls the disk of such a partition, empty for any other source."""
     numbered = _NUMBERED.fullmatch(source)

@@ -1,6 +1,7 @@
 """The agent that is installed on a disk, looked at from the Deploy-OS."""
 
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 
 from agent.config import AgentConfig
@@ -14,17 +15,17 @@ from agent.wire.disk import Disk
 _log = logging.getLogger(__name__)
 
 
-def installed_config_on(sysfs: Path, disk: Disk) -> AgentConfig | None:
+def installed_config_on(sysfs: Path, disk: Disk, others: Sequence[Disk] = ()) -> AgentConfig | None:
     """Return the configuration of the agent on a disk; None where none can be read.
 
-    The disk is mounted read-only and not changed. Systems inside LUKS or RAID are not
-    looked into.
+    ``others`` are the disks that go with it. They are mounted read-only and not changed. Systems
+    inside LUKS or RAID are not looked into.
     """
     if not disk.partitions:
         return None
     try:
         place = find_root(sysfs, disk)
-        with root_tree(sysfs, disk, place, write=False) as tree:
+        with root_tree(sysfs, disk, place, write=False, others=others) as tree:
             text = tree.read_text(CONFIG)
         return decode(AgentConfig, text.encode()) if text else None
     except (CodedError, ImageTreeError, WireError) as error:

@@ -16,6 +16,7 @@ from agent.identity.linux.disk_parts import DiskPart, DiskParts, disk_parts, par
 from agent.identity.linux.fstab import (
     FstabEntry,
     Identified,
+    is_kernel_name,
     needed_mounts,
     place_of,
     root_source,
@@ -115,12 +116,14 @@ def _names_itself(
 
 
 @contextmanager
-def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iterator[ImageTree]:
+def root_tree(
+    sysfs: Path, disk: Disk, place: RootPlace, *, write: bool, others: Sequence[Disk] = ()
+) -> Iterator[ImageTree]:
     """Yield the mounted root, with ``/usr`` and ``/var`` where they are separate file systems.
 
-    Everything is unmounted and written out when it ends. UnsuitableSystemError RW468 where
-    the system's fstab wants one of these from elsewhere than this disk, RW465 where it cannot
-    be mounted.
+    ``others`` are disks that belong to the system, too. Everything is unmounted and written out
+    when it ends. UnsuitableSystemError RW468 where the system's fstab wants one of these from
+    elsewhere than these disks, RW465 where it cannot be mounted.
     """
     with (
         TemporaryDirectory(prefix="rackwright-root-") as directory,
@@ -131,19 +134,39 @@ def root_tree(sysfs: Path, disk: Disk, place: RootPlace, *, write: bool) -> Iter
         tree = ImageTree(root)
         entries = needed_mounts(tree.read_text("/etc/fstab") or "")
         known = disk_parts(disk) if entries else DiskParts((), ())
-        identified = _identified(disk, known) if entries else []
+        own = _identified(disk, known) if entries else []
         for entry in entries:
-            part = known.at(place_of(entry, identified))
-            if part is None:
-                raise _elsewhere(entry)
             spot = root / tree.target(entry.place).lstrip("/")
-            mounts.add(RootPlace(part, entry.subvolume), spot)
+            part = known.at(place_of(entry, own))
+            if part is not None:
+                mounts.add(RootPlace(part, entry.subvolume), spot)
+                continue
+            found = _on_other_disk(entry, others)
+            if found is None:
+                raise _elsewhere(entry)
+            other, part = found
+            mounts.add(RootPlace(part, entry.subvolume), spot, other)
         yield tree
+
+
+def _on_other_disk(entry: FstabEntry, others: Sequence[Disk]) -> tuple[Disk, DiskPart] | None:
+    """Return the part of another disk that the entry means; None where there is none.
+
+    The kernel's name of a partition says nothing there: it is of another disk at each start.
+    """
+    if is_kernel_name(entry.source):
+        return None
+    for other in others:
+        known = disk_parts(other)
+        part = known.at(place_of(entry, _identified(other, known)))
+        if part is not None:
+            return other, part
+    return None
 
 
 @frozen
 class _Mounts:
-    """What is mounted of one disk, until ``stack`` is closed.
+    """What is mounted of a disk and those that belong to it, until ``stack`` is closed.
 
     A part has one device for all of its mounts: Btrfs refuses a second one with the
     same file system.
@@ -153,7 +176,7 @@ class _Mounts:
     disk: Disk
     write: bool
     stack: ExitStack = field(factory=ExitStack)
-    devices: dict[str, Path] = field(factory=dict)
+    devices: dict[tuple[str, str], Path] = field(factory=dict)
 
     @classmethod
     @contextmanager
@@ -162,14 +185,15 @@ class _Mounts:
         with mounts.stack:
             yield mounts
 
-    def add(self, place: RootPlace, spot: Path) -> None:
-        """Mount it; UnsuitableSystemError RW465 where the kernel refuses that."""
-        part = place.part
-        if part.place not in self.devices:
-            self.devices[part.place] = self.stack.enter_context(
-                part_device(self.sysfs, self.disk, part, write=self.write)
+    def add(self, place: RootPlace, spot: Path, disk: Disk | None = None) -> None:
+        """Mount it, of another ``disk`` too; UnsuitableSystemError RW465 where that is refused."""
+        part, disk = place.part, disk or self.disk
+        key = disk.node, part.place
+        if key not in self.devices:
+            self.devices[key] = self.stack.enter_context(
+                part_device(self.sysfs, disk, part, write=self.write)
             )
-        device = self.devices[part.place]
+        device = self.devices[key]
         options = place.options()
         try:
             self.stack.enter_context(
@@ -237,5 +261,6 @@ def _elsewhere(entry: FstabEntry) -> UnsuitableSystemError:
         "RW468",
         f"/etc/fstab mounts {entry.place} from {entry.source}, which is not on the disk",
         f"Use an image whose {entry.place} is on a partition or a volume of LVM on the same disk, "
-        f"named in /etc/fstab by UUID= or LABEL=, {OR_KEEP}",
+        "or on one that is captured and restored with it, named in /etc/fstab by UUID= or LABEL=, "
+        f"{OR_KEEP}",
     )

@@ -5,6 +5,7 @@ of what is on the disk.
 """
 
 import logging
+from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Interface
 from pathlib import Path
 
@@ -63,17 +64,20 @@ class UnsuitableSystem:
     root: str = ""
 
 
-def judge(sysfs: Path, disk: Disk, bundle: Bundle) -> SuitableSystem | UnsuitableSystem:
+def judge(
+    sysfs: Path, disk: Disk, bundle: Bundle, others: Sequence[Disk] = ()
+) -> SuitableSystem | UnsuitableSystem:
     """Return what a clone's identity depends on, or what stands in its way; changes nothing.
 
-    ``bundle`` is the agent that would be installed. CommandError RW565 where a program that
-    looks at the disk fails.
+    ``bundle`` is the agent that would be installed; on ``others``, the disks that go with this
+    one, parts of the system may be, but no root of it is looked for. CommandError RW565 where a
+    program that looks at the disk fails.
     """
     name = root = ""
     try:
         place = find_root(sysfs, disk)
         root = place.part.place
-        with root_tree(sysfs, disk, place, write=False) as tree:
+        with root_tree(sysfs, disk, place, write=False, others=others) as tree:
             name = _name(tree)
             require_usable_group(tree, place.part.system_id)
             target = examine_target(
@@ -85,29 +89,37 @@ def judge(sysfs: Path, disk: Disk, bundle: Bundle) -> SuitableSystem | Unsuitabl
     return SuitableSystem(name, place, target)
 
 
-def imaged_system(sysfs: Path, disk: Disk) -> ImagedSystem | None:
+def imaged_system(sysfs: Path, disk: Disk, others: Sequence[Disk] = ()) -> ImagedSystem | None:
     """Return the system as an image keeps it; None where it cannot be looked at here.
 
-    Nothing that a disk may hold makes it fail: the disk is captured all the same.
+    ``others`` are the disks that are captured with it. Nothing that a disk may hold makes it
+    fail: the disk is captured all the same.
     """
     try:
-        found = judge(sysfs, disk, collect_bundle())
+        bundle = collect_bundle()
+        found = judge(sysfs, disk, bundle, others)
+        # What is on the other disks is missing where this one is restored without them.
+        alone = judge(sysfs, disk, bundle) if others and isinstance(found, SuitableSystem) else None
     except Exception as error:  # noqa: BLE001 - the disk is captured without it
         _log.warning("nobody knows whether a clone of %s can get an identity: %s", disk.node, error)
         return None
     if isinstance(found, UnsuitableSystem):
         _log.warning("a clone of %s would get no identity: %s", disk.node, found.error)
-    return as_imaged(found)
+    return as_imaged(found, alone)
 
 
-def as_imaged(found: SuitableSystem | UnsuitableSystem) -> ImagedSystem:
-    """Return what was found as an image keeps it."""
+def as_imaged(
+    found: SuitableSystem | UnsuitableSystem,
+    alone: SuitableSystem | UnsuitableSystem | None = None,
+) -> ImagedSystem:
+    """Return what was found as an image keeps it, and what without its other disks."""
     name = plain_text(found.name)
     if isinstance(found, UnsuitableSystem):
         obstacles = (obstacle_of(found.error),)
         return ImagedSystem(name, found.root, init="", network="", obstacles=obstacles)
-    network = found.target.network.kind
-    return ImagedSystem(name, found.place.part.place, "systemd", network, obstacles=())
+    root, network = found.place.part.place, found.target.network.kind
+    missing = (obstacle_of(alone.error),) if isinstance(alone, UnsuitableSystem) else ()
+    return ImagedSystem(name, root, "systemd", network, obstacles=(), alone=missing)
 
 
 def obstacle_of(error: UnsuitableSystemError) -> Obstacle:

@@ -2,6 +2,7 @@
 
 import base64
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -68,7 +69,7 @@ def apply_simulated_identity(
     }
 
 
-def simulated_system(disk: Disk) -> ImagedSystem:
+def simulated_system(disk: Disk, _others: Sequence[Disk] = ()) -> ImagedSystem:
     """Return the system on a disk as an image keeps it: what the step above would find."""
     try:
         system_on(Path(disk.node))

@@ -44,6 +44,8 @@ class _Run:
 
     power: PowerState
     disk: Path
+    second: Path | None
+    """The file of a second disk, where the machine has one."""
     started: threading.Event = field(default_factory=threading.Event)
     """Set once the NIC is there, or cannot be."""
     plugged: bool = False
@@ -106,7 +108,7 @@ class SimulatedMachine:
             disk = self._disk()
             if self._run is not None or disk is None:
                 return
-            run = self._run = _Run(PowerState(self._source.random), disk)
+            run = self._run = _Run(PowerState(self._source.random), disk, self._disk("second"))
             self._stage = "firmware"
         name = self.settings.name
         threading.Thread(target=self._live, args=(run,), name=name, daemon=True).start()
@@ -115,7 +117,7 @@ class SimulatedMachine:
         """Cut the power, whatever runs; nothing happens when it is off.
 
         What still runs of the agent for a moment reaches neither the network nor the disk: its
-        NIC is gone, and the disk is a copy from now on.
+        NIC is gone, and the disks are copies from now on.
         """
         run = self._run
         if run is not None:
@@ -128,8 +130,8 @@ class SimulatedMachine:
             if run is not None and run.started.wait() and run.plugged:
                 self._bridge.connect(self.settings, connected=connected)
 
-    def _disk(self) -> Path | None:
-        return max(self._folder.glob("disk-*.raw"), key=_generation, default=None)
+    def _disk(self, name: str = "disk") -> Path | None:
+        return max(self._folder.glob(f"{name}-*.raw"), key=_generation, default=None)
 
     def _cut(self, run: _Run) -> None:
         """Let the machine be off from now on, and take NIC and disk from what still runs."""
@@ -141,11 +143,13 @@ class SimulatedMachine:
             run.power.cut.set()
             run.started.wait()
             self._unplug(run)
-            copy = self._folder / "copy.raw"
-            copy.unlink(missing_ok=True)
-            copy_range(run.disk, 0, run.disk.stat().st_size, copy)
-            copy.rename(self._folder / f"disk-{_generation(run.disk) + 1}.raw")
-            run.disk.unlink()
+            for disk in filter(None, (run.disk, run.second)):
+                copy = self._folder / "copy.raw"
+                copy.unlink(missing_ok=True)
+                copy_range(disk, 0, disk.stat().st_size, copy)
+                name = disk.stem.partition("-")[0]
+                copy.rename(self._folder / f"{name}-{_generation(disk) + 1}.raw")
+                disk.unlink()
 
     def _unplug(self, run: _Run) -> None:
         if run.plugged:
@@ -212,7 +216,8 @@ class SimulatedMachine:
         folder.mkdir()
         boot_id = str(uuid.UUID(bytes=self._source.randbytes(16)))
         try:
-            paths = write_host(folder, self.settings, run.disk, BootIdentity(boot_id, _KERNEL))
+            disks = tuple(filter(None, (run.disk, run.second)))
+            paths = write_host(folder, self.settings, disks, BootIdentity(boot_id, _KERNEL))
             found = NextDevice("the disk comes first in the boot order")
             if self._faults.boots_network:
                 answer = network_boot(self.settings, clock)
@@ -234,7 +239,7 @@ class SimulatedMachine:
             lambda: self._fail_power(run),
             lambda: self._lose_cable(run),
             self._source,
-            lambda disk: installed_config(self._systems, Path(disk.node)),
+            lambda disk, _others: installed_config(self._systems, Path(disk.node)),
             self._note_restore,
             run.steps_done.add,
         )

@@ -3,7 +3,7 @@
 import random
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from ipaddress import IPv4Interface
@@ -55,7 +55,7 @@ class SimulatedSteps:
     fail_power: Callable[[], None]
     pull_cable: Callable[[], None]
     source: random.Random
-    installed_on: Callable[[Disk], AgentConfig | None]
+    installed_on: Callable[[Disk, Sequence[Disk]], AgentConfig | None]
     note: Callable[[str, str], None]
     """Is told the operation whose restore ``began`` to write to the disk, or ``ended``."""
     did: Callable[[str], None]
