@@ -10,6 +10,7 @@ from agent.imaging.extent import Extent
 from agent.imaging.image_reader import ImageReader
 from agent.imaging.manifest import Manifest
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import mark_manifest
 
 __all__ = ["ExtentsReader", "ImageReader", "stored_manifest"]
 
@@ -17,9 +18,17 @@ __all__ = ["ExtentsReader", "ImageReader", "stored_manifest"]
 def stored_manifest(store: ChunkStore, digest: str) -> Manifest:
     """Return the image's manifest.
 
-    UnknownImageError RW434 where there is none; ManifestError RW401 where it is damaged.
+    UnknownImageError RW434 where there is none; ManifestError RW401 where it is damaged, and the
+    image is restored no more then.
     """
-    data = store.get_manifest(digest)
+    try:
+        return _decoded(store.get_manifest(digest), digest)
+    except ManifestError:
+        mark_manifest(store, digest)
+        raise
+
+
+def _decoded(data: bytes, digest: str) -> Manifest:
     if manifest_format.digest(data) != digest:
         raise ManifestError(f"the stored manifest of image {digest} has another digest")
     return manifest_format.decode(data)

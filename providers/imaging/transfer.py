@@ -15,6 +15,7 @@ from agent.whole_file import sync_folder
 from agent.wire.disk import Disk, DiskIdentity
 from providers.imaging.disk_file import format_of, raw_disk, require_file, require_whole
 from providers.imaging.errors import ExportError
+from providers.imaging.image_reader import stored_manifest
 from providers.imaging.imported_system import ImportedSystem, imported_system
 from providers.imaging.restore_test import replay
 from providers.imaging.store import ChunkStore
@@ -34,9 +35,10 @@ def export_image(
     """Write an image to a new file: a sparse raw one, or qcow2.
 
     ExportError where the file is there, there is no room for it or it cannot be written;
-    DamagedImageError as ``replay``; CommandError. No file is left behind then.
+    DamagedImageError as ``replay``; ManifestError as ``stored_manifest``; CommandError. No file is
+    left behind then.
     """
-    image = manifest_format.decode(store.get_manifest(digest))
+    image = stored_manifest(store, digest)
     if target.is_symlink() or target.exists():
         raise ExportError(target, *_THERE)
     try:

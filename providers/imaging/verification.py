@@ -145,6 +145,12 @@ def mark_damaged(store: ChunkStore, chunks: Collection[str]) -> tuple[tuple[Dama
     return damages, take_out_of_use(store, damages, store.stamp())
 
 
+def mark_manifest(store: ChunkStore, digest: str) -> None:
+    """Have an image restored no more whose manifest a reader could not use, as ``mark_damaged``."""
+    _, damages = _manifests(store, (digest,))
+    take_out_of_use(store, damages, store.stamp())
+
+
 def take_out_of_use(store: ChunkStore, damages: Collection[Damage], at: str) -> str:
     """Set damaged chunks aside, and have their images restored no more. ``at`` is ISO 8601.
 

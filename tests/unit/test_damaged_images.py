@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from agent.errors import UnwritableFileError
+from agent.imaging.errors import ManifestError
 from providers.imaging.collection import Limits, collect
 from providers.imaging.errors import DamagedImageError, UnreadableImageError
 from providers.imaging.image_record import RestoreTest
@@ -18,10 +19,10 @@ from providers.imaging.image_server import operations
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from providers.imaging.transfer import HealingStore, export_image
-from providers.imaging.verification import verify_images
+from providers.imaging.verification import take_out_of_use, verify_images
 from tests.unit.image_desk import Desk
 from tests.unit.imaging_images import ignore
-from tests.unit.stored_images import an_image, chunks_of, is_whole, store_image
+from tests.unit.stored_images import PROVED, an_image, chunks_of, is_whole, store_image
 
 EVERYTHING = Limits(
     datetime.now(UTC) + timedelta(days=1), datetime.now(UTC) + timedelta(days=1), tuple
@@ -280,6 +281,28 @@ def test_who_reads_a_damaged_chunk_does_what_verify_does(
     assert not any(ok for ok, _ in outcomes[0][0])
     word = "it is missing" if damage is gone else "it is corrupt and was set aside: no zstd frame"
     assert word in outcomes[0][1]
+
+
+@pytest.mark.parametrize("damage", [garbage, directory])
+def test_who_reads_a_damaged_manifest_does_what_verify_does(
+    tmp_path: Path, damage: Callable[[Path], None]
+) -> None:
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    outcomes = []
+    for number in (1, 2):
+        digest = store_image(store, tmp_path, 1, "golden")
+        store.record_restore_test(digest, PROVED)
+        damage(store.manifest_path(digest))
+        if number == 1:
+            with pytest.raises(ManifestError):
+                export_image(store, digest, tmp_path / "out", "raw", tmp_path)
+        else:
+            damages = verify_images(store, [digest], ignore).damages
+            take_out_of_use(store, damages, "2026-11-21T12:00:00+00:00")
+        tested = store.restore_test(digest)
+        outcomes.append((tested.ok, tested.details))
+    assert outcomes[0] == outcomes[1]
+    assert not outcomes[0][0]
 
 
 def test_an_image_is_not_marked_where_its_chunk_is_whole_again(tmp_path: Path) -> None:
