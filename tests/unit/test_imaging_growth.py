@@ -13,6 +13,7 @@ from agent.errors import MissingCommandError
 from agent.imaging import volume_grow
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent
+from agent.imaging.fit import fit
 from agent.imaging.growth import Growth, growth
 from agent.imaging.image_outline import outline
 from agent.imaging.lvm import PhysicalVolume, VolumeGroup, read_layout
@@ -25,7 +26,7 @@ from agent.imaging.outline import (
     OutlinedVolume,
 )
 from agent.imaging.table import Table, TableError, read_table, resized_logical
-from tests.unit.imaging_images import MIB, MemoryStore, image_of
+from tests.unit.imaging_images import MIB, MemoryStore, image_of, noise
 from tests.unit.lvm_images import (
     EXTENT,
     PE_START,
@@ -402,6 +403,29 @@ def test_a_logical_partition_grows_up_to_the_next_record_or_the_disks_end() -> N
     found = growth(image, GROWN, "last")
     assert found is not None
     assert found.extent == Extent(20 * MIB, 979 * MIB)
+
+
+def test_what_differs_of_a_grown_logical_partition_goes_there_and_back(tmp_path: Path) -> None:
+    raw = bytearray(noise(8 * MIB))
+    raw[:512] = boot_record((0x05, 2048, 6 * 2048))
+    raw[MIB : MIB + 512] = boot_record((0x83, 63, 1000), (0x05, 4096, 2063))
+    raw[3 * MIB : 3 * MIB + 512] = boot_record((0x83, 63, 2000))
+    path = tmp_path / "disk"
+    path.write_bytes(raw)
+    place = Extent(3 * MIB + 63 * 512, 2000 * 512)
+    last = ImagedPartition(6, *place, "0x83", "", "ext4", "", "used-blocks", "")
+    store = MemoryStore()
+    image = image_of(path, [Extent(0, 8 * MIB)], store, (last,))
+    grown = growth(outline(image, store), 20 * MIB, "last")
+    placed = fit(image, 20 * MIB, grown)
+    assert [patch.offset for patch in placed.patches] == [0, MIB, 3 * MIB]
+    for chunk in image.chunks():
+        content = bytearray(raw[chunk.span.offset : chunk.span.offset + MIB])
+        before = bytes(content)
+        placed.to_target(chunk.span, content)
+        assert (content != before) == (chunk.span.offset in {0, MIB, 3 * MIB})
+        placed.to_image(chunk.span, content)
+        assert content == before
 
 
 def test_an_extended_partition_has_no_more_sectors_than_an_mbr_can_say() -> None:
