@@ -29,7 +29,7 @@ from agent.imaging.fit import fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
 from agent.imaging.growth import NONE, Growth, growth
-from agent.imaging.image_outline import outline
+from agent.imaging.image_growable import growable
 from agent.imaging.image_reader import ChunkSource
 from agent.imaging.manifest import Manifest, check
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
@@ -103,7 +103,7 @@ def restore(  # noqa: PLR0913 - what, where to, where from, and three ways to ta
 def _growth(manifest: Manifest, source: ChunkSource, size: int, grow: str) -> Growth | None:
     if grow == NONE:
         return None
-    grown = growth(outline(manifest, source), size, grow)
+    grown = growth(growable(manifest, source), size, grow)
     if grown:
         refuse_unready(grown)
     return grown

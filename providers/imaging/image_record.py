@@ -7,8 +7,8 @@ from typing import Literal, TypeVar
 import cattrs
 from attrs import frozen
 
-from agent.imaging import outline
-from agent.imaging.outline import Outline
+from agent.imaging import growable
+from agent.imaging.growable import Growable
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.errors import DamagedRecordError
 
@@ -43,14 +43,14 @@ class ImageRecord:
     """Frames of all its different chunks, those shared with other images included."""
     system: ImagedSystem | None = None
     """As the manifest has it; None where it was not looked for."""
-    outline: Outline | None = None
+    growable: Growable | None = None
     """What of it can grow; None where nobody looked: the image is an older one."""
 
     @property
-    def current_outline(self) -> Outline | None:
-        """The outline as this version makes it; None where an earlier one did."""
-        made = self.outline
-        return made if made and made.version == outline.VERSION else None
+    def current_growable(self) -> Growable | None:
+        """What can grow, as this version finds it; None where another one looked."""
+        made = self.growable
+        return made if made and made.version == growable.VERSION else None
 
 
 @frozen
@@ -117,7 +117,7 @@ class ImageEntry:
     named_at: str = ""
     """When the name pointed to it last; ISO 8601, UTC."""
     system: ImagedSystem | None = None
-    outline: Outline | None = None
+    growable: Growable | None = None
     """The current one of the record."""
 
 

@@ -36,9 +36,9 @@ from agent.failpoint import failpoint
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.errors import CorruptChunkError
-from agent.imaging.image_outline import outline
+from agent.imaging.growable import Growable
+from agent.imaging.image_growable import growable
 from agent.imaging.manifest import Manifest
-from agent.imaging.outline import Outline
 from agent.whole_file import sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,
@@ -222,7 +222,7 @@ class ChunkStore:
                 used_bytes=image.used_bytes,
                 stored_bytes=stored,
                 system=image.system,
-                outline=self._outline(image),
+                growable=self._growable(image),
             )
             with self._space_watched(len(data)):
                 draft = Path(tempfile.mkdtemp(dir=self._incoming))
@@ -241,10 +241,10 @@ class ChunkStore:
             failpoint("image.after")
             return digest
 
-    def _outline(self, image: Manifest) -> Outline | None:
+    def _growable(self, image: Manifest) -> Growable | None:
         """Return what of an image can grow; None where a chunk that says so is damaged."""
         try:
-            return outline(image, self)
+            return growable(image, self)
         except CodedError:
             return None
 
@@ -472,7 +472,7 @@ class ChunkStore:
                 pinned=self.pin_of(named.digest) is not None,
                 named_at=named.at,
                 system=record.system,
-                outline=record.current_outline,
+                growable=record.current_growable,
             )
 
     def _tag_path(self, name: str) -> Path:

@@ -19,7 +19,7 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             sector_size=image.sector_size,
             problem=image.problem,
             system=image.system,
-            outline=image.outline,
+            growable=image.growable,
         )
         for image in store.images()
     }

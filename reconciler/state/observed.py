@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
-    from agent.imaging.outline import Outline
+    from agent.imaging.growable import Growable
     from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
     from reconciler.state.breakers import OpenBreaker
@@ -199,7 +199,7 @@ class ObservedImage:
     problem: str = ""
     system: "ImagedSystem | None" = None
     """What is installed on it; None where nobody looked."""
-    outline: "Outline | None" = None
+    growable: "Growable | None" = None
     """What of it can grow; None where nobody looked."""
 
 
