@@ -5,7 +5,7 @@
     extent  chunk  gpt  table  manifest        pure: formats and arithmetic
     ext  xfs  btrfs  ntfs                      pure: may this file system's map be trusted
     lvm  lvm_text                              pure: where LVM's volumes lie
-    outline  growth                            pure: what of an image can grow on a larger disk
+    growable  growth                            pure: what of an image can grow on a larger disk
     device  agent.commands                     the disk and the programs that read it
     scan                                       what is used on a disk
     capture  restore                           the engine

@@ -11,13 +11,13 @@ from attrs import frozen
 
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent, between
-from agent.imaging.outline import (
+from agent.imaging.growable import (
     LVM,
-    Outline,
-    OutlinedGroup,
-    OutlinedPartition,
-    OutlinedPhysicalVolume,
-    OutlinedVolume,
+    Growable,
+    GrowableGroup,
+    GrowablePartition,
+    GrowablePhysicalVolume,
+    GrowableVolume,
 )
 
 NONE, LAST = "none", "last"
@@ -34,8 +34,8 @@ _SHOWN = 8
 class VolumeGrowth:
     """The logical volume that grows. Bytes."""
 
-    group: OutlinedGroup
-    volume: OutlinedVolume
+    group: GrowableGroup
+    volume: GrowableVolume
     size: int
     """What it has then."""
 
@@ -49,7 +49,7 @@ class VolumeGrowth:
 class Growth:
     """One partition and where it lies once it is grown, and the volume in it that grows."""
 
-    partition: OutlinedPartition
+    partition: GrowablePartition
     extent: Extent
     """As in the image where only a volume grows, into extents that are free there."""
     volume: VolumeGrowth | None = None
@@ -60,7 +60,7 @@ class Growth:
         return self.extent.end > self.partition.end
 
 
-def growth(outline: Outline, target_size: int, grow: str) -> Growth | None:
+def growth(image: Growable, target_size: int, grow: str) -> Growth | None:
     """Return what grows on a target of ``target_size`` bytes; None where nothing does.
 
     ``grow`` is ``none``, ``last``, a partition's number or ``GROUP/VOLUME``. A partition that has
@@ -72,17 +72,17 @@ def growth(outline: Outline, target_size: int, grow: str) -> Growth | None:
         return None
     group_name, slash, name = grow.partition("/")
     if slash:
-        group, volume = _named_volume(outline, group_name, name)
-        partition = _partition_of(outline, group)
+        group, volume = _named_volume(image, group_name, name)
+        partition = _partition_of(image, group)
     else:
-        partition = _named_partition(outline, grow)
+        partition = _named_partition(image, grow)
         if partition.filesystem != LVM:
-            return _partition_growth(outline, target_size, partition)
+            return _partition_growth(image, target_size, partition)
         _refuse_obstacle(partition)
-        group, volume = _only_volume(outline, partition)
+        group, volume = _only_volume(image, partition)
     _refuse_obstacle(partition)
     place = Extent(partition.start, partition.size)
-    larger = _larger(outline, target_size, partition)
+    larger = _larger(image, target_size, partition)
     if larger is None and not slash:
         return None
     size = volume.size + group.free + _added(group, partition, larger or place)
@@ -92,21 +92,21 @@ def growth(outline: Outline, target_size: int, grow: str) -> Growth | None:
 
 
 def _partition_growth(
-    outline: Outline, target_size: int, partition: OutlinedPartition
+    image: Growable, target_size: int, partition: GrowablePartition
 ) -> Growth | None:
     _refuse_obstacle(partition)
-    larger = _larger(outline, target_size, partition)
+    larger = _larger(image, target_size, partition)
     return None if larger is None else Growth(partition, larger)
 
 
-def _larger(outline: Outline, target_size: int, partition: OutlinedPartition) -> Extent | None:
+def _larger(image: Growable, target_size: int, partition: GrowablePartition) -> Extent | None:
     """Return where a partition lies once it is grown; None where it has the rest already."""
-    following = _following(outline, partition)
-    limit = min(target_size - max(_UNIT, outline.backup), following or target_size)
-    if outline.table == "mbr":
+    following = _following(image, partition)
+    limit = min(target_size - max(_UNIT, image.backup), following or target_size)
+    if image.table == "mbr":
         logical = partition.number >= FIRST_LOGICAL
-        start = min(outline.records) if logical and outline.records else partition.start
-        limit = min(limit, start + _MOST_MBR_SECTORS * outline.sector_size)
+        start = min(image.records) if logical and image.records else partition.start
+        limit = min(limit, start + _MOST_MBR_SECTORS * image.sector_size)
     end = limit // _UNIT * _UNIT
     if end > partition.end:
         return between(partition.start, end)
@@ -120,28 +120,28 @@ def _larger(outline: Outline, target_size: int, partition: OutlinedPartition) ->
     )
 
 
-def _following(outline: Outline, partition: OutlinedPartition) -> int | None:
+def _following(image: Growable, partition: GrowablePartition) -> int | None:
     """Return where the next partition begins, a logical one with its record."""
-    starts = [*(other.start for other in outline.partitions), *outline.records]
+    starts = [*(other.start for other in image.partitions), *image.records]
     return min((start for start in starts if start > partition.start), default=None)
 
 
-def _added(group: OutlinedGroup, partition: OutlinedPartition, place: Extent) -> int:
+def _added(group: GrowableGroup, partition: GrowablePartition, place: Extent) -> int:
     """Return by how many bytes of extents the group grows when the partition lies there."""
     volume = _physical(group, partition)
     count = (place.end - volume.tail - volume.start) // group.extent_size
     return max(count - volume.count, 0) * group.extent_size
 
 
-def _physical(group: OutlinedGroup, partition: OutlinedPartition) -> OutlinedPhysicalVolume:
+def _physical(group: GrowableGroup, partition: GrowablePartition) -> GrowablePhysicalVolume:
     return next(each for each in group.physical if each.partition == partition.number)
 
 
 # --- which one ------------------------------------------------------------------
 
 
-def _named_partition(outline: Outline, grow: str) -> OutlinedPartition:
-    partitions = [partition for partition in outline.partitions if partition.number > 0]
+def _named_partition(image: Growable, grow: str) -> GrowablePartition:
+    partitions = [partition for partition in image.partitions if partition.number > 0]
     if grow == LAST and partitions:
         return max(partitions, key=lambda partition: partition.start)
     for partition in partitions:
@@ -152,37 +152,37 @@ def _named_partition(outline: Outline, grow: str) -> OutlinedPartition:
     )
 
 
-def _named_volume(outline: Outline, group: str, name: str) -> tuple[OutlinedGroup, OutlinedVolume]:
-    for each in outline.groups:
+def _named_volume(image: Growable, group: str, name: str) -> tuple[GrowableGroup, GrowableVolume]:
+    for each in image.groups:
         for volume in each.volumes:
             if (each.name, volume.name) == (group, name):
                 _refuse_volume(each, volume)
                 return each, volume
     kept = [
         f"partition {partition.number}: {partition.obstacle}"
-        for partition in outline.partitions
+        for partition in image.partitions
         if partition.filesystem == LVM and partition.obstacle
     ]
-    if kept and not outline.groups:
+    if kept and not image.groups:
         raise _cannot(f"the LVM volume {group}/{name}", "; ".join(kept[:_SHOWN]))
-    known = [f"{each.name}/{volume.name}" for each in outline.groups for volume in each.volumes]
+    known = [f"{each.name}/{volume.name}" for each in image.groups for volume in each.volumes]
     raise _unknown(f"LVM volume {group}/{name}", "LVM volumes", known)
 
 
-def _partition_of(outline: Outline, group: OutlinedGroup) -> OutlinedPartition:
+def _partition_of(image: Growable, group: GrowableGroup) -> GrowablePartition:
     """Return the last physical volume of a group: the others have no room behind them."""
     numbers = {each.partition for each in group.physical}
-    found = [partition for partition in outline.partitions if partition.number in numbers]
+    found = [partition for partition in image.partitions if partition.number in numbers]
     return max(found, key=lambda partition: partition.start)
 
 
 def _only_volume(
-    outline: Outline, partition: OutlinedPartition
-) -> tuple[OutlinedGroup, OutlinedVolume]:
+    image: Growable, partition: GrowablePartition
+) -> tuple[GrowableGroup, GrowableVolume]:
     """Return the one volume that can grow in the group of a partition."""
     group = next(
         group
-        for group in outline.groups
+        for group in image.groups
         if any(each.partition == partition.number for each in group.physical)
     )
     what = f"partition {partition.number}, a physical volume of {group.name},"
@@ -206,14 +206,14 @@ def _only_volume(
 # --- refusals -------------------------------------------------------------------
 
 
-def _refuse_obstacle(partition: OutlinedPartition) -> None:
+def _refuse_obstacle(partition: GrowablePartition) -> None:
     if partition.obstacle:
         number = partition.number
         what = f"partition {number}" if number else "a disk without a partition table"
         raise _cannot(what, partition.obstacle)
 
 
-def _refuse_volume(group: OutlinedGroup, volume: OutlinedVolume) -> None:
+def _refuse_volume(group: GrowableGroup, volume: GrowableVolume) -> None:
     if reason := group.obstacle or volume.obstacle:
         raise _cannot(f"the LVM volume {group.name}/{volume.name}", reason)
 

@@ -41,7 +41,7 @@ from agent.imaging.fit import Fit, fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
 from agent.imaging.growth import NONE, Growth, growth
-from agent.imaging.image_outline import outline
+from agent.imaging.image_growable import growable
 from agent.imaging.image_reader import ChunkSource
 from agent.imaging.manifest import OMITTED, Manifest, check
 from agent.imaging.partition_choice import WHOLE_DISK, Choice, chosen_places
@@ -177,7 +177,7 @@ def _table(device: Device) -> Table:
 def _growth(manifest: Manifest, source: ChunkSource, size: int, grow: str) -> Growth | None:
     if grow == NONE:
         return None
-    grown = growth(outline(manifest, source), size, grow)
+    grown = growth(growable(manifest, source), size, grow)
     if grown:
         refuse_unready(grown)
     return grown

@@ -9,8 +9,8 @@ from attrs import frozen
 from agent.errors import CodedError
 from agent.imaging import manifest as manifest_format
 from agent.imaging.errors import ManifestError
+from agent.imaging.growable import Growable
 from agent.imaging.manifest import Manifest
-from agent.imaging.outline import Outline
 from providers.imaging.errors import DamagedRecordError, UnknownImageError
 from providers.imaging.image_record import ImageRecord, RestoreTest, read
 
@@ -99,7 +99,7 @@ def record_again(
 
 
 def record_of(
-    image: Manifest, created: str, stored_bytes: int, outline: Outline | None = None
+    image: Manifest, created: str, stored_bytes: int, growable: Growable | None = None
 ) -> ImageRecord:
     """Return the facts of an image; ``created`` is ISO 8601."""
     return ImageRecord(
@@ -111,5 +111,5 @@ def record_of(
         system=image.system,
         unreadable_bytes=image.unreadable_bytes,
         layout=image.layout,
-        outline=outline,
+        growable=growable,
     )

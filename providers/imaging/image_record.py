@@ -7,8 +7,8 @@ from typing import Literal, TypeVar
 import cattrs
 from attrs import frozen
 
-from agent.imaging import outline
-from agent.imaging.outline import Outline
+from agent.imaging import growable
+from agent.imaging.growable import Growable
 from agent.wire.imaged_layout import ImagedLayout
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.errors import DamagedRecordError
@@ -50,14 +50,14 @@ class ImageRecord:
     """Zeros in it because the captured disk did not give them."""
     layout: ImagedLayout | None = None
     """The partitions; None where the record is from before they were kept here."""
-    outline: Outline | None = None
+    growable: Growable | None = None
     """What of it can grow; None where nobody looked: the image is an older one."""
 
     @property
-    def current_outline(self) -> Outline | None:
-        """The outline as this version makes it; None where an earlier one did."""
-        made = self.outline
-        return made if made and made.version == outline.VERSION else None
+    def current_growable(self) -> Growable | None:
+        """What can grow, as this version finds it; None where another one looked."""
+        made = self.growable
+        return made if made and made.version == growable.VERSION else None
 
 
 @frozen
@@ -177,7 +177,7 @@ class ImageEntry:
     system: ImagedSystem | None = None
     unreadable_bytes: int = 0
     layout: ImagedLayout | None = None
-    outline: Outline | None = None
+    growable: Growable | None = None
     """The current one of the record."""
     damaged: bool = False
     """Whether a file of it beside its chunks is gone or damaged; ``problem`` says which."""

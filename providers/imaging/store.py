@@ -39,9 +39,9 @@ from agent.failpoint import failpoint
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import unpack
 from agent.imaging.errors import CorruptChunkError
-from agent.imaging.image_outline import outline
+from agent.imaging.growable import Growable
+from agent.imaging.image_growable import growable
 from agent.imaging.manifest import Manifest
-from agent.imaging.outline import Outline
 from agent.whole_file import sync_folder, write_atomically
 from providers.imaging.errors import (
     BadDigestError,
@@ -250,7 +250,7 @@ class ChunkStore:
                 return digest
             self.ensure_space(len(data))
             _sync_file_system(self._chunks)
-            record = record_of(image, self.stamp(), stored, self._outline(image))
+            record = record_of(image, self.stamp(), stored, self._growable(image))
             with self._space_watched(len(data)):
                 draft = Path(tempfile.mkdtemp(dir=self._incoming))
                 draft.chmod(0o755)
@@ -268,10 +268,10 @@ class ChunkStore:
             failpoint("image.after")
             return digest
 
-    def _outline(self, image: Manifest) -> Outline | None:
+    def _growable(self, image: Manifest) -> Growable | None:
         """Return what of an image can grow; None where a chunk that says so is damaged."""
         try:
-            return outline(image, self)
+            return growable(image, self)
         except CodedError:
             return None
 
@@ -555,7 +555,7 @@ class ChunkStore:
                 system=record.system,
                 unreadable_bytes=record.unreadable_bytes,
                 layout=record.layout,
-                outline=record.current_outline,
+                growable=record.current_growable,
                 damaged=bool(facts.damage),
                 sets=self.sets_of(named.digest),
             )

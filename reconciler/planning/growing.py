@@ -1,19 +1,19 @@
 """What of an image will be larger on a machine's disk. Pure."""
 
+from agent.imaging.growable import LVM, Growable
 from agent.imaging.growth import NONE, growth
-from agent.imaging.outline import LVM, Outline
 from reconciler.planning.item import Grown
 
 
-def grown(outline: Outline | None, disk_size: int, grow: str) -> tuple[Grown, ...] | None:
+def grown(growable: Growable | None, disk_size: int, grow: str) -> tuple[Grown, ...] | None:
     """Return what a restore with ``grow`` makes larger on a disk of so many bytes.
 
-    None where nothing is asked for, or where the outline of the image is not known: then the
+    None where nothing is asked for, or where nobody looked what of the image can grow: then the
     agent decides. Raises RefusedDiskError (RW417, RW418) where the agent would.
     """
-    if outline is None or grow == NONE:
+    if growable is None or grow == NONE:
         return None
-    found = growth(outline, disk_size, grow)
+    found = growth(growable, disk_size, grow)
     if found is None:
         return ()
     larger = []

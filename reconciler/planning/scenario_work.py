@@ -347,7 +347,7 @@ def _on_disk(
     if misfit := _misfit(image, disk, step.partitions):
         return misfit, _fitting(image, disk, step.partitions)
     try:
-        grows = grown(image.outline, disk.identity.size, step.grow)
+        grows = grown(image.growable, disk.identity.size, step.grow)
     except RefusedDiskError as error:
         reason = f"image {image.name} on disk {describe(disk)}: {error.cause}"
         return reason, f"{error.action} ({scenario.name} at {scenario.position})"

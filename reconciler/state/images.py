@@ -21,7 +21,7 @@ def observed_images(store: ChunkStore) -> dict[str, ObservedImage]:
             system=image.system,
             unreadable_bytes=image.unreadable_bytes,
             layout=image.layout,
-            outline=image.outline,
+            growable=image.growable,
             sets=image.sets,
         )
         for image in store.images()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from reconciler.state.installed_system import decode_installed
 
 if TYPE_CHECKING:
-    from agent.imaging.outline import Outline
+    from agent.imaging.growable import Growable
     from agent.wire.imaged_layout import ImagedLayout
     from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
@@ -205,7 +205,7 @@ class ObservedImage:
     """Zeros in it because the captured disk did not give them."""
     layout: "ImagedLayout | None" = None
     """Its partitions; None where the store does not say."""
-    outline: "Outline | None" = None
+    growable: "Growable | None" = None
     """What of it can grow; None where nobody looked."""
     sets: "tuple[ImageSet, ...]" = ()
     """The images of other disks that it was captured with, the newest first."""

@@ -8,12 +8,12 @@ from typing import Any
 from attrs import evolve
 from ruamel.yaml import YAML
 
-from agent.imaging.outline import (
-    Outline,
-    OutlinedGroup,
-    OutlinedPartition,
-    OutlinedPhysicalVolume,
-    OutlinedVolume,
+from agent.imaging.growable import (
+    Growable,
+    GrowableGroup,
+    GrowablePartition,
+    GrowablePhysicalVolume,
+    GrowableVolume,
 )
 from agent.wire.disk import Disk, DiskIdentity, Partition
 from agent.wire.imaged_layout import ImagedLayout, PartitionPlace
@@ -172,7 +172,7 @@ def _image(said: dict[str, Any]) -> Any:
         used_bytes=_size(said.get("used", "6GB")),
         sector_size=said.get("sectors", 512),
         system=_imaged_system(said.get("system", {})),
-        outline=_outline(said["partitions"], said) if "partitions" in said else None,
+        growable=_growable(said["partitions"], said) if "partitions" in said else None,
         layout=_layout(said),
         sets=tuple(_image_set(each) for each in said.get("sets", ())),
     )
@@ -202,28 +202,28 @@ def _partitions(said: dict[str, Any]) -> tuple[Partition, ...]:
     )
 
 
-def _outline(partitions: list[dict[str, Any]], said: dict[str, Any]) -> Outline:
+def _growable(partitions: list[dict[str, Any]], said: dict[str, Any]) -> Growable:
     """Return what can grow of partitions one behind the other, the last one maybe LVM's."""
     start, parts = MIB, []
     for number, each in enumerate(partitions, 1):
         size = each["MiB"] * MIB
-        parts.append(OutlinedPartition(number, start, size, each["holds"], ""))
+        parts.append(GrowablePartition(number, start, size, each["holds"], ""))
         start += size
-    groups: tuple[OutlinedGroup, ...] = ()
+    groups: tuple[GrowableGroup, ...] = ()
     if volumes := said.get("volumes"):
         last, size = parts[-1], 4 * MIB
         extents = (last.size - MIB) // size
         listed = tuple(
-            OutlinedVolume(
+            GrowableVolume(
                 each["name"], each["MiB"] * MIB, each["holds"], each.get("why", ""), whole=True
             )
             for each in volumes
         )
         free = extents * size - sum(each.size for each in listed)
-        member = OutlinedPhysicalVolume(last.number, last.start + MIB, extents, 0)
-        groups = (OutlinedGroup("vg0", size, free, "", "", (member,), listed),)
+        member = GrowablePhysicalVolume(last.number, last.start + MIB, extents, 0)
+        groups = (GrowableGroup("vg0", size, free, "", "", (member,), listed),)
     disk = _size(said.get("disk", "480GB"))
-    return Outline(disk, said.get("sectors", 512), "gpt", 33 * 512, tuple(parts), (), groups)
+    return Growable(disk, said.get("sectors", 512), "gpt", 33 * 512, tuple(parts), (), groups)
 
 
 def _imaged_system(said: dict[str, Any] | None) -> ImagedSystem | None:

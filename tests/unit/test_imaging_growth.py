@@ -13,19 +13,20 @@ from agent.errors import MissingCommandError
 from agent.imaging import volume_grow
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent
+from agent.imaging.fit import fit
+from agent.imaging.growable import (
+    Growable,
+    GrowableGroup,
+    GrowablePartition,
+    GrowablePhysicalVolume,
+    GrowableVolume,
+)
 from agent.imaging.growth import Growth, growth
-from agent.imaging.image_outline import outline
+from agent.imaging.image_growable import growable
 from agent.imaging.lvm import PhysicalVolume, VolumeGroup, read_layout
 from agent.imaging.manifest import ImagedPartition, LogicalVolume
-from agent.imaging.outline import (
-    Outline,
-    OutlinedGroup,
-    OutlinedPartition,
-    OutlinedPhysicalVolume,
-    OutlinedVolume,
-)
 from agent.imaging.table import Table, TableError, read_table, resized_logical
-from tests.unit.imaging_images import MIB, MemoryStore, image_of
+from tests.unit.imaging_images import MIB, MemoryStore, image_of, noise
 from tests.unit.lvm_images import (
     EXTENT,
     PE_START,
@@ -45,30 +46,30 @@ GROWN = 1000 * MIB
 
 def a_partition(
     number: int, start: int, size: int, filesystem: str = "ext4", obstacle: str = ""
-) -> OutlinedPartition:
+) -> GrowablePartition:
     """Return a partition; in MiB."""
-    return OutlinedPartition(number, start * MIB, size * MIB, filesystem, obstacle)
+    return GrowablePartition(number, start * MIB, size * MIB, filesystem, obstacle)
 
 
-def a_volume(name: str, size: int, obstacle: str = "", *, whole: bool = False) -> OutlinedVolume:
-    return OutlinedVolume(name, size * MIB, "ext4", obstacle, whole)
+def a_volume(name: str, size: int, obstacle: str = "", *, whole: bool = False) -> GrowableVolume:
+    return GrowableVolume(name, size * MIB, "ext4", obstacle, whole)
 
 
-def a_group(*volumes: OutlinedVolume, free: int = 0, count: int = 24) -> Outline:
+def a_group(*volumes: GrowableVolume, free: int = 0, count: int = 24) -> Growable:
     """Return an image of 118 MiB with a small partition and a group of ``count`` extents."""
-    members = (OutlinedPhysicalVolume(2, 18 * MIB, count, 0),)
-    vg0 = OutlinedGroup("vg0", PE, free * MIB, "", "", members, volumes)
+    members = (GrowablePhysicalVolume(2, 18 * MIB, count, 0),)
+    vg0 = GrowableGroup("vg0", PE, free * MIB, "", "", members, volumes)
     parts = a_partition(1, 1, 16), a_partition(2, 17, 100, "LVM2_member")
     return an_image(*parts, groups=(vg0,))
 
 
 def an_image(
-    *partitions: OutlinedPartition,
+    *partitions: GrowablePartition,
     table: str = "gpt",
     records: Sequence[int] = (),
-    groups: tuple[OutlinedGroup, ...] = (),
-) -> Outline:
-    return Outline(
+    groups: tuple[GrowableGroup, ...] = (),
+) -> Growable:
+    return Growable(
         disk_size=118 * MIB,
         sector_size=512,
         table=table,
@@ -79,13 +80,13 @@ def an_image(
     )
 
 
-def refusal(image: Outline, grow: str, size: int = GROWN) -> str:
+def refusal(image: Growable, grow: str, size: int = GROWN) -> str:
     with pytest.raises(RefusedDiskError) as caught:
         growth(image, size, grow)
     return str(caught.value)
 
 
-def of_volume(image: Outline, size: int, grow: str) -> Growth:
+def of_volume(image: Growable, size: int, grow: str) -> Growth:
     found = growth(image, size, grow)
     assert found is not None
     assert found.volume is not None
@@ -214,7 +215,7 @@ def test_last_means_the_only_volume_that_can_grow() -> None:
         ),
     ],
 )
-def test_what_cannot_grow_is_refused_with_the_names(image: Outline, grow: str, said: str) -> None:
+def test_what_cannot_grow_is_refused_with_the_names(image: Growable, grow: str, said: str) -> None:
     assert refusal(image, grow) == said
 
 
@@ -236,7 +237,7 @@ def test_a_physical_volume_on_the_whole_disk_does_not_grow() -> None:
     image = a_group(a_volume("root", 40))
     first = "it begins in the first MiB of the disk, which is written last"
     parts = (a_partition(0, 0, 118, "LVM2_member", first),)
-    member = OutlinedPhysicalVolume(0, MIB, 24, 0)
+    member = GrowablePhysicalVolume(0, MIB, 24, 0)
     image = evolve(
         image, partitions=parts, groups=(evolve(image.groups[0], physical=(member,)),), table="none"
     )
@@ -247,10 +248,10 @@ def test_a_physical_volume_on_the_whole_disk_does_not_grow() -> None:
 
 def test_of_two_physical_volumes_of_a_group_the_last_one_grows() -> None:
     members = (
-        OutlinedPhysicalVolume(1, 2 * MIB, 3, 0),
-        OutlinedPhysicalVolume(2, 18 * MIB, 24, 0),
+        GrowablePhysicalVolume(1, 2 * MIB, 3, 0),
+        GrowablePhysicalVolume(2, 18 * MIB, 24, 0),
     )
-    vg0 = OutlinedGroup("vg0", PE, 0, "", "", members, (a_volume("root", 108),))
+    vg0 = GrowableGroup("vg0", PE, 0, "", "", members, (a_volume("root", 108),))
     parts = a_partition(1, 1, 16, "LVM2_member"), a_partition(2, 17, 100, "LVM2_member")
     image = an_image(*parts, groups=(vg0,))
     found = of_volume(image, GROWN, "vg0/root")
@@ -275,29 +276,29 @@ def test_a_machine_that_lacks_what_it_takes_is_told_before(monkeypatch: pytest.M
 
 
 @st.composite
-def images(draw: st.DrawFn) -> Outline:
+def images(draw: st.DrawFn) -> Growable:
     """Images with some partitions in MiB, the last of which may be a physical volume."""
     sizes = draw(st.lists(st.tuples(st.integers(0, 5), st.integers(1, 60)), min_size=1, max_size=4))
     position, parts = 1, []
     for number, (gap, size) in enumerate(sizes, 1):
         parts.append(a_partition(number, position + gap, size))
         position += gap + size
-    groups: tuple[OutlinedGroup, ...] = ()
+    groups: tuple[GrowableGroup, ...] = ()
     if parts[-1].size >= 2 * PE and draw(st.booleans()):
         last = parts[-1] = evolve(parts[-1], filesystem="LVM2_member")
         count = draw(st.integers(1, (last.size - MIB) // PE))
         used = draw(st.integers(1, count))
-        member = OutlinedPhysicalVolume(last.number, last.start + MIB, count, 0)
-        volume = OutlinedVolume("root", used * PE, "ext4", "", whole=False)
+        member = GrowablePhysicalVolume(last.number, last.start + MIB, count, 0)
+        volume = GrowableVolume("root", used * PE, "ext4", "", whole=False)
         free = (count - used) * PE
-        groups = (OutlinedGroup("vg0", PE, free, "", "", (member,), (volume,)),)
+        groups = (GrowableGroup("vg0", PE, free, "", "", (member,), (volume,)),)
     image = an_image(*parts, table=draw(st.sampled_from(("gpt", "mbr"))), groups=groups)
     return evolve(image, disk_size=(position + draw(st.integers(1, 50))) * MIB)
 
 
 @given(images(), st.integers(0, 5000 * MIB), st.data())
 def test_whatever_grows_stays_where_it_is_free(
-    image: Outline, more: int, data: st.DataObject
+    image: Growable, more: int, data: st.DataObject
 ) -> None:
     size = image.disk_size + more // 512 * 512
     names = [str(each.number) for each in image.partitions] + ["last"] + ["vg0/root"] * 3
@@ -404,6 +405,29 @@ def test_a_logical_partition_grows_up_to_the_next_record_or_the_disks_end() -> N
     assert found.extent == Extent(20 * MIB, 979 * MIB)
 
 
+def test_what_differs_of_a_grown_logical_partition_goes_there_and_back(tmp_path: Path) -> None:
+    raw = bytearray(noise(8 * MIB))
+    raw[:512] = boot_record((0x05, 2048, 6 * 2048))
+    raw[MIB : MIB + 512] = boot_record((0x83, 63, 1000), (0x05, 4096, 2063))
+    raw[3 * MIB : 3 * MIB + 512] = boot_record((0x83, 63, 2000))
+    path = tmp_path / "disk"
+    path.write_bytes(raw)
+    place = Extent(3 * MIB + 63 * 512, 2000 * 512)
+    last = ImagedPartition(6, *place, "0x83", "", "ext4", "", "used-blocks", "")
+    store = MemoryStore()
+    image = image_of(path, [Extent(0, 8 * MIB)], store, (last,))
+    grown = growth(growable(image, store), 20 * MIB, "last")
+    placed = fit(image, 20 * MIB, grown)
+    assert [patch.offset for patch in placed.patches] == [0, MIB, 3 * MIB]
+    for chunk in image.chunks():
+        content = bytearray(raw[chunk.span.offset : chunk.span.offset + MIB])
+        before = bytes(content)
+        placed.to_target(chunk.span, content)
+        assert (content != before) == (chunk.span.offset in {0, MIB, 3 * MIB})
+        placed.to_image(chunk.span, content)
+        assert content == before
+
+
 def test_an_extended_partition_has_no_more_sectors_than_an_mbr_can_say() -> None:
     image = an_image(a_partition(5, 100, 10), table="mbr", records=(2,))
     found = growth(image, 5 << 40, "5")
@@ -490,11 +514,11 @@ def test_a_volume_says_how_it_may_lie(
     assert [(each.striped, each.contiguous) for each in layout.volumes] == [(striped, contiguous)]
 
 
-# --- from an image to its outline -------------------------------------------------
+# --- from an image to its growable -------------------------------------------------
 
 
-def imaged(folder: Path, volumes: Mapping[str, Value], **changes: Value) -> Outline:
-    """Return the outline of an image whose one partition is a physical volume."""
+def imaged(folder: Path, volumes: Mapping[str, Value], **changes: Value) -> Growable:
+    """Return the growable of an image whose one partition is a physical volume."""
     content = physical_volume(group_text("vg", {**group(volumes), **changes}), 100)
     path = folder / "disk"
     path.write_bytes(
@@ -523,10 +547,10 @@ def imaged(folder: Path, volumes: Mapping[str, Value], **changes: Value) -> Outl
         )
         for each in layout.volumes
     )
-    return outline(evolve(image, volumes=listed), store)
+    return growable(evolve(image, volumes=listed), store)
 
 
-def test_an_outline_says_of_each_volume_whether_it_can_grow(tmp_path: Path) -> None:
+def test_a_growable_says_of_each_volume_whether_it_can_grow(tmp_path: Path) -> None:
     found = imaged(
         tmp_path,
         {
@@ -580,7 +604,7 @@ def test_a_volume_stays_in_one_piece_where_all_that_is_free_lies_behind_it(
     assert group_.volumes[-1].whole == whole
 
 
-def test_an_outline_counts_the_physical_volumes_that_are_elsewhere(tmp_path: Path) -> None:
+def test_a_growable_counts_the_physical_volumes_that_are_elsewhere(tmp_path: Path) -> None:
     members = {"pv0": physical(UUID, 100), "pv1": physical("b" * 32, 50)}
     (group_,) = imaged(tmp_path, {"root": ROOT}, physical_volumes=members).groups
     assert group_.obstacle == (

@@ -16,7 +16,7 @@ from agent import whole_file
 from agent.imaging import manifest as manifest_format
 from agent.imaging.chunk import digest_of, pack
 from agent.imaging.errors import CorruptChunkError, ManifestError
-from agent.imaging.image_outline import outline
+from agent.imaging.image_growable import growable
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.wire.imaged_system import ImagedSystem, Obstacle
 from providers.imaging.errors import (
@@ -237,18 +237,18 @@ def test_what_of_an_image_can_grow_is_told_with_its_name(
     digest = stored(store, image)
     store.tag("golden", digest)
     (known,) = observed_images(store).values()
-    assert known.outline == outline(*image)
+    assert known.growable == growable(*image)
     # As an earlier version wrote it.
     path = tmp_path / "store/images" / digest / "record.json"
     facts = json.loads(path.read_text())
-    facts["outline"]["version"] = 0
+    facts["growable"]["version"] = 0
     path.write_text(json.dumps(facts))
     (known,) = observed_images(store).values()
-    assert known.outline is None
-    del facts["outline"]
+    assert known.growable is None
+    del facts["growable"]
     path.write_text(json.dumps(facts))
     (known,) = observed_images(store).values()
-    assert known.outline is None
+    assert known.growable is None
 
 
 def test_an_image_whose_lvm_metadata_is_damaged_in_the_store_is_stored_all_the_same(
@@ -263,7 +263,7 @@ def test_an_image_whose_lvm_metadata_is_damaged_in_the_store_is_stored_all_the_s
         store.put(each, frame)
     store.path(first.digest).write_bytes(b"rot")
     store.tag("golden", store.put_manifest(manifest_format.encode(manifest)))
-    assert [each.outline for each in observed_images(store).values()] == [None]
+    assert [each.growable for each in observed_images(store).values()] == [None]
 
 
 def test_storing_an_image_twice_changes_nothing(

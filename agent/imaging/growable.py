@@ -17,7 +17,7 @@ LVM = "LVM2_member"
 
 
 @frozen
-class OutlinedPartition:
+class GrowablePartition:
     """A partition of the image."""
 
     number: int
@@ -35,7 +35,7 @@ class OutlinedPartition:
 
 
 @frozen
-class OutlinedPhysicalVolume:
+class GrowablePhysicalVolume:
     """A partition that is a physical volume of LVM."""
 
     partition: int
@@ -49,7 +49,7 @@ class OutlinedPhysicalVolume:
 
 
 @frozen
-class OutlinedVolume:
+class GrowableVolume:
     """A logical volume that users see."""
 
     name: str
@@ -63,7 +63,7 @@ class OutlinedVolume:
 
 
 @frozen
-class OutlinedGroup:
+class GrowableGroup:
     """A volume group that has physical volumes in the image."""
 
     name: str
@@ -74,14 +74,14 @@ class OutlinedGroup:
     """The system ID of the machine that it belongs to; empty where any may use it."""
     obstacle: str
     """Why no volume of it can grow, in one phrase; empty where they can."""
-    physical: tuple[OutlinedPhysicalVolume, ...]
+    physical: tuple[GrowablePhysicalVolume, ...]
     """In disk order."""
-    volumes: tuple[OutlinedVolume, ...]
+    volumes: tuple[GrowableVolume, ...]
     """By name."""
 
 
 @frozen
-class Outline:
+class Growable:
     """What of an image decides what of it can grow."""
 
     disk_size: int
@@ -90,10 +90,10 @@ class Outline:
     """``gpt``, ``mbr`` or ``none``."""
     backup: int
     """Bytes that the table takes at the disk's end."""
-    partitions: tuple[OutlinedPartition, ...]
+    partitions: tuple[GrowablePartition, ...]
     """In disk order."""
     records: tuple[int, ...]
     """Where the extended boot records of an MBR begin, in disk order."""
-    groups: tuple[OutlinedGroup, ...]
+    groups: tuple[GrowableGroup, ...]
     """By name."""
     version: int = VERSION

@@ -1,25 +1,25 @@
-"""From an image to its outline: what of it can grow. Pure but for what reads the image's bytes."""
+"""What of an image can grow, by its manifest and LVM's metadata. Pure but for fetching chunks."""
 
 from collections.abc import Iterator, Mapping
 
 from agent.imaging import gpt, lvm
-from agent.imaging.image_reader import ChunkSource, ImageReader
-from agent.imaging.manifest import OMITTED, ImagedPartition, LogicalVolume, Manifest
-from agent.imaging.outline import (
+from agent.imaging.growable import (
     FILE_SYSTEMS,
     LVM,
-    Outline,
-    OutlinedGroup,
-    OutlinedPartition,
-    OutlinedPhysicalVolume,
-    OutlinedVolume,
+    Growable,
+    GrowableGroup,
+    GrowablePartition,
+    GrowablePhysicalVolume,
+    GrowableVolume,
 )
+from agent.imaging.image_reader import ChunkSource, ImageReader
+from agent.imaging.manifest import OMITTED, ImagedPartition, LogicalVolume, Manifest
 
 _WRITTEN_LAST = 1 << 20
 _CHUNKS = 8  # LVM's metadata is in one or two
 
 
-def outline(manifest: Manifest, source: ChunkSource) -> Outline:
+def growable(manifest: Manifest, source: ChunkSource) -> Growable:
     """Return what of an image can grow.
 
     Chunks are fetched for the metadata of LVM alone. Raises what ``source`` raises,
@@ -30,13 +30,13 @@ def outline(manifest: Manifest, source: ChunkSource) -> Outline:
     if physical:
         reader = ImageReader(manifest, source, cache_chunks=_CHUNKS)
         layout = lvm.read_layout(reader.read, [each.extent for each in physical])
-    return Outline(
+    return Growable(
         disk_size=manifest.disk_size,
         sector_size=manifest.sector_size,
         table=manifest.table,
         backup=_backup(manifest),
         partitions=tuple(
-            OutlinedPartition(
+            GrowablePartition(
                 number=each.number,
                 start=each.start,
                 size=each.size,
@@ -84,18 +84,18 @@ def _called(partition: ImagedPartition) -> str:
 # --- LVM ------------------------------------------------------------------------
 
 
-def _groups(manifest: Manifest, layout: lvm.Layout) -> Iterator[OutlinedGroup]:
+def _groups(manifest: Manifest, layout: lvm.Layout) -> Iterator[GrowableGroup]:
     numbers = {each.extent: each.number for each in manifest.partitions}
     imaged = {(each.group, each.name): each for each in manifest.volumes}
     for group in layout.groups:
-        yield OutlinedGroup(
+        yield GrowableGroup(
             name=group.name,
             extent_size=group.extent_size,
             free=sum(each.length for each in group.free),
             system=group.system,
             obstacle=_group_obstacle(group),
             physical=tuple(
-                OutlinedPhysicalVolume(
+                GrowablePhysicalVolume(
                     partition=numbers[each.place],
                     start=each.extents.offset,
                     count=each.extents.length // group.extent_size,
@@ -125,10 +125,10 @@ def _volume(
     group: lvm.VolumeGroup,
     volume: lvm.Volume,
     imaged: Mapping[tuple[str, str], LogicalVolume],
-) -> OutlinedVolume:
+) -> GrowableVolume:
     kept = imaged.get((volume.group, volume.name))
     whole = _stays_whole(group, volume)
-    return OutlinedVolume(
+    return GrowableVolume(
         name=volume.name,
         size=sum(each.length for each in volume.extents),
         filesystem=kept.filesystem if kept else "",
