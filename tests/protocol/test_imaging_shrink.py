@@ -17,6 +17,7 @@ from click.testing import CliRunner
 
 from agent.imaging import manifest as manifest_format
 from agent.imaging.capture import capture
+from agent.imaging.extent import Extent
 from agent.imaging.manifest import Manifest
 from agent.imaging.restore import restore
 from agent.wire.imaged_system import ImagedSystem, Obstacle
@@ -27,6 +28,7 @@ from tests.protocol.imaging_disks import (
     MIB,
     blank,
     described,
+    ext4,
     ignore,
     insert,
     loop,
@@ -36,6 +38,7 @@ from tests.protocol.imaging_disks import (
     tree,
     vfat,
 )
+from tests.protocol.lvm_disks import lvm
 
 pytestmark = pytest.mark.needs_root
 
@@ -586,6 +589,37 @@ def test_a_disk_whose_grub_would_not_start_any_more_is_not_made(shell: Shell) ->
         "RW448: the image cannot be shrunk: a smaller disk would not start: its boot sector reads "
         "GRUB from sector 4136, in partition 2, whose content would lie elsewhere. "
     )
+
+
+@pytest.mark.nightly
+def test_a_group_of_lvm_behind_the_smaller_partition_moves_whole(shell: Shell) -> None:
+    disk = blank(shell.folder / "disk", 200 * MIB)
+    table(disk, "label: gpt\nstart=1MiB, size=120MiB, type=L\nstart=121MiB, size=60MiB, type=V\n")
+    was = places(disk)
+    made(disk, was[1], "mkfs.ext4 -q -F")
+    with lvm(disk, Extent(*was[2])) as tools:
+        tools("pvcreate", tools.nodes[0])
+        tools("vgcreate", "vg", tools.nodes[0])
+        tools.create("vg", "root", "40M")
+        (root,) = tools.pieces("vg", "root")
+        ext4(disk, root.offset, root.length, tree(shell.folder / "content", 1, 6 * MIB))
+    shell.capture(disk, "golden")
+    shell("shrink", "golden", "small", "--to", "120MiB")
+    target = shell.restored("small")
+    now = places(target)
+    assert now == {1: (MIB, 58 * MIB), 2: (59 * MIB, 60 * MIB)}
+    with lvm(target, Extent(*now[2])) as tools:
+        assert tools("vgck", "vg") == ""
+        assert tools.pieces("vg", "root") == [Extent(root.offset - 62 * MIB, root.length)]
+    (volume,) = shell.manifest("small").volumes
+    assert (volume.name, volume.filesystem, volume.method) == ("root", "ext4", "used-blocks")
+    raw, other = disk.read_bytes(), target.read_bytes()
+    for extent in (extent for extent in shell.manifest("small").used if extent.offset >= now[2][0]):
+        if extent.end <= sum(now[2]):
+            before = raw[extent.offset + 62 * MIB : extent.end + 62 * MIB]
+            assert other[extent.offset : extent.end] == before
+    said = shell.refusal("shrink", "golden", "other", "--partition", "2")
+    assert "partition 2 cannot be shrunk: it is a physical volume of LVM, whose volumes" in said
 
 
 def with_grub(path: Path, label: str) -> Path:

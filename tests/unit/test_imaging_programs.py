@@ -1,5 +1,6 @@
 """The programs' output, as captured from Debian 12, and what is made of it."""
 
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
@@ -7,10 +8,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.commands import blkid, lvm, partclone, sfdisk
+from agent.commands import blkid, btrfs, lvm, ntfsresize, partclone, resize2fs, sfdisk
 from agent.commands.blkid import Signature
 from agent.commands.partclone import MapRefusedError
 from agent.commands.sfdisk import PartitionTable
+from agent.errors import CommandError
 from providers.imaging import checker
 
 DOMAIN_MAP = b"""\
@@ -294,3 +296,43 @@ def test_lvm_sees_the_disks_own_volumes_alone_and_activates_nothing() -> None:
     named = lvm.arguments("lvextend", nodes, "golden", Path("/run"))[-1]
     assert 'system_id_source="lvmlocal"' in named
     assert 'local { system_id="golden" }' in named
+
+
+NTFS_INFO = b"""\
+ntfsresize v2022.10.3 (libntfs-3g)
+Device name        : volume
+NTFS volume version: 3.1
+Cluster size       : 4096 bytes
+Current volume size: 100659712 bytes (101 MB)
+Current device size: 100663296 bytes (101 MB)
+Checking filesystem consistency ...
+Accounting clusters ...
+Space in use       : 45 MB (44.3%)
+Collecting resizing constraints ...
+You might resize at 44556288 bytes or 45 MB (freeing 56 MB).
+Please make a test run using both the -n and -s options before real resizing!
+"""
+
+
+def test_how_small_a_file_system_can_be_is_read_of_its_own_tool() -> None:
+    said = b"Estimated minimum size of the filesystem: 18070\n"
+    assert resize2fs.parse_smallest([], said) == 18070
+    assert ntfsresize.parse_smallest([], NTFS_INFO) == 44556288
+    assert btrfs.parse_smallest([], b"156237824 bytes (149.00MiB)\n") == 156237824
+
+
+@pytest.mark.parametrize(
+    ("parse", "program"),
+    [
+        (resize2fs.parse_smallest, "resize2fs"),
+        (ntfsresize.parse_smallest, "ntfsresize"),
+        (btrfs.parse_smallest, "btrfs"),
+    ],
+)
+def test_a_tool_that_says_nothing_of_it_has_failed(
+    parse: Callable[[list[str], bytes], int], program: str
+) -> None:
+    with pytest.raises(
+        CommandError, match=f"RW565: {program} volume did not say how small it can be"
+    ):
+        parse([program, "volume"], b"Volume is full\n")

@@ -205,6 +205,27 @@ def test_a_disk_that_does_not_fit_blocks_the_restore(disks, reason):
     assert (item.risk, item.reason) == (Risk.BLOCKED, reason)
 
 
+@pytest.mark.parametrize(
+    ("disk", "used", "is_hinted"),
+    [
+        (a_disk(size=2 * GIB), 2 * GIB - 512, True),
+        (a_disk(size=2 * GIB), 2 * GIB, False),
+        (a_disk(size=2 * GIB, sector_size=4096), GIB, False),
+        (a_disk(size=4 * GIB, sector_size=4096), GIB, False),
+    ],
+)
+def test_a_disk_too_small_for_the_image_but_not_for_what_it_uses_has_a_way_out(
+    disk, used, is_hinted
+):
+    world = observed({NODE.name: ramdisk(NODE, disk)}, (an_image(used_bytes=used),))
+    item = only_item(plan(a_fleet(NODE), world, NOW))
+    hint = (
+        ": `rackwright image shrink debian12 debian12-small --to 2GiB` makes one, debian12-small, "
+        "if it can be made so small"
+    )
+    assert item.unblock == f"Name another disk, or an image that fits it{hint * is_hinted}"
+
+
 def test_an_image_without_a_good_proof_blocks_the_restore():
     bad = an_image(usable=False, problem="e2fsck found errors")
     item = only_item(
