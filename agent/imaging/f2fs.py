@@ -146,7 +146,7 @@ def _checkpoint(read: Reader, block: int) -> _Checkpoint | None:
     raw = read(block * _BLOCK, _BLOCK)
     version, _user, valid = struct.unpack_from("<QQQ", raw)
     flags, length, summaries = struct.unpack_from("<III", raw, 132)
-    if not _LOGS < length <= _SEGMENT_BLOCKS or summaries >= length:
+    if not _LOGS <= length <= _SEGMENT_BLOCKS or summaries >= length:
         return None
     last = read((block + length - 1) * _BLOCK, _BLOCK)
     if not (_is_whole(raw) and _is_whole(last)) or raw[:8] != last[:8]:

@@ -37,7 +37,7 @@ from agent.imaging.manifest import (
 from agent.imaging.occupancy import partition_node
 from agent.imaging.partition_choice import refuse_choice
 from agent.imaging.pieces import PiecesError, composed
-from agent.imaging.signature_places import free_places
+from agent.imaging.recognition import DISK_END, label_is_lost, readable_label
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 from agent.inspection.host_paths import HostPaths
@@ -58,12 +58,6 @@ LOST_MAP = "sectors that say what is used in it cannot be read"
 LOST_LABEL = "a sector that may say what it holds cannot be read"
 LOST_DISK_LABEL = "a sector at the disk's end that may say what the disk is cannot be read"
 LOST_FIRST = "its first sector, which says what is on it,"
-
-LABELS = 64 << 10
-"""Bytes at the start of a disk, a partition or a volume in which labels lie close together."""
-
-DISK_END = 4 << 20
-"""Bytes at the end of a disk with a partition table in which it may say that it is a RAID's."""
 
 WHOLE_GAP = 16 << 20
 """Bytes up to which unpartitioned space is kept whole: boot loaders live in it."""
@@ -125,7 +119,7 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
     if problem:
         lost_label = problem == LOST_DISK_LABEL  # of the disk; its partitions can be looked at
         scanned = [
-            _full(slot, problem, _readable_label(device, slot.extent) if lost_label else None)
+            _full(slot, problem, readable_label(device, slot.extent) if lost_label else None)
             for slot in slots
         ]
     elif full:
@@ -134,14 +128,14 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
         found = [
             (slot, _probe(device, slot.extent))
             for slot in slots
-            if not _label_is_lost(device, (slot.extent,))
+            if not label_is_lost(device, (slot.extent,))
         ]
         # Where a place cannot be read that any format may have, blkid recognises nothing.
         found = [each for each in found if _is_all_seen(device, *each)]
         lost = [slot for slot in slots if slot not in [seen for seen, _ in found]]
         layout = _lvm_layout(device, found)
         scanned = [_volume(device, slot, signature, layout) for slot, signature in found]
-        scanned += [_full(slot, LOST_LABEL, _readable_label(device, slot.extent)) for slot in lost]
+        scanned += [_full(slot, LOST_LABEL, readable_label(device, slot.extent)) for slot in lost]
         scanned.sort(key=lambda each: each[0].start)
         volumes = [_logical_volume(device, volume) for volume in layout.volumes]
     partitions = [
@@ -245,7 +239,7 @@ def _table(device: Device) -> tuple[Table, str]:
         table = read_table(device.read_marked, device.size, device.sector_size)
     except TableError as error:
         return none, f"{DAMAGED_TABLE}: {error}"
-    if table.slots and _label_is_lost(device, (Extent(0, device.size),), device.size - DISK_END):
+    if table.slots and label_is_lost(device, (Extent(0, device.size),), device.size - DISK_END):
         return table, LOST_DISK_LABEL
     node = Path(device.node)
     found = blkid.probe(node, 0, device.size)
@@ -256,49 +250,18 @@ def _table(device: Device) -> tuple[Table, str]:
     return (table if table.slots or not problem else none), problem
 
 
-def _label_is_lost(device: Device, pieces: Sequence[Extent], start: int = 0) -> bool:
-    """Whether an unreadable sector may have the label of what lies in pieces of the disk.
-
-    blkid says nothing of what it cannot read, and would go on with what was there before.
-    What lies before ``start`` is not looked at.
-    """
-    bad = device.bad_sectors
-    if bad is None:
-        return False
-    space = Extent(0, total(pieces))
-    labels = [Extent(0, min(LABELS, space.length))]
-    labels += [area for area, _ in free_places((space,), (), device.sector_size)]
-    labels = [each for each in labels if each.offset >= start]
-    areas = tuple(located(pieces, labels))
-    for area in areas:
-        device.read_marked(area.offset, area.length)
-    return any(map(bad.meets, areas))
-
-
 def _asked_for(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
     """Return a partition of which every sector is kept, with what is recognised in it."""
-    is_lost = _label_is_lost(device, (slot.extent,))
+    is_lost = label_is_lost(device, (slot.extent,))
     found = blkid.Signature() if is_lost else _probe(device, slot.extent)
     if device.bad_sectors is not None and not (found.filesystem or found.several):
-        found = _readable_label(device, slot.extent)
+        found = readable_label(device, slot.extent)
     return _full(slot, LOST_LABEL if is_lost and not found.filesystem else ASKED_FOR, found)
 
 
 def _is_all_seen(device: Device, slot: Slot, found: blkid.Signature) -> bool:
     nothing = not (found.filesystem or found.several)
-    return not (nothing and _readable_label(device, slot.extent).filesystem)
-
-
-def _readable_label(device: Device, extent: Extent) -> blkid.Signature:
-    """Return which file system is recognised beside unreadable sectors; not enough for a map."""
-    place = (Path(device.node), extent.offset, extent.length)
-    kinds = (*partclone.PROGRAMS, *_OWN_MAP, lvm.SIGNATURE, "linux_raid_member", "swap")
-    try:
-        found = blkid.probe_for(*place, kinds)
-        # LUKS has copies of its label in many places.
-        return found if found.filesystem else blkid.probe_for(*place, ("crypto_LUKS",))
-    except CommandError:
-        return blkid.Signature()
+    return not (nothing and readable_label(device, slot.extent).filesystem)
 
 
 def _whole(device: Device) -> Slot:
@@ -352,7 +315,7 @@ def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, 
     """Return a volume and where on the disk lies what is kept of it."""
     found, reason = blkid.Signature(), volume.reason
     kept: Iterable[Extent] = volume.extents
-    if not reason and _label_is_lost(device, volume.extents):
+    if not reason and label_is_lost(device, volume.extents):
         reason = LOST_LABEL
     if not reason:
         try:

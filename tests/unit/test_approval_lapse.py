@@ -8,18 +8,31 @@ from pathlib import Path
 import pytest
 from builders.loop_server import LoopServer
 from builders.outside import FakeOutside
-from builders.world import CLONE, GRANT, NOW, a_disk, a_fleet, a_machine, a_report, an_image
+from builders.world import (
+    CAPTURE,
+    CLONE,
+    GRANT,
+    NOW,
+    a_disk,
+    a_fleet,
+    a_machine,
+    a_report,
+    an_image,
+    observed,
+    ramdisk,
+)
 
 from providers.netboot.decision import DeployOS, LocalDisk
 from reconciler.app.cancel import Cancellations
 from reconciler.loop.approval import approve
 from reconciler.loop.decide import BEHIND_LIMIT
+from reconciler.planning.approval_lapse import why_lapsed
 from reconciler.planning.planner import plan
 from reconciler.state.accepted_revisions import AcceptedRevision, AcceptedRevisions
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
 from reconciler.state.world import observe
-from specs.fleet import CompiledHold
+from specs.fleet import BackupStep, CompiledHold, DiskRequest
 
 _S = OperationState
 FIRST, SECOND = (a_machine(number, "clone-golden") for number in (1, 2))
@@ -342,3 +355,20 @@ def test_a_protection_that_outlived_its_document_takes_the_approval_back(server)
     state, why = reason(server)
     assert state is _S.PLANNED
     assert why.startswith("RW616: the machine was protected at fleet.yaml:7")
+
+
+def test_a_machine_that_was_protected_meanwhile_is_not_repaired():
+    repairing = CAPTURE._replace(steps=(BackupStep("own", DiskRequest(), repair=True),))
+    golden = a_machine(3, CAPTURE.name)
+    fleet = replace(a_fleet(golden), scenarios={CAPTURE.name: repairing})
+    seen = ramdisk(golden, a_disk())
+    operation = plan(fleet, observed({golden.name: seen}), NOW).items[0].operation
+    protected = replace(golden, protect=True)
+    for machine, why in (
+        (golden, ""),
+        (
+            protected,
+            "the machine is protected, and capture-golden would repair file systems on its disk",
+        ),
+    ):
+        assert why_lapsed(fleet, machine, seen, {}, operation, NOW) == why

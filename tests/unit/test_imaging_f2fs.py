@@ -106,6 +106,16 @@ def test_the_map_is_that_of_partclone_and_what_lies_behind_the_last_segment(
     assert total(used) < 60 * MIB
 
 
+def test_a_volume_without_files_has_the_shortest_checkpoint_and_a_map(tmp_path: Path) -> None:
+    path = tmp_path / "volume"
+    with path.open("wb") as file:
+        file.truncate(SIZE)
+    subprocess.run(["mkfs.f2fs", "-q", path], check=True, capture_output=True)
+    raw = path.read_bytes()
+    assert word(raw, checkpoint(raw) * BLOCK + 136) == 6
+    assert merged(f2fs.used(reader(raw), SIZE)) == partclones(raw, tmp_path)
+
+
 def moved_to_the_journal(volume: bytes) -> bytearray:
     raw = bytearray(volume)
     segments = [segment for segment in range(20) if entry(raw, segment)[1][2:66] != bytes(64)][:4]
