@@ -143,7 +143,10 @@ def test_a_group_of_the_same_name_on_another_disk_has_no_part_in_it(
     assert leftover.read_bytes() == before
 
 
-NAMES = ["/dev/disk/by-id/dm-uuid-LVM-{group}{volume}", "UUID={uuid}"]
+NAMES = [
+    "/dev/disk/by-id/dm-uuid-LVM-{group}{volume}",
+    pytest.param("UUID={uuid}", marks=pytest.mark.nightly),
+]
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -171,6 +174,7 @@ def test_a_var_on_a_volume_of_its_own_is_found(
         assert not (var / "lib/systemd/random-seed").exists()
 
 
+@pytest.mark.nightly
 def test_a_usr_on_a_partition_beside_a_root_on_lvm(
     rack: Rack, golden: Path, part: Path, tmp_path: Path
 ) -> None:
@@ -234,7 +238,9 @@ def exported(_part: Path, tools: Lvm) -> str:
     return "partition 1 is LVM that is not understood: its LVM volume group vg is exported"
 
 
-@pytest.mark.parametrize("make", [thin, encrypted, exported])
+@pytest.mark.parametrize(
+    "make", [thin, encrypted, pytest.param(exported, marks=pytest.mark.nightly)]
+)
 def test_what_cannot_be_opened_is_an_obstacle_that_is_named(
     rack: Rack, part: Path, make: Callable[[Path, Lvm], str]
 ) -> None:
@@ -370,7 +376,12 @@ def physical_of(rack: Rack) -> Iterator[str]:
 
 
 @pytest.mark.parametrize(
-    ("source", "codes"), [("uname", ["RW462"]), ("machineid", ["RW462"]), ("lvmlocal", [])]
+    ("source", "codes"),
+    [
+        ("uname", ["RW462"]),
+        pytest.param("machineid", ["RW462"], marks=pytest.mark.nightly),
+        pytest.param("lvmlocal", [], marks=pytest.mark.nightly),
+    ],
 )
 def test_a_group_that_lvm_keeps_for_the_golden_machines_name_is_an_obstacle(
     rack: Rack, golden: Path, part: Path, source: str, codes: list[str]
