@@ -615,29 +615,25 @@ def _reason(
         if isinstance(step, BackupStep | RestoreStep):
             verb = "captures" if isinstance(step, BackupStep) else "writes"
             image = (of_documents and step.document) or step.image
-            does.append(f"{verb} image {image}{_manner(step)}")
+            first = f"{_REPAIRS} and then " if repairs([step]) else ""
+            does.append(f"{first}{verb} image {image}{_manner(step)}")
     said = " and ".join(does) or "looks at the disks"
     restores = any(isinstance(step, RestoreStep) for step in scenario.steps)
     how = _interrupts(view, scenario.trigger, destructive=restores)
     return f"{scenario.name} run {assignment.run} {said}{how}"
 
 
+_REPAIRS = "repairs file systems on the disk that were not left clean"
+
+
 def _manner(step: BackupStep | RestoreStep) -> str:
     """Return what is asked for besides, as a clause: every sector, a partition that grows."""
     only = f"{counted_partitions(step.partitions)} only" if step.partitions else ""
     if isinstance(step, BackupStep):
-        return "".join(
-            (
-                " with every sector" if step.mode == "full" else "",
-                f" of {only}" if only else "",
-                " without sectors that cannot be read"
-                if step.on_bad_sector == "skip-and-mark"
-                else "",
-                " after repairing, on the disk, file systems that were not left clean"
-                if step.repair
-                else "",
-            )
-        )
+        every = " with every sector" if step.mode == "full" else ""
+        skips = step.on_bad_sector == "skip-and-mark"
+        part = f" of {only}" if only else ""
+        return every + part + (" without sectors that cannot be read" if skips else "")
     if only:
         return f" to {only}" + (" and the boot code" if step.boot_code else "")
     if step.grow == "none":

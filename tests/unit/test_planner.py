@@ -285,8 +285,8 @@ def test_a_backup_that_repairs_is_disruptive_whatever_the_machine_does_and_the_p
     item = only_item(plan(fleet, observed({GOLDEN.name: waiting}), NOW))
     assert item.risk is Risk.DISRUPTIVE
     assert item.reason == (
-        "capture-golden run 1 captures image debian12 without sectors that cannot be read after "
-        "repairing, on the disk, file systems that were not left clean"
+        "capture-golden run 1 repairs file systems on the disk that were not left clean and then "
+        "captures image debian12 without sectors that cannot be read"
     )
     assert item.operation.instructions.steps[0] == Backup(
         "debian12", DiskSelector("system"), "used", "skip-and-mark", repair=True
