@@ -119,7 +119,7 @@ sys.stdin.read()
     assert "just now" in done.out
 
 
-@pytest.mark.parametrize("word", ["corrupt", "missing"])
+@pytest.mark.parametrize("word", ["corrupt", pytest.param("missing", marks=pytest.mark.nightly)])
 def test_a_finding_that_cannot_be_written_down_is_a_finding(tmp_path: Path, word: str) -> None:
     shelf = Shelf(tmp_path)
     chunk = shelf.chunk()
