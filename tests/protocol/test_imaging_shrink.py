@@ -2,13 +2,16 @@
 
 import json
 import os
+import pickle
 import signal
 import struct
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+import traceback
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 from attrs import evolve
@@ -21,6 +24,7 @@ from agent.imaging.extent import Extent
 from agent.imaging.manifest import Manifest
 from agent.imaging.restore import restore
 from agent.wire.imaged_system import ImagedSystem, Obstacle
+from providers.imaging.image_mount import enter_private_mounts
 from providers.imaging.store import ChunkStore
 from reconciler.cli.image import image
 from tests.protocol.identity_disks import loop_devices_left
@@ -42,6 +46,7 @@ from tests.protocol.lvm_disks import lvm
 
 pytestmark = pytest.mark.needs_root
 
+T = TypeVar("T")
 BIOS_BOOT = "21686148-6449-6E6F-744E-656564454649"
 SYSTEM = ImagedSystem("Debian GNU/Linux 12 (bookworm)", "2", "systemd", "ifupdown", ())
 ROOT = Path(__file__).parents[2]
@@ -127,15 +132,37 @@ def shell(tmp_path: Path) -> Shell:
     return Shell(tmp_path)
 
 
-@contextmanager
-def mounted(disk: Path, place: tuple[int, int], filesystem: str, folder: Path) -> Iterator[Path]:
-    folder.mkdir(exist_ok=True)
-    with loop(disk, "--offset", str(place[0]), "--sizelimit", str(place[1])) as node:
-        run("mount", "-t", filesystem, node, folder)
+def inside(disk: Path, place: tuple[int, int], filesystem: str, work: Callable[[Path], T]) -> T:
+    """Return what ``work`` does in a mounted file system.
+
+    In a process with mounts of its own: else a mount namespace that anybody makes meanwhile would
+    have a copy of the mount and keep the file system in use.
+    """
+    reader, writer = os.pipe()
+    child = os.fork()
+    if not child:
         try:
-            yield folder
+            enter_private_mounts()
+            folder = disk.with_suffix(".mounted")
+            folder.mkdir(exist_ok=True)
+            with loop(disk, "--offset", str(place[0]), "--sizelimit", str(place[1])) as node:
+                run("mount", "-t", filesystem, node, folder)
+                try:
+                    result = work(folder)
+                finally:
+                    run("umount", folder)
+            with os.fdopen(writer, "wb") as file:
+                pickle.dump(result, file)
+        except BaseException:  # noqa: BLE001 - it must not go on as a second test run
+            traceback.print_exc()
         finally:
-            run("umount", folder)
+            os._exit(0)
+    os.close(writer)
+    with os.fdopen(reader, "rb") as file:
+        said = file.read()
+    os.waitpid(child, 0)
+    assert said, "see the standard error"
+    return pickle.loads(said)  # noqa: S301 - of this very test
 
 
 def listing(folder: Path) -> list[str]:
@@ -166,6 +193,14 @@ def age(folder: Path, size: int, *, left: int) -> None:
     with sparse.open("r+b") as file:
         file.seek(9 * MIB)
         file.write(b"end")
+
+
+def content(folder: Path, size: int, seed: int = 1) -> None:
+    tree(folder / "content", seed, size)
+
+
+def capacity(folder: Path) -> int:
+    return int(run("df", "-B1", "--output=size", folder).split()[1])
 
 
 def made(disk: Path, place: tuple[int, int], command: str) -> None:
@@ -229,8 +264,7 @@ def gpt_disk(path: Path, age_it: Callable[[Path], None]) -> Path:
         file.write(b"core.img" * 1000)
     root = (2 * MIB, 160 * MIB)
     made(path, root, "mkfs.ext4 -q -F")
-    with mounted(path, root, "ext4", path.with_suffix(".mounted")) as folder:
-        age_it(folder)
+    inside(path, root, "ext4", age_it)
     swap(path, 163 * MIB, 16 * MIB)
     vfat(path, 179 * MIB, 17 * MIB)
     with path.open("r+b") as file:
@@ -240,7 +274,7 @@ def gpt_disk(path: Path, age_it: Callable[[Path], None]) -> Path:
 
 
 def test_a_used_root_with_swap_behind_it_becomes_smaller(shell: Shell) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: age(folder, 160 * MIB, left=12))
+    disk = gpt_disk(shell.folder / "disk", partial(age, size=160 * MIB, left=12))
     origin = shell.capture(disk, "golden", system=SYSTEM)
     before = shell.store.get_manifest(origin)
     said = shell("shrink", "golden", "small", "--to", "150MiB", "--reason", "for the new rack")
@@ -276,12 +310,9 @@ def test_a_used_root_with_swap_behind_it_becomes_smaller(shell: Shell) -> None:
     }
     checked(target, now[2], "e2fsck -f -n")
     checked(target, now[4], "fsck.fat -n")
-    with (
-        mounted(disk, was[2], "ext4", shell.folder / "a") as one,
-        mounted(target, now[2], "ext4", shell.folder / "b") as two,
-    ):
-        assert listing(one) == listing(two)
-        assert int(run("df", "-B1", "--output=size", two).split()[1]) > 100 * MIB
+    before = inside(disk, was[2], "ext4", listing)
+    assert inside(target, now[2], "ext4", listing) == before
+    assert inside(target, now[2], "ext4", capacity) > 100 * MIB
     raw, other = disk.read_bytes(), target.read_bytes()
     assert raw[:440] == other[:440]
     assert raw[MIB : 2 * MIB] == other[MIB : 2 * MIB]
@@ -291,7 +322,7 @@ def test_a_used_root_with_swap_behind_it_becomes_smaller(shell: Shell) -> None:
 
 @pytest.mark.nightly
 def test_as_small_as_it_can_be_and_not_a_mib_less(shell: Shell) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: age(folder, 160 * MIB, left=12))
+    disk = gpt_disk(shell.folder / "disk", partial(age, size=160 * MIB, left=12))
     shell.capture(disk, "golden")
     said = shell.refusal("shrink", "golden", "small", "--to", "60MiB")
     least = int(said.split("has to have ")[1].split()[0].replace(",", ""))
@@ -305,15 +336,12 @@ def test_as_small_as_it_can_be_and_not_a_mib_less(shell: Shell) -> None:
     target = shell.restored("small")
     assert target.stat().st_size == least
     checked(target, places(target)[2], "e2fsck -f -n")
-    with (
-        mounted(disk, places(disk)[2], "ext4", shell.folder / "a") as one,
-        mounted(target, places(target)[2], "ext4", shell.folder / "b") as two,
-    ):
-        assert listing(one) == listing(two)
+    before = inside(disk, places(disk)[2], "ext4", listing)
+    assert inside(target, places(target)[2], "ext4", listing) == before
 
 
 def test_a_dry_run_says_sizes_and_makes_nothing(shell: Shell) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: age(folder, 160 * MIB, left=5))
+    disk = gpt_disk(shell.folder / "disk", partial(age, size=160 * MIB, left=5))
     origin = shell.capture(disk, "golden")
     chunks = sorted((shell.state / "store/chunks").rglob("*"))
     said = shell("shrink", "golden", "small", "--dry-run")
@@ -363,8 +391,7 @@ def test_logical_partitions_behind_the_smaller_one_move_as_they_are(shell: Shell
     was = places(disk)
     for number in (1, 3, 6):
         made(disk, was[number], "mkfs.ext4 -q -F")
-        with mounted(disk, was[number], "ext4", shell.folder / "a") as folder:
-            tree(folder / "content", number, 4 * MIB)
+        inside(disk, was[number], "ext4", partial(content, seed=number, size=4 * MIB))
     swap(disk, was[5][0], was[5][1])
     shell.capture(disk, "golden")
     shell("shrink", "golden", "small", "--to", "150MiB", "--partition", "1")
@@ -388,11 +415,8 @@ def test_logical_partitions_behind_the_smaller_one_move_as_they_are(shell: Shell
     assert disk.read_bytes()[512:MIB] == target.read_bytes()[512:MIB]
     for number in (1, 3, 6):
         checked(target, now[number], "e2fsck -f -n")
-        with (
-            mounted(disk, was[number], "ext4", shell.folder / "a") as one,
-            mounted(target, now[number], "ext4", shell.folder / "b") as two,
-        ):
-            assert listing(one) == listing(two)
+        before = inside(disk, was[number], "ext4", listing)
+        assert inside(target, now[number], "ext4", listing) == before
     said = shell.refusal("shrink", "golden", "other", "--partition", "6")
     assert said.startswith(
         "RW448: the image cannot be shrunk: partition 6 cannot be shrunk: it is a logical"
@@ -413,8 +437,7 @@ def test_a_disk_with_sectors_of_4096_bytes_keeps_them(shell: Shell) -> None:
             check=False,
         )
     made(disk, root, "mkfs.ext4 -q -F -b 4096")
-    with mounted(disk, root, "ext4", shell.folder / "a") as folder:
-        age(folder, 120 * MIB, left=10)
+    inside(disk, root, "ext4", partial(age, size=120 * MIB, left=10))
     swap(disk, *area)
     shell.capture(disk, "golden", 4096)
     shell("shrink", "golden", "small", "--to", "100MiB")
@@ -431,11 +454,8 @@ def test_a_disk_with_sectors_of_4096_bytes_keeps_them(shell: Shell) -> None:
     checked(target, (MIB, 82 * MIB), "e2fsck -f -n")
     with loop(target, "--sector-size", "4096") as node:
         assert "No errors detected" in run("sfdisk", "--verify", node)
-    with (
-        mounted(disk, root, "ext4", shell.folder / "a") as one,
-        mounted(target, (MIB, 82 * MIB), "ext4", shell.folder / "b") as two,
-    ):
-        assert listing(one) == listing(two)
+    before = inside(disk, root, "ext4", listing)
+    assert inside(target, (MIB, 82 * MIB), "ext4", listing) == before
 
 
 @pytest.mark.parametrize("sector_size", [512, pytest.param(4096, marks=pytest.mark.nightly)])
@@ -488,7 +508,7 @@ def test_an_ntfs_becomes_smaller_and_another_one_moves(shell: Shell, sector_size
 
 @pytest.mark.nightly
 def test_an_image_for_clones_keeps_room_for_their_agent(shell: Shell) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: tree(folder / "content", 1, MIB))
+    disk = gpt_disk(shell.folder / "disk", partial(content, size=MIB))
     shell.capture(disk, "golden")
     shell.capture(disk, "clones", system=SYSTEM)
     obstacle = Obstacle("RW462", "it has no Python", "Install it")
@@ -507,11 +527,14 @@ def test_a_btrfs_becomes_smaller(shell: Shell) -> None:
     table(disk, "label: gpt\nstart=1MiB, size=600MiB\nstart=602MiB, size=20MiB, type=S\n")
     was = places(disk)
     made(disk, was[1], "mkfs.btrfs -q -f")
-    with mounted(disk, was[1], "btrfs", shell.folder / "a") as folder:
+
+    def fill(folder: Path) -> None:
         run("btrfs", "subvolume", "create", folder / "root")
         tree(folder / "root/content", 3, 60 * MIB)
         for path in sorted((folder / "root/content").iterdir())[::2]:
             path.unlink()
+
+    inside(disk, was[1], "btrfs", fill)
     swap(disk, was[2][0], was[2][1])
     shell.capture(disk, "golden")
     process = shell.start("shrink", "golden", "small", "--to", "420MiB")
@@ -523,27 +546,23 @@ def test_a_btrfs_becomes_smaller(shell: Shell) -> None:
     target = shell.restored("small")
     now = places(target)
     checked(target, now[1], "btrfs check --check-data-csum")
-    with mounted(disk, was[1], "btrfs", shell.folder / "a") as one:
-        before = listing(one)
-    with mounted(target, now[1], "btrfs", shell.folder / "b") as two:
-        assert listing(two) == before
+    before = inside(disk, was[1], "btrfs", listing)
+    assert inside(target, now[1], "btrfs", listing) == before
 
 
 @pytest.mark.nightly
 def test_a_file_system_on_the_whole_disk_becomes_smaller(shell: Shell) -> None:
     disk = blank(shell.folder / "disk", 160 * MIB)
     made(disk, (0, 160 * MIB), "mkfs.ext4 -q -F")
-    with mounted(disk, (0, 160 * MIB), "ext4", shell.folder / "a") as folder:
-        age(folder, 160 * MIB, left=8)
-        before = listing(folder)
+    inside(disk, (0, 160 * MIB), "ext4", partial(age, size=160 * MIB, left=8))
+    before = inside(disk, (0, 160 * MIB), "ext4", listing)
     shell.capture(disk, "golden")
     said = shell("shrink", "golden", "small", "--to", "100MiB")
     assert said.splitlines()[1].startswith("the disk's file system (ext4): 167,772,160 bytes, on")
     target = shell.restored("small")
     assert target.stat().st_size == 100 * MIB
     checked(target, (0, 100 * MIB), "e2fsck -f -n")
-    with mounted(target, (0, 100 * MIB), "ext4", shell.folder / "b") as folder:
-        assert listing(folder) == before
+    assert inside(target, (0, 100 * MIB), "ext4", listing) == before
 
 
 @pytest.mark.nightly
@@ -579,7 +598,7 @@ def test_an_image_with_every_sector_stays_one(shell: Shell) -> None:
 
 
 def test_a_disk_whose_grub_would_not_start_any_more_is_not_made(shell: Shell) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: tree(folder / "content", 1, MIB))
+    disk = gpt_disk(shell.folder / "disk", partial(content, size=MIB))
     with disk.open("r+b") as file:
         file.seek(0x5C)
         file.write(struct.pack("<Q", 2 * 2048 + 40))
@@ -633,11 +652,14 @@ def with_grub(path: Path, label: str) -> Path:
     table(path, f"label: {label}\n{partitions}start=153MiB, size=20MiB\n")
     root = (2 * MIB, 150 * MIB)
     made(path, root, "mkfs.ext4 -q -F")
-    with mounted(path, root, "ext4", path.with_suffix(".mounted")) as folder:
+
+    def fill(folder: Path) -> None:
         age(folder, 120 * MIB, left=5)
         (folder / "grub").mkdir()
         lines = "serial", "terminal_output serial", "echo started from $prefix", "reboot"
         (folder / "grub/grub.cfg").write_text("\n".join(lines))
+
+    inside(path, root, "ext4", fill)
     prefix = f"(hd0,{'gpt' if label == 'gpt' else 'msdos'}2)/grub"
     made_core = path.with_suffix(".core")
     modules = ("biosdisk", "part_gpt", "part_msdos", "ext2", "serial", "terminal", "echo")
@@ -687,7 +709,7 @@ def test_a_machine_starts_from_the_smaller_disk_as_from_the_first_one(
 
 
 def test_a_chunk_that_is_missing_or_a_name_that_is_none_makes_nothing(shell: Shell) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: tree(folder / "content", 1, 8 * MIB))
+    disk = gpt_disk(shell.folder / "disk", partial(content, size=8 * MIB))
     shell.capture(disk, "golden")
     assert shell.refusal("shrink", "golden", "../small").startswith("RW435")
     assert shell.refusal("shrink", "silver", "small").startswith("RW434")
@@ -708,7 +730,7 @@ exec sleep 600
     "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)]
 )
 def test_an_interrupted_command_leaves_nothing(shell: Shell, number: int) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: tree(folder / "content", 1, MIB))
+    disk = gpt_disk(shell.folder / "disk", partial(content, size=MIB))
     origin = shell.capture(disk, "golden")
     programs, flag = shell.folder / "bin", shell.folder / "flag"
     programs.mkdir()
@@ -727,7 +749,7 @@ def test_an_interrupted_command_leaves_nothing(shell: Shell, number: int) -> Non
 
 
 def test_a_tool_that_fails_is_quoted(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    disk = gpt_disk(shell.folder / "disk", lambda folder: tree(folder / "content", 1, MIB))
+    disk = gpt_disk(shell.folder / "disk", partial(content, size=MIB))
     shell.capture(disk, "golden")
     programs = shell.folder / "bin"
     programs.mkdir()
