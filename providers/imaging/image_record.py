@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import cattrs
-from attrs import frozen
+from attrs import AttrsInstance, frozen
 
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.errors import DamagedRecordError
@@ -109,7 +109,7 @@ class ImageEntry:
     system: ImagedSystem | None = None
 
 
-def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
+def encode(record: AttrsInstance) -> bytes:
     """Return the record as JSON for people to read."""
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 

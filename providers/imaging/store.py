@@ -7,6 +7,10 @@
     images/<digest>/             manifest.json, record.json, proof.json, pin.json
     tags/<name>                  where a name points, and where it pointed before
     incoming/                    what is being written; leftovers are nobody's
+    store.json                   which store this is
+
+The directory may be where a file system is mounted that is away at times. What is not found is
+said to be missing only while the store is there; else StoreAwayError (RW444, RW445) is raised.
 
 Nothing is ever changed in place: a backup that fails, at any point, leaves every
 older image as it was. Several threads and processes may use one store.
@@ -29,6 +33,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import quote
 
 from agent.errors import UnwritableFileError
@@ -38,12 +43,15 @@ from agent.imaging.chunk import unpack
 from agent.imaging.errors import CorruptChunkError
 from agent.imaging.manifest import Manifest
 from agent.whole_file import sync_folder, write_atomically
+from providers.imaging import store_identity
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
     IncompleteImageError,
     NoSpaceError,
+    OtherStoreError,
     PinnedImageError,
+    StoreAwayError,
     UnknownChunkError,
     UnknownImageError,
 )
@@ -62,12 +70,16 @@ RESERVE = 1 << 30
 """Bytes that stay free on the store's disk: the server's state may live there too."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEX_NAME = re.compile(r"[0-9a-f]{2}")
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
 _FILE_MODE = 0o600
 _MANIFEST, _RECORD, _RESTORE_TEST = "manifest.json", "record.json", "proof.json"
 _PIN = "pin.json"
+_LOCK = ".lock"
+_NOT_THERE = "its folder is empty or not there"
+OTHER_STORE = "another image store lies there"
 CORRUPT = ".corrupt"
 """How files of chunks end that were set aside."""
 
@@ -81,8 +93,9 @@ def _utc_now() -> datetime:
 class ChunkStore:
     """The store below ``root``, which is created where it is missing.
 
-    It is a ``ChunkSink`` and a ``ChunkSource``. ``reserve`` is the number of bytes
-    that stay free on its disk.
+    With ``identity`` it is the store of that identity, and never created; empty until ``identity``
+    is set, it is not touched before. It is a ``ChunkSink`` and a ``ChunkSource``. ``reserve`` is
+    the number of bytes that stay free on its disk.
     """
 
     def __init__(
@@ -91,6 +104,7 @@ class ChunkStore:
         *,
         reserve: int = RESERVE,
         now: Callable[[], datetime] = _utc_now,
+        identity: str | None = None,
     ) -> None:
         self._root = root
         self._chunks = root / "chunks"
@@ -99,8 +113,38 @@ class ChunkStore:
         self._incoming = root / "incoming"
         self._reserve = reserve
         self._now = now
+        self.identity = self.make() if identity is None else identity
+
+    @property
+    def root(self) -> Path:
+        """The directory."""
+        return self._root
+
+    def make(self) -> str:
+        """Create the store where it is missing; return its identity.
+
+        A store that has none, because it was made by an earlier version, gets one.
+        """
         for folder in (self._chunks, self._images, self._tags, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
+        for lock in (self._root / _LOCK, self._tags / _LOCK):
+            if not lock.exists():
+                lock.touch(_FILE_MODE)
+        if not (self._root / store_identity.FILE).exists():
+            made = store_identity.StoreIdentity(token_hex(16), self._stamp())
+            store_identity.write_identity(self._root, made)
+        return store_identity.found_at(self._root).identity
+
+    def require_there(self) -> None:
+        """Raise StoreAwayError where the store is not there, or cannot be read."""
+        try:
+            found = store_identity.found_at(self._root)
+        except OSError as error:
+            raise StoreAwayError(self._root, error.strerror or str(error)) from error
+        if not found.identity and not found.has_content:
+            raise StoreAwayError(self._root, _NOT_THERE)
+        if found.identity != self.identity:
+            raise OtherStoreError(self._root, OTHER_STORE)
 
     # --- chunks ---------------------------------------------------------------
 
@@ -127,6 +171,15 @@ class ChunkStore:
         try:
             return self.path(digest).read_bytes()
         except FileNotFoundError as error:
+            self.require_there()
+            raise UnknownChunkError(digest) from error
+
+    def stored_size(self, digest: str) -> int:
+        """Return the size of a chunk's frame in bytes; UnknownChunkError where there is none."""
+        try:
+            return self.path(digest).stat().st_size
+        except FileNotFoundError as error:
+            self.require_there()
             raise UnknownChunkError(digest) from error
 
     def put(self, digest: str, frame: bytes) -> None:
@@ -141,7 +194,8 @@ class ChunkStore:
         unpack(frame, digest)
         self.ensure_space(len(frame))
         with self._space_watched(len(frame)):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (target.parent.parent, target.parent):  # never the store itself
+                folder.mkdir(exist_ok=True)
             write_atomically(target, frame, _FILE_MODE, scratch=self._incoming, sync_names=False)
 
     def set_aside(self, digest: str) -> bool:
@@ -169,10 +223,26 @@ class ChunkStore:
             found = folder.glob("[0-9a-f][0-9a-f]/*")
             yield tuple(path for path in found if _DIGEST.fullmatch(path.stem))
 
+    def folders(self, first: int = 0) -> Iterator[int]:
+        """Yield the folders of chunks from ``first`` on: the first four hex digits as a number."""
+        for outer in _hex_names(self._chunks):
+            if int(outer, 16) < first >> 8:
+                continue
+            for inner in _hex_names(self._chunks / outer):
+                number = int(outer + inner, 16)
+                if number >= first:
+                    yield number
+
+    def chunks_in(self, folder: int) -> tuple[str, ...]:
+        """Return the digests of the chunks in a folder, sorted."""
+        name = f"{folder:04x}"
+        found = (self._chunks / name[:2] / name[2:]).iterdir()
+        return tuple(sorted(each.name for each in found if _DIGEST.fullmatch(each.name)))
+
     @contextmanager
     def locked(self, *, alone: bool = False) -> Iterator[None]:
         """Hold the chunks as they are: ``alone`` to take some away, else together with others."""
-        with _flock(self._root / ".lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        with _flock(self._root / _LOCK, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             yield
 
     def ensure_space(self, needed: int) -> None:
@@ -247,6 +317,7 @@ class ChunkStore:
         try:
             return self.manifest_path(digest).read_bytes()
         except FileNotFoundError as error:
+            self.require_there()
             raise UnknownImageError(digest) from error
 
     def require_chunks(self, digest: str) -> None:
@@ -267,12 +338,14 @@ class ChunkStore:
         try:
             return read(ImageRecord, self._image(digest) / _RECORD)
         except FileNotFoundError as error:
+            self.require_there()
             raise UnknownImageError(digest) from error
 
     def record_restore_test(self, digest: str, outcome: RestoreTest) -> None:
         """Keep the outcome of a restore test; the newest one counts."""
         folder = self._image(digest)
         if not folder.exists():
+            self.require_there()
             raise UnknownImageError(digest)
         write_atomically(
             folder / _RESTORE_TEST, encode(outcome), _FILE_MODE, scratch=self._incoming
@@ -283,6 +356,7 @@ class ChunkStore:
         try:
             return read(RestoreTest, self._image(digest) / _RESTORE_TEST)
         except FileNotFoundError:
+            self.require_there()
             return None
 
     def usable(self, digest: str) -> bool:
@@ -301,6 +375,7 @@ class ChunkStore:
         """Keep an image, whatever becomes of its names; UnknownImageError where there is none."""
         with self._tags_locked():
             if not self.manifest_path(digest).exists():
+                self.require_there()
                 raise UnknownImageError(digest)
             write_atomically(
                 self._image(digest) / _PIN, encode(pin), _FILE_MODE, scratch=self._incoming
@@ -333,6 +408,7 @@ class ChunkStore:
         path = self._tag_path(name)
         with self._tags_locked():
             if not self.manifest_path(digest).exists():
+                self.require_there()
                 raise UnknownImageError(digest)
             history = self._read_tag(path).history if path.exists() else ()
             if history and history[-1].digest == digest:
@@ -357,6 +433,7 @@ class ChunkStore:
         try:
             return self._read_tag(self._tag_path(name))
         except FileNotFoundError as error:
+            self.require_there()
             raise UnknownImageError(name) from error
 
     def forget(self, name: str, digests: Collection[str]) -> None:
@@ -383,8 +460,10 @@ class ChunkStore:
         found = []
         for path in self._tags.iterdir():
             if path.name[0] != ".":
-                with suppress(FileNotFoundError):  # the name was removed meanwhile
+                try:
                     found.append(self._read_tag(path))
+                except FileNotFoundError:  # the name was removed meanwhile
+                    self.require_there()
         return tuple(sorted(found, key=lambda tag: tag.name))
 
     def images(self) -> tuple[ImageEntry, ...]:
@@ -437,6 +516,7 @@ class ChunkStore:
             except FileNotFoundError:
                 missing.append(name)
         if missing:
+            self.require_there()
             raise IncompleteImageError(digest, len(missing), len(wanted), missing[0])
         return size
 
@@ -495,13 +575,18 @@ class ChunkStore:
 
     @contextmanager
     def _tags_locked(self) -> Iterator[None]:
-        with _flock(self._tags / ".lock", fcntl.LOCK_EX):
+        with _flock(self._tags / _LOCK, fcntl.LOCK_EX):
             yield
+
+
+def _hex_names(folder: Path) -> list[str]:
+    return sorted(each.name for each in folder.iterdir() if _HEX_NAME.fullmatch(each.name))
 
 
 @contextmanager
 def _flock(path: Path, how: int) -> Iterator[None]:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
+    """Hold a lock, whose file is there since the store was made: else the store is away."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, how)
         yield

@@ -1,7 +1,7 @@
 """Verifying images where they lie: every chunk is read, unpacked and hashed."""
 
-from collections.abc import Callable, Collection, Iterator, Mapping
-from contextlib import closing
+from collections.abc import Callable, Collection, Iterator
+from contextlib import closing, suppress
 from errno import EIO
 from functools import partial
 from typing import NamedTuple
@@ -13,13 +13,14 @@ from agent.imaging.errors import CorruptChunkError, ManifestError
 from agent.imaging.extent import Extent
 from agent.imaging.flow import flow
 from agent.imaging.manifest import Manifest
-from providers.imaging.errors import UnknownChunkError
+from providers.imaging.errors import UnknownChunkError, UnknownImageError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
 _MEDIUM = frozenset((EIO, 74, 117))
 """Errors of a file whose medium is damaged: EIO, and of file systems EBADMSG and EUCLEAN."""
 _MOST_NAMED = 20
+_MISSING = "it is missing"
 _Key = tuple[str, int]
 """Digest and length of a chunk: a manifest may say a wrong one."""
 
@@ -83,12 +84,40 @@ def verify_images(store: ChunkStore, digests: Collection[str], progress: Progres
             done += chunk.span.length
             progress(done, total)
     if problems:  # others may need the same chunks
-        present = store.image_digests()  # others may have been collected meanwhile
-        others, _ = _manifests(store, present - images.keys())
-        for digest, image in {**images, **others}.items():
-            if digest in present:
-                damages += _damages(digest, image, problems)
+        damages += damages_by(store, lambda chunk: problems.get(_key(chunk), ""))
     return Verified(len(digests), len(chunks), total, tuple(damages))
+
+
+def damages_by(store: ChunkStore, problem_of: Callable[[Chunk], str]) -> Iterator[Damage]:
+    """Yield what is wrong with the images of the store, by what is wrong with each chunk.
+
+    One manifest after the other is read; one that cannot be is left out.
+    """
+    for digest in sorted(store.image_digests()):
+        images, _ = _manifests(store, (digest,))
+        for image in images.values():
+            yield from _damages(digest, image, problem_of)
+
+
+def missing_of(store: ChunkStore, digest: str) -> Iterator[Damage]:
+    """Yield what an image lacks: its manifest, or chunks. None is read.
+
+    StoreAwayError where it is the store that is not there.
+    """
+    images, damages = _manifests(store, (digest,))
+    yield from damages
+    for image in images.values():
+        yield from _missing_chunks(store, digest, image)
+
+
+def _missing_chunks(store: ChunkStore, digest: str, image: Manifest) -> Iterator[Damage]:
+    missing = {chunk.digest for chunk in image.chunks() if not store.has(chunk.digest)}
+    if missing:
+        store.require_there()
+        lacking = {each for each in missing if not store.has(each)}  # the store may have been away
+        yield from _damages(
+            digest, image, lambda chunk: _MISSING if chunk.digest in lacking else ""
+        )
 
 
 def take_out_of_use(store: ChunkStore, damages: Collection[Damage], at: str) -> None:
@@ -100,7 +129,8 @@ def take_out_of_use(store: ChunkStore, damages: Collection[Damage], at: str) -> 
         more = len(lines) - _MOST_NAMED
         rest = [f"and {more:,} more"] if more > 0 else []
         details = ("damaged in the store", *lines[:_MOST_NAMED], *rest)
-        store.record_restore_test(image, RestoreTest(ok=False, details=details, at=at))
+        with suppress(UnknownImageError):  # it was collected meanwhile
+            store.record_restore_test(image, RestoreTest(ok=False, details=details, at=at))
 
 
 def place_on_disk(image: Manifest, extent: Extent) -> str:
@@ -135,18 +165,39 @@ def _key(chunk: Chunk) -> _Key:
 def _problem(store: ChunkStore, chunk: Chunk) -> str:
     """Return what is wrong with a chunk, empty if nothing."""
     try:
-        length = len(unpack(store.get(chunk.digest), chunk.digest))
+        length = content_length(store, chunk.digest)
     except UnknownChunkError:
-        return "it is missing"
-    except CorruptChunkError as error:
-        return f"it is corrupt: {error.problem}"
-    except OSError as error:
-        if error.errno not in _MEDIUM:
-            raise
-        return f"it cannot be read: {error.strerror}"
+        return _MISSING
+    except DamagedChunkError as error:
+        return error.problem
     if length != chunk.span.length:
         return f"it has {length} bytes, its place {chunk.span.length}"
     return ""
+
+
+class DamagedChunkError(Exception):
+    """A chunk is not what it was, or cannot be read."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def content_length(store: ChunkStore, digest: str) -> int:
+    """Read a chunk, compare its digest and return the size of its content.
+
+    Raises DamagedChunkError, UnknownChunkError, StoreAwayError where it is the store that cannot be
+    read, and OSError.
+    """
+    try:
+        return len(unpack(store.get(digest), digest))
+    except CorruptChunkError as error:
+        raise DamagedChunkError(f"it is corrupt: {error.problem}") from error
+    except OSError as error:
+        store.require_there()
+        if error.errno not in _MEDIUM:
+            raise
+        raise DamagedChunkError(f"it cannot be read: {error.strerror}") from error
 
 
 def _manifests(
@@ -166,9 +217,9 @@ def _manifests(
     return images, damages
 
 
-def _damages(digest: str, image: Manifest, problems: Mapping[_Key, str]) -> Iterator[Damage]:
+def _damages(digest: str, image: Manifest, problem_of: Callable[[Chunk], str]) -> Iterator[Damage]:
     for chunk in image.chunks():
-        problem = problems.get(_key(chunk))
+        problem = problem_of(chunk)
         if problem:
             span = chunk.span
             place = place_on_disk(image, Extent(span.offset, span.length))

@@ -26,6 +26,7 @@ from reconciler.app.project import Project, utc_now
 from reconciler.errors import ReconcilerError
 from reconciler.server.image_keeper import ImageKeeper, Pruned
 from reconciler.state.captures import Captures
+from reconciler.state.image_checks import ImageCheck, ImageChecks
 from reconciler.state.image_events import Act, ImageEvent, ImageEvents
 from reconciler.state.image_needs import ImageNeeds
 from reconciler.views.image_details import ImageDetails, ImageName, Use
@@ -61,6 +62,7 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
         generations=store.generations(shown) if shown else (),
         captured=Captures(project.database).of_manifest(digest) if project.has_state else (),
         events=ImageEvents(project.database).of_image(digest) if project.has_state else (),
+        check=ImageChecks(project.database).of_image(digest) if project.has_state else None,
         uses=None if fleet is None else _uses_of_names(fleet, [each.name for each in names]),
     )
 
@@ -101,24 +103,31 @@ def _names(store: ChunkStore, digest: str) -> tuple[ImageName, ...]:
 
 
 def verify(
-    store: ChunkStore,
+    project: Project,
     references: Collection[str],
-    now: datetime,
+    word: Word,
     progress: Progress,
     *,
     everything: bool,
 ) -> Verified:
     """Read every chunk of some images, or of all, and take what is damaged out of use.
 
-    Raises as ``find_image``; ReconcilerError RW993 where it is not clear which are meant.
+    What was found is kept. Raises as ``find_image``; ReconcilerError RW993 where it is not clear
+    which are meant.
     """
     if bool(references) == everything:
         raise ReconcilerError(
             "RW993", "no image is named, or some are and --all is said", "Name images, or say --all"
         )
+    store = project.store
     digests = {find_image(store, each).digest for each in references} or store.image_digests()
     found = verify_images(store, digests, progress)
-    take_out_of_use(store, found.damages, now.astimezone(UTC).isoformat(timespec="seconds"))
+    take_out_of_use(store, found.damages, word.at.astimezone(UTC).isoformat(timespec="seconds"))
+    if project.has_state:
+        checks = ImageChecks(project.database)
+        whole = digests - {each.image for each in found.damages}
+        checks.record(ImageCheck(each, word.at, word.actor, 0, "") for each in whole)
+        checks.record_damages(found.damages, found.damages, word.actor, word.at)
     return found
 
 

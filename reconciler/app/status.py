@@ -67,6 +67,12 @@ def fleet_status(
         from reconciler.app.backup_age import overdue_backups  # noqa: PLC0415 - slow to load
 
         faults += overdue_backups(project, observed, now)
+    scrub = None
+    if project.has_state:
+        from reconciler.app.image_health import damaged_images, scrub_status  # noqa: PLC0415
+
+        faults += tuple(damaged_images(project, now))
+        scrub = scrub_status(project)
     counts = count_conditions(states)
     return FleetStatus(
         listed,
@@ -80,6 +86,7 @@ def fleet_status(
         approvals=approvals.plans,
         scheduled=upcoming_work(fleet.schedules, chosen, now),
         inventories=heads_by_machine(project, chosen, hardware),
+        scrub=scrub,
     )
 
 

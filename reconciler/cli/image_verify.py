@@ -9,7 +9,8 @@ from rich.filesize import decimal
 from providers.imaging.reference import find_image
 from reconciler.app.images import test_image
 from reconciler.app.images import verify as verify_images
-from reconciler.app.project import Project, utc_now
+from reconciler.app.project import Project
+from reconciler.cli.image_options import word
 from reconciler.cli.options import format_option, state_option
 from reconciler.views.console import console
 from reconciler.views.image_verified import damage_lines, verified_document
@@ -51,7 +52,7 @@ def verify(
     project.require_store()
     screen = console(stderr=True)
     with bytes_progress(screen, "verify") as progress:
-        found = verify_images(project.store, references, utc_now(), progress, everything=everything)
+        found = verify_images(project, references, word(""), progress, everything=everything)
     damaged = {each.image for each in found.damages}
     tests = {}
     if with_tests:
@@ -64,8 +65,8 @@ def verify(
         for line in damage_lines(found, project.store.tags()):
             click.echo(for_terminal(line))
         for digest, test in tests.items():
-            word = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"
-            click.echo(for_terminal(f"restore test of {digest[:12]}: {word}"))
+            outcome = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"
+            click.echo(for_terminal(f"restore test of {digest[:12]}: {outcome}"))
         click.echo(
             f"{found.images:,} image(s), {found.chunks:,} chunks of {decimal(found.size)}: "
             + (f"{len(damaged):,} image(s) are damaged" if damaged else "undamaged")

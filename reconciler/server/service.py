@@ -46,6 +46,7 @@ from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.fleet_lock import FleetLockApi
 from reconciler.server.health_check import HealthChecker
 from reconciler.server.image_keeper import ImageKeeper
+from reconciler.server.image_scrub import ImageScrubbing, Pace
 from reconciler.server.inventory import InventoryKeeper
 from reconciler.server.local_interface import local_interface
 from reconciler.server.machine_files import MachineFiles
@@ -141,6 +142,9 @@ class Service:
         self.store = ChunkStore(settings.state / "store")
         self._images = observed_images(self.store)
         self._image_keeper = ImageKeeper(self.store, database, clock)
+        self._scrubbing = ImageScrubbing(
+            self.store, database, lambda: self.reconciler.fleet.settings.scrub, clock, Pace()
+        )
         self._guard = LedgerGuard(database, Witnesses(settings.state), clock)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
@@ -296,6 +300,7 @@ class Service:
         start("what machines say", self._write_heard)
         start("images", self._read_images)
         start("retention of images", self._keep_images)
+        start("scrub of images", self._scrubbing.run)
         start("evidence of runs", self._evidence.prune_for_ever)
         start("inventories", self._inventory.prune_for_ever)
         start("results of updates", self._updates.prune_for_ever)
