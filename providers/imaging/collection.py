@@ -15,7 +15,11 @@ from attrs import frozen
 
 from agent.errors import CodedError
 from agent.imaging import manifest as manifest_format
-from providers.imaging.errors import UnknownImageError, UnreadableImageError
+from providers.imaging.errors import (
+    StoreAwayError,
+    UnknownImageError,
+    UnreadableImageError,
+)
 from providers.imaging.store import CORRUPT, ChunkStore
 
 
@@ -92,6 +96,8 @@ class _Sweep:
         for digest in self._store.image_digests() - self._marked:
             try:
                 image = manifest_format.decode(self._store.get_manifest(digest))
+            except StoreAwayError:
+                raise
             except CodedError as error:
                 if digest not in self._store.image_digests():
                     continue  # another process removed it

@@ -23,6 +23,7 @@ from agent.imaging.extent import Extent
 from providers.imaging.image_layout import DISK_FILE, image_parts
 from providers.imaging.image_reader import ExtentsReader, ImageReader, stored_manifest
 from providers.imaging.store import ChunkStore
+from providers.imaging.store_identity import found_at
 
 log = structlog.get_logger(__name__)
 READY, FAILED = "ready", "failed"
@@ -112,7 +113,9 @@ def main(store: str, digest: str, place: str, folders: str) -> None:
         # It looks for libfuse when it is imported.
         from mfusepy import FUSE  # noqa: PLC0415
 
-        served = operations(ChunkStore(Path(store)), digest, folders=folders == "folders")
+        root = Path(store)
+        chunks = ChunkStore(root, identity=found_at(root).identity)
+        served = operations(chunks, digest, folders=folders == "folders")
         threading.Thread(target=_end_with_starter, daemon=True).start()
         name = f"rackwright-{digest[:12]}"
         options = {"foreground": True, "nothreads": True, "ro": True}

@@ -31,6 +31,7 @@ from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
 from providers.imaging import checker, fat_files
+from providers.imaging.errors import StoreAwayError
 from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
@@ -43,7 +44,7 @@ def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTe
 
     ``workdir`` needs about twice the image's used bytes. A chunk that turns out to
     be corrupt is taken out of use, so that the next backup sends it again. Raises
-    UnknownImageError where there is no such image; anything that is wrong with the
+    UnknownImageError where there is no such image, StoreAwayError; anything that is wrong with the
     image itself is in the result.
     """
     data = store.get_manifest(digest)
@@ -101,6 +102,8 @@ def replay(store: ChunkStore, image: Manifest, disk: Path) -> str:
     except CorruptChunkError as error:
         store.set_aside(error.digest)
         return str(error)
+    except StoreAwayError:
+        raise
     except CodedError as error:
         return str(error)
     return ""

@@ -31,7 +31,7 @@ import shutil
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from secrets import token_hex
 from urllib.parse import quote
@@ -78,7 +78,7 @@ _FILE_MODE = 0o600
 _MANIFEST, _RECORD, _RESTORE_TEST = "manifest.json", "record.json", "proof.json"
 _PIN = "pin.json"
 _LOCK = ".lock"
-_NOT_THERE = "its folder is empty or not there"
+NOT_THERE = "its folder is empty or not there"
 OTHER_STORE = "another image store lies there"
 CORRUPT = ".corrupt"
 """How files of chunks end that were set aside."""
@@ -114,6 +114,8 @@ class ChunkStore:
         self._reserve = reserve
         self._now = now
         self.identity = self.make() if identity is None else identity
+        self.problem: StoreAwayError | None = None
+        """Why it is known to be away, for those that would wait for it in vain."""
 
     @property
     def root(self) -> Path:
@@ -131,8 +133,10 @@ class ChunkStore:
             if not lock.exists():
                 lock.touch(_FILE_MODE)
         if not (self._root / store_identity.FILE).exists():
-            made = store_identity.StoreIdentity(token_hex(16), self._stamp())
-            store_identity.write_identity(self._root, made)
+            with self.locked(alone=True):  # of two that make it, one gives it its identity
+                if not (self._root / store_identity.FILE).exists():
+                    made = store_identity.StoreIdentity(token_hex(16), self._stamp())
+                    store_identity.write_identity(self._root, made)
         return store_identity.found_at(self._root).identity
 
     def require_there(self) -> None:
@@ -142,7 +146,7 @@ class ChunkStore:
         except OSError as error:
             raise StoreAwayError(self._root, error.strerror or str(error)) from error
         if not found.identity and not found.has_content:
-            raise StoreAwayError(self._root, _NOT_THERE)
+            raise StoreAwayError(self._root, NOT_THERE)
         if found.identity != self.identity:
             raise OtherStoreError(self._root, OTHER_STORE)
 
@@ -244,6 +248,15 @@ class ChunkStore:
         """Hold the chunks as they are: ``alone`` to take some away, else together with others."""
         with _flock(self._root / _LOCK, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             yield
+
+    def lag(self) -> timedelta:
+        """Return how far the times of its files are behind the clock: a file server has its own."""
+        with tempfile.NamedTemporaryFile(dir=self._incoming) as file:
+            file.write(b"now")
+            file.flush()
+            os.fsync(file.fileno())
+            written = os.fstat(file.fileno()).st_mtime
+        return max(timedelta(), _utc_now() - datetime.fromtimestamp(written, UTC))
 
     def ensure_space(self, needed: int) -> None:
         """Raise NoSpaceError unless ``needed`` bytes fit beside the reserve."""

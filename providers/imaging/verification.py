@@ -13,7 +13,7 @@ from agent.imaging.errors import CorruptChunkError, ManifestError
 from agent.imaging.extent import Extent
 from agent.imaging.flow import flow
 from agent.imaging.manifest import Manifest
-from providers.imaging.errors import UnknownChunkError, UnknownImageError
+from providers.imaging.errors import StoreAwayError, UnknownChunkError, UnknownImageError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 
@@ -212,6 +212,8 @@ def _manifests(
             if manifest_format.digest(data) != digest:
                 raise ManifestError("its content has another digest")
             images[digest] = manifest_format.decode(data)
+        except StoreAwayError:
+            raise
         except CodedError as error:
             damages.append(Damage(digest, "", 0, 0, "", error.cause))
     return images, damages

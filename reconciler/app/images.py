@@ -29,6 +29,7 @@ from reconciler.state.captures import Captures
 from reconciler.state.image_checks import ImageCheck, ImageChecks
 from reconciler.state.image_events import Act, ImageEvent, ImageEvents
 from reconciler.state.image_needs import ImageNeeds
+from reconciler.state.image_store import ImageStores, made_store
 from reconciler.views.image_details import ImageDetails, ImageName, Use
 from specs.fleet import BackupStep, CompiledFleet, RestoreStep
 from specs.types.name import MACHINE, of_machine
@@ -134,6 +135,26 @@ def verify(
 def test_image(project: Project, digest: str) -> RestoreTest:
     """Run the restore test of an image, which says whether it can be restored from then on."""
     return run_restore_test(project.store, digest, _work_folder(project))
+
+
+class AcceptedStore(NamedTuple):
+    """A store that is used from now on."""
+
+    root: Path
+    images: int
+
+
+def accept_image_store(project: Project, word: Word) -> AcceptedStore:
+    """Use the store that lies there from now on, or make an empty one.
+
+    Raises RW972 where there is no state, StoreAwayError where its folder cannot be used.
+    """
+    require_reason(word.reason)
+    project.require_state()
+    root = project.state / "store"
+    store = ChunkStore(root, identity=made_store(root))
+    ImageStores(project.database).record(store.identity, word.actor, word.reason, word.at)
+    return AcceptedStore(root, len(store.image_digests()))
 
 
 # --- names and pins -------------------------------------------------------------------

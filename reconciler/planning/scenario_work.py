@@ -73,6 +73,8 @@ class MachineView:
     """Operations that may have been this machine's or another's."""
     declared_images: Mapping[str, CompiledImage] = field(default_factory=dict)
     """What the repository says of images, by the names of documents."""
+    store_problem: str = ""
+    """Why nothing is known of images, with its code; empty where the image store is there."""
 
     @property
     def system_is_running(self) -> bool:
@@ -208,12 +210,7 @@ def _target(
         return known
     image = view.images.get(step.image)
     if image is None:
-        return (
-            f"image {step.image} has not been captured yet",
-            f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine"
-            if not step.document
-            else f'Back the machine up: a scenario with `backup: {{image: "{step.document}"}}`',
-        )
+        return _no_image(view, step)
     if not image.usable:
         return (
             f"image {image.name} is not usable: {image.problem}",
@@ -233,6 +230,19 @@ def _target(
     if misfit:
         return misfit, "Name another disk, or an image that fits it"
     return _Target(image, step.identity, step.document or step.image, disk, known.at)
+
+
+def _no_image(view: MachineView, step: RestoreStep) -> Refusal:
+    """Return why there is no image to restore, as far as is known."""
+    if view.store_problem:
+        problem = f"image {step.image} is not known: {view.store_problem}"
+        return problem, "Plan again when it is back"
+    return (
+        f"image {step.image} has not been captured yet",
+        f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine"
+        if not step.document
+        else f'Back the machine up: a scenario with `backup: {{image: "{step.document}"}}`',
+    )
 
 
 def _no_identity(image: str, obstacles: Sequence[Obstacle]) -> Refusal:

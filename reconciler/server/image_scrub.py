@@ -18,6 +18,7 @@ import structlog
 from providers.imaging.errors import StoreAwayError, UnknownImageError
 from providers.imaging.scrub import scrub_chunk
 from providers.imaging.store import ChunkStore
+from providers.imaging.store_identity import found_at
 from providers.imaging.verification import Damage, damages_by, missing_of, take_out_of_use
 from providers.own_thread import in_own_thread
 from reconciler.errors import StateError
@@ -121,7 +122,8 @@ class ImageScrubbing:
     def _go_on(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         self._store.require_there()
-        scrub = self._due()
+        # Without a place for what it finds, there is no sense in looking.
+        scrub = None if found_at(self._store.root).is_read_only else self._due()
         if scrub is not None:
             self._find_missing(self._read(scrub))
 

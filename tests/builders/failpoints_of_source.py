@@ -63,6 +63,7 @@ NOT_KILLED_AT = {
     "image_checks.ImageChecks.keep": "of scrubs; gone on with",
     "image_checks.ImageScrubs.begin": "of scrubs; gone on with",
     "image_checks.ImageScrubs.record": "of scrubs; gone on with",
+    "image_store.ImageStores.record": "once, and a person's command",
     "store_identity.write_identity": "once, before there is anything to lose",
     "store.ChunkStore.forget": "a person's command; retention looks again in an hour",
     "store.ChunkStore.pin": "a person's command",
