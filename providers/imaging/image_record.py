@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import cattrs
-from attrs import frozen
+from attrs import AttrsInstance, frozen
 
 from agent.imaging import outline
 from agent.imaging.outline import Outline
@@ -127,7 +127,7 @@ class ImageEntry:
     """Whether a file of it beside its chunks is gone or damaged; ``problem`` says which."""
 
 
-def encode(record: RestoreTest | ImageRecord | Pin | Tag) -> bytes:
+def encode(record: AttrsInstance) -> bytes:
     """Return the record as JSON for people to read."""
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 

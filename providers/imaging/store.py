@@ -7,6 +7,10 @@
     images/<digest>/             manifest.json, record.json, proof.json, pin.json
     tags/<name>                  where a name points, and where it pointed before
     incoming/                    what is being written; leftovers are nobody's
+    store.json                   which store this is
+
+The directory may be where a file system is mounted that is away at times. What is not found is
+said to be missing only while the store is there; else StoreAwayError (RW444, RW445) is raised.
 
 Nothing is ever changed in place: a backup that fails, at any point, leaves every
 older image as it was. Several threads and processes may use one store.
@@ -28,9 +32,10 @@ import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import quote
 
 from agent.errors import CodedError, UnwritableFileError
@@ -42,13 +47,16 @@ from agent.imaging.image_outline import outline
 from agent.imaging.manifest import Manifest
 from agent.imaging.outline import Outline
 from agent.whole_file import sync_folder, write_atomically
+from providers.imaging import store_identity
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
     DamagedRecordError,
     IncompleteImageError,
     NoSpaceError,
+    OtherStoreError,
     PinnedImageError,
+    StoreAwayError,
     UnknownChunkError,
     UnknownImageError,
 )
@@ -81,12 +89,18 @@ RESERVE = 1 << 30
 """Bytes that stay free on the store's disk: the server's state may live there too."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEX_NAME = re.compile(r"[0-9a-f]{2}")
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
 _FILE_MODE = 0o600
+_LOCK = ".lock"
+NOT_THERE = "its folder is empty or not there"
+OTHER_STORE = "another image store lies there"
 _NO_FILE = "something else than a file has its place"
 _UNWRITABLE = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
+MEDIUM = frozenset((errno.EIO, errno.EBADMSG, errno.EUCLEAN))
+"""Errors of a file whose medium is damaged."""
 CORRUPT = ".corrupt"
 """How files of chunks end that were set aside."""
 
@@ -100,8 +114,9 @@ def _utc_now() -> datetime:
 class ChunkStore:
     """The store below ``root``, which is created where it is missing.
 
-    It is a ``ChunkSink`` and a ``ChunkSource``. ``reserve`` is the number of bytes
-    that stay free on its disk.
+    With ``identity`` it is the store of that identity, and never created; empty until ``identity``
+    is set, it is not touched before. It is a ``ChunkSink`` and a ``ChunkSource``. ``reserve`` is
+    the number of bytes that stay free on its disk.
     """
 
     def __init__(
@@ -110,6 +125,7 @@ class ChunkStore:
         *,
         reserve: int = RESERVE,
         now: Callable[[], datetime] = _utc_now,
+        identity: str | None = None,
     ) -> None:
         self._root = root
         self._chunks = root / "chunks"
@@ -118,8 +134,44 @@ class ChunkStore:
         self._incoming = root / "incoming"
         self._reserve = reserve
         self._now = now
+        self.identity = self.make() if identity is None else identity
+        self.problem: StoreAwayError | None = None
+        """Why it is known to be away, for those that would wait for it in vain."""
+
+    @property
+    def root(self) -> Path:
+        """The directory."""
+        return self._root
+
+    def make(self) -> str:
+        """Create the store where it is missing; return its identity.
+
+        A store that has none, because it was made by an earlier version, gets one.
+        """
         for folder in (self._chunks, self._images, self._tags, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
+        for lock in (self._root / _LOCK, self._tags / _LOCK):
+            if not lock.exists():
+                lock.touch(_FILE_MODE)
+        if not (self._root / store_identity.FILE).exists():
+            with self.locked(alone=True):  # of two that make it, one gives it its identity
+                if not (self._root / store_identity.FILE).exists():
+                    made = store_identity.StoreIdentity(token_hex(16), self.stamp())
+                    store_identity.write_identity(self._root, made)
+        return store_identity.found_at(self._root).identity
+
+    def require_there(self) -> None:
+        """Raise StoreAwayError where the store is not there, or cannot be read."""
+        try:
+            found = store_identity.found_at(self._root)
+        except OSError as error:
+            raise StoreAwayError(self._root, error.strerror or str(error)) from error
+        except CodedError as error:
+            raise StoreAwayError(self._root, error.cause) from error
+        if not found.identity and not found.has_content:
+            raise StoreAwayError(self._root, NOT_THERE)
+        if found.identity != self.identity:
+            raise OtherStoreError(self._root, OTHER_STORE)
 
     # --- chunks ---------------------------------------------------------------
 
@@ -149,6 +201,15 @@ class ChunkStore:
         try:
             return _content(self.path(digest), digest)
         except (FileNotFoundError, NotADirectoryError) as error:
+            self.require_there()
+            raise UnknownChunkError(digest) from error
+
+    def stored_size(self, digest: str) -> int:
+        """Return the size of a chunk's frame in bytes; UnknownChunkError where there is none."""
+        try:
+            return self.path(digest).lstat().st_size
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self.require_there()
             raise UnknownChunkError(digest) from error
 
     def get_set_aside(self, digest: str) -> bytes | None:
@@ -173,14 +234,15 @@ class ChunkStore:
         unpack(frame, digest)
         self.ensure_space(len(frame))
         with self._space_watched(len(frame)):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (target.parent.parent, target.parent):  # never the store itself
+                folder.mkdir(exist_ok=True)
             write_atomically(target, frame, _FILE_MODE, scratch=self._incoming, sync_names=False)
 
     def set_aside(self, digest: str) -> bool:
         """Take a corrupt chunk out of use, so that the next backup sends it again.
 
         Returns whether it was. One that is not corrupt, because it was sent again meanwhile,
-        is left alone.
+        is left alone. Raises StoreAwayError, and OSError where nothing is known of it.
         """
         path = self.path(digest)
         with self.locked(alone=True):
@@ -188,7 +250,10 @@ class ChunkStore:
                 unpack(self.get(digest), digest)
             except UnknownChunkError:
                 return False
-            except (CorruptChunkError, OSError):
+            except (CorruptChunkError, OSError) as error:
+                self.require_there()
+                if isinstance(error, OSError) and error.errno not in MEDIUM:
+                    raise
                 aside = path.with_suffix(CORRUPT)
                 remove(aside)  # a directory may have the place of either
                 path.rename(aside)
@@ -202,11 +267,35 @@ class ChunkStore:
             found = folder.glob("[0-9a-f][0-9a-f]/*")
             yield tuple(path for path in found if _DIGEST.fullmatch(path.stem))
 
+    def folders(self, first: int = 0) -> Iterator[int]:
+        """Yield the folders of chunks from ``first`` on: the first four hex digits as a number."""
+        for outer in _names(self._chunks, _HEX_NAME):
+            if int(outer, 16) < first >> 8:
+                continue
+            for inner in _names(self._chunks / outer, _HEX_NAME):
+                number = int(outer + inner, 16)
+                if number >= first:
+                    yield number
+
+    def chunks_in(self, folder: int) -> tuple[str, ...]:
+        """Return the digests of the chunks in a folder, sorted."""
+        name = f"{folder:04x}"
+        return tuple(_names(self._chunks / name[:2] / name[2:], _DIGEST))
+
     @contextmanager
     def locked(self, *, alone: bool = False) -> Iterator[None]:
         """Hold the chunks as they are: ``alone`` to take some away, else together with others."""
-        with _flock(self._root / ".lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        with self._flock(self._root / _LOCK, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             yield
+
+    def lag(self) -> timedelta:
+        """Return how far the times of its files are behind the clock: a file server has its own."""
+        with tempfile.NamedTemporaryFile(dir=self._incoming) as file:
+            file.write(b"now")
+            file.flush()
+            os.fsync(file.fileno())
+            written = os.fstat(file.fileno()).st_mtime
+        return max(timedelta(), _utc_now() - datetime.fromtimestamp(written, UTC))
 
     def ensure_space(self, needed: int) -> None:
         """Raise NoSpaceError unless ``needed`` bytes fit beside the reserve."""
@@ -275,7 +364,7 @@ class ChunkStore:
 
     def get_manifest(self, digest: str) -> bytes:
         """Return the encoded manifest; UnknownImageError where there is none."""
-        return read_manifest(self._image(digest), digest)
+        return read_manifest(self._image(digest), digest, self.require_there)
 
     def require_chunks(self, digest: str) -> None:
         """Raise IncompleteImageError where a chunk of the image is gone; UnknownImageError."""
@@ -286,11 +375,11 @@ class ChunkStore:
 
         UnknownImageError where there is no such image, DamagedRecordError where it has none.
         """
-        return read_record(self._image(digest), digest)
+        return read_record(self._image(digest), digest, self.require_there)
 
     def facts(self, digest: str) -> ImageFacts:
         """Return what is known of an image, also where a file of it is gone or damaged."""
-        return image_facts(self._image(digest), digest, self._present)
+        return image_facts(self._image(digest), digest, self._present, self.require_there)
 
     def renew_record(self, digest: str) -> None:
         """Write the image's record again where it is gone or damaged: the manifest has all of it.
@@ -299,9 +388,9 @@ class ChunkStore:
         """
         folder = self._image(digest)
         try:
-            read_record(folder, digest)
+            read_record(folder, digest, self.require_there)
         except DamagedRecordError as error:
-            again = record_again(folder, digest, self._present)
+            again = record_again(folder, digest, self._present, self.require_there)
             remove(error.path)
             write_atomically(error.path, encode(again), _FILE_MODE, scratch=self._incoming)
 
@@ -309,6 +398,7 @@ class ChunkStore:
         """Keep the outcome of a restore test; the newest one counts."""
         folder = self._image(digest)
         if not folder.exists():
+            self.require_there()
             raise UnknownImageError(digest)
         path = folder / RESTORE_TEST
         if path.is_dir():
@@ -317,7 +407,7 @@ class ChunkStore:
 
     def restore_test(self, digest: str) -> RestoreTest | None:
         """Return the image's newest restore test, None where there was none."""
-        return read_restore_test(self._image(digest))
+        return read_restore_test(self._image(digest), self.require_there)
 
     def usable(self, digest: str) -> bool:
         """Whether the image has all its files and its newest restore test passed."""
@@ -326,13 +416,18 @@ class ChunkStore:
 
     def image_digests(self) -> frozenset[str]:
         """Return the digests of all images, with a name or without."""
-        names = (path.name for path in self._images.iterdir())
-        return frozenset(name for name in names if _DIGEST.fullmatch(name))
+        return frozenset(
+            path.name for path in self._in(self._images) if _DIGEST.fullmatch(path.name)
+        )
 
     def lost(self) -> frozenset[str]:
         """Return the images that a name leads to and that are gone from the store."""
         gone = self._named() - self.image_digests()
         return gone & self._named() if gone else gone  # else another process removed them
+
+    def expected(self) -> frozenset[str]:
+        """Return the digests of all images that are there or ought to be."""
+        return self.image_digests() | self.lost()
 
     # --- pins -----------------------------------------------------------------
 
@@ -340,6 +435,7 @@ class ChunkStore:
         """Keep an image, whatever becomes of its names; UnknownImageError where there is none."""
         with self._tags_locked():
             if not self.manifest_path(digest).exists():
+                self.require_there()
                 raise UnknownImageError(digest)
             write_atomically(
                 self._image(digest) / PIN, encode(pin), _FILE_MODE, scratch=self._incoming
@@ -372,6 +468,7 @@ class ChunkStore:
         path = self._tag_path(name)
         with self._tags_locked():
             if not self.manifest_path(digest).exists():
+                self.require_there()
                 raise UnknownImageError(digest)
             history = self._read_tag(path).history if path.exists() else ()
             if history and history[-1].digest == digest:
@@ -396,6 +493,7 @@ class ChunkStore:
         try:
             return self._read_tag(self._tag_path(name))
         except FileNotFoundError as error:
+            self.require_there()
             raise UnknownImageError(name) from error
 
     def forget(self, name: str, digests: Collection[str]) -> None:
@@ -420,10 +518,12 @@ class ChunkStore:
     def tags(self) -> tuple[Tag, ...]:
         """Return all names with everything they pointed to, sorted by name."""
         found = []
-        for path in self._tags.iterdir():
+        for path in self._in(self._tags):
             if path.name[0] != ".":
-                with suppress(FileNotFoundError):  # the name was removed meanwhile
+                try:
                     found.append(self._read_tag(path))
+                except FileNotFoundError:  # the name was removed meanwhile
+                    self.require_there()
         return tuple(sorted(found, key=lambda tag: tag.name))
 
     def images(self) -> tuple[ImageEntry, ...]:
@@ -456,6 +556,13 @@ class ChunkStore:
 
     # --- inside ---------------------------------------------------------------
 
+    def _in(self, folder: Path) -> tuple[Path, ...]:
+        try:
+            return tuple(folder.iterdir())
+        except FileNotFoundError:
+            self.require_there()
+            raise
+
     def _image(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise BadDigestError(digest)
@@ -472,6 +579,7 @@ class ChunkStore:
             except (FileNotFoundError, NotADirectoryError):
                 missing.append(name)
         if missing:
+            self.require_there()
             raise IncompleteImageError(digest, missing, len(wanted))
         return size
 
@@ -563,28 +671,50 @@ class ChunkStore:
 
     @contextmanager
     def _tags_locked(self) -> Iterator[None]:
-        with _flock(self._tags / ".lock", fcntl.LOCK_EX):
+        with self._flock(self._tags / _LOCK, fcntl.LOCK_EX):
             yield
 
-
-@contextmanager
-def _flock(path: Path, how: int) -> Iterator[None]:
-    """Hold a lock; where this process may write nothing, as far as that is possible."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            raise
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # it was never locked, or this user may not look at it
+    @contextmanager
+    def _flock(self, path: Path, how: int) -> Iterator[None]:
+        """Hold a lock; where this process may write nothing, as far as that is possible."""
+        descriptor = self._lock_file(path)
+        if descriptor is None:
             yield
             return
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock_file(self, path: Path) -> int | None:
+        """Open the file of a lock, made with the store; None where it is not, and cannot be.
+
+        StoreAwayError where it is not there because the store is not.
+        """
+        try:
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self.require_there()
+            how = os.O_RDWR | os.O_CREAT
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            how = os.O_RDONLY
+        try:
+            return os.open(path, how | os.O_CLOEXEC, _FILE_MODE)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            return None
+
+
+def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
+    """Return the names of this form in a folder, sorted; none where a file has its place."""
     try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
+        return sorted(each.name for each in folder.iterdir() if form.fullmatch(each.name))
+    except NotADirectoryError:
+        return []
 
 
 def _state(facts: ImageFacts) -> tuple[RestoreTestState, str]:
