@@ -19,7 +19,7 @@ from providers.imaging.image_record import encode, read
 
 FILE = "store.json"
 _MODE = 0o600
-PATIENCE = 10.0
+ANSWER_SECONDS = 10.0
 """Seconds that a file server has to say what lies in the folder."""
 NO_ANSWER = "it does not answer within {:g} s"
 _OF_A_STORE = frozenset(("chunks", "images", "tags"))

@@ -440,12 +440,12 @@ class Project:
         StoreAwayError (RW444) where there was one that is away, OtherStoreError (RW445).
         """
         from providers.imaging.store import ChunkStore  # noqa: PLC0415 - slow to load
-        from providers.imaging.store_identity import PATIENCE, found_in_time  # noqa: PLC0415
+        from providers.imaging.store_identity import ANSWER_SECONDS, found_in_time  # noqa: PLC0415
         from reconciler.state.image_store import present_store  # noqa: PLC0415 - likewise
 
         root = self.state / "store"
         present = present_store(
-            root, self.image_stores, utc_now(), lambda place: found_in_time(place, PATIENCE)
+            root, self.image_stores, utc_now(), lambda place: found_in_time(place, ANSWER_SECONDS)
         )
         return ChunkStore(root, identity=present.identity)
 

@@ -12,6 +12,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -37,6 +39,8 @@ from specs.fleet import CompiledScrub
 LOOK = 30.0
 """Seconds between looks whether a scrub is due."""
 _WRITE_EVERY = timedelta(seconds=10)
+_WRITTEN_AT_ONCE = 200
+"""Images."""
 _BEHIND = 1.0
 """Seconds that slow reading may be caught up with."""
 _NICE = 19
@@ -44,6 +48,7 @@ _NICE = 19
 ALL_READ = 1 << 16
 """The folder behind the last one: only what is missing is still to be found."""
 
+T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -100,6 +105,7 @@ class ImageScrubbing:
         self._settings = settings
         self._clock = clock
         self._pace = pace
+        self._loop: asyncio.AbstractEventLoop
         self._found: dict[str, list[Damage]] = {}
         """By image, what this scrub found since the server started."""
 
@@ -117,9 +123,11 @@ class ImageScrubbing:
         """Scrub if it is due now, to its end, or until something is in the way."""
         with suppress(StateError, StoreAwayError, StoppedError):  # the next look goes on
             if self._settings().enabled:
-                await in_own_thread(self._go_on, "scrub of images")
+                loop = asyncio.get_running_loop()
+                await in_own_thread(partial(self._go_on, loop), "scrub of images")
 
-    def _go_on(self) -> None:
+    def _go_on(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         self._store.require_there()
         # Without a place for what it finds, there is no sense in looking.
@@ -139,7 +147,7 @@ class ImageScrubbing:
             return None
         self._found = {}
         log.info("scrub begins")
-        return self._scrubs.begin(now)
+        return self._write(lambda: self._scrubs.begin(now))
 
     def _read(self, scrub: ImageScrub) -> ImageScrub:
         """Read all chunks that were not read yet."""
@@ -147,12 +155,12 @@ class ImageScrubbing:
         try:
             for folder in self._store.folders(scrub.folder):
                 if self._clock() - written >= _WRITE_EVERY:
-                    self._scrubs.record(scrub)
+                    self._record(scrub)
                     written = self._clock()
                 scrub = self._read_folder(scrub, folder)
             scrub = scrub._replace(folder=ALL_READ)
         finally:
-            self._scrubs.record(scrub)
+            self._record(scrub)
         return scrub
 
     def _read_folder(self, scrub: ImageScrub, folder: int) -> ImageScrub:
@@ -180,6 +188,7 @@ class ImageScrubbing:
 
     def _find_missing(self, scrub: ImageScrub) -> None:
         """Look for what images lack, and write down how each is."""
+        whole: list[ImageCheck] = []
         for digest in sorted(self._store.expected()):
             self._keep_pace(0)
             missing = tuple(missing_of(self._store, digest))
@@ -195,9 +204,12 @@ class ImageScrubbing:
                     self._damaged(news)
                     scrub = scrub._replace(damages=scrub.damages + len(news))
             elif known is None and self._was_there(digest, scrub.started):
-                self._checks.record((ImageCheck(digest, self._clock(), SCRUB, 0, ""),))
-        self._checks.keep(self._store.expected())
-        self._scrubs.record(scrub._replace(ended=self._clock()))
+                whole.append(ImageCheck(digest, self._clock(), SCRUB, 0, ""))
+        expected = self._store.expected()
+        for first in range(0, len(whole), _WRITTEN_AT_ONCE):
+            self._write(partial(self._checks.record, whole[first : first + _WRITTEN_AT_ONCE]))
+        self._write(lambda: self._checks.keep(expected))
+        self._record(scrub._replace(ended=self._clock()))
         self._found = {}
         log.info("scrub ended", chunks=scrub.chunks, bytes=scrub.size, damages=scrub.damages)
 
@@ -211,19 +223,32 @@ class ImageScrubbing:
     def _damaged(self, damages: Iterable[Damage]) -> None:
         """Take images out of use, and write down why."""
         news = tuple(damages)
+        of_images: dict[str, list[Damage]] = {}
         for each in news:
-            self._found.setdefault(each.image, []).append(each)
-        images = dict.fromkeys(each.image for each in news)
-        found = [each for image in images for each in self._found[image]]
+            of_images.setdefault(each.image, [*self._found.get(each.image, ())]).append(each)
+        found = [each for of_image in of_images.values() for each in of_image]
         now = self._clock()
         unwritten = take_out_of_use(self._store, found, time_text(now))
         if unwritten:
             log.warning("damage not written down", code=DAMAGED_IMAGE, cause=unwritten)
-        self._checks.record_damages(found, news, SCRUB, now)
-        for image in images:
-            log.error(
-                "image damaged", code=DAMAGED_IMAGE, image=image, damage=self._found[image][0].line
-            )
+        self._write(lambda: self._checks.record_damages(found, news, SCRUB, now))
+        # Only now: what was set aside and could not be written down is found missing at the end.
+        self._found |= of_images
+        for image, of_image in of_images.items():
+            log.error("image damaged", code=DAMAGED_IMAGE, image=image, damage=of_image[0].line)
+
+    def _record(self, scrub: ImageScrub) -> None:
+        self._write(lambda: self._scrubs.record(scrub))
+
+    def _write(self, call: Callable[[], T]) -> T:
+        """Write to the database where the server does, whose writes would meet a lock else."""
+
+        async def write() -> T:
+            return call()
+
+        if self._loop.is_closed():
+            raise StoppedError
+        return asyncio.run_coroutine_threadsafe(write(), self._loop).result()
 
     def _keep_pace(self, size: int) -> None:
         settings = self._settings()

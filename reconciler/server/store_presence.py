@@ -13,7 +13,7 @@ import structlog
 
 from providers.imaging.errors import StoreAwayError
 from providers.imaging.store import ChunkStore
-from providers.imaging.store_identity import NO_ANSWER, PATIENCE
+from providers.imaging.store_identity import ANSWER_SECONDS, NO_ANSWER
 from providers.own_thread import in_own_thread
 from reconciler.errors import StateError
 from reconciler.state.faults import STORE_FAULT, Faults
@@ -35,13 +35,13 @@ class StorePresence:
         stores: ImageStores,
         faults: Callable[[], Faults],
         clock: Callable[[], datetime],
-        patience: float = PATIENCE,
+        answer_seconds: float = ANSWER_SECONDS,
     ) -> None:
         self._store = store
         self._stores = stores
         self._faults = faults
         self._clock = clock
-        self._patience = patience
+        self._answer_seconds = answer_seconds
         self._look: asyncio.Task[PresentStore] | None = None
         self.is_read_only = False
         """Whether it can be read alone: captures wait."""
@@ -69,7 +69,7 @@ class StorePresence:
         except StoreAwayError as error:
             self._is_away(error)
         except TimeoutError:
-            self._is_away(StoreAwayError(self._store.root, NO_ANSWER.format(self._patience)))
+            self._is_away(StoreAwayError(self._store.root, NO_ANSWER.format(self._answer_seconds)))
         except StateError as error:  # nothing is known of it: the next look goes on
             log.debug("image store not looked at", code=error.code, cause=error.cause)
         else:
@@ -94,7 +94,7 @@ class StorePresence:
             )
             self._look = asyncio.create_task(look)
         try:
-            return await asyncio.wait_for(asyncio.shield(self._look), self._patience)
+            return await asyncio.wait_for(asyncio.shield(self._look), self._answer_seconds)
         finally:
             if self._look.done():
                 self._look = None

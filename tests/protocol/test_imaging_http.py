@@ -1,8 +1,8 @@
 """The store's HTTP interface, asked by a real client over a socket."""
 
 import errno
-import os
 import hashlib
+import os
 from collections.abc import AsyncIterator
 from io import BytesIO
 from pathlib import Path

@@ -7,10 +7,12 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from io import StringIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
 
+from providers.imaging.errors import StoreAwayError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
 from reconciler.app.image_health import damaged_images, scrub_status
@@ -193,6 +195,30 @@ def test_what_a_server_found_before_it_ended_is_not_lost(site: Site) -> None:
     assert {image for image in images if site.store.usable(image)} == set(images) - expected
     for image in damaged:
         assert [line for line in site.lines(image) if "it is corrupt" in line]
+
+
+def test_a_store_that_vanishes_when_damage_was_set_aside_is_no_reason_to_forget_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = site.image(1)
+    path = site.store.path(chunks_of(site.store, digest)[1])
+    flip(path)
+    record, away = ChunkStore.record_restore_test, [True]
+
+    def vanish(store: ChunkStore, *arguments: Any) -> None:
+        if away and away.pop():
+            raise StoreAwayError(store.root, "Stale file handle")
+        record(store, *arguments)
+
+    monkeypatch.setattr(ChunkStore, "record_restore_test", vanish)
+    site.scrub()
+    assert not path.exists()
+    assert site.store.usable(digest)
+    site.scrub()
+    assert not site.store.usable(digest)
+    (line,) = site.lines(digest)
+    assert "it is corrupt and was set aside" in line
+    assert site.checks.all()[digest].damages == 1
 
 
 def test_an_image_that_came_meanwhile_counts_as_verified_only_by_the_next_scrub(

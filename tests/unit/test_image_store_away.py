@@ -26,6 +26,7 @@ from providers.imaging.verification import damages_of, missing_of, verify_images
 from providers.imaging.verification import is_whole as is_chunk_whole
 from reconciler.errors import ReconcilerError
 from reconciler.planning.planner import plan
+from reconciler.server.newest_write import NewestWrite
 from reconciler.server.store_presence import StorePresence
 from reconciler.state.database import Database, open_database
 from reconciler.state.faults import Faults
@@ -307,7 +308,8 @@ async def test_a_server_knows_within_seconds_that_it_is_away_and_that_it_is_back
 ) -> None:
     store = ChunkStore(tmp_path / "store", identity="")
     faults = Faults(database)
-    presence = StorePresence(store, ImageStores(database), lambda: faults, lambda: NOW)
+    stores = ImageStores(database)
+    presence = StorePresence(store, stores, lambda: faults, lambda: NOW, 60.0)
 
     def said() -> list[tuple[str, str]]:
         return [(each.subject, each.code) for each in faults.present()]
@@ -326,6 +328,7 @@ async def test_a_server_knows_within_seconds_that_it_is_away_and_that_it_is_back
     assert presence.is_there
     assert said() == []
 
+    presence = StorePresence(store, stores, lambda: faults, lambda: NOW, 0.05)
     looks, answers = [], threading.Event()
 
     def hangs(*arguments: object) -> object:
@@ -334,7 +337,6 @@ async def test_a_server_knows_within_seconds_that_it_is_away_and_that_it_is_back
         return present_store(*arguments)  # type: ignore[arg-type]
 
     monkeypatch.setattr("reconciler.server.store_presence.present_store", hangs)
-    monkeypatch.setattr(presence, "_patience", 0.05)
     for _ in range(3):
         await presence.look()
         assert store.problem is not None
@@ -342,7 +344,7 @@ async def test_a_server_knows_within_seconds_that_it_is_away_and_that_it_is_back
     assert len(looks) == 1
     assert said() == [("disk/images", "RW444")]
     answers.set()
-    for _ in range(100):
+    for _ in range(1000):
         await presence.look()
         if presence.is_there:
             break
@@ -416,3 +418,23 @@ def test_files_of_a_server_whose_clock_is_behind_are_not_taken_for_old(
     ahead = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
     monkeypatch.setattr("providers.imaging.store._utc_now", lambda: ahead)
     assert store.lag().days >= 364
+
+
+def test_of_writes_that_wait_only_the_newest_is_carried_out() -> None:
+    begun, may_go_on, done = threading.Event(), threading.Event(), threading.Event()
+    written: list[int] = []
+    write = NewestWrite("a test")
+
+    def first() -> None:
+        begun.set()
+        may_go_on.wait(5)
+        written.append(1)
+        raise OSError("the file server is gone")
+
+    write(first)
+    assert begun.wait(5)
+    write(lambda: written.append(2))
+    write(lambda: (written.append(3), done.set())[0])
+    may_go_on.set()
+    assert done.wait(5)
+    assert written == [1, 3]
