@@ -824,6 +824,16 @@ class CompiledRebootLock(NamedTuple):
     plain_http: bool = False
 
 
+class CompiledScrub(NamedTuple):
+    """How the image store is read again and again, to find what its disks damaged."""
+
+    enabled: bool = True
+    every_seconds: int = 4 * 604_800
+    """From the beginning of one to that of the next."""
+    bytes_per_second: int = 32 << 20
+    """At most."""
+
+
 class FleetSettings(NamedTuple):
     """The ``Fleet`` document: what holds for all."""
 
@@ -842,6 +852,7 @@ class FleetSettings(NamedTuple):
     reboot_lock: CompiledRebootLock = CompiledRebootLock()
     agent_return_seconds: int = 0
     """How long ago an agent's certificate may have expired for it to come back by itself."""
+    scrub: CompiledScrub = CompiledScrub()
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,7 +11,7 @@ from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from specs.kinds import API_VERSION, KINDS
 from specs.kinds.machine_table import MachineRow
-from specs.types.quantities import BitRate, ByteSize, Duration
+from specs.types.quantities import Quantity
 
 if TYPE_CHECKING:
     from specs.kinds.record import Record
@@ -28,7 +28,7 @@ class _Generator(GenerateJsonSchema):
 
     def encode_default(self, dflt: Any) -> Any:  # noqa: ANN401 - as in the base class
         """Return a default as a document has it."""
-        if isinstance(dflt, BitRate | ByteSize | Duration):
+        if isinstance(dflt, Quantity):
             return str(dflt)
         return super().encode_default(dflt)
 

@@ -17,6 +17,7 @@ from agent.errors import CodedError
 from agent.imaging import manifest as manifest_format
 from providers.imaging.errors import (
     DamagedRecordError,
+    StoreAwayError,
     UnknownImageError,
     UnreadableImageError,
 )
@@ -102,6 +103,8 @@ class _Sweep:
         for digest in self._store.image_digests() - self._marked:
             try:
                 image = manifest_format.decode(self._store.get_manifest(digest))
+            except StoreAwayError:
+                raise
             except CodedError as error:
                 if digest not in self._store.image_digests():
                     continue  # another process removed it

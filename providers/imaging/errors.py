@@ -1,5 +1,9 @@
 """Errors of the chunk store. Each class owns its code.
 
+TransientError (agent.errors)
+└── StoreAwayError       RW444  the store cannot be reached: it is not mounted, or does not answer
+    └── OtherStoreError  RW445  another store lies in its place
+
 TerminalError (agent.errors)
 ├── UnknownChunkError    RW430  the store has no such chunk
 ├── NoSpaceError         RW431  the store's disk is full, or will be
@@ -27,7 +31,7 @@ pass through the store as they are.
 from collections.abc import Sequence
 from pathlib import Path
 
-from agent.errors import TerminalError
+from agent.errors import TerminalError, TransientError
 
 
 class UnknownChunkError(TerminalError):
@@ -59,6 +63,37 @@ class NoSpaceError(TerminalError):
             "Free space on the store's disk or move the store to a larger one",
         )
         self.wait = f"{ROOM} {store} ({free:,} bytes are free, {reserve:,} are kept in reserve)"
+
+
+BACK = "the image store"
+"""What is waited for where it is away."""
+
+
+class StoreAwayError(TransientError):
+    """The store cannot be reached. Nothing is known of what is in it, and nothing was changed.
+
+    ``wait`` is what whoever needs it waits for, as a clause.
+    """
+
+    CODE = "RW444"
+    ACTION = "Mount it again, or see why its disk or server does not answer"
+
+    def __init__(self, store: Path, problem: str) -> None:
+        super().__init__(
+            self.CODE, f"the image store {store} cannot be used: {problem}", self.ACTION
+        )
+        self.problem = problem
+        self.wait = f"{BACK} {store} ({problem})"
+
+
+class OtherStoreError(StoreAwayError):
+    """Another store, or an empty folder, lies where the store was."""
+
+    CODE = "RW445"
+    ACTION = (
+        "Mount the right one. If this one is to be used from now on, say "
+        "`rackwright image accept-store --reason TEXT`"
+    )
 
 
 class BadDigestError(TerminalError):

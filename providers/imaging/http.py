@@ -6,43 +6,71 @@
 runs in threads.
 """
 
-import asyncio
 import json
 from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
-from pathlib import Path
+from io import BytesIO
+from typing import TypeVar
 
 from aiohttp import web
 
-from agent.errors import CodedError
+from agent.errors import CodedError, UnwritableFileError
 from agent.imaging.chunk import MAX_FRAME_SIZE
-from agent.imaging.errors import CorruptChunkError
-from providers.descriptors import wait_until_openable
+from agent.imaging.errors import CorruptChunkError, ManifestError
 from providers.imaging.errors import (
     BadDigestError,
     IncompleteImageError,
     NoSpaceError,
+    StoreAwayError,
     UnknownChunkError,
     UnknownImageError,
 )
 from providers.imaging.store import ChunkStore
 from providers.imaging.verification import mark_damaged
+from providers.own_thread import in_own_thread
 
 MAX_DIGESTS = 4096
 """Digests per question."""
 
 _MAX_QUESTION = MAX_DIGESTS * 70 + 1000  # bytes of JSON: a digest takes 67
 
+_STATUS: dict[type, HTTPStatus] = {
+    BadDigestError: HTTPStatus.BAD_REQUEST,
+    UnknownChunkError: HTTPStatus.NOT_FOUND,
+    UnknownImageError: HTTPStatus.NOT_FOUND,
+    CorruptChunkError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    IncompleteImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    ManifestError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    NoSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
+    StoreAwayError: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+T = TypeVar("T")
+
 Authorise = Callable[[web.Request, str], None]
 """``authorise(request, purpose)`` with ``read`` or ``write``; raises web.HTTPForbidden."""
-Stored = Callable[[web.Request, NoSpaceError | None], None]
-"""``stored(request, error)`` hears of each chunk that was written (None), or why it was not."""
+Served = Callable[[web.Request, NoSpaceError | StoreAwayError | None], None]
+"""``served(request, error)`` hears of each chunk that went in or out (None), or why it did not."""
 
 
-def routes(store: ChunkStore, authorise: Authorise, stored: Stored) -> list[web.RouteDef]:
+async def in_store(store: ChunkStore, call: Callable[[], T]) -> T:
+    """Return what a call to the store returns, beside the event loop: its disk may hang.
+
+    Raises StoreAwayError where the store is not there, or its disk or file server fails.
+    """
+    if store.problem is not None:
+        raise store.problem
+    try:
+        return await in_own_thread(call, "image store")
+    except UnwritableFileError as error:
+        raise StoreAwayError(store.root, error.cause) from error
+    except OSError as error:
+        raise StoreAwayError(store.root, error.strerror or str(error)) from error
+
+
+def routes(store: ChunkStore, authorise: Authorise, served: Served) -> list[web.RouteDef]:
     """Return the routes that serve ``store``."""
-    handlers = _Handlers(store, authorise, stored)
+    handlers = _Handlers(store, authorise, served)
     return [
         web.post("/v1/chunks/missing", handlers.missing),
         web.put("/v1/chunks/{digest}", handlers.put_chunk),
@@ -52,52 +80,45 @@ def routes(store: ChunkStore, authorise: Authorise, stored: Stored) -> list[web.
 
 
 class _Handlers:
-    def __init__(self, store: ChunkStore, authorise: Authorise, stored: Stored) -> None:
+    def __init__(self, store: ChunkStore, authorise: Authorise, served: Served) -> None:
         self._store = store
         self._authorise = authorise
-        self._stored = stored
+        self._served = served
 
     async def missing(self, request: web.Request) -> web.StreamResponse:
         """Say which of the asked digests the store lacks, in the order they were asked."""
         self._authorise(request, "write")
         digests = _digests(await _body(request, _MAX_QUESTION))
         try:
-            lacking = await asyncio.to_thread(self._store.missing, digests)
-        except BadDigestError as error:
-            return _refusal(HTTPStatus.BAD_REQUEST, error)
+            lacking = await in_store(self._store, partial(self._store.missing, digests))
+        except CodedError as error:
+            return self._refusal(request, error)
         ordered = [digest for digest in dict.fromkeys(digests) if digest in lacking]
         return web.json_response({"missing": ordered})
 
     async def put_chunk(self, request: web.Request) -> web.StreamResponse:
         """Store one frame: 201 when it is new, 200 when it was there, 507 where there is no room.
 
-        Who is told of no room may come again.
+        Who is told of no room, or that the store is away (503), may come again.
         """
         self._authorise(request, "write")
         digest = request.match_info["digest"]
         try:
-            known = not await asyncio.to_thread(self._store.missing, [digest])
+            known = not await in_store(self._store, partial(self._store.missing, [digest]))
             frame = await _body(request, MAX_FRAME_SIZE)
             if known:
                 return web.Response(status=HTTPStatus.OK)
-            await asyncio.to_thread(self._store.put, digest, frame)
-        except BadDigestError as error:
-            return _refusal(HTTPStatus.BAD_REQUEST, error)
-        except CorruptChunkError as error:
-            return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error)
-        except NoSpaceError as error:
-            self._stored(request, error)
-            return _refusal(HTTPStatus.INSUFFICIENT_STORAGE, error)
-        self._stored(request, None)
+            await in_store(self._store, partial(self._store.put, digest, frame))
+        except CodedError as error:
+            return self._refusal(request, error)
+        self._served(request, None)
         return web.Response(status=HTTPStatus.CREATED)
 
     async def get_chunk(self, request: web.Request) -> web.StreamResponse:
         """Send one frame."""
         self._authorise(request, "read")
-        digest = request.match_info["digest"]
-        return await _send(
-            partial(self._store.path, digest), UnknownChunkError(digest), "application/zstd"
-        )
+        get = partial(self._store.get, request.match_info["digest"])
+        return await self._send(request, get, "application/zstd")
 
     async def get_manifest(self, request: web.Request) -> web.StreamResponse:
         """Send the encoded manifest whose digest this is, 422 where a chunk of it is gone.
@@ -106,34 +127,38 @@ class _Handlers:
         """
         self._authorise(request, "read")
         digest = request.match_info["digest"]
+
+        def get() -> bytes:
+            try:
+                self._store.require_chunks(digest)
+            except IncompleteImageError as error:
+                mark_damaged(self._store, error.missing)
+                raise
+            return self._store.get_manifest(digest)
+
+        return await self._send(request, get, "application/json")
+
+    async def _send(
+        self, request: web.Request, get: Callable[[], bytes], content_type: str
+    ) -> web.StreamResponse:
         try:
-            await asyncio.to_thread(self._store.require_chunks, digest)
-        except BadDigestError as error:
-            return _refusal(HTTPStatus.BAD_REQUEST, error)
-        except UnknownImageError as error:
-            return _refusal(HTTPStatus.NOT_FOUND, error)
-        except IncompleteImageError as error:
-            await asyncio.to_thread(mark_damaged, self._store, error.missing)
-            return _refusal(HTTPStatus.UNPROCESSABLE_ENTITY, error)
-        return await _send(
-            partial(self._store.manifest_path, digest),
-            UnknownImageError(digest),
-            "application/json",
-        )
+            body = await in_store(self._store, get)
+        except CodedError as error:
+            return self._refusal(request, error)
+        self._served(request, None)
+        # What is larger than a frame goes out in pieces, so that others have their turn.
+        pieces = body if len(body) <= MAX_FRAME_SIZE else BytesIO(body)
+        return web.Response(body=pieces, content_type=content_type)
 
-
-async def _send(
-    locate: Callable[[], Path], unknown: CodedError, content_type: str
-) -> web.StreamResponse:
-    """Send a file of the store, which never changes once it is there."""
-    try:
-        path = locate()
-    except BadDigestError as error:
-        return _refusal(HTTPStatus.BAD_REQUEST, error)
-    if not await asyncio.to_thread(path.is_file):
-        return _refusal(HTTPStatus.NOT_FOUND, unknown)
-    await wait_until_openable(path)
-    return web.FileResponse(path, headers={"Content-Type": content_type})
+    def _refusal(self, request: web.Request, error: CodedError) -> web.Response:
+        if isinstance(error, NoSpaceError | StoreAwayError):
+            self._served(request, error)
+        status = next((_STATUS[kind] for kind in type(error).__mro__ if kind in _STATUS), None)
+        if status is None:
+            raise error
+        body = {"code": error.code, "cause": error.cause, "action": error.action}
+        headers = {"Retry-After": "5"} if isinstance(error, StoreAwayError) else None
+        return web.json_response(body, status=status, headers=headers)
 
 
 async def _body(request: web.Request, limit: int) -> bytes:
@@ -161,9 +186,3 @@ def _digests(body: bytes) -> list[str]:
     if len(digests) > MAX_DIGESTS:
         raise web.HTTPBadRequest(text=f"{len(digests)} digests, at most {MAX_DIGESTS} are allowed")
     return digests
-
-
-def _refusal(status: HTTPStatus, error: CodedError) -> web.Response:
-    return web.json_response(
-        {"code": error.code, "cause": error.cause, "action": error.action}, status=status
-    )

@@ -1,4 +1,7 @@
-"""The folder of one image: what is known of it, also where a file in it is gone or damaged."""
+"""The folder of one image: what is known of it, also where a file in it is gone or damaged.
+
+All raise StoreAwayError where the store is away.
+"""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -11,10 +14,12 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.errors import ManifestError
 from agent.imaging.growable import Growable
 from agent.imaging.manifest import Manifest
-from providers.imaging.errors import DamagedRecordError, UnknownImageError
+from providers.imaging.errors import DamagedRecordError, StoreAwayError, UnknownImageError
 from providers.imaging.image_record import ImageRecord, RestoreTest, read
 
 MANIFEST, RECORD, RESTORE_TEST, PIN = "manifest.json", "record.json", "proof.json", "pin.json"
+RequireThere = Callable[[], None]
+"""Raises StoreAwayError where the store is away: what is not found is not gone then."""
 
 
 @frozen
@@ -28,7 +33,12 @@ class ImageFacts:
     """Which of its files is gone or damaged, as a clause; empty where none is."""
 
 
-def image_facts(folder: Path, digest: str, size_of_chunks: Callable[[Manifest], int]) -> ImageFacts:
+def image_facts(
+    folder: Path,
+    digest: str,
+    size_of_chunks: Callable[[Manifest], int],
+    require_there: RequireThere,
+) -> ImageFacts:
     """Return what is known of the image with this folder; raises nothing of damage.
 
     The manifest is read only where there is no record: it may be large.
@@ -36,61 +46,70 @@ def image_facts(folder: Path, digest: str, size_of_chunks: Callable[[Manifest], 
     damages = []
     record, tested = None, None
     try:
-        record = read_record(folder, digest)
+        record = read_record(folder, digest, require_there)
         if not (folder / MANIFEST).is_file():
+            require_there()
             damages.append("its manifest is gone")
     except UnknownImageError as error:
         return ImageFacts(None, None, error.cause)
     except DamagedRecordError as error:
         damages.append(error.cause)
         try:
-            record = record_again(folder, digest, size_of_chunks)
+            record = record_again(folder, digest, size_of_chunks, require_there)
+        except StoreAwayError:
+            raise
         except CodedError as worse:
             damages.append(worse.cause)
     try:
-        tested = read_restore_test(folder)
+        tested = read_restore_test(folder, require_there)
     except DamagedRecordError as error:
         damages.append(error.cause)
     return ImageFacts(record, tested, "; ".join(damages))
 
 
-def read_record(folder: Path, digest: str) -> ImageRecord:
+def read_record(folder: Path, digest: str, require_there: RequireThere) -> ImageRecord:
     """Return the record; UnknownImageError without the folder, else DamagedRecordError."""
     path = folder / RECORD
     try:
         return read(ImageRecord, path)
     except FileNotFoundError as error:
+        require_there()
         if folder.exists():
             raise DamagedRecordError(path, "is gone") from error
         raise UnknownImageError(digest) from error
 
 
-def read_restore_test(folder: Path) -> RestoreTest | None:
+def read_restore_test(folder: Path, require_there: RequireThere) -> RestoreTest | None:
     """Return the newest restore test, None where there was none; DamagedRecordError."""
     try:
         return read(RestoreTest, folder / RESTORE_TEST)
     except FileNotFoundError:
+        require_there()
         return None
 
 
-def read_manifest(folder: Path, digest: str) -> bytes:
+def read_manifest(folder: Path, digest: str, require_there: RequireThere) -> bytes:
     """Return the encoded manifest; UnknownImageError where there is none, ManifestError."""
     try:
         return (folder / MANIFEST).read_bytes()
     except IsADirectoryError as error:
         raise ManifestError("a directory has its place") from error
     except (FileNotFoundError, NotADirectoryError) as error:
+        require_there()
         raise UnknownImageError(digest) from error
 
 
 def record_again(
-    folder: Path, digest: str, size_of_chunks: Callable[[Manifest], int]
+    folder: Path,
+    digest: str,
+    size_of_chunks: Callable[[Manifest], int],
+    require_there: RequireThere,
 ) -> ImageRecord:
     """Return the record that the manifest gives; it was stored when that file was written.
 
     UnknownImageError, ManifestError where there is no good manifest.
     """
-    data = read_manifest(folder, digest)
+    data = read_manifest(folder, digest, require_there)
     if manifest_format.digest(data) != digest:
         raise ManifestError("its content has another digest")
     image = manifest_format.decode(data)

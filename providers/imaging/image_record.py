@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal, TypeVar
 
 import cattrs
-from attrs import frozen
+from attrs import AttrsInstance, frozen
 
 from agent.imaging import growable
 from agent.imaging.growable import Growable
@@ -185,7 +185,7 @@ class ImageEntry:
     """Those that the image belongs to, the newest first."""
 
 
-def encode(record: RestoreTest | ImageRecord | Pin | Tag | ImageSet | ImageSets) -> bytes:
+def encode(record: AttrsInstance) -> bytes:
     """Return the record as JSON for people to read."""
     return json.dumps(_converter.unstructure(record), indent=1, sort_keys=True).encode()
 

@@ -21,10 +21,11 @@ import structlog
 from agent.errors import CodedError
 from agent.imaging.errors import CorruptChunkError
 from agent.imaging.extent import Extent
-from providers.imaging.errors import UnknownChunkError
+from providers.imaging.errors import StoreAwayError, UnknownChunkError
 from providers.imaging.image_layout import DISK_FILE, image_parts
 from providers.imaging.image_reader import ExtentsReader, ImageReader, stored_manifest
 from providers.imaging.store import ChunkStore
+from providers.imaging.store_identity import found_at
 from providers.imaging.verification import mark_damaged
 
 log = structlog.get_logger(__name__)
@@ -94,8 +95,13 @@ class ImageOperations:
         if isinstance(error, CorruptChunkError | UnknownChunkError):
             if error.digest in self._marked:
                 return  # what was set aside is unknown from then on
+            try:
+                _, unwritten = mark_damaged(self._store, (error.digest,))
+            except StoreAwayError as away:  # nothing is known of the chunk then
+                self._told.discard(error.cause)
+                self._tell(away)
+                return
             self._marked.add(error.digest)
-            _, unwritten = mark_damaged(self._store, (error.digest,))
             if unwritten:
                 log.warning("image.damage-not-written-down", cause=unwritten)
 
@@ -130,7 +136,9 @@ def main(store: str, digest: str, place: str, folders: str) -> None:
         # It looks for libfuse when it is imported.
         from mfusepy import FUSE  # noqa: PLC0415
 
-        served = operations(ChunkStore(Path(store)), digest, folders=folders == "folders")
+        root = Path(store)
+        chunks = ChunkStore(root, identity=found_at(root).identity)
+        served = operations(chunks, digest, folders=folders == "folders")
         threading.Thread(target=_end_with_starter, daemon=True).start()
         name = f"rackwright-{digest[:12]}"
         options = {"foreground": True, "nothreads": True, "ro": True}

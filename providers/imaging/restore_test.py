@@ -31,7 +31,7 @@ from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
 from providers.imaging import checker, fat_files, loss_test
-from providers.imaging.errors import DamagedImageError, UnknownChunkError
+from providers.imaging.errors import DamagedImageError, StoreAwayError, UnknownChunkError
 from providers.imaging.fat_files import UnreadableFilesError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
@@ -46,7 +46,7 @@ def run_restore_test(store: ChunkStore, digest: str, workdir: Path) -> RestoreTe
 
     ``workdir`` needs about twice the image's used bytes. A chunk that turns out to
     be corrupt is taken out of use, so that the next backup sends it again. Raises
-    UnknownImageError where there is no such image; anything that is wrong with the
+    UnknownImageError where there is no such image, StoreAwayError; anything that is wrong with the
     image itself is in the result.
     """
     data = store.get_manifest(digest)
@@ -82,7 +82,7 @@ def _findings(store: ChunkStore, digest: str, image: Manifest, folder: Path) -> 
     try:
         replay(store, digest, image, disk)
         problem = ""
-    except DamagedImageError:
+    except (DamagedImageError, StoreAwayError):
         raise
     except CodedError as error:
         problem = str(error)
@@ -131,7 +131,7 @@ def replay(store: ChunkStore, digest: str, image: Manifest, disk: Path) -> None:
     """Write an image to a new sparse file.
 
     Raises DamagedImageError for a chunk that is missing or corrupt, after all images that need it
-    were taken out of use as by a verification.
+    were taken out of use as by a verification; StoreAwayError.
     """
     with disk.open("xb") as file:
         file.truncate(image.disk_size)

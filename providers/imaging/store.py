@@ -8,6 +8,10 @@
     tags/<name>                  where a name points, and where it pointed before
     tags/.moving                 names that were moved together: said before each file says so
     incoming/                    what is being written; leftovers are nobody's
+    store.json                   which store this is
+
+The directory may be where a file system is mounted that is away at times. What is not found is
+said to be missing only while the store is there; else StoreAwayError (RW444, RW445) is raised.
 
 Nothing is ever changed in place: a backup that fails, at any point, leaves every
 older image as it was. Several threads and processes may use one store.
@@ -29,9 +33,10 @@ import stat
 import tempfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
+from secrets import token_hex
 from urllib.parse import quote, unquote
 
 from agent.errors import CodedError, UnwritableFileError
@@ -43,13 +48,16 @@ from agent.imaging.growable import Growable
 from agent.imaging.image_growable import growable
 from agent.imaging.manifest import Manifest
 from agent.whole_file import sync_folder, write_atomically
+from providers.imaging import store_identity
 from providers.imaging.errors import (
     BadDigestError,
     BadNameError,
     DamagedRecordError,
     IncompleteImageError,
     NoSpaceError,
+    OtherStoreError,
     PinnedImageError,
+    StoreAwayError,
     UnknownChunkError,
     UnknownImageError,
 )
@@ -85,13 +93,19 @@ RESERVE = 1 << 30
 """Bytes that stay free on the store's disk: the server's state may live there too."""
 
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_HEX_NAME = re.compile(r"[0-9a-f]{2}")
 _PART = r"[A-Za-z0-9](?:[A-Za-z0-9._-]*[A-Za-z0-9])?"
 _NAME = re.compile(rf"{_PART}(?:/{_PART})*")
 _MAX_NAME = 120
 _FILE_MODE = 0o600
+_LOCK = ".lock"
+NOT_THERE = "its folder is empty or not there"
+OTHER_STORE = "another image store lies there"
 _NO_FILE = "something else than a file has its place"
 _UNWRITABLE = frozenset((errno.EROFS, errno.EACCES, errno.EPERM))
 _SETS = "sets.json"
+MEDIUM = frozenset((errno.EIO, errno.EBADMSG, errno.EUCLEAN))
+"""Errors of a file whose medium is damaged."""
 CORRUPT = ".corrupt"
 """How files of chunks end that were set aside."""
 
@@ -105,8 +119,9 @@ def _utc_now() -> datetime:
 class ChunkStore:
     """The store below ``root``, which is created where it is missing.
 
-    It is a ``ChunkSink`` and a ``ChunkSource``. ``reserve`` is the number of bytes
-    that stay free on its disk.
+    With ``identity`` it is the store of that identity, and never created; empty until ``identity``
+    is set, it is not touched before. It is a ``ChunkSink`` and a ``ChunkSource``. ``reserve`` is
+    the number of bytes that stay free on its disk.
     """
 
     def __init__(
@@ -115,6 +130,7 @@ class ChunkStore:
         *,
         reserve: int = RESERVE,
         now: Callable[[], datetime] = _utc_now,
+        identity: str | None = None,
     ) -> None:
         self._root = root
         self._chunks = root / "chunks"
@@ -124,8 +140,44 @@ class ChunkStore:
         self._moving = self._tags / ".moving"
         self._reserve = reserve
         self._now = now
+        self.identity = self.make() if identity is None else identity
+        self.problem: StoreAwayError | None = None
+        """Why it is known to be away, for those that would wait for it in vain."""
+
+    @property
+    def root(self) -> Path:
+        """The directory."""
+        return self._root
+
+    def make(self) -> str:
+        """Create the store where it is missing; return its identity.
+
+        A store that has none, because it was made by an earlier version, gets one.
+        """
         for folder in (self._chunks, self._images, self._tags, self._incoming):
             folder.mkdir(parents=True, exist_ok=True)
+        for lock in (self._root / _LOCK, self._tags / _LOCK):
+            if not lock.exists():
+                lock.touch(_FILE_MODE)
+        if not (self._root / store_identity.FILE).exists():
+            with self.locked(alone=True):  # of two that make it, one gives it its identity
+                if not (self._root / store_identity.FILE).exists():
+                    made = store_identity.StoreIdentity(token_hex(16), self.stamp())
+                    store_identity.write_identity(self._root, made)
+        return store_identity.found_at(self._root).identity
+
+    def require_there(self) -> None:
+        """Raise StoreAwayError where the store is not there, or cannot be read."""
+        try:
+            found = store_identity.found_at(self._root)
+        except OSError as error:
+            raise StoreAwayError(self._root, error.strerror or str(error)) from error
+        except CodedError as error:
+            raise StoreAwayError(self._root, error.cause) from error
+        if not found.identity and not found.has_content:
+            raise StoreAwayError(self._root, NOT_THERE)
+        if found.identity != self.identity:
+            raise OtherStoreError(self._root, OTHER_STORE)
 
     # --- chunks ---------------------------------------------------------------
 
@@ -155,6 +207,15 @@ class ChunkStore:
         try:
             return _content(self.path(digest), digest)
         except (FileNotFoundError, NotADirectoryError) as error:
+            self.require_there()
+            raise UnknownChunkError(digest) from error
+
+    def stored_size(self, digest: str) -> int:
+        """Return the size of a chunk's frame in bytes; UnknownChunkError where there is none."""
+        try:
+            return self.path(digest).lstat().st_size
+        except (FileNotFoundError, NotADirectoryError) as error:
+            self.require_there()
             raise UnknownChunkError(digest) from error
 
     def get_set_aside(self, digest: str) -> bytes | None:
@@ -179,14 +240,15 @@ class ChunkStore:
         unpack(frame, digest)
         self.ensure_space(len(frame))
         with self._space_watched(len(frame)):
-            target.parent.mkdir(parents=True, exist_ok=True)
+            for folder in (target.parent.parent, target.parent):  # never the store itself
+                folder.mkdir(exist_ok=True)
             write_atomically(target, frame, _FILE_MODE, scratch=self._incoming, sync_names=False)
 
     def set_aside(self, digest: str) -> bool:
         """Take a corrupt chunk out of use, so that the next backup sends it again.
 
         Returns whether it was. One that is not corrupt, because it was sent again meanwhile,
-        is left alone.
+        is left alone. Raises StoreAwayError, and OSError where nothing is known of it.
         """
         path = self.path(digest)
         with self.locked(alone=True):
@@ -194,7 +256,10 @@ class ChunkStore:
                 unpack(self.get(digest), digest)
             except UnknownChunkError:
                 return False
-            except (CorruptChunkError, OSError):
+            except (CorruptChunkError, OSError) as error:
+                self.require_there()
+                if isinstance(error, OSError) and error.errno not in MEDIUM:
+                    raise
                 aside = path.with_suffix(CORRUPT)
                 remove(aside)  # a directory may have the place of either
                 path.rename(aside)
@@ -208,11 +273,35 @@ class ChunkStore:
             found = folder.glob("[0-9a-f][0-9a-f]/*")
             yield tuple(path for path in found if _DIGEST.fullmatch(path.stem))
 
+    def folders(self, first: int = 0) -> Iterator[int]:
+        """Yield the folders of chunks from ``first`` on: the first four hex digits as a number."""
+        for outer in _names(self._chunks, _HEX_NAME):
+            if int(outer, 16) < first >> 8:
+                continue
+            for inner in _names(self._chunks / outer, _HEX_NAME):
+                number = int(outer + inner, 16)
+                if number >= first:
+                    yield number
+
+    def chunks_in(self, folder: int) -> tuple[str, ...]:
+        """Return the digests of the chunks in a folder, sorted."""
+        name = f"{folder:04x}"
+        return tuple(_names(self._chunks / name[:2] / name[2:], _DIGEST))
+
     @contextmanager
     def locked(self, *, alone: bool = False) -> Iterator[None]:
         """Hold the chunks as they are: ``alone`` to take some away, else together with others."""
-        with _flock(self._root / ".lock", fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
+        with self._flock(self._root / _LOCK, fcntl.LOCK_EX if alone else fcntl.LOCK_SH):
             yield
+
+    def lag(self) -> timedelta:
+        """Return how far the times of its files are behind the clock: a file server has its own."""
+        with tempfile.NamedTemporaryFile(dir=self._incoming) as file:
+            file.write(b"now")
+            file.flush()
+            os.fsync(file.fileno())
+            written = os.fstat(file.fileno()).st_mtime
+        return max(timedelta(), _utc_now() - datetime.fromtimestamp(written, UTC))
 
     def ensure_space(self, needed: int) -> None:
         """Raise NoSpaceError unless ``needed`` bytes fit beside the reserve."""
@@ -281,7 +370,7 @@ class ChunkStore:
 
     def get_manifest(self, digest: str) -> bytes:
         """Return the encoded manifest; UnknownImageError where there is none."""
-        return read_manifest(self._image(digest), digest)
+        return read_manifest(self._image(digest), digest, self.require_there)
 
     def require_chunks(self, digest: str) -> None:
         """Raise IncompleteImageError where a chunk of the image is gone; UnknownImageError."""
@@ -292,11 +381,11 @@ class ChunkStore:
 
         UnknownImageError where there is no such image, DamagedRecordError where it has none.
         """
-        return read_record(self._image(digest), digest)
+        return read_record(self._image(digest), digest, self.require_there)
 
     def facts(self, digest: str) -> ImageFacts:
         """Return what is known of an image, also where a file of it is gone or damaged."""
-        return image_facts(self._image(digest), digest, self._present)
+        return image_facts(self._image(digest), digest, self._present, self.require_there)
 
     def renew_record(self, digest: str) -> None:
         """Write the image's record again where it is gone or damaged: the manifest has all of it.
@@ -305,9 +394,9 @@ class ChunkStore:
         """
         folder = self._image(digest)
         try:
-            read_record(folder, digest)
+            read_record(folder, digest, self.require_there)
         except DamagedRecordError as error:
-            again = record_again(folder, digest, self._present)
+            again = record_again(folder, digest, self._present, self.require_there)
             remove(error.path)
             write_atomically(error.path, encode(again), _FILE_MODE, scratch=self._incoming)
 
@@ -315,6 +404,7 @@ class ChunkStore:
         """Keep the outcome of a restore test; the newest one counts."""
         folder = self._image(digest)
         if not folder.exists():
+            self.require_there()
             raise UnknownImageError(digest)
         path = folder / RESTORE_TEST
         if path.is_dir():
@@ -323,7 +413,7 @@ class ChunkStore:
 
     def restore_test(self, digest: str) -> RestoreTest | None:
         """Return the image's newest restore test, None where there was none."""
-        return read_restore_test(self._image(digest))
+        return read_restore_test(self._image(digest), self.require_there)
 
     def usable(self, digest: str) -> bool:
         """Whether the image has all its files and its newest restore test passed."""
@@ -332,13 +422,18 @@ class ChunkStore:
 
     def image_digests(self) -> frozenset[str]:
         """Return the digests of all images, with a name or without."""
-        names = (path.name for path in self._images.iterdir())
-        return frozenset(name for name in names if _DIGEST.fullmatch(name))
+        return frozenset(
+            path.name for path in self._in(self._images) if _DIGEST.fullmatch(path.name)
+        )
 
     def lost(self) -> frozenset[str]:
         """Return the images that a name leads to and that are gone from the store."""
         gone = self._named() - self.image_digests()
         return gone & self._named() if gone else gone  # else another process removed them
+
+    def expected(self) -> frozenset[str]:
+        """Return the digests of all images that are there or ought to be."""
+        return self.image_digests() | self.lost()
 
     # --- pins -----------------------------------------------------------------
 
@@ -346,6 +441,7 @@ class ChunkStore:
         """Keep an image, whatever becomes of its names; UnknownImageError where there is none."""
         with self._tags_locked():
             if not self.manifest_path(digest).exists():
+                self.require_there()
                 raise UnknownImageError(digest)
             write_atomically(
                 self._image(digest) / PIN, encode(pin), _FILE_MODE, scratch=self._incoming
@@ -378,6 +474,7 @@ class ChunkStore:
         path = self._tag_path(name)
         with self._tags_locked():
             if not self.manifest_path(digest).exists():
+                self.require_there()
                 raise UnknownImageError(digest)
             tag = read(Tag, path) if path.exists() else Tag(name, ())
             moved = tag.moved_to(digest, self.stamp())
@@ -405,6 +502,7 @@ class ChunkStore:
         try:
             return read(ImageSets, self._image(digest) / _SETS).sets[::-1]
         except FileNotFoundError:
+            self.require_there()
             return ()
 
     def require_name(self, name: str) -> None:
@@ -423,6 +521,7 @@ class ChunkStore:
         """Return a name with everything it has pointed to; UnknownImageError as ``resolve``."""
         tag = self._read_tag(self._tag_path(name), name, self._being_moved())
         if tag is None:
+            self.require_there()
             raise UnknownImageError(name)
         return tag
 
@@ -448,9 +547,11 @@ class ChunkStore:
     def tags(self) -> tuple[Tag, ...]:
         """Return all names with everything they pointed to, sorted by name."""
         moving = self._being_moved()
-        names = {unquote(path.name) for path in self._tags.iterdir() if path.name[0] != "."}
+        names = {unquote(path.name) for path in self._in(self._tags) if path.name[0] != "."}
         names.update(each.name for each in moving)
-        found = (self._read_tag(self._tag_path(name), name, moving) for name in sorted(names))
+        found = [self._read_tag(self._tag_path(name), name, moving) for name in sorted(names)]
+        if None in found:  # a name was removed meanwhile
+            self.require_there()
         return tuple(tag for tag in found if tag is not None)
 
     def images(self) -> tuple[ImageEntry, ...]:
@@ -483,6 +584,13 @@ class ChunkStore:
 
     # --- inside ---------------------------------------------------------------
 
+    def _in(self, folder: Path) -> tuple[Path, ...]:
+        try:
+            return tuple(folder.iterdir())
+        except FileNotFoundError:
+            self.require_there()
+            raise
+
     def _image(self, digest: str) -> Path:
         if not _DIGEST.fullmatch(digest):
             raise BadDigestError(digest)
@@ -499,6 +607,7 @@ class ChunkStore:
             except (FileNotFoundError, NotADirectoryError):
                 missing.append(name)
         if missing:
+            self.require_there()
             raise IncompleteImageError(digest, missing, len(wanted))
         return size
 
@@ -633,30 +742,52 @@ class ChunkStore:
     @contextmanager
     def _tags_locked(self, *, finish: bool = True) -> Iterator[None]:
         """Hold the names as they are; what a crash left of moving some is done first."""
-        with _flock(self._tags / ".lock", fcntl.LOCK_EX):
+        with self._flock(self._tags / _LOCK, fcntl.LOCK_EX):
             if finish:
                 self._finish_moving()
             yield
 
-
-@contextmanager
-def _flock(path: Path, how: int) -> Iterator[None]:
-    """Hold a lock; where this process may write nothing, as far as that is possible."""
-    try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, _FILE_MODE)
-    except OSError as error:
-        if error.errno not in _UNWRITABLE:
-            raise
-        try:
-            descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        except OSError:  # it was never locked, or this user may not look at it
+    @contextmanager
+    def _flock(self, path: Path, how: int) -> Iterator[None]:
+        """Hold a lock; where this process may write nothing, as far as that is possible."""
+        descriptor = self._lock_file(path)
+        if descriptor is None:
             yield
             return
+        try:
+            fcntl.flock(descriptor, how)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _lock_file(self, path: Path) -> int | None:
+        """Open the file of a lock, made with the store; None where it is not, and cannot be.
+
+        StoreAwayError where it is not there because the store is not.
+        """
+        try:
+            return os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            self.require_there()
+            how = os.O_RDWR | os.O_CREAT
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            how = os.O_RDONLY
+        try:
+            return os.open(path, how | os.O_CLOEXEC, _FILE_MODE)
+        except OSError as error:
+            if error.errno not in _UNWRITABLE:
+                raise
+            return None
+
+
+def _names(folder: Path, form: re.Pattern[str]) -> list[str]:
+    """Return the names of this form in a folder, sorted; none where a file has its place."""
     try:
-        fcntl.flock(descriptor, how)
-        yield
-    finally:
-        os.close(descriptor)
+        return sorted(each.name for each in folder.iterdir() if form.fullmatch(each.name))
+    except NotADirectoryError:
+        return []
 
 
 def _state(facts: ImageFacts) -> tuple[RestoreTestState, str]:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
-from errno import EIO
 from functools import partial
 from typing import NamedTuple
 
@@ -13,15 +12,19 @@ from agent.imaging.errors import CorruptChunkError, ManifestError
 from agent.imaging.extent import Extent
 from agent.imaging.flow import flow
 from agent.imaging.manifest import Manifest
-from providers.imaging.errors import DamagedRecordError, UnknownChunkError, UnknownImageError
+from providers.imaging.errors import (
+    DamagedRecordError,
+    StoreAwayError,
+    UnknownChunkError,
+    UnknownImageError,
+)
 from providers.imaging.image_folder import RECORD, RESTORE_TEST
 from providers.imaging.image_record import RestoreTest
-from providers.imaging.store import ChunkStore
+from providers.imaging.store import MEDIUM, ChunkStore
 
-_MEDIUM = frozenset((EIO, 74, 117))
-"""Errors of a file whose medium is damaged: EIO, and of file systems EBADMSG and EUCLEAN."""
 _MOST_NAMED = 20
 _FILES = {RECORD: "record", RESTORE_TEST: "restore test"}
+_MISSING = "it is missing"
 _Key = tuple[str, int]
 """Digest and length of a chunk: a manifest may say a wrong one."""
 
@@ -92,26 +95,25 @@ def verify_images(store: ChunkStore, digests: Collection[str], progress: Progres
             done += chunk.span.length
             progress(done, total)
     if problems:  # others may need the same chunks
-        present = store.image_digests()  # others may have been collected meanwhile
-        others, _ = _manifests(store, present - images.keys())
-        for digest, image in {**images, **others}.items():
-            if digest in present:
-                damages += _damages(digest, image, problems)
+        damages += damages_by(store, lambda chunk: problems.get(_key(chunk), ""))
     lost = {digest: each.unreadable_bytes for digest, each in images.items() if each.unreadable}
     return Verified(len(digests), len(chunks), total, tuple(damages), lost)
 
 
-def is_whole(store: ChunkStore, chunk: str) -> bool:
-    """Return whether the store has a chunk and it is the one of this digest."""
-    try:
-        unpack(store.get(chunk), chunk)
-    except (UnknownChunkError, CorruptChunkError):
-        return False
-    except OSError as error:
-        if error.errno not in _MEDIUM:
-            raise
-        return False
-    return True
+def damages_by(
+    store: ChunkStore, problem_of: Callable[[Chunk], str], needing: Collection[str] = ()
+) -> Iterator[Damage]:
+    """Yield what is wrong with the images of the store, by what is wrong with each chunk.
+
+    Where chunks are named, of those images alone that need one of them. One manifest after the
+    other is read; one that cannot be is left out.
+    """
+    wanted = [bytes.fromhex(chunk) for chunk in needing]
+    for digest in sorted(store.image_digests()):
+        images, _ = _manifests(store, (digest,))
+        for image in images.values():
+            if not wanted or any(chunk in image.digests for chunk in wanted):
+                yield from _damages(digest, image, problem_of)
 
 
 def damages_of(store: ChunkStore, chunks: Collection[str]) -> tuple[Damage, ...]:
@@ -119,27 +121,43 @@ def damages_of(store: ChunkStore, chunks: Collection[str]) -> tuple[Damage, ...]
 
     That is these chunks, and what is known to be gone or was set aside before.
     """
-    wanted = {bytes.fromhex(chunk) for chunk in chunks}
     problems: dict[_Key, str] = {}
-    damages: list[Damage] = []
-    for digest in sorted(store.image_digests()):
-        images, _ = _manifests(store, (digest,))
-        for image in images.values():
-            if not any(chunk in image.digests for chunk in wanted):
-                continue
-            for chunk in image.chunks():
-                is_suspect = chunk.digest in chunks or not store.has(chunk.digest)
-                if is_suspect and _key(chunk) not in problems:
-                    problems[_key(chunk)] = _problem(store, chunk)
-            damages += _damages(digest, image, problems)
-    return tuple(damages)
+
+    def problem_of(chunk: Chunk) -> str:
+        if chunk.digest not in chunks and store.has(chunk.digest):
+            return problems.get(_key(chunk), "")
+        if _key(chunk) not in problems:
+            problems[_key(chunk)] = _problem(store, chunk)
+        return problems[_key(chunk)]
+
+    return tuple(damages_by(store, problem_of, chunks))
+
+
+def missing_of(store: ChunkStore, digest: str) -> Iterator[Damage]:
+    """Yield what an image lacks: its small files, or chunks. Of these, none is read that is there.
+
+    StoreAwayError where it is the store that is not there.
+    """
+    images, damages = _manifests(store, (digest,))
+    yield from damages
+    for image in images.values():
+        missing = {chunk.digest for chunk in image.chunks() if not store.has(chunk.digest)}
+        if missing:
+            store.require_there()
+            # It may have been away.
+            why = {each: _why_missing(store, each) for each in missing if not store.has(each)}
+            yield from _damages(digest, image, partial(_known, why))
+
+
+def _known(problems: Mapping[str, str], chunk: Chunk) -> str:
+    return problems.get(chunk.digest, "")
 
 
 def mark_damaged(store: ChunkStore, chunks: Collection[str]) -> tuple[tuple[Damage, ...], str]:
     """Do with chunks that a reader could not use what a verification that finds them does.
 
     Returns what is damaged, nothing where they can be read again, and why that could not be
-    written down, as ``take_out_of_use``.
+    written down, as ``take_out_of_use``. StoreAwayError.
     """
     damages = damages_of(store, chunks)
     return damages, take_out_of_use(store, damages, store.stamp())
@@ -154,7 +172,8 @@ def mark_manifest(store: ChunkStore, digest: str) -> None:
 def take_out_of_use(store: ChunkStore, damages: Collection[Damage], at: str) -> str:
     """Set damaged chunks aside, and have their images restored no more. ``at`` is ISO 8601.
 
-    All of it is tried. Returns why some could not be written down, empty where all was.
+    All of it is tried. Returns why some could not be written down, empty where all was. Raises
+    StoreAwayError: nothing can be said of an image then.
     """
     problems: list[str] = []
     for digest in {each.chunk for each in damages if each.chunk}:
@@ -218,34 +237,65 @@ def _key(chunk: Chunk) -> _Key:
 def _problem(store: ChunkStore, chunk: Chunk) -> str:
     """Return what is wrong with a chunk, empty if nothing."""
     try:
-        length = len(unpack(store.get(chunk.digest), chunk.digest))
+        length = content_length(store, chunk.digest)
     except UnknownChunkError:
-        return _problem_set_aside(store, chunk) or "it is missing"
-    except CorruptChunkError as error:
-        return f"it is corrupt: {error.problem}"
-    except OSError as error:
-        if error.errno not in _MEDIUM:
-            raise
-        return f"it cannot be read: {error.strerror}"
+        return _why_missing(store, chunk.digest)
+    except DamagedChunkError as error:
+        return error.problem
     if length != chunk.span.length:
         return f"it has {length:,} bytes, its place {chunk.span.length:,}"
     return ""
 
 
-def _problem_set_aside(store: ChunkStore, chunk: Chunk) -> str:
-    """Return what is wrong with a chunk that was set aside, empty if none was."""
+def _why_missing(store: ChunkStore, digest: str) -> str:
+    """Return why the store lacks a chunk: it may have been set aside."""
     try:
-        frame = store.get_set_aside(chunk.digest)
+        frame = store.get_set_aside(digest)
         if frame is None:
-            return ""
-        unpack(frame, chunk.digest)
+            return _MISSING
+        unpack(frame, digest)
     except CorruptChunkError as error:
         return f"it is corrupt and was set aside: {error.problem}"
     except OSError as error:
-        if error.errno not in _MEDIUM:
+        store.require_there()
+        if error.errno not in MEDIUM:
             raise
         return f"it was set aside and cannot be read: {error.strerror}"
     return "it was set aside as corrupt, and reads well now"
+
+
+class DamagedChunkError(Exception):
+    """A chunk is not what it was, or cannot be read."""
+
+    def __init__(self, problem: str) -> None:
+        super().__init__(problem)
+        self.problem = problem
+
+
+def content_length(store: ChunkStore, digest: str) -> int:
+    """Read a chunk, compare its digest and return the size of its content.
+
+    Raises DamagedChunkError, UnknownChunkError, StoreAwayError where it is the store that cannot be
+    read, and OSError.
+    """
+    try:
+        return len(unpack(store.get(digest), digest))
+    except CorruptChunkError as error:
+        raise DamagedChunkError(f"it is corrupt: {error.problem}") from error
+    except OSError as error:
+        store.require_there()
+        if error.errno not in MEDIUM:
+            raise
+        raise DamagedChunkError(f"it cannot be read: {error.strerror}") from error
+
+
+def is_whole(store: ChunkStore, digest: str) -> bool:
+    """Return whether the store has a chunk and it is the one of this digest."""
+    try:
+        content_length(store, digest)
+    except (UnknownChunkError, DamagedChunkError):
+        return False
+    return True
 
 
 def _manifests(
@@ -262,6 +312,8 @@ def _manifests(
             images[digest] = manifest_format.decode(data)
             store.record(digest)
             store.restore_test(digest)
+        except StoreAwayError:
+            raise
         except DamagedRecordError as error:
             damages.append(Damage(digest, "", 0, 0, _FILES[error.path.name], error.cause))
         except CodedError as error:
@@ -269,9 +321,9 @@ def _manifests(
     return images, damages
 
 
-def _damages(digest: str, image: Manifest, problems: Mapping[_Key, str]) -> Iterator[Damage]:
+def _damages(digest: str, image: Manifest, problem_of: Callable[[Chunk], str]) -> Iterator[Damage]:
     for chunk in image.chunks():
-        problem = problems.get(_key(chunk))
+        problem = problem_of(chunk)
         if problem:
             span = chunk.span
             place = place_on_disk(image, Extent(span.offset, span.length))

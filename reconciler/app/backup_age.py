@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def overdue_backups(project: "Project", observed: Observed, now: datetime) -> tuple[Fault, ...]:
     """Return a fault for each image of which no backup is as new as its document asks."""
     limits = backup_limits(project.fleet)
-    if not limits:
+    if not limits or observed.store_problem:  # that is said, and nothing is known of backups
         return ()
     verified = Captures(project.database).newest() if project.has_state else {}
     newest = {}

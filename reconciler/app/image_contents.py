@@ -32,8 +32,8 @@ from providers.imaging.installed_system import (
     system_root,
 )
 from providers.imaging.reference import find_image
-from providers.imaging.store import ChunkStore
 from providers.imaging.tree_comparison import FileChange, Ranges, compare_trees, everything
+from reconciler.app.project import Project
 from reconciler.errors import ReconcilerError
 from reconciler.planning.image_difference import (
     Found,
@@ -69,11 +69,12 @@ def require_root(purpose: str) -> None:
 @contextmanager
 def open_image(state: Path, reference: str) -> Iterator[OpenImage]:
     """Mount an image in a temporary directory for the block, after ``enter_private_mounts``."""
-    root = state / "store"
-    store = ChunkStore(root)
+    project = Project("", None, state)
+    project.require_store()
+    store = project.store
     digest = find_image(store, reference).digest
     manifest = stored_manifest(store, digest)
-    with temporary_place() as place, mounted_image(root, digest, place) as mount:
+    with temporary_place() as place, mounted_image(store.root, digest, place) as mount:
         yield OpenImage(
             digest, manifest, image_parts(manifest), mount.place, ImageReader(manifest, store)
         )

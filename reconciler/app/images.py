@@ -19,6 +19,7 @@ from providers.imaging.shrinking import Request, Stage, shrink_image
 from providers.imaging.store import ChunkStore
 from providers.imaging.transfer import ExportFormat, export_image, import_image
 from providers.imaging.verification import (
+    Damage,
     Progress,
     Verified,
     take_out_of_use,
@@ -28,11 +29,13 @@ from providers.imaging.work_folder import Leftovers, remove_leftovers, work_fold
 from reconciler.app.agents import Word
 from reconciler.app.cancel import require_keepable, require_reason
 from reconciler.app.project import Project
-from reconciler.errors import ReconcilerError
+from reconciler.errors import ReconcilerError, StateError
 from reconciler.server.image_keeper import ImageKeeper, Pruned
 from reconciler.state.captures import Captures
+from reconciler.state.image_checks import ImageCheck, ImageChecks
 from reconciler.state.image_events import Act, ImageEvent, ImageEvents
 from reconciler.state.image_needs import ImageNeeds
+from reconciler.state.image_store import ImageStores, made_store
 from reconciler.views.image_details import CapturedWith, ImageDetails, ImageName, Use
 from reconciler.views.image_shrinking import SmallerImage
 from specs.fleet import BackupStep, CompiledFleet, RestoreStep
@@ -70,6 +73,7 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
         captured=Captures(project.database).of_manifest(digest) if project.has_state else (),
         together=_captured_with(store, digest),
         events=ImageEvents(project.database).of_image(digest) if project.has_state else (),
+        check=ImageChecks(project.database).of_image(digest) if project.has_state else None,
         uses=None if fleet is None else _uses_of_names(fleet, [each.name for each in names]),
     )
 
@@ -126,37 +130,89 @@ def _names(store: ChunkStore, digest: str) -> tuple[ImageName, ...]:
 # --- verifying ------------------------------------------------------------------------
 
 
+class Findings(NamedTuple):
+    """What a verification found."""
+
+    verified: Verified
+    unwritten: str
+    """Why some of what is damaged could not be taken out of use; empty where all was."""
+    unkept: str
+    """Why the state database does not know of it; empty where it does."""
+
+
 def verify(
-    store: ChunkStore,
+    project: Project,
     references: Collection[str],
-    now: datetime,
+    word: Word,
     progress: Progress,
     *,
     everything: bool,
-) -> tuple[Verified, str]:
+) -> Findings:
     """Read every chunk of some images, or of all, and take what is damaged out of use.
 
-    Returns what was found, and why some of it could not be written down, empty where all was.
-    Raises as ``find_image``; ReconcilerError RW993 where it is not clear which are meant.
+    Returns what was found, which is kept. Raises as ``find_image``; ReconcilerError RW993 where it
+    is not clear which are meant.
     """
     if bool(references) == everything:
         raise ReconcilerError(
             "RW993", "no image is named, or some are and --all is said", "Name images, or say --all"
         )
-    digests = {find_image(store, each).digest for each in references}
-    found = verify_images(store, digests or store.image_digests() | store.lost(), progress)
-    at = now.astimezone(UTC).isoformat(timespec="seconds")
-    return found, take_out_of_use(store, found.damages, at)
+    store = project.store
+    digests = {find_image(store, each).digest for each in references} or store.expected()
+    found = verify_images(store, digests, progress)
+    at = word.at.astimezone(UTC).isoformat(timespec="seconds")
+    unwritten = take_out_of_use(store, found.damages, at)
+    whole = digests - {each.image for each in found.damages}
+    return Findings(found, unwritten, _keep_checks(project, found.damages, whole, word))
 
 
-def test_image(project: Project, digest: str) -> RestoreTest:
+def _keep_checks(
+    project: Project, damages: Collection[Damage], whole: Collection[str], word: Word
+) -> str:
+    """Keep how images were; return why that could not be, empty where it was."""
+    if not project.has_state:
+        return ""
+    checks = ImageChecks(project.database)
+    try:
+        checks.record(ImageCheck(each, word.at, word.actor, 0, "") for each in whole)
+        checks.record_damages(damages, damages, word.actor, word.at)
+    except StateError as error:
+        return error.cause
+    return ""
+
+
+def test_image(project: Project, digest: str, word: Word) -> RestoreTest:
     """Run the restore test of an image, which says whether it can be restored from then on.
 
-    A record that is gone or damaged is written again first.
+    A record that is gone or damaged is written again first. One that passes has read every chunk:
+    the image counts as verified.
     """
     project.store.renew_record(digest)
     with work_folder(project.state / _WORK) as work:
-        return run_restore_test(project.store, digest, work)
+        tested = run_restore_test(project.store, digest, work)
+    if tested.ok:
+        _keep_checks(project, (), (digest,), word)
+    return tested
+
+
+class AcceptedStore(NamedTuple):
+    """A store that is used from now on."""
+
+    root: Path
+    images: int
+
+
+def accept_image_store(project: Project, word: Word) -> AcceptedStore:
+    """Use the store that lies there from now on, or make an empty one.
+
+    Raises RW972 where there is no state, StoreAwayError where its folder cannot be used.
+    """
+    require_reason(word.reason)
+    project.require_state()
+    root = project.state / "store"
+    store = ChunkStore(root, identity=made_store(root))
+    ImageStores(project.database).record(store.identity, word.actor, word.reason, word.at)
+    return AcceptedStore(root, len(store.image_digests()))
 
 
 # --- names and pins -------------------------------------------------------------------
@@ -429,7 +485,7 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
     _require_new_name(project.store, name)
     with work_folder(project.state / _WORK) as work:
         digest, system = import_image(project.store, file, file_format, work, progress, look=look)
-    tested = test_image(project, digest)
+    tested = test_image(project, digest, word)
     if tested.ok:
         project.store.tag(name, digest)
         _record(project, "import", digest, [name], word)
@@ -461,7 +517,7 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
     if dry_run:
         return SmallerImage(origin, shrunk, None)
     with stage("testing the new image"):
-        tested = test_image(project, shrunk.digest)
+        tested = test_image(project, shrunk.digest, word)
     if tested.ok:
         store.tag(name, shrunk.digest)
         made = f"made from {reference} ({origin[:12]})"

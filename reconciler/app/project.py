@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cached_property
 from pathlib import Path
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from reconciler.git.revision import Revision
     from reconciler.planning.plan import Plan
     from reconciler.state.database import Database
+    from reconciler.state.image_store import ImageStores
     from reconciler.state.observed import ObservedImage
     from reconciler.state.witness import ObserveOnly
     from specs.compile.context import CompileContext
@@ -417,8 +419,13 @@ class Project:
             raise self.observe_only.error()
 
     def require_store(self) -> None:
-        """Raise RW972 where there is no image store, for commands that only use one."""
-        if not (self.state / "store").is_dir():
+        """Raise RW972 where there is no image store, for commands that only use one.
+
+        StoreAwayError where there is one that is away.
+        """
+        if self._has_store:
+            _ = self.store
+        else:
             raise ReconcilerError(
                 "RW972",
                 f"there is no image store in {self.state}",
@@ -428,18 +435,49 @@ class Project:
 
     @cached_property
     def store(self) -> "ChunkStore":
-        """The image store, made where it is missing."""
-        from providers.imaging.store import ChunkStore  # noqa: PLC0415 - slow to load
+        """The image store, made where there never was one.
 
-        return ChunkStore(self.state / "store")
+        StoreAwayError (RW444) where there was one that is away, OtherStoreError (RW445).
+        """
+        from providers.imaging.store import ChunkStore  # noqa: PLC0415 - slow to load
+        from providers.imaging.store_identity import ANSWER_SECONDS, found_in_time  # noqa: PLC0415
+        from reconciler.state.image_store import present_store  # noqa: PLC0415 - likewise
+
+        root = self.state / "store"
+        present = present_store(
+            root, self.image_stores, utc_now(), lambda place: found_in_time(place, ANSWER_SECONDS)
+        )
+        return ChunkStore(root, identity=present.identity)
+
+    @property
+    def image_stores(self) -> "ImageStores | None":
+        """Which image store belongs to the state; None where there is no database."""
+        from reconciler.state.image_store import ImageStores  # noqa: PLC0415 - slow to load
+
+        return ImageStores(self.database) if self.has_state else None
+
+    @property
+    def _has_store(self) -> bool:
+        """Whether there is an image store, or was one."""
+        if (self.state / "store").is_dir():
+            return True
+        stores = self.image_stores
+        return stores is not None and bool(stores.known())
 
     @cached_property
-    def _images(self) -> "Mapping[str, ObservedImage]":
-        if not (self.state / "store").is_dir():
-            return {}
-        from reconciler.state.images import observed_images  # noqa: PLC0415 - slow to load
+    def _images(self) -> "tuple[Mapping[str, ObservedImage], str]":
+        """The images, and why nothing is known of them."""
+        if not self._has_store:
+            return {}, ""
+        from providers.imaging.errors import StoreAwayError  # noqa: PLC0415 - slow to load
+        from reconciler.state.images import observed_images  # noqa: PLC0415 - likewise
 
-        return observed_images(self.store)
+        try:
+            return observed_images(self.store), ""
+        except StoreAwayError as error:
+            return {}, f"{error.code}: {error.cause}"
+        except OSError as error:  # it went away in this moment
+            return {}, f"the image store cannot be read: {error.strerror}"
 
     def observed(self, now: datetime) -> Observed:
         """Return the world as it was last heard of."""
@@ -452,15 +490,17 @@ class Project:
 
         ``hardware`` is that of the whole fleet; without ``names`` all of it is meant.
         """
+        images, problem = self._images
         if not self.has_state and _can_be_made(self.database_path):
-            return Observed(images=self._images)
+            return Observed(images=images, store_problem=problem)
         from reconciler.state.world import observe, observe_few  # noqa: PLC0415 - slow to load
 
         machines = self.fleet.machines
         found = None
         if names is not None:
-            found = observe_few(self.database, names, machines, self._images, now, hardware)
-        return found or observe(self.database, machines.values(), self._images, now, hardware)
+            found = observe_few(self.database, names, machines, images, now, hardware)
+        found = found or observe(self.database, machines.values(), images, now, hardware)
+        return replace(found, store_problem=problem)
 
     def plan(self, now: datetime) -> "Plan":
         """Return the plan of this moment, with the approvals that it needs and does not need."""

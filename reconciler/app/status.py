@@ -22,9 +22,9 @@ from reconciler.planning.estimate import budget_of
 from reconciler.planning.plan import plan_of
 from reconciler.planning.planner import history_of, plan_machines
 from reconciler.planning.upcoming_work import upcoming_work
-from reconciler.state.faults import without_room
+from reconciler.state.faults import STORE_FAULT, without_room
 from reconciler.state.hardware import FleetHardware
-from reconciler.state.observed import Observed
+from reconciler.state.observed import Fault, Observed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -57,6 +57,9 @@ def fleet_status(
     of_machines = {f"machine/{name}" for name in fleet.machines}
     faults = tuple(each for each in observed.faults if each.subject not in of_machines)
     faults += without_room(project.state, now)
+    if observed.store_problem and not any(each.subject == STORE_FAULT for each in faults):
+        code, _, cause = observed.store_problem.partition(": ")
+        faults += (Fault(STORE_FAULT, code, cause, now, now, 1),)
     if fleet.package_sources and project.has_state:
         from reconciler.state.package_mirrors import (  # noqa: PLC0415 - slow to load
             PackageMirrors,
@@ -69,6 +72,12 @@ def fleet_status(
 
         faults += overdue_backups(project, observed, now)
     faults += lossy_images(observed, now)
+    scrub = None
+    if project.has_state:
+        from reconciler.app.image_health import damaged_images, scrub_status  # noqa: PLC0415
+
+        faults += tuple(damaged_images(project, now))
+        scrub = scrub_status(project)
     counts = count_conditions(states)
     return FleetStatus(
         listed,
@@ -82,6 +91,7 @@ def fleet_status(
         approvals=approvals.plans,
         scheduled=upcoming_work(fleet.schedules, chosen, now),
         inventories=heads_by_machine(project, chosen, hardware),
+        scrub=scrub,
     )
 
 

@@ -5,6 +5,7 @@ import click
 from reconciler.cli.lazy_group import LazyGroup
 
 _COMMANDS = {
+    "accept-store": "Go on with the image store that lies there now.",
     "diff": "Show what differs between two images: partitions, packages, files.",
     "export": "Write an image to a file, raw or qcow2.",
     "gc": "Delete images without a name, and chunks that no image needs.",

@@ -9,6 +9,7 @@ import click
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.image_options import documents_option, fleet_of
 from reconciler.cli.options import format_option, state_option
+from reconciler.state.image_checks import ImageChecks
 from reconciler.views.console import console
 from reconciler.views.image_text import image_entry, image_table
 from specs.fleet import CompiledFleet, CompiledImage
@@ -33,12 +34,15 @@ def ls(repo: str, state: Path, output_format: str, *, everything: bool) -> int:
         images = tuple(each for image in images for each in store.generations(image.name))
     fleet = fleet_of(repo, state) if images else None
     declared = {} if fleet is None else _declared(fleet)
+    checks = ImageChecks(project.database).all() if images and project.has_state else {}
     if output_format == "json":
-        document = [image_entry(each, declared.get(each.name)) for each in images]
+        document = [
+            image_entry(each, declared.get(each.name), checks.get(each.digest)) for each in images
+        ]
         click.echo(dumps(document, indent=2))
     elif images:
         screen = console()
-        screen.print(image_table(images, utc_now(), declared, screen.width))
+        screen.print(image_table(images, utc_now(), declared, screen.width, checks))
     else:
         click.echo(
             "no images yet: a scenario with a backup step captures one, and `rackwright image "

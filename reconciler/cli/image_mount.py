@@ -11,8 +11,8 @@ from providers.imaging.image_layout import DISK_FILE, image_parts
 from providers.imaging.image_mount import mount_file_systems, mounted_image
 from providers.imaging.image_reader import stored_manifest
 from providers.imaging.reference import find_image
-from providers.imaging.store import ChunkStore
 from reconciler.app.image_contents import require_root
+from reconciler.app.project import Project
 from reconciler.cli.options import NamedPath, state_option
 from reconciler.views.untrusted import for_terminal
 
@@ -41,13 +41,14 @@ def mount(reference: str, place: Path, state: Path, *, files: bool | None) -> No
     if files:
         require_root("--files")
     place = place.absolute()
-    root = state.absolute() / "store"
-    store = ChunkStore(root)
+    project = Project("", None, state.absolute())
+    project.require_store()
+    store = project.store
     digest = find_image(store, reference).digest
     image = stored_manifest(store, digest)
     with_files = os.geteuid() == 0 if files is None else files
     try:
-        with mounted_image(root, digest, place, folders=with_files) as mount:
+        with mounted_image(store.root, digest, place, folders=with_files) as mount:
             outcome = mount_file_systems(place, image_parts(image)) if with_files else {}
             _describe(image, digest, place, outcome)
             mount.wait()

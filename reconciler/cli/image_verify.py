@@ -9,7 +9,8 @@ from rich.filesize import decimal
 from providers.imaging.reference import find_image
 from reconciler.app.images import test_image
 from reconciler.app.images import verify as verify_images
-from reconciler.app.project import Project, utc_now
+from reconciler.app.project import Project
+from reconciler.cli.image_options import word
 from reconciler.cli.options import format_option, state_option
 from reconciler.views.console import console
 from reconciler.views.image_verified import damage_lines, loss_lines, verified_document
@@ -51,9 +52,8 @@ def verify(
     project.require_store()
     screen = console(stderr=True)
     with bytes_progress(screen, "verify") as progress:
-        found, unwritten = verify_images(
-            project.store, references, utc_now(), progress, everything=everything
-        )
+        findings = verify_images(project, references, word(""), progress, everything=everything)
+    found, unwritten = findings.verified, findings.unwritten
     # A restore test mends all but the chunks and the manifest.
     damaged = {each.image for each in found.damages}
     worse = {each.image for each in found.damages if not each.is_mended_by_test}
@@ -61,23 +61,26 @@ def verify(
     if with_tests:
         digests = {find_image(project.store, each).digest for each in references}
         for digest in sorted((digests or project.store.image_digests()) - worse):
-            tests[digest] = test_image(project, digest)
+            tests[digest] = test_image(project, digest, word(""))
     mended = {digest for digest in damaged & tests.keys() if tests[digest].ok}
     if output_format == "json":
-        click.echo(dumps(verified_document(found, tests, unwritten), indent=2))
+        click.echo(dumps(verified_document(found, tests, unwritten or findings.unkept), indent=2))
     else:
         for line in damage_lines(found, project.store.tags(), is_written=not unwritten):
             click.echo(for_terminal(line))
         for line in loss_lines(found, project.store.tags()):
             click.echo(for_terminal(line))
         for digest, test in tests.items():
-            word = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"
-            click.echo(for_terminal(f"restore test of {digest[:12]}: {word}"))
+            said = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"
+            click.echo(for_terminal(f"restore test of {digest[:12]}: {said}"))
         outcome = f"{len(damaged):,} image(s) are damaged" if damaged else "undamaged"
         outcome += f", {len(mended):,} of them mended" if mended else ""
         looked_at = f"{found.images:,} image(s), {found.chunks:,} chunks of {decimal(found.size)}"
         click.echo(f"{looked_at}: {outcome}")
         if unwritten:
             said = f"this could not be written down, and they can still be restored: {unwritten}"
+            click.echo(for_terminal(said), err=True)
+        elif findings.unkept:
+            said = f"this could not be written down for `status`: {findings.unkept}"
             click.echo(for_terminal(said), err=True)
     return int(bool(damaged - mended) or not all(test.ok for test in tests.values()))

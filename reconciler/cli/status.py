@@ -139,6 +139,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
     from reconciler.views.reboot_locks import lock_document  # noqa: PLC0415 - likewise
     from reconciler.views.rollout_json import summary_document  # noqa: PLC0415 - likewise
     from reconciler.views.schedule_words import upcoming_document  # noqa: PLC0415 - likewise
+    from reconciler.views.status_text import scrub_document  # noqa: PLC0415 - likewise
 
     observes = project.observe_only
     head = {
@@ -159,6 +160,7 @@ def _document(project: "Project", found: "FleetStatus", held: "ReconcilerError |
         ],
         "rebootLocks": [lock_document(each) for each in found.reboot_locks],
         "rollouts": [summary_document(each) for each in found.rollouts],
+        "imageScrub": scrub_document(found.scrub),
         "scheduled": [upcoming_document(each) for each in found.scheduled],
     }
     machines = ",\n    ".join(

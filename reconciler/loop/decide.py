@@ -120,6 +120,8 @@ class WorkView:
     """Until when the approval of the present operation holds, before it is armed; None: always."""
     rollout: str = ""
     """Why the present operation waits in its rollout, as a clause; empty where it does not."""
+    store_away: str = ""
+    """Why the present operation cannot use images now, as a clause; empty where it can."""
     has_begun: bool = False
     """An earlier attempt of the present operation was claimed: disks may be half written."""
     waits: Waits = DEFAULT_WAITS
@@ -244,8 +246,8 @@ def _approved(status: OperationStatus, view: WorkView, limit_of: LimitOf, now: d
     if moment := waits_to_start(status, seen, now):
         not_before = status.start.not_before
         return WaitUntil(not_before if not_before and now < not_before else None, moment)
-    if view.rollout:
-        return WaitUntil(None, view.rollout)  # it is looked at when its wave opens
+    if view.rollout or view.store_away:  # it is looked at when its wave opens, the store is back
+        return WaitUntil(None, view.rollout or view.store_away)
     if view.closed is not None:
         return WaitUntil(view.closed.opens, f"a window: {view.closed.reason}")
     impact = impact_of(status.operation, seen)

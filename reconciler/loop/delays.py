@@ -33,8 +33,8 @@ class DelayLog:
         self._present = {op_id: each.why for op_id, each in delays.present().items()}
         self._unwritten: deque[Change] = deque()
 
-    def waiting_for(self, what: str) -> frozenset[str]:
-        """Return the operations that wait for something that is called so at its beginning."""
+    def waiting_for(self, *what: str) -> frozenset[str]:
+        """Return the operations that wait for something that begins with one of these texts."""
         return frozenset(op_id for op_id, why in self._present.items() if why.startswith(what))
 
     def note(self, op_id: str, why: str, now: datetime) -> None:

@@ -103,7 +103,10 @@ class Effects(Protocol):
         """Take notice that a machine is to be looked at soon."""
 
     def images(self) -> dict[str, ObservedImage]:
-        """Return the named images with their state."""
+        """Return the named images with their state, as they were last read."""
+
+    def images_away(self, *, to_write: bool = False) -> str:
+        """Return why images cannot be read now, or written, as a clause; empty where they can."""
 
     def observes_only(self) -> bool:
         """Return whether the ledger may not be the one that was written: nothing begins then."""
@@ -446,6 +449,13 @@ class Reconciler:
         to_come = max(0, waits.attempts - unused) * waits.grant_seconds
         return self.grant_end(status) + timedelta(seconds=to_come)
 
+    def store_is_back(self) -> None:
+        """Look at all work again: some of it may have waited for the image store."""
+        now = self._clock()
+        for key in self._work:
+            self.queue.add(key, now)
+        self._effects.asked()
+
     def listen_anew(self, *, clock_was_set: bool) -> None:
         """Look at every machine at work again: what they are waited for counts from now.
 
@@ -477,7 +487,9 @@ class Reconciler:
             view = self._within_windows(view, present)
             op_id = operation.op_id
             expires, rollout = expiry_of(self._database, op_id), self.rollouts.hold_of(op_id)
-            view = replace(view, expires=expires, rollout=rollout)
+            captures = operation.kind == "capture"
+            away = self._effects.images_away(to_write=captures) if operation.needs_images else ""
+            view = replace(view, expires=expires, rollout=rollout, store_away=away)
             behind = self._behind_until()
             if behind is not None:
                 return replace(view, behind_until=behind + _MOMENT)
@@ -515,7 +527,8 @@ class Reconciler:
         return self._why_lapsed(operation, self._seen(self.machine_of(operation)))
 
     def _why_lapsed(self, operation: Operation, seen: ObservedMachine) -> str:
-        machine, images = self.machine_of(operation), self._effects.images()
+        machine, is_away = self.machine_of(operation), bool(self._effects.images_away())
+        images = None if is_away else self._effects.images()
         return why_lapsed(self.fleet, machine, seen, images, operation, self._clock())
 
     def _carry_out(
@@ -723,6 +736,7 @@ class Reconciler:
         return Observed(
             machines={machine.name: self._seen(machine)},
             images=self._effects.images(),
+            store_problem=self._effects.images_away(),
             operations=operations,
             captures=self.operations.captures(op_ids),
         )

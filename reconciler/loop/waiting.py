@@ -91,6 +91,8 @@ def _queue(
     if head is None or at_work is not None or seen.quarantine:
         return _Queue(head, waits, later, is_free=False)
     shut = _shut(fleet, observed, name, head, now)
+    if not shut and observed.store_problem and head.operation.needs_images:
+        shut = "the image store, which is away"
     if shut:
         waits[head.operation.op_id] = shut
     return _Queue(head, waits, later, is_free=not shut)

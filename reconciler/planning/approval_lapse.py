@@ -27,14 +27,14 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
     desired: CompiledFleet,
     machine: CompiledMachine | None,
     seen: ObservedMachine,
-    images: Mapping[str, ObservedImage],
+    images: Mapping[str, ObservedImage] | None,
     operation: Operation,
     now: datetime,
 ) -> str:
     """Return why approved work is not wanted any more, as a clause; empty where it is.
 
     ``machine`` is the one that has the operation's hardware now, None where none or more than
-    one has it.
+    one has it. Without ``images`` nothing is known of them, which takes no approval back.
     """
     if machine is None:
         return "no document, or more than one, has the hardware now"
@@ -43,7 +43,7 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
         network=desired.networks.get(machine.network),
         seen=seen,
         operations=(),
-        images=images,
+        images=images or {},
         max_age=timedelta(),
         now=now,
     )
@@ -63,7 +63,9 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
         return kept[0]
     if scenario.runs_in_system:
         return _system_work_changed(desired, scenario, operation)
-    return _changed(view, scenario.on(machine.name), operation)
+    restores = any(isinstance(each, RestoreStep) for each in scenario.steps)
+    is_unknown = restores and images is None
+    return "" if is_unknown else _changed(view, scenario.on(machine.name), operation)
 
 
 def _unwanted(desired: CompiledFleet, machine: CompiledMachine, operation: Operation) -> str:

@@ -307,6 +307,19 @@ def _ready(seen: ObservedMachine, verified: OperationStatus | None) -> str:
     return "nothing is asked of it"
 
 
+class ScrubStatus(NamedTuple):
+    """How the scrubs of the image store stand."""
+
+    running_since: datetime | None
+    """None: none is under way."""
+    percent: int
+    """How far it is; 100 where none is under way."""
+    ended: datetime | None
+    """When the last one ended; None: none did."""
+    damages: int
+    """What the one that is under way found so far, else the last one."""
+
+
 class FleetStatus(NamedTuple):
     """The machines that were asked for."""
 
@@ -332,6 +345,8 @@ class FleetStatus(NamedTuple):
     """What schedules do next on them, the soonest first."""
     inventories: Mapping[str, InventoryHead] = MappingProxyType({})
     """By machine, what its agent said last of what is installed."""
+    scrub: ScrubStatus | None = None
+    """None: the image store was never scrubbed."""
 
     @property
     def total(self) -> int:

@@ -87,6 +87,7 @@ def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is 
             operations=operations,
             disputed=disputed,
             images=observed.images,
+            store_problem=observed.store_problem,
             max_age=max_age,
             now=now,
             declared_images=desired.images,

@@ -83,6 +83,8 @@ class MachineView:
     """Operations that may have been this machine's or another's."""
     declared_images: Mapping[str, CompiledImage] = field(default_factory=dict)
     """What the repository says of images, by the names of documents."""
+    store_problem: str = ""
+    """Why nothing is known of images, with its code; empty where the image store is there."""
 
     @property
     def system_is_running(self) -> bool:
@@ -318,12 +320,7 @@ def _target(
         return known
     image = view.images.get(step.image)
     if image is None:
-        return (
-            f"image {step.image} has not been captured yet",
-            f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine"
-            if not step.document
-            else f'Back the machine up: a scenario with `backup: {{image: "{step.document}"}}`',
-        )
+        return _no_image(view, step)
     if not image.usable:
         return (
             f"image {image.name} is not usable: {image.problem}",
@@ -353,6 +350,19 @@ def _on_disk(
         return reason, f"{error.action} ({scenario.name} at {scenario.position})"
     document = step.document or step.image
     return _Target(image, step.identity, document, disk, known.at, step.partitions, grows)
+
+
+def _no_image(view: MachineView, step: RestoreStep) -> Refusal:
+    """Return why there is no image to restore, as far as is known."""
+    if view.store_problem:
+        problem = f"image {step.image} is not known: {view.store_problem}"
+        return problem, "Plan again when it is back"
+    return (
+        f"image {step.image} has not been captured yet",
+        f"Capture it: a scenario with `backup: {{image: {step.image}}}` on a golden machine"
+        if not step.document
+        else f'Back the machine up: a scenario with `backup: {{image: "{step.document}"}}`',
+    )
 
 
 def _no_identity(image: str, obstacles: Sequence[Obstacle]) -> Refusal:

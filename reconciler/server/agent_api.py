@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from datetime import datetime
+from functools import partial
 
 import structlog
 from aiohttp import web
@@ -17,7 +18,8 @@ from agent.wire.power import PowerPolicy
 from agent.wire.report import EXCHANGE_HEADER, InstalledSystem, Report
 from agent.wire.step import Finish
 from agent.wire.work import REBOOT_PREFIX, Claim, OperationEvent, Work
-from providers.imaging.errors import NoSpaceError
+from providers.imaging.errors import NoSpaceError, StoreAwayError
+from providers.imaging.http import in_store
 from providers.imaging.store import ChunkStore
 from reconciler.errors import ReconcilerError, StateError, TrustError
 from reconciler.loop.power_policies import POLITE, within
@@ -38,8 +40,8 @@ from reconciler.server.machine_files import MachineFiles
 from reconciler.server.notifier import Notifier
 from reconciler.server.report_answers import ReportAnswers
 from reconciler.server.reported_hardware import contradiction
-from reconciler.server.room_waits import RoomWaits
 from reconciler.server.shutdowns import told_of_restart, told_of_schedule
+from reconciler.server.store_waits import StoreWaits
 from reconciler.server.work_content import NotFetchedError, WorkContent
 from reconciler.state.exchanges import Shown
 from reconciler.state.operation import OperationStatus
@@ -83,7 +85,7 @@ class AgentApi:
         self._evidence = evidence
         self._authentication = authentication
         self._answers = answers
-        self._room_waits = RoomWaits(plane.reconciler.delays, plane.now())
+        self._store_waits = StoreWaits(plane.reconciler.delays, plane.now())
 
     def routes(self) -> list[web.RouteDef]:
         """Return the routes for an aiohttp application."""
@@ -114,9 +116,9 @@ class AgentApi:
         """Let every agent fetch whole files: whoever names one knows its checksum already."""
         self._peer(request)
 
-    def stored(self, request: web.Request, error: NoSpaceError | None) -> None:
-        """Note since when a capture waits for room in the image store, and that it goes on."""
-        if error is None and self._room_waits.is_empty:
+    def served(self, request: web.Request, error: NoSpaceError | StoreAwayError | None) -> None:
+        """Note since when work waits for the image store or room in it, and that it goes on."""
+        if error is None and self._store_waits.is_empty:
             return
         peer = self._peer(request, "deploy-os")
         status = self._plane.at_work(self._plane.key_of_agent(peer.machine))
@@ -124,9 +126,9 @@ class AgentApi:
             return
         op_id, now = status.operation.op_id, self._plane.now()
         if error is None:
-            self._room_waits.stored(op_id, now)
-        elif self._room_waits.refused(op_id, error, now):
-            log.warning("no room", code=error.code, machine=peer.machine, cause=error.cause)
+            self._store_waits.served(op_id, now)
+        elif self._store_waits.refused(op_id, error, now):
+            log.warning("waits", code=error.code, machine=peer.machine, cause=error.cause)
 
     async def enroll(self, request: web.Request) -> web.Response:
         """Trade a single-use token and a key for a certificate."""
@@ -365,12 +367,15 @@ class AgentApi:
         body = await _bounded(request, MAX_MANIFEST)
         try:
             image = image_of(images, request.query.get("image"))
-            digest = await asyncio.to_thread(self._store.put_manifest, body)
-        except NoSpaceError as error:
-            self.stored(request, error)
-            raise _refusal(
-                web.HTTPInsufficientStorage, error.code, error.cause, error.action
-            ) from error
+            digest = await in_store(self._store, partial(self._store.put_manifest, body))
+        except (NoSpaceError, StoreAwayError) as error:
+            self.served(request, error)
+            kind = (
+                web.HTTPInsufficientStorage
+                if isinstance(error, NoSpaceError)
+                else web.HTTPServiceUnavailable
+            )
+            raise _refusal(kind, error.code, error.cause, error.action) from error
         except CodedError as error:
             raise _refusal(
                 web.HTTPUnprocessableEntity, error.code, error.cause, error.action

@@ -65,7 +65,7 @@ def agent_routes(services: AgentServices) -> Iterable[web.AbstractRouteDef]:
     certificates = CertificateApi(plane, authority, authentication, issuer)
     inventory = InventoryApi(services.inventory, api.installed_peer, plane.machine_of_agent)
     updates = UpdateApi(services.updates, api.installed_peer, plane.machine_of_agent)
-    chunks = chunk_routes(services.store, api.authorise, api.stored)
+    chunks = chunk_routes(services.store, api.authorise, api.served)
     files = content_routes(services.files, api.authorise_content)
     return [
         *api.routes(),

@@ -3,15 +3,17 @@
 import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from functools import partial
 from typing import NamedTuple
 
 import structlog
 
-from agent.errors import CodedError
+from agent.errors import CodedError, one_line
 from providers.imaging.collection import Collected, Limits, collect
 from providers.imaging.errors import PinnedImageError
 from providers.imaging.image_record import ImageEntry
 from providers.imaging.store import ChunkStore
+from providers.own_thread import in_own_thread
 from reconciler.planning.retention import Generation, keep
 from reconciler.state.database import Database
 from reconciler.state.image_events import ImageEvent, ImageEvents
@@ -63,13 +65,15 @@ class ImageKeeper:
                 await self._prune(fleet())
             except CodedError as error:
                 log.warning("images are not pruned", code=error.code, cause=error.cause)
+            except OSError as error:  # its disk or file server: a fault says so
+                log.warning("images are not pruned", cause=one_line(error))
 
     async def _prune(self, fleet: CompiledFleet) -> None:
-        pruned = await asyncio.to_thread(self.prune, fleet, dry_run=False)
+        pruned = await in_own_thread(partial(self.prune, fleet, dry_run=False), "retention")
         for each in pruned:
             log.info("generations pruned", image=each.name, dropped=len(each.dropped))
         if pruned:
-            found = await asyncio.to_thread(self.collect, dry_run=False)
+            found = await in_own_thread(partial(self.collect, dry_run=False), "garbage of images")
             log.info("image store collected", chunks=found.chunks, bytes=found.freed)
 
     def prune(self, fleet: CompiledFleet, *, dry_run: bool) -> tuple[Pruned, ...]:
@@ -77,6 +81,7 @@ class ImageKeeper:
         policies = _policies(fleet)
         if not policies:
             return ()
+        self._store.require_there()
         found = []
         needed = self._needs.images()
         names = {tag.name: self._store.generations(tag.name) for tag in self._store.tags()}
@@ -112,8 +117,11 @@ class ImageKeeper:
 
         Raises as ``providers.imaging.collection.collect``.
         """
+        self._store.require_there()
         now = self._clock()
         before = min([now - _GRACE, *self._needs.captures_planned()]) - _FILE_TIMES_LAG
+        if not dry_run:
+            before -= self._store.lag()
         limits = Limits(before, now - _KEPT_ASIDE, self._needs.images)
         return collect(self._store, limits, dry_run=dry_run)
 

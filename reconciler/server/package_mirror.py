@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
 
 import structlog
 
@@ -20,6 +19,7 @@ from providers.content.download import Wanted
 from providers.content.files import Fetched, fetch_files
 from providers.content.store import KEEP_FREE, ContentStore
 from providers.content.web import Login
+from providers.own_thread import in_own_thread
 from providers.package_source.mirror import MirrorResult, mirror
 from reconciler.errors import SecretError, StateError
 from reconciler.planning.schedules import due, first_moment, rhythm
@@ -45,7 +45,6 @@ SWEEP_EVERY = timedelta(hours=6)
 _YOUNG = timedelta(days=1)
 """Content that is younger stays, named or not: it is written down when all of a package is here."""
 
-T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 
@@ -199,7 +198,9 @@ class PackageMirroring:
         order = [each.name for each in fleet.package_sources]
         at = self._clock()
         self._mirror.begin(source)
-        result = await beside(lambda: self._mirror.run(source, order, self._check))
+        result = await in_own_thread(
+            lambda: self._mirror.run(source, order, self._check), "packages"
+        )
         self._mirror.record(source, result)
         error = result.error
         if error is None:
@@ -214,7 +215,9 @@ class PackageMirroring:
         missing = [each for each in fleet.package_files if not store.has(each.sha256)]
         fetched = Fetched((), ())
         if missing:
-            fetched = await beside(lambda: self._mirror.fetch(missing, self._check))
+            fetched = await in_own_thread(
+                lambda: self._mirror.fetch(missing, self._check), "packages"
+            )
         for wanted, error in fetched.failed:
             log.error("file not fetched", url=wanted.url, code=error.code, cause=error.cause)
         if fetched.failed:
@@ -230,33 +233,3 @@ class PackageMirroring:
     def _check(self) -> None:
         if self._stop.is_set():
             raise StoppedError
-
-
-async def beside(call: Callable[[], T]) -> T:
-    """Return what a call returns that may wait for the network for long.
-
-    In a thread of its own that does not keep the process from ending: whatever it does may be
-    broken off at any moment.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[T] = loop.create_future()
-
-    def tell(result: T | None, error: BaseException | None) -> None:
-        if future.cancelled():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type] # without an error there is one
-
-    def work() -> None:
-        result, failed = None, None
-        try:
-            result = call()
-        except BaseException as error:  # noqa: BLE001 - it is whose call it is to judge
-            failed = error
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(tell, result, failed)
-
-    threading.Thread(target=work, name="packages", daemon=True).start()
-    return await future

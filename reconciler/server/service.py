@@ -23,11 +23,14 @@ from aiohttp import web
 
 from agent.errors import CodedError, UnwritableFileError, one_line
 from agent.failpoint import failpoint
+from providers.imaging.errors import StoreAwayError
+from providers.imaging.http import in_store
 from providers.imaging.restore_test import run_restore_test
 from providers.imaging.store import ChunkStore
 from providers.netboot.port_owner import bind_error
 from providers.netboot.served_fleet import Reservations
 from providers.netboot.server import NetbootConfiguration, NetbootServer
+from providers.own_thread import in_own_thread
 from providers.supervision import ServiceManager, Supervisor, Watchdog
 from reconciler.errors import StateError
 from reconciler.git.other_files import ReadFiles, no_files
@@ -47,18 +50,22 @@ from reconciler.server.evidence import EvidenceKeeper
 from reconciler.server.fleet_lock import FleetLockApi
 from reconciler.server.health_check import HealthChecker
 from reconciler.server.image_keeper import ImageKeeper
+from reconciler.server.image_scrub import ImageScrubbing, Pace
 from reconciler.server.inventory import InventoryKeeper
 from reconciler.server.local_interface import local_interface
 from reconciler.server.machine_files import MachineFiles
+from reconciler.server.newest_write import NewestWrite
 from reconciler.server.notifier import Notifier
 from reconciler.server.package_mirror import PackageMirroring, SourceMirror
 from reconciler.server.power import Power
 from reconciler.server.state_lock import locked_state
+from reconciler.server.store_presence import READ_ONLY, StorePresence
 from reconciler.server.tls_identity import TlsIdentity
 from reconciler.server.updates import UpdateDesk
 from reconciler.server.work_content import SignedReleases, WorkContent
 from reconciler.state.database import Database
 from reconciler.state.hardware import FleetHardware
+from reconciler.state.image_store import ImageStores
 from reconciler.state.images import observed_images
 from reconciler.state.inventories import Inventories
 from reconciler.state.leases import StoredLeases
@@ -139,10 +146,18 @@ class Service:
         self._failed_tests: dict[str, int] = {}
         """By restore test, how often it did not come to its end, for no want of room."""
         self._faulty: set[str] = set()
-        self.store = ChunkStore(settings.state / "store")
-        self._images = observed_images(self.store)
+        self.store = ChunkStore(settings.state / "store", identity="")
+        self._images: dict[str, ObservedImage] = {}
+        self._presence = StorePresence(
+            self.store, ImageStores(database), lambda: self.reconciler.faults, clock
+        )
         self._image_keeper = ImageKeeper(self.store, database, clock)
-        self._guard = LedgerGuard(database, Witnesses(settings.state), clock)
+        self._scrubbing = ImageScrubbing(
+            self.store, database, lambda: self.reconciler.fleet.settings.scrub, clock, Pace()
+        )
+        self._witness_in_store = NewestWrite("ledger witness in the image store")
+        witnesses = Witnesses(settings.state, lambda: self._presence.is_there, self._write_in_store)
+        self._guard = LedgerGuard(database, witnesses, clock)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
         self._tls = TlsIdentity(self.authority, self.place.address, clock)
@@ -195,10 +210,11 @@ class Service:
         """Start everything; whatever cannot start stops what did."""
         async with AsyncExitStack() as stack:
             stack.enter_context(locked_state(self._settings.state))
-            self._guard.start()
             with suppress(StateError):
                 self.reconciler.faults.forget()
-            self.store.sweep(self._clock() - _LEFTOVER_AGE)
+            await self._presence.look()
+            self._guard.start()
+            await self._begin_with_store()
             shutil.rmtree(self._settings.state / _TESTS, ignore_errors=True)
             await stack.enter_async_context(self._supervisor)
             await self._listen(stack)
@@ -208,6 +224,19 @@ class Service:
             self._start_tasks(stack)
             self._stack = stack.pop_all()
         return self
+
+    async def _begin_with_store(self) -> None:
+        """Read which images there are, and clear away what crashes left; not while it is away."""
+        if self._presence.is_there:
+            before = self._clock() - _LEFTOVER_AGE
+            with suppress(StoreAwayError):
+                await in_store(self.store, lambda: self.store.sweep(before))
+            await self._look_at_images()
+
+    async def _look_at_images(self) -> None:
+        """Read which images there are; what was known stays while the store is away."""
+        with suppress(StoreAwayError):
+            self._images = await in_store(self.store, lambda: observed_images(self.store))
 
     async def __aexit__(self, *error: object) -> None:
         """Stop everything; SupervisionError where a task that is needed kept failing."""
@@ -264,6 +293,13 @@ class Service:
         """Return the named images as they were last read."""
         return self._images
 
+    def images_away(self, *, to_write: bool = False) -> str:
+        """Return why images cannot be read now, or written, as a clause; empty where they can."""
+        problem = self.store.problem
+        if problem is None and to_write and self._presence.is_read_only:
+            problem = StoreAwayError(self.store.root, READ_ONLY)
+        return problem.wait if problem is not None else ""
+
     def asked(self) -> None:
         """Take notice that a machine is to be looked at soon."""
         self._news.set()
@@ -295,8 +331,10 @@ class Service:
             start("schedules", self._keep_schedules)
         start("packages", self._mirroring.run)
         start("what machines say", self._write_heard)
+        start("image store", lambda: self._presence.run(self._store_came_back))
         start("images", self._read_images)
         start("retention of images", self._keep_images)
+        start("scrub of images", self._scrubbing.run)
         start("evidence of runs", self._evidence.prune_for_ever)
         start("inventories", self._inventory.prune_for_ever)
         start("results of updates", self._updates.prune_for_ever)
@@ -429,8 +467,27 @@ class Service:
 
     async def _read_images(self) -> None:
         while True:
-            self._images = await asyncio.to_thread(observed_images, self.store)
+            await self._look_at_images()
             await asyncio.sleep(IMAGES_INTERVAL)
+
+    def _write_in_store(self, write: Callable[[], None]) -> None:
+        """Have a small file written in the image store, if that is there, which may hang."""
+
+        def careful() -> None:
+            self.store.require_there()
+            write()
+
+        self._witness_in_store(careful)
+
+    def _store_came_back(self) -> None:
+        """Go on with what waited for the image store, once it was read."""
+        task = asyncio.create_task(self._go_on_with_store())
+        self._asks.add(task)
+        task.add_done_callback(self._asks.discard)
+
+    async def _go_on_with_store(self) -> None:
+        await self._begin_with_store()
+        self.reconciler.store_is_back()
 
     async def _keep_images(self) -> None:
         await self._image_keeper.prune_for_ever(lambda: self.reconciler.fleet, self.observes_only)
@@ -470,18 +527,23 @@ class Service:
         """
         work = self._settings.state / _TESTS
         work.mkdir(mode=0o700, exist_ok=True)
+        if self.store.problem is not None:
+            raise self.store.problem
         try:
             failpoint("restore-test.before")
-            tested = await asyncio.to_thread(run_restore_test, self.store, capture.manifest, work)
+            tested = await in_own_thread(
+                partial(run_restore_test, self.store, capture.manifest, work), "restore test"
+            )
             failpoint("restore-test.after")
             problem = "" if tested.ok else "; ".join(tested.details)
             if tested.ok:
-                await asyncio.to_thread(self._name, capture)
-        except UnwritableFileError:
+                await in_own_thread(partial(self._name, capture), "image store")
+        except (UnwritableFileError, StoreAwayError):
             raise
         except CodedError as error:
             problem = f"{error.code}: {error.cause}"
         except Exception as error:
+            await in_store(self.store, self.store.require_there)  # it may be the store that is away
             count = self._failed_tests[name] = self._failed_tests.get(name, 0) + 1
             problem = why_given_up(error, count)
             if not problem:
@@ -489,7 +551,7 @@ class Service:
         self._failed_tests.pop(name, None)
         self.plane.captures.record_restore_test(capture, problem)
         self._tests.discard(name)
-        self._images = await asyncio.to_thread(observed_images, self.store)
+        await self._look_at_images()
         for status in self.plane.ledger.operations(op_id=capture.operation):
             self.reconciler.ask(self.reconciler.key_of(status.operation))
 

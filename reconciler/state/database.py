@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy.pool import ConnectionPoolEntry
 
 
-_NEWEST = "0024"
+_NEWEST = "0025"
 """The newest migration; a database that has it needs no look at Alembic, which is slow to load."""
 _RESTORE = "Restore it from a backup, or name another directory with --state"
 _ACTIONS = (

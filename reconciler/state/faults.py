@@ -18,6 +18,8 @@ from reconciler.state.observed import Fault
 
 OF_TOKENS = "token/"
 """What subjects of used tokens begin with."""
+STORE_FAULT = "disk/images"
+"""The subject while the image store cannot be used."""
 LEAST_ROOM = 16 << 20
 """Bytes free on the disk of a state directory, below which it is said to be full."""
 

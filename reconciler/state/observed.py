@@ -242,8 +242,8 @@ class Fault:
     """Something in the server that does not work, and since when."""
 
     subject: str
-    """``machine/NAME``, ``task/NAME``, ``port/NAME``, ``token/NAME``, ``image/NAME`` or
-    ``disk/state``."""
+    """``machine/NAME``, ``task/NAME``, ``port/NAME``, ``token/NAME``, ``image/NAME``,
+    ``disk/images`` or ``disk/state``."""
     code: str
     cause: str
     since: datetime
@@ -258,6 +258,8 @@ class Observed:
 
     machines: Mapping[str, ObservedMachine] = field(default_factory=dict)
     images: Mapping[str, ObservedImage] = field(default_factory=dict)
+    store_problem: str = ""
+    """Why nothing is known of images, with its code; empty where the image store is there."""
     operations: "tuple[OperationStatus, ...]" = ()
     captures: tuple[Capture, ...] = ()
     reboot_locks: "tuple[RebootLock, ...]" = ()

@@ -75,6 +75,11 @@ class Operation:
         return self.kind == "service"
 
     @property
+    def needs_images(self) -> bool:
+        """Return whether it reads or writes images."""
+        return self.kind in {"capture", "restore"}
+
+    @property
     def is_by_hand(self) -> bool:
         """Return whether a person asked for it beside what documents assign."""
         return self.run.startswith(BY_HAND)

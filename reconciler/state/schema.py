@@ -55,8 +55,10 @@ tombstones.
 ``update_state`` is what each machine said last of what it installs by itself, ``update_result``
 what became of each package in each check, ``update_notice`` who asked a machine last to look now.
 
-``image_event`` is what people and retention did with images: names, pins, removals. It is
-append-only.
+``image_event`` is what people and retention did with images: names, pins, removals; and that damage
+was found. ``image_store`` is which store belongs to this database: the last row counts. Both are
+append-only. ``image_scrub`` is how far each scrub of the store is, ``image_check`` how each image
+was when it was verified last.
 """
 
 from datetime import UTC, datetime
@@ -806,4 +808,36 @@ image_event = Table(
     Column("actor", String, nullable=False),
     Column("reason", Text, nullable=False),
     Index("image_event_by_digest", "digest"),
+)
+
+image_store = Table(
+    "image_store",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("identity", String(32), nullable=False),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
+image_scrub = Table(
+    "image_scrub",
+    metadata,
+    Column("sequence", Integer, primary_key=True, autoincrement=True),
+    Column("started", UtcDateTime, nullable=False),
+    Column("ended", UtcDateTime),
+    Column("folder", Integer, nullable=False),
+    Column("chunks", Integer, nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("damages", Integer, nullable=False),
+)
+
+image_check = Table(
+    "image_check",
+    metadata,
+    Column("digest", String(64), primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("actor", String, nullable=False),
+    Column("damages", Integer, nullable=False),
+    Column("detail", Text, nullable=False),
 )

@@ -7,8 +7,9 @@ durable. A database that lacks this line was lost, restored, cut off or exchange
 keep that the fleet is observe-only, because in that case the database is what is in question.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -70,18 +71,32 @@ class WitnessFile(NamedTuple):
     """Why it cannot be read, as a clause."""
 
 
+def _at_once(write: Callable[[], None]) -> None:
+    write()
+
+
 class Witnesses:
     """The files of one state directory, in the folders that are there.
 
+    The one in the image store is left alone while ``store_is_there`` says no: the folder may be one
+    where nothing is mounted. ``write_in_store`` carries a write there out, which may hang.
     Raises UnwritableFileError (RW572) where one cannot be written.
     """
 
-    def __init__(self, state: Path) -> None:
+    def __init__(
+        self,
+        state: Path,
+        store_is_there: Callable[[], bool] | None = None,
+        write_in_store: Callable[[Callable[[], None]], None] = _at_once,
+    ) -> None:
         self._keys, self._store = state / "trust" / _NAME, state / "store" / _NAME
+        self._store_is_there = store_is_there or self._store.parent.is_dir
+        self._write_in_store = write_in_store
 
     def read(self) -> tuple[WitnessFile, ...]:
         """Return the files that there are."""
-        found = (_read(path) for path in (self._keys, self._store))
+        paths = (self._keys, self._store) if self._store_is_there() else (self._keys,)
+        found = (_read(path) for path in paths)
         return tuple(each for each in found if each is not None)
 
     def write_first(self, head: Head) -> None:
@@ -90,14 +105,19 @@ class Witnesses:
 
     def write(self, head: Head) -> None:
         """Make it durable at every place."""
-        for path in (self._keys, self._store):
-            self._write(path, Witness(*head))
+        self._write(self._keys, Witness(*head))
+        self._write_stored(Witness(*head))
 
     def enter(self, reason: ObserveOnly, head: Head) -> None:
         """Keep that the fleet is observe-only; ``head`` is for a file that has nothing better."""
         known = {each.path: each.witness for each in self.read()}
-        for path in (self._keys, self._store):
-            self._write(path, evolve(known.get(path) or Witness(*head), observe_only=reason))
+        new = Witness(*head)
+        self._write(self._keys, evolve(known.get(self._keys) or new, observe_only=reason))
+        self._write_stored(evolve(known.get(self._store) or new, observe_only=reason))
+
+    def _write_stored(self, witness: Witness) -> None:
+        if self._store_is_there():
+            self._write_in_store(partial(self._write, self._store, witness))
 
     @staticmethod
     def _write(path: Path, witness: Witness) -> None:

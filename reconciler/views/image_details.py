@@ -7,6 +7,7 @@ from attrs import asdict
 from agent.imaging.manifest import Manifest
 from providers.imaging.image_record import ImageEntry, ImageRecord, Pin, RestoreTest
 from reconciler.state.captures import CapturedFrom
+from reconciler.state.image_checks import ImageCheck
 from reconciler.state.image_events import ImageEvent
 
 
@@ -69,6 +70,8 @@ class ImageDetails(NamedTuple):
     together: tuple[CapturedWith, ...]
     """By set, the newest first: an unchanged disk has the same image in several."""
     events: tuple[ImageEvent, ...]
+    check: ImageCheck | None
+    """None where it was never verified."""
     uses: tuple[Use, ...] | None
     """None where no repository was named."""
 
@@ -82,6 +85,7 @@ def image_document(details: ImageDetails) -> dict[str, object]:
         "record": asdict(details.record),
         "restoreTest": None if test is None else asdict(test),
         "damage": details.damage,
+        "verified": check_document(details.check),
         "pin": None if pin is None else asdict(pin),
         "disk": {"size": image.disk_size, "sectorSize": image.sector_size, "table": image.table},
         "firmware": asdict(image.firmware),
@@ -103,4 +107,16 @@ def image_document(details: ImageDetails) -> dict[str, object]:
         ],
         "acts": [{**each._asdict(), "at": each.at.isoformat()} for each in details.events],
         "uses": None if details.uses is None else [each._asdict() for each in details.uses],
+    }
+
+
+def check_document(check: ImageCheck | None) -> dict[str, object] | None:
+    """Return how an image was when it was verified last; None where it never was."""
+    if check is None:
+        return None
+    return {
+        "at": check.at.isoformat(),
+        "by": check.actor,
+        "damages": check.damages,
+        "detail": check.detail,
     }

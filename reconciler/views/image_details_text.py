@@ -16,6 +16,7 @@ from reconciler.state.image_events import ImageEvent
 from reconciler.views.age import ago
 from reconciler.views.image_details import CapturedWith, ImageDetails, Use
 from reconciler.views.untrusted import for_terminal
+from specs.diagnostics.quote import counted
 
 _INDENT = 2
 _NARROW = 100
@@ -70,6 +71,10 @@ def _head(details: ImageDetails, now: datetime) -> Iterator[tuple[str, str]]:
     else:
         word = "proved" if test.ok else "no, its restore test failed"
         yield "restorable", f"{word} ({_minute(test.at)})"
+    check = details.check
+    if check is not None:
+        word = "whole" if not check.damages else f"{counted(check.damages, 'chunk')} damaged"
+        yield "verified", f"{word} ({check.at:%Y-%m-%d %H:%M} UTC, by {check.actor})"
     if pin is not None:
         yield "pinned", f"by {pin.by} at {_minute(pin.at)}: {pin.reason}"
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from datetime import datetime
+from types import MappingProxyType
 
 from attrs import asdict
 from rich import box
@@ -11,7 +12,9 @@ from rich.text import Text
 
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.image_record import ImageEntry
+from reconciler.state.image_checks import ImageCheck
 from reconciler.views.age import ago
+from reconciler.views.image_details import check_document
 from reconciler.views.untrusted import for_terminal
 from specs.fleet import CompiledImage
 from specs.types.display_name import named
@@ -25,9 +28,11 @@ def image_table(
     now: datetime,
     declared: Mapping[str, CompiledImage],
     width: int = WIDE,
+    checks: Mapping[str, ImageCheck] = MappingProxyType({}),
 ) -> Table:
     """Return one row per image; ``declared`` is what the repository says of some, by name.
 
+    ``checks`` is how images were when they were verified last, by digest.
     Below ``WIDE`` columns, two of them and some digits of digests are left out.
     """
     is_wide = width >= WIDE
@@ -50,12 +55,14 @@ def image_table(
             *sizes,
             decimal(image.stored_bytes),
             "" if image.generation else f"{image.generations:,}",
-            _restorable(image),
+            _restorable(image, checks.get(image.digest), now),
         )
     return table
 
 
-def image_entry(image: ImageEntry, declared: CompiledImage | None) -> dict[str, object]:
+def image_entry(
+    image: ImageEntry, declared: CompiledImage | None, check: ImageCheck | None = None
+) -> dict[str, object]:
     """Return an image as JSON has it."""
     return {
         "name": image.name,
@@ -74,6 +81,7 @@ def image_entry(image: ImageEntry, declared: CompiledImage | None) -> dict[str, 
         "storedBytes": image.stored_bytes,
         "proof": image.restore_test,
         "problem": image.problem,
+        "verified": check_document(check),
         "system": asdict(image.system) if image.system else None,
         "sets": [asdict(each) for each in image.sets],
     }
@@ -93,7 +101,7 @@ def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
     return shown
 
 
-def _restorable(image: ImageEntry) -> Text:
+def _restorable(image: ImageEntry, check: ImageCheck | None, now: datetime) -> Text:
     if image.problem:
         shown = Text(for_terminal(image.problem), style="red")
     else:
@@ -102,6 +110,9 @@ def _restorable(image: ImageEntry) -> Text:
         shown.append(f"\n{image.unreadable_bytes:,} bytes were unreadable", style="yellow")
     if image.pinned:
         shown.append(" · pinned", style="default")
+    if check is not None:
+        word = "verified" if not check.damages else "found damaged"
+        shown.append(f"\n{word} {ago(check.at, now)}", style="red" if check.damages else "dim")
     for each in image.system.obstacles if image.system else ():
         why = for_terminal(f"{each.code}: {each.cause}")
         shown.append(f"\nno identity for clones: {why}", style="yellow")

@@ -14,6 +14,7 @@ from reconciler.planning.conditions import (
     Condition,
     FleetStatus,
     MachineCondition,
+    ScrubStatus,
     count_by_group,
 )
 from reconciler.views.age import ago, duration
@@ -80,18 +81,32 @@ def heading(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
         style = "bold red" if each.rollout.state == "halted" else "yellow"
         yield Text(for_terminal(status_line(each, now)), style=style)
     yield from _locks(status, now)
+    yield from _further(status, now)
+    yield from _faults(status, now)
+    for sentence in status.approvals:
+        yield Text(for_terminal(sentence), style="yellow")
+    yield from _scheduled(status, now)
+
+
+def _further(status: FleetStatus, now: datetime) -> Iterator[Text]:
     also = " · ".join(f"{each} {number:,}" for each, number in status.further.items() if number)
     if also:
         yield Text(f"also: {also}", style="red")
     if status.inventories:
         yield Text(_inventory_line(status), style="dim")
+    if status.scrub is not None:
+        yield Text(_scrub_line(status.scrub, now), style="dim")
+
+
+def _faults(status: FleetStatus, now: datetime) -> Iterator[Text]:
     for fault in status.faults:
         lasting = duration((now - fault.since).total_seconds())
         times = f", {fault.times:,} times" if fault.times > 1 else ""
         text = f"{fault.subject} {fault.code}: {fault.cause} (for {lasting}{times})"
         yield Text(for_terminal(text), style="red")
-    for sentence in status.approvals:
-        yield Text(for_terminal(sentence), style="yellow")
+
+
+def _scheduled(status: FleetStatus, now: datetime) -> Iterator[RenderableType]:
     shown = [upcoming(each, now) for each in status.scheduled[:MOST_SCHEDULED]]
     if more := more_upcoming(status.scheduled, len(shown)):
         shown.append(more)
@@ -121,6 +136,33 @@ def _summary_line(status: FleetStatus) -> Text:
         style = f"not bold {COLOURS[condition]}" if number else "not bold dim"
         line.append(" · ", style="not bold dim").append(f"{condition} {number:,}", style=style)
     return line
+
+
+def _scrub_line(scrub: ScrubStatus, now: datetime) -> str:
+    """Return ``image store: scrubbed 3 d ago, undamaged · scrub at 41 % since 2 h``."""
+    facts = []
+    found = f"{counted(scrub.damages, 'damage')} found" if scrub.damages else "undamaged"
+    if scrub.running_since is not None:
+        lasting = duration((now - scrub.running_since).total_seconds())
+        so_far = f", {found}" if scrub.damages else ""
+        facts.append(f"scrub at {scrub.percent} %, for {lasting}{so_far}")
+    if scrub.ended is not None:
+        result = "" if scrub.running_since else f", {found}"
+        facts.append(f"scrubbed {ago(scrub.ended, now)}{result}")
+    return f"image store: {' · '.join(facts)}"
+
+
+def scrub_document(scrub: ScrubStatus | None) -> dict[str, object] | None:
+    """Return how the scrubs of the image store stand as JSON has it."""
+    if scrub is None:
+        return None
+    since, ended = scrub.running_since, scrub.ended
+    return {
+        "runningSince": since and since.isoformat(),
+        "percent": scrub.percent,
+        "ended": ended and ended.isoformat(),
+        "damages": scrub.damages,
+    }
 
 
 def _inventory_line(status: FleetStatus) -> str:

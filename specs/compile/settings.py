@@ -14,6 +14,7 @@ from specs.fleet import (
     CompiledCommits,
     CompiledPerson,
     CompiledRebootLock,
+    CompiledScrub,
     CompiledSigner,
     FleetSettings,
 )
@@ -37,6 +38,7 @@ def _settings(spec: FleetSpec) -> FleetSettings:
     commits = spec.commits
     groups = spec.breaker.groups
     return_within = spec.agents.return_within
+    scrub = spec.images.scrub
     signers = tuple(CompiledSigner(each.name, each.key) for each in commits.signers)
     return FleetSettings(
         observation_max_age_seconds=spec.observation.max_age.seconds,
@@ -48,6 +50,7 @@ def _settings(spec: FleetSpec) -> FleetSettings:
         max_evidence_size=spec.runs.max_size.bytes,
         reboot_lock=CompiledRebootLock(spec.reboot_lock.enabled, spec.reboot_lock.plain_http),
         agent_return_seconds=return_within.seconds if return_within else 0,
+        scrub=CompiledScrub(scrub.enabled, scrub.every.seconds, scrub.max_rate.bytes_per_second),
     )
 
 

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from specs.kinds.approvals import Approvals
 from specs.kinds.commits import Commits
+from specs.kinds.image_store import ImageStore
 from specs.kinds.metadata import Document
 from specs.kinds.reboot_lock import RebootLock
 from specs.kinds.record import Record
@@ -278,6 +279,9 @@ class FleetSpec(Record):
         default_factory=Observation, description="When news is too old."
     )
     runs: RunRecords = Field(default_factory=RunRecords, description="What is kept of runs.")
+    images: ImageStore = Field(
+        default_factory=ImageStore, description="What holds for the image store."
+    )
     agents: Agents = Field(
         default_factory=Agents, description="What holds for the agents of installed systems."
     )

@@ -178,6 +178,26 @@ class ByteSize(Quantity):
 
 
 @dataclass(frozen=True, slots=True, order=True)
+class ByteRate(Quantity):
+    """Whole bytes per second, as disks are rated: ``100MB/s``, ``32MiB/s``."""
+
+    SCALE: ClassVar = Scale(
+        noun="a rate",
+        example="32MiB/s",
+        units={
+            "B/s": 1,
+            "kB/s": 10**3,
+            "MB/s": 10**6,
+            "GB/s": 10**9,
+            "KiB/s": 2**10,
+            "MiB/s": 2**20,
+            "GiB/s": 2**30,
+        },
+    )
+    bytes_per_second: int
+
+
+@dataclass(frozen=True, slots=True, order=True)
 class Duration(Quantity):
     """Whole seconds: ``90s``, ``10m``, ``2h``, ``1d``, ``1w``."""
 
@@ -196,7 +216,7 @@ class Duration(Quantity):
     seconds: int
 
 
-Q = TypeVar("Q", BitRate, ByteSize, Duration)
+Q = TypeVar("Q", BitRate, ByteRate, ByteSize, Duration)
 
 
 def between(lowest: Q, highest: Q) -> AfterValidator:

@@ -19,6 +19,7 @@ class FakeOutside:
         self.to_verify: list[Capture] = []
         self.asked_times = 0
         self.observe_only = False
+        self.store_away = ""
         self.reasons: list[str] = []
         """Why the fleet became observe-only."""
 
@@ -45,6 +46,11 @@ class FakeOutside:
     def images(self) -> dict[str, ObservedImage]:
         """Return the images that there are."""
         return self._images
+
+    def images_away(self, *, to_write: bool = False) -> str:
+        """Return what the test says of the image store, for reading and writing alike."""
+        del to_write
+        return self.store_away
 
     def observes_only(self) -> bool:
         """Return what the test says of the ledger."""

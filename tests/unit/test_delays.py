@@ -1,5 +1,6 @@
 """What approved work was put off for is kept, with how long."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from reconciler.app.status import conditions_of
 from reconciler.app.watched_operations import WatchedOperations
 from reconciler.errors import StateError
 from reconciler.loop.delays import DelayLog
-from reconciler.server.room_waits import RoomWaits
+from reconciler.server.store_waits import StoreWaits
 from reconciler.state.delays import Change, Delay, Delays
 from reconciler.state.hardware import FleetHardware
 from reconciler.state.machine_history import MachineHistory
@@ -169,20 +170,20 @@ def after(server, seconds):
 def test_work_that_meets_a_full_store_waits_from_its_first_refusal_until_none_is_left(
     server, started
 ):
-    room = RoomWaits(server.loop.delays, NOW)
+    room = StoreWaits(server.loop.delays, NOW)
     assert room.is_empty
     assert room.refused(started, FULL, after(server, 1))
     began = server.now
     assert not room.refused(started, NoSpaceError(STORE, 100, 5_050, 5_000), after(server, 20))
-    room.stored(started, after(server, 10))  # a smaller chunk
+    room.served(started, after(server, 10))  # a smaller chunk
     assert waits_of(server) == (Delay(ROOM_THERE, began, None),)
-    room.stored(started, after(server, 60))
+    room.served(started, after(server, 60))
     assert room.is_empty
     assert waits_of(server) == (Delay(ROOM_THERE, began, server.now),)
 
 
 def test_status_and_whoever_follows_the_work_say_what_it_waits_for(server, started):
-    RoomWaits(server.loop.delays, NOW).refused(started, FULL, server.now)
+    StoreWaits(server.loop.delays, NOW).refused(started, FULL, server.now)
     server.loop.delays.write()
     first = MACHINES[0]
     seen = observe(server.database, MACHINES, server.outside.images(), server.now)
@@ -196,20 +197,58 @@ def test_status_and_whoever_follows_the_work_say_what_it_waits_for(server, start
 
 
 def test_a_server_that_begins_anew_knows_which_captures_wait_for_room(server, started):
-    RoomWaits(server.loop.delays, NOW).refused(started, FULL, server.now)
+    StoreWaits(server.loop.delays, NOW).refused(started, FULL, server.now)
     server.loop.delays.write()
-    room = RoomWaits(DelayLog(Delays(server.database)), after(server, 5))
+    room = StoreWaits(DelayLog(Delays(server.database)), after(server, 5))
     assert not room.is_empty
     assert not room.refused(started, FULL, after(server, 5))
 
 
 def test_what_waited_for_room_when_it_ended_is_forgotten(server, started):
-    room = RoomWaits(server.loop.delays, NOW)
+    room = StoreWaits(server.loop.delays, NOW)
     room.refused(started, FULL, server.now)
     after(server, 60)
     fail(server, MACHINES[0])
     assert waits_of(server) == (Delay(ROOM_THERE, NOW, server.now),)
     second = server.operations[1].op_id
     room.refused(second, FULL, server.now)
-    room.stored(second, after(server, 60))
+    room.served(second, after(server, 60))
     assert room.is_empty
+
+
+AWAY = "the image store /state/store (its folder is empty or not there)"
+
+
+def test_approved_work_waits_for_a_store_that_is_away_and_goes_on_when_it_is_back(tmp_path):
+    server = LoopServer(tmp_path / "rackwright.db", a_fleet(*MACHINES, at_once=3))
+    server.reports(*MACHINES)
+    server.outside.store_away = AWAY
+    server.operations = server.approve_all()
+    images, server.outside._images = server.outside._images, {}  # it was away at the start, too
+    server.run()
+    server.loop.delays.write()
+    for machine in MACHINES:
+        (status,) = server.loop.work_of(machine.name)
+        assert status.state is OperationState.APPROVED
+        assert history(server)[machine.name].delays == (Delay(AWAY, NOW, None),)
+    server.now += timedelta(hours=2)
+    server.outside._images, server.outside.store_away = images, ""
+    server.loop.store_is_back()
+    server.run()
+    assert {
+        status.state for machine in MACHINES for status in server.loop.work_of(machine.name)
+    } == {OperationState.ARMED}
+    server.close()
+
+
+def test_status_says_that_approved_work_waits_for_the_store(tmp_path):
+    server = LoopServer(tmp_path / "rackwright.db", a_fleet(*MACHINES, at_once=3))
+    server.reports(*MACHINES)
+    server.approve_all()
+    seen = observe(server.database, MACHINES, server.outside.images(), server.now)
+    seen = replace(seen, store_problem="RW444: it is away")
+    (state,) = conditions_of(
+        server.loop.fleet, MACHINES[:1], FleetHardware(MACHINES), seen, server.now
+    )
+    assert "waits for the image store, which is away" in state.reason
+    server.close()

@@ -82,9 +82,13 @@ def other(manifest: Manifest) -> Manifest:
     )
 
 
+OWN = {".lock", "store.json"}
+"""Files that every store has."""
+
+
 def files(root: Path) -> list[str]:
     """Return all files but the locks, which have no content."""
-    found = (path for path in root.rglob("*") if path.is_file() and path.name != ".lock")
+    found = (path for path in root.rglob("*") if path.is_file() and path.name not in OWN)
     return sorted(str(path.relative_to(root)) for path in found)
 
 

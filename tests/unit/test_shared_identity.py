@@ -252,6 +252,9 @@ def test_a_database_of_before_knows_what_was_reported_then(site):
         tables += ("package_source", "source_package", "reboot_lock")
         tables += (
             "image_event",
+            "image_store",
+            "image_scrub",
+            "image_check",
             "agent_join",
             "join_token_end",
             "join_token",

@@ -480,6 +480,9 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     found |= two("Fleet f", "spec.runs.keep", ("30d", "90d"))
     found |= two("Fleet f", "spec.agents.returnWithin", ("30d", "400d"))
     found |= two("Fleet f", "spec.runs.maxSize", ("1GiB", "2GiB"))
+    found |= two("Fleet f", "spec.images.scrub.enabled", (True, False))
+    found |= two("Fleet f", "spec.images.scrub.every", ("1w", "2w"))
+    found |= two("Fleet f", "spec.images.scrub.maxRate", ("1MiB/s", "2MiB/s"))
     for part in ("enabled", "plainHttp"):
         found |= two("Fleet f", f"spec.rebootLock.{part}", (True, False))
     found |= two("Fleet f", "spec.defaults.network", ("n", "o"))

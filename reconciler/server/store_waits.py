@@ -1,8 +1,8 @@
-"""Which captures wait for room in the image store, and since when: noted as a delay."""
+"""Which work waits for the image store, or for room in it, and since when: noted as a delay."""
 
 from datetime import datetime, timedelta
 
-from providers.imaging.errors import ROOM, NoSpaceError
+from providers.imaging.errors import BACK, ROOM, NoSpaceError, StoreAwayError
 from reconciler.loop.delays import DelayLog
 
 _CALM = timedelta(seconds=45)
@@ -10,21 +10,21 @@ _CALM = timedelta(seconds=45)
 another, of which the smaller ones may fit: only when none is refused any more does it go on."""
 
 
-class RoomWaits:
+class StoreWaits:
     """Hears of every chunk; the delay of an operation that ends is ended by the loop."""
 
     def __init__(self, delays: DelayLog, now: datetime) -> None:
         self._delays = delays
-        self._refused = dict.fromkeys(delays.waiting_for(ROOM), now)
+        self._refused = dict.fromkeys(delays.waiting_for(ROOM, BACK), now)
 
     @property
     def is_empty(self) -> bool:
-        """Return whether no capture waits."""
+        """Return whether no work waits."""
         return not self._refused
 
-    def refused(self, op_id: str, error: NoSpaceError, now: datetime) -> bool:
-        """Note that there was no room for a capture; return whether it waits from now on."""
-        waits = self._delays.waiting_for(ROOM)
+    def refused(self, op_id: str, error: NoSpaceError | StoreAwayError, now: datetime) -> bool:
+        """Note that work did not get on; return whether it waits from now on."""
+        waits = self._delays.waiting_for(ROOM, BACK)
         self._refused = {each: at for each, at in self._refused.items() if each in waits}
         self._refused[op_id] = now
         if op_id in waits:
@@ -32,8 +32,8 @@ class RoomWaits:
         self._delays.note(op_id, error.wait, now)
         return True
 
-    def stored(self, op_id: str, now: datetime) -> None:
-        """Note that something of a capture was stored."""
+    def served(self, op_id: str, now: datetime) -> None:
+        """Note that something of it was stored or read."""
         at = self._refused.get(op_id)
         if at is not None and now - at > _CALM:
             del self._refused[op_id]
