@@ -452,9 +452,11 @@ class Project:
     @property
     def image_stores(self) -> "ImageStores | None":
         """Which image store belongs to the state; None where there is no database."""
+        if not self.has_state:
+            return None
         from reconciler.state.image_store import ImageStores  # noqa: PLC0415 - slow to load
 
-        return ImageStores(self.database) if self.has_state else None
+        return ImageStores(self.database)
 
     @property
     def _has_store(self) -> bool:
