@@ -204,11 +204,10 @@ class ChunkStore:
 
         CorruptChunkError where something else than a file has its place.
         """
-        try:
-            return _content(self.path(digest), digest)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            self.require_there()
-            raise UnknownChunkError(digest) from error
+        frame = self._frame(self.path(digest), digest)
+        if frame is None:
+            raise UnknownChunkError(digest)
+        return frame
 
     def stored_size(self, digest: str) -> int:
         """Return the size of a chunk's frame in bytes; UnknownChunkError where there is none."""
@@ -221,12 +220,10 @@ class ChunkStore:
     def get_set_aside(self, digest: str) -> bytes | None:
         """Return what was set aside as corrupt, None where nothing was; raises as ``get``."""
         path = self.path(digest).with_suffix(CORRUPT)
-        try:
-            return _content(path, digest)
-        except (FileNotFoundError, NotADirectoryError) as error:
-            if path.is_symlink():
-                raise CorruptChunkError(digest, _NO_FILE) from error
-            return None
+        frame = self._frame(path, digest)
+        if frame is None and path.is_symlink():
+            raise CorruptChunkError(digest, _NO_FILE)
+        return frame
 
     def put(self, digest: str, frame: bytes) -> None:
         """Store a frame whose content has this digest.
@@ -257,7 +254,6 @@ class ChunkStore:
             except UnknownChunkError:
                 return False
             except (CorruptChunkError, OSError) as error:
-                self.require_there()
                 if isinstance(error, OSError) and error.errno not in MEDIUM:
                     raise
                 aside = path.with_suffix(CORRUPT)
@@ -589,6 +585,16 @@ class ChunkStore:
             return tuple(folder.iterdir())
         except FileNotFoundError:
             self.require_there()
+            raise
+
+    def _frame(self, path: Path, digest: str) -> bytes | None:
+        """Return what the file of a chunk holds; None where there is none, but the store is."""
+        try:
+            return _content(path, digest)
+        except OSError as error:
+            self.require_there()
+            if isinstance(error, FileNotFoundError | NotADirectoryError):
+                return None
             raise
 
     def _image(self, digest: str) -> Path:

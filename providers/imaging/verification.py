@@ -257,7 +257,6 @@ def _why_missing(store: ChunkStore, digest: str) -> str:
     except CorruptChunkError as error:
         return f"it is corrupt and was set aside: {error.problem}"
     except OSError as error:
-        store.require_there()
         if error.errno not in MEDIUM:
             raise
         return f"it was set aside and cannot be read: {error.strerror}"
@@ -283,7 +282,6 @@ def content_length(store: ChunkStore, digest: str) -> int:
     except CorruptChunkError as error:
         raise DamagedChunkError(f"it is corrupt: {error.problem}") from error
     except OSError as error:
-        store.require_there()
         if error.errno not in MEDIUM:
             raise
         raise DamagedChunkError(f"it cannot be read: {error.strerror}") from error

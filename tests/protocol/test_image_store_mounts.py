@@ -99,6 +99,27 @@ async def test_a_read_only_store_is_read_and_captures_wait(
         assert server.said == ""
 
 
+async def test_a_read_only_store_of_an_earlier_version_is_read_and_known_once_it_can_be_written(
+    tmp_path: Path, database: Database
+) -> None:
+    server = Server(tmp_path, database)
+    with mounted(tmp_path / "store", "-t", "tmpfs", "tmpfs"):
+        digest = store_image(ChunkStore(tmp_path / "store", reserve=0), tmp_path, 1, "golden")
+        for name in ("store.json", ".lock", "tags/.lock"):
+            (tmp_path / "store" / name).unlink()
+        mount("-o", "remount,ro", tmp_path / "store")
+        await server.presence.look()
+        assert server.presence.is_there
+        assert server.store.usable(digest)
+        assert is_whole(server.store, digest)
+        with pytest.raises(OSError, match="Read-only file system"):
+            server.store.missing(chunks_of(server.store, digest))
+        mount("-o", "remount,rw", tmp_path / "store")
+        await server.presence.look()
+        assert server.store.identity == ImageStores(database).known() != ""
+        assert server.store.missing(chunks_of(server.store, digest)) == frozenset()
+
+
 async def test_a_store_that_is_full_takes_nothing_half_and_says_so(
     tmp_path: Path, database: Database
 ) -> None:

@@ -1,6 +1,8 @@
 """An image store that is away, or is another one, is no empty store."""
 
 import asyncio
+import errno
+import os
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -204,19 +206,20 @@ def test_who_reads_an_image_that_the_store_vanished_from_marks_nothing(
     """It vanishes after a chunk was found missing, and before anybody looks again."""
     digest = store_image(store, tmp_path, 1, "golden")
     chunk, mounted = store.path(chunks_of(store, digest)[0]), tmp_path / "mounted"
-    frame = chunk.read_bytes()
+    frame, lock = chunk.read_bytes(), threading.Lock()
 
     class Vanishing(ChunkStore):
         def get(self, digest: str) -> bytes:
-            if not mounted.exists():
+            with lock:
+                if mounted.exists():
+                    return super().get(digest)
                 chunk.unlink()
                 try:
-                    return super().get(digest)
+                    return super().get(chunk.name)
                 finally:
                     chunk.write_bytes(frame)
                     self.root.rename(mounted)
                     self.root.mkdir()
-            return super().get(digest)
 
     def back() -> None:
         assert names(store.root) == []
@@ -234,7 +237,7 @@ def test_who_reads_an_image_that_the_store_vanished_from_marks_nothing(
         lambda: run_restore_test(vanishing, digest, tmp_path),
         lambda: export_image(vanishing, digest, tmp_path / "out", "raw", tmp_path),
     ):
-        with pytest.raises((StoreAwayError, FileNotFoundError)):
+        with pytest.raises(StoreAwayError):
             read()
         back()
     mounted.mkdir()  # it vanishes no more
@@ -257,6 +260,45 @@ def test_a_damaged_identity_is_no_damage_of_images(store: ChunkStore, tmp_path: 
     store.path(chunks_of(store, digest)[0]).unlink()
     with pytest.raises(StoreAwayError, match=r"store\.json"):
         verify_images(store, [digest], lambda *_: None)
+
+
+@pytest.mark.parametrize("number", [errno.ESTALE, errno.EIO, errno.EMFILE])
+def test_what_a_file_server_that_is_away_answers_is_no_damage(
+    store: ChunkStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    digest = store_image(store, tmp_path, 1, "golden")
+    chunk, real = chunks_of(store, digest)[0], os.open
+    is_there = True
+
+    def fail(path: Path, flags: int, *more: int) -> int:
+        if Path(path).name == chunk:
+            raise OSError(number, os.strerror(number))
+        return real(path, flags, *more)
+
+    def away(_: Path) -> FoundStore:
+        if is_there:
+            return found_at(store.root)
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(store_identity, "found_at", away)
+    monkeypatch.setattr(os, "open", fail)
+    is_there = False
+    for call in (
+        lambda: store.get(chunk),
+        lambda: store.set_aside(chunk),
+        lambda: verify_images(store, [digest], lambda *_: None),
+        lambda: damages_of(store, [chunk]),
+    ):
+        with pytest.raises(StoreAwayError):
+            call()
+    is_there = True
+    if number == errno.EIO:
+        assert damages_of(store, [chunk])
+        return
+    for call in (lambda: store.set_aside(chunk), lambda: damages_of(store, [chunk])):
+        with pytest.raises(OSError, match=os.strerror(number)):
+            call()
+    assert store.has(chunk)
 
 
 async def test_agents_are_told_to_come_again_while_it_is_away(
