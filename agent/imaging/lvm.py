@@ -75,16 +75,11 @@ _MOST_PIECES = 1 << 16
 
 _NAME = re.compile(r"[A-Za-z0-9+_.-]{1,127}", re.ASCII)
 _UUID = re.compile(r"[A-Za-z0-9!#-]{1,64}", re.ASCII)
-# It stands for WRITE where the group has a system ID, which old versions do not know.
-_FOR_ONE_SYSTEM = "WRITE_LOCKED"
-_GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", _FOR_ONE_SYSTEM, "NOAUTOACTIVATE"))
+_GROUP_FLAGS = frozenset(("RESIZEABLE", "READ", "WRITE", "NOAUTOACTIVATE"))
 _GROUP_SECTIONS = frozenset(("physical_volumes", "logical_volumes", "historical_logical_volumes"))
 _WRITE_LOCKED = "WRITE_LOCKED"
 _VOLUME_FLAGS = frozenset(
-    (
-        *("READ", "WRITE", _FOR_ONE_SYSTEM, "VISIBLE"),
-        *("FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE"),
-    )
+    ("READ", "WRITE", "VISIBLE", "FIXED_MINOR", "ACTIVATION_SKIP", "NOAUTOACTIVATE")
 )
 _NO_NAMES = frozenset(("type", "tags"))  # texts of a segment that name no volume
 _STRIPED = "striped"

@@ -4,21 +4,28 @@ All disks are chosen before the first one is read or written, and no two steps m
 """
 
 from collections.abc import Sequence
+from itertools import combinations
 
 from agent.errors import TerminalError
 from agent.steps.disk_choice import describe, find_disk, select_disk
 from agent.wire.disk import Disk
+from agent.wire.imaged_layout import are_apart
 from agent.wire.step import Backup, Restore, Step
 
 
 def captured_with(step: Backup, steps: Sequence[Step], disks: Sequence[Disk]) -> tuple[Disk, ...]:
-    """Return the disks that the operation's other backup steps read.
+    """Return the other disks that the operation's backup steps read.
 
-    Raises as ``select_disk``, and TerminalError RW588 where two steps mean the same disk.
+    Raises as ``select_disk``, and TerminalError RW588 where two steps mean the same disk, unless
+    they read other partitions of it.
     """
     chosen = [(each, select_disk(each.disk, disks)) for each in steps if isinstance(each, Backup)]
-    _refuse_shared([(each.image, disk) for each, disk in chosen])
-    return tuple(disk for each, disk in chosen if each != step)
+    for (one, its), (other, disk) in combinations(chosen, 2):
+        if its.node == disk.node and not are_apart(one.partitions, other.partitions):
+            raise _same_disk(one, other, disk)
+    own = {disk.node for each, disk in chosen if each == step}
+    others = {disk.node: disk for _, disk in chosen if disk.node not in own}
+    return tuple(others.values())
 
 
 def written_with(
@@ -29,18 +36,15 @@ def written_with(
     Raises as ``find_disk``, and TerminalError RW588 where two steps mean the same disk.
     """
     chosen = [(each, find_disk(each.disk, disks)) for each in steps if isinstance(each, Restore)]
-    _refuse_shared([(each.image, disk) for each, disk in chosen])
+    for (one, its), (other, disk) in combinations(chosen, 2):
+        if its.node == disk.node:
+            raise _same_disk(one, other, disk)
     return tuple((each, disk) for each, disk in chosen if each != step)
 
 
-def _refuse_shared(chosen: Sequence[tuple[str, Disk]]) -> None:
-    first: dict[str, str] = {}
-    for image, disk in chosen:
-        if disk.node in first:
-            raise TerminalError(
-                "RW588",
-                f"the steps of images {first[disk.node]} and {image} mean the same disk: "
-                f"{describe(disk)}",
-                "Name another disk in one of the steps, by its serial, wwn or path",
-            )
-        first[disk.node] = image
+def _same_disk(one: Backup | Restore, other: Backup | Restore, disk: Disk) -> TerminalError:
+    return TerminalError(
+        "RW588",
+        f"the steps of images {one.image} and {other.image} mean the same disk: {describe(disk)}",
+        "Name another disk in one of the steps, by its serial, wwn or path",
+    )

@@ -4,7 +4,7 @@ Partitions are written one by one only where the disk has them at the same place
 tables, boot loaders and NTFS all keep where a partition begins.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
 from attrs import frozen
 
@@ -41,6 +41,14 @@ class ImagedLayout:
         if not lacking:
             return ""
         return f"does not hold {counted_partitions(lacking)}; it holds {listed(self.held)}"
+
+
+def are_apart(some: Collection[int], others: Collection[int]) -> bool:
+    """Return whether two choices of partitions of one disk have none in common.
+
+    None that is named means the whole disk.
+    """
+    return bool(some) and bool(others) and set(some).isdisjoint(others)
 
 
 def listed(numbers: Iterable[int]) -> str:

@@ -4,12 +4,13 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from agent.wire.disk import Disk, DiskIdentity, DiskSelector
+from agent.wire.imaged_layout import are_apart
 from agent.wire.step import Backup, Restore
 from reconciler.planning.item import LastBackup
 from reconciler.state.observed import Capture, ObservedImage
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import OperationState
-from specs.fleet import DiskRequest
+from specs.fleet import BackupStep, DiskRequest
 
 
 def describe(disk: Disk) -> str:
@@ -60,13 +61,14 @@ def _telling(candidates: Sequence[Disk]) -> str:
     return ""
 
 
-def read_disks(requests: Mapping[str, DiskRequest], disks: Sequence[Disk]) -> str:
-    """Return why backups, by the images that they make, cannot choose their disks; empty if not.
+def read_disks(backups: Iterable[BackupStep], disks: Sequence[Disk]) -> str:
+    """Return why backups cannot choose their disks, or mean one twice; empty if not.
 
     Like the agent, which chooses: of the fixed and writable disks by role, of all by name.
     """
-    chosen: dict[int, str] = {}
-    for image, request in requests.items():
+    chosen: list[tuple[int, BackupStep]] = []
+    for backup in backups:
+        image, request = backup.image, backup.disk
         named = any((request.wwn, request.serial, request.path))
         wanted = DiskSelector(request.role, request.wwn, request.serial, request.path)
         candidates = [
@@ -81,12 +83,13 @@ def read_disks(requests: Mapping[str, DiskRequest], disks: Sequence[Disk]) -> st
             found = _ambiguous(said, [disks[number] for number in candidates])
             return f"image {image}: {found}"
         for number in candidates:
-            if number in chosen:
-                return (
-                    f"images {chosen[number]} and {image} would be of the same disk, "
-                    f"{describe(disks[number])}"
-                )
-            chosen[number] = image
+            for other, earlier in chosen:
+                if other == number and not are_apart(earlier.partitions, backup.partitions):
+                    return (
+                        f"images {earlier.image} and {image} would be of the same disk, "
+                        f"{describe(disks[number])}"
+                    )
+            chosen.append((number, backup))
     return ""
 
 

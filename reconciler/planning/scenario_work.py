@@ -201,17 +201,16 @@ def _warnings(view: MachineView, targets: Sequence[_Target]) -> tuple[str, ...]:
 def _unreadable(view: MachineView, scenario: CompiledScenario) -> Refusal | None:
     """Return why backups cannot choose their disks, by disks that were seen recently enough."""
     backups = [step for step in scenario.steps if isinstance(step, BackupStep)]
-    requests = {step.image: step.disk for step in backups}
-    if len(requests) < len(backups):
+    if len({step.image for step in backups}) < len(backups):
         reason = f"two steps of {scenario.name} would write one image of this machine"
         return reason, "Give each disk an image of its own"
     known = _known_disks(view)
-    if not requests or not isinstance(known, TimedReport):
+    if not backups or not isinstance(known, TimedReport):
         return None  # the agent finds out, and reads nothing then
-    in_ram = known is view.seen.ramdisk
+    from_ramdisk = known is view.seen.ramdisk
     # Disks of the network that a running system has are seldom there in the RAM system.
-    disks = [disk for disk in known.report.disks if in_ram or not disk.transport]
-    reason = read_disks(requests, disks)
+    disks = [disk for disk in known.report.disks if from_ramdisk or not disk.transport]
+    reason = read_disks(backups, disks)
     return (reason, f"Name the disk of each backup step in {scenario.name}") if reason else None
 
 

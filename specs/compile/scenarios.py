@@ -160,14 +160,15 @@ def _check_systems(resource: Resource, model: Scenario, diagnostics: Diagnostics
 
 def _check_disks(resource: Resource, model: Scenario, diagnostics: Diagnostics) -> None:
     """Report steps that certainly mean one disk, and backups of several disks to one image."""
-    disks: dict[tuple[str, DiskSelection], int] = {}
+    before: list[tuple[int, Backup | Restore]] = []
     images: dict[str, int] = {}
     for index, step in enumerate(model.spec.steps):
         action = step.action
         if not isinstance(action, Backup | Restore):
             continue
         place = ("spec", "steps", index, step.name)
-        first = disks.setdefault((step.name, action.disk), index)
+        first = next((number for number, each in before if _mean_one_disk(each, action)), index)
+        before.append((index, action))
         if first != index:
             chosen = "disk" in action.model_fields_set
             diagnostics.error(
@@ -187,6 +188,14 @@ def _check_disks(resource: Resource, model: Scenario, diagnostics: Diagnostics) 
                 f"{action.image}",
                 "give each disk an image of its own",
             )
+
+
+def _mean_one_disk(one: Backup | Restore, other: Backup | Restore) -> bool:
+    """Return whether two steps read or write the same disk; other partitions may be read of one."""
+    if type(one) is not type(other) or one.disk != other.disk:
+        return False
+    reads = isinstance(one, Backup) and bool(one.partitions) and bool(other.partitions)
+    return not (reads and set(one.partitions).isdisjoint(other.partitions))
 
 
 def _compiled(resource: Resource, model: Scenario) -> CompiledScenario:

@@ -61,6 +61,8 @@ NOT_KILLED_AT = {
     "image_events.ImageEvents.record": "a person's command; retention looks again in an hour",
     "store.ChunkStore.tag_together": "of several disks; tests of the store end it at each write",
     "store.ChunkStore._finish_moving": "likewise",
+    "store.ChunkStore._mend": "of files that are damaged; mended again",
+    "store.ChunkStore.renew_record": "likewise",
     "image_checks.ImageChecks.record": "of scrubs and a person's command; verified again",
     "image_checks.ImageChecks.keep": "of scrubs; gone on with",
     "image_checks.ImageScrubs.begin": "of scrubs; gone on with",

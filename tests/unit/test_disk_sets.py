@@ -218,7 +218,7 @@ def test_an_identical_disk_under_another_name_counts_as_restored():
     assert item_of(steps, SYSTEM, other).warnings == ()
 
 
-def layout(*places):
+def laid_out(*places):
     return ImagedLayout("gpt", tuple(PartitionPlace(*each, "linux") for each in places))
 
 
@@ -243,7 +243,7 @@ def partitions(*places):
     ],
 )
 def test_a_disk_that_was_partitioned_anew_since_its_backup_is_warned_of(found, said):
-    image = replace(SYSTEM, layout=layout((1, 1, 10), (2, 11, 5)), sets=())
+    image = replace(SYSTEM, layout=laid_out((1, 1, 10), (2, 11, 5)), sets=())
     disk = a_disk("SYS", partitions=partitions(*found))
     capture = scenario(BackupStep("sys", FROM_SYS), base=CAPTURE)
     before = item_of(capture, disks=(disk,)).operation
@@ -262,7 +262,7 @@ def test_a_disk_that_was_partitioned_anew_since_its_backup_is_warned_of(found, s
 
 
 def test_a_clone_of_another_machine_says_nothing_of_partitions():
-    image = replace(SYSTEM, layout=layout((1, 1, 10)), sets=())
+    image = replace(SYSTEM, layout=laid_out((1, 1, 10)), sets=())
     disk = a_disk("SYS", partitions=partitions((1, 5, 5, "x")))
     assert item_of(scenario(RESTORE_SYS), image, disks=(disk,)).warnings == ()
 
@@ -390,6 +390,19 @@ def test_the_agent_knows_the_disks_that_go_with_one():
     assert captured_with(steps[0], (), (SYS, DAT)) == ()
 
 
+def test_two_images_of_other_partitions_of_one_disk_are_no_conflict():
+    one = Backup("sys", selector("SYS"), partitions=(1,))
+    two = Backup("home", selector("SYS"), partitions=(2, 3))
+    assert captured_with(one, (one, two), (SYS, DAT)) == ()
+    with pytest.raises(TerminalError, match="mean the same disk"):
+        captured_with(one, (one, attrs.evolve(two, partitions=(1, 2))), (SYS, DAT))
+    steps = [BackupStep("sys", FROM_SYS, partitions=(1,)), BackupStep("home", FROM_SYS)]
+    blocked = item_of(scenario(*steps, base=CAPTURE))
+    assert "would be of the same disk" in blocked.reason
+    steps[1] = steps[1]._replace(partitions=(2,))
+    assert item_of(scenario(*steps, base=CAPTURE)).operation is not None
+
+
 @pytest.mark.parametrize(
     "steps",
     [
@@ -425,6 +438,7 @@ SYS_OF_A = "backup: {image: sys, disk: {serial: A}}"
     [
         ((SYS_OF_A, "backup: {image: dat, disk: {serial: B}}"), []),
         (("backup: {image: sys}", "backup: {image: dat, disk: {serial: B}}"), []),
+        (("backup: {image: sys, partitions: [1]}", "backup: {image: dat, partitions: [2]}"), []),
         (
             ("backup: {image: sys}", "backup: {image: dat}"),
             ["15:15: RW166 spec.steps[1].backup: it means the same disk as spec.steps[0]"],

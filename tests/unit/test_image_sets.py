@@ -284,15 +284,15 @@ def test_a_store_keeps_where_partitions_lie_and_an_older_record_says_nothing(sto
     digest = store_image(store, tmp_path, 1, SYSTEM)
     (entry,) = store.images()
     (part,) = an_image(tmp_path, 1)[0].partitions
-    assert [(each.number, each.start, each.size) for each in entry.partitions] == [
+    assert [(each.number, each.start, each.size) for each in entry.layout.partitions] == [
         (part.number, part.start, part.size)
     ]
     path = tmp_path / "store/images" / digest / "record.json"
     record = json.loads(path.read_text())
-    del record["partitions"]
+    del record["layout"]
     path.write_text(json.dumps(record))
     (entry,) = store.images()
-    assert entry.partitions is None
+    assert entry.layout is None
 
 
 def test_what_is_missing_without_the_other_disks_is_in_the_manifest_only_where_something_is(

@@ -289,7 +289,7 @@ def test_a_backup_that_repairs_is_disruptive_whatever_the_machine_does_and_the_p
         "captures image debian12 without sectors that cannot be read"
     )
     assert item.operation.instructions.steps[0] == Backup(
-        "debian12", DiskSelector("system"), "used", "skip-and-mark", repair=True
+        "debian12", DiskSelector("system"), on_bad_sector="skip-and-mark", repair=True
     )
 
 
