@@ -53,9 +53,9 @@ def test_a_var_on_another_disk_of_the_set_is_found_and_missed_where_that_is_not_
     (missing,) = found.alone
     assert (missing.code, missing.cause) == (
         "RW468",
-        f"/etc/fstab mounts /var from {disks.source}, which is no partition of the disk",
+        f"/etc/fstab mounts /var from {disks.source}, which is not on the disk",
     )
-    assert "or of one that is captured and restored with it" in missing.action
+    assert "or on one that is captured and restored with it" in missing.action
     assert disks.looked_at().obstacles == (missing,)
 
 
@@ -87,7 +87,7 @@ def test_the_kernels_name_of_a_partition_of_another_disk_means_nothing(
     (obstacle,) = disks.looked_at(disks.data).obstacles
     assert (obstacle.code, obstacle.cause) == (
         "RW468",
-        "/etc/fstab mounts /var from /dev/sdb1, which is no partition of the disk",
+        "/etc/fstab mounts /var from /dev/sdb1, which is not on the disk",
     )
 
 

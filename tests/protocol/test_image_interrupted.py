@@ -17,6 +17,7 @@ from tests.protocol.imaging_disks import MIB, blank, ext4, gpt_disk, run, tree
 
 _STOP = """
 import signal
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # whoever started the tests may have ignored it
 from agent.commands import qemu_img
 from reconciler.cli.main import main
 convert = qemu_img.convert

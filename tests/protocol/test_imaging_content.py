@@ -206,6 +206,8 @@ def fuse_mounted(program: str, volume: Path) -> Iterator[Path]:
             yield place
         finally:
             run("umount", place)
+    while run("losetup", "--associated", volume):  # it is written to the end after the unmount
+        pass
 
 
 def exfat_mounted(volume: Path) -> AbstractContextManager[Path]:

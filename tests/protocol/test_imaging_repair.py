@@ -333,8 +333,8 @@ def test_what_is_stopped_before_the_repair_leaves_the_disk_as_it_was(tmp_path: P
 class FakeServer(ChunkStore):
     """A chunk store that takes manifests as the server does."""
 
-    def put_manifest(self, operation: str, data: bytes) -> str:  # type: ignore[override]
-        del operation
+    def put_manifest(self, operation: str, image: str, data: bytes) -> str:  # type: ignore[override]
+        del operation, image
         return super().put_manifest(data)
 
 
@@ -354,7 +354,7 @@ def test_the_step_says_what_was_repaired_and_what_could_not_be_read(tmp_path: Pa
             operation="op-1",
             machine=machine,
             installed_on=lambda _: None,
-            system_on=lambda _: None,
+            system_on=lambda _disk, _others: None,
             chunks=FakeServer(tmp_path / "store", reserve=0),  # type: ignore[arg-type]
             progress=ignore,
             check=ignore_all,
