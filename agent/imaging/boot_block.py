@@ -13,7 +13,7 @@ The very first sector is written alone and last: without it neither starts.
 
 A restore of single partitions leaves that part of the disk alone. Its boot block is the first MiB
 of each of them, where every file system says what it is: while that is zeros, no loader finds
-anything to start there, and nothing mounts it.
+anything to start there, and nothing mounts it. The blocks that say so are written last.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,6 +29,10 @@ from agent.imaging.fit import Fit
 from agent.imaging.manifest import Manifest
 
 HEAD = CHUNK_SIZE
+
+_LABEL = 4096
+_LABELS = (0, 64 << 10)
+"""Where partitions say what they hold, in bytes: Btrfs at 64 KiB, all others in the first 4 KiB."""
 
 
 @frozen
@@ -49,6 +53,8 @@ class BootBlock:
     extents: tuple[Extent, ...]
     windows: tuple[Extent, ...]
     """What is restored: the disk, or the partitions that were chosen."""
+    last: tuple[Extent, ...]
+    """What is written alone and last: by it, firmware or a kernel knows what is there."""
     chunks: Mapping[int, HeldChunk]
     """By offset: those in the boot block, and those that lie in the windows in part only."""
     fit: Fit
@@ -99,9 +105,11 @@ def gather(
     windows = merged(chosen) or (Extent(0, device.size),)
     if chosen:
         extents = merged(Extent(each.offset, min(HEAD, each.length)) for each in chosen)
+        last = merged(Extent(each.offset + at, _LABEL) for each in chosen for at in _LABELS)
     else:
-        last = device.read(device.size - device.sector_size, device.sector_size)
-        extents = boot_extents(manifest, device.size, placed, old_backup=gpt.has_signature(last))
+        end = device.read(device.size - device.sector_size, device.sector_size)
+        extents = boot_extents(manifest, device.size, placed, old_backup=gpt.has_signature(end))
+        last = (Extent(0, device.sector_size),)
     held = {}
     buffers = Buffers()
     for chunk in manifest.chunks():
@@ -117,7 +125,7 @@ def gather(
         else:
             content = fetch(chunk)
         held[chunk.span.offset] = HeldChunk(chunk, content, was_there)
-    block = BootBlock(extents, windows, held, placed)
+    block = BootBlock(extents, windows, last, held, placed)
     _refuse_other_table(manifest, block)
     return block
 
@@ -131,20 +139,21 @@ def invalidate(block: BootBlock, device: Device) -> None:
 
 
 def commit(block: BootBlock, device: Device) -> None:
-    """Write the boot block, its first sector last, and read it back.
+    """Write the boot block, that by which it is recognised last, and read it back.
 
     Raises ReadBackError, after making the disk unbootable again, when the disk
     does not hold what was written.
     """
     writes = _writes(block)
-    *others, (start, head) = writes
-    sector = device.sector_size
-    for extent, data in others:
-        device.write_bytes(data, extent.offset)
-    if head[sector:]:
-        device.write_bytes(head[sector:], start.offset + sector)
+    for extent, data in writes:
+        for part in without((extent,), block.last):
+            start = part.offset - extent.offset
+            device.write_bytes(data[start : start + part.length], part.offset)
     device.flush()
-    device.write_bytes(head[:sector], start.offset)
+    for extent, data in writes:
+        for part in reversed(tuple(clipped(block.last, extent))):
+            start = part.offset - extent.offset
+            device.write_bytes(data[start : start + part.length], part.offset)
     device.flush()
     try:
         _refuse_difference(block, device, writes)

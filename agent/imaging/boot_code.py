@@ -7,6 +7,8 @@ one image or none. The partition table and the disk's signature, which are in th
 the sector is written with both, alone and last.
 """
 
+from collections.abc import Sequence
+
 from attrs import frozen
 
 from agent.imaging.chunk import CHUNK_SIZE
@@ -15,7 +17,7 @@ from agent.imaging.errors import ReadBackError, RefusedDiskError
 from agent.imaging.extent import Extent, between
 from agent.imaging.gpt import BIOS_BOOT_TYPE
 from agent.imaging.manifest import Manifest
-from agent.imaging.table import Table
+from agent.imaging.table import Region, Table, primaries
 from agent.wire.imaged_layout import counted_partitions
 
 _CODE = 440
@@ -47,16 +49,23 @@ def boot_code_gap(manifest: Manifest, table: Table, numbers: tuple[int, ...]) ->
         )
     if manifest.table == "gpt":
         return Extent(manifest.sector_size, 0)
-    mine = min(part.start for part in manifest.partitions)
-    its = min((slot.extent.offset for slot in table.slots), default=mine)
+    mine = _first_place(manifest.regions, manifest.sector_size)
+    its = _first_place(table.regions, manifest.sector_size)
     wanted = min(mine, CHUNK_SIZE)
     if its < wanted:
         raise _refused(
-            f"the first partition begins at byte {mine:,} in the image and at byte {its:,} on the "
-            "disk: the boot code has no room",
+            f"the first partition, or extended one, begins at byte {mine:,} in the image and at "
+            f"byte {its:,} on the disk: the boot code has no room",
             "Leave `bootCode` out, or restore the whole disk",
         )
     return between(manifest.sector_size, wanted)
+
+
+def _first_place(regions: Sequence[Region], sector_size: int) -> int:
+    """Return where the first thing lies of which an MBR knows: an extended partition, too."""
+    starts = [place.offset for _, _, place in primaries(regions[0].raw, sector_size)]
+    starts += [region.offset for region in regions if region.kind == "ebr"]
+    return min(starts)
 
 
 def write_boot_code(device: Device, code: BootCode) -> None:

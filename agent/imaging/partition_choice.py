@@ -9,8 +9,9 @@ from collections.abc import Collection, Iterable
 from attrs import frozen
 
 from agent.imaging.errors import RefusedDiskError
-from agent.imaging.extent import Extent, clipped, merged
-from agent.imaging.manifest import Manifest
+from agent.imaging.extent import Extent
+from agent.imaging.lvm import SIGNATURE, VolumeGroup
+from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.table import Slot, Table
 from agent.wire.imaged_layout import PartitionPlace, counted_partitions, differences, listed
 
@@ -60,13 +61,34 @@ def chosen_places(
             f"{node} has other partitions than the image: {differing}",
             "Name other partitions, or restore the whole disk",
         )
-    for group, parts in sorted(_groups(manifest).items()):
-        if parts & set(numbers) and parts - set(numbers):
-            raise _refused(
-                f"the LVM volume group {group} lies on the partitions {listed(sorted(parts))}",
-                "Name all of them, or none",
-            )
+    if split := split_lvm(manifest.partitions, numbers):
+        raise _refused(f"the image has LVM on {split}", "Name all of them, or none")
     return tuple(part.extent for part in manifest.partitions if part.number in numbers)
+
+
+def split_lvm(partitions: Iterable[ImagedPartition], numbers: Collection[int]) -> str:
+    """Return which partitions have LVM where some of them are chosen and some are not; or empty.
+
+    Physical volumes of one group know of each other: one that comes back alone is older than what
+    the others say, and LVM goes by these.
+    """
+    found = sorted(part.number for part in partitions if part.filesystem == SIGNATURE)
+    chosen = [number for number in found if number in numbers]
+    return counted_partitions(found) if 0 < len(chosen) < len(found) else ""
+
+
+def refuse_other_volumes(node: str, groups: Iterable[VolumeGroup]) -> None:
+    """Raise RefusedDiskError (RW419) where groups on chosen partitions have more volumes elsewhere.
+
+    ``groups`` are those of the physical volumes that the chosen partitions of the disk hold now.
+    """
+    for group in groups:
+        if group.elsewhere:
+            raise _refused(
+                f"the LVM volume group {group.name} on {node} has {group.elsewhere:,} more "
+                "physical volumes, which the restore would leave as they are",
+                "Remove the group there first, or restore the whole disk",
+            )
 
 
 def _refused(cause: str, action: str) -> RefusedDiskError:
@@ -75,13 +97,3 @@ def _refused(cause: str, action: str) -> RefusedDiskError:
 
 def _place(slot: Slot) -> PartitionPlace:
     return PartitionPlace(slot.number, slot.extent.offset, slot.extent.length, slot.type)
-
-
-def _groups(manifest: Manifest) -> dict[str, set[int]]:
-    """Return the numbers of the partitions on which the volumes of each group lie."""
-    found: dict[str, set[int]] = {}
-    for volume in manifest.volumes:
-        extents = merged(volume.extents)
-        parts = (part for part in manifest.partitions if any(clipped(extents, part.extent)))
-        found.setdefault(volume.group, set()).update(part.number for part in parts)
-    return found

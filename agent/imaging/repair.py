@@ -24,7 +24,7 @@ from agent.imaging.device import Device, open_device, seen
 from agent.imaging.errors import DiskFailureError, RepairFailedError, UnrepairableError
 from agent.imaging.extent import Extent, total
 from agent.imaging.refusal import read_only, refuse_other_disk
-from agent.imaging.scan import file_systems_on, read_inside
+from agent.imaging.scan import file_systems_on, read_inside, table_problem
 from agent.imaging.table import Reader, TableError
 from agent.plain_text import plain_text
 from agent.wire.disk import Disk
@@ -86,6 +86,9 @@ def _look(disk: Disk, partitions: Collection[int]) -> list[_Unclean]:
     with open_device(disk.node, sector_size=disk.sector_size) as device:
         refuse_other_disk(disk, seen(device))
         try:
+            if problem := table_problem(device):
+                _log.warning("nothing on %s is repaired: %s", disk.node, problem)
+                return []
             return list(_unclean_on(device, partitions))
         except TableError:  # the capture keeps such a disk whole, and says why
             return []

@@ -43,8 +43,14 @@ from agent.imaging.grow import grow_file_system
 from agent.imaging.growth import NONE, Growth, growth
 from agent.imaging.image_growable import growable
 from agent.imaging.image_reader import ChunkSource
+from agent.imaging.lvm import read_layout
 from agent.imaging.manifest import OMITTED, Manifest, check
-from agent.imaging.partition_choice import WHOLE_DISK, Choice, chosen_places
+from agent.imaging.partition_choice import (
+    WHOLE_DISK,
+    Choice,
+    chosen_places,
+    refuse_other_volumes,
+)
 from agent.imaging.refusal import read_only, refuse_other_disk, refuse_target
 from agent.imaging.signature_places import free_places
 from agent.imaging.table import Table, TableError, read_table
@@ -131,6 +137,7 @@ def _target(
             return
         table = _table(device)
         chosen = chosen_places(manifest, disk.node, table, choice.partitions)
+        refuse_other_volumes(disk.node, read_layout(device.read, chosen).groups)
         gap = boot_code_gap(manifest, table, choice.partitions) if choice.boot_code else None
         yield _Target(device, chosen=chosen, boot_code=gap)
 

@@ -13,7 +13,12 @@ from agent.imaging import btrfs, exfat, ext, f2fs, fat, lvm, ntfs, xfs
 from agent.imaging.device import Device, open_device
 from agent.imaging.disagreement import disagreement, several
 from agent.imaging.efivarfs import read_entries
-from agent.imaging.errors import DiskFailureError, TooManyBadSectorsError, UnreadableSectorError
+from agent.imaging.errors import (
+    DiskFailureError,
+    RefusedDiskError,
+    TooManyBadSectorsError,
+    UnreadableSectorError,
+)
 from agent.imaging.extent import (
     Extent,
     aligned,
@@ -35,7 +40,7 @@ from agent.imaging.manifest import (
     Manifest,
 )
 from agent.imaging.occupancy import partition_node
-from agent.imaging.partition_choice import refuse_choice
+from agent.imaging.partition_choice import refuse_choice, split_lvm
 from agent.imaging.pieces import PiecesError, composed
 from agent.imaging.recognition import DISK_END, label_is_lost, readable_label
 from agent.imaging.sparse import copy_range
@@ -161,11 +166,28 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
         table=table.kind,
         firmware=_firmware(table),
         regions=table.regions,
-        partitions=tuple(sorted(partitions, key=lambda partition: partition.start)),
+        partitions=_in_order(device, partitions, chosen),
         used=used,
         digests=b"",
         volumes=tuple(volume for volume, _ in volumes),
     )
+
+
+def _in_order(
+    device: Device, partitions: Iterable[ImagedPartition], chosen: Collection[int]
+) -> tuple[ImagedPartition, ...]:
+    """Return the partitions in disk order; RefusedDiskError (RW428) where LVM is kept in part."""
+    ordered = tuple(sorted(partitions, key=lambda partition: partition.start))
+    if chosen and (split := split_lvm(ordered, chosen)):
+        raise RefusedDiskError(
+            "RW428", f"{device.node} has LVM on {split}", "Name all of them, or none"
+        )
+    return ordered
+
+
+def table_problem(device: Device) -> str:
+    """Return why the partitions of a disk are not relied on, empty where they are."""
+    return _table(device)[1]
 
 
 def parts_on(device: Device) -> tuple[Part, ...] | None:

@@ -2,6 +2,8 @@
 
 import filecmp
 import json
+import shutil
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -27,6 +29,7 @@ from tests.protocol.imaging_disks import (
     loop,
     mbr_disk,
     run,
+    table,
     tree,
 )
 
@@ -173,3 +176,103 @@ def test_boot_code_that_would_be_incomplete_is_refused(tmp_path: Path) -> None:
     plain = capture(described(data), store, ignore)
     with pytest.raises(RefusedDiskError, match="the image has no boot code for BIOS"):
         restore(plain, described(data), store, ignore, choice=Choice((1,), boot_code=True))
+
+
+DOS = "label: dos\nunit: sectors\n1 : start=63, size=120000, type=5\n"
+
+
+def scripted(path: Path, script: str) -> Path:
+    run("sfdisk", "--quiet", "--force", blank(path, 64 * MIB), stdin=script)
+    with path.open("r+b") as file:
+        file.write(b"\xfa\x90" * 200)
+    return path
+
+
+def test_boot_code_leaves_extended_partitions_before_the_first_one(tmp_path: Path) -> None:
+    five = "5 : start=126, size=40000, type=83\n"
+    disk = scripted(tmp_path / "disk", DOS + five)
+    target = scripted(tmp_path / "target", DOS + five + "6 : start=40189, size=40000, type=83\n")
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    manifest = capture(described(disk), store, ignore)
+    before = run("sfdisk", "--dump", target)
+    restore(manifest, described(target), store, ignore, choice=Choice((5,), boot_code=True))
+    assert run("sfdisk", "--dump", target) == before
+
+
+def test_boot_code_that_would_cover_an_extended_partition_is_refused(tmp_path: Path) -> None:
+    one = "label: dos\nunit: sectors\n1 : start=40960, size=8192, type=83\n"
+    disk = scripted(tmp_path / "disk", one)
+    target = scripted(
+        tmp_path / "target",
+        f"{one}2 : start=63, size=20000, type=5\n5 : start=4096, size=8000, type=83\n",
+    )
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    manifest = capture(described(disk), store, ignore)
+    before = target.read_bytes()
+    with pytest.raises(RefusedDiskError, match="the boot code has no room"):
+        restore(manifest, described(target), store, ignore, choice=Choice((1,), boot_code=True))
+    assert target.read_bytes() == before
+
+
+@pytest.fixture
+def group(tmp_path: Path) -> Path:
+    """Return a disk with a group on its partitions 2 and 3, of which the latter has no volume."""
+    disk = blank(tmp_path / "disk", 64 * MIB)
+    table(
+        disk,
+        "label: gpt\nstart=1MiB, size=8MiB\nstart=9MiB, size=20MiB, type=V\n"
+        "start=29MiB, size=20MiB, type=V\n",
+    )
+    with (
+        loop(disk, "--offset", str(9 * MIB), "--sizelimit", str(20 * MIB)) as two,
+        loop(disk, "--offset", str(29 * MIB), "--sizelimit", str(20 * MIB)) as three,
+    ):
+        lvm = partial(lvm_on, two, three)
+        lvm("pvcreate", two, three)
+        lvm("vgcreate", "vg", two, three)
+        lvm("lvcreate", "-an", "-Zn", "-Wn", "-l", "2", "-n", "root", "vg", two)
+    return disk
+
+
+def lvm_on(two: str, three: str, command: str, *words: str) -> str:
+    devices = ("--devices", f"{two},{three}")
+    options = ("--driverloaded", "n", "--config", "activation{udev_rules=0 udev_sync=0}")
+    return run("lvm", command, "--yes", *devices, *options, *words)
+
+
+@pytest.mark.parametrize("mode", ["used", "full"])
+def test_one_physical_volume_of_a_group_is_neither_captured_nor_restored_alone(
+    tmp_path: Path, group: Path, mode: str
+) -> None:
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    taken = partial(capture, described(group), store, ignore, full=mode == "full")
+    with pytest.raises(RefusedDiskError, match="has LVM on partitions 2, 3") as caught:
+        taken(partitions=(2,))
+    assert caught.value.code == "RW428"
+    both = taken(partitions=(2, 3))
+    before = group.read_bytes()
+    with pytest.raises(RefusedDiskError, match="the image has LVM on partitions 2, 3") as caught:
+        restore(both, described(group), store, ignore, choice=Choice((2,)))
+    assert caught.value.code == "RW419"
+    assert group.read_bytes() == before
+    restore(both, described(group), store, ignore, choice=Choice((2, 3)))
+
+
+def test_a_group_on_the_disk_that_has_more_volumes_is_not_restored_in_part(
+    tmp_path: Path, group: Path
+) -> None:
+    other = tmp_path / "other"
+    shutil.copy(group, other)
+    with other.open("r+b") as file:  # its third partition held no LVM then
+        file.seek(29 * MIB)
+        file.write(bytes(MIB))
+    with loop(other, "--offset", str(9 * MIB), "--sizelimit", str(20 * MIB)) as two:
+        run("wipefs", "--all", two)
+        run("lvm", "pvcreate", "--yes", "--devices", two, "--driverloaded", "n", two)
+        run("lvm", "vgcreate", "--devices", two, "--driverloaded", "n", "alone", two)
+    store = ChunkStore(tmp_path / "store", reserve=0)
+    manifest = capture(described(other), store, ignore)
+    before = group.read_bytes()
+    with pytest.raises(RefusedDiskError, match=r"the LVM volume group vg on .* has 1 more"):
+        restore(manifest, described(group), store, ignore, choice=Choice((2,)))
+    assert group.read_bytes() == before

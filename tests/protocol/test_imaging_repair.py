@@ -319,6 +319,19 @@ def test_partitions_that_are_not_backed_up_are_not_repaired(tmp_path: Path) -> N
         assert len(repair(described(node), ignore_all, ignore_all, (1,))) == 1
 
 
+def test_half_of_a_mirror_is_not_repaired(tmp_path: Path) -> None:
+    golden = Golden("ext4", tmp_path)
+    golden.crash()
+    disk = golden.disk()
+    with disk.open("r+b") as file:
+        file.seek(-1024, 2)
+        file.write(b"Intel Raid ISM Cfg Sig. 1.2.02".ljust(512, b"\0"))
+    before = disk.read_bytes()
+    with loop(disk) as node:
+        assert repair(described(node), never, ignore_all) == ()
+    assert disk.read_bytes() == before
+
+
 def test_what_is_stopped_before_the_repair_leaves_the_disk_as_it_was(tmp_path: Path) -> None:
     golden = Golden("ext4", tmp_path)
     golden.crash()

@@ -8,11 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.errors import TransientError
+from agent.imaging.device import Device
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent
-from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
-from agent.imaging.partition_choice import Choice
+from agent.imaging.manifest import ImagedPartition, Manifest
+from agent.imaging.partition_choice import Choice, chosen_places
 from agent.imaging.restore import RestoreResult, restore
+from agent.imaging.table import Table, read_table
 from agent.wire.imaged_layout import ImagedLayout, PartitionPlace, differences
 from tests.unit.imaging_images import (
     LINUX,
@@ -209,19 +211,67 @@ def test_a_partition_that_the_image_does_not_hold_is_refused(
     assert caught.value.code == "RW419"
 
 
-def test_lvm_on_several_partitions_is_restored_as_a_whole(
-    image: tuple[Path, Manifest, MemoryStore], target: Path
+@pytest.mark.parametrize("method", ["used-blocks", "full-sector", "omitted"])
+def test_partitions_with_lvm_are_restored_together(
+    image: tuple[Path, Manifest, MemoryStore], target: Path, method: str
 ) -> None:
-    _, manifest, store = image
-    places = (Extent(extent_of(1).offset, 4096), Extent(extent_of(2).offset, 4096))
-    volume = LogicalVolume(*("vg0", "root", "lv-1", "ext4", "", "used-blocks", ""), extents=places)
-    spread = attrs.evolve(manifest, volumes=(volume,))
-    with pytest.raises(
-        RefusedDiskError, match="the LVM volume group vg0 lies on the partitions 1, 2"
-    ):
-        run(spread, target, store, 1)
-    assert run(spread, target, store, 1, 2).partitions == ("1", "2")
-    assert run(spread, target, store, 3).partitions == ("3",)
+    _, manifest, _ = image
+    reason = "every sector was asked for" if method == "full-sector" else ""
+    other = attrs.evolve(partition(2), filesystem="LVM2_member", method=method, reason=reason)
+    parts = (attrs.evolve(partition(1), filesystem="LVM2_member"), other, partition(3))
+    spread = attrs.evolve(manifest, partitions=parts)
+    with pytest.raises(RefusedDiskError, match="the image has LVM on partitions 1, 2"):
+        chosen_places(spread, "disk", on_disk(target), (1, 3))
+    assert len(chosen_places(spread, "disk", on_disk(target), (3,))) == 1
+
+
+def on_disk(path: Path) -> Table:
+    raw = path.read_bytes()
+    return read_table(lambda offset, length: raw[offset : offset + length], len(raw), 512)
+
+
+def test_what_a_partition_is_recognised_by_is_written_after_all_else(
+    image: tuple[Path, Manifest, MemoryStore], target: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    captured, manifest, store = image
+    write, before = Device.write_bytes, target.read_bytes()
+    labels = [Extent(at, 4096) for at in (0, 64 << 10)]
+
+    class PowerCutError(Exception):
+        pass
+
+    def heads() -> list[tuple[bytes, bytes]]:
+        """Return the heads of the partitions, as they are and as they will be."""
+        now, then = target.read_bytes(), captured.read_bytes()
+        places = [Extent(extent_of(number).offset, MIB) for number in (1, 2, 3)]
+        return [(part(now, place), part(then, place)) for place in places]
+
+    for last in range(100):
+        target.write_bytes(before)
+        left = last
+
+        def cut(device: Device, data: bytes, offset: int) -> None:
+            nonlocal left
+            if not left:
+                write(device, data[: len(data) // 2 // 512 * 512], offset)
+                raise PowerCutError
+            left -= 1
+            write(device, data, offset)
+
+        monkeypatch.setattr(Device, "write_bytes", cut)
+        try:
+            run(manifest, target, store, 1, 2, 3)
+        except PowerCutError:
+            if last < 3:  # the heads are being taken away
+                continue
+            for now, then in heads():
+                if any(any(part(now, label)) for label in labels):
+                    rest = [each for each in range(0, MIB, 4096) if each not in (0, 64 << 10)]
+                    assert all(now[at : at + 4096] == then[at : at + 4096] for at in rest)
+        else:
+            assert last > 6
+            break
+    assert all(now == then for now, then in heads())
 
 
 def test_a_smaller_disk_will_do_where_the_partition_is_the_same(
