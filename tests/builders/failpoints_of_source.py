@@ -41,6 +41,7 @@ KILLED_AT = {
     "store.ChunkStore.put": "file",
     "store.ChunkStore.put_manifest": "file",
     "store.ChunkStore.record_restore_test": "file",
+    "store.ChunkStore.record_signature": "file",
     "store.ChunkStore.tag": "file",
     "witness.Witnesses._write": "file",
 }
