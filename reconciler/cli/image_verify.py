@@ -90,6 +90,8 @@ def verify(
         outcome = f"{len(damaged):,} image(s) are damaged" if damaged else "undamaged"
         outcome += f", {len(mended):,} of them mended" if mended else ""
         looked_at = f"{found.images:,} image(s), {found.chunks:,} chunks of {decimal(found.size)}"
+        unsigned = sum(each.state == "none" for each in signatures.values())
+        outcome += f"; {unsigned:,} not signed" if unsigned else ""
         click.echo(f"{looked_at}: {outcome}")
         if unwritten:
             said = f"this could not be written down, and they can still be restored: {unwritten}"

@@ -42,13 +42,12 @@ def loss_lines(found: Verified, tags: Iterable[Tag]) -> Iterator[str]:
 
 
 def signature_lines(checked: Mapping[str, CheckedSignature], tags: Iterable[Tag]) -> Iterator[str]:
-    """Yield a line for each image whose signature is not good."""
+    """Yield a line for each image whose signature does not fit."""
     names = _names(tags)
     for digest, each in sorted(checked.items()):
-        if each.state != "good":
+        if each.state == "bad":
             called = ", ".join(names.get(digest, ["without a name"]))
-            refused = " must not be restored" if each.state == "bad" else ""
-            yield f"image {digest[:12]} ({called}){refused}: {each.said}"
+            yield f"image {digest[:12]} ({called}) must not be restored: {each.said}"
 
 
 def _names(tags: Iterable[Tag]) -> dict[str, list[str]]:

@@ -172,9 +172,10 @@ def test_an_unsigned_image_is_refused_where_the_fleet_says_so(signature):
 
 
 def test_images_from_before_are_signed_by_hand(desk):
-    first, second = desk.store_image(1, "golden"), desk.store_image(2, "golden")
+    first = desk.store_image(1, "golden")
+    desk.store_image(2, "golden")
     assert "not signed" in desk("ls")
-    assert f"image {second[:12]} (golden): not signed" in desk("verify", "golden")
+    assert desk("verify", "golden").endswith(": undamaged; 1 not signed\n")
     assert "signed      not signed" in desk("show", "golden")
     said = sign(desk, "golden~1", "--reason", "evidence")
     assert said == "1 image(s) signed, 0 signed before by this key\n"
