@@ -124,7 +124,7 @@ def test_verify_names_a_record_that_is_gone_and_proving_the_image_brings_it_back
     outcome = "1 image(s) are damaged, 1 of them mended; 1 not signed"
     assert lines[-1] == f"1 image(s), 6 chunks of 6.3 MB: {outcome}"
     assert path.exists()
-    assert desk("verify", "--all") == "1 image(s), 6 chunks of 6.3 MB: undamaged\n"
+    assert desk("verify", "--all") == "1 image(s), 6 chunks of 6.3 MB: undamaged; 1 not signed\n"
     assert desk.store.usable(digest)
 
 
