@@ -853,6 +853,8 @@ class FleetSettings(NamedTuple):
     agent_return_seconds: int = 0
     """How long ago an agent's certificate may have expired for it to come back by itself."""
     scrub: CompiledScrub = CompiledScrub()
+    signed_images_only: bool = False
+    """Whether images without a signature are not restored."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ TerminalError (agent.errors)
 ├── DiskFileError        RW441  a disk's file cannot be imported
 ├── ExportError          RW442  an image cannot be exported
 ├── DamagedRecordError   RW443  a small file beside manifests and chunks is damaged
+├── SignatureError       RW447  an image is not signed, or its signature does not fit
 ├── ShrinkError          RW448  an image cannot be made to fit a smaller disk
 ├── TooSmallError        RW449  nor one of the size that was asked for
 ├── DamagedImageError    RW446  an image has a damaged chunk
@@ -258,6 +259,18 @@ class NoSystemError(TerminalError):
             "RW459",
             f"the image's installed system cannot be read: {problem}",
             "Look at it with `rackwright image mount`",
+        )
+
+
+class SignatureError(TerminalError):
+    """An image must not be restored for want of a good signature."""
+
+    def __init__(self, digest: str, problem: str) -> None:
+        super().__init__(
+            "RW447",
+            f"image {digest[:12]} must not be restored: {problem}",
+            "Find out where it comes from; if it is right, say so on the server with "
+            "`rackwright image sign`",
         )
 
 

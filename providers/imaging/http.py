@@ -22,6 +22,7 @@ from providers.imaging.errors import (
     BadDigestError,
     IncompleteImageError,
     NoSpaceError,
+    SignatureError,
     StoreAwayError,
     UnknownChunkError,
     UnknownImageError,
@@ -41,6 +42,7 @@ _STATUS: dict[type, HTTPStatus] = {
     UnknownImageError: HTTPStatus.NOT_FOUND,
     CorruptChunkError: HTTPStatus.UNPROCESSABLE_ENTITY,
     IncompleteImageError: HTTPStatus.UNPROCESSABLE_ENTITY,
+    SignatureError: HTTPStatus.UNPROCESSABLE_ENTITY,
     ManifestError: HTTPStatus.UNPROCESSABLE_ENTITY,
     NoSpaceError: HTTPStatus.INSUFFICIENT_STORAGE,
     StoreAwayError: HTTPStatus.SERVICE_UNAVAILABLE,
@@ -51,6 +53,9 @@ Authorise = Callable[[web.Request, str], None]
 """``authorise(request, purpose)`` with ``read`` or ``write``; raises web.HTTPForbidden."""
 Served = Callable[[web.Request, NoSpaceError | StoreAwayError | None], None]
 """``served(request, error)`` hears of each chunk that went in or out (None), or why it did not."""
+
+Permit = Callable[[str], None]
+"""``permit(digest)`` before a manifest is read, in a thread; SignatureError for a refusal."""
 
 
 async def in_store(store: ChunkStore, call: Callable[[], T]) -> T:
@@ -68,9 +73,15 @@ async def in_store(store: ChunkStore, call: Callable[[], T]) -> T:
         raise StoreAwayError(store.root, error.strerror or str(error)) from error
 
 
-def routes(store: ChunkStore, authorise: Authorise, served: Served) -> list[web.RouteDef]:
+def _any(digest: str) -> None:
+    """Permit each image."""
+
+
+def routes(
+    store: ChunkStore, authorise: Authorise, served: Served, permit: Permit = _any
+) -> list[web.RouteDef]:
     """Return the routes that serve ``store``."""
-    handlers = _Handlers(store, authorise, served)
+    handlers = _Handlers(store, authorise, served, permit)
     return [
         web.post("/v1/chunks/missing", handlers.missing),
         web.put("/v1/chunks/{digest}", handlers.put_chunk),
@@ -80,10 +91,13 @@ def routes(store: ChunkStore, authorise: Authorise, served: Served) -> list[web.
 
 
 class _Handlers:
-    def __init__(self, store: ChunkStore, authorise: Authorise, served: Served) -> None:
+    def __init__(
+        self, store: ChunkStore, authorise: Authorise, served: Served, permit: Permit
+    ) -> None:
         self._store = store
         self._authorise = authorise
         self._served = served
+        self._permit = permit
 
     async def missing(self, request: web.Request) -> web.StreamResponse:
         """Say which of the asked digests the store lacks, in the order they were asked."""
@@ -121,14 +135,16 @@ class _Handlers:
         return await self._send(request, get, "application/zstd")
 
     async def get_manifest(self, request: web.Request) -> web.StreamResponse:
-        """Send the encoded manifest whose digest this is, 422 where a chunk of it is gone.
+        """Send the encoded manifest whose digest this is.
 
+        422 where a chunk of it is gone, or for want of a good signature.
         A restore asks for it before it writes anything.
         """
         self._authorise(request, "read")
         digest = request.match_info["digest"]
 
         def get() -> bytes:
+            self._permit(digest)
             try:
                 self._store.require_chunks(digest)
             except IncompleteImageError as error:

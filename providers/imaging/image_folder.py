@@ -16,8 +16,10 @@ from agent.imaging.growable import Growable
 from agent.imaging.manifest import Manifest
 from providers.imaging.errors import DamagedRecordError, StoreAwayError, UnknownImageError
 from providers.imaging.image_record import ImageRecord, RestoreTest, read
+from providers.imaging.image_signature import ImageSignature
 
 MANIFEST, RECORD, RESTORE_TEST, PIN = "manifest.json", "record.json", "proof.json", "pin.json"
+SIGNATURE = "signature.json"
 RequireThere = Callable[[], None]
 """Raises StoreAwayError where the store is away: what is not found is not gone then."""
 
@@ -86,6 +88,17 @@ def read_restore_test(folder: Path, require_there: RequireThere) -> RestoreTest 
     except FileNotFoundError:
         require_there()
         return None
+
+
+def read_signature(folder: Path, require_there: RequireThere) -> ImageSignature | None:
+    """Return the signature, None where there is none; an empty one where its file is damaged."""
+    try:
+        return read(ImageSignature, folder / SIGNATURE)
+    except FileNotFoundError:
+        require_there()
+        return None
+    except DamagedRecordError:
+        return ImageSignature("", "", "")
 
 
 def read_manifest(folder: Path, digest: str, require_there: RequireThere) -> bytes:

@@ -12,6 +12,7 @@ from agent.imaging.growable import Growable
 from agent.wire.imaged_layout import ImagedLayout
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.errors import DamagedRecordError
+from providers.imaging.image_signature import ImageSignature
 
 T = TypeVar("T")
 _converter = cattrs.Converter(detailed_validation=False)
@@ -183,6 +184,8 @@ class ImageEntry:
     """Whether a file of it beside its chunks is gone or damaged; ``problem`` says which."""
     sets: tuple[ImageSet, ...] = ()
     """Those that the image belongs to, the newest first."""
+    signature: ImageSignature | None = None
+    """As it lies there: whoever has the keys says what it is worth."""
 
 
 def encode(record: AttrsInstance) -> bytes:

@@ -4,7 +4,8 @@
 
     chunks/ab/cd/<digest>        one zstd frame each
     chunks/ab/cd/<digest>.corrupt  was found to be corrupt, and is not used
-    images/<digest>/             manifest.json, record.json, proof.json, pin.json, sets.json
+    images/<digest>/             manifest.json, record.json, proof.json, signature.json, pin.json,
+                                 sets.json
     tags/<name>                  where a name points, and where it pointed before
     tags/.moving                 names that were moved together: said before each file says so
     incoming/                    what is being written; leftovers are nobody's
@@ -66,11 +67,13 @@ from providers.imaging.image_folder import (
     PIN,
     RECORD,
     RESTORE_TEST,
+    SIGNATURE,
     ImageFacts,
     image_facts,
     read_manifest,
     read_record,
     read_restore_test,
+    read_signature,
     record_again,
     record_of,
 )
@@ -88,6 +91,7 @@ from providers.imaging.image_record import (
     encode,
     read,
 )
+from providers.imaging.image_signature import ImageSignature
 
 RESERVE = 1 << 30
 """Bytes that stay free on the store's disk: the server's state may live there too."""
@@ -411,6 +415,21 @@ class ChunkStore:
         """Return the image's newest restore test, None where there was none."""
         return read_restore_test(self._image(digest), self.require_there)
 
+    def record_signature(self, digest: str, signature: ImageSignature) -> None:
+        """Keep the image's signature, in place of an earlier one; UnknownImageError."""
+        folder = self._image(digest)
+        if not folder.exists():
+            self.require_there()
+            raise UnknownImageError(digest)
+        path = folder / SIGNATURE
+        if path.is_dir():
+            remove(path)
+        write_atomically(path, encode(signature), _FILE_MODE, scratch=self._incoming)
+
+    def signature_of(self, digest: str) -> ImageSignature | None:
+        """Return the image's signature, None where there is none; an empty one if damaged."""
+        return read_signature(self._image(digest), self.require_there)
+
     def usable(self, digest: str) -> bool:
         """Whether the image has all its files and its newest restore test passed."""
         facts = self.facts(digest)
@@ -673,6 +692,7 @@ class ChunkStore:
                 growable=record.current_growable,
                 damaged=bool(facts.damage),
                 sets=self.sets_of(named.digest),
+                signature=self.signature_of(named.digest),
             )
 
     def _tag_path(self, name: str) -> Path:

@@ -12,6 +12,7 @@ from agent.imaging import manifest as manifest_format
 from providers.imaging.collection import Collected
 from providers.imaging.errors import BadNameError
 from providers.imaging.image_record import Pin, RestoreTest
+from providers.imaging.image_signature import CheckedSignature
 from providers.imaging.imported_system import ImportedSystem
 from providers.imaging.reference import FoundImage, find_image
 from providers.imaging.restore_test import run_restore_test
@@ -29,13 +30,15 @@ from providers.imaging.work_folder import Leftovers, remove_leftovers, work_fold
 from reconciler.app.agents import Word
 from reconciler.app.cancel import require_keepable, require_reason
 from reconciler.app.project import Project
-from reconciler.errors import ReconcilerError, StateError
+from reconciler.errors import ReconcilerError, StateError, TrustError
 from reconciler.server.image_keeper import ImageKeeper, Pruned
 from reconciler.state.captures import Captures
 from reconciler.state.image_checks import ImageCheck, ImageChecks
 from reconciler.state.image_events import Act, ImageEvent, ImageEvents
 from reconciler.state.image_needs import ImageNeeds
 from reconciler.state.image_store import ImageStores, made_store
+from reconciler.trust.authority import Authority
+from reconciler.trust.image_keys import ImageKeys
 from reconciler.views.image_details import CapturedWith, ImageDetails, ImageName, Use
 from reconciler.views.image_shrinking import SmallerImage
 from specs.fleet import BackupStep, CompiledFleet, RestoreStep
@@ -67,6 +70,7 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
         record=facts.record or store.record(digest),
         restore_test=facts.restore_test,
         damage=facts.damage,
+        signature=_checked(project, digest),
         pin=store.pin_of(digest),
         names=names,
         generations=store.generations(shown) if shown else (),
@@ -76,6 +80,11 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
         check=ImageChecks(project.database).of_image(digest) if project.has_state else None,
         uses=None if fleet is None else _uses_of_names(fleet, [each.name for each in names]),
     )
+
+
+def _checked(project: Project, digest: str) -> CheckedSignature:
+    keys = ImageKeys.read(project.state / "trust")
+    return keys.check(digest, project.store.signature_of(digest))
 
 
 def image_uses(fleet: CompiledFleet, name: str) -> Iterator[Use]:
@@ -448,12 +457,24 @@ def export_to_file(
     return digest
 
 
+def _sign_new(project: Project, digest: str, word: Word) -> str:
+    """Sign an image that was made and tested here; return why it is not, empty where it is."""
+    try:
+        authority = Authority.load_or_create(project.state / "trust", word.at)
+    except TrustError as error:
+        return str(error)
+    project.store.record_signature(digest, authority.sign_image(digest, word.at))
+    return ""
+
+
 class Imported(NamedTuple):
     """An image of a disk's file."""
 
     digest: str
     restore_test: RestoreTest
     system: ImportedSystem
+    unsigned: str
+    """Why it is not signed; empty where it is, or where its restore test failed."""
 
 
 @contextmanager
@@ -486,10 +507,11 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
     with work_folder(project.state / _WORK) as work:
         digest, system = import_image(project.store, file, file_format, work, progress, look=look)
     tested = test_image(project, digest, word)
+    unsigned = _sign_new(project, digest, word) if tested.ok else ""
     if tested.ok:
         project.store.tag(name, digest)
         _record(project, "import", digest, [name], word)
-    return Imported(digest, tested, system)
+    return Imported(digest, tested, system, unsigned)
 
 
 def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name need
@@ -518,9 +540,10 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
         return SmallerImage(origin, shrunk, None)
     with stage("testing the new image"):
         tested = test_image(project, shrunk.digest, word)
+    unsigned = _sign_new(project, shrunk.digest, word) if tested.ok else ""
     if tested.ok:
         store.tag(name, shrunk.digest)
         made = f"made from {reference} ({origin[:12]})"
         said = word._replace(reason=f"{made}: {word.reason}" if word.reason else made)
         _record(project, "shrink", shrunk.digest, [name], said)
-    return SmallerImage(origin, shrunk, tested)
+    return SmallerImage(origin, shrunk, tested, unsigned)

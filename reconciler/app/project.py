@@ -473,9 +473,11 @@ class Project:
             return {}, ""
         from providers.imaging.errors import StoreAwayError  # noqa: PLC0415 - slow to load
         from reconciler.state.images import observed_images  # noqa: PLC0415 - likewise
+        from reconciler.trust.image_keys import ImageKeys  # noqa: PLC0415 - likewise
 
         try:
-            return observed_images(self.store), ""
+            keys = ImageKeys.read(self.state / "trust")
+            return observed_images(self.store, keys.check), ""
         except StoreAwayError as error:
             return {}, f"{error.code}: {error.cause}"
         except OSError as error:  # it went away in this moment

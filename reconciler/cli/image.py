@@ -18,6 +18,7 @@ _COMMANDS = {
     "sbom": "Write what is installed in an image as a bill of materials.",
     "show": "Show everything about one image.",
     "shrink": "Make an image for a smaller disk out of one.",
+    "sign": "Read images, and sign those that are whole.",
     "tag": "Let a name point to an image.",
     "unpin": "End the pin of an image.",
     "verify": "Read and check every chunk of images.",

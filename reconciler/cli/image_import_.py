@@ -50,11 +50,13 @@ def import_(  # noqa: PLR0913 - one for each option
     said = word(reason or f"from {file.name}")
     with bytes_progress(console(stderr=True), "import") as progress:
         project = Project("", None, state)
-        digest, tested, found = import_from_file(
+        digest, tested, found, unsigned = import_from_file(
             project, file, file_format, name, said, progress, look=not no_system
         )
     if tested.ok:
         click.echo(for_terminal(f"{name} is image {digest[:12]} from now on; it can be restored"))
+        if unsigned:
+            click.echo(for_terminal(f"it is not signed: {unsigned}"))
         click.echo(for_terminal(identity_line(found.system, found.problem)))
         return 0
     click.echo(for_terminal(f"image {digest[:12]} got no name, its restore test failed:"))

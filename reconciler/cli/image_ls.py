@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from reconciler.app.image_signing import checked_signatures
 from reconciler.app.project import Project, utc_now
 from reconciler.cli.image_options import documents_option, fleet_of
 from reconciler.cli.options import format_option, state_option
@@ -35,14 +36,21 @@ def ls(repo: str, state: Path, output_format: str, *, everything: bool) -> int:
     fleet = fleet_of(repo, state) if images else None
     declared = {} if fleet is None else _declared(fleet)
     checks = ImageChecks(project.database).all() if images and project.has_state else {}
+    signatures = checked_signatures(project, {each.digest for each in images})
     if output_format == "json":
         document = [
-            image_entry(each, declared.get(each.name), checks.get(each.digest)) for each in images
+            image_entry(
+                each,
+                declared.get(each.name),
+                checks.get(each.digest),
+                signatures.get(each.digest),
+            )
+            for each in images
         ]
         click.echo(dumps(document, indent=2))
     elif images:
         screen = console()
-        screen.print(image_table(images, utc_now(), declared, screen.width, checks))
+        screen.print(image_table(images, utc_now(), declared, screen.width, checks, signatures))
     else:
         click.echo(
             "no images yet: a scenario with a backup step captures one, and `rackwright image "

@@ -7,13 +7,19 @@ import click
 from rich.filesize import decimal
 
 from providers.imaging.reference import find_image
+from reconciler.app.image_signing import checked_signatures
 from reconciler.app.images import test_image
 from reconciler.app.images import verify as verify_images
 from reconciler.app.project import Project
 from reconciler.cli.image_options import word
 from reconciler.cli.options import format_option, state_option
 from reconciler.views.console import console
-from reconciler.views.image_verified import damage_lines, loss_lines, verified_document
+from reconciler.views.image_verified import (
+    damage_lines,
+    loss_lines,
+    signature_lines,
+    verified_document,
+)
 from reconciler.views.progress import bytes_progress
 from reconciler.views.untrusted import for_terminal
 
@@ -39,6 +45,8 @@ def verify(
 ) -> int:
     """Read and check every chunk of some images; end with 1 where one is damaged.
 
+    So it does where a signature does not fit; that an image has none is only said.
+
     A damaged chunk is set aside, so that the next backup sends it again, and the images that
     need it are not restored until `--prove` finds them whole.
 
@@ -63,12 +71,18 @@ def verify(
         for digest in sorted((digests or project.store.image_digests()) - worse):
             tests[digest] = test_image(project, digest, word(""))
     mended = {digest for digest in damaged & tests.keys() if tests[digest].ok}
+    digests = {find_image(project.store, each).digest for each in references}
+    signatures = checked_signatures(project, digests or project.store.image_digests())
+    misfits = [each for each in signatures.values() if each.state == "bad"]
     if output_format == "json":
-        click.echo(dumps(verified_document(found, tests, unwritten or findings.unkept), indent=2))
+        document = verified_document(found, tests, signatures, unwritten or findings.unkept)
+        click.echo(dumps(document, indent=2))
     else:
         for line in damage_lines(found, project.store.tags(), is_written=not unwritten):
             click.echo(for_terminal(line))
         for line in loss_lines(found, project.store.tags()):
+            click.echo(for_terminal(line))
+        for line in signature_lines(signatures, project.store.tags()):
             click.echo(for_terminal(line))
         for digest, test in tests.items():
             said = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"
@@ -76,6 +90,8 @@ def verify(
         outcome = f"{len(damaged):,} image(s) are damaged" if damaged else "undamaged"
         outcome += f", {len(mended):,} of them mended" if mended else ""
         looked_at = f"{found.images:,} image(s), {found.chunks:,} chunks of {decimal(found.size)}"
+        unsigned = sum(each.state == "none" for each in signatures.values())
+        outcome += f"; {unsigned:,} not signed" if unsigned else ""
         click.echo(f"{looked_at}: {outcome}")
         if unwritten:
             said = f"this could not be written down, and they can still be restored: {unwritten}"
@@ -83,4 +99,5 @@ def verify(
         elif findings.unkept:
             said = f"this could not be written down for `status`: {findings.unkept}"
             click.echo(for_terminal(said), err=True)
-    return int(bool(damaged - mended) or not all(test.ok for test in tests.values()))
+    failed = [test for test in tests.values() if not test.ok]
+    return int(bool(damaged - mended or misfits or failed))

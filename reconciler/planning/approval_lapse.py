@@ -10,7 +10,13 @@ from datetime import datetime, timedelta
 
 from agent.wire.step import ApplyIdentity, Backup
 from reconciler.planning.planner import held_because, hold_of
-from reconciler.planning.scenario_work import MachineView, identity_step, protected, repairs
+from reconciler.planning.scenario_work import (
+    MachineView,
+    identity_step,
+    protected,
+    repairs,
+    unsigned_image,
+)
 from reconciler.planning.system_work import system_inputs
 from reconciler.state.observed import ObservedImage, ObservedMachine
 from reconciler.state.operation import INSPECTION, Operation, operation_id
@@ -44,6 +50,7 @@ def why_lapsed(  # noqa: PLR0913, PLR0917 - what is wanted, what is known, and o
         seen=seen,
         operations=(),
         images=images or {},
+        signed_images_only=desired.settings.signed_images_only,
         max_age=timedelta(),
         now=now,
     )
@@ -104,6 +111,8 @@ def _changed(view: MachineView, scenario: CompiledScenario, operation: Operation
         if image is None or not image.usable:
             why = image.problem if image else "it is gone"
             return f"image {restore.image} cannot be restored any more: {why}"
+        if unsigned := unsigned_image(image, required=view.signed_images_only):
+            return unsigned[0]
         manifests.append(image.manifest)
     inputs = (scenario.digest, *manifests)
     disks = tuple(disk.key() for disk in instructions.disks)

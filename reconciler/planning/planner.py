@@ -88,6 +88,7 @@ def plan_machines(  # noqa: PLR0913, PLR0917 - the history is beside what it is 
             disputed=disputed,
             images=observed.images,
             store_problem=observed.store_problem,
+            signed_images_only=desired.settings.signed_images_only,
             max_age=max_age,
             now=now,
             declared_images=desired.images,

@@ -83,6 +83,7 @@ class MachineView:
     """Operations that may have been this machine's or another's."""
     declared_images: Mapping[str, CompiledImage] = field(default_factory=dict)
     """What the repository says of images, by the names of documents."""
+    signed_images_only: bool = False
     store_problem: str = ""
     """Why nothing is known of images, with its code; empty where the image store is there."""
 
@@ -325,7 +326,27 @@ def _target(
             f"image {image.name} is not usable: {image.problem}",
             "Repair the golden machine and capture the image again, with a new run token",
         )
+    if unsigned := unsigned_image(image, required=view.signed_images_only):
+        return unsigned
     return _on_disk(scenario, step, image, known)
+
+
+def unsigned_image(image: ObservedImage, *, required: bool) -> Refusal | None:
+    """Return why an image is not restored for want of a good signature."""
+    if image.signature is None and not required:
+        return None
+    from providers.imaging.image_signature import (  # noqa: PLC0415 - most plans need none
+        CheckedSignature,
+        why_refused,
+    )
+
+    refusal = why_refused(image.signature or CheckedSignature("none"), required=required)
+    if not refusal:
+        return None
+    return (
+        f"RW447: image {image.name} ({image.manifest[:12]}) must not be restored: {refusal}",
+        f"Find out where it comes from; if it is right, run `rackwright image sign {image.name}`",
+    )
 
 
 def _on_disk(

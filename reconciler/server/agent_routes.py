@@ -21,6 +21,7 @@ from reconciler.server.inventory import InventoryApi, InventoryKeeper
 from reconciler.server.machine_files import MachineFiles
 from reconciler.server.notifier import Notifier
 from reconciler.server.report_answers import ReportAnswers
+from reconciler.server.signed_images import SignedImages
 from reconciler.server.updates import UpdateApi, UpdateDesk
 from reconciler.server.work_content import WorkContent
 from reconciler.trust.authority import Authority
@@ -65,7 +66,12 @@ def agent_routes(services: AgentServices) -> Iterable[web.AbstractRouteDef]:
     certificates = CertificateApi(plane, authority, authentication, issuer)
     inventory = InventoryApi(services.inventory, api.installed_peer, plane.machine_of_agent)
     updates = UpdateApi(services.updates, api.installed_peer, plane.machine_of_agent)
-    chunks = chunk_routes(services.store, api.authorise, api.served)
+    signed = SignedImages(
+        services.store,
+        authority,
+        lambda: plane.reconciler.fleet.settings.signed_images_only,
+    )
+    chunks = chunk_routes(services.store, api.authorise, api.served, signed.require_good)
     files = content_routes(services.files, api.authorise_content)
     return [
         *api.routes(),

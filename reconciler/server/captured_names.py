@@ -1,6 +1,6 @@
 """Names of what an operation captured: moved once all of it can be restored, and together."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 
 from providers.imaging.image_record import ImageSet, SetMember
@@ -30,15 +30,21 @@ def image_of(images: Sequence[str], named: str | None) -> str:
     return named
 
 
-def name_captured(
-    store: ChunkStore, operations: Operations, capture: Capture, machine: str, now: datetime
+def name_captured(  # noqa: PLR0913, PLR0917 - what is named, and who signs it
+    store: ChunkStore,
+    operations: Operations,
+    capture: Capture,
+    machine: str,
+    now: datetime,
+    sign: Callable[[str, datetime], None],
 ) -> bool:
     """Let names point to what an operation of ``machine`` captured; return whether they do.
 
-    ``capture`` passed its restore test just now. Where the operation captured other disks too, no
-    name is moved before the images of all have passed theirs. BadNameError, and UnknownImageError
-    where an image is gone.
+    ``capture`` passed its restore test just now, and is signed. Where the operation captured other
+    disks too, no name is moved before the images of all have passed theirs. BadNameError, and
+    UnknownImageError where an image is gone.
     """
+    sign(capture.manifest, now)
     captures = operations.captures([capture.operation])
     others = [each for each in captures if each.image != capture.image]
     if any(each.proof is None or each.proof for each in others):

@@ -58,6 +58,7 @@ from reconciler.server.newest_write import NewestWrite
 from reconciler.server.notifier import Notifier
 from reconciler.server.package_mirror import PackageMirroring, SourceMirror
 from reconciler.server.power import Power
+from reconciler.server.signed_images import SignedImages
 from reconciler.server.state_lock import locked_state
 from reconciler.server.store_presence import READ_ONLY, StorePresence
 from reconciler.server.tls_identity import TlsIdentity
@@ -160,6 +161,11 @@ class Service:
         self._guard = LedgerGuard(database, witnesses, clock)
         self.place = local_interface(fleet.networks.values())
         self.authority = Authority.load_or_create(settings.state / "trust", clock())
+        self._signed_images = SignedImages(
+            self.store,
+            self.authority,
+            lambda: self.reconciler.fleet.settings.signed_images_only,
+        )
         self._tls = TlsIdentity(self.authority, self.place.address, clock)
         self._power = Power(self.place, clock)
         self._hearing = Hearing(clock, time.monotonic)
@@ -233,10 +239,13 @@ class Service:
                 await in_store(self.store, lambda: self.store.sweep(before))
             await self._look_at_images()
 
+    def _observed_images(self) -> dict[str, ObservedImage]:
+        return observed_images(self.store, self.authority.image_keys.check)
+
     async def _look_at_images(self) -> None:
         """Read which images there are; what was known stays while the store is away."""
         with suppress(StoreAwayError):
-            self._images = await in_store(self.store, lambda: observed_images(self.store))
+            self._images = await in_store(self.store, self._observed_images)
 
     async def __aexit__(self, *error: object) -> None:
         """Stop everything; SupervisionError where a task that is needed kept failing."""
@@ -558,7 +567,8 @@ class Service:
     def _name(self, capture: Capture) -> None:
         (status,) = self.plane.ledger.operations(op_id=capture.operation)
         machine, operations = status.operation.machine, self.reconciler.operations
-        name_captured(self.store, operations, capture, machine, self._clock())
+        now, sign = self._clock(), self._signed_images.sign
+        name_captured(self.store, operations, capture, machine, now, sign)
 
     # --- where it listens --------------------------------------------------------
 

@@ -8,7 +8,7 @@ from sqlalchemy import insert, select
 from reconciler.state import schema
 from reconciler.state.database import Database
 
-Act = Literal["tag", "pin", "unpin", "remove", "import", "shrink", "collect", "damaged"]
+Act = Literal["tag", "pin", "unpin", "remove", "import", "shrink", "sign", "collect", "damaged"]
 
 
 class ImageEvent(NamedTuple):

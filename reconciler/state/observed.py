@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from agent.wire.imaged_system import ImagedSystem
     from agent.wire.report import InstalledSystem, Report
     from providers.imaging.image_record import ImageSet
+    from providers.imaging.image_signature import CheckedSignature
     from reconciler.state.breakers import OpenBreaker
     from reconciler.state.delays import Delay
     from reconciler.state.operation import OperationStatus
@@ -209,6 +210,8 @@ class ObservedImage:
     """What of it can grow; None where nobody looked."""
     sets: "tuple[ImageSet, ...]" = ()
     """The images of other disks that it was captured with, the newest first."""
+    signature: "CheckedSignature | None" = None
+    """What its signature is worth; None where nobody looked, which counts as none."""
 
 
 @dataclass(frozen=True, slots=True)

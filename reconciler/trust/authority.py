@@ -28,8 +28,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from agent.wire.agent_release import SIGNED_PREFIX
+from providers.imaging.image_signature import ImageSignature
 from reconciler.errors import TrustError
 from reconciler.trust.identity import LIFETIME, AgentIdentity, Environment
+from reconciler.trust.image_keys import ImageKeys, signed_bytes
 from reconciler.trust.private_directory import PrivateDirectory
 from reconciler.trust.rollover import (
     EARLIER_FILES,
@@ -240,6 +242,17 @@ class Authority:
         What is signed begins as nothing else does that this key signs.
         """
         return self._key.sign(SIGNED_PREFIX + manifest, ec.ECDSA(hashes.SHA256()))
+
+    def sign_image(self, digest: str, now: datetime) -> ImageSignature:
+        """Return the signature of the image whose manifest has this digest."""
+        at = now.astimezone(UTC).isoformat(timespec="seconds")
+        made = self._key.sign(signed_bytes(digest, at), ec.ECDSA(hashes.SHA256()))
+        return ImageSignature(self.key_id, at, made.hex())
+
+    @property
+    def image_keys(self) -> ImageKeys:
+        """The keys whose signatures of images are good."""
+        return ImageKeys((self._certificate, *self._earlier.accepted), self._earlier.retired)
 
     def _refuse_outside_validity(self, now: datetime) -> None:
         first, last = self._certificate.not_valid_before_utc, self._certificate.not_valid_after_utc

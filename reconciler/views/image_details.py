@@ -6,6 +6,7 @@ from attrs import asdict
 
 from agent.imaging.manifest import Manifest
 from providers.imaging.image_record import ImageEntry, ImageRecord, Pin, RestoreTest
+from providers.imaging.image_signature import CheckedSignature
 from reconciler.state.captures import CapturedFrom
 from reconciler.state.image_checks import ImageCheck
 from reconciler.state.image_events import ImageEvent
@@ -62,6 +63,7 @@ class ImageDetails(NamedTuple):
     restore_test: RestoreTest | None
     damage: str
     """Which of its files beside its chunks is gone or damaged; empty where none is."""
+    signature: CheckedSignature
     pin: Pin | None
     names: tuple[ImageName, ...]
     generations: tuple[ImageEntry, ...]
@@ -85,6 +87,7 @@ def image_document(details: ImageDetails) -> dict[str, object]:
         "record": asdict(details.record),
         "restoreTest": None if test is None else asdict(test),
         "damage": details.damage,
+        "signature": asdict(details.signature),
         "verified": check_document(details.check),
         "pin": None if pin is None else asdict(pin),
         "disk": {"size": image.disk_size, "sectorSize": image.sector_size, "table": image.table},

@@ -75,6 +75,7 @@ def _head(details: ImageDetails, now: datetime) -> Iterator[tuple[str, str]]:
     if check is not None:
         word = "whole" if not check.damages else f"{counted(check.damages, 'chunk')} damaged"
         yield "verified", f"{word} ({check.at:%Y-%m-%d %H:%M} UTC, by {check.actor})"
+    yield "signed", details.signature.said
     if pin is not None:
         yield "pinned", f"by {pin.by} at {_minute(pin.at)}: {pin.reason}"
 

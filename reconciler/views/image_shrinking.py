@@ -15,6 +15,8 @@ class SmallerImage(NamedTuple):
     """Digest of the image that it was made of."""
     shrunk: Shrunk
     test: RestoreTest | None
+    unsigned: str = ""
+    """Why it is not signed; empty where it is, or got no name."""
 
 
 def shrunk_lines(made: SmallerImage, name: str) -> Iterator[str]:
@@ -35,6 +37,8 @@ def shrunk_lines(made: SmallerImage, name: str) -> Iterator[str]:
         yield "nothing was made"
     elif made.test.ok:
         yield f"{name} is image {shrunk.digest[:12]} from now on; it can be restored"
+        if made.unsigned:
+            yield f"it is not signed: {made.unsigned}"
     else:
         yield f"image {shrunk.digest[:12]} got no name, its restore test failed:"
         for line in made.test.details:
@@ -58,6 +62,7 @@ def shrunk_document(made: SmallerImage, name: str) -> dict[str, object]:
         "fileSystem": None
         if partition is None
         else {"type": partition.filesystem, "needs": shrunk.needed},
+        "unsigned": made.unsigned,
         "places": [
             {
                 "partition": each.number,

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.image_record import ImageEntry
+from providers.imaging.image_signature import CheckedSignature
 from reconciler.state.image_checks import ImageCheck
 from reconciler.views.age import ago
 from reconciler.views.image_details import check_document
@@ -23,16 +24,18 @@ WIDE = 100
 """Columns from which all of the table fits."""
 
 
-def image_table(
+def image_table(  # noqa: PLR0913, PLR0917 - all that the list has beside the store
     images: Iterable[ImageEntry],
     now: datetime,
     declared: Mapping[str, CompiledImage],
     width: int = WIDE,
     checks: Mapping[str, ImageCheck] = MappingProxyType({}),
+    signatures: Mapping[str, CheckedSignature] = MappingProxyType({}),
 ) -> Table:
     """Return one row per image; ``declared`` is what the repository says of some, by name.
 
-    ``checks`` is how images were when they were verified last, by digest.
+    ``checks`` is how images were when they were verified last, by digest,
+    ``signatures`` what theirs are worth.
     Below ``WIDE`` columns, two of them and some digits of digests are left out.
     """
     is_wide = width >= WIDE
@@ -55,13 +58,16 @@ def image_table(
             *sizes,
             decimal(image.stored_bytes),
             "" if image.generation else f"{image.generations:,}",
-            _restorable(image, checks.get(image.digest), now),
+            _restorable(image, checks.get(image.digest), signatures.get(image.digest), now),
         )
     return table
 
 
 def image_entry(
-    image: ImageEntry, declared: CompiledImage | None, check: ImageCheck | None = None
+    image: ImageEntry,
+    declared: CompiledImage | None,
+    check: ImageCheck | None = None,
+    signature: CheckedSignature | None = None,
 ) -> dict[str, object]:
     """Return an image as JSON has it."""
     return {
@@ -82,6 +88,7 @@ def image_entry(
         "proof": image.restore_test,
         "problem": image.problem,
         "verified": check_document(check),
+        "signature": asdict(signature) if signature else None,
         "system": asdict(image.system) if image.system else None,
         "sets": [asdict(each) for each in image.sets],
     }
@@ -101,7 +108,12 @@ def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
     return shown
 
 
-def _restorable(image: ImageEntry, check: ImageCheck | None, now: datetime) -> Text:
+def _restorable(
+    image: ImageEntry,
+    check: ImageCheck | None,
+    signature: CheckedSignature | None,
+    now: datetime,
+) -> Text:
     if image.problem:
         shown = Text(for_terminal(image.problem), style="red")
     else:
@@ -113,6 +125,9 @@ def _restorable(image: ImageEntry, check: ImageCheck | None, now: datetime) -> T
     if check is not None:
         word = "verified" if not check.damages else "found damaged"
         shown.append(f"\n{word} {ago(check.at, now)}", style="red" if check.damages else "dim")
+    if signature is not None and signature.state != "good":
+        style = "red" if signature.state == "bad" else "yellow"
+        shown.append(f"\n{for_terminal(signature.said)}", style=style)
     for each in image.system.obstacles if image.system else ():
         why = for_terminal(f"{each.code}: {each.cause}")
         shown.append(f"\nno identity for clones: {why}", style="yellow")

@@ -2,7 +2,10 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from attrs import asdict
+
 from providers.imaging.image_record import RestoreTest, Tag
+from providers.imaging.image_signature import CheckedSignature
 from providers.imaging.verification import Verified
 
 _SHOWN = 20
@@ -38,6 +41,15 @@ def loss_lines(found: Verified, tags: Iterable[Tag]) -> Iterator[str]:
         )
 
 
+def signature_lines(checked: Mapping[str, CheckedSignature], tags: Iterable[Tag]) -> Iterator[str]:
+    """Yield a line for each image whose signature does not fit."""
+    names = _names(tags)
+    for digest, each in sorted(checked.items()):
+        if each.state == "bad":
+            called = ", ".join(names.get(digest, ["without a name"]))
+            yield f"image {digest[:12]} ({called}) must not be restored: {each.said}"
+
+
 def _names(tags: Iterable[Tag]) -> dict[str, list[str]]:
     """Return the names of images by their digests."""
     names: dict[str, list[str]] = {}
@@ -50,7 +62,10 @@ def _names(tags: Iterable[Tag]) -> dict[str, list[str]]:
 
 
 def verified_document(
-    found: Verified, tests: Mapping[str, RestoreTest], unwritten: str = ""
+    found: Verified,
+    tests: Mapping[str, RestoreTest],
+    signatures: Mapping[str, CheckedSignature],
+    unwritten: str = "",
 ) -> dict[str, object]:
     """Return what was found as JSON has it, and why it could not be written down."""
     return {
@@ -59,6 +74,7 @@ def verified_document(
         "bytes": found.size,
         "damages": [each._asdict() for each in found.damages],
         "notWrittenDown": unwritten,
+        "signatures": {digest: asdict(each) for digest, each in signatures.items()},
         "unreadableBytes": dict(found.unreadable),
         "restoreTests": {
             digest: {"ok": test.ok, "details": list(test.details)} for digest, test in tests.items()

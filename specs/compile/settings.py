@@ -51,6 +51,7 @@ def _settings(spec: FleetSpec) -> FleetSettings:
         reboot_lock=CompiledRebootLock(spec.reboot_lock.enabled, spec.reboot_lock.plain_http),
         agent_return_seconds=return_within.seconds if return_within else 0,
         scrub=CompiledScrub(scrub.enabled, scrub.every.seconds, scrub.max_rate.bytes_per_second),
+        signed_images_only=spec.images.signatures == "required",
     )
 
 

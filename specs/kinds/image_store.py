@@ -1,6 +1,6 @@
 """What holds for the image store of the server."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -34,4 +34,10 @@ class ImageStore(Record):
 
     scrub: Scrub = Field(
         default_factory=Scrub, description="When damage of the store is looked for."
+    )
+    signatures: Literal["optional", "required"] = Field(
+        default="optional",
+        description="Whether an image that the server's certification authority has not signed is "
+        "restored. One whose signature does not fit never is.",
+        examples=["required"],
     )

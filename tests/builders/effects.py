@@ -195,6 +195,7 @@ _REST: Mapping[str, Mapping[str, Effect]] = {
         "spec.runs.maxSize": Acts("how many logs of runs are kept"),
         "spec.images.scrub.enabled": Acts("whether the image store is scrubbed"),
         "spec.images.scrub.every": Acts("when the image store is scrubbed"),
+        "spec.images.signatures": Acts("whether unsigned images are restored"),
         "spec.images.scrub.maxRate": Acts("how fast the image store is scrubbed"),
         "spec.agents.returnWithin": Acts("which agents come back by themselves"),
         "spec.commits.verify": Acts("which commits are acted on"),

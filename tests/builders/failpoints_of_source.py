@@ -41,6 +41,7 @@ KILLED_AT = {
     "store.ChunkStore.put": "file",
     "store.ChunkStore.put_manifest": "file",
     "store.ChunkStore.record_restore_test": "file",
+    "store.ChunkStore.record_signature": "file",
     "store.ChunkStore.tag": "file",
     "witness.Witnesses._write": "file",
 }
@@ -137,8 +138,8 @@ _BESIDE = (
     "store_identity.write_identity:file",
 )
 BESIDE = {f"{point}.{side}" for point in _BESIDE for side in ("before", "after")}
-"""What is written of the image store itself, beside all work and at moments of its own: who is killed
-there may never pass a failpoint that was due at that moment."""
+"""What is written of the image store itself, beside all work and at moments of its own: who is
+killed there may never pass a failpoint that was due at that moment."""
 
 _FULL = ("transaction.before", "file.before", "image.before", "restore-test.before")
 WRITES = {point for point in POINTS if point.partition(":")[2] in _FULL}

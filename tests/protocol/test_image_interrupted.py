@@ -1,5 +1,6 @@
 """Commands on images that are ended or killed, or whose output nobody reads, leave nothing."""
 
+import json
 import os
 import signal
 import subprocess
@@ -99,7 +100,21 @@ def test_what_a_killed_import_left_is_removed_by_the_collection(
     assert left.exists()
     assert "\nremoved: 1 work folder(s) of commands that were killed; " in said(state, *gc)
     assert list(work.iterdir()) == []
-    assert "golden is image" in said(state, "import", disk, "--name", "golden")
+    text = said(state, "import", disk, "--name", "golden")
+    assert "golden is image" in text
+    assert "not signed" not in text
+    (listed,) = json.loads(said(state, "ls", "--format", "json"))
+    assert listed["signature"]["state"] == "good"
+
+
+def test_an_import_without_the_authoritys_keys_says_that_it_is_not_signed(tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    file = ext4(blank(tmp_path / "disk", 16 * MIB), 0, 16 * MIB)
+    (state / "trust").mkdir(mode=0o700, parents=True)
+    (state / "trust/authority.key").mkdir()  # root may read any file, but no directory
+    text = said(state, "import", file, "--name", "golden")
+    assert "golden is image" in text
+    assert "\nit is not signed: RW501: " in text
 
 
 def test_a_loop_device_goes_with_the_process_that_made_it(tmp_path: Path) -> None:

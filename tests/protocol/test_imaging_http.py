@@ -13,6 +13,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from agent.imaging.chunk import CHUNK_SIZE, MAX_FRAME_SIZE, digest_of, pack
 from agent.imaging.manifest import encode
+from providers.imaging.errors import SignatureError
 from providers.imaging.http import MAX_DIGESTS, routes
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
@@ -117,6 +118,20 @@ async def test_a_frame_has_a_limit_announced_or_not(client: Client, store: Chunk
 
     assert (await client.put(f"/v1/chunks/{DIGEST}", data=parts())).status == 413
     assert not store.has(DIGEST)
+
+
+async def test_a_manifest_that_is_not_permitted_is_answered_422(
+    store: ChunkStore, gate: Gate
+) -> None:
+    def permit(digest: str) -> None:
+        raise SignatureError(digest, "it is not signed")
+
+    application = web.Application()
+    application.add_routes(routes(store, gate, lambda *_: None, permit))
+    async with TestClient(TestServer(application)) as client:
+        answer = await client.get(f"/v1/manifests/{DIGEST}")
+        assert answer.status == 422
+        assert (await answer.json())["code"] == "RW447"
 
 
 async def test_a_full_store_is_answered_507(tmp_path: Path, gate: Gate) -> None:

@@ -22,6 +22,7 @@ from builders.world import (
     ramdisk,
 )
 
+from providers.imaging.image_signature import CheckedSignature
 from providers.netboot.decision import DeployOS, LocalDisk
 from reconciler.app.cancel import Cancellations
 from reconciler.loop.approval import approve
@@ -94,6 +95,10 @@ IMAGES = {
     "damaged image": (
         [an_image(usable=False, problem="a chunk is damaged")],
         "image debian12 cannot be restored any more: a chunk is damaged",
+    ),
+    "image of another server": (
+        [an_image(signature=CheckedSignature("bad", problem="a stranger's"))],
+        f"RW447: image debian12 ({an_image().manifest[:12]}) must not be restored: a stranger's",
     ),
     "no image": ([], "image debian12 cannot be restored any more: it is gone"),
 }

@@ -111,7 +111,7 @@ def test_verify_names_a_record_that_is_gone_and_proving_the_image_brings_it_back
     assert lines == [
         f"image {digest[:12]} (golden) is damaged and is not restored any more:",
         f"  record: the image store's file {path} is gone",
-        "1 image(s), 6 chunks of 6.3 MB: 1 image(s) are damaged",
+        "1 image(s), 6 chunks of 6.3 MB: 1 image(s) are damaged; 1 not signed",
     ]
     passed = RestoreTest(ok=True, details=("6 chunks: intact",), at="2026-11-20T12:00:00+00:00")
 
@@ -121,9 +121,10 @@ def test_verify_names_a_record_that_is_gone_and_proving_the_image_brings_it_back
 
     monkeypatch.setattr("reconciler.app.images.run_restore_test", test)
     lines = desk("verify", "--prove", "golden").splitlines()
-    assert lines[-1] == "1 image(s), 6 chunks of 6.3 MB: 1 image(s) are damaged, 1 of them mended"
+    outcome = "1 image(s) are damaged, 1 of them mended; 1 not signed"
+    assert lines[-1] == f"1 image(s), 6 chunks of 6.3 MB: {outcome}"
     assert path.exists()
-    assert desk("verify", "--all") == "1 image(s), 6 chunks of 6.3 MB: undamaged\n"
+    assert desk("verify", "--all") == "1 image(s), 6 chunks of 6.3 MB: undamaged; 1 not signed\n"
     assert desk.store.usable(digest)
 
 

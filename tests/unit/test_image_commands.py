@@ -45,8 +45,9 @@ def test_the_list_has_generations_and_pins(desk: Desk) -> None:
     assert lines[3].split()[:2] == ["golden", second[:12]]
     assert lines[3].split()[-2:] == ["2", "proved"]
     lines = desk("ls", "--all").splitlines()
-    assert lines[4].split()[:2] == ["golden~1", first[:12]]
-    assert lines[4].endswith("proved · pinned")
+    assert lines[4].strip() == "not signed"
+    assert lines[5].split()[:2] == ["golden~1", first[:12]]
+    assert lines[5].endswith("proved · pinned")
     listed = json.loads(desk("ls", "--all", "--format", "json"))
     assert [(each["generation"], each["pinned"]) for each in listed] == [(0, False), (1, True)]
 
@@ -106,13 +107,13 @@ def test_show_tells_which_work_brought_an_image_in_and_who_writes_it(desk: Desk)
 
 def test_verify_ends_with_1_where_a_chunk_is_damaged_and_names_it(desk: Desk) -> None:
     digest = desk.store_image(1, "golden")
-    assert desk("verify", "golden") == "1 image(s), 6 chunks of 6.3 MB: undamaged\n"
+    assert desk("verify", "golden") == "1 image(s), 6 chunks of 6.3 MB: undamaged; 1 not signed\n"
     chunk = chunks_of(desk.store, digest)[4]
     desk.store.path(chunk).write_bytes(b"rot")
     lines = desk("verify", "--all", expect=1).splitlines()
     assert lines[0] == f"image {digest[:12]} (golden) is damaged and is not restored any more:"
     assert lines[1].startswith(f"  chunk {chunk[:12]}, bytes 5,242,880 to 6,291,456 (partition 1,")
-    assert lines[2] == "1 image(s), 6 chunks of 6.3 MB: 1 image(s) are damaged"
+    assert lines[2] == "1 image(s), 6 chunks of 6.3 MB: 1 image(s) are damaged; 1 not signed"
     assert "damaged in the store" in desk("ls")
     document = json.loads(desk("verify", "--all", "--format", "json", expect=1))
     assert document["damages"][0]["problem"].startswith("it is corrupt and was set aside: no zstd")

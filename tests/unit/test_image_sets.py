@@ -139,7 +139,10 @@ def test_no_name_is_moved_before_all_images_of_the_run_passed_their_restore_test
     old, system, data = (store_image(store, tmp_path, number) for number in (1, 2, 3))
     store.tag(SYSTEM, old)
     own, other = Capture(RUN, DATA, data, None), Capture(RUN, SYSTEM, system, proof)
-    assert name_captured(store, Captured(own, other), own, "n1", NOW) is named
+    signed = []
+    sign = lambda digest, at: signed.append((digest, at))  # noqa: E731
+    assert name_captured(store, Captured(own, other), own, "n1", NOW, sign) is named
+    assert signed == [(data, NOW)]
     moved = {DATA: [data], SYSTEM: [old, system]}
     assert pointing(store) == (moved if named else {SYSTEM: [old]})
 
@@ -165,7 +168,7 @@ def test_no_manifest_is_taken_for_that_of_another_disk(named, cause):
 def test_the_only_image_of_a_run_belongs_to_no_set(store, tmp_path):
     digest = store_image(store, tmp_path, 1)
     own = Capture(RUN, SYSTEM, digest, None)
-    assert name_captured(store, Captured(own), own, "n1", NOW)
+    assert name_captured(store, Captured(own), own, "n1", NOW, lambda *_: None)
     assert (pointing(store), store.sets_of(digest)) == ({SYSTEM: [digest]}, ())
 
 

@@ -482,6 +482,7 @@ def networks_and_settings() -> dict[tuple[str, str], Variation]:
     found |= two("Fleet f", "spec.runs.maxSize", ("1GiB", "2GiB"))
     found |= two("Fleet f", "spec.images.scrub.enabled", (True, False))
     found |= two("Fleet f", "spec.images.scrub.every", ("1w", "2w"))
+    found |= two("Fleet f", "spec.images.signatures", ("optional", "required"))
     found |= two("Fleet f", "spec.images.scrub.maxRate", ("1MiB/s", "2MiB/s"))
     for part in ("enabled", "plainHttp"):
         found |= two("Fleet f", f"spec.rebootLock.{part}", (True, False))
