@@ -334,8 +334,7 @@ class ChunkStore:
         folder = self._images / digest
         with self.locked():
             stored = self._stored(image, digest)
-            if folder.exists():
-                self._mend(digest, data)
+            if self._mended(digest, data):
                 return digest
             self.ensure_space(len(data))
             _sync_file_system(self._chunks)
@@ -644,8 +643,20 @@ class ChunkStore:
                 size += self.path(name).stat().st_size
         return size
 
+    def _mended(self, digest: str, data: bytes) -> bool:
+        """Bring back those small files of an image that its manifest has all of; False: it is new.
+
+        Who takes images away holds the lock of names, too.
+        """
+        if not self._image(digest).exists():
+            return False
+        with self._tags_locked(finish=False):
+            if not self._image(digest).exists():
+                return False
+            self._mend(digest, data)
+            return True
+
     def _mend(self, digest: str, data: bytes) -> None:
-        """Bring back those small files of an image that its manifest has all of."""
         if not self.manifest_path(digest).is_file() or self.get_manifest(digest) != data:
             remove(self.manifest_path(digest))
             write_atomically(self.manifest_path(digest), data, _FILE_MODE, scratch=self._incoming)

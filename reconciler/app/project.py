@@ -13,7 +13,7 @@ from reconciler.compiled.cache import FleetCache
 from reconciler.compiled.compile_files import Busy, fleet_of_files
 from reconciler.compiled.compiled_files import kept_base
 from reconciler.compiled.source import SourceFiles, files_of_revision, files_of_tree
-from reconciler.errors import ReconcilerError, SourceError, StateError
+from reconciler.errors import ReconcilerError, SourceError, StateError, TrustError
 from reconciler.git.commit_policy import Accept, Decision, Refuse
 from reconciler.git.location import (
     RemoteRepository,
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from reconciler.planning.plan import Plan
     from reconciler.state.database import Database
     from reconciler.state.image_store import ImageStores
+    from reconciler.state.images import CheckSignature
     from reconciler.state.observed import ObservedImage
     from reconciler.state.witness import ObserveOnly
     from specs.compile.context import CompileContext
@@ -473,15 +474,26 @@ class Project:
             return {}, ""
         from providers.imaging.errors import StoreAwayError  # noqa: PLC0415 - slow to load
         from reconciler.state.images import observed_images  # noqa: PLC0415 - likewise
-        from reconciler.trust.image_keys import ImageKeys  # noqa: PLC0415 - likewise
 
         try:
-            keys = ImageKeys.read(self.state / "trust")
-            return observed_images(self.store, keys.check), ""
+            return observed_images(self.store, self._signature_check), ""
         except StoreAwayError as error:
             return {}, f"{error.code}: {error.cause}"
         except OSError as error:  # it went away in this moment
             return {}, f"the image store cannot be read: {error.strerror}"
+
+    @property
+    def _signature_check(self) -> "CheckSignature | None":
+        """What says what a signature is worth; None where the keys cannot be read.
+
+        Nothing is known of signatures then. The server refuses what is not good all the same.
+        """
+        from reconciler.trust.image_keys import ImageKeys  # noqa: PLC0415 - slow to load
+
+        try:
+            return ImageKeys.read(self.state / "trust").check
+        except TrustError:
+            return None
 
     def observed(self, now: datetime) -> Observed:
         """Return the world as it was last heard of."""
