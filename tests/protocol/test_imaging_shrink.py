@@ -359,6 +359,7 @@ def test_a_dry_run_says_sizes_and_makes_nothing(shell: Shell) -> None:
         "fileSystem": {"type": "ext4", "needs": needs},
         "places": found["places"],
         "restoreTest": None,
+        "unsigned": "",
     }
     assert found["places"][2] == {
         "partition": 3,
