@@ -347,11 +347,10 @@ class ChunkStore:
                 sync_folder(draft)
                 try:
                     failpoint("image.before")
-                    draft.rename(folder)
+                    _give_place(draft, folder)
                 except OSError:
                     shutil.rmtree(draft)
-                    if not folder.exists():  # else another thread stored the same image
-                        raise
+                    raise
             sync_folder(self._images)
             failpoint("image.after")
             return digest
@@ -835,6 +834,22 @@ def _state(facts: ImageFacts) -> tuple[RestoreTestState, str]:
     if outcome is None:
         return "unproven", "no restore test was made of it yet"
     return ("proven", "") if outcome.ok else ("failed", "; ".join(outcome.details))
+
+
+def _give_place(draft: Path, folder: Path) -> None:
+    """Give a new image its place, unless another process stored the same one meanwhile."""
+    while True:
+        try:
+            draft.rename(folder)
+        except OSError as error:
+            if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+                raise
+            if folder.exists():
+                shutil.rmtree(draft)
+                return
+            # The other one was taken away in this moment.
+        else:
+            return
 
 
 def _content(path: Path, digest: str) -> bytes:
