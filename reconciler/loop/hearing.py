@@ -61,6 +61,7 @@ class Hearing:
             self._begin(now, Interruption(cause, clock_was_set=True))
         elif passed > LONGEST_GAP:
             self._begin(now, Interruption(f"the server stood still for {_rounded(passed)}"))
+        self._since = min(self._since, now)  # small steps back add up
         return self._since
 
     def missed(self, cause: str) -> None:
