@@ -9,17 +9,15 @@ from pathlib import Path
 
 import click
 import pytest
-from click.testing import CliRunner
 
 from agent.commands import qemu_img
 from agent.errors import CommandError, MissingCommandError
 from providers.imaging.disk_file import raw_disk
 from providers.imaging.errors import DiskFileError, NoSpaceError
 from providers.imaging.image_record import RestoreTest
-from providers.imaging.store import ChunkStore
-from reconciler.cli.image import image
 from reconciler.state.database import open_database
 from reconciler.state.image_events import ImageEvents
+from tests.protocol.image_shell import ImageShell
 from tests.protocol.imaging_disks import MIB, blank, gpt_disk, run, tree
 
 
@@ -29,34 +27,9 @@ def disk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return gpt_disk(folder / "disk.raw", tree(folder / "content", 1, 5 * MIB), 64 * MIB)
 
 
-class Shell:
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.state = folder / "state"
-
-    @property
-    def store(self) -> ChunkStore:
-        return ChunkStore(self.state / "store")
-
-    def __call__(self, *arguments: str | Path, expect: int = 0) -> str:
-        words = [*map(str, arguments), "--state", str(self.state)]
-        result = CliRunner().invoke(image, words, standalone_mode=False)
-        if result.exception:
-            raise result.exception
-        assert (result.return_value or 0) == expect, result.output
-        return result.output
-
-    def refusal(self, *arguments: str | Path) -> str:
-        with pytest.raises(Exception, match="RW") as caught:
-            self(*arguments)
-        work = self.state / "image-work"
-        assert not work.exists() or not list(work.iterdir())
-        return str(caught.value)
-
-
 @pytest.fixture
-def shell(tmp_path: Path) -> Shell:
-    return Shell(tmp_path)
+def shell(tmp_path: Path) -> ImageShell:
+    return ImageShell(tmp_path)
 
 
 def converted(disk: Path, target: Path, file_format: str, *options: str) -> Path:
@@ -64,7 +37,7 @@ def converted(disk: Path, target: Path, file_format: str, *options: str) -> Path
     return target
 
 
-def test_every_format_of_a_disk_is_the_same_image(shell: Shell, disk: Path) -> None:
+def test_every_format_of_a_disk_is_the_same_image(shell: ImageShell, disk: Path) -> None:
     said = shell("import", disk, "--name", "raw")
     digest = shell.store.resolve("raw")
     assert said == (
@@ -88,7 +61,9 @@ def test_every_format_of_a_disk_is_the_same_image(shell: Shell, disk: Path) -> N
 
 
 @pytest.mark.parametrize("file_format", ["raw", "qcow2"])
-def test_what_is_exported_is_the_image_again(shell: Shell, disk: Path, file_format: str) -> None:
+def test_what_is_exported_is_the_image_again(
+    shell: ImageShell, disk: Path, file_format: str
+) -> None:
     shell("import", disk, "--name", "golden")
     digest = shell.store.resolve("golden")
     target = shell.folder / "out"
@@ -102,7 +77,7 @@ def test_what_is_exported_is_the_image_again(shell: Shell, disk: Path, file_form
 
 
 def test_an_export_replaces_nothing_and_leaves_nothing_of_a_damaged_image(
-    shell: Shell, disk: Path
+    shell: ImageShell, disk: Path
 ) -> None:
     shell("import", disk, "--name", "golden")
     target = shell.folder / "out"
@@ -129,7 +104,7 @@ def test_an_export_replaces_nothing_and_leaves_nothing_of_a_damaged_image(
     assert [each.name for each in shell.folder.iterdir()] == ["state"]
 
 
-def test_a_name_stays_where_it_was_if_the_restore_test_fails(shell: Shell, disk: Path) -> None:
+def test_a_name_stays_where_it_was_if_the_restore_test_fails(shell: ImageShell, disk: Path) -> None:
     broken = shell.folder / "broken.raw"
     subprocess.run(["cp", "--sparse=always", disk, broken], check=True)
     with broken.open("r+b") as file:  # the root directory's inode: the map is as it was
@@ -300,7 +275,7 @@ CUT = "it is damaged, or not all of it is there: qemu-img says "
     ],
 )
 def test_files_that_refer_to_others_or_are_none_are_refused(
-    shell: Shell, disk: Path, make: Callable[[Path, Path], Path], said: str
+    shell: ImageShell, disk: Path, make: Callable[[Path, Path], Path], said: str
 ) -> None:
     file = make(shell.folder, disk)
     text = shell.refusal("import", file, "--name", "golden")
@@ -308,7 +283,7 @@ def test_files_that_refer_to_others_or_are_none_are_refused(
     assert shell.store.image_digests() == frozenset()
 
 
-def test_a_disk_that_was_cut_behind_its_partitions_is_a_disk(shell: Shell, disk: Path) -> None:
+def test_a_disk_that_was_cut_behind_its_partitions_is_a_disk(shell: ImageShell, disk: Path) -> None:
     """Its backup table alone is gone, which restores to other disks make anew."""
     other = shell.folder / "other"
     shutil.copy(disk, other)
@@ -318,7 +293,7 @@ def test_a_disk_that_was_cut_behind_its_partitions_is_a_disk(shell: Shell, disk:
     assert "it can be restored" in shell("import", other, "--name", "golden")
 
 
-def test_a_boot_sector_of_a_file_system_is_no_table(shell: Shell, tmp_path: Path) -> None:
+def test_a_boot_sector_of_a_file_system_is_no_table(shell: ImageShell, tmp_path: Path) -> None:
     """One whose code reads as an entry that reaches behind the end."""
     file = blank(tmp_path / "disk", 16 * MIB)
     run("mkfs.vfat", file)
@@ -329,7 +304,7 @@ def test_a_boot_sector_of_a_file_system_is_no_table(shell: Shell, tmp_path: Path
     assert shell.store.images()[0].disk_size == 16 * MIB
 
 
-def test_an_import_over_corrupt_chunks_mends_them(shell: Shell, disk: Path) -> None:
+def test_an_import_over_corrupt_chunks_mends_them(shell: ImageShell, disk: Path) -> None:
     shell("import", disk, "--name", "golden")
     digest = shell.store.resolve("golden")
     chunks = [path for path in (shell.state / "store/chunks").rglob("*") if path.is_file()]
@@ -343,7 +318,7 @@ def test_an_import_over_corrupt_chunks_mends_them(shell: Shell, disk: Path) -> N
     assert shell.store.usable(digest)
 
 
-def test_an_export_to_a_pipe_is_refused(shell: Shell, disk: Path) -> None:
+def test_an_export_to_a_pipe_is_refused(shell: ImageShell, disk: Path) -> None:
     shell("import", disk, "--name", "golden")
     assert shell.refusal("export", "golden", "-") == (
         "RW442: - cannot be written: an image is written whole or not at all, which a pipe cannot "
@@ -352,26 +327,28 @@ def test_an_export_to_a_pipe_is_refused(shell: Shell, disk: Path) -> None:
     assert not Path("-").exists()
 
 
-def test_an_empty_path_is_not_the_directory_where_one_is(shell: Shell) -> None:
+def test_an_empty_path_is_not_the_directory_where_one_is(shell: ImageShell) -> None:
     for words in (("mount", "golden", ""), ("import", "", "--name", "x"), ("export", "golden", "")):
         with pytest.raises(click.BadParameter, match="the path is empty"):
             shell(*words)
 
 
-def test_an_empty_store_says_how_images_come(shell: Shell) -> None:
+def test_an_empty_store_says_how_images_come(shell: ImageShell) -> None:
     assert shell.store
     said = shell("ls")
     assert "backup" in said
     assert "`rackwright image import FILE --name NAME`" in said
 
 
-def test_a_format_that_is_said_has_to_be_the_one_of_the_file(shell: Shell, disk: Path) -> None:
+def test_a_format_that_is_said_has_to_be_the_one_of_the_file(shell: ImageShell, disk: Path) -> None:
     for said in ("qcow2", "vmdk", "vhdx"):
         text = shell.refusal("import", disk, "--name", "golden", "--format", said)
         assert "its first bytes are not those of " + said in text
 
 
-def test_what_is_called_raw_is_never_read_as_anything_else(shell: Shell, tmp_path: Path) -> None:
+def test_what_is_called_raw_is_never_read_as_anything_else(
+    shell: ImageShell, tmp_path: Path
+) -> None:
     file = blank(tmp_path / "disk", 4 * MIB)
     with file.open("r+b") as opened:
         opened.write(b"QFI\xfb\0\0\0\3" + (4096).to_bytes(8, "big"))
@@ -379,7 +356,7 @@ def test_what_is_called_raw_is_never_read_as_anything_else(shell: Shell, tmp_pat
     assert shell.store.images()[0].disk_size == 4 * MIB
 
 
-def test_a_bad_name_is_refused_before_anything_is_read(shell: Shell, disk: Path) -> None:
+def test_a_bad_name_is_refused_before_anything_is_read(shell: ImageShell, disk: Path) -> None:
     assert shell.refusal("import", disk, "--name", "../x").startswith("RW435")
     assert shell.store.image_digests() == frozenset()
 
@@ -419,7 +396,7 @@ def test_without_qemu_img_that_is_said(
         qemu_img.info(disk, "raw")
 
 
-def test_an_image_whose_chunk_came_back_can_be_proved_again(shell: Shell, disk: Path) -> None:
+def test_an_image_whose_chunk_came_back_can_be_proved_again(shell: ImageShell, disk: Path) -> None:
     shell("import", disk, "--name", "golden")
     digest = shell.store.resolve("golden")
     chunks = shell.state / "store" / "chunks"

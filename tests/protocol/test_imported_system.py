@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 from attrs import evolve
-from click.testing import CliRunner
 
 from agent.identity.linux.suitability import imaged_system
 from agent.imaging import manifest as manifests
@@ -15,8 +14,8 @@ from agent.inspection.host_paths import HostPaths
 from agent.wire.imaged_system import ImagedSystem
 from providers.imaging.image_mount import in_private_mounts
 from providers.imaging.store import ChunkStore
-from reconciler.cli.image import image
 from tests.protocol.identity_disks import Rack, run
+from tests.protocol.image_shell import ImageShell
 from tests.protocol.imaging_disks import MemoryStore, ignore, loop
 
 pytestmark = [pytest.mark.needs_root, pytest.mark.timeout(120)]
@@ -31,14 +30,10 @@ def import_file(tmp_path: Path) -> Callable[..., tuple[ImagedSystem | None, str]
     """Return a function that imports a file: what the image says, and the command's last line."""
 
     def imported(file: Path, *options: str) -> tuple[ImagedSystem | None, str]:
-        words = ["import", str(file), "--name", "golden", *options]
-        words += ["--state", str(tmp_path / "state")]
-        result = CliRunner().invoke(image, words, standalone_mode=False)
-        if result.exception:
-            raise result.exception
-        store = ChunkStore(tmp_path / "state/store")
-        data = store.get_manifest(store.resolve("golden"))
-        return manifests.decode(data).system, result.output.splitlines()[-1]
+        shell = ImageShell(tmp_path)
+        said = shell("import", file, "--name", "golden", *options)
+        data = shell.store.get_manifest(shell.store.resolve("golden"))
+        return manifests.decode(data).system, said.splitlines()[-1]
 
     return imported
 
