@@ -125,14 +125,14 @@ def measured_capture(node: str, store: str) -> dict[str, int]:
     chunks = ChunkStore(Path(store), reserve=0)
     sink = CountingStore(chunks)
     image = capture(described(node), sink, nothing)
-    chunks.tag("disk", chunks.put_manifest(manifest_format.encode(image)))
+    chunks.names.tag("disk", chunks.put_manifest(manifest_format.encode(image)))
     return {"sent": sink.sent, "used": image.used_bytes}
 
 
 def measured_restore(node: str, store: str) -> dict[str, int]:
     """Restore the image that is called ``disk``, with its read-back."""
     chunks = ChunkStore(Path(store), reserve=0)
-    image = manifest_format.decode(chunks.get_manifest(chunks.resolve("disk")))
+    image = manifest_format.decode(chunks.get_manifest(chunks.names.resolve("disk")))
     done = restore(image, described(node), chunks, nothing)
     return {"written": done.bytes_written, "fetched": done.bytes_fetched}
 

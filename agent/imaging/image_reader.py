@@ -25,8 +25,11 @@ _DIGEST_BYTES = 32
 class ChunkSource(Protocol):
     """Where chunks come from. Whoever asks gets the errors that it raises."""
 
-    def get(self, digest: str) -> bytes:
-        """Return a chunk's frame; called from several threads."""
+    def get(self, digest: str, *, checked: bool = False) -> bytes:
+        """Return a chunk's frame; called from several threads.
+
+        With ``checked`` the source looks first whether it is the chunk: CorruptChunkError RW402.
+        """
 
 
 class ImageReader:

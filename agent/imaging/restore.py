@@ -276,7 +276,11 @@ class _Restore:
         if chunk.digest == ZERO_DIGEST and chunk.span.length == CHUNK_SIZE:
             return bytes(CHUNK_SIZE), 0
         frame = self._source.get(chunk.digest)
-        content = unpack(frame, chunk.digest, chunk.span.offset)
+        try:
+            content = unpack(frame, chunk.digest, chunk.span.offset)
+        except CorruptChunkError:  # on the way here, or where it comes from
+            frame = self._source.get(chunk.digest, checked=True)
+            content = unpack(frame, chunk.digest, chunk.span.offset)
         if len(content) != chunk.span.length:
             problem = f"it has {len(content)} bytes, its place {chunk.span.length}"
             raise CorruptChunkError(chunk.digest, problem, chunk.span.offset)

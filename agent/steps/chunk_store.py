@@ -46,9 +46,13 @@ class ChunkStore:
         """Store one frame."""
         self._send("PUT", f"/v1/chunks/{_checked(digest)}", frame, _BINARY)
 
-    def get(self, digest: str) -> bytes:
-        """Return one frame. Its content is for the caller to check against the digest."""
-        return self._send("GET", f"/v1/chunks/{_checked(digest)}")
+    def get(self, digest: str, *, checked: bool = False) -> bytes:
+        """Return one frame. Its content is for the caller to compare with the digest.
+
+        With ``checked`` the server does that, too: TerminalError RW402 where it has another.
+        """
+        query = "?checked=1" if checked else ""
+        return self._send("GET", f"/v1/chunks/{_checked(digest)}{query}")
 
     def put_manifest(self, operation: str, image: str, manifest: bytes) -> str:
         """Store the image that a backup step makes; return the digest the server has it under."""

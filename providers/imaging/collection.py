@@ -21,7 +21,9 @@ from providers.imaging.errors import (
     UnknownImageError,
     UnreadableImageError,
 )
-from providers.imaging.store import CORRUPT, ChunkStore, remove
+from providers.imaging.store import ChunkStore
+from providers.imaging.store_place import remove
+from providers.imaging.stored_chunks import CORRUPT
 
 
 @frozen

@@ -21,7 +21,7 @@ from agent.commands import blkid, qemu_img
 from agent.errors import CommandError, MissingCommandError
 from agent.imaging.table import Reader, TableError, read_table
 from providers.imaging.errors import DiskFileError, NoSpaceError
-from providers.imaging.store import RESERVE
+from providers.imaging.store_place import RESERVE
 
 Format = Literal["raw", "qcow2", "vmdk", "vhdx"]
 FORMATS: tuple[Format, ...] = get_args(Format)

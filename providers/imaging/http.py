@@ -7,12 +7,14 @@ runs in threads.
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from io import BytesIO
 from typing import TypeVar
 
+import structlog
 from aiohttp import web
 
 from agent.errors import CodedError, UnwritableFileError
@@ -28,7 +30,8 @@ from providers.imaging.errors import (
     UnknownImageError,
 )
 from providers.imaging.store import ChunkStore
-from providers.imaging.verification import mark_damaged
+from providers.imaging.stored_chunks import MEDIUM
+from providers.imaging.verification import Damage, mark_damaged
 from providers.own_thread import in_own_thread
 
 MAX_DIGESTS = 4096
@@ -48,6 +51,7 @@ _STATUS: dict[type, HTTPStatus] = {
     StoreAwayError: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 T = TypeVar("T")
+log = structlog.get_logger(__name__)
 
 Authorise = Callable[[web.Request, str], None]
 """``authorise(request, purpose)`` with ``read`` or ``write``; raises web.HTTPForbidden."""
@@ -56,6 +60,9 @@ Served = Callable[[web.Request, NoSpaceError | StoreAwayError | None], None]
 
 Permit = Callable[[str], None]
 """``permit(digest)`` before a manifest is read, in a thread; SignatureError for a refusal."""
+
+Damaged = Callable[[web.Request, Sequence[Damage]], None]
+"""``damaged(request, damages)`` hears of what was found and taken out of use, if anything was."""
 
 
 async def in_store(store: ChunkStore, call: Callable[[], T]) -> T:
@@ -77,11 +84,19 @@ def _any(digest: str) -> None:
     """Permit each image."""
 
 
+def _nobody(_request: web.Request, _damages: Sequence[Damage]) -> None:
+    """Tell nobody."""
+
+
 def routes(
-    store: ChunkStore, authorise: Authorise, served: Served, permit: Permit = _any
+    store: ChunkStore,
+    authorise: Authorise,
+    served: Served,
+    permit: Permit = _any,
+    damaged: Damaged = _nobody,
 ) -> list[web.RouteDef]:
     """Return the routes that serve ``store``."""
-    handlers = _Handlers(store, authorise, served, permit)
+    handlers = _Handlers(store, authorise, served, permit, damaged)
     return [
         web.post("/v1/chunks/missing", handlers.missing),
         web.put("/v1/chunks/{digest}", handlers.put_chunk),
@@ -92,12 +107,18 @@ def routes(
 
 class _Handlers:
     def __init__(
-        self, store: ChunkStore, authorise: Authorise, served: Served, permit: Permit
+        self,
+        store: ChunkStore,
+        authorise: Authorise,
+        served: Served,
+        permit: Permit,
+        damaged: Damaged,
     ) -> None:
         self._store = store
         self._authorise = authorise
         self._served = served
         self._permit = permit
+        self._damaged = damaged
 
     async def missing(self, request: web.Request) -> web.StreamResponse:
         """Say which of the asked digests the store lacks, in the order they were asked."""
@@ -129,9 +150,23 @@ class _Handlers:
         return web.Response(status=HTTPStatus.CREATED)
 
     async def get_chunk(self, request: web.Request) -> web.StreamResponse:
-        """Send one frame."""
+        """Send one frame, with ``checked`` in the query only if it is the chunk of this digest.
+
+        422 where it is not, or cannot be read: its images are restored no more from then on. An
+        agent asks so that was sent another one. The others are not looked at: agents do that.
+        """
         self._authorise(request, "read")
-        get = partial(self._store.get, request.match_info["digest"])
+        digest = request.match_info["digest"]
+
+        def get() -> bytes:
+            try:
+                return self._store.get(digest, checked="checked" in request.query)
+            except OSError as error:
+                if error.errno not in MEDIUM:
+                    raise
+                problem = f"it cannot be read: {error.strerror}"
+                raise CorruptChunkError(digest, problem) from error
+
         return await self._send(request, get, "application/zstd")
 
     async def get_manifest(self, request: web.Request) -> web.StreamResponse:
@@ -145,11 +180,7 @@ class _Handlers:
 
         def get() -> bytes:
             self._permit(digest)
-            try:
-                self._store.require_chunks(digest)
-            except IncompleteImageError as error:
-                mark_damaged(self._store, error.missing)
-                raise
+            self._store.require_chunks(digest)
             return self._store.get_manifest(digest)
 
         return await self._send(request, get, "application/json")
@@ -160,11 +191,28 @@ class _Handlers:
         try:
             body = await in_store(self._store, get)
         except CodedError as error:
+            with suppress(StoreAwayError):  # nothing is known of it then
+                await self._take_out_of_use(request, error)
             return self._refusal(request, error)
         self._served(request, None)
         # What is larger than a frame goes out in pieces, so that others have their turn.
         pieces = body if len(body) <= MAX_FRAME_SIZE else BytesIO(body)
         return web.Response(body=pieces, content_type=content_type)
+
+    async def _take_out_of_use(self, request: web.Request, error: CodedError) -> None:
+        """Have images restored no more that need what an agent found damaged."""
+        if isinstance(error, CorruptChunkError | UnknownChunkError):
+            chunks: Sequence[str] = (error.digest,)
+        elif isinstance(error, IncompleteImageError):
+            chunks = error.missing
+        else:
+            return
+        mark = partial(mark_damaged, self._store, chunks)
+        damages, unwritten = await in_store(self._store, mark)
+        if unwritten:
+            log.warning("damage not written down", cause=unwritten)
+        if damages:
+            self._damaged(request, damages)
 
     def _refusal(self, request: web.Request, error: CodedError) -> web.Response:
         if isinstance(error, NoSpaceError | StoreAwayError):

@@ -51,7 +51,7 @@ def find_image(store: ChunkStore, text: str) -> FoundImage:
 def _generations(store: ChunkStore, name: str) -> tuple[str, ...]:
     """Return the digests of a name, the newest first; none where it is no name of an image."""
     try:
-        return tuple(entry.digest for entry in store.tag_of(name).generations)
+        return tuple(entry.digest for entry in store.names.tag_of(name).generations)
     except (BadNameError, UnknownImageError):
         return ()
 
@@ -62,5 +62,5 @@ def _hint(store: ChunkStore, text: str, name: str) -> str:
         return f"Digests are written in lower case: {digits}"
     if re.fullmatch(r"[0-9a-f]+", text) and len(text) < _FEWEST:
         return f"Of a digest, give {_FEWEST} digits or more"
-    meant = NearestNames().find(name, (tag.name for tag in store.tags()))
+    meant = NearestNames().find(name, (tag.name for tag in store.names.tags()))
     return f"Perhaps {meant} is meant" if meant else ""

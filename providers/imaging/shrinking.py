@@ -43,7 +43,8 @@ from providers.imaging.smaller_layout import (
     smallest_size,
     table,
 )
-from providers.imaging.store import RESERVE, ChunkStore
+from providers.imaging.store import ChunkStore
+from providers.imaging.store_place import RESERVE
 from providers.imaging.transfer import HealingStore, described
 
 Stage = Callable[[str], AbstractContextManager[Progress]]
@@ -184,7 +185,8 @@ def _new_layout(
             least.disk_size,
             f"{name} has {partition.size:,} bytes and needs {needed:,}, what lies beside it "
             f"{least.disk_size - smallest_size(partition, needed):,}",
-            "Ask for more with --to, or name another partition with --partition",
+            f"Ask for `--to {least.disk_size}B` or more, or name another partition with "
+            "--partition",
         )
     size = largest_size(image, partition, most)
     return layout(image, partition.number, size, most)

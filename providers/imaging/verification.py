@@ -20,7 +20,8 @@ from providers.imaging.errors import (
 )
 from providers.imaging.image_folder import RECORD, RESTORE_TEST
 from providers.imaging.image_record import RestoreTest
-from providers.imaging.store import MEDIUM, ChunkStore
+from providers.imaging.store import ChunkStore
+from providers.imaging.stored_chunks import MEDIUM
 
 _MOST_NAMED = 20
 _FILES = {RECORD: "record", RESTORE_TEST: "restore test"}

@@ -37,7 +37,7 @@ def damaged_images(project: "Project", now: datetime) -> Iterator[Fault]:
     names: dict[str, str] = {}
     try:
         present = project.store.expected()
-        for tag in project.store.tags():
+        for tag in project.store.names.tags():
             for number, entry in enumerate(tag.generations):
                 names.setdefault(entry.digest, f"{tag.name}~{number}" if number else tag.name)
     except (CodedError, OSError):  # another fault says that the store is away

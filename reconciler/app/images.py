@@ -71,7 +71,7 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
         restore_test=facts.restore_test,
         damage=facts.damage,
         signature=_checked(project, digest),
-        pin=store.pin_of(digest),
+        pin=store.names.pin_of(digest),
         names=names,
         generations=store.generations(shown) if shown else (),
         captured=Captures(project.database).of_manifest(digest) if project.has_state else (),
@@ -120,7 +120,7 @@ def _captured_with(store: ChunkStore, digest: str) -> tuple[CapturedWith, ...]:
             _names(store, member.digest),
             store.manifest_path(member.digest).exists(),
         )
-        for each in store.sets_of(digest)
+        for each in store.names.sets_of(digest)
         for member in each.others(digest)
     )
 
@@ -129,7 +129,7 @@ def _names(store: ChunkStore, digest: str) -> tuple[ImageName, ...]:
     """Return all names that lead to an image, those that point to it now first."""
     found = (
         ImageName(tag.name, number)
-        for tag in store.tags()
+        for tag in store.names.tags()
         for number, entry in enumerate(tag.generations)
         if entry.digest == digest
     )
@@ -235,7 +235,7 @@ def tag_image(project: Project, reference: str, name: str, word: Word) -> str:
     require_keepable(word.reason)
     found = find_image(project.store, reference)
     _require_new_name(project.store, name)
-    project.store.tag(name, found.digest)
+    project.store.names.tag(name, found.digest)
     _record(project, "tag", found.digest, [name], word)
     return found.digest
 
@@ -245,8 +245,8 @@ def _require_new_name(store: ChunkStore, name: str) -> None:
 
     A name goes before digits: with such a one, they would not mean their image any more.
     """
-    store.require_name(name)
-    if _DIGITS.fullmatch(name) and all(tag.name != name for tag in store.tags()):
+    store.names.require_name(name)
+    if _DIGITS.fullmatch(name) and all(tag.name != name for tag in store.names.tags()):
         raise BadNameError(
             name,
             "it reads as the first digits of a digest",
@@ -259,7 +259,7 @@ def pin_image(project: Project, reference: str, word: Word) -> str:
     require_reason(word.reason)
     digest = find_image(project.store, reference).digest
     at = word.at.astimezone(UTC).isoformat(timespec="seconds")
-    project.store.pin(digest, Pin(word.actor, at, word.reason))
+    project.store.names.pin(digest, Pin(word.actor, at, word.reason))
     _record(project, "pin", digest, [""], word)
     return digest
 
@@ -271,7 +271,7 @@ def unpin_image(project: Project, reference: str, word: Word) -> str:
     """
     require_keepable(word.reason)
     digest = find_image(project.store, reference).digest
-    if not project.store.unpin(digest):
+    if not project.store.names.unpin(digest):
         raise ReconcilerError(
             "RW989",
             f"image {digest[:12]} is not pinned",
@@ -326,10 +326,10 @@ def remove_image(
         _require_removable(project, name, digests, force=force)
     removed = []
     for name, digests in chosen.items():
-        store.forget(name, digests)
+        store.names.forget(name, digests)
         for digest in digests:
             _record(project, "remove", digest, [name], word)
-        left = [tag for tag in store.tags() if tag.name == name]
+        left = [tag for tag in store.names.tags() if tag.name == name]
         generations = len(left[0].generations) if left else 0
         removed.append(Removed(name, digests, generations, _still_named(store, digests)))
     return tuple(removed)
@@ -339,7 +339,7 @@ def _still_named(store: ChunkStore, removed: Collection[str]) -> tuple[str, ...]
     """Return what belongs to the newest set of a removed image, and stays under a name."""
     found: dict[str, None] = {}
     for digest in removed:
-        for each in store.sets_of(digest)[:1]:
+        for each in store.names.sets_of(digest)[:1]:
             for member in each.others(digest):
                 names = _names(store, member.digest) if member.digest not in removed else ()
                 found.update(dict.fromkeys(name.reference for name in names))
@@ -354,7 +354,7 @@ def _chosen(
         return {each.name: (found.digest,) for each in _names(store, found.digest)}
     if not whole_name:
         return {found.name: (found.digest,)}
-    generations = store.tag_of(found.name).generations
+    generations = store.names.tag_of(found.name).generations
     return {found.name: tuple(each.digest for each in generations)}
 
 
@@ -509,7 +509,7 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
     tested = test_image(project, digest, word)
     unsigned = _sign_new(project, digest, word) if tested.ok else ""
     if tested.ok:
-        project.store.tag(name, digest)
+        project.store.names.tag(name, digest)
         _record(project, "import", digest, [name], word)
     return Imported(digest, tested, system, unsigned)
 
@@ -534,6 +534,12 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
     store = project.store
     _require_new_name(store, name)
     origin = find_image(store, reference).digest
+    if any(tag.name == name and tag.digest == origin for tag in store.names.tags()):
+        raise BadNameError(
+            name,
+            "it is the name of the image that it would be made of",
+            "Give the new image another name",
+        )
     with work_folder(project.state / _WORK) as work:
         shrunk = shrink_image(store, origin, request, work, stage, dry_run=dry_run)
     if dry_run:
@@ -542,7 +548,7 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
         tested = test_image(project, shrunk.digest, word)
     unsigned = _sign_new(project, shrunk.digest, word) if tested.ok else ""
     if tested.ok:
-        store.tag(name, shrunk.digest)
+        store.names.tag(name, shrunk.digest)
         made = f"made from {reference} ({origin[:12]})"
         said = word._replace(reason=f"{made}: {word.reason}" if word.reason else made)
         _record(project, "shrink", shrunk.digest, [name], said)

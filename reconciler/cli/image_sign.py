@@ -60,7 +60,7 @@ def sign(
         return int(bool(made.left or made.damaged))
     if made.findings is not None:
         found, is_written = made.findings.verified, not made.findings.unwritten
-        for line in damage_lines(found, project.store.tags(), is_written=is_written):
+        for line in damage_lines(found, project.store.names.tags(), is_written=is_written):
             click.echo(for_terminal(line))
     for digest, problem in made.left.items():
         click.echo(for_terminal(f"image {digest[:12]} was left, name it to sign it: {problem}"))

@@ -78,11 +78,11 @@ def verify(
         document = verified_document(found, tests, signatures, unwritten or findings.unkept)
         click.echo(dumps(document, indent=2))
     else:
-        for line in damage_lines(found, project.store.tags(), is_written=not unwritten):
+        for line in damage_lines(found, project.store.names.tags(), is_written=not unwritten):
             click.echo(for_terminal(line))
-        for line in loss_lines(found, project.store.tags()):
+        for line in loss_lines(found, project.store.names.tags()):
             click.echo(for_terminal(line))
-        for line in signature_lines(signatures, project.store.tags()):
+        for line in signature_lines(signatures, project.store.names.tags()):
             click.echo(for_terminal(line))
         for digest, test in tests.items():
             said = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"

@@ -9,15 +9,12 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 
 from agent.wire.step import ApplyIdentity, Backup
+from reconciler.planning.machine_view import MachineView
 from reconciler.planning.planner import held_because, hold_of
-from reconciler.planning.scenario_work import (
-    MachineView,
-    identity_step,
-    protected,
-    repairs,
-    unsigned_image,
-)
+from reconciler.planning.protection import protected, repairs
+from reconciler.planning.restore_targets import unsigned_image
 from reconciler.planning.system_work import system_inputs
+from reconciler.planning.wire_steps import identity_step
 from reconciler.state.observed import ObservedImage, ObservedMachine
 from reconciler.state.operation import INSPECTION, Operation, operation_id
 from specs.fleet import (

@@ -18,7 +18,7 @@ from reconciler.planning.plan import (
     exit_code,
     plan_of,
 )
-from reconciler.planning.scenario_work import WAS_PROTECTED
+from reconciler.planning.protection import WAS_PROTECTED
 from reconciler.planning.wanted_work import WantedWork
 from specs.fleet import MACHINE_FIELDS, Assignment, CompiledFleet, CompiledMachine
 

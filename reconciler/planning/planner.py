@@ -9,8 +9,9 @@ from agent.wire.report import InstalledSystem
 from reconciler.planning.decision import Decision, blocked
 from reconciler.planning.estimate import budget_of
 from reconciler.planning.item import DriftedValue, PlanItem, Risk
+from reconciler.planning.machine_view import Disputed, MachineView, still_to_come
 from reconciler.planning.plan import Plan, plan_of, with_rollouts, with_schedules
-from reconciler.planning.scenario_work import Disputed, MachineView, still_to_come, work_for
+from reconciler.planning.scenario_work import work_for
 from reconciler.planning.scheduled_work import why_never
 from reconciler.planning.system_work import system_work_for
 from reconciler.planning.update_coverage import update_items

@@ -1,6 +1,6 @@
 """What a schedule will not do on a machine, whatever the time. Pure."""
 
-from reconciler.planning.scenario_work import Refusal
+from reconciler.planning.machine_view import Refusal
 from specs.fleet import (
     CompiledFleet,
     CompiledMachine,

@@ -21,7 +21,7 @@ from agent.wire.step import (
 from agent.wire.work import OnError, TimeLimit
 from reconciler.planning.decision import Decision, Work, blocked
 from reconciler.planning.item import Risk
-from reconciler.planning.scenario_work import MachineView, Refusal
+from reconciler.planning.machine_view import MachineView, Refusal
 from reconciler.planning.wanted_packages import wanted_packages
 from reconciler.state.observed import ObservedMachine
 from reconciler.state.operation import BY_HAND

@@ -1,7 +1,7 @@
 """HTTP for agents: enrollment, reports, work, claims, events. Mutual TLS except to enroll."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from functools import partial
 
@@ -21,6 +21,7 @@ from agent.wire.work import REBOOT_PREFIX, Claim, OperationEvent, Work
 from providers.imaging.errors import NoSpaceError, StoreAwayError
 from providers.imaging.http import in_store
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import Damage
 from reconciler.errors import ReconcilerError, StateError, TrustError
 from reconciler.loop.power_policies import POLITE, within
 from reconciler.loop.reconcile import SERVER
@@ -44,6 +45,7 @@ from reconciler.server.shutdowns import told_of_restart, told_of_schedule
 from reconciler.server.store_waits import StoreWaits
 from reconciler.server.work_content import NotFetchedError, WorkContent
 from reconciler.state.exchanges import Shown
+from reconciler.state.image_checks import DAMAGED_IMAGE
 from reconciler.state.operation import OperationStatus
 from reconciler.state.operation_states import ENDED, OperationState
 from reconciler.trust.identity import AgentIdentity
@@ -129,6 +131,13 @@ class AgentApi:
             self._store_waits.served(op_id, now)
         elif self._store_waits.refused(op_id, error, now):
             log.warning("waits", code=error.code, machine=peer.machine, cause=error.cause)
+
+    def damaged(self, request: web.Request, damages: Sequence[Damage]) -> None:
+        """Write down which images are damaged, found by the machine that restores one."""
+        plane, machine = self._plane, self._peer(request, "deploy-os").machine
+        plane.image_checks.record_damages(damages, damages, machine, plane.now())
+        for line in dict.fromkeys(each.line for each in damages):
+            log.error("image damaged", code=DAMAGED_IMAGE, machine=machine, damage=line)
 
     async def enroll(self, request: web.Request) -> web.Response:
         """Trade a single-use token and a key for a certificate."""

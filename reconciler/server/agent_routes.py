@@ -71,7 +71,9 @@ def agent_routes(services: AgentServices) -> Iterable[web.AbstractRouteDef]:
         authority,
         lambda: plane.reconciler.fleet.settings.signed_images_only,
     )
-    chunks = chunk_routes(services.store, api.authorise, api.served, signed.require_good)
+    chunks = chunk_routes(
+        services.store, api.authorise, api.served, signed.require_good, api.damaged
+    )
     files = content_routes(services.files, api.authorise_content)
     return [
         *api.routes(),

@@ -50,10 +50,10 @@ def name_captured(  # noqa: PLR0913, PLR0917 - what is named, and who signs it
     if any(each.proof is None or each.proof for each in others):
         return False
     if not others:
-        store.tag(capture.image, capture.manifest)
+        store.names.tag(capture.image, capture.manifest)
         return True
     members = sorted((each.image, each.manifest) for each in (capture, *others))
-    store.tag_together(
+    store.names.tag_together(
         ImageSet(
             capture.operation,
             machine,

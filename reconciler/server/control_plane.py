@@ -26,6 +26,7 @@ from reconciler.state.certificates import AgentCertificates, IssuedCertificate
 from reconciler.state.database import Database
 from reconciler.state.exchanges import Exchanges
 from reconciler.state.grants import Token
+from reconciler.state.image_checks import ImageChecks
 from reconciler.state.join_tokens import JoinTokens
 from reconciler.state.machines import Said
 from reconciler.state.observed import CONTACT_MAX_AGE
@@ -68,6 +69,7 @@ class ControlPlane:
         self.machines = reconciler.machines
         self.grants = reconciler.grants
         self.captures = Captures(database)
+        self.image_checks = ImageChecks(database)
         self.join_tokens = JoinTokens(database)
         self.discovered = DiscoveredMachines(database, clock)
         self.schedule_history = ScheduleHistory(database)

@@ -84,7 +84,7 @@ class ImageKeeper:
         self._store.require_there()
         found = []
         needed = self._needs.images()
-        names = {tag.name: self._store.generations(tag.name) for tag in self._store.tags()}
+        names = {tag.name: self._store.generations(tag.name) for tag in self._store.names.tags()}
         kept = {
             name: _kept(entries, policies.get(name)) | needed for name, entries in names.items()
         }
@@ -107,7 +107,7 @@ class ImageKeeper:
             *(ImageEvent("remove", each.digest, name, now, _ACTOR, why) for each in dropped)
         )
         try:
-            self._store.forget(name, [each.digest for each in dropped])
+            self._store.names.forget(name, [each.digest for each in dropped])
         except PinnedImageError:  # somebody pinned it in this moment: the next look leaves it out
             return False
         return True

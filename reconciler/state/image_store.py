@@ -16,8 +16,9 @@ from sqlalchemy import insert, select
 
 from agent.errors import CodedError, UnwritableFileError
 from providers.imaging.errors import OtherStoreError, StoreAwayError
-from providers.imaging.store import NOT_THERE, OTHER_STORE, ChunkStore
+from providers.imaging.store import ChunkStore
 from providers.imaging.store_identity import FoundStore, found_at
+from providers.imaging.store_place import NOT_THERE, OTHER_STORE
 from reconciler.errors import StateError
 from reconciler.state import schema
 from reconciler.state.database import Database

@@ -62,7 +62,7 @@ def shrunk_document(made: SmallerImage, name: str) -> dict[str, object]:
         "fileSystem": None
         if partition is None
         else {"type": partition.filesystem, "needs": shrunk.needed},
-        "unsigned": made.unsigned,
+        "unsigned": made.unsigned or None,
         "places": [
             {
                 "partition": each.number,

@@ -339,7 +339,16 @@ _LISTS_OF_WORDS = frozenset(
 """Lists whose items have no spaces, or are the words of a command."""
 
 
+_is_list_of_numbers = re.compile(r"\[\d+(, \d+)*\]").fullmatch
+
+
 def _list_hint(value: object, case: _Case) -> str:
+    shown = example(field_at(case.model, case.path))
+    if isinstance(value, str) and _is_list_of_numbers(shown):
+        numbers = re.split("[ ,]+", value.strip(" ,[]"))
+        if all(each.isascii() and each.isdigit() for each in numbers):
+            return f"write [{', '.join(numbers)}]"
+        return f"for example {shown}"
     if isinstance(value, str):
         if value.startswith("["):
             return "remove the quotes around the list"
@@ -351,7 +360,6 @@ def _list_hint(value: object, case: _Case) -> str:
         return f"write [{', '.join(map(quoted, words or [value]))}]"
     if isinstance(value, int) and not isinstance(value, bool):
         return f"write [{value}]"
-    shown = example(field_at(case.model, case.path))
     if isinstance(value, dict) and shown:
         return f"begin each item with a dash and a space; for example {shown}"
     return ""

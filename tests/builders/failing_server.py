@@ -23,7 +23,14 @@ from sqlalchemy.exc import OperationalError
 from agent import failpoint
 
 _WRITERS = frozenset(
-    {"contextlib.py", "database.py", "failpoint.py", "failing_server.py", "whole_file.py"}
+    {
+        "contextlib.py",
+        "database.py",
+        "failpoint.py",
+        "failing_server.py",
+        "store_place.py",
+        "whole_file.py",
+    }
 )
 _WRITES = frozenset({"transaction.before", "file.before", "image.before", "restore-test.before"})
 

@@ -5,7 +5,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-STAGES = {"writing": "transaction", "write_atomically": "file", "create_atomically": "file"}
+STAGES = {
+    "writing": "transaction",
+    "write_atomically": "file",
+    "create_atomically": "file",
+    "write_whole": "file",
+}
 """What a failpoint is called in whatever writes by this function."""
 
 ROUTES = (
@@ -38,11 +43,11 @@ KILLED_AT = {
     "service.Service.wake": "wake",
     "run_evidence.RunEvidence.record": "transaction",
     "run_evidence.RunEvidence.write": "file",
-    "store.ChunkStore.put": "file",
+    "stored_chunks.StoredChunks.put": "file",
     "store.ChunkStore.put_manifest": "file",
     "store.ChunkStore.record_restore_test": "file",
     "store.ChunkStore.record_signature": "file",
-    "store.ChunkStore.tag": "file",
+    "image_names.ImageNames.tag": "file",
     "witness.Witnesses._write": "file",
 }
 """What the server writes and asks for in an apply, and by what failpoints it passes there."""
@@ -60,8 +65,8 @@ NOT_KILLED_AT = {
     "agents.roll_authority": "a person's command",
     "accept_ledger.accept_ledger": "a person's command",
     "image_events.ImageEvents.record": "a person's command; retention looks again in an hour",
-    "store.ChunkStore.tag_together": "of several disks; tests of the store end it at each write",
-    "store.ChunkStore._finish_moving": "likewise",
+    "image_names.ImageNames.tag_together": "of several disks; tests end it at each write",
+    "image_names.ImageNames._finish_moving": "likewise",
     "store.ChunkStore._mend": "of files that are damaged; mended again",
     "store.ChunkStore.renew_record": "likewise",
     "image_checks.ImageChecks.record": "of scrubs and a person's command; verified again",
@@ -70,8 +75,8 @@ NOT_KILLED_AT = {
     "image_checks.ImageScrubs.record": "of scrubs; gone on with",
     "image_store.ImageStores.record": "once, and a person's command",
     "store_identity.write_identity": "once, before there is anything to lose",
-    "store.ChunkStore.forget": "a person's command; retention looks again in an hour",
-    "store.ChunkStore.pin": "a person's command",
+    "image_names.ImageNames.forget": "a person's command; retention looks again in an hour",
+    "image_names.ImageNames.pin": "a person's command",
     "approval.approve": "what begins unattended, or by a schedule",
     "approval_rules.begin_rules": "the first commit that has approval rules",
     "approvals.PlanApprovals._record": "a person's command; `apply` is killed before and after it",
@@ -123,6 +128,7 @@ NOT_KILLED_AT = {
     "schedule_history.ScheduleHistory.handle": "of schedules; begun again from what is written",
     "schedule_history.ScheduleHistory.record": "of schedules; begun again from what is written",
     "schedule_history.ScheduleHistory.tell": "of schedules; the agent says it again",
+    "store_place.StorePlace.write_whole": "hands on what others write",
     "simulate._commit": "of the simulated rack",
 }
 

@@ -57,7 +57,7 @@ def test_a_chunk_that_is_corrupt_on_the_server_stops_the_restore(site):
     blank(site, "node-01")
     run_again(site, "corrupt")
     store = ChunkStore(site.state / "store")
-    manifest = decode(store.get_manifest(store.resolve(IMAGE)))
+    manifest = decode(store.get_manifest(store.names.resolve(IMAGE)))
     chunks = list(manifest.chunks())
     victim = chunks[len(chunks) // 2]
     path = store.path(victim.digest)
@@ -109,7 +109,7 @@ def test_a_reset_in_the_middle_boots_nothing_half_written_and_is_finished(site):
     assert "the machine restarted" in history[4].reason
 
     store = ChunkStore(site.state / "store")
-    manifest = decode(store.get_manifest(store.resolve(IMAGE)))
+    manifest = decode(store.get_manifest(store.names.resolve(IMAGE)))
     assert verify(manifest, str(site.disk("node-01"))) == []
     assert file_on_disk(site.disk("node-01"), "/etc/hostname") == file_on_disk(
         site.disk("golden"), "/etc/hostname"

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from agent.imaging.chunk import unpack
 from agent.wire.disk import Disk, DiskIdentity
 
 MIB = 1 << 20
@@ -161,8 +162,10 @@ class MemoryStore:
         self.puts.append(digest)
         self.frames[digest] = frame
 
-    def get(self, digest: str) -> bytes:
+    def get(self, digest: str, *, checked: bool = False) -> bytes:
         self.gets.append(digest)
+        if checked:
+            unpack(self.frames[digest], digest)
         return self.frames[digest]
 
 

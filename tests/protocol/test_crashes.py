@@ -97,7 +97,7 @@ KEPT_AT = (
     "grants.Grants.use_token:transaction.after",
     "control_plane.ControlPlane.claim:transaction.after",
     "store.ChunkStore.put_manifest:image.after",
-    "store.ChunkStore.tag:file.after",
+    "image_names.ImageNames.tag:file.after",
     "ledger.Ledger.move:transaction.after",
 )
 QUERIES = (

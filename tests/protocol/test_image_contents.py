@@ -71,7 +71,7 @@ class Images:
 
     def keep(self, name: str, image: Manifest) -> str:
         digest = self.store.put_manifest(manifest_format.encode(image))
-        self.store.tag(name, digest)
+        self.store.names.tag(name, digest)
         return digest
 
     def command(self, *arguments: str | Path) -> list[str]:
@@ -223,7 +223,7 @@ def test_one_file_is_taken_from_a_backup(golden: Images, place: Path, tmp_path: 
 def test_the_disk_is_shown_with_zeros_where_nothing_is_used(
     golden: Images, place: Path, library: str
 ) -> None:
-    digest = golden.store.resolve("golden")
+    digest = golden.store.names.resolve("golden")
     image = manifest_format.decode(golden.store.get_manifest(digest))
     with golden.mounted(digest[:10], place, "--no-files", FUSE_LIBRARY_NAME=library) as process:
         files = {each.name: each.stat().st_size for each in place.iterdir()}
@@ -277,7 +277,7 @@ def test_a_corrupt_or_missing_chunk_is_an_input_output_error_with_a_code(
 ) -> None:
     images = Images(tmp_path / "copy")
     shutil.copytree(golden.state, images.state, dirs_exist_ok=True)
-    image = manifest_format.decode(images.store.get_manifest(images.store.resolve("golden")))
+    image = manifest_format.decode(images.store.get_manifest(images.store.names.resolve("golden")))
     chunks = {each.span.offset: images.store.path(each.digest) for each in image.chunks()}
     chunks[0].unlink()
     chunks[4 * MIB].write_bytes(b"nonsense")
@@ -294,7 +294,7 @@ def test_a_corrupt_or_missing_chunk_is_an_input_output_error_with_a_code(
         said = process.communicate()[1]
     assert "RW430" in said
     assert "RW402" in said
-    tested = images.store.restore_test(images.store.resolve("golden"))
+    tested = images.store.restore_test(images.store.names.resolve("golden"))
     assert tested is not None
     assert len(tested.details) == 3
     assert "bytes 0 to 1,048,576 (partition table): it is missing" in tested.details[1]
@@ -311,7 +311,7 @@ def test_a_place_that_cannot_be_mounted_on_is_refused(golden: Images, tmp_path: 
 
 
 def test_an_image_is_named_by_its_name_or_its_digest(golden: Images) -> None:
-    digest = golden.store.resolve("golden")
+    digest = golden.store.names.resolve("golden")
     for name, code in (("nothing", "RW434"), (digest[:7], "RW434"), ("f" * 8, "RW434")):
         assert code in golden.run("sbom", name).err
     assert golden.run("sbom", digest[:8]).status == 0
@@ -319,7 +319,7 @@ def test_an_image_is_named_by_its_name_or_its_digest(golden: Images) -> None:
 
 def test_several_images_that_begin_so_are_an_error(golden: Images) -> None:
     folder = golden.state / "store/images"
-    digest = golden.store.resolve("golden")
+    digest = golden.store.names.resolve("golden")
     twin = folder / f"{digest[:63]}{'0' if digest[63] != '0' else '1'}"
     twin.mkdir()
     try:
@@ -407,7 +407,7 @@ def test_a_difference_is_complete_as_json(golden: Images) -> None:
         "openssl": (["3.0.11-1"], ["3.0.14-1"]),
     }
     assert (found["partitions"], found["notCompared"]) == ([], [])
-    assert found["before"] == golden.store.resolve("golden")
+    assert found["before"] == golden.store.names.resolve("golden")
 
 
 def test_an_image_does_not_differ_from_itself(golden: Images) -> None:
@@ -440,7 +440,7 @@ def test_nobody_else_sees_what_a_command_mounts(golden: Images) -> None:
         text=True,
     ) as process:
         assert process.stdout.readline() == "here\n"  # its file systems are mounted
-        seen = mounts(golden.store.resolve("golden")[:12])
+        seen = mounts(golden.store.names.resolve("golden")[:12])
         assert '"components"' in process.communicate("\n", timeout=60)[0]
         assert process.returncode == 0
     assert [line for line in seen if "/proc" not in line and " /" in line] == []
@@ -450,7 +450,7 @@ def test_files_in_chunks_that_both_images_have_are_not_read(golden: Images, tmp_
     images = Images(tmp_path / "copy")
     shutil.copytree(golden.state, images.state, dirs_exist_ok=True)
     middle = noise(2 * MIB)[MIB : MIB + 4096]
-    image = manifest_format.decode(images.store.get_manifest(images.store.resolve("golden")))
+    image = manifest_format.decode(images.store.get_manifest(images.store.names.resolve("golden")))
     digests = (each.digest for each in image.chunks())
     (digest,) = (each for each in digests if middle in unpack(images.store.get(each), each))
     images.store.path(digest).write_bytes(b"nonsense")
@@ -534,7 +534,7 @@ def test_a_bill_of_materials_names_system_image_and_packages(
     text = path.read_text("utf-8")
     assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
     bill = json.loads(text)
-    digest = golden.store.resolve("golden")
+    digest = golden.store.names.resolve("golden")
     about = bill["metadata"]["component"]
     assert (about["name"], about["hashes"]) == ("golden", [{"alg": "BLAKE3", "content": digest}])
     first, *packages = bill["components"]

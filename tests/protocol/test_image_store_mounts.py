@@ -215,6 +215,6 @@ def test_work_that_needs_images_waits_for_the_mount_and_other_work_goes_on(
         assert site.states("restore") == {NAME: "verified"}
         assert sum(1 for _ in real.glob("chunks/*/*/*")) == chunks
         store = ChunkStore(real)
-        assert is_whole(store, store.resolve("simulated-golden"))
+        assert is_whole(store, store.names.resolve("simulated-golden"))
         unmount(place)
         assert list(place.iterdir()) == []

@@ -39,7 +39,7 @@ def converted(disk: Path, target: Path, file_format: str, *options: str) -> Path
 
 def test_every_format_of_a_disk_is_the_same_image(shell: ImageShell, disk: Path) -> None:
     said = shell("import", disk, "--name", "raw")
-    digest = shell.store.resolve("raw")
+    digest = shell.store.names.resolve("raw")
     assert said == (
         f"raw is image {digest[:12]} from now on; it can be restored\n"
         "no clone can get an identity of its own: RW460: no Linux root file system was found on "
@@ -51,7 +51,7 @@ def test_every_format_of_a_disk_is_the_same_image(shell: ImageShell, disk: Path)
     for number, (file_format, *options) in enumerate(formats):
         file = converted(disk, shell.folder / f"{number}.{file_format}", file_format, *options)
         shell("import", file, "--name", f"name-{number}")
-        assert shell.store.resolve(f"name-{number}") == digest
+        assert shell.store.names.resolve(f"name-{number}") == digest
     assert shell.store.usable(digest)
     database = open_database(shell.state / "rackwright.db")
     events = ImageEvents(database).of_image(digest)
@@ -65,14 +65,14 @@ def test_what_is_exported_is_the_image_again(
     shell: ImageShell, disk: Path, file_format: str
 ) -> None:
     shell("import", disk, "--name", "golden")
-    digest = shell.store.resolve("golden")
+    digest = shell.store.names.resolve("golden")
     target = shell.folder / "out"
     said = shell("export", "golden", target, "--format", file_format)
     assert said == f"written: {target}, image {digest[:12]}\n"
     assert target.stat().st_mode & 0o777 == 0o600
     assert target.stat().st_blocks * 512 < 40 * MIB
     shell("import", target, "--name", "again")
-    assert shell.store.resolve("again") == digest
+    assert shell.store.names.resolve("again") == digest
     assert sorted(each.name for each in shell.folder.iterdir()) == ["out", "state"]
 
 
@@ -93,7 +93,7 @@ def test_an_export_replaces_nothing_and_leaves_nothing_of_a_damaged_image(
     )
     chunk = next(path for path in (shell.state / "store" / "chunks").rglob("*") if path.is_file())
     chunk.write_bytes(b"rot")
-    digest = shell.store.resolve("golden")
+    digest = shell.store.names.resolve("golden")
     said = shell.refusal("export", "golden", target)
     assert said.startswith(
         f"RW446: image {digest[:12]} is damaged: chunk {chunk.name[:12]}, bytes "
@@ -306,14 +306,14 @@ def test_a_boot_sector_of_a_file_system_is_no_table(shell: ImageShell, tmp_path:
 
 def test_an_import_over_corrupt_chunks_mends_them(shell: ImageShell, disk: Path) -> None:
     shell("import", disk, "--name", "golden")
-    digest = shell.store.resolve("golden")
+    digest = shell.store.names.resolve("golden")
     chunks = [path for path in (shell.state / "store/chunks").rglob("*") if path.is_file()]
     chunks[0].write_bytes(b"rot")
     chunks[1].unlink()
     chunks[2].unlink()
     chunks[2].mkdir()
     assert "it can be restored" in shell("import", disk, "--name", "golden")
-    assert shell.store.resolve("golden") == digest
+    assert shell.store.names.resolve("golden") == digest
     assert "undamaged" in shell("verify", "--all")
     assert shell.store.usable(digest)
 
@@ -398,7 +398,7 @@ def test_without_qemu_img_that_is_said(
 
 def test_an_image_whose_chunk_came_back_can_be_proved_again(shell: ImageShell, disk: Path) -> None:
     shell("import", disk, "--name", "golden")
-    digest = shell.store.resolve("golden")
+    digest = shell.store.names.resolve("golden")
     chunks = shell.state / "store" / "chunks"
     chunk = max((path for path in chunks.rglob("*") if path.is_file()), key=str)
     chunk.write_bytes(b"rot")

@@ -17,6 +17,7 @@ from providers.imaging.errors import SignatureError
 from providers.imaging.http import MAX_DIGESTS, routes
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
+from providers.imaging.verification import Damage
 from tests.unit.imaging_images import small_gpt_image
 
 CONTENT = hashlib.shake_256(b"content").digest(CHUNK_SIZE)  # as large as a frame gets
@@ -49,11 +50,29 @@ def store(tmp_path: Path) -> ChunkStore:
 
 
 @pytest.fixture
-async def client(store: ChunkStore, gate: Gate) -> AsyncIterator[Client]:
+def found() -> list[Damage]:
+    """What agents found damaged."""
+    return []
+
+
+@pytest.fixture
+async def client(store: ChunkStore, gate: Gate, found: list[Damage]) -> AsyncIterator[Client]:
     application = web.Application()
-    application.add_routes(routes(store, gate, lambda *_: None))
-    async with TestClient(TestServer(application)) as found:
-        yield found
+    heard = routes(store, gate, lambda *_: None, damaged=lambda _, damages: found.extend(damages))
+    application.add_routes(heard)
+    async with TestClient(TestServer(application)) as client:
+        yield client
+
+
+@pytest.fixture
+def image(store: ChunkStore, tmp_path: Path) -> tuple[ChunkStore, str, str]:
+    """The store with an image that can be restored, that image's digest and its last chunk's."""
+    _, manifest, chunks = small_gpt_image(tmp_path)
+    for name, frame in chunks.frames.items():
+        store.put(name, frame)
+    digest = store.put_manifest(encode(manifest))
+    store.record_restore_test(digest, RestoreTest(ok=True, details=(), at="2026-11-01T00:00:00Z"))
+    return store, digest, manifest.digests[-32:].hex()
 
 
 async def test_a_chunk_goes_in_once_and_comes_out_as_it_was(client: Client) -> None:
@@ -157,22 +176,79 @@ async def test_what_is_unknown_is_404_and_what_is_no_digest_400(client: Client, 
 
 
 async def test_an_image_that_lost_a_chunk_is_not_handed_out_and_not_planned_with(
-    client: Client, store: ChunkStore, tmp_path: Path
+    client: Client, image: tuple[ChunkStore, str, str]
 ) -> None:
-    _, image, chunks = small_gpt_image(tmp_path)
-    for name, frame in chunks.frames.items():
-        store.put(name, frame)
-    digest = store.put_manifest(encode(image))
-    store.record_restore_test(digest, RestoreTest(ok=True, details=(), at="2026-11-01T00:00:00Z"))
+    store, digest, chunk = image
     assert (await client.get(f"/v1/manifests/{digest}")).status == 200
     assert store.usable(digest)
-    store.path(image.digests[-32:].hex()).unlink()
+    store.path(chunk).unlink()
     answer = await client.get(f"/v1/manifests/{digest}")
     assert answer.status == 422
     said = await answer.json()
     assert said["code"] == "RW433"
     assert f"image {digest} misses 1 of its" in said["cause"]
     assert not store.usable(digest)
+
+
+def damage_content(path: Path, _patch: pytest.MonkeyPatch) -> None:
+    path.write_bytes(FRAME)
+
+
+def damage_file(path: Path, _patch: pytest.MonkeyPatch) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def damage_medium(path: Path, patch: pytest.MonkeyPatch) -> None:
+    real = os.open
+
+    def broken(name: Path, flags: int, *more: int) -> int:
+        if Path(name) == path and path.exists():
+            raise OSError(errno.EIO, "Input/output error")
+        return real(name, flags, *more)
+
+    patch.setattr(os, "open", broken)
+
+
+@pytest.fixture(
+    params=[
+        (damage_content, "?checked=1"),
+        (damage_file, "?checked=1"),
+        (damage_file, ""),
+        (damage_medium, "?checked=1"),
+        (damage_medium, ""),
+        (lambda path, _patch: path.unlink(), ""),
+    ]
+)
+def question(
+    request: pytest.FixtureRequest,
+    image: tuple[ChunkStore, str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> str:
+    """Damage the last chunk of the image; return with which query an agent asks for it."""
+    damage, query = request.param
+    store, _, chunk = image
+    damage(store.path(chunk), monkeypatch)
+    return str(query)
+
+
+async def test_a_chunk_that_an_agent_finds_damaged_takes_its_images_out_of_use(
+    client: Client,
+    image: tuple[ChunkStore, str, str],
+    found: list[Damage],
+    question: str,
+) -> None:
+    """An agent that was sent another frame asks again, with ``checked``."""
+    store, digest, chunk = image
+    path = f"/v1/chunks/{chunk}"
+    answer = await client.get(path + question)
+    said = await answer.json()
+    assert (answer.status, said["code"]) in {(422, "RW402"), (404, "RW430")}
+    assert f"chunk {chunk}" in said["cause"]
+    assert not store.usable(digest)
+    assert not store.has(chunk)
+    assert (await client.get(f"{path}?checked=1")).status == 404
+    assert {(each.image, each.chunk) for each in found} == {(digest, chunk)}
 
 
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ENFILE])

@@ -168,11 +168,11 @@ class LostConnection:
         self._inner = inner
         self._good = good
 
-    def get(self, digest: str) -> bytes:
+    def get(self, digest: str, *, checked: bool = False) -> bytes:
         self._good -= 1
         if self._good < 0:
             raise TransientError("RW500", "the server does not answer", "Wait")
-        return self._inner.get(digest)
+        return self._inner.get(digest, checked=checked)
 
 
 def test_a_restore_cut_half_way_cannot_boot_and_a_rerun_finishes(
@@ -482,7 +482,7 @@ def test_an_image_is_tested_and_a_backup_that_fails_leaves_it_as_it_was(
     shutil.copy(disks["gpt"], disk)
     manifest = capture(described(disk), store, ignore)
     digest = store.put_manifest(manifest_format.encode(manifest))
-    store.tag("golden", digest)
+    store.names.tag("golden", digest)
     outcome = run_restore_test(store, digest, tmp_path)
     assert outcome.ok, outcome
     assert outcome.details == (

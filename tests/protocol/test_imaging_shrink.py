@@ -87,12 +87,12 @@ class Shell(ImageShell):
             seen = described(node, sector_size)
             found = capture(seen, self.store, ignore, system, full=full)
         digest = self.store.put_manifest(manifest_format.encode(found))
-        self.store.tag(name, digest)
+        self.store.names.tag(name, digest)
         return digest
 
     def manifest(self, name: str) -> Manifest:
         store = self.store
-        return manifest_format.decode(store.get_manifest(store.resolve(name)))
+        return manifest_format.decode(store.get_manifest(store.names.resolve(name)))
 
     def restored(self, name: str) -> Path:
         """Return a disk of the image's size that was full of something and has the image now."""
@@ -262,7 +262,7 @@ def test_a_used_root_with_swap_behind_it_becomes_smaller(shell: Shell) -> None:
         said.splitlines()[1],
         "partition 3: from 170,917,888 to 121,634,816",
         "partition 4: from 187,695,104 to 138,412,032",
-        f"small is image {shell.store.resolve('small')[:12]} from now on; it can be restored",
+        f"small is image {shell.store.names.resolve('small')[:12]} from now on; it can be restored",
     ]
     assert said.splitlines()[1].startswith(
         "partition 2 (ext4): 167,772,160 bytes, on the new disk 119,537,664; its file system needs "
@@ -309,6 +309,7 @@ def test_as_small_as_it_can_be_and_not_a_mib_less(shell: Shell) -> None:
         f"RW449: the smaller disk has to have {least:,} bytes or more, 62,914,560"
     )
     assert "partition 2 (ext4) has 167,772,160 bytes and needs " in said
+    assert f"Ask for `--to {least}B` or more" in said
     said = shell.refusal("shrink", "golden", "small", "--to", f"{least // MIB - 1}MiB")
     assert said.startswith(f"RW449: the smaller disk has to have {least:,} bytes or more, ")
     shell("shrink", "golden", "small", "--to", f"{least}B")
@@ -338,7 +339,7 @@ def test_a_dry_run_says_sizes_and_makes_nothing(shell: Shell) -> None:
         "fileSystem": {"type": "ext4", "needs": needs},
         "places": found["places"],
         "restoreTest": None,
-        "unsigned": "",
+        "unsigned": None,
     }
     assert found["places"][2] == {
         "partition": 3,
@@ -692,6 +693,10 @@ def test_a_chunk_that_is_missing_or_a_name_that_is_none_makes_nothing(shell: She
     disk = gpt_disk(shell.folder / "disk", partial(content, size=8 * MIB))
     shell.capture(disk, "golden")
     assert shell.refusal("shrink", "golden", "../small").startswith("RW435")
+    assert shell.refusal("shrink", "golden", "golden").startswith(
+        "RW435: 'golden' cannot be the name of an image: it is the name of the image that it would "
+        "be made of"
+    )
     assert shell.refusal("shrink", "silver", "small").startswith("RW434")
     chunks = [path for path in (shell.state / "store/chunks").rglob("*") if path.is_file()]
     max(chunks, key=lambda path: path.stat().st_size).unlink()

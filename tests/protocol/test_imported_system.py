@@ -32,7 +32,7 @@ def import_file(tmp_path: Path) -> Callable[..., tuple[ImagedSystem | None, str]
     def imported(file: Path, *options: str) -> tuple[ImagedSystem | None, str]:
         shell = ImageShell(tmp_path)
         said = shell("import", file, "--name", "golden", *options)
-        data = shell.store.get_manifest(shell.store.resolve("golden"))
+        data = shell.store.get_manifest(shell.store.names.resolve("golden"))
         return manifests.decode(data).system, said.splitlines()[-1]
 
     return imported

@@ -7,7 +7,7 @@ import uuid
 import zlib
 from pathlib import Path
 
-from agent.imaging.chunk import CHUNK_SIZE, digest_of, mask, pack, spans
+from agent.imaging.chunk import CHUNK_SIZE, digest_of, mask, pack, spans, unpack
 from agent.imaging.extent import Extent, aligned
 from agent.imaging.manifest import Firmware, ImagedPartition, Manifest
 from agent.imaging.table import read_table
@@ -67,8 +67,10 @@ class MemoryStore:
     def put(self, digest: str, frame: bytes) -> None:
         self.frames[digest] = frame
 
-    def get(self, digest: str) -> bytes:
+    def get(self, digest: str, *, checked: bool = False) -> bytes:
         self.gets.append(digest)
+        if checked:
+            unpack(self.frames[digest], digest)
         return self.frames[digest]
 
 

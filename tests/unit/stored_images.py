@@ -58,7 +58,7 @@ def store_image(  # noqa: PLR0913, PLR0917 - all that an image may have beside i
     if test is not None:
         store.record_restore_test(digest, test)
     if name:
-        store.tag(name, digest)
+        store.names.tag(name, digest)
     return digest
 
 

@@ -59,7 +59,7 @@ def test_a_backup_that_is_too_old_or_missing_is_an_alarm(desk: Desk) -> None:
     ]
     desk.store_image(2, NAME, FAILED)
     assert alarms(desk, NOW + 25 * HOUR) == []  # the one before it is good
-    desk.store.forget(NAME, [desk.store.tag_of(NAME).generations[1].digest])
+    desk.store.names.forget(NAME, [desk.store.names.tag_of(NAME).generations[1].digest])
     assert [cause for _, _, cause in alarms(desk, NOW)] == [missing]
 
 

@@ -185,7 +185,7 @@ def test_a_pin_that_cannot_be_read_keeps_its_image(desk: Desk) -> None:
     digest = desk.store_image(1, "golden")
     desk("pin", "golden", "--reason", "evidence")
     garbage(folder_of(desk, digest) / "pin.json")
-    desk.store.tag("other", digest)
+    desk.store.names.tag("other", digest)
     assert json.loads(desk("ls", "--format", "json"))[0]["pinned"]
     assert "RW443" in desk.refusal("rm", "other", "--force")
     assert digest not in desk.store.unnamed()
@@ -314,9 +314,9 @@ def test_an_image_is_not_marked_where_its_chunk_is_whole_again(tmp_path: Path) -
     garbage(store.path(chunk))
 
     class MendedMeanwhile(ChunkStore):
-        def get(self, digest: str) -> bytes:
+        def get(self, digest: str, *, checked: bool = False) -> bytes:
             try:
-                return super().get(digest)
+                return super().get(digest, checked=checked)
             finally:
                 self.path(chunk).write_bytes(frame)
 
@@ -372,7 +372,7 @@ def test_a_new_name_does_not_read_as_digits_of_a_digest(desk: Desk, name: str) -
     )
     digest = desk.store_image(2, name)  # as a backup of a machine that is called so
     desk("tag", "golden~0", name)
-    assert desk.store.resolve(name) != digest
+    assert desk.store.names.resolve(name) != digest
 
 
 def test_short_and_other_names_are_no_digits(desk: Desk) -> None:

@@ -162,7 +162,7 @@ def test_a_name_moves_to_an_older_generation_and_that_is_kept_with_who_and_why(d
     desk.store_image(2, "golden")
     text = desk("tag", "golden~1", "golden", "--reason", "the new one does not boot")
     assert text == f"golden is image {first[:12]} from now on\n"
-    assert desk.store.resolve("golden") == first
+    assert desk.store.names.resolve("golden") == first
     (event,) = ImageEvents(desk.database).of_image(first)
     assert (event.what, event.name, event.reason) == ("tag", "golden", "the new one does not boot")
     assert event.actor
@@ -195,7 +195,7 @@ def test_a_pin_needs_a_reason_and_keeps_an_image(desk: Desk) -> None:
 def test_an_older_generation_goes_and_the_newest_stays(desk: Desk) -> None:
     first, second = desk.store_image(1, "golden"), desk.store_image(2, "golden")
     assert desk("rm", "golden~1") == f"removed from golden: {first[:12]}; 1 generation(s) left\n"
-    assert [each.digest for each in desk.store.history("golden")] == [second]
+    assert [each.digest for each in desk.store.names.history("golden")] == [second]
 
 
 def test_the_newest_image_that_can_be_restored_goes_only_by_force(desk: Desk) -> None:
@@ -222,7 +222,7 @@ def test_what_documents_restore_from_does_not_go_even_by_force(desk: Desk) -> No
         "the documents first, and have that commit accepted."
     )
     assert "RW991" in desk.refusal("rm", "golden", "--all", "--force")
-    assert len(desk.store.history("golden")) == 2
+    assert len(desk.store.names.history("golden")) == 2
 
 
 @pytest.mark.parametrize(
@@ -242,7 +242,9 @@ def test_what_work_under_way_restores_does_not_go(desk: Desk, state: OperationSt
         f"RW990: 1 operation(s) that have not ended restore from other: {op_id[:12]} of node-01 "
         f"({state}). Wait until they have ended, or cancel them with `rackwright cancel`."
     )
-    desk.store.forget("other", [first])  # as another process may have done before the approval
+    desk.store.names.forget(
+        "other", [first]
+    )  # as another process may have done before the approval
     _a_month_ago(desk, first, *chunks_of(desk.store, first))
     desk("gc")
     assert is_whole(desk.store, first)
@@ -250,7 +252,7 @@ def test_what_work_under_way_restores_does_not_go(desk: Desk, state: OperationSt
 
 def test_a_digest_goes_from_all_names(desk: Desk) -> None:
     digest = desk.store_image(1, "one")
-    desk.store.tag("two", digest)
+    desk.store.names.tag("two", digest)
     text = desk("rm", digest[:12], "--force")
     assert text.splitlines() == [
         f"removed from one: {digest[:12]}; the name is gone",

@@ -313,4 +313,4 @@ def test_whatever_may_be_written_is_a_name_for_the_store_on_every_machine(
         assert len(text) > 63 or head[:1] in {".", "_", "-"} or tail[-1:] in {".", "_", "-"}
         return
     with pytest.raises(UnknownImageError):
-        store.history(of_machine(image, machine))
+        store.names.history(of_machine(image, machine))

@@ -131,10 +131,10 @@ def test_prune_drops_what_documents_do_not_keep_and_nothing_else(desk: Desk) -> 
     would = desk("prune", "--dry-run")
     assert would.startswith(f"{name}: would drop {fourth[:12]} of ")
     assert would.endswith("; keeps 4\n")
-    assert len(desk.store.history(name)) == 5
+    assert len(desk.store.names.history(name)) == 5
     assert desk("prune").startswith(f"{name}: dropped {fourth[:12]}")
-    assert [each.digest for each in desk.store.history(name)] == [first, second, third, fifth]
-    assert [each.digest for each in desk.store.history("golden")] == others
+    assert [each.digest for each in desk.store.names.history(name)] == [first, second, third, fifth]
+    assert [each.digest for each in desk.store.names.history("golden")] == others
     assert desk("prune") == "nothing to drop\n"
     (event,) = ImageEvents(desk.database).of_image(fourth)
     assert (event.what, event.actor) == ("remove", "retention")
@@ -152,7 +152,7 @@ async def test_the_server_prunes_again_and_again_while_the_ledger_is_the_right_o
     enough = asyncio.Event()
 
     def observes_only() -> bool:
-        asked.append(len(desk.store.history("backup-node-01")))
+        asked.append(len(desk.store.names.history("backup-node-01")))
         if len(asked) == 5:
             enough.set()
         return len(asked) < 3

@@ -33,7 +33,7 @@ def together(system, data, run=RUN, at=NOW):
 
 
 def pointing(store):
-    return {tag.name: [entry.digest for entry in tag.history] for tag in store.tags()}
+    return {tag.name: [entry.digest for entry in tag.history] for tag in store.names.tags()}
 
 
 @pytest.fixture
@@ -53,10 +53,10 @@ def store(tmp_path):
 
 def test_the_names_of_a_set_are_moved_together_and_each_image_knows_the_others(store, tmp_path):
     system, data = (store_image(store, tmp_path, number) for number in (1, 2))
-    store.tag_together(together(system, data))
-    store.tag_together(together(system, data))
+    store.names.tag_together(together(system, data))
+    store.names.tag_together(together(system, data))
     assert pointing(store) == {DATA: [data], SYSTEM: [system]}
-    (known,) = store.sets_of(system)
+    (known,) = store.names.sets_of(system)
     assert (known.run, known.machine) == (RUN, "n1")
     assert known.others(system) == (SetMember(DATA, data),)
     assert [each.sets for each in store.images()] == [(known,), (known,)]
@@ -73,7 +73,7 @@ def test_a_crash_while_names_are_moved_leaves_all_of_them_moved_or_none(
     """Five files are written: what is going to be, what each image knows, and each name."""
     old = [store_image(store, tmp_path, number) for number in (1, 2)]
     new = [store_image(store, tmp_path, number) for number in (3, 4)]
-    store.tag_together(together(*old, run="d" * 32))
+    store.names.tag_together(together(*old, run="d" * 32))
     written = 0
 
     def crash(name, _what):
@@ -84,40 +84,42 @@ def test_a_crash_while_names_are_moved_leaves_all_of_them_moved_or_none(
 
     monkeypatch.setattr(failpoint, "watch", crash)
     with pytest.raises(Crash):
-        store.tag_together(together(*new))
+        store.names.tag_together(together(*new))
     monkeypatch.setattr(failpoint, "watch", None)
     moved = new if files > 1 else old
     again = ChunkStore(tmp_path / "store", reserve=0)
-    assert (again.resolve(SYSTEM), again.resolve(DATA)) == tuple(moved)
+    assert (again.names.resolve(SYSTEM), again.names.resolve(DATA)) == tuple(moved)
     assert {each.name: each.digest for each in again.images()} == dict(
         zip((SYSTEM, DATA), moved, strict=True)
     )
     assert not again.unnamed() & set(moved)
-    again.tag("other", old[0])
-    assert (again.resolve(SYSTEM), again.resolve(DATA)) == tuple(moved)
-    assert again.sets_of(moved[0])[0].run == (RUN if files > 1 else "d" * 32)
+    again.names.tag("other", old[0])
+    assert (again.names.resolve(SYSTEM), again.names.resolve(DATA)) == tuple(moved)
+    assert again.names.sets_of(moved[0])[0].run == (RUN if files > 1 else "d" * 32)
     assert not (tmp_path / "store/tags/.moving").exists()
 
 
 def test_nothing_is_moved_where_an_image_or_a_name_is_wrong(store, tmp_path):
     system = store_image(store, tmp_path, 1)
     with pytest.raises(UnknownImageError):
-        store.tag_together(together(system, "0" * 64))
+        store.names.tag_together(together(system, "0" * 64))
     with pytest.raises(BadNameError):
-        store.tag_together(attrs.evolve(together(system, system), members=(SetMember("/", "0"),)))
-    assert (store.tags(), store.sets_of(system)) == ((), ())
+        store.names.tag_together(
+            attrs.evolve(together(system, system), members=(SetMember("/", "0"),))
+        )
+    assert (store.names.tags(), store.names.sets_of(system)) == ((), ())
 
 
 def test_an_unchanged_disk_is_one_image_in_every_set_that_is_there(store, tmp_path):
     system = store_image(store, tmp_path, 1)
     datas = [store_image(store, tmp_path, number) for number in (2, 3, 4)]
     for number, data in enumerate(datas):
-        store.tag_together(together(system, data, run=f"{number}" * 32))
-    assert [each.run[0] for each in store.sets_of(system)] == ["2", "1", "0"]
-    store.forget(DATA, datas[:2])
+        store.names.tag_together(together(system, data, run=f"{number}" * 32))
+    assert [each.run[0] for each in store.names.sets_of(system)] == ["2", "1", "0"]
+    store.names.forget(DATA, datas[:2])
     store.remove_unnamed(datas[:2])
-    store.tag_together(together(system, store_image(store, tmp_path, 5)))
-    assert [each.run[0] for each in store.sets_of(system)] == ["e", "2"]
+    store.names.tag_together(together(system, store_image(store, tmp_path, 5)))
+    assert [each.run[0] for each in store.names.sets_of(system)] == ["e", "2"]
 
 
 class Captured:
@@ -137,7 +139,7 @@ def test_no_name_is_moved_before_all_images_of_the_run_passed_their_restore_test
     store, tmp_path, proof, named
 ):
     old, system, data = (store_image(store, tmp_path, number) for number in (1, 2, 3))
-    store.tag(SYSTEM, old)
+    store.names.tag(SYSTEM, old)
     own, other = Capture(RUN, DATA, data, None), Capture(RUN, SYSTEM, system, proof)
     signed = []
     sign = lambda digest, at: signed.append((digest, at))  # noqa: E731
@@ -169,7 +171,7 @@ def test_the_only_image_of_a_run_belongs_to_no_set(store, tmp_path):
     digest = store_image(store, tmp_path, 1)
     own = Capture(RUN, SYSTEM, digest, None)
     assert name_captured(store, Captured(own), own, "n1", NOW, lambda *_: None)
-    assert (pointing(store), store.sets_of(digest)) == ({SYSTEM: [digest]}, ())
+    assert (pointing(store), store.names.sets_of(digest)) == ({SYSTEM: [digest]}, ())
 
 
 # --- what keeps one, keeps the others -------------------------------------------------
@@ -184,7 +186,7 @@ def nights(desk, count, *, unchanged=False):
             system = desk.store_image(100 + number)
         data = desk.store_image(number)
         at = NOW - timedelta(days=count - number)
-        desk.store.tag_together(together(system, data, run=f"{number:032x}", at=at))
+        desk.store.names.tag_together(together(system, data, run=f"{number:032x}", at=at))
         found.append((system, data))
     return found
 
@@ -202,7 +204,7 @@ def prune(desk):
     project = Project(str(desk.repo), None, desk.state)
     keeper = ImageKeeper(desk.store, desk.database, lambda: NOW)
     keeper.prune(project.fleet, dry_run=False)
-    return {tag.name: [each.digest for each in tag.generations] for tag in desk.store.tags()}
+    return {tag.name: [each.digest for each in tag.generations] for tag in desk.store.names.tags()}
 
 
 def test_retention_keeps_a_set_as_long_as_it_keeps_one_of_its_images(desk):
@@ -232,7 +234,7 @@ def test_an_unchanged_disk_does_not_keep_all_that_was_captured_with_it(desk):
 
 def test_images_without_a_set_are_kept_by_their_policy_alone(desk):
     digests = [desk.store_image(number, SYSTEM) for number in range(3)]
-    desk.store.tag("keepsake", digests[0])
+    desk.store.names.tag("keepsake", digests[0])
     declare(desk, system="{last: 1}")
     assert prune(desk) == {SYSTEM: [digests[2]], "keepsake": [digests[0]]}
     at = datetime(2026, 11, 1, tzinfo=UTC)
@@ -258,15 +260,15 @@ def test_the_list_and_an_image_name_what_was_captured_with_it(desk):
     assert f"together with {DATA} {data[:12]} ({DATA}~1), set 000000000000" in shown
     (found,) = json.loads(desk("show", f"{SYSTEM}~1", "--format", "json"))["capturedWith"]
     assert (found["digest"], found["names"]) == (data, [{"name": DATA, "generation": 1}])
-    assert desk.store.resolve(SYSTEM) != system
+    assert desk.store.names.resolve(SYSTEM) != system
 
 
 def test_an_image_of_several_sets_says_so_and_one_that_is_gone_is_said_too(desk):
     nights(desk, 3, unchanged=True)
     shown = shown_by(desk, SYSTEM)
     assert "and in 2 older sets: this disk did not change" in shown
-    data = desk.store.resolve(DATA)
-    desk.store.forget(DATA, [data])
+    data = desk.store.names.resolve(DATA)
+    desk.store.names.forget(DATA, [data])
     assert f"together with {DATA} {data[:12]} (without a name)" in shown_by(desk, SYSTEM)
     desk.store.remove_unnamed([data])
     assert f"together with {DATA} {data[:12]} (deleted)" in shown_by(desk, SYSTEM)

@@ -108,7 +108,7 @@ def test_a_store_of_an_earlier_version_gets_its_identity(
     assert stores.known() == identity
     store = ChunkStore(root, identity=identity)
     assert store.missing(chunks_of(store, digest)) == frozenset()
-    store.tag("other", digest)
+    store.names.tag("other", digest)
 
 
 def test_a_mount_that_is_away_at_the_first_start_of_this_version_is_noticed(
@@ -158,16 +158,16 @@ def test_nothing_counts_as_lost_and_nothing_is_made_where_the_store_vanished(
         lambda: store.require_chunks(digest),
         lambda: store.record(digest),
         lambda: store.restore_test(digest),
-        lambda: store.resolve("golden"),
+        lambda: store.names.resolve("golden"),
         lambda: store.put_manifest(manifest),
-        lambda: store.tag("other", digest),
+        lambda: store.names.tag("other", digest),
         lambda: store.facts(digest),
         lambda: store.generations("golden"),
         lambda: store.renew_record(digest),
         lambda: store.set_aside(chunk),
         lambda: is_chunk_whole(store, chunk),
         lambda: damages_of(store, [chunk]),
-        store.tags,
+        store.names.tags,
         store.image_digests,
         store.expected,
     ):
@@ -209,10 +209,10 @@ def test_who_reads_an_image_that_the_store_vanished_from_marks_nothing(
     frame, lock = chunk.read_bytes(), threading.Lock()
 
     class Vanishing(ChunkStore):
-        def get(self, digest: str) -> bytes:
+        def get(self, digest: str, *, checked: bool = False) -> bytes:
             with lock:
                 if mounted.exists():
-                    return super().get(digest)
+                    return super().get(digest, checked=checked)
                 chunk.unlink()
                 try:
                     return super().get(chunk.name)
@@ -251,7 +251,7 @@ def test_a_lock_that_was_not_copied_with_the_store_is_made_again(
     (store.root / ".lock").unlink()
     (store.root / "tags/.lock").unlink()
     assert store.missing(chunks_of(store, digest)) == frozenset()
-    store.tag("other", digest)
+    store.names.tag("other", digest)
 
 
 def test_a_damaged_identity_is_no_damage_of_images(store: ChunkStore, tmp_path: Path) -> None:
@@ -458,7 +458,7 @@ def test_files_of_a_server_whose_clock_is_behind_are_not_taken_for_old(
 ) -> None:
     assert store.lag().total_seconds() < 5
     ahead = datetime.now(UTC).replace(year=datetime.now(UTC).year + 1)
-    monkeypatch.setattr("providers.imaging.store._utc_now", lambda: ahead)
+    monkeypatch.setattr("providers.imaging.store_place.utc_now", lambda: ahead)
     assert store.lag().days >= 364
 
 

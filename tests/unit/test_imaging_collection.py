@@ -52,7 +52,7 @@ def test_a_chunk_goes_with_the_last_image_that_needs_it(store: ChunkStore, tmp_p
     own = set(chunks_of(store, lost)) - set(chunks_of(store, kept))
     freed = sum(store.path(each).stat().st_size for each in own)
     assert collect(store, limits()) == Collected((), 0, 0, 0, 0)
-    store.forget("other", [lost])
+    store.names.forget("other", [lost])
     assert collect(store, limits()) == Collected((lost,), 1, 0, freed, 0)
     assert not any(map(store.has, own))
     assert store.image_digests() == {kept}
@@ -77,7 +77,7 @@ def test_an_image_is_kept_for_each_reason(store: ChunkStore, tmp_path: Path, rea
     if reason == "older generation":
         store_image(store, tmp_path, 2, "golden")
     if reason == "pin":
-        store.pin(digest, WHY)
+        store.names.pin(digest, WHY)
     before = datetime.now(UTC) - DAY if reason == "age" else None
     in_use = (digest,) if reason == "work" else ()
     age(store, *chunks_of(store, digest))
@@ -190,13 +190,13 @@ for _ in range(rounds):
     digest = store.put_manifest(manifest_format.encode(manifest))
     name = f"name-{seed}"
     try:
-        store.tag(name, digest)
+        store.names.tag(name, digest)
     except Exception as error:  # it has no name yet, and another capture's may have been removed
         if type(error).__name__ != "UnknownImageError":
             raise
         continue
     assert is_whole(store, digest), digest
-    store.forget(name, [digest])
+    store.names.forget(name, [digest])
 """
 
 

@@ -29,7 +29,7 @@ def test_an_image_that_a_name_came_back_to_is_one_generation(
     store: ChunkStore, tmp_path: Path
 ) -> None:
     first, second = (store_image(store, tmp_path, number, "golden") for number in (1, 2))
-    store.tag("golden", first)
+    store.names.tag("golden", first)
     assert find_image(store, "golden").digest == first
     assert find_image(store, "golden~1").digest == second
     with pytest.raises(CodedError, match="golden has 2 generation"):
@@ -38,7 +38,7 @@ def test_an_image_that_a_name_came_back_to_is_one_generation(
 
 def test_a_name_goes_before_the_digits_of_a_digest(store: ChunkStore, tmp_path: Path) -> None:
     first, second = (store_image(store, tmp_path, number) for number in (1, 2))
-    store.tag(first[:8], second)
+    store.names.tag(first[:8], second)
     assert find_image(store, first[:8]).digest == second
     assert find_image(store, first[:9]).digest == first
 

@@ -27,7 +27,8 @@ from providers.imaging.errors import (
     UnknownChunkError,
     UnknownImageError,
 )
-from providers.imaging.image_record import RestoreTest, Tag
+from providers.imaging.image_names import ImageNames
+from providers.imaging.image_record import RestoreTest, Tag, TagMove
 from providers.imaging.store import ChunkStore
 from reconciler.state.images import observed_images
 from tests.unit.imaging_images import MIB, MemoryStore, small_gpt_image
@@ -221,7 +222,7 @@ def test_what_an_image_has_installed_is_told_with_its_name(
     obstacle = Obstacle("RW462", "it has no Python", "Install python3")
     system = ImagedSystem("Debian GNU/Linux 12", "1", "", "", (obstacle,))
     digest = stored(store, (attrs.evolve(manifest, system=system), frames))
-    store.tag("golden", digest)
+    store.names.tag("golden", digest)
     (entry,) = store.images()
     assert entry.system == system
     (known,) = observed_images(store).values()
@@ -239,7 +240,7 @@ def test_what_of_an_image_can_grow_is_told_with_its_name(
     store: ChunkStore, tmp_path: Path, image: tuple[Manifest, MemoryStore]
 ) -> None:
     digest = stored(store, image)
-    store.tag("golden", digest)
+    store.names.tag("golden", digest)
     (known,) = observed_images(store).values()
     assert known.growable == growable(*image)
     # As an earlier version wrote it.
@@ -266,7 +267,7 @@ def test_an_image_whose_lvm_metadata_is_damaged_in_the_store_is_stored_all_the_s
     for each, frame in frames.frames.items():
         store.put(each, frame)
     store.path(first.digest).write_bytes(b"rot")
-    store.tag("golden", store.put_manifest(manifest_format.encode(manifest)))
+    store.names.tag("golden", store.put_manifest(manifest_format.encode(manifest)))
     assert [each.growable for each in observed_images(store).values()] == [None]
 
 
@@ -285,7 +286,7 @@ def test_an_image_with_a_missing_chunk_is_not_stored_and_the_older_one_stays(
 ) -> None:
     manifest, _frames = image
     older = stored(store, image)
-    store.tag("golden", older)
+    store.names.tag("golden", older)
     before = files(tmp_path / "store")
     newer = attrs.evolve(manifest, digests=manifest.digests[:-32] + bytes.fromhex(DIGEST))
     data = manifest_format.encode(newer)
@@ -296,7 +297,7 @@ def test_an_image_with_a_missing_chunk_is_not_stored_and_the_older_one_stays(
         f"the first is {DIGEST}. Run the backup again; it sends only what is missing."
     )
     assert files(tmp_path / "store") == before
-    assert store.resolve("golden") == older
+    assert store.names.resolve("golden") == older
 
 
 def test_garbage_is_no_manifest(store: ChunkStore, tmp_path: Path) -> None:
@@ -333,12 +334,12 @@ def test_a_name_moves_and_remembers_what_it_pointed_to(
     first = stored(store, image)
     second = store.put_manifest(manifest_format.encode(other(image[0])))
     assert first != second
-    store.tag("rack07/golden", first)
-    store.tag("rack07/golden", first)
+    store.names.tag("rack07/golden", first)
+    store.names.tag("rack07/golden", first)
     clock.now += timedelta(hours=1)
-    store.tag("rack07/golden", second)
-    assert store.resolve("rack07/golden") == second
-    assert [(entry.digest, entry.at) for entry in store.history("rack07/golden")] == [
+    store.names.tag("rack07/golden", second)
+    assert store.names.resolve("rack07/golden") == second
+    assert [(entry.digest, entry.at) for entry in store.names.history("rack07/golden")] == [
         (first, "2026-11-20T12:00:00+00:00"),
         (second, "2026-11-20T13:00:00+00:00"),
     ]
@@ -346,9 +347,9 @@ def test_a_name_moves_and_remembers_what_it_pointed_to(
 
 def test_a_name_needs_an_image(store: ChunkStore) -> None:
     with pytest.raises(UnknownImageError):
-        store.tag("golden", DIGEST)
+        store.names.tag("golden", DIGEST)
     with pytest.raises(UnknownImageError, match="there is no image golden"):
-        store.resolve("golden")
+        store.names.resolve("golden")
 
 
 def test_names_moved_side_by_side_lose_no_history(
@@ -356,21 +357,23 @@ def test_names_moved_side_by_side_lose_no_history(
 ) -> None:
     first = stored(store, image)
     second = store.put_manifest(manifest_format.encode(other(image[0])))
-    store.tag("golden", first)
+    store.names.tag("golden", first)
     meeting = threading.Barrier(2, timeout=0.3)
     met: list[bool] = []
-    read_tag = ChunkStore._read_tag
+    read_tag = ImageNames._read_tag
 
-    def read_and_wait(self: ChunkStore, path: Path) -> Tag:
+    def read_and_wait(self: ImageNames, path: Path, name: str, moving: tuple[TagMove, ...]) -> Tag:
         """Return what is there now, if possible when the other thread has read it too."""
-        found = read_tag(self, path)
+        found = read_tag(self, path, name, moving)
         with contextlib.suppress(threading.BrokenBarrierError):
             meeting.wait()
             met.append(True)
         return found
 
-    monkeypatch.setattr(ChunkStore, "_read_tag", read_and_wait)
-    movers = [threading.Thread(target=store.tag, args=("golden", name)) for name in (second, first)]
+    monkeypatch.setattr(ImageNames, "_read_tag", read_and_wait)
+    movers = [
+        threading.Thread(target=store.names.tag, args=("golden", name)) for name in (second, first)
+    ]
     for mover in movers:
         mover.start()
     for mover in movers:
@@ -400,7 +403,7 @@ def test_names_moved_side_by_side_lose_no_history(
 def test_a_name_that_could_leave_the_store_is_refused(
     store: ChunkStore, tmp_path: Path, name: str
 ) -> None:
-    for use in (lambda: store.tag(name, DIGEST), lambda: store.resolve(name)):
+    for use in (lambda: store.names.tag(name, DIGEST), lambda: store.names.resolve(name)):
         with pytest.raises(BadNameError):
             use()
     assert files(tmp_path) == []
@@ -412,10 +415,10 @@ def test_no_text_names_a_file_outside_the_tags(
 ) -> None:
     store = ChunkStore(tmp_path_factory.getbasetemp() / "names")
     try:
-        path = store._tag_path(name)
+        path = store.names._tag_path(name)
     except BadNameError:
         return
-    assert path.resolve().parent == store._tags.resolve()
+    assert path.resolve().parent == store.tag_folder.resolve()
 
 
 def test_the_list_shows_every_name_with_its_facts_and_restore_test(
@@ -423,9 +426,9 @@ def test_the_list_shows_every_name_with_its_facts_and_restore_test(
 ) -> None:
     first = stored(store, image)
     second = store.put_manifest(manifest_format.encode(other(image[0])))
-    store.tag("b", first)
-    store.tag("a", second)
-    store.tag("c/d", first)
+    store.names.tag("b", first)
+    store.names.tag("a", second)
+    store.names.tag("c/d", first)
     store.record_restore_test(first, RestoreTest(ok=True, details=("fine",), at="now"))
     store.record_restore_test(second, RestoreTest(ok=False, details=("broken",), at="now"))
     entries = store.images()
