@@ -10,7 +10,7 @@ it: no time, no name, no host. The form on the wire is described in
 import base64
 import binascii
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, ClassVar, TypeVar, cast
 
 import attrs
@@ -436,31 +436,28 @@ def _problems(manifest: Manifest) -> Iterator[str]:
 
 
 def _used_problems(manifest: Manifest) -> Iterator[str]:
-    used, sector = manifest.used, manifest.sector_size
+    used = manifest.used
     if not used or used[0].offset != 0:
         yield "used does not start with the disk's first sector"
     if used[-1].end > manifest.disk_size:
         yield f"used ends at {used[-1].end}, the disk at {manifest.disk_size}"
-    position = -1
-    for extent in used:
-        if extent.offset % sector or extent.length % sector or extent.length <= 0:
-            yield f"used extent {extent.offset}+{extent.length} is no whole number of sectors"
-        if extent.offset <= position:
-            yield f"used extent {extent.offset}+{extent.length} is out of order"
-        position = extent.end
+    yield from _order_problems("used", used, manifest.sector_size)
 
 
 def _unreadable_problems(manifest: Manifest) -> Iterator[str]:
-    unreadable, sector = manifest.unreadable, manifest.sector_size
-    position = -1
-    for extent in unreadable:
-        if extent.offset % sector or extent.length % sector or extent.length <= 0:
-            yield f"unreadable extent {extent.offset}+{extent.length} is no number of sectors"
-        if extent.offset <= position:
-            yield f"unreadable extent {extent.offset}+{extent.length} is out of order"
-        position = extent.end
-    if without(unreadable, manifest.used):
+    yield from _order_problems("unreadable", manifest.unreadable, manifest.sector_size)
+    if without(manifest.unreadable, manifest.used):
         yield "a part of unreadable lies outside used"
+
+
+def _order_problems(name: str, extents: Iterable[Extent], sector: int) -> Iterator[str]:
+    position = -1
+    for extent in extents:
+        if extent.offset % sector or extent.length % sector or extent.length <= 0:
+            yield f"{name} extent {extent.offset}+{extent.length} is no whole number of sectors"
+        if extent.offset <= position:
+            yield f"{name} extent {extent.offset}+{extent.length} is out of order"
+        position = extent.end
 
 
 def _partition_problems(manifest: Manifest) -> Iterator[str]:

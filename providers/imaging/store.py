@@ -22,9 +22,8 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
-from datetime import datetime
 from itertools import islice
 from pathlib import Path
 
@@ -64,7 +63,7 @@ from providers.imaging.image_record import (
     encode,
 )
 from providers.imaging.image_signature import ImageSignature
-from providers.imaging.store_place import DIGEST, FILE_MODE, RESERVE, remove, utc_now
+from providers.imaging.store_place import DIGEST, FILE_MODE, remove
 from providers.imaging.stored_chunks import StoredChunks
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -73,16 +72,10 @@ _libc = ctypes.CDLL(None, use_errno=True)
 class ChunkStore(StoredChunks):
     """A store's chunks and images, and by ``names`` what leads to them."""
 
-    def __init__(
-        self,
-        root: Path,
-        *,
-        reserve: int = RESERVE,
-        now: Callable[[], datetime] = utc_now,
-        identity: str | None = None,
-    ) -> None:
-        super().__init__(root, reserve=reserve, now=now, identity=identity)
-        self.names = ImageNames(self)
+    @property
+    def names(self) -> ImageNames:
+        """What leads to its images."""
+        return ImageNames(self)
 
     def put_manifest(self, data: bytes) -> str:
         """Store an image whose chunks are all here; return its digest.

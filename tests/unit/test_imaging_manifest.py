@@ -187,7 +187,7 @@ def changed(image: Manifest, change: Change) -> bytes:
         (lambda d: d.update(unreadable=[0]), "unreadable holds an odd number of values"),
         (
             lambda d: d.update(unreadable=[0, 700]),
-            "unreadable extent 0+700 is no number of sectors",
+            "unreadable extent 0+700 is no whole number of sectors",
         ),
         (lambda d: d.update(unreadable=[0, 512, 0, 512]), "unreadable: gap 0 and length 512"),
         (lambda d: d.update(unreadable=[1 << 40, 512]), "a part of unreadable lies outside used"),
