@@ -112,7 +112,8 @@ def differing(one: memoryview, other: memoryview, ranges: Sequence[Extent]) -> t
         start = end = part.offset  # of what differs and was not added yet
         while end < part.end:
             block = min((end // BLOCK + 1) * BLOCK, part.end)
-            if one[end:block] == other[end:block]:
+            # As bytes: memoryviews are compared item by item, eight times as slowly.
+            if bytes(one[end:block]) == bytes(other[end:block]):
                 found += [between(start, end)] if start < end else []
                 start = block
             end = block

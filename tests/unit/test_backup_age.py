@@ -14,7 +14,7 @@ from reconciler.state.operation_states import OperationState
 from tests.unit.test_image_commands import FAILED, Desk
 
 HOUR = timedelta(hours=1)
-NOW = datetime.now(UTC)
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 NAME = "backup-node-01"
 
 
@@ -49,23 +49,24 @@ def test_none_is_as_bad_as_an_old_one_and_a_new_one_is_good() -> None:
 
 
 def test_a_backup_that_is_too_old_or_missing_is_an_alarm(desk: Desk) -> None:
+    now = datetime.now(UTC)  # the store has the clock of the machine
     missing = "there is no backup that can be restored, alertAfter is 26 h"
-    assert alarms(desk, NOW) == [(f"image/{NAME}", "RW994", missing)]
+    assert alarms(desk, now) == [(f"image/{NAME}", "RW994", missing)]
     desk.store_image(1, NAME)
-    assert alarms(desk, NOW + 25 * HOUR) == []
-    late = NOW + 31 * HOUR + timedelta(minutes=5)
+    assert alarms(desk, now + 25 * HOUR) == []
+    late = now + 31 * HOUR + timedelta(minutes=5)
     assert [cause for _, _, cause in alarms(desk, late)] == [
         "the newest backup that can be restored is 31 h old, alertAfter is 26 h"
     ]
     desk.store_image(2, NAME, FAILED)
-    assert alarms(desk, NOW + 25 * HOUR) == []  # the one before it is good
+    assert alarms(desk, now + 25 * HOUR) == []  # the one before it is good
     desk.store.names.forget(NAME, [desk.store.names.tag_of(NAME).generations[1].digest])
-    assert [cause for _, _, cause in alarms(desk, NOW)] == [missing]
+    assert [cause for _, _, cause in alarms(desk, now)] == [missing]
 
 
 def test_a_backup_of_a_disk_that_did_not_change_is_a_new_one(desk: Desk) -> None:
     digest = desk.store_image(1, NAME)
-    later = NOW + 40 * HOUR
+    later = datetime.now(UTC) + 40 * HOUR
     op_id = desk.work("capture-golden", digest, OperationState.VERIFIED, later)
     captures = Captures(desk.database)
     captures.record(op_id, NAME, digest)

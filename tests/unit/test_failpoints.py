@@ -18,8 +18,9 @@ from reconciler.state.database import open_database
 from tests.unit.test_house_files import OTHER_WRITERS
 
 SERVER = ("reconciler", "providers/imaging", "providers/netboot", "providers/power")
-WITHOUT = re.compile(r"a lock|a log|a database|memory|temporary folder")
-"""What of the house's list of other writers need not survive: the database there is a cache."""
+WITHOUT = re.compile(r"a lock|a log|a database|memory|temporary folder|out of use")
+"""What of the house's list of other writers need not survive: the database there is a cache, and
+what is out of use is found again."""
 EFFECTS = ("wake", "_test")
 """What the server asks of the world outside, in ``reconciler.server.service.Service``."""
 
