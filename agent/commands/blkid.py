@@ -54,8 +54,23 @@ def probe(device: Path, start: int, size: int) -> Signature:
     OSError where its first sector cannot be read. A boot sector with an empty MBR, as exFAT
     and boot loaders in a partition have, counts only where there is nothing else.
     """
-    place = ("--offset", str(start), "--size", str(size), str(device))
-    answers = _answers(place)
+    return _together(_answers(_place(device, start, size)), device, start)
+
+
+def probe_each(device: Path, start: int, size: int) -> Signature:
+    """Return the same, where blkid is asked for each format alone.
+
+    A place that cannot be read hides then only the formats that have it; else blkid ends there, as
+    if nothing at all were recognised.
+    """
+    return _together(_one_by_one(_place(device, start, size), []), device, start)
+
+
+def _place(device: Path, start: int, size: int) -> tuple[str, ...]:
+    return ("--offset", str(start), "--size", str(size), str(device))
+
+
+def _together(answers: Sequence[Signature], device: Path, start: int) -> Signature:
     first = answers[0] if answers else Signature()
     formats = tuple(dict.fromkeys(each.filesystem for each in answers if each.filesystem))
     # Of a RAID's member, blkid prints the table only where it is asked for the rest.
@@ -74,7 +89,7 @@ def probe_for(device: Path, start: int, size: int, kinds: Sequence[str]) -> Sign
 
     Nothing is read where others have their places, which may be unreadable.
     """
-    place = ("--offset", str(start), "--size", str(size), str(device))
+    place = _place(device, start, size)
     return _answer("--match-types", ",".join(kinds), *place) or Signature()
 
 

@@ -6,6 +6,8 @@ blkid ends as if nothing were there when a place cannot be read that any of its 
 from collections.abc import Sequence
 from pathlib import Path
 
+from attrs import evolve
+
 from agent.commands import blkid
 from agent.errors import CommandError
 from agent.imaging.device import Device
@@ -43,6 +45,18 @@ def label_is_lost(device: Device, pieces: Sequence[Extent], start: int = 0) -> b
     for area in areas:
         device.read_marked(area.offset, area.length)
     return any(map(bad.meets, areas))
+
+
+def seen_beside(device: Device, found: blkid.Signature, table: str) -> blkid.Signature:
+    """Return what is on a disk with a partition table of this kind, beside unreadable sectors.
+
+    ``found`` is what blkid said of the whole disk. Where that is nothing at all, it may have ended
+    at a sector that any format may have, far inside a partition too; the table was read all the
+    same, and a GPT has checksums.
+    """
+    if device.bad_sectors is None or found != blkid.Signature():
+        return found
+    return evolve(blkid.probe_each(Path(device.node), 0, device.size), table=table)
 
 
 def readable_label(device: Device, extent: Extent) -> blkid.Signature:

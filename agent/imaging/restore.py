@@ -36,7 +36,7 @@ from agent.imaging.chunk import (
 )
 from agent.imaging.device import Buffers, Device, load, open_device, seen
 from agent.imaging.errors import CorruptChunkError, ReadBackError, RefusedDiskError
-from agent.imaging.extent import Extent, clipped, merged, total, without
+from agent.imaging.extent import Extent, clipped, common, merged, total, without
 from agent.imaging.fit import Fit, fit
 from agent.imaging.flow import flow, worker_count
 from agent.imaging.grow import grow_file_system
@@ -253,7 +253,7 @@ class _Restore:
             chunks_total=chunks,
             chunks_written=chunks_written,
             bytes_total=self._whole,
-            bytes_unreadable=self._manifest.unreadable_bytes,
+            bytes_unreadable=self._unreadable(),
             bytes_written=bytes_written,
             bytes_fetched=self._fetched,
             table_moved=self._manifest.table == "gpt"
@@ -265,6 +265,12 @@ class _Restore:
             volume_grown=grown.volume.name if grown and grown.volume else "",
             table_reread=self._device.reread_table(),
         )
+
+    def _unreadable(self) -> int:
+        """Return how many zeros were written for what the captured disk did not give."""
+        if not self._chosen:
+            return self._manifest.unreadable_bytes
+        return total(common(self._manifest.unreadable, self._chosen))
 
     def _fetch_boot_chunk(self, chunk: Chunk) -> bytes:
         content, fetched = self._fetch(chunk)

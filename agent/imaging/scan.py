@@ -6,6 +6,8 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
+from attrs import evolve
+
 from agent.commands import blkid, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
@@ -42,7 +44,7 @@ from agent.imaging.manifest import (
 from agent.imaging.occupancy import partition_node
 from agent.imaging.partition_choice import refuse_choice, split_lvm
 from agent.imaging.pieces import PiecesError, composed
-from agent.imaging.recognition import DISK_END, label_is_lost, readable_label
+from agent.imaging.recognition import DISK_END, label_is_lost, readable_label, seen_beside
 from agent.imaging.sparse import copy_range
 from agent.imaging.table import MBR_ESP_TYPE, Reader, Region, Slot, Table, TableError, read_table
 from agent.inspection.host_paths import HostPaths
@@ -122,13 +124,12 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
     slots = tuple(slot for slot in slots if slot not in omitted)
     volumes: list[tuple[LogicalVolume, tuple[Extent, ...]]] = []
     if problem:
-        lost_label = problem == LOST_DISK_LABEL  # of the disk; its partitions can be looked at
-        scanned = [
-            _full(slot, problem, readable_label(device, slot.extent) if lost_label else None)
-            for slot in slots
-        ]
+        scanned = [_with_disk(device, slot, problem) for slot in slots]
     elif full:
         scanned = [_asked_for(device, slot) for slot in slots]
+        whole = [(slot, partition) for slot, (partition, _) in zip(slots, scanned, strict=True)]
+        layout = _lvm_layout(device, [(slot, each.filesystem) for slot, each in whole])
+        volumes = [_asked_for_volume(device, volume) for volume in layout.volumes]
     else:
         found = [
             (slot, _probe(device, slot.extent))
@@ -138,7 +139,7 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
         # Where a place cannot be read that any format may have, blkid recognises nothing.
         found = [each for each in found if _is_all_seen(device, *each)]
         lost = [slot for slot in slots if slot not in [seen for seen, _ in found]]
-        layout = _lvm_layout(device, found)
+        layout = _lvm_layout(device, _formats(found))
         scanned = [_volume(device, slot, signature, layout) for slot, signature in found]
         scanned += [_full(slot, LOST_LABEL, readable_label(device, slot.extent)) for slot in lost]
         scanned.sort(key=lambda each: each[0].start)
@@ -215,7 +216,7 @@ def file_systems_on(device: Device, chosen: Collection[int] = frozenset()) -> tu
     found = [(slot, _probe(device, slot.extent)) for slot in slots]
     volumes = [
         Part(f"volume {each.group}/{each.name}", _filesystem_of(device, each), each.extents)
-        for each in _lvm_layout(device, found).volumes
+        for each in _lvm_layout(device, _formats(found)).volumes
         if each.extents
     ]
     partitions = [
@@ -264,12 +265,26 @@ def _table(device: Device) -> tuple[Table, str]:
     if table.slots and label_is_lost(device, (Extent(0, device.size),), device.size - DISK_END):
         return table, LOST_DISK_LABEL
     node = Path(device.node)
-    found = blkid.probe(node, 0, device.size)
+    found = seen_beside(device, blkid.probe(node, 0, device.size), table.kind)
     block = HostPaths().sysfs / "class/block" / node.resolve().name
     # A file may be called as a device is.
     shown = [Extent(*place) for place in kernel_partitions(block)] if device.block else []
     problem = disagreement(table, found, shown)
     return (table if table.slots or not problem else none), problem
+
+
+def _with_disk(
+    device: Device, slot: Slot, problem: str
+) -> tuple[ImagedPartition, tuple[Extent, ...]]:
+    """Return a partition of a disk that is kept in full.
+
+    Where the disk loses sectors, what is recognised in it is named: its checker is asked then.
+    """
+    if problem.startswith(DAMAGED_TABLE) or not _skips(device):
+        return _full(slot, problem)
+    found = readable_label(device, slot.extent)
+    is_lost = not found.filesystem and label_is_lost(device, (slot.extent,))
+    return _full(slot, LOST_LABEL if is_lost else problem, found)
 
 
 def _asked_for(device: Device, slot: Slot) -> tuple[ImagedPartition, tuple[Extent, ...]]:
@@ -294,10 +309,13 @@ def _probe(device: Device, extent: Extent) -> blkid.Signature:
     return blkid.probe(Path(device.node), extent.offset, extent.length)
 
 
-def _lvm_layout(device: Device, found: Iterable[tuple[Slot, blkid.Signature]]) -> lvm.Layout:
-    physical = [
-        slot.extent for slot, what in found if what.filesystem == lvm.SIGNATURE and not what.several
-    ]
+def _formats(found: Iterable[tuple[Slot, blkid.Signature]]) -> Iterator[tuple[Slot, str]]:
+    for slot, signature in found:
+        yield slot, "" if signature.several else signature.filesystem
+
+
+def _lvm_layout(device: Device, formats: Iterable[tuple[Slot, str]]) -> lvm.Layout:
+    physical = [slot.extent for slot, name in formats if name == lvm.SIGNATURE]
     try:
         return lvm.read_layout(device.read, physical)
     except UnreadableSectorError:
@@ -362,6 +380,15 @@ def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, 
         extents=volume.extents,
     )
     return logical, tuple(kept)
+
+
+def _asked_for_volume(
+    device: Device, volume: lvm.Volume
+) -> tuple[LogicalVolume, tuple[Extent, ...]]:
+    """Return a volume of which every sector is kept, with what is recognised in it."""
+    logical, _ = _logical_volume(device, volume)
+    reason = logical.reason or ASKED_FOR
+    return evolve(logical, method="full-sector", reason=reason), volume.extents
 
 
 @contextmanager

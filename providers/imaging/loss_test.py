@@ -16,6 +16,7 @@ from agent.commands import xfs_db
 from agent.commands.partclone import MapRefusedError
 from agent.imaging import exfat, fat, lvm
 from agent.imaging.extent import Extent, clipped, total
+from agent.imaging.gpt import BIOS_BOOT_TYPE
 from agent.imaging.losses import (
     MOST_ASKED,
     UNKNOWN,
@@ -40,7 +41,10 @@ MOST_LINES = 1000
 _HARMLESS = frozenset(("file", "free"))
 _BY_CONTENT = frozenset(("vfat", "exfat", "ntfs"))
 _LABEL_AREA = 1 << 20
+_XFS_BLOCK_SIZE = slice(4, 8)
+"""In the superblock, big-endian."""
 _SHOWN = 3
+_BOOT_CODE = "code that starts the machine by BIOS may be among them"
 
 Part = ImagedPartition | LogicalVolume
 Check = Callable[[Part], str | None]
@@ -88,7 +92,18 @@ def loss_findings(
             said = f"{name}: {size:,} bytes that were unreadable are zeros"
             yield not problem, f"{said}: {problem}" if problem else said
     for name, lost in by_part.items():
-        yield True, f"{name}: {total(each.extent for each in lost):,} unreadable bytes are zeros"
+        size = total(each.extent for each in lost)
+        said = f"{name}: {size:,} bytes that were unreadable are zeros"
+        problem = _BOOT_CODE if _may_be_boot_code(image, lost) else ""
+        yield not problem, f"{said}: {problem}" if problem else said
+
+
+def _may_be_boot_code(image: Manifest, lost: Sequence[Loss]) -> bool:
+    """Whether what was lost outside partitions lies before the first one of a disk for BIOS."""
+    first = min((each.start for each in image.partitions), default=0)
+    head = Extent(0, first)
+    is_there = image.table == "mbr" and image.firmware.bios  # that of a GPT is in a partition
+    return is_there and any(list(clipped((each.extent,), head)) for each in lost)
 
 
 def _problem(part: Part, lost: Sequence[Loss], check: Check) -> str:
@@ -97,6 +112,8 @@ def _problem(part: Part, lost: Sequence[Loss], check: Check) -> str:
         return "nobody can say what it holds any more"
     if part.reason.startswith(DAMAGED_TABLE):
         return "the partition table is damaged"
+    if isinstance(part, ImagedPartition) and part.type == BIOS_BOOT_TYPE:
+        return _BOOT_CODE
     problem = check(part)
     if problem:
         return f"its file system is damaged, or was not left clean before: {problem}"
@@ -137,19 +154,32 @@ def _owners(filesystem: str, volume: Path, places: Sequence[Extent]) -> list[tup
 
 
 def _of_xfs(volume: Path, places: Sequence[Extent]) -> list[tuple[Owner, ...]]:
-    """Return whose the first sector of each place is; xfs_db has to read it."""
-    result: list[tuple[Owner, ...]] = []
-    asked = places[:MOST_ASKED]
-    for kind, path in xfs_db.owners(volume, [each.offset // xfs_db.SECTOR for each in asked]):
-        if kind == "data":
-            result.append((Owner("file", shown(f"/{path}")) if path else UNKNOWN,))
-        elif kind.startswith("free"):
-            result.append((Owner("free"),))
-        else:
-            result.append((Owner("metadata", f"its structure of type {kind}"),))
-    if len(result) != len(asked):
-        result = []
-    return result + [(UNKNOWN,)] * (len(places) - len(result))
+    """Return whose the blocks of each place are; xfs_db has to read them."""
+    with volume.open("rb") as file:
+        size = int.from_bytes(file.read(xfs_db.SECTOR)[_XFS_BLOCK_SIZE], "big") or xfs_db.SECTOR
+    blocks = [
+        (index, block)
+        for index, place in enumerate(places)
+        for block in range(place.offset // size, -(-place.end // size))
+    ]
+    asked = blocks[:MOST_ASKED]
+    sectors = [block * size // xfs_db.SECTOR for _, block in asked]
+    found = xfs_db.owners(volume, sectors)
+    known: dict[int, list[Owner]] = {index: [] for index in range(len(places))}
+    if len(found) == len(asked):
+        for (index, _), (kind, path) in zip(asked, found, strict=True):
+            known[index].append(_owner_in_xfs(kind, path))
+    for index, _ in blocks[MOST_ASKED:]:
+        known[index].append(UNKNOWN)
+    return [tuple(dict.fromkeys(known[index])) or (UNKNOWN,) for index in range(len(places))]
+
+
+def _owner_in_xfs(kind: str, path: str) -> Owner:
+    if kind == "data":
+        return Owner("file", shown(f"/{path}")) if path else UNKNOWN
+    if kind.startswith("free"):
+        return Owner("free")
+    return Owner("metadata", f"its structure of type {kind}")
 
 
 def _allocated(filesystem: str, content: memoryview) -> tuple[Extent, ...] | None:

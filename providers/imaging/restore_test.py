@@ -28,6 +28,7 @@ from agent.imaging.extent import Extent, clipped, common, located, merged, total
 from agent.imaging.fit import fit
 from agent.imaging.flow import flow
 from agent.imaging.manifest import ImagedPartition, LogicalVolume, Manifest
+from agent.imaging.scan import ASKED_FOR
 from agent.imaging.sparse import copy_pieces, copy_range
 from agent.imaging.table import TableError, read_table
 from providers.imaging import checker, fat_files, loss_test
@@ -214,13 +215,11 @@ def _check(image: Manifest, partition: ImagedPartition, disk: Path) -> str:
 
 def _lvm_findings(image: Manifest, disk: Path) -> Iterator[Finding]:
     """Yield what LVM's physical volumes on the replayed disk are like, and the volumes in them."""
-    physical = [
-        partition
-        for partition in image.partitions
-        if (partition.filesystem, partition.method) == (lvm.SIGNATURE, "used-blocks")
-    ]
+    on_lvm = [each for each in image.partitions if each.filesystem == lvm.SIGNATURE]
+    physical = [each for each in on_lvm if each.method == "used-blocks"]
+    asked_for = [each for each in on_lvm if each.reason == ASKED_FOR and image.volumes]
     with open_device(str(disk), exclusive=False, sector_size=image.sector_size) as device:
-        layout = lvm.read_layout(device.read, [partition.extent for partition in physical])
+        layout = lvm.read_layout(device.read, [each.extent for each in (*physical, *asked_for)])
     for partition in physical:
         problem = _physical_problem(image, partition, layout)
         yield _finding(f"partition {partition.number}, LVM", problem)

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copyfile
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from agent.imaging import manifest as manifest_format
 from agent.imaging.capture import capture
 from agent.imaging.extent import Extent
 from agent.imaging.manifest import Manifest
+from agent.imaging.partition_choice import Choice
 from agent.imaging.restore import restore
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.restore_test import run_restore_test
@@ -24,10 +26,13 @@ from tests.protocol.imaging_disks import (
     gpt_disk,
     ignore,
     insert,
+    mbr_disk,
+    noise,
     run,
     table,
     tree,
 )
+from tests.protocol.lvm_disks import lvm, write_volume
 
 if TYPE_CHECKING:
     from agent.imaging.losses import Loss
@@ -162,6 +167,17 @@ def test_an_image_without_the_content_of_a_file_is_good_and_names_the_file(golde
     assert record.unreadable_bytes == 512
 
 
+def test_a_restore_of_partitions_reports_their_losses_alone(
+    golden: Capture, tmp_path: Path
+) -> None:
+    image = golden.take((block_of(golden.disk, "/file-0", 3), 512))
+    target = tmp_path / "target"
+    for number, lost in ((2, 0), (3, 512)):
+        copyfile(golden.disk, target)
+        done = restore(image, described(target), golden.store, ignore, choice=Choice((number,)))
+        assert done.bytes_unreadable == lost
+
+
 def structure(disk: Path, name: str, start: int = ROOT, block: int = BLOCK) -> int:
     """Return where on the disk a structure of the first block group lies."""
     said = run("dumpe2fs", f"{disk}?offset={start}")
@@ -212,6 +228,121 @@ def test_a_partition_whose_label_cannot_be_read_is_kept_whole_and_not_good(golde
         "partition 3: 512 bytes that were unreadable are zeros: nobody can say what it holds "
         "any more"
     )
+
+
+LABELS = {
+    "ext4": (("mkfs.ext4", "-q", "-F"), 48, (1024,)),
+    "xfs": (("mkfs.xfs", "-q", "-f"), 320, (0,)),
+    "btrfs": (("mkfs.btrfs", "-q", "-f"), 160, (65536,)),
+    "ntfs": (("mkntfs", "-q", "-F", "-f"), 48, (0,)),
+    "vfat": (("mkfs.vfat", "-F", "32"), 80, (0,)),
+    "exfat": (("mkfs.exfat",), 48, (0,)),
+    "f2fs": (("mkfs.f2fs", "-q", "-f"), 64, (1024,)),
+    "swap": (("mkswap",), 16, (1024, 4096 - 512)),
+}
+"""How each kind is made, of how many MiB, and where its label lies."""
+
+
+@pytest.mark.parametrize("start", [1, pytest.param(2, marks=pytest.mark.nightly)])
+@pytest.mark.parametrize("kind", ["gpt", pytest.param("dos", marks=pytest.mark.nightly)])
+@pytest.mark.parametrize(
+    "filesystem",
+    [pytest.param(each, marks=() if each == "ext4" else pytest.mark.nightly) for each in LABELS],
+)
+def test_the_lost_label_of_the_first_partition_is_seen_as_that_of_others(
+    tmp_path: Path, filesystem: str, kind: str, start: int
+) -> None:
+    """Where it begins, other formats have something on a whole disk, so that blkid ends there."""
+    command, size, offsets = LABELS[filesystem]
+    volume = blank(tmp_path / "volume", size * MIB)
+    volume.chmod(0o600)  # as mkswap wants it
+    run(*command, volume)
+    disk = blank(tmp_path / "disk", (start + size + 1) * MIB)
+    table(disk, f"label: {kind}\nstart={start}MiB, size={size}MiB\n")
+    insert(disk, start * MIB, volume)
+    golden = Capture(disk, tmp_path)
+    for offset in offsets:
+        image = golden.take((start * MIB + offset, 512))
+        (first,) = image.partitions
+        assert (first.filesystem, first.method) == ("", "full-sector")
+        assert not golden.tested(image).ok
+
+
+def test_a_harmless_bad_sector_hides_no_other_loss(golden: Capture) -> None:
+    unused_entries = 10240
+    image = golden.take((unused_entries, 512))
+    assert [each.filesystem for each in image.partitions] == ["", "vfat", "ext4", "swap"]
+    assert image.partitions[2].method == "used-blocks"
+    assert golden.tested(image).ok
+    for lost in (ROOT + 1024, structure(golden.disk, "Inode table")):
+        assert not golden.tested(golden.take((unused_entries, 512), (lost, 512))).ok
+        backup_table = golden.disk.stat().st_size - 512
+        assert not golden.tested(golden.take((backup_table, 512), (lost, 512))).ok
+
+
+def test_a_bad_sector_elsewhere_does_not_refuse_a_backup_of_one_partition(
+    golden: Capture, tmp_path: Path
+) -> None:
+    for offset in (10240, MIB, 2 * MIB):
+        folder = tmp_path / f"at-{offset}"
+        folder.mkdir()
+        with failing_disk(golden.disk, folder) as (node, control):
+            fail(control, (offset, 512))
+            disk, lost = described(node), golden.lost
+            image = capture(disk, golden.store, ignore, partitions={3}, on_loss=lost.extend)
+        assert image.partitions[2].method == "used-blocks"
+        assert golden.tested(image).ok
+
+
+def test_lost_boot_code_of_a_disk_that_starts_by_bios_is_not_good(tmp_path: Path) -> None:
+    disk = mbr_disk(tmp_path / "disk", tree(tmp_path / "tree", 1, 6 * MIB))
+    golden = Capture(disk, tmp_path)
+    without = golden.take((1024, 512))
+    assert golden.tested(without).ok == (not without.firmware.bios)
+    with disk.open("r+b") as file:
+        file.write(b"\xeb\x63\x90")
+    outcome = golden.tested(golden.take((1024, 512)))
+    assert not outcome.ok
+    assert outcome.details[-1] == (
+        "outside partitions: 512 bytes that were unreadable are zeros: code that starts the "
+        "machine by BIOS may be among them"
+    )
+
+
+@pytest.mark.nightly
+def test_lost_boot_code_in_a_partition_for_it_is_not_good(golden: Capture) -> None:
+    for offset in (512, 8192, 256 << 10):
+        assert not golden.tested(golden.take((MIB + offset, 512))).ok
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_lost_metadata_of_a_file_system_on_lvm_is_not_good(tmp_path: Path, *, full: bool) -> None:
+    disk = blank(tmp_path / "disk", 64 * MIB)
+    table(disk, "label: gpt\nstart=1MiB, size=62MiB, type=E6D6D379-F507-44C2-A23C-238F2A3DF928\n")
+    with lvm(disk, Extent(MIB, 62 * MIB)) as tools:
+        tools("pvcreate", "-ff", "-y", tools.nodes[0])
+        tools("vgcreate", "-s", "4M", "vg", tools.nodes[0])
+        tools.create("vg", "root", "48M")
+        (piece,) = pieces = tools.pieces("vg", "root")
+    volume = blank(tmp_path / "root", 48 * MIB)
+    content = tree(tmp_path / "tree", 1, 6 * MIB)
+    run("mkfs.ext4", "-q", "-F", "-b", "4096", "-d", content, volume)
+    write_volume(disk, pieces, volume)
+    golden = Capture(disk, tmp_path)
+    lost = structure(disk, "Inode table", piece.offset) + 512
+    data = block_of(disk, "/file-0", 3, piece.offset)
+    for place, good in ((lost, False), (data, True)):
+        folder = tmp_path / f"at-{place}"
+        folder.mkdir()
+        with failing_disk(disk, folder) as (node, control):
+            fail(control, (place, 512))
+            image = capture(
+                described(node), golden.store, ignore, full=full, on_loss=golden.lost.extend
+            )
+        assert [each.name for each in image.volumes] == ["root"]
+        outcome = golden.tested(image)
+        assert outcome.ok == good, outcome
+        assert outcome.losses[0].startswith(f"512 bytes at byte {place:,}: volume vg/root")
 
 
 @pytest.mark.nightly
@@ -357,6 +488,28 @@ def test_lost_content_of_files_is_found_in_other_file_systems(
     assert outcome.ok, outcome
     told = {"vfat": "the file /FILE-3", "xfs": "the file /file-1"}.get(kind, owner)
     assert outcome.losses[0].endswith(f"partition 1, {kind}: {told}")
+
+
+@pytest.mark.nightly
+def test_every_file_of_an_xfs_that_lost_something_is_named(tmp_path: Path) -> None:
+    with filled("xfs", tmp_path, 320 * MIB) as volume:
+        place = tmp_path / "mnt"
+        run("mount", "-o", "loop", volume, place)
+        try:
+            for number in range(6):
+                (place / f"small-{number}").write_bytes(noise(BLOCK, 100 + number))
+        finally:
+            run("umount", place)
+    golden = on_disk(volume, tmp_path)
+    places = sorted(where(golden.disk, noise(512, 100 + number)) for number in range(6))
+    first = next(
+        place
+        for place, third in zip(places, places[2:], strict=False)
+        if third == place + 2 * BLOCK
+    )
+    outcome = golden.tested(golden.take((first, 3 * BLOCK)))
+    assert outcome.ok, outcome
+    assert outcome.losses[0].count("the file /small-") == 3
 
 
 @pytest.mark.nightly
