@@ -17,6 +17,16 @@ _CREDENTIALS = "3i"  # struct ucred
 
 
 @dataclass(frozen=True, slots=True)
+class DiskFiles:
+    """The files of one disk."""
+
+    content: Path
+    """The raw image."""
+    recipe: Path
+    """The settings that it was made with."""
+
+
+@dataclass(frozen=True, slots=True)
 class MachineFiles:
     """The files of one machine."""
 
@@ -24,13 +34,15 @@ class MachineFiles:
 
     @property
     def disk(self) -> Path:
-        """Return the disk's raw image."""
-        return self.folder / "disk.raw"
+        """Return the raw image of the disk that it boots from."""
+        return self.disks(1)[0].content
 
-    @property
-    def disk_recipe(self) -> Path:
-        """Return the settings that the disk was made with."""
-        return self.folder / "disk.json"
+    def disks(self, count: int) -> tuple[DiskFiles, ...]:
+        """Return the files of the first ``count`` disks."""
+        names = ("disk", *(f"disk-{number}" for number in range(2, count + 1)))
+        return tuple(
+            DiskFiles(self.folder / f"{name}.raw", self.folder / f"{name}.json") for name in names
+        )
 
     @property
     def variables(self) -> Path:

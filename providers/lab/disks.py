@@ -1,7 +1,7 @@
 """The disks of a rack: made once, kept between power cycles and racks."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import (
 
 from agent.errors import TerminalError
 from agent.whole_file import create_atomically, write_atomically
-from providers.lab.directory import LabDirectory, MachineFiles
+from providers.lab.directory import DiskFiles, LabDirectory
 from providers.lab.golden.disk import make_blank, make_golden
 from providers.lab.golden.identity import DiskIdentity
 from providers.lab.golden.recipe import DEBIAN12
@@ -45,10 +45,11 @@ def differences(old: dict[str, str], new: dict[str, str]) -> str:
 
 def discard_disks(rack: Rack, directory: LabDirectory) -> None:
     """Delete the disks of all machines, and the UEFI variables that know them."""
+    for _, _, files in _disks(rack, directory):
+        files.recipe.unlink(missing_ok=True)
+        files.content.unlink(missing_ok=True)
     for machine in rack.machines:
-        files = directory.machine(machine.name)
-        for file in (files.disk_recipe, files.disk, files.variables):
-            file.unlink(missing_ok=True)
+        directory.machine(machine.name).variables.unlink(missing_ok=True)
 
 
 def prepare_disks(rack: Rack, directory: LabDirectory, cache: Path, progress: Progress) -> None:
@@ -57,45 +58,40 @@ def prepare_disks(rack: Rack, directory: LabDirectory, cache: Path, progress: Pr
     RW801, RW802, RW808, RW809 from making one; RW811 when one exists that was made
     with other settings, before any is made.
     """
-    missing = [
-        machine
-        for machine in rack.machines
-        if not _exists(machine, directory.machine(machine.name))
-    ]
-    for machine in missing:
-        files = directory.machine(machine.name)
-        files.folder.mkdir(parents=True, exist_ok=True)
-        _make(machine, files, directory, cache, progress)
-        write_atomically(files.disk_recipe, json.dumps(disk_recipe(machine.disk)).encode())
+    missing = [each for each in _disks(rack, directory) if not _exists(*each)]
+    for machine, disk, files in missing:
+        files.content.parent.mkdir(parents=True, exist_ok=True)
+        if disk.prepare == "blank":
+            progress(f"{machine.name}: blank disk of {disk.size}")
+            make_blank(files.content, disk.size.bytes)
+        else:
+            tar = root_tar(DEBIAN12, cache, progress)
+            progress(f"{machine.name}: Debian 12 on a disk of {disk.size} ({disk.table})")
+            identity = DiskIdentity.random(machine.name, public_key(directory.ssh_key))
+            make_golden(files.content, disk.size.bytes, disk.table, tar, identity)
+        write_atomically(files.recipe, json.dumps(disk_recipe(disk)).encode())
 
 
-def _exists(machine: Machine, files: MachineFiles) -> bool:
+def _disks(rack: Rack, directory: LabDirectory) -> Iterator[tuple[Machine, Disk, DiskFiles]]:
+    for machine in rack.machines:
+        files = directory.machine(machine.name).disks(len(machine.disks))
+        for disk, of_disk in zip(machine.disks, files, strict=True):
+            yield machine, disk, of_disk
+
+
+def _exists(machine: Machine, disk: Disk, files: DiskFiles) -> bool:
     """Return whether a whole disk is there; its recipe is written after it."""
-    if not files.disk_recipe.exists():
-        files.disk.unlink(missing_ok=True)
+    if not files.recipe.exists():
+        files.content.unlink(missing_ok=True)
         return False
-    made_with = json.loads(files.disk_recipe.read_text())
-    if difference := differences(made_with, disk_recipe(machine.disk)):
+    made_with = json.loads(files.recipe.read_text())
+    if difference := differences(made_with, disk_recipe(disk)):
         raise TerminalError(
             "RW811",
-            f"{machine.name}: the disk {files.disk} was made with other settings ({difference})",
+            f"{machine.name}: the disk {files.content} was made with other settings ({difference})",
             "Keep it by restoring the settings, or make all disks anew with --fresh",
         )
-    return files.disk.exists()
-
-
-def _make(
-    machine: Machine, files: MachineFiles, directory: LabDirectory, cache: Path, progress: Progress
-) -> None:
-    disk = machine.disk
-    if disk.prepare == "blank":
-        progress(f"{machine.name}: blank disk of {disk.size}")
-        make_blank(files.disk, disk.size.bytes)
-        return
-    tar = root_tar(DEBIAN12, cache, progress)
-    progress(f"{machine.name}: Debian 12 on a disk of {disk.size} ({disk.table})")
-    identity = DiskIdentity.random(machine.name, public_key(directory.ssh_key))
-    make_golden(files.disk, disk.size.bytes, disk.table, tar, identity)
+    return files.content.exists()
 
 
 def public_key(private: Path) -> str:

@@ -2,14 +2,15 @@
 
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from providers.lab.accelerator import Accelerator
 from providers.lab.directory import MachineFiles
 from providers.lab.errors import program_missing
 from providers.lab.firmware import FlashImages
-from providers.lab.rack import DiskBus, Machine
+from providers.lab.rack import Disk, DiskBus, Machine
 
 PROGRAM = "qemu-system-x86_64"
 _PACKAGE = "qemu-system-x86"
@@ -26,9 +27,9 @@ not load a hypervisor."""
 
 # A host without space becomes a write error in the guest, where QEMU would stop it for ever.
 _DISK_DEVICES: Mapping[DiskBus, Sequence[str]] = {
-    "virtio": ("virtio-blk-pci,id=disk0,werror=report",),
-    "scsi": ("virtio-scsi-pci", "scsi-hd,id=disk0,werror=report"),
-    "nvme": ("nvme,id=disk0",),
+    "virtio": ("virtio-blk-pci,werror=report",),
+    "scsi": ("virtio-scsi-pci", "scsi-hd,werror=report"),
+    "nvme": ("nvme",),
 }
 
 
@@ -71,7 +72,7 @@ def arguments(
             "chardev=monitor,mode=control",
         ),
         *("-device", "virtio-rng-pci"),
-        *_disk(machine, files),
+        *_disks(machine, files),
         *_nic(machine, place.tap),
         *_boot(machine),
     ]
@@ -109,19 +110,27 @@ def _flash(machine: Machine, files: MachineFiles, flash: FlashImages | None) -> 
     return drives
 
 
-def _disk(machine: Machine, files: MachineFiles) -> list[str]:
+def _disks(machine: Machine, files: MachineFiles) -> Iterator[str]:
+    places = files.disks(len(machine.disks))
+    for number, (disk, place) in enumerate(zip(machine.disks, places, strict=True)):
+        yield from _disk(number, disk, place.content)
+
+
+def _disk(number: int, disk: Disk, content: Path) -> list[str]:
     image = {
         "driver": "raw",
-        "node-name": "image0",
+        "node-name": f"image{number}",
         "discard": "unmap",
         "cache": {"no-flush": True},  # a killed QEMU loses nothing; only a dead host would
-        "file": {"driver": "file", "filename": str(files.disk), "discard": "unmap"},
+        "file": {"driver": "file", "filename": str(content), "discard": "unmap"},
     }
-    *controllers, disk = _DISK_DEVICES[machine.disk.bus]
+    *controllers, device = _DISK_DEVICES[disk.bus]
+    boots = ",bootindex=2" if number == 0 else ""
+    attached = f"{device},id=disk{number},drive=image{number},serial={disk.serial}{boots}"
     return [
         *("-blockdev", json.dumps(image)),
         *(part for controller in controllers for part in ("-device", controller)),
-        *("-device", f"{disk},drive=image0,serial={machine.disk.serial},bootindex=2"),
+        *("-device", attached),
     ]
 
 

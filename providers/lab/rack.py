@@ -41,7 +41,7 @@ LossShare = Annotated[int, read_with(_per_mille)]
 
 
 class Disk(Record):
-    """A machine's one disk."""
+    """A disk of a machine."""
 
     size: ByteSize = Field(description="How large it is.", examples=["4GiB"])
     serial: Serial = Field(description="Up to 20 letters, digits and . _ -", examples=["NODE-0011"])
@@ -89,12 +89,25 @@ class Machine(Record):
     uuid: HardwareUuid = Field(
         description="Its SMBIOS system UUID.", examples=["77000000-0000-4000-8000-000000000011"]
     )
-    disk: Disk = Field(description="Its disk.", examples=[{"size": "4GiB", "serial": "NODE-0011"}])
+    disk: Disk = Field(
+        description="The disk that it boots from.",
+        examples=[{"size": "4GiB", "serial": "NODE-0011"}],
+    )
+    more_disks: tuple[Disk, ...] = Field(
+        default=(),
+        description="What it has besides, and does not boot from.",
+        examples=[[{"size": "1GiB", "serial": "NODE-0011-DATA"}]],
+    )
     memory: ByteSize = Field(default=ByteSize(1 << 30), description="Its RAM.", examples=["1GiB"])
     cpus: Annotated[int, Field(ge=1, le=64)] = Field(
         default=2, description="Its processors, 1 to 64.", examples=[2]
     )
     link: Link = Field(default=Link(), description="Its cable.", examples=[{"loss": "1%"}])
+
+    @property
+    def disks(self) -> tuple[Disk, ...]:
+        """Return all its disks; it boots from the first."""
+        return (self.disk, *self.more_disks)
 
     @model_validator(mode="after")
     def _check(self) -> Self:

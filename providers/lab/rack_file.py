@@ -78,22 +78,26 @@ def _rack(document: Document, diagnostics: Diagnostics) -> Rack | None:
 
 def _shared_identities(rack: Rack) -> Iterator[ModelDiagnostic]:
     """Yield a diagnostic for every value that has to differ between machines and does not."""
-    owners: dict[tuple[str, str], int] = {}
+    owners: dict[tuple[str, str], tuple[int, FieldPath]] = {}
     for index, machine in enumerate(rack.machines):
         identities: tuple[tuple[FieldPath, str], ...] = (
             (("name",), machine.name),
             (("mac",), machine.mac),
             (("uuid",), machine.uuid),
             (("disk", "serial"), machine.disk.serial),
+            *(
+                (("moreDisks", number, "serial"), disk.serial)
+                for number, disk in enumerate(machine.more_disks)
+            ),
         )
         for field, value in identities:
-            owner = owners.setdefault((dotted(field), value), index)
-            if owner != index:
+            owner = owners.setdefault((str(field[-1]), value), (index, field))
+            if owner != (index, field):
                 path = ("machines", index, *field)
                 yield ModelDiagnostic(
                     path,
                     at_key=False,
                     code=Code.USED_TWICE,
-                    message=f"{dotted(path)}: {value} is already that of machines[{owner}]",
+                    message=f"{dotted(path)}: {value} is already that of machines[{owner[0]}]",
                     hint="give every machine its own",
                 )

@@ -16,7 +16,7 @@ class MachineStatus:
     power: Power
     mac: str
     disk: str
-    """Path of the disk's image."""
+    """Path of the image of the disk that it boots from."""
     disk_serial: str
     uptime_seconds: float | None
     """Since it was powered on; None when it is off."""

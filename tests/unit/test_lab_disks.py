@@ -10,7 +10,7 @@ from providers.lab.golden import disk as golden_disk
 from providers.lab.rack_file import parse_rack
 
 
-def rack(size="1MiB", extra=""):
+def rack(size="1MiB", extra="", more="[]"):
     return parse_rack(
         f"""
 machines:
@@ -19,6 +19,7 @@ machines:
     mac: "52:54:00:77:00:11"
     uuid: 77000000-0000-4000-8000-000000000011
     disk: {{size: {size}, serial: NODE-0011{extra}}}
+    moreDisks: {more}
 """.encode(),
         "rack.yaml",
     )
@@ -45,10 +46,25 @@ def test_a_disk_is_made_once_and_kept(place):
     assert disk.read_bytes().startswith(b"installed")
 
 
+def test_each_of_several_disks_is_made_once_and_discarded_with_the_others(place):
+    several = rack(more="[{size: 2MiB, serial: DATA}, {size: 3MiB, serial: LOG}]")
+    assert prepare(several, place) == [
+        "node-01: blank disk of 1MiB",
+        "node-01: blank disk of 2MiB",
+        "node-01: blank disk of 3MiB",
+    ]
+    files = place.machine("node-01").disks(3)
+    assert [each.content.stat().st_size >> 20 for each in files] == [1, 2, 3]
+    files[1].content.unlink()
+    assert prepare(several, place) == ["node-01: blank disk of 2MiB"]
+    discard_disks(several, place)
+    assert list(place.machine("node-01").folder.iterdir()) == []
+
+
 def test_a_disk_that_was_not_finished_is_made_again(place):
     prepare(rack(), place)
     files = place.machine("node-01")
-    files.disk_recipe.unlink()
+    files.disks(1)[0].recipe.unlink()
     files.disk.write_bytes(b"half")
     assert prepare(rack(), place) == ["node-01: blank disk of 1MiB"]
     assert files.disk.stat().st_size == 1 << 20

@@ -117,9 +117,9 @@ def test_the_processor_suits_the_accelerator(accelerator, kind, expected):
 @pytest.mark.parametrize(
     ("bus", "controllers", "disk"),
     [
-        ("virtio", [], "virtio-blk-pci,id=disk0,werror=report"),
-        ("scsi", ["virtio-scsi-pci"], "scsi-hd,id=disk0,werror=report"),
-        ("nvme", [], "nvme,id=disk0"),
+        ("virtio", [], "virtio-blk-pci,werror=report"),
+        ("scsi", ["virtio-scsi-pci"], "scsi-hd,werror=report"),
+        ("nvme", [], "nvme"),
     ],
 )
 def test_a_disk_hangs_on_its_bus_with_its_serial_number(bus, controllers, disk):
@@ -127,7 +127,29 @@ def test_a_disk_hangs_on_its_bus_with_its_serial_number(bus, controllers, disk):
     others = ("virtio-rng", "virtio-net")
     assert [device for device in devices if not device.startswith(others)] == [
         *controllers,
-        f"{disk},drive=image0,serial=NODE-0011,bootindex=2",
+        f"{disk},id=disk0,drive=image0,serial=NODE-0011,bootindex=2",
+    ]
+
+
+def test_more_disks_hang_behind_the_first_and_nothing_boots_from_them():
+    one = machine()
+    more = [
+        one.disk.model_copy(update={"serial": "DATA", "bus": "scsi"}),
+        one.disk.model_copy(update={"serial": "LOG"}),
+    ]
+    several = one.model_copy(update={"more_disks": tuple(more)})
+    files = MachineFiles(Path("/lab/machines/node-01"))
+    found = options(qemu.arguments(several, files, None, PLACE))
+    images = [json.loads(image) for image in found["-blockdev"]]
+    assert [(image["node-name"], image["file"]["filename"]) for image in images] == [
+        ("image0", "/lab/machines/node-01/disk.raw"),
+        ("image1", "/lab/machines/node-01/disk-2.raw"),
+        ("image2", "/lab/machines/node-01/disk-3.raw"),
+    ]
+    assert [device for device in found["-device"] if "drive=" in device] == [
+        "virtio-blk-pci,werror=report,id=disk0,drive=image0,serial=NODE-0011,bootindex=2",
+        "scsi-hd,werror=report,id=disk1,drive=image1,serial=DATA",
+        "virtio-blk-pci,werror=report,id=disk2,drive=image2,serial=LOG",
     ]
 
 

@@ -121,6 +121,19 @@ is already that of machines[0]
     )
 
 
+def test_a_machine_has_the_disks_that_are_written_each_with_a_serial_of_its_own():
+    more = "    moreDisks: [{size: 1GiB, serial: DATA, bus: nvme}]\n"
+    (machine,) = read(f"machines:\n{MACHINE}{more}").machines
+    assert [(disk.serial, disk.bus) for disk in machine.disks] == [
+        ("GOLDEN-0010", "virtio"),
+        ("DATA", "nvme"),
+    ]
+    assert (
+        "rack.yaml:7:38: RW142 machines[0].moreDisks[0].serial: "
+        "GOLDEN-0010 is already that of machines[0]\n"
+    ) in refusal(f"machines:\n{MACHINE}{more.replace('DATA', 'GOLDEN-0010')}")
+
+
 def test_one_machine_cannot_be_there_twice():
     text = MACHINE.replace("- name", "- &it\n    name")
     assert "machines[1].name: golden is already that of machines[0]" in refusal(
