@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -114,15 +115,40 @@ def digest_of(path: Path) -> str:
         return hashlib.file_digest(disk, "blake2b").hexdigest()
 
 
+@dataclass(frozen=True)
+class Partition:
+    """Where a partition of a disk lies, in bytes, and its GUID on a GPT."""
+
+    offset: int
+    size: int
+    uuid: str
+
+    @property
+    def end(self) -> int:
+        """Return the first byte behind it."""
+        return self.offset + self.size
+
+
+def partitions(disk: Path) -> list[Partition]:
+    """Return a disk's partitions in the order of its table."""
+    table = json.loads(_output("sfdisk", "--json", str(disk)))["partitiontable"]
+    return [
+        Partition(each["start"] * 512, each["size"] * 512, each.get("uuid", "").lower())
+        for each in table["partitions"]
+    ]
+
+
 def file_on_disk(disk: Path, path: str) -> str:
     """Return a text file of the ext4 file system on a disk's last partition."""
-    table = json.loads(
-        subprocess.run(["sfdisk", "--json", disk], capture_output=True, check=True).stdout
-    )["partitiontable"]
-    start = max(partition["start"] for partition in table["partitions"]) * 512
-    return subprocess.run(
-        ["debugfs", "-R", f"cat {path}", f"{disk}?offset={start}"],
-        capture_output=True,
-        check=True,
-        text=True,
-    ).stdout
+    return _output("debugfs", "-R", f"cat {path}", f"{disk}?offset={partitions(disk)[-1].offset}")
+
+
+def file_system_size(disk: Path) -> int:
+    """Return how many bytes the ext4 file system on a disk's last partition has."""
+    said = _output("dumpe2fs", "-h", f"{disk}?offset={partitions(disk)[-1].offset}")
+    fields = dict(line.split(":", 1) for line in said.splitlines() if ":" in line)
+    return int(fields["Block count"]) * int(fields["Block size"])
+
+
+def _output(*argv: str) -> str:
+    return subprocess.run(argv, capture_output=True, check=True, text=True).stdout

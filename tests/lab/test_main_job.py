@@ -4,7 +4,7 @@ import json
 import re
 
 import pytest
-from builders.lab_site import digest_of, file_on_disk
+from builders.lab_site import digest_of, file_on_disk, file_system_size, partitions
 
 from agent.wire.codec import decode
 from agent.wire.report import Report
@@ -14,6 +14,8 @@ from reconciler.state.operation_states import OperationState
 from reconciler.state.schema import machine_report
 
 pytestmark = pytest.mark.lab
+
+MIB = 1 << 20
 
 
 def installed_system(site):
@@ -49,7 +51,9 @@ def test_a_golden_machine_is_cloned_onto_a_blank_one(new_site, firmware, table, 
     site.run("validate", expect=0)
     assert "may be in use" in site.run("plan", expect=3)
     site.run("apply", "--yes", expect=0)
-    assert "DESTRUCTIVE 1" in site.run("plan", expect=3)
+    planned = site.run("plan", expect=3)
+    assert "DESTRUCTIVE 1" in planned
+    assert "(ext4) from" in planned.partition("grows")[2]
     said = site.run("apply", "--yes=1", expect=0)
     assert "node-01 started from its own disk and its agent reported" in said
     assert "Nothing to do" in site.run("plan", expect=0)
@@ -79,6 +83,11 @@ def test_a_golden_machine_is_cloned_onto_a_blank_one(new_site, firmware, table, 
 
     site.rack.down()
     assert digest_of(site.disk("golden")) == golden
+    disk = site.disk("node-01")
+    grown = partitions(disk)[-1]
+    assert disk.stat().st_size - 2 * MIB <= grown.end < disk.stat().st_size
+    assert file_system_size(disk) == grown.size
+    assert file_system_size(site.disk("golden")) < grown.size - 1000 * MIB
 
     database = open_database(site.state / "rackwright.db")
     ledger = Ledger(database)

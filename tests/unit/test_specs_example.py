@@ -66,6 +66,6 @@ def test_the_node_becomes_a_copy_with_its_own_identity() -> None:
     scenario = fleet.scenarios["clone-golden"]
     assert scenario.steps == (
         InspectDisksStep(),
-        RestoreStep("debian12-golden", DiskRequest(), "apply"),
+        RestoreStep("debian12-golden", DiskRequest(), "apply", grow="last"),
     )
     assert scenario.after == "reboot"
