@@ -107,6 +107,14 @@ class RefusedError(TerminalError):
         self.status = status
 
 
+class NotAcceptedError(TerminalError):
+    """The server did not accept a request (RW555). ``status`` is that of HTTP."""
+
+    def __init__(self, cause: str, action: str, status: int) -> None:
+        super().__init__("RW555", cause, action)
+        self.status = status
+
+
 class FencedError(TerminalError):
     """Another attempt took over this operation: nothing more may be done for it."""
 

@@ -27,6 +27,7 @@ from agent.errors import (
     CodedError,
     EndedError,
     FencedError,
+    NotAcceptedError,
     RefusedError,
     TerminalError,
     TransientError,
@@ -247,10 +248,10 @@ def problem_of(status: int, request: str, body: bytes) -> CodedError | None:
             f"the server could not answer {request} (status {status}){said}",
             "Wait; if it persists, read the server's log",
         )
-    return TerminalError(
-        "RW555",
+    return NotAcceptedError(
         f"the server did not accept {request} (status {status}){said}",
         action or "Compare the versions of server and agent, and read the server's log",
+        status,
     )
 
 

@@ -284,8 +284,11 @@ class _Restore:
         frame = self._source.get(chunk.digest)
         try:
             content = unpack(frame, chunk.digest, chunk.span.offset)
-        except CorruptChunkError:  # on the way here, or where it comes from
-            frame = self._source.get(chunk.digest, checked=True)
+        except CorruptChunkError as corrupt:  # on the way here, or where it comes from
+            try:
+                frame = self._source.get(chunk.digest, checked=True)
+            except CorruptChunkError:
+                raise corrupt from None  # it has the place on the disk
             content = unpack(frame, chunk.digest, chunk.span.offset)
         if len(content) != chunk.span.length:
             problem = f"it has {len(content)} bytes, its place {chunk.span.length}"

@@ -9,7 +9,7 @@ from urllib.parse import quote
 from attrs import frozen
 
 from agent.clock import Clock
-from agent.errors import TerminalError, TimeLimitError, TransientError
+from agent.errors import NotAcceptedError, TerminalError, TimeLimitError, TransientError
 from agent.retry import RetryPolicy, retry
 from agent.transport import Transport
 
@@ -17,6 +17,7 @@ T = TypeVar("T")
 
 _BINARY = "application/octet-stream"
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_DAMAGED = (404, 422)  # it was set aside, or is now
 # However long: a half-written disk is of no use, and the server says when to stop.
 _RETRY = RetryPolicy(first=1.0, cap=30.0)
 
@@ -49,10 +50,21 @@ class ChunkStore:
     def get(self, digest: str, *, checked: bool = False) -> bytes:
         """Return one frame. Its content is for the caller to compare with the digest.
 
-        With ``checked`` the server does that, too: TerminalError RW402 where it has another.
+        With ``checked`` the server does that, too: CorruptChunkError where it has another or,
+        since somebody found that, none.
         """
-        query = "?checked=1" if checked else ""
-        return self._send("GET", f"/v1/chunks/{_checked(digest)}{query}")
+        path = f"/v1/chunks/{_checked(digest)}"
+        if not checked:
+            return self._send("GET", path)
+        try:
+            return self._send("GET", f"{path}?checked=1")
+        except NotAcceptedError as error:
+            if error.status not in _DAMAGED:
+                raise
+            # Code that only the RAM system has.
+            from agent.imaging.errors import CorruptChunkError  # noqa: PLC0415
+
+            raise CorruptChunkError(digest, error.cause) from error
 
     def put_manifest(self, operation: str, image: str, manifest: bytes) -> str:
         """Store the image that a backup step makes; return the digest the server has it under."""

@@ -14,7 +14,14 @@ from agent.clock import Clock
 from agent.console import ConsoleKeys, pressed
 from agent.deadlines import Deadlines
 from agent.departure import Departure, NoKeys
-from agent.errors import TerminalError, TimeLimitError, TransientError
+from agent.errors import (
+    NotAcceptedError,
+    RefusedError,
+    TerminalError,
+    TimeLimitError,
+    TransientError,
+)
+from agent.imaging.errors import CorruptChunkError
 from agent.inspection.host_paths import HostPaths
 from agent.log import LogMemory
 from agent.steps.chunk_store import ChunkStore
@@ -262,6 +269,34 @@ def test_what_has_no_room_on_the_server_is_sent_again_until_it_has() -> None:
     ChunkStore(server, hand.clock(), deadlines.check).put("a" * 64, b"frame")
     assert server.asked == 21
     assert 200 < hand.now - 100 < 20 * 30
+
+
+@pytest.mark.parametrize(
+    ("status", "checked", "kind"),
+    [
+        (422, True, CorruptChunkError),
+        (404, True, CorruptChunkError),
+        (404, False, NotAcceptedError),
+        (400, True, NotAcceptedError),
+        (403, True, RefusedError),
+    ],
+)
+def test_a_chunk_that_the_server_has_not_whole_is_corrupt(
+    status: int, kind: type[TerminalError], *, checked: bool
+) -> None:
+    class Server:
+        """A transport to a server that refuses every request."""
+
+        def send(self, method: str, path: str, _body: None, *, content_type: str) -> bytes:
+            del content_type
+            assert path.endswith("?checked=1") == checked
+            said = b'{"code": "RW402", "cause": "no zstd frame", "action": "Verify it."}'
+            raise problem_of(status, f"{method} {path}", said) or AssertionError
+
+    hand = HandClock()
+    with pytest.raises(kind) as caught:
+        ChunkStore(Server(), hand.clock(), list).get("a" * 64, checked=checked)
+    assert "RW402 no zstd frame" in caught.value.cause
 
 
 def test_a_limit_that_passes_meanwhile_says_what_was_waited_for() -> None:

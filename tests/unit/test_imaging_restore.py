@@ -277,7 +277,7 @@ def test_an_old_backup_gpt_is_taken_away_even_where_the_image_has_no_gpt(tmp_pat
     assert target.read_bytes()[-512:] == bytes(512)
 
 
-def test_a_corrupt_chunk_stops_the_restore_with_its_name_and_leaves_the_disk_unbootable(
+def test_a_corrupt_chunk_stops_the_restore_with_its_name_and_place_and_the_disk_cannot_boot(
     tmp_path: Path, image: tuple[Path, Manifest, MemoryStore]
 ) -> None:
     _, manifest, store = image
@@ -288,7 +288,8 @@ def test_a_corrupt_chunk_stops_the_restore_with_its_name_and_leaves_the_disk_unb
         bad.frames = {**store.frames, chunk.digest: frame}
         with pytest.raises(CorruptChunkError) as caught:
             run(manifest, target, bad)
-        assert f"chunk {chunk.digest} is corrupt: " in str(caught.value)
+        place = f"for disk offset {chunk.span.offset:,}"
+        assert f"chunk {chunk.digest} {place} is corrupt: " in str(caught.value)
         assert not can_boot(target)
 
 
