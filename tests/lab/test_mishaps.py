@@ -1,3 +1,4 @@
+import json
 import os
 
 import pytest
@@ -7,6 +8,7 @@ from builders.lab_site import file_on_disk
 
 from agent.imaging.manifest import decode
 from providers.imaging.store import ChunkStore
+from reconciler.planning.plan import EXIT_BLOCKED, EXIT_RISKY
 from reconciler.state.database import open_database
 from reconciler.state.ledger import Ledger
 from reconciler.state.operation_states import OperationState
@@ -21,6 +23,7 @@ def site(new_site):
     """A BIOS rack whose golden machine was captured and whose node was looked at."""
     site = new_site("bios", "gpt")
     site.edit("scenarios.yaml", r"identity: apply", "identity: keep")
+    site.edit("scenarios.yaml", r"grow: last", "grow: none")
     site.edit("scenarios.yaml", r"after: reboot", "after: poweroff")
     # A server that scrubs its store may find a corrupt chunk before a machine does.
     site.edit("fleet.yaml", r"spec:\n", "spec:\n  images: {scrub: {enabled: false}}\n")
@@ -39,6 +42,12 @@ def blank(site, machine):
 
 def run_again(site, token):
     site.edit("machines.yaml", r"(scenario: clone-golden\n\s+run:) \S+", rf"\1 {token}")
+
+
+def damaged(site):
+    """Return which images the status complains about; node-01 has failed, so it ends with 1."""
+    document = json.loads(site.run("status", "--format", "json", expect=1))
+    return [each["subject"] for each in document["faults"] if each["code"] == "RW995"]
 
 
 def restores(site):
@@ -64,13 +73,21 @@ def test_a_chunk_that_is_corrupt_on_the_server_stops_the_restore(site):
     good = path.read_bytes()
     path.chmod(0o600)
     path.write_bytes(good[:-8] + bytes(8))
-    try:
-        said = site.run("apply", "--yes=1", expect=1)
-    finally:
-        path.write_bytes(good)
-    assert victim.digest in said
+    said = site.run("apply", "--yes=1", expect=1)
+    assert f"RW402: chunk {victim.digest} for disk offset {victim.span.offset:,}" in said
     (failed, _), *_ = [each for each in restores(site) if each[0].operation.run == "corrupt"]
     assert failed.state is OperationState.FAILED
+    assert not path.exists()
+    assert path.with_suffix(".corrupt").exists()
+    assert damaged(site) == [f"image/{IMAGE}"]
+    run_again(site, "damaged")
+    assert f"image {IMAGE} is not usable" in site.run("plan", expect=EXIT_BLOCKED)
+
+    path.write_bytes(good)
+    said = site.run("image", "verify", "--prove", IMAGE, expect=0)
+    assert "can be restored" in said
+    assert damaged(site) == []
+    assert "DESTRUCTIVE 1" in site.run("plan", expect=EXIT_RISKY)
 
     site.rack.power_off("node-01")
     with site.running("serve"):
