@@ -9,7 +9,11 @@ from attrs import frozen
 VERSION = 1
 """One more with each change of what can grow, or of these classes."""
 
-FILE_SYSTEMS = frozenset(("ext2", "ext3", "ext4", "xfs", "btrfs", "ntfs"))
+BTRFS = "btrfs"
+LEAST_BTRFS = 256 << 20
+"""Linux, fs/btrfs/ioctl.c: ``btrfs_ioctl_resize`` refuses fewer bytes."""
+
+FILE_SYSTEMS = frozenset(("ext2", "ext3", "ext4", "xfs", BTRFS, "ntfs"))
 """Those that can be grown, as blkid names them."""
 
 LVM = "LVM2_member"

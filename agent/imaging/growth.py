@@ -12,6 +12,8 @@ from attrs import frozen
 from agent.imaging.errors import RefusedDiskError
 from agent.imaging.extent import Extent, between
 from agent.imaging.growable import (
+    BTRFS,
+    LEAST_BTRFS,
     LVM,
     Growable,
     GrowableGroup,
@@ -66,7 +68,7 @@ def growth(image: Growable, target_size: int, grow: str) -> Growth | None:
     ``grow`` is ``none``, ``last``, a partition's number or ``GROUP/VOLUME``. A partition that has
     the rest of the disk already is as it should be, and so is a volume that would not get an
     extent. Raises RefusedDiskError: RW417 where the partition, the volume or its file system
-    cannot be grown, RW418 where another partition follows at once.
+    cannot be grown, or not to what it would have, RW418 where another partition follows at once.
     """
     if grow == NONE:
         return None
@@ -88,7 +90,9 @@ def growth(image: Growable, target_size: int, grow: str) -> Growth | None:
     size = volume.size + group.free + _added(group, partition, larger or place)
     if size == volume.size:
         return None
-    return Growth(partition, larger or place, VolumeGrowth(group, volume, size))
+    found = VolumeGrowth(group, volume, size)
+    _refuse_small(f"the LVM volume {found.name}", volume.filesystem, size)
+    return Growth(partition, larger or place, found)
 
 
 def _partition_growth(
@@ -96,7 +100,10 @@ def _partition_growth(
 ) -> Growth | None:
     _refuse_obstacle(partition)
     larger = _larger(image, target_size, partition)
-    return None if larger is None else Growth(partition, larger)
+    if larger is None:
+        return None
+    _refuse_small(f"partition {partition.number}", partition.filesystem, larger.length)
+    return Growth(partition, larger)
 
 
 def _larger(image: Growable, target_size: int, partition: GrowablePartition) -> Extent | None:
@@ -216,6 +223,16 @@ def _refuse_obstacle(partition: GrowablePartition) -> None:
 def _refuse_volume(group: GrowableGroup, volume: GrowableVolume) -> None:
     if reason := group.obstacle or volume.obstacle:
         raise _cannot(f"the LVM volume {group.name}/{volume.name}", reason)
+
+
+def _refuse_small(what: str, filesystem: str, size: int) -> None:
+    if filesystem == BTRFS and size < LEAST_BTRFS:
+        raise RefusedDiskError(
+            "RW417",
+            f"{what} cannot be grown: its {filesystem} would have {size:,} bytes on this disk, "
+            f"and Linux gives none a new size of less than {LEAST_BTRFS:,}",
+            "Restore to a larger disk, or with `grow: none`",
+        )
 
 
 def _cannot(what: str, reason: str) -> RefusedDiskError:

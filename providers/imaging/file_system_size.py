@@ -10,11 +10,9 @@ from attrs import frozen
 from agent.commands import btrfs, e2fsck, ntfsfix, ntfsresize, resize2fs
 from agent.commands.mount import mounted
 from agent.errors import CommandError, MissingCommandError
+from agent.imaging.growable import BTRFS, LEAST_BTRFS
 from providers.imaging.errors import ShrinkError
 
-BTRFS = "btrfs"
-_LEAST_BTRFS = 256 << 20
-"""Linux, fs/btrfs/ioctl.c: ``btrfs_ioctl_resize`` refuses less."""
 _NTFS_ROOM = 1 << 20
 """Bytes beyond what ntfsresize says, which leaves out the copy of the boot sector."""
 _EXT_BLOCK_PLACE = 1024 + 0x18
@@ -86,7 +84,7 @@ def _shrink_ntfs(volume: Path, size: int) -> None:
 
 def _smallest_btrfs(volume: Path) -> int:
     with _mounted(volume) as place:
-        return max(btrfs.smallest(place), _LEAST_BTRFS)
+        return max(btrfs.smallest(place), LEAST_BTRFS)
 
 
 def _shrink_btrfs(volume: Path, size: int) -> None:

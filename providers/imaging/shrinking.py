@@ -25,6 +25,7 @@ from agent.imaging.chunk import Chunk, is_zero, unpack
 from agent.imaging.errors import CorruptChunkError
 from agent.imaging.extent import Extent, clipped, total
 from agent.imaging.flow import flow
+from agent.imaging.growable import BTRFS
 from agent.imaging.manifest import ImagedPartition, Manifest
 from agent.imaging.scan import ASKED_FOR
 from agent.imaging.sparse import insert
@@ -108,7 +109,7 @@ def shrink_image(  # noqa: PLR0913 - what is asked for, where, and how it is sho
             volume = Path(folder) / "volume"
             with stage(f"reading partition {partition.number}") as progress:
                 _lay_out(store, image, [(partition.extent, 0)], volume, partition.size, progress)
-            if partition.filesystem == file_system_size.BTRFS:
+            if partition.filesystem == BTRFS:
                 enter_private_mounts()
             with stage(f"checking the {partition.filesystem}"):
                 needed = file_system_size.smallest(volume, partition.filesystem)
@@ -152,7 +153,7 @@ def _refuse(image: Manifest, request: Request) -> None:
 def _refuse_unbootable(
     image: Manifest, partition: ImagedPartition, read: Callable[[int, int], bytes]
 ) -> None:
-    if partition.filesystem == file_system_size.BTRFS and os.geteuid() != 0:
+    if partition.filesystem == BTRFS and os.geteuid() != 0:
         raise ShrinkError("a Btrfs is shrunk while it is mounted, which takes root", _ROOT)
     any_smaller = layout(image, partition.number, max(partition.size - UNIT, image.sector_size))
     if reason := unbootable_reason(image, any_smaller, read):

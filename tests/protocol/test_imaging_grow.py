@@ -198,6 +198,23 @@ def test_what_cannot_grow_is_refused_before_the_first_write(
     assert target.read_bytes() == bytes(200 * MIB)
 
 
+def test_a_btrfs_that_would_have_less_than_the_kernel_makes_is_refused_before_the_first_write(
+    tmp_path: Path,
+) -> None:
+    path, size = partitioned(tmp_path / "disk", "gpt", "btrfs")
+    image = captured(path)
+    missing = 256 * MIB - size
+    small = blank(tmp_path / "small", path.stat().st_size + missing - MIB)
+    said = r"RW417: partition 2 cannot be grown: its btrfs would have 267,386,880 bytes on this"
+    with pytest.raises(RefusedDiskError, match=said):
+        restored(image, small, "last")
+    assert small.read_bytes() == bytes(small.stat().st_size)
+    enough = blank(tmp_path / "enough", path.stat().st_size + missing)
+    assert restored(image, enough, "last").partition_grown == 2
+    assert partitions(enough)[1] == (START, 256 * MIB)
+    assert checked(enough, (START, 256 * MIB), "btrfs", tmp_path / "check") == 256 * MIB
+
+
 def test_a_file_system_that_is_not_clean_does_not_grow(tmp_path: Path) -> None:
     path, _ = partitioned(tmp_path / "disk", "gpt", "ext4")
     with path.open("r+b") as file:

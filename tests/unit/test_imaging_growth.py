@@ -259,6 +259,52 @@ def test_of_two_physical_volumes_of_a_group_the_last_one_grows() -> None:
     assert "RW418" in refusal(image, "1")
 
 
+def small_btrfs(size: int) -> Growable:
+    """Return an image with a Btrfs in a last partition."""
+    return an_image(a_partition(1, 1, 16), a_partition(2, 17, size, "btrfs"))
+
+
+def btrfs_volume(size: int) -> Growable:
+    """Return an image with a Btrfs in the only volume of a group."""
+    return a_group(evolve(a_volume("root", size), filesystem="btrfs"))
+
+
+@pytest.mark.parametrize(
+    ("image", "grow", "disk", "what", "size"),
+    [
+        (small_btrfs(160), "last", 182, "partition 2", 164),
+        (small_btrfs(160), "2", 273, "partition 2", 255),
+        (btrfs_volume(96), "last", 274, "the LVM volume vg0/root", 252),
+        (btrfs_volume(96), "vg0/root", 271, "the LVM volume vg0/root", 252),
+    ],
+)
+def test_a_btrfs_that_would_have_less_than_the_kernel_makes_is_refused(
+    image: Growable, grow: str, disk: int, what: str, size: int
+) -> None:
+    assert refusal(image, grow, disk * MIB) == (
+        f"RW417: {what} cannot be grown: its btrfs would have {size * MIB:,} bytes on this disk, "
+        "and Linux gives none a new size of less than 268,435,456. Restore to a larger disk, or "
+        "with `grow: none`."
+    )
+
+
+@pytest.mark.parametrize(
+    ("image", "grow", "disk"),
+    [
+        (small_btrfs(160), "last", 178),
+        (small_btrfs(160), "none", 182),
+        (small_btrfs(160), "last", 274),
+        (an_image(a_partition(1, 1, 160, "xfs")), "last", 182),
+        (btrfs_volume(96), "last", 118),
+        (btrfs_volume(96), "last", 275),
+    ],
+)
+def test_a_btrfs_that_keeps_its_size_or_gets_enough_is_not_refused(
+    image: Growable, grow: str, disk: int
+) -> None:
+    growth(image, disk * MIB, grow)
+
+
 def test_a_machine_that_lacks_what_it_takes_is_told_before(monkeypatch: pytest.MonkeyPatch) -> None:
     whole = of_volume(a_group(a_volume("root", 96, whole=True)), GROWN, "vg0/root")
     pieces = of_volume(a_group(a_volume("root", 96)), GROWN, "vg0/root")

@@ -19,6 +19,7 @@ from builders.world import (
     ramdisk,
 )
 
+from agent.imaging.growable import Growable, GrowablePartition
 from agent.wire.step import Backup, Restore
 from reconciler.planning.item import LastBackup, Risk
 from reconciler.planning.lint import broken_invariants
@@ -29,6 +30,7 @@ from reconciler.state.operation_states import OperationState
 from specs.diagnostics.position import Position
 from specs.fleet import BackupStep, CompiledHold, Origin, UnsupportedDocument
 
+MIB = 1 << 20
 NODE = a_machine(17, "clone-golden")
 GOLDEN = a_machine(16, "capture-golden")
 SAVED = an_image(disk_size=4 * GIB)
@@ -243,6 +245,24 @@ def test_a_restore_says_which_partition_it_grows(grow, clause):
     assert item.reason == f"clone-golden run 1 writes image debian12{clause}"
     steps = item.operation.instructions.steps
     assert [step.grow for step in steps if isinstance(step, Restore)] == [grow]
+
+
+def test_a_btrfs_that_is_too_small_to_grow_is_refused_before_anything_is_written():
+    inspect, restore = CLONE.steps
+    scenario = CLONE._replace(steps=(inspect, restore._replace(grow="last")))
+    fleet = replace(a_fleet(NODE), scenarios={CLONE.name: scenario})
+    small = GrowablePartition(1, MIB, 160 * MIB, "btrfs", "")
+    size = 162 * MIB
+    growable = Growable(size, 512, "gpt", 33 * 512, (small,), (), ())
+    image = an_image(disk_size=size, growable=growable)
+    disk = a_disk(size=size + 5 * MIB)
+    item = only_item(plan(fleet, observed({NODE.name: ramdisk(NODE, disk)}, (image,))))
+    assert (item.risk, item.operation) == (Risk.BLOCKED, None)
+    assert item.reason.endswith(
+        "partition 1 cannot be grown: its btrfs would have 173,015,040 bytes on this disk, and "
+        "Linux gives none a new size of less than 268,435,456"
+    )
+    assert item.unblock.startswith("Restore to a larger disk, or with `grow: none` (clone-golden")
 
 
 def test_a_machine_that_nothing_can_switch_is_blocked():
