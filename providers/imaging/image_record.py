@@ -21,6 +21,10 @@ _converter = cattrs.Converter(detailed_validation=False)
 RestoreTestState = Literal["proven", "failed", "unproven"]
 
 
+DAMAGED = "damaged in the store"
+"""The first detail of a restore test that failed because the store lost some of the image."""
+
+
 @frozen
 class RestoreTest:
     """The outcome of replaying an image and checking its file systems."""
@@ -32,6 +36,11 @@ class RestoreTest:
     """ISO 8601, UTC."""
     losses: tuple[str, ...] = ()
     """One line for each place that the captured disk did not give, and whose it was."""
+
+    @property
+    def found_damage(self) -> bool:
+        """Whether the store had lost some of the image, which it may have again by now."""
+        return not self.ok and self.details[:1] == (DAMAGED,)
 
 
 @frozen

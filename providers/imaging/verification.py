@@ -19,7 +19,7 @@ from providers.imaging.errors import (
     UnknownImageError,
 )
 from providers.imaging.image_folder import RECORD, RESTORE_TEST
-from providers.imaging.image_record import RestoreTest
+from providers.imaging.image_record import DAMAGED, RestoreTest
 from providers.imaging.store import ChunkStore
 from providers.imaging.stored_chunks import MEDIUM
 
@@ -191,7 +191,7 @@ def damaged_test(lines: Sequence[str], at: str) -> RestoreTest:
     """Return the restore test of an image of which these things are damaged."""
     more = len(lines) - _MOST_NAMED
     rest = [f"and {more:,} more"] if more > 0 else []
-    details = ("damaged in the store", *lines[:_MOST_NAMED], *rest)
+    details = (DAMAGED, *lines[:_MOST_NAMED], *rest)
     return RestoreTest(ok=False, details=details, at=at)
 
 

@@ -147,6 +147,8 @@ class Findings(NamedTuple):
     """Why some of what is damaged could not be taken out of use; empty where all was."""
     unkept: str
     """Why the state database does not know of it; empty where it does."""
+    whole_again: frozenset[str]
+    """Images that were damaged, are undamaged now, and need a restore test to be restored."""
 
 
 def verify(
@@ -172,7 +174,14 @@ def verify(
     at = word.at.astimezone(UTC).isoformat(timespec="seconds")
     unwritten = take_out_of_use(store, found.damages, at)
     whole = digests - {each.image for each in found.damages}
-    return Findings(found, unwritten, _keep_checks(project, found.damages, whole, word))
+    unkept = _keep_checks(project, found.damages, whole, word)
+    again = frozenset(each for each in whole if _was_damaged(store, each))
+    return Findings(found, unwritten, unkept, again)
+
+
+def _was_damaged(store: ChunkStore, digest: str) -> bool:
+    tested = store.restore_test(digest)
+    return tested is not None and tested.found_damage
 
 
 def _keep_checks(

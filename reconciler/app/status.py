@@ -74,9 +74,14 @@ def fleet_status(
     faults += lossy_images(observed, now)
     scrub = None
     if project.has_state:
-        from reconciler.app.image_health import damaged_images, scrub_status  # noqa: PLC0415
+        from reconciler.app.image_health import (  # noqa: PLC0415 - slow to load
+            damaged_images,
+            images_out_of_use,
+            scrub_status,
+        )
 
         faults += tuple(damaged_images(project, now))
+        faults += tuple(images_out_of_use(project, observed, now))
         scrub = scrub_status(project)
     counts = count_conditions(states)
     return FleetStatus(

@@ -1,5 +1,6 @@
 """``rackwright image verify``: whether images are whole where they lie."""
 
+from itertools import chain
 from json import dumps
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from reconciler.views.image_verified import (
     loss_lines,
     signature_lines,
     verified_document,
+    whole_again_lines,
 )
 from reconciler.views.progress import bytes_progress
 from reconciler.views.untrusted import for_terminal
@@ -74,15 +76,18 @@ def verify(
     digests = {find_image(project.store, each).digest for each in references}
     signatures = checked_signatures(project, digests or project.store.image_digests())
     misfits = [each for each in signatures.values() if each.state == "bad"]
+    again = findings.whole_again - tests.keys()
     if output_format == "json":
-        document = verified_document(found, tests, signatures, unwritten or findings.unkept)
+        document = verified_document(found, tests, signatures, unwritten or findings.unkept, again)
         click.echo(dumps(document, indent=2))
     else:
-        for line in damage_lines(found, project.store.names.tags(), is_written=not unwritten):
-            click.echo(for_terminal(line))
-        for line in loss_lines(found, project.store.names.tags()):
-            click.echo(for_terminal(line))
-        for line in signature_lines(signatures, project.store.names.tags()):
+        tags = project.store.names.tags()
+        for line in chain(
+            damage_lines(found, tags, is_written=not unwritten),
+            whole_again_lines(again, tags),
+            loss_lines(found, tags),
+            signature_lines(signatures, tags),
+        ):
             click.echo(for_terminal(line))
         for digest, test in tests.items():
             said = "can be restored" if test.ok else f"failed: {'; '.join(test.details)}"

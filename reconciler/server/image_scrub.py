@@ -2,7 +2,7 @@
 
 One thread of low priority reads at a bounded rate. How far it is is written down every few
 seconds: a server that starts again goes on there. What is damaged is set aside, its images are
-restored no more, and ``status`` says so (RW995) until they are whole again.
+restored no more, and ``status`` says so (RW995) until they can be restored again.
 """
 
 import asyncio

@@ -15,7 +15,9 @@ from reconciler.state.image_events import ImageEvent, ImageEvents
 SCRUB = "scrub"
 """Who verified an image that no person did."""
 DAMAGED_IMAGE = "RW995"
-"""The fault of an image that was found damaged, until it is verified whole or gone."""
+"""The fault of an image that was found damaged, until it can be restored again or is gone."""
+WHOLE_AGAIN = "it is whole again, and is restored only after a restore test"
+"""The cause of that fault once a damaged image was verified whole."""
 _MOST_EVENTS = 20
 """Damages of one image that its history keeps of one finding."""
 

@@ -7,6 +7,7 @@ from attrs import asdict
 from providers.imaging.image_record import RestoreTest, Tag
 from providers.imaging.image_signature import CheckedSignature
 from providers.imaging.verification import Verified
+from reconciler.state.image_checks import WHOLE_AGAIN
 
 _SHOWN = 20
 """Damages of one image that are listed on a terminal; JSON has all."""
@@ -41,6 +42,18 @@ def loss_lines(found: Verified, tags: Iterable[Tag]) -> Iterator[str]:
         )
 
 
+def whole_again_lines(digests: Iterable[str], tags: Iterable[Tag]) -> Iterator[str]:
+    """Yield a line for each image that is undamaged again, with what it takes to be restored."""
+    names = _names(tags)
+    for digest in sorted(digests):
+        called = names.get(digest, [])
+        reference = called[0] if called else digest[:12]
+        yield (
+            f"image {digest[:12]} ({', '.join(called) or 'without a name'}) was damaged; "
+            f"{WHOLE_AGAIN}: `rackwright image verify --prove {reference}`"
+        )
+
+
 def signature_lines(checked: Mapping[str, CheckedSignature], tags: Iterable[Tag]) -> Iterator[str]:
     """Yield a line for each image whose signature does not fit."""
     names = _names(tags)
@@ -66,6 +79,7 @@ def verified_document(
     tests: Mapping[str, RestoreTest],
     signatures: Mapping[str, CheckedSignature],
     unwritten: str = "",
+    whole_again: Iterable[str] = (),
 ) -> dict[str, object]:
     """Return what was found as JSON has it, and why it could not be written down."""
     return {
@@ -74,6 +88,7 @@ def verified_document(
         "bytes": found.size,
         "damages": [each._asdict() for each in found.damages],
         "notWrittenDown": unwritten,
+        "wholeAgain": sorted(whole_again),
         "signatures": {digest: asdict(each) for digest, each in signatures.items()},
         "unreadableBytes": dict(found.unreadable),
         "restoreTests": {

@@ -1,10 +1,12 @@
 """The server reads the image store by itself, and says what it found."""
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from io import StringIO
 from pathlib import Path
 from typing import Any
@@ -15,12 +17,15 @@ from rich.console import Console
 from providers.imaging.errors import StoreAwayError
 from providers.imaging.image_record import RestoreTest
 from providers.imaging.store import ChunkStore
-from reconciler.app.image_health import damaged_images, scrub_status
+from providers.imaging.verification import damaged_test
+from reconciler.app.image_health import damaged_images, images_out_of_use, scrub_status
 from reconciler.app.project import Project
 from reconciler.server.image_scrub import ImageScrubbing, Pace
 from reconciler.state.database import Database, open_database
 from reconciler.state.image_checks import ImageChecks, ImageScrubs
 from reconciler.state.image_events import ImageEvents
+from reconciler.state.images import observed_images
+from reconciler.state.observed import Fault, Observed
 from reconciler.views.status_text import _scrub_line
 from specs.fleet import CompiledScrub
 from tests.unit.image_desk import Desk
@@ -351,6 +356,41 @@ def desk(tmp_path: Path) -> Iterator[Desk]:
     desk.close()
 
 
+def faults_of(desk: Desk, project: Project) -> list[Fault]:
+    """Return what status says of images."""
+    observed, now = Observed(images=observed_images(desk.store)), datetime.now(UTC)
+    return [*damaged_images(project, now), *images_out_of_use(project, observed, now)]
+
+
+def scrub_now(desk: Desk) -> None:
+    Site(desk.folder, desk.store, desk.database, datetime.now(UTC)).scrub()
+
+
+def own_chunk_of(desk: Desk, digest: str, other: str) -> Path:
+    return own_chunk(Site(desk.folder, desk.store, desk.database), digest, other)
+
+
+def test_what_a_reader_found_since_an_image_was_verified_is_not_called_whole(desk: Desk) -> None:
+    digest = desk.store_image(1, "golden")
+    project = Project(str(desk.repo), None, desk.state)
+    for is_verified in (False, True):
+        if is_verified:
+            desk("verify", "golden")
+        tested = damaged_test(["chunk 0123: it is missing"], (NOW + 99 * WEEK).isoformat())
+        desk.store.record_restore_test(digest, tested)
+        (fault,) = faults_of(desk, project)
+        assert (fault.subject, fault.code, fault.cause) == (
+            "image/golden",
+            "RW995",
+            (
+                "damaged in the store: chunk 0123: it is missing; not verified since: "
+                "`rackwright image verify --prove golden`"
+            ),
+        )
+    desk.store.record_restore_test(digest, RestoreTest(ok=False, details=("bad",), at="x"))
+    assert faults_of(desk, project) == []
+
+
 def test_status_ls_and_show_say_what_was_found_until_it_is_whole_again(desk: Desk) -> None:
     digest = desk.store_image(1, "golden")
     site = Site(desk.folder, desk.store, desk.database, datetime.now(UTC) + timedelta(minutes=1))
@@ -366,7 +406,7 @@ def test_status_ls_and_show_say_what_was_found_until_it_is_whole_again(desk: Des
     assert "1 chunk damaged (" in desk("show", "golden")
     assert ", by scrub)" in desk("show", "golden")
     path.write_bytes(content)
-    desk("verify", "golden")
+    assert "is whole again" in desk("verify", "golden")
     assert list(damaged_images(project, site.now)) == []
     assert "verified" in desk("ls")
     assert "whole (" in desk("show", "golden")
@@ -393,6 +433,49 @@ def test_an_image_that_a_restore_test_mended_is_complained_about_no_more(
     monkeypatch.setattr("reconciler.app.images.run_restore_test", test)
     desk("verify", "--prove", "golden")
     assert list(damaged_images(project, NOW)) == []
+
+
+def test_an_image_that_is_whole_again_is_spoken_of_until_it_is_proved(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    digest = desk.store_image(1, "golden")
+    older = desk.store_image(2, "other")
+    desk.store_image(3, "other")
+    project = Project(str(desk.repo), None, desk.state)
+    faults = partial(faults_of, desk, project)
+    paths = [own_chunk_of(desk, digest, older), own_chunk_of(desk, older, digest)]
+    contents = [path.read_bytes() for path in paths]
+    assert faults() == []
+    for path in paths:
+        flip(path)
+    assert "was damaged" not in desk("verify", "golden", "other~1", expect=1)
+    assert [each.subject for each in faults()] == ["image/golden", "image/other~1"]
+    for path, content in zip(paths, contents, strict=True):
+        path.write_bytes(content)
+    line = (
+        "it is whole again, and is restored only after a restore test: "
+        "`rackwright image verify --prove golden`"
+    )
+    said = f"image {digest[:12]} (golden) was damaged; {line}"
+    for _ in range(2):  # however often it is found whole
+        assert desk("verify", "golden").splitlines()[0] == said
+    assert "--prove other~1`" in desk("verify", "other~1")
+    document = json.loads(desk("verify", "golden", "--format", "json"))
+    assert document["wholeAgain"] == [digest]
+    # Nobody restores the older generation without naming it.
+    (fault,) = faults()
+    assert (fault.subject, fault.code, fault.cause) == ("image/golden", "RW995", line)
+    scrub_now(desk)
+    assert [each.cause for each in faults()] == [line]
+
+    def test(store: ChunkStore, tested: str, _: Path) -> RestoreTest:  # of file systems: none here
+        store.record_restore_test(tested, PROVED)
+        return PROVED
+
+    monkeypatch.setattr("reconciler.app.images.run_restore_test", test)
+    assert "was damaged" not in desk("verify", "--prove", "golden")
+    assert faults() == []
+    assert "was damaged" not in desk("verify", "golden")
 
 
 def test_the_line_of_status_says_how_far_it_is_and_how_the_last_one_ended(desk: Desk) -> None:
