@@ -9,7 +9,7 @@ import asyncio
 import os
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable, Mapping
 from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
@@ -108,6 +108,8 @@ class ImageScrubbing:
         self._loop: asyncio.AbstractEventLoop
         self._found: dict[str, list[Damage]] = {}
         """By image, what this scrub found since the server started."""
+        self._aside: set[str] = set()
+        """Chunks that it found damaged since then, also those that no image needs."""
 
     async def run(self) -> None:
         """Scrub when it is due, until cancelled."""
@@ -145,7 +147,7 @@ class ImageScrubbing:
             return None
         if not self._store.image_digests():
             return None
-        self._found = {}
+        self._found, self._aside = {}, set()
         log.info("scrub begins")
         return self._write(lambda: self._scrubs.begin(now))
 
@@ -174,6 +176,7 @@ class ImageScrubbing:
                         "chunk damaged", code=DAMAGED_IMAGE, chunk=digest, problem=one.problem
                     )
                     problems[digest] = one.problem
+                    self._aside.add(digest)
                 chunks, size = chunks + 1, size + one.size
                 self._keep_pace(one.size)
         finally:  # what was set aside would be missing without a word
@@ -187,8 +190,9 @@ class ImageScrubbing:
         )
 
     def _find_missing(self, scrub: ImageScrub) -> None:
-        """Look for what images lack, and write down how each is."""
+        """Look for what images lack, and write down how each is, and how much is damaged."""
         whole: list[ImageCheck] = []
+        lacking: dict[str, set[str]] = {}
         for digest in sorted(self._store.expected()):
             self._keep_pace(0)
             missing = tuple(missing_of(self._store, digest))
@@ -196,22 +200,51 @@ class ImageScrubbing:
             if known is not None and known.at < scrub.started:
                 known = None
             if missing:
-                said = {each.chunk for each in self._found.get(digest, ())}
-                news = [each for each in missing if each.chunk not in said]
-                # What was found before the server started again is said, too: it was set aside.
-                is_said = known is not None and known.damages > 0 and digest not in self._found
-                if news and not is_said and digest in self._store.expected():
-                    self._damaged(news)
-                    scrub = scrub._replace(damages=scrub.damages + len(news))
+                lacking[digest] = {each.chunk for each in missing}
+                self._say_missing(digest, missing, known)
             elif known is None and self._was_there(digest, scrub.started):
                 whole.append(ImageCheck(digest, self._clock(), SCRUB, 0, ""))
         expected = self._store.expected()
         for first in range(0, len(whole), _WRITTEN_AT_ONCE):
             self._write(partial(self._checks.record, whole[first : first + _WRITTEN_AT_ONCE]))
         self._write(lambda: self._checks.keep(expected))
-        self._record(scrub._replace(ended=self._clock()))
-        self._found = {}
+        scrub = scrub._replace(ended=self._clock(), damages=self._count(lacking))
+        self._record(scrub)
+        self._found, self._aside = {}, set()
         log.info("scrub ended", chunks=scrub.chunks, bytes=scrub.size, damages=scrub.damages)
+
+    def _say_missing(
+        self, digest: str, missing: Collection[Damage], known: ImageCheck | None
+    ) -> None:
+        """Say once what an image lacks; ``known`` is what it was like since the scrub began."""
+        if known is not None and not known.damages:  # what was found before is back
+            self._found.pop(digest, None)
+        said = {each.chunk for each in self._found.get(digest, ())}
+        news = [each for each in missing if each.chunk not in said]
+        chunks = {each.chunk for each in missing}
+        if not news or digest not in self._store.expected():
+            return
+        is_own = known is not None and known.actor == SCRUB
+        if known is None or known.damages < len(chunks) or (is_own and digest in self._found):
+            self._damaged(news)
+
+    def _count(self, lacking: Mapping[str, set[str]]) -> int:
+        """Return how many chunks are damaged, whoever found them: those that ``status`` counts.
+
+        Some may be back, and not verified. What others found is said here.
+        """
+        damaged = {each for each in self._aside if not self._store.has(each)}
+        unnamed = 0
+        for check in self._checks.damaged():
+            found: Collection[Damage] = ()
+            if check.actor == SCRUB:
+                found = self._found.get(check.digest, ())
+            else:
+                _log_damaged(check.digest, check.detail)
+            chunks = lacking.get(check.digest, set()) | {each.chunk for each in found}
+            damaged |= {chunk or check.digest for chunk in chunks}
+            unnamed += max(0, check.damages - len(chunks))
+        return len(damaged) + unnamed
 
     def _was_there(self, digest: str, since: datetime) -> bool:
         """Return whether an image was there when the scrub began, with all its chunks."""
@@ -235,7 +268,7 @@ class ImageScrubbing:
         # Only now: what was set aside and could not be written down is found missing at the end.
         self._found |= of_images
         for image, of_image in of_images.items():
-            log.error("image damaged", code=DAMAGED_IMAGE, image=image, damage=of_image[0].line)
+            _log_damaged(image, of_image[0].line)
 
     def _record(self, scrub: ImageScrub) -> None:
         self._write(lambda: self._scrubs.record(scrub))
@@ -255,3 +288,7 @@ class ImageScrubbing:
         if not settings.enabled:
             raise StoppedError
         self._pace.took(size, settings.bytes_per_second)
+
+
+def _log_damaged(image: str, line: str) -> None:
+    log.error("image damaged", code=DAMAGED_IMAGE, image=image, damage=line)

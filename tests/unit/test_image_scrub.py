@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 from rich.console import Console
+from structlog.testing import capture_logs
 
 from providers.imaging.errors import StoreAwayError
 from providers.imaging.image_record import RestoreTest
@@ -26,7 +27,7 @@ from reconciler.state.image_checks import ImageChecks, ImageScrubs
 from reconciler.state.image_events import ImageEvents
 from reconciler.state.images import observed_images
 from reconciler.state.observed import Fault, Observed
-from reconciler.views.status_text import _scrub_line
+from reconciler.views.status_text import _scrub_line, scrub_document
 from specs.fleet import CompiledScrub
 from tests.unit.image_desk import Desk
 from tests.unit.stored_images import PROVED, chunks_of, store_image
@@ -346,6 +347,91 @@ def test_a_store_that_is_away_is_no_damaged_one(site: Site) -> None:
     assert site.checks.all() == {}
     site.scrub()
     assert site.checks.all()[digest].damages == 0
+
+
+def shown(site: Site, project: Project) -> tuple[str, object, list[str]]:
+    """Return what status says: the line of the scrub, its number in JSON, and the faults."""
+    status = scrub_status(project)
+    assert status is not None
+    document = scrub_document(status)
+    assert document is not None
+    causes = [each.cause.partition(",")[0] for each in damaged_images(project, site.now)]
+    return _scrub_line(status, site.now), document["damages"], causes
+
+
+def spoil(desk: Desk, digest: str, count: int) -> dict[Path, bytes]:
+    """Flip the last chunks of an image; return what they were."""
+    paths = [desk.store.path(each) for each in sorted(set(chunks_of(desk.store, digest)))[-count:]]
+    contents = {path: path.read_bytes() for path in paths}
+    for path in paths:
+        flip(path)
+    return contents
+
+
+@pytest.mark.parametrize("again", [0, 1, 2])
+@pytest.mark.parametrize("after", [0, 3])
+def test_a_scrub_counts_at_its_end_what_others_found_meanwhile(
+    desk: Desk, after: int, again: int
+) -> None:
+    digest = desk.store_image(1, "golden")
+    project = Project(str(desk.repo), None, desk.state)
+    site = Site(desk.folder, desk.store, desk.database, datetime.now(UTC), after=after)
+    site.scrub()
+    contents = spoil(desk, digest, 2)
+    desk("verify", "golden", expect=1)
+    for path in list(contents)[:again]:  # the next backup sent it, and nobody verified the image
+        path.write_bytes(contents[path])
+    site.after = 10**9
+    with capture_logs() as logs:
+        site.scrub()
+    assert shown(site, project) == (
+        "image store: scrubbed 0 s ago, 2 damages found",
+        2,
+        ["2 chunks damaged"],
+    )
+    (said,) = (each for each in logs if each["event"] == "image damaged")
+    assert said["image"] == digest
+    (ended,) = (each for each in logs if each["event"] == "scrub ended")
+    assert ended["damages"] == 2
+    assert len(site.lines(digest)) == 2
+
+
+def test_a_scrub_counts_what_it_found_and_what_others_found_each_once(desk: Desk) -> None:
+    digest, other = desk.store_image(1, "golden"), desk.store_image(2, "other")
+    project = Project(str(desk.repo), None, desk.state)
+    site = Site(desk.folder, desk.store, desk.database, datetime.now(UTC))
+    first, *_, last = sorted({*chunks_of(desk.store, digest), *chunks_of(desk.store, other)})
+    everyone = sorted({*chunks_of(desk.store, digest)} & {*chunks_of(desk.store, other)})
+    for chunk in {first, last, *everyone[:1]}:
+        flip(desk.store.path(chunk))
+    count = len({first, last, *everyone[:1]})
+    site.after = 2  # the first one is found by the scrub, the others by a person
+    site.scrub()
+    desk("verify", "--all", expect=1)
+    site.after = 10**9
+    with capture_logs() as logs:
+        site.scrub()
+    line, number, causes = shown(site, project)
+    assert (line, number) == (f"image store: scrubbed 0 s ago, {count} damages found", count)
+    assert len(causes) == 2
+    damaged = [each["image"] for each in logs if each["event"] == "image damaged"]
+    assert sorted(damaged) == sorted({digest, other})
+
+
+def test_a_scrub_does_not_count_what_is_whole_again_at_its_end(desk: Desk) -> None:
+    digest = desk.store_image(1, "golden")
+    project = Project(str(desk.repo), None, desk.state)
+    site = Site(desk.folder, desk.store, desk.database, datetime.now(UTC))
+    contents = spoil(desk, digest, 2)
+    site.after = 6
+    site.scrub()
+    for path, content in contents.items():
+        assert not path.exists()
+        path.write_bytes(content)
+    desk("verify", "golden")
+    site.after = 10**9
+    site.scrub()
+    assert shown(site, project) == ("image store: scrubbed 0 s ago, undamaged", 0, [])
 
 
 @pytest.fixture
