@@ -130,10 +130,10 @@ class ImageNames:
         """Raise BadNameError for what cannot be the name of an image."""
         self._tag_path(name)
 
-    def sets_of(self, digest: str) -> tuple[ImageSet, ...]:
-        """Return the sets that an image belongs to, the newest first."""
+    def sets_of(self, digest: str, name: str = "") -> tuple[ImageSet, ...]:
+        """Return the sets that an image belongs to, under a name or any, the newest first."""
         try:
-            return read(ImageSets, self._place.image(digest) / _SETS).sets[::-1]
+            return read(ImageSets, self._place.image(digest) / _SETS).under(name, digest)
         except FileNotFoundError:
             self._place.require_there()
             return ()

@@ -1,6 +1,7 @@
 """What the store knows of an image beside its manifest: attrs classes, kept as JSON."""
 
 import json
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal, TypeVar
 
@@ -104,9 +105,31 @@ class ImageSet:
         """Return where the members' names point from now on."""
         return tuple(TagMove(each.name, each.digest, self.at) for each in self.members)
 
-    def others(self, digest: str) -> tuple[SetMember, ...]:
-        """Return the members that are not this image."""
-        return tuple(each for each in self.members if each.digest != digest)
+    def member(self, name: str, digest: str) -> SetMember | None:
+        """Return which member an image is under a name; by its digest alone where none is both."""
+        own = SetMember(name, digest)
+        if own in self.members:
+            return own
+        return next((each for each in self.members if each.digest == digest), None)
+
+    def others(self, name: str, digest: str) -> tuple[SetMember, ...]:
+        """Return the members besides an image under a name."""
+        return self.besides([(name, digest)])
+
+    def besides(self, images: Iterable[tuple[str, str]]) -> tuple[SetMember, ...]:
+        """Return the members that none of these images is, which are names with their digests.
+
+        Each is one member: two equal disks have the same image. One of another name is that of
+        its digest which is left. What has the name of one counts as there, too.
+        """
+        named = tuple(SetMember(*each) for each in images)
+        left = [each for each in self.members if each not in named]
+        for image in named:
+            if image not in self.members:
+                own = next((each for each in left if each.digest == image.digest), None)
+                left = [each for each in left if each is not own]
+        names = {each.name for each in named}
+        return tuple(each for each in left if each.name not in names)
 
 
 @frozen
@@ -123,6 +146,17 @@ class ImageSets:
     """The sets that an image belongs to, the newest last: an unchanged disk has the same image."""
 
     sets: tuple[ImageSet, ...]
+
+    def under(self, name: str, digest: str) -> tuple[ImageSet, ...]:
+        """Return those that an image belongs to under a name, the newest first.
+
+        Equal disks of several machines have the same image: it is the set's that has it as that of
+        the name. Where no set has the name, these are all.
+        """
+        newest_first = self.sets[::-1]
+        if all(member.name != name for each in newest_first for member in each.members):
+            return newest_first
+        return tuple(each for each in newest_first if SetMember(name, digest) in each.members)
 
 
 @frozen
@@ -192,7 +226,7 @@ class ImageEntry:
     damaged: bool = False
     """Whether a file of it beside its chunks is gone or damaged; ``problem`` says which."""
     sets: tuple[ImageSet, ...] = ()
-    """Those that the image belongs to, the newest first."""
+    """Those that the image belongs to under this name, the newest first."""
     signature: ImageSignature | None = None
     """As it lies there: whoever has the keys says what it is worth."""
 

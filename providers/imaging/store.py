@@ -302,7 +302,7 @@ class ChunkStore(StoredChunks):
                 layout=record.layout,
                 growable=record.current_growable,
                 damaged=bool(facts.damage),
-                sets=self.names.sets_of(named.digest),
+                sets=self.names.sets_of(named.digest, tag.name),
                 signature=self.signature_of(named.digest),
             )
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from agent.imaging import manifest as manifest_format
 from providers.imaging.collection import Collected
 from providers.imaging.errors import BadNameError
-from providers.imaging.image_record import Pin, RestoreTest
+from providers.imaging.image_record import ImageSet, Pin, RestoreTest, SetMember
 from providers.imaging.image_signature import CheckedSignature
 from providers.imaging.imported_system import ImportedSystem
 from providers.imaging.reference import FoundImage, find_image
@@ -75,7 +75,7 @@ def image_details(project: Project, reference: str, fleet: CompiledFleet | None)
         names=names,
         generations=store.generations(shown) if shown else (),
         captured=Captures(project.database).of_manifest(digest) if project.has_state else (),
-        together=_captured_with(store, digest),
+        together=_captured_with(store, shown, digest),
         events=ImageEvents(project.database).of_image(digest) if project.has_state else (),
         check=ImageChecks(project.database).of_image(digest) if project.has_state else None,
         uses=None if fleet is None else _uses_of_names(fleet, [each.name for each in names]),
@@ -108,8 +108,8 @@ def _uses_of_names(fleet: CompiledFleet, names: Collection[str]) -> tuple[Use, .
     return tuple(dict.fromkeys(use for name in names for use in image_uses(fleet, name)))
 
 
-def _captured_with(store: ChunkStore, digest: str) -> tuple[CapturedWith, ...]:
-    """Return what was captured together with an image, by set, the newest first."""
+def _captured_with(store: ChunkStore, name: str, digest: str) -> tuple[CapturedWith, ...]:
+    """Return what was captured together with an image of a name, by set, the newest first."""
     return tuple(
         CapturedWith(
             each.run,
@@ -117,12 +117,27 @@ def _captured_with(store: ChunkStore, digest: str) -> tuple[CapturedWith, ...]:
             each.at,
             member.name,
             member.digest,
-            _names(store, member.digest),
+            _names_of_member(store, each, member),
             store.manifest_path(member.digest).exists(),
         )
-        for each in store.names.sets_of(digest)
-        for member in each.others(digest)
+        for each in store.names.sets_of(digest, name)
+        for member in each.others(name, digest)
     )
+
+
+def _names_of_member(
+    store: ChunkStore, captured: ImageSet, member: SetMember
+) -> tuple[ImageName, ...]:
+    """Return the names that lead to a member of a set: an equal disk's lead to its image, too."""
+
+    def leads(name: str) -> bool:
+        own = SetMember(name, member.digest)
+        if own in captured.members:
+            return own == member
+        is_of_set = captured in store.names.sets_of(member.digest, name)
+        return is_of_set and captured.member(name, member.digest) == member
+
+    return tuple(each for each in _names(store, member.digest) if leads(each.name))
 
 
 def _names(store: ChunkStore, digest: str) -> tuple[ImageName, ...]:
@@ -333,25 +348,26 @@ def remove_image(
     chosen = _chosen(store, found, whole_name=whole_name)
     for name, digests in chosen.items():
         _require_removable(project, name, digests, force=force)
-    removed = []
     for name, digests in chosen.items():
         store.names.forget(name, digests)
         for digest in digests:
             _record(project, "remove", digest, [name], word)
+    removed = []
+    for name, digests in chosen.items():
         left = [tag for tag in store.names.tags() if tag.name == name]
         generations = len(left[0].generations) if left else 0
-        removed.append(Removed(name, digests, generations, _still_named(store, digests)))
+        removed.append(Removed(name, digests, generations, _still_named(store, name, digests)))
     return tuple(removed)
 
 
-def _still_named(store: ChunkStore, removed: Collection[str]) -> tuple[str, ...]:
-    """Return what belongs to the newest set of a removed image, and stays under a name."""
+def _still_named(store: ChunkStore, name: str, removed: Collection[str]) -> tuple[str, ...]:
+    """Return what belongs to the newest set of an image removed from a name, and has a name."""
     found: dict[str, None] = {}
     for digest in removed:
-        for each in store.names.sets_of(digest)[:1]:
-            for member in each.others(digest):
-                names = _names(store, member.digest) if member.digest not in removed else ()
-                found.update(dict.fromkeys(name.reference for name in names))
+        for each in store.names.sets_of(digest, name)[:1]:
+            for member in each.others(name, digest):
+                names = _names_of_member(store, each, member)
+                found.update(dict.fromkeys(one.reference for one in names))
     return tuple(found)
 
 

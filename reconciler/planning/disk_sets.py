@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import NamedTuple
 
 from agent.wire.disk import Disk
-from providers.imaging.image_record import ImageSet
+from providers.imaging.image_record import ImageSet, SetMember
 from reconciler.planning.disks import describe
 from reconciler.state.observed import ObservedImage
 
@@ -36,26 +36,29 @@ def set_warnings(restored: Sequence[ImageToDisk]) -> tuple[str, ...]:
 
 
 def missing_members(image: ObservedImage, images: Iterable[ObservedImage]) -> tuple[str, ...]:
-    """Return the names of what was captured with an image and is not among ``images``."""
+    """Return the names of what was captured with an image and is not among ``images``.
+
+    It is one of these itself.
+    """
     restored = tuple(images)
-    names = {each.name for each in restored}
-    digests = {each.manifest for each in restored}
     together = _common(restored) or next(iter(image.sets), None)
-    others = together.others(image.manifest) if together else ()
-    return tuple(
-        each.name for each in others if each.name not in names and each.digest not in digests
-    )
+    if together is None:
+        return ()
+    missing = together.besides((each.name, each.manifest) for each in restored)
+    return tuple(each.name for each in missing)
 
 
 def _common(images: Sequence[ObservedImage]) -> ImageSet | None:
     """Return the newest set that all of these images belong to."""
     if not images:
         return None
-    digests = {each.manifest for each in images}
     return next(
-        (each for each in images[0].sets if digests <= {member.digest for member in each.members}),
-        None,
+        (each for each in images[0].sets if all(_belongs(image, each) for image in images)), None
     )
+
+
+def _belongs(image: ObservedImage, captured: ImageSet) -> bool:
+    return SetMember(image.name, image.manifest) in captured.members or captured in image.sets
 
 
 def _left_out(images: Sequence[ObservedImage]) -> Iterator[str]:

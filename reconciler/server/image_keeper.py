@@ -156,7 +156,7 @@ def _captured_with(
     for name, entries in names.items():
         for each in entries:
             if each.digest in kept[name] and each.sets:
-                for member in each.sets[0].others(each.digest):
+                for member in each.sets[0].others(name, each.digest):
                     yield member.name, member.digest
 
 

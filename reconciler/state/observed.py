@@ -209,7 +209,7 @@ class ObservedImage:
     growable: "Growable | None" = None
     """What of it can grow; None where nobody looked."""
     sets: "tuple[ImageSet, ...]" = ()
-    """The images of other disks that it was captured with, the newest first."""
+    """The sets that it belongs to under its name, the newest first."""
     signature: "CheckedSignature | None" = None
     """What its signature is worth; None where nobody looked, which counts as none."""
 

@@ -103,7 +103,7 @@ def _name(image: ImageEntry, declared: CompiledImage | None) -> Text:
     if image.system and image.system.name:
         shown.append(f"\n{for_terminal(image.system.name)}", style="dim")
     if image.sets:
-        others = ", ".join(each.name for each in image.sets[0].others(image.digest))
+        others = ", ".join(each.name for each in image.sets[0].others(image.name, image.digest))
         shown.append(f"\nwith {for_terminal(others)}", style="dim")
     return shown
 

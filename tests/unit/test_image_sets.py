@@ -5,6 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 import attrs
 import pytest
+from builders.world import a_disk
 
 from agent import failpoint
 from agent.imaging import manifest as manifest_format
@@ -14,9 +15,11 @@ from providers.imaging.image_record import ImageSet, SetMember
 from providers.imaging.store import ChunkStore
 from reconciler.app.project import Project
 from reconciler.errors import ReconcilerError
+from reconciler.planning.disk_sets import ImageToDisk, missing_members, set_warnings
 from reconciler.planning.retention import Generation, keep
 from reconciler.server.captured_names import image_of, name_captured
 from reconciler.server.image_keeper import ImageKeeper
+from reconciler.state.images import observed_images
 from reconciler.state.observed import Capture
 from specs.fleet import CompiledRetention
 from tests.unit.stored_images import an_image, store_image
@@ -58,7 +61,7 @@ def test_the_names_of_a_set_are_moved_together_and_each_image_knows_the_others(s
     assert pointing(store) == {DATA: [data], SYSTEM: [system]}
     (known,) = store.names.sets_of(system)
     assert (known.run, known.machine) == (RUN, "n1")
-    assert known.others(system) == (SetMember(DATA, data),)
+    assert known.others(SYSTEM, system) == (SetMember(DATA, data),)
     assert [each.sets for each in store.images()] == [(known,), (known,)]
 
 
@@ -280,6 +283,149 @@ def test_removing_one_image_of_a_set_names_those_that_stay(desk):
     assert said.splitlines()[1:] == [f"  captured together with it, and still there: {DATA}~1"]
     assert len(desk("rm", DATA, "--all", "--force").splitlines()) == 2
     assert len(desk("rm", SYSTEM, "--force").splitlines()) == 1
+
+
+# --- equal disks ----------------------------------------------------------------------
+
+
+def set_of(machine, at, run, **members):
+    """Return a set of one machine; ``members`` are its names without the machine, with digests."""
+    listed = (SetMember(f"{machine}-{name}", digest) for name, digest in sorted(members.items()))
+    return ImageSet(run * 32, machine, at.isoformat(timespec="seconds"), tuple(listed))
+
+
+@pytest.fixture
+def equal(desk):
+    """A machine with two blank disks beside its system, and later another one with one of them."""
+    system, other, blank = (desk.store_image(number) for number in (1, 2, 3))
+    first, second = NOW - timedelta(days=2), NOW - timedelta(days=1)
+    desk.store.names.tag_together(set_of("m", first, "a", sys=system, d1=blank, d2=blank))
+    desk.store.names.tag_together(set_of("n", second, "b", sys=other, data=blank))
+    return system, other, blank
+
+
+def with_each(desk):
+    """Return what the list says that each name was captured with."""
+    return {
+        entry.name: [each.name for each in entry.sets[0].others(entry.name, entry.digest)]
+        for entry in desk.store.images()
+        if entry.sets
+    }
+
+
+def shown_with(desk, reference):
+    """Return what an image shown was captured with, by name, and what leads to that now."""
+    members = json.loads(desk("show", reference, "--format", "json"))["capturedWith"]
+    return {
+        each["name"]: [
+            f"{name['name']}~{name['generation']}" if name["generation"] else name["name"]
+            for name in each["names"]
+        ]
+        for each in members
+    }
+
+
+@pytest.mark.usefixtures("equal")
+def test_an_image_of_equal_disks_belongs_to_the_set_of_the_name_that_it_is_looked_at_by(desk):
+    assert with_each(desk) == {
+        "m-d1": ["m-d2", "m-sys"],
+        "m-d2": ["m-d1", "m-sys"],
+        "m-sys": ["m-d1", "m-d2"],
+        "n-data": ["n-sys"],
+        "n-sys": ["n-data"],
+    }
+    assert shown_with(desk, "m-d2") == {"m-d1": ["m-d1"], "m-sys": ["m-sys"]}
+    assert shown_with(desk, "m-sys") == {"m-d1": ["m-d1"], "m-d2": ["m-d2"]}
+    assert shown_with(desk, "n-data") == {"n-sys": ["n-sys"]}
+    lines = [line.split()[0:2] for line in desk("ls").splitlines()]
+    assert [line[1] for line in lines if line[:1] == ["with"]] == [
+        "m-d2,",
+        "m-d1,",
+        "m-d1,",
+        "n-sys",
+        "n-data",
+    ]
+
+
+def test_a_name_that_belongs_to_no_set_has_those_of_its_image(desk, equal):
+    system, _, blank = equal
+    desk.store.names.tag("keepsake", system)
+    desk.store.names.tag("blank", blank)
+    found = with_each(desk)
+    assert (found["keepsake"], found["blank"]) == (["m-d1", "m-d2"], ["n-sys"])
+    assert found["m-sys"] == ["m-d1", "m-d2"]
+    assert shown_with(desk, "m-d1") == {"m-d2": ["m-d2"], "m-sys": ["keepsake", "m-sys"]}
+
+
+def test_a_name_is_never_captured_together_with_itself(desk, equal):
+    _, other, blank = equal
+    desk("tag", "n-data", "n-sys")
+    assert "n-sys" not in with_each(desk)
+    assert "together with" not in desk("show", "n-sys")
+    assert shown_with(desk, "n-sys") == {}
+    assert shown_with(desk, "n-data") == {"n-sys": ["n-sys~1"]}
+    listed = [line.split() for line in desk("ls").splitlines()]
+    place = next(number for number, line in enumerate(listed) if line[:1] == ["n-sys"])
+    assert ["with"] not in [line[:1] for line in listed[place:]]  # n-sys is the last one
+    images = observed_images(desk.store)
+    assert missing_members(images["n-sys"], [images["n-sys"]]) == ()
+    assert desk.store.names.resolve("n-sys") == blank != other
+
+
+def test_of_equal_disks_the_one_that_is_not_restored_is_missing(desk, equal):
+    images = observed_images(desk.store)
+    restored = [images["m-sys"], images["m-d1"]]
+    assert missing_members(images["m-sys"], restored) == ("m-d2",)
+    assert missing_members(images["m-d1"], restored) == ("m-d2",)
+    assert missing_members(images["m-d1"], [images["m-d1"]]) == ("m-d2", "m-sys")
+    assert missing_members(images["m-d2"], [*restored, images["m-d2"]]) == ()
+    desk.store.names.tag("blank", equal[2])
+    images = observed_images(desk.store)
+    assert missing_members(images["m-d1"], [*restored, images["blank"]]) == ()
+
+
+@pytest.mark.usefixtures("equal")
+def test_an_equal_disk_of_another_machine_was_not_captured_together(desk):
+    images, disk = observed_images(desk.store), a_disk()
+    mixed = [ImageToDisk(images[name], disk) for name in ("m-sys", "n-data")]
+    first, *_ = set_warnings(mixed)
+    assert first.startswith("not captured together: m-sys (set aaaaaaaaaaaa of m, ")
+    whole = [ImageToDisk(images[name], disk) for name in ("m-sys", "m-d1", "m-d2")]
+    assert set_warnings(whole) == ()
+
+
+def test_retention_keeps_equal_disks_with_the_set_of_their_name(desk, equal):
+    system, _, blank = equal
+    newer = [desk.store_image(number) for number in range(10, 15)]
+    now = NOW - timedelta(hours=1)
+    moved = set_of("m", now, "c", sys=newer[0], d1=newer[1], d2=newer[2])
+    desk.store.names.tag_together(moved)
+    desk.store.names.tag_together(set_of("n", now, "d", sys=newer[3], data=newer[4]))
+    with (desk.repo / "fleet.yaml").open("a") as file:
+        for name in ("m-sys", "m-d2", "n-sys", "n-data"):
+            file.write(
+                "---\napiVersion: rackwright/v1alpha1\nkind: Image\n"
+                f"metadata: {{name: {name}}}\nspec: {{retention: {{last: 1}}}}\n"
+            )
+    # m-d1 keeps all its generations: the other members of its set stay, and n's set does not.
+    assert prune(desk) == {
+        "m-d1": [newer[1], blank],
+        "m-d2": [newer[2], blank],
+        "m-sys": [newer[0], system],
+        "n-data": [newer[4]],
+        "n-sys": [newer[3]],
+    }
+
+
+def test_removing_one_of_equal_disks_names_the_other_one(desk, equal):
+    said = desk("rm", "m-d1", "--force")
+    assert said.splitlines()[1:] == [
+        "  captured together with it, and still there: m-d2, m-sys",
+    ]
+    assert shown_with(desk, "m-d2") == {"m-d1": [], "m-sys": ["m-sys"]}
+    said = desk("rm", equal[2][:12], "--force")
+    assert "still there: m-sys\n" in said
+    assert "m-d2, " not in said
 
 
 # --- what an image knows --------------------------------------------------------------
