@@ -126,6 +126,13 @@ def shrink_image(  # noqa: PLR0913 - what is asked for, where, and how it is sho
 
 
 def _refuse(image: Manifest, request: Request) -> None:
+    if image.unreadable:
+        raise ShrinkError(
+            f"its disk did not give {image.unreadable_bytes:,} bytes, which are zeros, and the new "
+            "image would not say so",
+            "Capture the disk again, repaired or copied to a good one, or restore the image as it "
+            "is",
+        )
     if request.disk_size is not None and request.disk_size >= image.disk_size:
         raise ShrinkError(
             f"its disk has {image.disk_size:,} bytes, {request.disk_size:,} are no less",

@@ -205,7 +205,7 @@ def _fitting(image: ObservedImage, disk: Disk, partitions: tuple[int, ...]) -> s
         return "Name other partitions, or restore the whole disk"
     size = disk.identity.size
     shrinks = image.sector_size == disk.sector_size and image.used_bytes < size < image.disk_size
-    if not shrinks:
+    if not shrinks or image.unreadable_bytes:  # a smaller image would not say what it lacks
         return "Name another disk, or an image that fits it"
     from specs.types.quantities import ByteSize  # noqa: PLC0415 - most plans need none
 

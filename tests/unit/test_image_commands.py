@@ -151,6 +151,23 @@ def test_an_image_that_lacks_what_its_disk_did_not_give_says_so_everywhere(desk:
     )
 
 
+@pytest.mark.parametrize("options", [(), ("--dry-run",), ("--to", "4MiB")])
+def test_what_its_disk_did_not_give_is_not_shrunk_away(
+    desk: Desk, options: tuple[str, ...]
+) -> None:
+    lost = (Extent(MIB, 512), Extent(2 * MIB, 1024))
+    digest = store_image(desk.store, desk.folder, 1, "golden", PROVED, lost)
+    for chunk in chunks_of(desk.store, digest):
+        desk.store.path(chunk).unlink(missing_ok=True)  # whoever read one would say so
+    assert desk.refusal("shrink", "golden", "small", *options) == (
+        "RW448: the image cannot be shrunk: its disk did not give 1,536 bytes, which are zeros, "
+        "and the new image would not say so. Capture the disk again, repaired or copied to a good "
+        "one, or restore the image as it is."
+    )
+    assert [each.name for each in desk.store.images()] == ["golden"]
+    assert desk.store.image_digests() == {digest}
+
+
 def test_verify_asks_which_images_are_meant(desk: Desk) -> None:
     said = "RW993: no image is named, or some are and --all is said. Name images, or say --all."
     assert desk.refusal("verify") == said

@@ -206,18 +206,20 @@ def test_a_disk_that_does_not_fit_blocks_the_restore(disks, reason):
 
 
 @pytest.mark.parametrize(
-    ("disk", "used", "is_hinted"),
+    ("disk", "used", "lost", "is_hinted"),
     [
-        (a_disk(size=2 * GIB), 2 * GIB - 512, True),
-        (a_disk(size=2 * GIB), 2 * GIB, False),
-        (a_disk(size=2 * GIB, sector_size=4096), GIB, False),
-        (a_disk(size=4 * GIB, sector_size=4096), GIB, False),
+        (a_disk(size=2 * GIB), 2 * GIB - 512, 0, True),
+        (a_disk(size=2 * GIB), 2 * GIB - 512, 512, False),
+        (a_disk(size=2 * GIB), 2 * GIB, 0, False),
+        (a_disk(size=2 * GIB, sector_size=4096), GIB, 0, False),
+        (a_disk(size=4 * GIB, sector_size=4096), GIB, 0, False),
     ],
 )
 def test_a_disk_too_small_for_the_image_but_not_for_what_it_uses_has_a_way_out(
-    disk, used, is_hinted
+    disk, used, lost, is_hinted
 ):
-    world = observed({NODE.name: ramdisk(NODE, disk)}, (an_image(used_bytes=used),))
+    image = an_image(used_bytes=used, unreadable_bytes=lost)
+    world = observed({NODE.name: ramdisk(NODE, disk)}, (image,))
     item = only_item(plan(a_fleet(NODE), world, NOW))
     hint = (
         ": `rackwright image shrink debian12 debian12-small --to 2GiB` makes one, debian12-small, "
