@@ -334,7 +334,8 @@ def remove_image(
 
     Raises as ``find_image``; PinnedImageError; ReconcilerError RW993 where ``whole_name`` is said
     of something else than a name, RW990 where work needs it, RW991 where documents restore from
-    it, RW992 where it is the newest of its name that can be restored, unless ``force``.
+    it, RW992 where it is the newest of its name that can be restored, or the newest such without
+    losses, unless ``force``.
     """
     require_keepable(word.reason)
     store = project.store
@@ -401,13 +402,17 @@ def _require_removable(
     generations = store.generations(name)
     if generations[0].digest in digests:
         _require_unused(project, name)
-    newest = next((each.digest for each in generations if each.restore_test == "proven"), None)
-    if newest in digests and not force:
-        raise ReconcilerError(
-            "RW992",
-            f"{newest[:12]} is the newest image of {name} that can be restored",
-            "With --force it is removed all the same",
-        )
+    if force:
+        return
+    good = [each for each in generations if each.restore_test == "proven"]
+    whole = [each for each in good if not each.unreadable_bytes]
+    for newest, what in ((good[:1], ""), (whole[:1], ", with all that its disk had")):
+        if newest and newest[0].digest in digests:
+            raise ReconcilerError(
+                "RW992",
+                f"{newest[0].digest[:12]} is the newest image of {name} that can be restored{what}",
+                "With --force it is removed all the same",
+            )
 
 
 def _require_unused(project: Project, name: str) -> None:

@@ -18,8 +18,9 @@ from reconciler.views.untrusted import for_terminal
 def prune(project: Project, output_format: str, *, dry_run: bool) -> None:
     """Drop the generations that `spec.retention` of Image documents does not keep.
 
-    `rackwright serve` does the same every hour. The newest image that can be restored, pinned ones
-    and what approved work restores are kept in any case. `image gc` then frees their space.
+    `rackwright serve` does the same every hour. The newest image that can be restored, the newest
+    one without losses, pinned ones and what approved work restores are kept in any case. `image gc`
+    then frees their space.
     """
     project.require_store()
     found = prune_images(project, utc_now(), dry_run=dry_run)

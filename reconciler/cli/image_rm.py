@@ -12,7 +12,7 @@ from reconciler.views.untrusted import for_terminal
 @click.command()
 @reference_argument
 @click.option("--all", "whole_name", is_flag=True, help="Remove all generations of the name.")
-@click.option("--force", is_flag=True, help="Even the newest that can be restored.")
+@click.option("--force", is_flag=True, help="Even the newest that can be restored, or is whole.")
 @reason_option
 @project_options
 def rm(project: Project, reference: str, reason: str, *, whole_name: bool, force: bool) -> None:

@@ -163,4 +163,5 @@ def _captured_with(
 def _generation(entry: ImageEntry) -> Generation:
     at = datetime.fromisoformat(entry.named_at)
     # Of what is damaged too little is known to let go of it.
-    return Generation(entry.digest, at, entry.restore_test, entry.pinned or entry.damaged)
+    kept = entry.pinned or entry.damaged
+    return Generation(entry.digest, at, entry.restore_test, kept, bool(entry.unreadable_bytes))

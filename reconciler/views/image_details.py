@@ -100,7 +100,12 @@ def image_document(details: ImageDetails) -> dict[str, object]:
         "system": None if image.system is None else asdict(image.system),
         "chunks": image.chunk_count,
         "generations": [
-            {"digest": each.digest, "at": each.named_at, "proof": each.restore_test}
+            {
+                "digest": each.digest,
+                "at": each.named_at,
+                "proof": each.restore_test,
+                "unreadableBytes": each.unreadable_bytes,
+            }
             for each in details.generations
         ],
         "captured": [each._asdict() for each in details.captured],

@@ -164,6 +164,7 @@ def _system(system: ImagedSystem | None) -> Iterator[RenderableType]:
 def _generation(each: ImageEntry, shown: str, now: datetime) -> tuple[str, str]:
     word = {"proven": "proved", "failed": "cannot be restored"}.get(each.restore_test, "not tested")
     facts = [each.digest[:12], ago(_time(each.named_at), now), decimal(each.stored_bytes), word]
+    facts += ["lossy"] if each.unreadable_bytes else []
     facts += ["pinned"] if each.pinned else []
     facts += ["this one"] if each.digest == shown else []
     name = f"{each.name}~{each.generation}" if each.generation else each.name

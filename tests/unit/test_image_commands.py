@@ -9,11 +9,13 @@ from pathlib import Path
 import attrs
 import pytest
 from click.testing import CliRunner
-from rich.console import Console
+from rich.console import Console, Group
 
 from agent.imaging.extent import Extent
 from providers.imaging.image_record import encode
+from reconciler.app.images import image_details
 from reconciler.app.lossy_images import lossy_images
+from reconciler.app.project import Project
 from reconciler.cli.image import image
 from reconciler.errors import ReconcilerError
 from reconciler.state.captures import Captures
@@ -21,6 +23,7 @@ from reconciler.state.image_events import ImageEvents
 from reconciler.state.images import observed_images
 from reconciler.state.observed import Observed
 from reconciler.state.operation_states import OperationState
+from reconciler.views.image_details_text import image_parts
 from reconciler.views.image_text import image_table
 from tests.unit.image_desk import FAILED, NOW, Desk
 from tests.unit.imaging_images import MIB
@@ -227,6 +230,42 @@ def test_the_newest_image_that_can_be_restored_goes_only_by_force(desk: Desk) ->
     desk("rm", "old")  # the one that failed
     desk("rm", "old", "--all", "--force")
     assert desk.store.images() == ()
+
+
+def test_the_newest_image_without_losses_goes_only_by_force(desk: Desk) -> None:
+    _, whole = desk.store_image(1, "old"), desk.store_image(2, "old")
+    lost = (Extent(MIB, 512),)
+    lossy = [store_image(desk.store, desk.folder, n, "old", PROVED, lost) for n in (3, 4)]
+    assert desk.refusal("rm", "old~2") == (
+        f"RW992: {whole[:12]} is the newest image of old that can be restored, with all that its "
+        "disk had. With --force it is removed all the same."
+    )
+    assert desk.refusal("rm", "old").startswith(f"RW992: {lossy[1][:12]} is the newest image of ")
+    desk("rm", "old~3")
+    desk("rm", "old~1")
+    desk("rm", "old~1", "--force")
+    assert [each.digest for each in desk.store.names.history("old")] == [lossy[1]]
+
+
+@pytest.mark.parametrize("width", [80, 140])
+def test_generations_with_losses_are_marked(desk: Desk, width: int) -> None:
+    name = "nightly-db-01"
+    desk.store_image(1, name)
+    lost = (Extent(MIB, 512), Extent(2 * MIB, 1024))
+    digest = store_image(desk.store, desk.folder, 2, name, PROVED, lost)
+    desk.store_image(3, name)
+    details = image_details(Project("", None, desk.state), digest, None)
+    screen = Console(width=width, file=StringIO())
+    screen.print(Group(*image_parts(details, NOW, width)))
+    text = screen.file.getvalue()
+    marks = [line.split(" · proved")[1].strip() for line in text.splitlines() if " · pro" in line]
+    assert marks == ["", "· lossy · this one", ""]
+    screen.print(image_table(desk.store.generations(name), NOW, {}, width))
+    text = screen.file.getvalue()
+    assert "1,536 bytes" in text.split("restorable")[-1]
+    assert max(map(len, text.splitlines())) <= width
+    document = json.loads(desk("show", name, "--format", "json"))
+    assert [each["unreadableBytes"] for each in document["generations"]] == [0, 1536, 0]
 
 
 def test_what_documents_restore_from_does_not_go_even_by_force(desk: Desk) -> None:

@@ -8,20 +8,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from agent.imaging.extent import Extent
 from reconciler.app.project import Project
 from reconciler.planning.retention import Generation, keep
 from reconciler.server.image_keeper import ImageKeeper
 from reconciler.state.image_events import ImageEvents
 from reconciler.state.operation_states import OperationState
 from specs.fleet import CompiledRetention
-from tests.unit.stored_images import is_whole
+from tests.unit.imaging_images import MIB
+from tests.unit.stored_images import PROVED, is_whole, store_image
 from tests.unit.test_image_commands import FAILED, Desk
 
 MONDAY = datetime(2026, 11, 30, 3, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def nightly(count: int, **tests: str) -> list[Generation]:
+def nightly(count: int, lossy: tuple[int, ...] = (), **tests: str) -> list[Generation]:
     """Return backups of the last nights, the newest first; ``n3="failed"`` says how one went."""
     return [
         Generation(
@@ -29,6 +31,7 @@ def nightly(count: int, **tests: str) -> list[Generation]:
             MONDAY - timedelta(days=number),
             tests.get(f"n{number}", "proven"),
             pinned=False,
+            lossy=number in lossy,
         )
         for number in range(count)
     ]
@@ -78,12 +81,28 @@ def test_without_a_good_one_nothing_that_was_not_tested_goes() -> None:
     assert numbers(keep(nightly(4, **tests), CompiledRetention(1, 0, 0, 0))) == [0, 1, 2]
 
 
+def test_the_newest_without_losses_stays_while_newer_ones_have_some() -> None:
+    last = CompiledRetention(2, 0, 0, 0)
+    assert numbers(keep(nightly(8, lossy=(0, 1, 2, 3)), last)) == [0, 1, 4]
+    assert numbers(keep(nightly(8, lossy=(0, 1, 2, 3), n4="failed"), last)) == [0, 1, 5]
+    assert numbers(keep(nightly(8, lossy=(1, 2, 3)), last)) == [0, 1]
+    assert numbers(keep(nightly(4, lossy=(0, 1, 2, 3)), last)) == [0, 1]
+
+
+def test_what_was_not_tested_and_may_have_no_losses_waits_for_one_that_has_none() -> None:
+    last = CompiledRetention(1, 0, 0, 0)
+    tests = {"n1": "unproven", "n2": "unproven"}
+    assert numbers(keep(nightly(4, lossy=(0, 2), **tests), last)) == [0, 1, 3]
+    assert numbers(keep(nightly(4, lossy=(2,), **tests), last)) == [0]
+
+
 GENERATIONS = st.lists(
     st.builds(
         Generation,
         st.uuids().map(str),
         st.datetimes(timezones=st.just(UTC)),
         st.sampled_from(["proven", "failed", "unproven"]),
+        st.booleans(),
         st.booleans(),
     ),
     max_size=30,
@@ -103,7 +122,9 @@ def test_the_newest_the_newest_good_one_and_pinned_ones_are_always_kept(
 ) -> None:
     kept = keep(generations, policy)
     good = [each for each in generations if each.restore_test == "proven"]
-    for each in [*generations[:1], *good[:1], *(one for one in generations if one.pinned)]:
+    whole = [each for each in good if not each.lossy]
+    pinned = [each for each in generations if each.pinned]
+    for each in [*generations[:1], *good[:1], *whole[:1], *pinned]:
         assert each.digest in kept
     # What is kept is kept again: nothing goes by looking twice.
     left = [each for each in generations if each.digest in kept]
@@ -139,6 +160,19 @@ def test_prune_drops_what_documents_do_not_keep_and_nothing_else(desk: Desk) -> 
     (event,) = ImageEvents(desk.database).of_image(fourth)
     assert (event.what, event.actor) == ("remove", "retention")
     assert event.reason == f"spec.retention of Image {name}"
+
+
+def test_prune_leaves_the_last_image_that_has_all_of_a_failing_disk(desk: Desk) -> None:
+    name = "backup-node-01"
+    older, whole = desk.store_image(1, name), desk.store_image(2, name)
+    lost = (Extent(MIB, 512),)
+    lossy = [store_image(desk.store, desk.folder, n, name, PROVED, lost) for n in range(3, 6)]
+    text = desk("prune")
+    assert text.startswith(f"{name}: dropped {lossy[0][:12]} of ")
+    assert f", {older[:12]} of " in text
+    assert text.endswith("; keeps 3\n")
+    left = [each.digest for each in desk.store.names.history(name)]
+    assert left == [whole, *lossy[1:]]
 
 
 async def test_the_server_prunes_again_and_again_while_the_ledger_is_the_right_one(
