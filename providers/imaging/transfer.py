@@ -1,5 +1,6 @@
 """Images out of the store as files of disks, and such files into it."""
 
+import errno
 import os
 import shutil
 import tempfile
@@ -26,6 +27,8 @@ _SECTOR = 512
 _METADATA = 64 << 20
 """Bytes that a qcow2 file takes besides its data, at most, for each TiB or part of it."""
 _TIB = 1 << 40
+_LACKING = frozenset((errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK))
+"""What a file system without links, or without modes, as FAT and exFAT, says when asked for one."""
 _THERE = ("it is there already", "Name another file, or remove it")
 
 
@@ -52,14 +55,40 @@ def export_image(
                 _convert(store, digest, image, made, work)
             with made.open("rb") as file:
                 os.fsync(file.fileno())
-            made.chmod(0o600)
-            os.link(made, target)  # fails where somebody made it meanwhile
+            _close_to_others(made)
+            _give_name(made, target)
         sync_folder(target.parent)
     except FileExistsError as error:
         raise ExportError(target, *_THERE) from error
     except OSError as error:
         action = "Name another file, or make room there"
         raise ExportError(target, error.strerror or str(error), action) from error
+
+
+def _close_to_others(file: Path) -> None:
+    """Let its owner alone read a file, where files have modes."""
+    try:
+        file.chmod(0o600)
+    except OSError as error:
+        if error.errno not in _LACKING:
+            raise
+
+
+def _give_name(made: Path, target: Path) -> None:
+    """Give a file its name; FileExistsError where somebody made another of this name meanwhile."""
+    try:
+        os.link(made, target)
+    except OSError as error:
+        if error.errno not in _LACKING:
+            raise
+    else:
+        return
+    target.open("xb").close()  # the name is taken, and what takes it is replaced
+    try:
+        made.replace(target)
+    except BaseException:
+        target.unlink(missing_ok=True)
+        raise
 
 
 def _convert(store: ChunkStore, digest: str, image: Manifest, made: Path, work: Path) -> None:

@@ -19,6 +19,7 @@ from reconciler.state.database import open_database
 from reconciler.state.image_events import ImageEvents
 from tests.protocol.image_shell import ImageShell
 from tests.protocol.imaging_disks import MIB, blank, gpt_disk, run, tree
+from tests.protocol.test_imaging_content import exfat_mounted
 
 
 @pytest.fixture(scope="module")
@@ -74,6 +75,25 @@ def test_what_is_exported_is_the_image_again(
     shell("import", target, "--name", "again")
     assert shell.store.names.resolve("again") == digest
     assert sorted(each.name for each in shell.folder.iterdir()) == ["out", "state"]
+
+
+@pytest.mark.needs_root
+@pytest.mark.parametrize("file_format", ["raw", "qcow2"])
+def test_an_export_to_exfat_is_whole_and_replaces_nothing(
+    shell: ImageShell, disk: Path, file_format: str
+) -> None:
+    shell("import", disk, "--name", "golden")
+    volume = blank(shell.folder / "stick", 256 * MIB)
+    run("mkfs.exfat", volume)
+    with exfat_mounted(volume) as place:
+        target = place / "out"
+        shell("export", "golden", target, "--format", file_format)
+        with pytest.raises(PermissionError):
+            os.link(target, place / "link")
+        assert [each.name for each in place.iterdir()] == ["out"]
+        assert "it is there already" in shell.refusal("export", "golden", target)
+        shell("import", target, "--name", "again")
+    assert shell.store.names.resolve("again") == shell.store.names.resolve("golden")
 
 
 def test_an_export_replaces_nothing_and_leaves_nothing_of_a_damaged_image(

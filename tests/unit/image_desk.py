@@ -67,7 +67,7 @@ class Desk:
 
     def __call__(self, *arguments: str, expect: int = 0) -> str:
         options = ["--state", str(self.state)]
-        if arguments[0] not in {"verify", "shrink"}:
+        if arguments[0] not in {"export", "shrink", "verify"}:
             options += ["--repo", str(self.repo)]
         result = CliRunner().invoke(image, [*arguments, *options], standalone_mode=False)
         if result.exception:
