@@ -70,7 +70,6 @@ def require_root(purpose: str) -> None:
 def open_image(state: Path, reference: str) -> Iterator[OpenImage]:
     """Mount an image in a temporary directory for the block, after ``enter_private_mounts``."""
     project = Project("", None, state)
-    project.require_store()
     store = project.store
     digest = find_image(store, reference).digest
     manifest = stored_manifest(store, digest)

@@ -55,7 +55,6 @@ _NAMED = 3
 
 def image_details(project: Project, reference: str, fleet: CompiledFleet | None) -> ImageDetails:
     """Return all about an image; raises as ``find_image``, and RW972."""
-    project.require_store()
     store = project.store
     found = find_image(store, reference)
     digest = found.digest
@@ -533,13 +532,14 @@ def import_from_file(  # noqa: PLR0913, PLR0917 - what an import needs
     ``providers.imaging.transfer.import_image``.
     """
     require_keepable(word.reason)
-    _require_new_name(project.store, name)
+    store = project.made_store()
+    _require_new_name(store, name)
     with work_folder(project.state / _WORK) as work:
-        digest, system = import_image(project.store, file, file_format, work, progress, look=look)
+        digest, system = import_image(store, file, file_format, work, progress, look=look)
     tested = test_image(project, digest, word)
     unsigned = _sign_new(project, digest, word) if tested.ok else ""
     if tested.ok:
-        project.store.names.tag(name, digest)
+        store.names.tag(name, digest)
         _record(project, "import", digest, [name], word)
     return Imported(digest, tested, system, unsigned)
 
@@ -560,7 +560,6 @@ def shrink_to_name(  # noqa: PLR0913, PLR0917 - what a shrunk image and its name
     ``providers.imaging.shrinking.shrink_image``.
     """
     require_keepable(word.reason)
-    project.require_store()
     store = project.store
     _require_new_name(store, name)
     origin = find_image(store, reference).digest

@@ -420,23 +420,26 @@ class Project:
             raise self.observe_only.error()
 
     def require_store(self) -> None:
-        """Raise RW972 where there is no image store, for commands that only use one.
-
-        StoreAwayError where there is one that is away.
-        """
-        if self._has_store:
-            _ = self.store
-        else:
-            raise ReconcilerError(
-                "RW972",
-                f"there is no image store in {self.state}",
-                "Name with --state or RACKWRIGHT_STATE the directory that `rackwright serve` uses; "
-                "the first backup or `rackwright image import` makes one",
-            )
+        """Raise as ``store`` where it cannot be used, before anything else is done."""
+        _ = self.store
 
     @cached_property
     def store(self) -> "ChunkStore":
-        """The image store, made where there never was one.
+        """The image store. Looking makes none: ReconcilerError RW972 where there never was one.
+
+        Raises as ``made_store``, too.
+        """
+        if self._has_store:
+            return self.made_store()
+        raise ReconcilerError(
+            "RW972",
+            f"there is no image store in {self.state}",
+            "Name with --state or RACKWRIGHT_STATE the directory that `rackwright serve` uses; "
+            "the first backup or `rackwright image import` makes one",
+        )
+
+    def made_store(self) -> "ChunkStore":
+        """Return the image store, made where there never was one: for what stores images.
 
         StoreAwayError (RW444) where there was one that is away, OtherStoreError (RW445).
         """

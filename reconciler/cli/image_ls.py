@@ -28,7 +28,6 @@ def ls(repo: str, state: Path, output_format: str, *, everything: bool) -> int:
     `kept` is how many generations there are; --all lists NAME~1 and older ones too.
     """
     project = Project("", None, state)
-    project.require_store()
     store = project.store
     images = store.images()
     if everything:

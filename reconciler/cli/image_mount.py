@@ -42,7 +42,6 @@ def mount(reference: str, place: Path, state: Path, *, files: bool | None) -> No
         require_root("--files")
     place = place.absolute()
     project = Project("", None, state.absolute())
-    project.require_store()
     store = project.store
     digest = find_image(store, reference).digest
     image = stored_manifest(store, digest)

@@ -374,25 +374,42 @@ def _a_month_ago(desk: Desk, digest: str, *chunks: str) -> None:
         os.utime(desk.store.path(chunk), (at.timestamp(), at.timestamp()))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [
-        ("ls",),
-        ("show", "golden"),
-        ("verify", "--all"),
-        ("gc", "--repo", "{repo}"),
-        ("prune", "--repo", "{repo}"),
-    ],
-)
+ON_IMAGES = [
+    ("export", "golden", "{folder}/disk"),
+    ("gc", "--repo", "{repo}"),
+    ("ls",),
+    ("mount", "golden", "{repo}", "--no-files"),
+    ("pin", "golden", "--reason", "evidence", "--repo", "{repo}"),
+    ("prune", "--repo", "{repo}"),
+    ("rm", "golden", "--force", "--repo", "{repo}"),
+    ("show", "golden"),
+    ("shrink", "golden", "small"),
+    ("sign", "--all"),
+    ("tag", "golden", "other", "--repo", "{repo}"),
+    ("unpin", "golden", "--repo", "{repo}"),
+    ("verify", "--all"),
+]
+
+
+@pytest.mark.parametrize("words", ON_IMAGES, ids=lambda words: words[0])
 def test_a_directory_without_a_store_is_named_and_none_is_made(
     tmp_path: Path, words: tuple[str, ...]
 ) -> None:
     state, repo = tmp_path / "nowhere", tmp_path / "repo"
     repo.mkdir()
-    given = [word.format(repo=repo) for word in words]
-    result = CliRunner().invoke(image, [*given, "--state", str(state)], standalone_mode=False)
-    assert str(result.exception).startswith(f"RW972: there is no image store in {state}. Name with")
-    assert not state.exists()
+    given = [word.format(repo=repo, folder=tmp_path) for word in words]
+    for exists in (False, True):
+        if exists:
+            state.mkdir()
+        result = CliRunner().invoke(image, [*given, "--state", str(state)], standalone_mode=False)
+        said = f"RW972: there is no image store in {state}. Name with"
+        assert str(result.exception).startswith(said)
+        assert set(tmp_path.rglob("*")) == ({repo, state} if exists else {repo})
+
+
+def test_these_are_all_commands_that_use_images_and_mount_nothing() -> None:
+    stores_or_mounts = {"accept-store", "import", "diff", "sbom"}
+    assert {words[0] for words in ON_IMAGES} == set(image.list_commands(None)) - stores_or_mounts
 
 
 @pytest.mark.parametrize("content", [b"", b"garbage", b'{"a": 1}', b"[]", b"\xff"])
