@@ -183,7 +183,10 @@ class ImageNames:
             raise UnknownImageError(digest)
 
     def _tag_path(self, name: str) -> Path:
-        if len(name) > _MAX_NAME or not _NAME.fullmatch(name):
+        if len(name) > _MAX_NAME:
+            problem = f"it has {len(name):,} characters"
+            raise BadNameError(name, problem, f"Use {_MAX_NAME} characters or fewer")
+        if not _NAME.fullmatch(name):
             raise BadNameError(name)
         return self._place.tag_folder / quote(name, safe="")
 

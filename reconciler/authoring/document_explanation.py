@@ -135,7 +135,7 @@ def explain_document(
 
 
 def _unknown(kind: str, name: str, known: Sequence[str], remarks: Sequence[str]) -> AuthoringError:
-    nearest = NearestNames().find(name, known) if name else None
+    nearest = NearestNames().find(name, known)
     there = f"There are: {', '.join(known[:_LISTED])}"
     if len(known) > _LISTED:
         there += f" and {len(known) - _LISTED:,} more"

@@ -37,7 +37,9 @@ class NearestNames:
         self._budget = budget
 
     def find(self, word: str, candidates: Iterable[str]) -> str | None:
-        """Return the nearest of ``candidates``, or None when none is near."""
+        """Return the nearest of ``candidates``, or None when none is near: to nothing, none is."""
+        if not word:
+            return None
         folded = word.casefold()
         limit = max(1, min(3, len(word) // 3))
         best: tuple[int, str] | None = None

@@ -36,6 +36,27 @@ def test_an_image_that_a_name_came_back_to_is_one_generation(
         find_image(store, "golden~2")
 
 
+def test_for_nothing_no_name_is_suggested(store: ChunkStore, tmp_path: Path) -> None:
+    store_image(store, tmp_path, 1, "A")
+    with pytest.raises(CodedError) as caught:
+        find_image(store, "")
+    assert str(caught.value) == (
+        "RW434: there is no image ''. List the images with `rackwright image ls`."
+    )
+
+
+def test_a_name_that_is_too_long_is_told_the_limit(store: ChunkStore, tmp_path: Path) -> None:
+    digest = store_image(store, tmp_path, 1)
+    store.names.tag("a" * 120, digest)
+    assert find_image(store, "a" * 120).digest == digest
+    with pytest.raises(CodedError) as caught:
+        store.names.tag("a" * 121, digest)
+    assert str(caught.value) == (
+        f"RW435: '{'a' * 121}' cannot be the name of an image: it has 121 characters. Use 120 "
+        "characters or fewer."
+    )
+
+
 def test_a_name_goes_before_the_digits_of_a_digest(store: ChunkStore, tmp_path: Path) -> None:
     first, second = (store_image(store, tmp_path, number) for number in (1, 2))
     store.names.tag(first[:8], second)

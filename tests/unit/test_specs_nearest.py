@@ -42,6 +42,10 @@ def test_nothing_is_guessed_when_nothing_is_near() -> None:
     assert NearestNames().find("hardware", []) is None
 
 
+def test_nothing_is_guessed_of_nothing() -> None:
+    assert NearestNames().find("", ["a", "b"]) is None
+
+
 def test_guessing_stops_when_the_budget_is_spent() -> None:
     nearest = NearestNames(budget=1)
     assert nearest.find("lac", ["lab"]) == "lab"
