@@ -18,9 +18,11 @@ from reconciler.state.database import open_database
 from tests.unit.test_house_files import OTHER_WRITERS
 
 SERVER = ("reconciler", "providers/imaging", "providers/netboot", "providers/power")
-WITHOUT = re.compile(r"a lock|a log|a database|memory|temporary folder|out of use")
+WITHOUT = re.compile(
+    r"a lock|a log|a database|memory|temporary folder|out of use|a person asked for"
+)
 """What of the house's list of other writers need not survive: the database there is a cache, and
-what is out of use is found again."""
+what is out of use is found again. A person who asked for something sees whether it is there."""
 EFFECTS = ("wake", "_test")
 """What the server asks of the world outside, in ``reconciler.server.service.Service``."""
 

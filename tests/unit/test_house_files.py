@@ -128,7 +128,7 @@ OTHER_WRITERS = {
     "providers/imaging/store.py": "a folder that takes its name when it is whole",
     "providers/imaging/store_place.py": "a lock",
     "providers/imaging/stored_chunks.py": "takes a file out of use",
-    "providers/imaging/transfer.py": "a disk that takes its name when it is whole",
+    "providers/imaging/transfer.py": "a disk that a person asked for",
     "providers/lab/accelerator.py": "a temporary file for QEMU",
     "providers/lab/directory.py": "a lock",
     "providers/lab/golden/disk.py": "a disk that takes its name when it is whole",
