@@ -54,7 +54,7 @@ def test_an_import_finds_what_a_capture_finds(
         system = imaged_system(rack.paths.sysfs, seen)
         captured = capture(seen, MemoryStore(), ignore, system)
     digest = manifests.digest(manifests.encode(captured))
-    assert ChunkStore(tmp_path / "state/store").resolve("golden") == digest
+    assert ChunkStore(tmp_path / "state/store").names.resolve("golden") == digest
 
 
 def test_an_import_says_what_keeps_clones_from_an_identity(
