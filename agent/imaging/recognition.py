@@ -52,9 +52,9 @@ def seen_beside(device: Device, found: blkid.Signature, table: str) -> blkid.Sig
 
     ``found`` is what blkid said of the whole disk. Where that is nothing at all, it may have ended
     at a sector that any format may have, far inside a partition too; the table was read all the
-    same, and a GPT has checksums.
+    same, and a GPT has checksums. A disk without a table is not judged by it.
     """
-    if device.bad_sectors is None or found != blkid.Signature():
+    if device.bad_sectors is None or table == "none" or found != blkid.Signature():
         return found
     return evolve(blkid.probe_each(Path(device.node), 0, device.size), table=table)
 

@@ -6,8 +6,6 @@ from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
-from attrs import evolve
-
 from agent.commands import blkid, losetup, partclone
 from agent.commands.partclone import MapRefusedError
 from agent.errors import CommandError
@@ -127,9 +125,9 @@ def scan(device: Device, *, full: bool = False, chosen: Collection[int] = frozen
         scanned = [_with_disk(device, slot, problem) for slot in slots]
     elif full:
         scanned = [_asked_for(device, slot) for slot in slots]
-        whole = [(slot, partition) for slot, (partition, _) in zip(slots, scanned, strict=True)]
-        layout = _lvm_layout(device, [(slot, each.filesystem) for slot, each in whole])
-        volumes = [_asked_for_volume(device, volume) for volume in layout.volumes]
+        formats = [partition.filesystem for partition, _ in scanned]
+        layout = _lvm_layout(device, zip(slots, formats, strict=True))
+        volumes = [_logical_volume(device, volume, full=True) for volume in layout.volumes]
     else:
         found = [
             (slot, _probe(device, slot.extent))
@@ -351,8 +349,10 @@ def _volume(
     return partition, tuple(Extent(start + extent.offset, extent.length) for extent in used)
 
 
-def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, tuple[Extent, ...]]:
-    """Return a volume and where on the disk lies what is kept of it."""
+def _logical_volume(
+    device: Device, volume: lvm.Volume, *, full: bool = False
+) -> tuple[LogicalVolume, tuple[Extent, ...]]:
+    """Return a volume and where on the disk lies what is kept of it; with ``full`` that is all."""
     found, reason = blkid.Signature(), volume.reason
     kept: Iterable[Extent] = volume.extents
     if not reason and label_is_lost(device, volume.extents):
@@ -361,8 +361,11 @@ def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, 
         try:
             with _space(device, volume.extents) as (space, extent):
                 found = _probe(space, extent)
-                used = _used(space, Slot(0, extent, "", ""), found)
-            kept = located(volume.extents, used)
+                if full:
+                    reason = ASKED_FOR
+                else:
+                    used = _used(space, Slot(0, extent, "", ""), found)
+                    kept = located(volume.extents, used)
         except MapRefusedError as error:
             reason = str(error)
         except (UnreadableSectorError, DiskFailureError):  # what is put together has no bad sectors
@@ -380,15 +383,6 @@ def _logical_volume(device: Device, volume: lvm.Volume) -> tuple[LogicalVolume, 
         extents=volume.extents,
     )
     return logical, tuple(kept)
-
-
-def _asked_for_volume(
-    device: Device, volume: lvm.Volume
-) -> tuple[LogicalVolume, tuple[Extent, ...]]:
-    """Return a volume of which every sector is kept, with what is recognised in it."""
-    logical, _ = _logical_volume(device, volume)
-    reason = logical.reason or ASKED_FOR
-    return evolve(logical, method="full-sector", reason=reason), volume.extents
 
 
 @contextmanager
